@@ -1,0 +1,33 @@
+"""pinops: physics-informed networks and neural operators in JAX.
+
+    import pinops as po
+    solution = po.solve("burgers")
+
+Three stories: solve a registered PDE, register your own, train an operator on a family of them.
+"""
+
+from pinops import geometry as geometry
+from pinops import networks as networks
+from pinops import reference as reference
+from pinops import sampling as sampling
+from pinops.geometry import Ball as Ball
+from pinops.geometry import Box as Box
+from pinops.geometry import Disk as Disk
+from pinops.geometry import Domain as Domain
+from pinops.geometry import Interval as Interval
+from pinops.geometry import Polygon as Polygon
+from pinops.geometry import Time as Time
+from pinops.problem import Dirichlet as Dirichlet
+from pinops.problem import Equation as Equation
+from pinops.problem import Initial as Initial
+from pinops.problem import Neumann as Neumann
+from pinops.problem import Observed as Observed
+from pinops.problem import Periodic as Periodic
+from pinops.problem import Problem as Problem
+from pinops.problem import Robin as Robin
+from pinops.problem import available as available
+from pinops.problem import load_folder as load_folder
+from pinops.problem import load_problem as load_problem
+from pinops.problem import manufacture as manufacture
+from pinops.problem import positive as positive
+from pinops.problem import register as register

@@ -1,0 +1,247 @@
+"""Taylor propagation: all partial derivatives that a residual needs, carried through a network in one batched pass.
+
+A *jet* is the set of partial derivatives of a function at a batch of points, ``{index: (n, w)}``.  An index is the sorted
+tuple of the coordinates that are differentiated: ``()`` is the value, ``(0,)`` is d/dx0, ``(0, 0, 1)`` is d3/dx0 dx0 dx1.
+Two instances of the idea: a linear layer maps every stream by the same matrix (one stacked matrix product for all of them);
+an activation mixes them by Faa di Bruno's formula, ``y_xx = s'(z) z_xx + s''(z) z_x z_x``.
+
+A stream that is identically zero is left out of the dictionary; one that is the same at every point has shape ``(1, w)``.
+The extra index ``LAPLACIAN`` carries the sum of the second derivatives along ``plan.laplacian`` without carrying each of
+them (forward Laplacian; Li et al. 2023, arXiv:2307.08214).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Index = tuple[int, ...]
+LAPLACIAN: Index = (-1,)
+Jet = dict[Index, Float[Array, "n w"]]
+
+
+class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
+    """The partial derivatives to carry: ``indices`` (closed downward, lowest order first) and the axes of the Laplacian."""
+
+    __slots__ = ()
+
+    def __new__(cls, indices: Iterable[Sequence[int]] = ((),), laplacian: Sequence[int] = ()):
+        closed: set[Index] = {()}
+        for index in indices:
+            key = tuple(sorted(index))
+            closed.update(_sub_indices(key))
+        closed.update((axis,) for axis in laplacian)
+        ordered = tuple(sorted(closed, key=lambda index: (len(index), index)))
+        return super().__new__(cls, (ordered, tuple(laplacian)))
+
+    @property
+    def indices(self) -> tuple[Index, ...]:
+        return self[0]
+
+    @property
+    def laplacian(self) -> tuple[int, ...]:
+        return self[1]
+
+    @property
+    def order(self) -> int:
+        """The highest derivative of an activation that the plan needs."""
+        return max(len(self.indices[-1]), 2 if self.laplacian else 0)
+
+    def union(self, other: "Plan") -> "Plan":
+        """The smallest plan that carries both."""
+        if self.laplacian and other.laplacian and self.laplacian != other.laplacian:
+            raise ValueError(f"two Laplacians over different axes: {self.laplacian} and {other.laplacian}")
+        return Plan(self.indices + other.indices, self.laplacian or other.laplacian)
+
+    def raised(self, axis: int) -> "Plan":
+        """The plan that also carries d/d(axis) of everything in this one (the Laplacian by its own second derivatives)."""
+        indices = self.expanded().indices
+        return Plan(indices + tuple((*index, axis) for index in indices))
+
+    def expanded(self) -> "Plan":
+        """The same derivatives with the Laplacian written as its second derivatives."""
+        return Plan(self.indices + tuple((axis, axis) for axis in self.laplacian))
+
+
+@cache
+def _sub_indices(index: Index) -> frozenset[Index]:
+    if not index:
+        return frozenset({()})
+    shorter = [_sub_indices(index[:k] + index[k + 1 :]) for k in range(len(index))]
+    return frozenset({index}).union(*shorter)
+
+
+@cache
+def _partitions(index: Index) -> tuple[tuple[int, tuple[Index, ...]], ...]:
+    """Set partitions of the positions of ``index``, equal ones merged: ``(multiplicity, blocks)``."""
+
+    def split(positions: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
+        if not positions:
+            return [[]]
+        first, rest = positions[0], positions[1:]
+        found = []
+        for mask in range(2 ** len(rest)):
+            block = (first, *(p for k, p in enumerate(rest) if mask >> k & 1))
+            others = tuple(p for k, p in enumerate(rest) if not mask >> k & 1)
+            found += [[block, *tail] for tail in split(others)]
+        return found
+
+    counts = Counter(
+        tuple(sorted(tuple(index[p] for p in block) for block in blocks)) for blocks in split(tuple(range(len(index))))
+    )
+    return tuple((count, blocks) for blocks, count in counts.items())
+
+
+@cache
+def _subsets(index: Index) -> tuple[tuple[int, Index, Index], ...]:
+    """Leibniz: the ways to deal the derivatives of ``index`` to two factors, ``(multiplicity, left, right)``."""
+    counts: Counter[tuple[Index, Index]] = Counter()
+    for mask in range(2 ** len(index)):
+        left = tuple(c for k, c in enumerate(index) if mask >> k & 1)
+        right = tuple(c for k, c in enumerate(index) if not mask >> k & 1)
+        counts[left, right] += 1
+    return tuple((count, left, right) for (left, right), count in counts.items())
+
+
+def coordinates(points: Float[Array, "n d"]) -> Jet:
+    """The jet of the coordinates themselves: their values and unit first derivatives."""
+    eye = jnp.eye(points.shape[1], dtype=points.dtype)
+    return {(): points} | {(axis,): eye[axis : axis + 1] for axis in range(points.shape[1])}
+
+
+def linear(jet: Jet, weight: Float[Array, "i o"], bias: Float[Array, " o"] | None = None) -> Jet:
+    """``z = x W + b`` for every stream, as one matrix product for all streams that vary from point to point."""
+    varying = [index for index, stream in jet.items() if stream.shape[0] == jet[()].shape[0]]
+    product = jnp.concatenate([jet[index] for index in varying]) @ weight
+    out = dict(zip(varying, jnp.split(product, len(varying)), strict=True))
+    out |= {index: stream @ weight for index, stream in jet.items() if index not in out}
+    if bias is not None:
+        out[()] = out[()] + bias
+    return out
+
+
+def elementwise(derivatives: Callable[[Array, int], Sequence[Array]], jet: Jet, plan: Plan) -> Jet:
+    """``y = s(z)`` by Faa di Bruno's formula; ``derivatives(z, m)`` returns ``[s(z), s'(z), ..., s^(m)(z)]``."""
+    s = derivatives(jet[()], plan.order)
+    out = {(): s[0]}
+    for index in plan.indices[1:]:
+        terms = []
+        for count, blocks in _partitions(index):
+            if all(block in jet for block in blocks):
+                term = s[len(blocks)]
+                for block in blocks:
+                    term = term * jet[block]
+                terms.append(term if count == 1 else count * term)
+        if terms:
+            out[index] = sum(terms[1:], terms[0])
+    if plan.laplacian:
+        squares = [jnp.square(jet[axis,]) for axis in plan.laplacian if (axis,) in jet]
+        terms = [s[2] * sum(squares[1:], squares[0])] if squares else []
+        terms += [s[1] * jet[LAPLACIAN]] if LAPLACIAN in jet else []
+        if terms:
+            out[LAPLACIAN] = sum(terms[1:], terms[0])
+    return out
+
+
+def product(a: Jet, b: Jet, plan: Plan) -> Jet:
+    """``y = a b`` by Leibniz' rule."""
+    out = {}
+    for index in plan.indices:
+        terms = [
+            a[left] * b[right] if count == 1 else count * a[left] * b[right]
+            for count, left, right in _subsets(index)
+            if left in a and right in b
+        ]
+        if terms:
+            out[index] = sum(terms[1:], terms[0])
+    if plan.laplacian:
+        terms = [2 * a[axis,] * b[axis,] for axis in plan.laplacian if (axis,) in a and (axis,) in b]
+        terms += [a[()] * b[LAPLACIAN]] if LAPLACIAN in b else []
+        terms += [a[LAPLACIAN] * b[()]] if LAPLACIAN in a else []
+        if terms:
+            out[LAPLACIAN] = sum(terms[1:], terms[0])
+    return out
+
+
+def add(a: Jet, b: Jet) -> Jet:
+    """``y = a + b``, stream by stream."""
+    return {index: a[index] + b[index] if index in a and index in b else a.get(index, b.get(index)) for index in {**a, **b}}
+
+
+def concatenate(jets: Sequence[Jet]) -> Jet:
+    """Features side by side: ``(n, w1), (n, w2) -> (n, w1 + w2)`` in every stream that any of them has."""
+    out = {}
+    for index in {index: None for jet in jets for index in jet}:
+        rows = max(jet[index].shape[0] for jet in jets if index in jet)
+        parts = []
+        for jet in jets:
+            value = jet[()]
+            stream = jet.get(index, jnp.zeros((1, value.shape[1]), value.dtype))
+            parts.append(jnp.broadcast_to(stream, (rows, value.shape[1])))
+        out[index] = jnp.concatenate(parts, 1)
+    return out
+
+
+def nested(function: Callable[[Array], Array], points: Float[Array, "n d"], plan: Plan) -> Jet:
+    """The jet of any JAX function of one point, ``(d,) -> (c,)``, by nested forward mode.
+
+    Each order differentiates the dictionary of all lower ones, so that every partial derivative is computed once.
+    """
+    eye = jnp.eye(points.shape[1], dtype=points.dtype)
+    wanted = plan.expanded().indices
+
+    def raise_order(lower: Callable[[Array], Jet], order: int) -> Callable[[Array], Jet]:
+        new = [index for index in wanted if len(index) == order]
+
+        def higher(point):
+            out = {}
+            for axis in sorted({index[-1] for index in new}):
+                values, tangents = jax.jvp(lower, (point,), (eye[axis],))
+                out |= values
+                out |= {index: tangents[index[:-1]] for index in new if index[-1] == axis}
+            return out
+
+        return higher
+
+    jet: Callable[[Array], Jet] = lambda point: {(): function(point)}
+    for order in range(1, len(wanted[-1]) + 1):
+        jet = raise_order(jet, order)
+    streams = jax.vmap(jet)(points)
+    if plan.laplacian:
+        streams[LAPLACIAN] = sum(streams[axis, axis] for axis in plan.laplacian)
+    kept = {*plan.indices, LAPLACIAN} if plan.laplacian else set(plan.indices)
+    return {index: stream for index, stream in streams.items() if index in kept}
+
+
+def tanh(z: Array, order: int) -> list[Array]:
+    """tanh and its derivatives, all as polynomials of tanh itself: one transcendental function per unit."""
+    a = jnp.tanh(z)
+    d = 1 - a * a
+    return [a, d, -2 * a * d, d * (4 - 6 * d), a * d * (24 * d - 8)][: order + 1]
+
+
+def sine(z: Array, order: int) -> list[Array]:
+    """sin and its derivatives."""
+    s, c = jnp.sin(z), jnp.cos(z)
+    return [s, c, -s, -c, s][: order + 1]
+
+
+def derivatives_of(function: Callable[[Array], Array]) -> Callable[[Array, int], list[Array]]:
+    """The derivatives of any elementwise function: closed forms where known, nested forward mode otherwise."""
+    known = {jnp.tanh: tanh, jax.nn.tanh: tanh, jax.lax.tanh: tanh, jnp.sin: sine}
+    if function in known:
+        return known[function]
+
+    def derivatives(z, order):
+        def step(lower):
+            return lambda x: (*(out := jax.jvp(lower, (x,), (jnp.ones_like(x),)))[0], out[1][-1])
+
+        tower = lambda x: (function(x),)
+        for _ in range(order):
+            tower = step(tower)
+        return list(tower(z))
+
+    return derivatives

@@ -1,0 +1,19 @@
+"""Where an equation lives: domains with named coordinates, their boundaries, normals and distances (NumPy float64).
+
+    square = Box(x=(0, 1), y=(0, 1))                     # parts "x_min", "x_max", "y_min", "y_max"
+    plate = (square - Disk(x=0.3, y=0.3, radius=0.1, name="hole")) * Time(0, 2)   # coordinates ("x", "y", "t")
+
+A domain is immutable and hashable, a pytree without leaves: static data of a problem.
+"""
+
+from ._ball import Ball as Ball
+from ._ball import Disk as Disk
+from ._box import Box as Box
+from ._box import Interval as Interval
+from ._box import Time as Time
+from ._csg import Difference as Difference
+from ._csg import Intersection as Intersection
+from ._csg import Union as Union
+from ._domain import Domain as Domain
+from ._polygon import Polygon as Polygon
+from ._product import Product as Product

@@ -1,0 +1,108 @@
+"""Boxes of any dimension: products of intervals, time among them."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from ._domain import Domain, Face, checked_interval
+
+
+class Box(Domain):
+    """The product of the intervals, in the order of the keywords: `Box(x=(0, 1), y=(-1, 1), t=(0, 2))`.
+
+    Boundary parts: "x_min", "x_max", "y_min", ... (never t), or one part `name` for the whole surface.
+    """
+
+    sides: tuple[tuple[str, tuple[float, float]], ...] = eqx.field(static=True)
+    name: str | None = eqx.field(static=True)
+
+    def __init__(self, /, *, name: Any = None, **intervals: tuple[float, float]):
+        # `name` is str | None; Any, so that type checkers accept Box(**{f"x{i}": (0, 1) for i in range(9)}).
+        if not intervals:
+            raise ValueError("Box: it needs at least one coordinate, for example Box(x=(0, 1)).")
+        if not (name is None or isinstance(name, str)):
+            raise ValueError(f"Box: name must be a string, got {name!r}; a coordinate cannot be called name.")
+        self.sides = tuple((c, checked_interval("Box", c, interval)) for c, interval in intervals.items())
+        self.name = name
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        return tuple(c for c, _ in self.sides)
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        return dict(self.sides)
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        return dict(self.sides)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        if self.name is not None:
+            return (self.name,) if self.space else ()
+        return tuple(f"{c}_{end}" for c in self.space for end in ("min", "max"))
+
+    @property
+    def measure(self) -> float:
+        return math.prod(high - low for c, (low, high) in self.sides if c != "t")
+
+    def _distance(self, points: np.ndarray) -> np.ndarray:
+        columns = [i for i, c in enumerate(self.coordinates) if c != "t"]
+        if not columns:
+            return np.full(len(points), -np.inf)
+        low, high = self._ends()
+        excess = np.maximum(low - points, points - high)[:, columns]  # (n, space), per axis, negative inside
+        return np.linalg.norm(np.maximum(excess, 0.0), axis=1) + np.minimum(excess.max(axis=1), 0.0)
+
+    @property
+    def _width(self) -> int:
+        return len(self.sides)
+
+    @property
+    def _proposal_measure(self) -> float:
+        return self.measure
+
+    def _propose(self, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        low, high = self._ends()
+        return low + (high - low) * cube, np.ones(len(cube), bool)
+
+    def _faces(self) -> list[Face]:
+        return [self._face(c, end) for c in self.space for end in (0, 1)]
+
+    def _face(self, coordinate: str, end: int) -> Face:
+        column, axis = self.coordinates.index(coordinate), self.space.index(coordinate)
+        low, high = dict(self.sides)[coordinate]
+
+        def draw(cube: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            points, keep = self._propose(np.insert(cube, column, 0.0, axis=1))
+            points[:, column] = (low, high)[end]
+            normals = np.zeros((len(cube), len(self.space)))
+            normals[:, axis] = (-1.0, 1.0)[end]
+            return points, normals, keep
+
+        name = f"{coordinate}_{('min', 'max')[end]}" if self.name is None else self.name
+        area = math.prod(b - a for c, (a, b) in self.sides if c not in ("t", coordinate))
+        return Face(name, area, len(self.sides) - 1, draw)
+
+    def _without_time(self) -> Domain | None:
+        space = {c: interval for c, interval in self.sides if c != "t"}
+        return Box(name=self.name, **space) if space else None
+
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.array([interval for _, interval in self.sides]).T
+        return low, high
+
+
+def Interval(**interval: tuple[float, float]) -> Box:
+    """A box of one coordinate: `Interval(x=(0, 1))`."""
+    if len(interval) != 1:
+        raise ValueError(f"Interval: give one coordinate, got {len(interval)}; use Box for several.")
+    return Box(**interval)
+
+
+def Time(start: float, end: float) -> Box:
+    """The interval of the coordinate t: `Disk(x=0, y=0, radius=1) * Time(0, 1)`."""
+    return Box(t=(start, end))

@@ -1,0 +1,172 @@
+"""Constructive solid geometry: union, intersection and difference of spatial domains.
+
+Whether a point of a member's surface is on the real boundary is decided by stepping off the surface along the
+normal, which is right where surfaces coincide too:
+
+    union of two boxes that share a wall: outside the first box one is inside the second, so the wall is no boundary
+    union of two boxes flush along a wall: outside the first one is outside both, so the wall is; drawn from the first
+"""
+
+import abc
+import math
+from collections.abc import Callable
+
+import equinox as eqx
+import numpy as np
+
+from ._domain import Domain, Face, sobol
+
+
+class _Combination(Domain):
+    """Two spatial domains with the same coordinates; boundary parts are theirs, equal names merge."""
+
+    left: eqx.AbstractVar[Domain]
+    right: eqx.AbstractVar[Domain]
+
+    def __check_init__(self):
+        owner = type(self).__name__
+        for member in (self.left, self.right):
+            if not isinstance(member, Domain):
+                raise ValueError(f"{owner}: both members must be domains, got {member!r}.")
+            if member.time is not None:
+                raise ValueError(f"{owner}: combine shapes in space first, then multiply: (A - B) * Time(0, 1).")
+        if self.left.coordinates != self.right.coordinates:
+            raise ValueError(
+                f"{owner}: the members must have the same coordinates in the same order, "
+                f"got {self.left.coordinates} and {self.right.coordinates}."
+            )
+        for c, (low, high) in self.bounds.items():
+            if low >= high:
+                raise ValueError(f"{owner}: it is empty, the members do not overlap in {c}; move one of them.")
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        return self.left.coordinates
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        return {}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.left.parts + self.right.parts))
+
+    @property
+    def measure(self) -> float:
+        _, keep = self._propose(sobol(2**16, self._width))
+        return self._proposal_measure * float(np.mean(keep))
+
+    @property
+    def _width(self) -> int:
+        return len(self.coordinates)
+
+    @property
+    def _proposal_measure(self) -> float:
+        return math.prod(high - low for low, high in self.bounds.values())
+
+    def _propose(self, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.array(list(self.bounds.values())).T
+        points = low + (high - low) * cube
+        return points, self._distance(points) <= 0
+
+    def _faces(self) -> list[Face]:
+        # Far above rounding, far below the features of the shape.
+        step = 1e-8 * max(high - low for low, high in self.bounds.values()) + 1e-12 * self._magnitude
+
+        def of_left(p: np.ndarray, n: np.ndarray) -> np.ndarray:
+            return self._left_stays(p - step * n, p + step * n)
+
+        def of_right(p: np.ndarray, n: np.ndarray) -> np.ndarray:
+            # Both sides must agree: where they do not, the surface coincides with the left one, which has it.
+            return self._right_stays(p - step * n) & self._right_stays(p + step * n)
+
+        right = [_cut(face, of_right, self._right_sign()) for face in self.right._faces()]
+        return [_cut(face, of_left, 1.0) for face in self.left._faces()] + right
+
+    def _without_time(self) -> Domain:
+        return self
+
+    @abc.abstractmethod
+    def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+        """Whether the left surface between these points is on the boundary."""
+
+    @abc.abstractmethod
+    def _right_stays(self, points: np.ndarray) -> np.ndarray:
+        """Whether the right surface is on the boundary where it passes these points."""
+
+    def _right_sign(self) -> float:
+        """The orientation of the right member's normals."""
+        return 1.0
+
+
+class Union(_Combination):
+    """`left | right`: the points of either."""
+
+    left: Domain
+    right: Domain
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        a, b = self.left.bounds, self.right.bounds
+        return {c: (min(a[c][0], b[c][0]), max(a[c][1], b[c][1])) for c in self.coordinates}
+
+    def _distance(self, points: np.ndarray) -> np.ndarray:
+        return np.minimum(self.left._distance(points), self.right._distance(points))
+
+    def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+        return self.right._distance(outside) > 0
+
+    def _right_stays(self, points: np.ndarray) -> np.ndarray:
+        return self.left._distance(points) > 0
+
+
+class Intersection(_Combination):
+    """`left & right`: the points of both."""
+
+    left: Domain
+    right: Domain
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        a, b = self.left.bounds, self.right.bounds
+        return {c: (max(a[c][0], b[c][0]), min(a[c][1], b[c][1])) for c in self.coordinates}
+
+    def _distance(self, points: np.ndarray) -> np.ndarray:
+        return np.maximum(self.left._distance(points), self.right._distance(points))
+
+    def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+        return self.right._distance(inside) < 0
+
+    def _right_stays(self, points: np.ndarray) -> np.ndarray:
+        return self.left._distance(points) < 0
+
+
+class Difference(_Combination):
+    """`left - right`: the points of the first that are not inside the second; its normals point into the hole."""
+
+    left: Domain
+    right: Domain
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        return self.left.bounds
+
+    def _distance(self, points: np.ndarray) -> np.ndarray:
+        return np.maximum(self.left._distance(points), -self.right._distance(points))
+
+    def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+        return self.right._distance(inside) > 0
+
+    def _right_stays(self, points: np.ndarray) -> np.ndarray:
+        return self.left._distance(points) < 0
+
+    def _right_sign(self) -> float:
+        return -1.0
+
+
+def _cut(face: Face, stays: Callable[[np.ndarray, np.ndarray], np.ndarray], sign: float) -> Face:
+    def draw(cube: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        points, normals, keep = face.draw(cube)
+        return points, sign * normals, keep & stays(points, normals)
+
+    return face._replace(draw=draw)

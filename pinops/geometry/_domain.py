@@ -1,0 +1,290 @@
+"""The contract of every domain, and the sampling and naming that all of them share."""
+
+import abc
+import difflib
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Bool, Float
+
+Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
+"""`cube(m, d)`: m points of the unit cube [0, 1)^d. Asked for more, it gives a new set or a longer one."""
+
+_ROUNDING = 1e-13  # width of the boundary for `contains`, relative to the coordinates: a few hundred ulp
+_TRIALS = 2**22  # rejection gives up beyond this many proposals (or 16 per wanted point)
+
+
+class Face(NamedTuple):
+    """A smooth piece of the boundary, before the rest of the domain cuts anything from it.
+
+    `draw` maps (m, width) points of the unit cube to uniform points (m, d), outward unit normals (m, space) and
+    whether each lies on the boundary (m,).  `measure` is the area of what is proposed (times no time).
+    """
+
+    name: str
+    measure: float
+    width: int
+    draw: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+class Domain(eqx.Module):
+    """A bounded set of points with named coordinates; "t" is time, wherever it stands, the others are space.
+
+    A point set is a float64 array (n, d) whose columns follow `coordinates`.
+    Combine spatial domains of the same coordinates with `|`, `&`, `-`, and multiply by others with `*`.
+    """
+
+    @property
+    @abc.abstractmethod
+    def coordinates(self) -> tuple[str, ...]:
+        """The names of the columns."""
+
+    @property
+    @abc.abstractmethod
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """The bounding box, by coordinate."""
+
+    @property
+    @abc.abstractmethod
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The coordinates that are factors of the domain: all of a box, only t of `Disk(...) * Time(0, 1)`."""
+
+    @property
+    @abc.abstractmethod
+    def parts(self) -> tuple[str, ...]:
+        """The names of the boundary parts in space; the faces of t are not among them."""
+
+    @property
+    @abc.abstractmethod
+    def measure(self) -> float:
+        """Length, area or volume of the spatial domain; exact but for `|`, `&`, `-` (relative error about 1e-4)."""
+
+    @abc.abstractmethod
+    def _distance(self, points: np.ndarray) -> np.ndarray:
+        """`signed_distance` of points that are known to be (n, d) float64."""
+
+    # Proposals: `_propose` maps the unit cube of `_width` dimensions uniformly onto a set of measure
+    # `_proposal_measure` (in space) that covers the domain, and says which of the points are inside.
+
+    @property
+    @abc.abstractmethod
+    def _width(self) -> int: ...
+
+    @property
+    @abc.abstractmethod
+    def _proposal_measure(self) -> float: ...
+
+    @abc.abstractmethod
+    def _propose(self, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+
+    @abc.abstractmethod
+    def _faces(self) -> list[Face]: ...
+
+    @abc.abstractmethod
+    def _without_time(self) -> "Domain | None":
+        """The spatial factor; None where there is only time."""
+
+    @property
+    def space(self) -> tuple[str, ...]:
+        """The spatial coordinates, in order."""
+        return tuple(c for c in self.coordinates if c != "t")
+
+    @property
+    def time(self) -> str | None:
+        """ "t", or None for a domain without time."""
+        return "t" if "t" in self.coordinates else None
+
+    def signed_distance(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Euclidean distance in space to the boundary, negative inside; time is not looked at.
+
+        Exact for boxes, balls, polygons and their products; for `|`, `&`, `-` the sign is exact and the size is
+        a lower bound (Hart, "Sphere tracing", 1996, section 2.5).  Minus infinity where there is no space.
+        """
+        return self._distance(self._checked(points))
+
+    def contains(self, points: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
+        """Whether each point lies in the closed domain, boundary and both ends of time included."""
+        points = self._checked(points)
+        inside = self._distance(points) <= _ROUNDING * self._magnitude
+        if self.time is None:
+            return inside
+        low, high = self.bounds["t"]
+        t, rounding = points[:, self.coordinates.index("t")], _ROUNDING * max(abs(low), abs(high))
+        return inside & (t >= low - rounding) & (t <= high + rounding)
+
+    def select(self, on: str | tuple[str, ...] | None = None) -> tuple[str, ...]:
+        """The boundary parts meant by `on`: None is all, a coordinate its two faces, a part itself, a tuple several."""
+        if on is None:
+            return self.parts
+        chosen = []
+        for name in (on,) if isinstance(on, str) else on:
+            pair = tuple(part for part in (f"{name}_min", f"{name}_max") if part in self.parts)
+            if name in self.parts:
+                chosen.append(name)
+            elif name in self.space and pair:
+                chosen.extend(pair)
+            else:
+                raise ValueError(self._unknown_part(name))
+        return tuple(dict.fromkeys(chosen))
+
+    def sample_interior(self, cube: Cube, n: int) -> Float[np.ndarray, "n d"]:
+        """n points of uniform density in space and time.
+
+        The map from `cube` is direct for boxes and balls and rejects elsewhere; rejection calls `cube` again with
+        more points and keeps the first n inside.  An empty domain is a `ValueError`.
+        """
+        (points,) = _first(
+            lambda m: self._propose(_columns(cube, m, self._width)),
+            n,
+            f"{type(self).__name__}: no room for {n} points, it is empty or a sliver of its bounding box; "
+            "check that its members overlap as meant.",
+        )
+        return points
+
+    def sample_boundary(
+        self, on: str | tuple[str, ...] | None, cube: Cube, n: int
+    ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n space"]]:
+        """n points on the parts meant by `on` (as in `select`) and the outward unit normals there, columns as `space`.
+
+        Uniform in surface measure (times time) over all the chosen parts together.  Of a combined domain only what
+        is on the real boundary is drawn; of surfaces that coincide, the first member's.
+        """
+        names = self.select(on)
+        faces = [face for face in self._faces() if face.name in names]
+        if not faces:
+            raise ValueError(f"{type(self).__name__}: it has no boundary in space, only the coordinate t.")
+        shares = np.cumsum([face.measure for face in faces])
+        several, width = len(faces) > 1, max(face.width for face in faces)
+
+        def propose(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            u = _columns(cube, m, width + several)
+            if not several:
+                return faces[0].draw(u)
+            which = np.searchsorted(shares[:-1], u[:, 0] * shares[-1], side="right")
+            points, normals = np.empty((m, len(self.coordinates))), np.empty((m, len(self.space)))
+            keep = np.empty(m, bool)
+            for i in np.unique(which):
+                rows = which == i
+                points[rows], normals[rows], keep[rows] = faces[i].draw(u[rows, 1 : 1 + faces[i].width])
+            return points, normals, keep
+
+        points, normals = _first(
+            propose,
+            n,
+            f"{type(self).__name__}: {_listed(names)} has no piece on the real boundary; "
+            "the other members hide or remove it.",
+        )
+        return points, normals
+
+    def sample_initial(self, cube: Cube, n: int) -> Float[np.ndarray, "n d"]:
+        """n points of uniform density in space at the first instant."""
+        if self.time is None:
+            raise ValueError(
+                f"{type(self).__name__}: no initial points without a time coordinate; multiply it by Time(0, 1)."
+            )
+        space = self._without_time()
+        points = np.empty((n, 0)) if space is None else space.sample_interior(cube, n)
+        return np.insert(points, self.coordinates.index("t"), self.bounds["t"][0], axis=1)
+
+    def evaluation_coordinates(self, n_per_axis: int | None = None, *, budget: int = 10_000) -> dict[str, np.ndarray]:
+        """Where to compare with a reference: float64 arrays by coordinate that broadcast against one another.
+
+        Up to three coordinates, a grid over the bounding box, ends included, of `n_per_axis` points (or about
+        `budget` in all): mask it with `contains`.  Beyond, `budget` points of a Sobol sequence inside, all (n,).
+        """
+        d = len(self.coordinates)
+        if d > 3:
+            return dict(zip(self.coordinates, self.sample_interior(sobol, budget).T, strict=True))
+        if n_per_axis is None:
+            n_per_axis = max(2, math.floor(budget ** (1 / d) + 1e-9))
+        axes = [np.linspace(*self.bounds[c], n_per_axis) for c in self.coordinates]
+        return dict(zip(self.coordinates, np.meshgrid(*axes, indexing="ij", sparse=True), strict=True))
+
+    def __or__(self, other: "Domain") -> "Domain":
+        from ._csg import Union
+
+        return Union(self, other)
+
+    def __and__(self, other: "Domain") -> "Domain":
+        from ._csg import Intersection
+
+        return Intersection(self, other)
+
+    def __sub__(self, other: "Domain") -> "Domain":
+        from ._csg import Difference
+
+        return Difference(self, other)
+
+    def __mul__(self, other: "Domain") -> "Domain":
+        from ._product import product
+
+        return product(self, other)
+
+    @property
+    def _magnitude(self) -> float:
+        """The largest coordinate in space, against which rounding is measured."""
+        bounds = self.bounds
+        return max((max(map(abs, bounds[c])) for c in self.space), default=1.0)
+
+    def _checked(self, points: np.ndarray) -> np.ndarray:
+        points = np.asarray(points, np.float64)
+        if points.ndim != 2 or points.shape[1] != len(self.coordinates):
+            raise ValueError(
+                f"{type(self).__name__}: points must have the shape (n, {len(self.coordinates)}), one column each for "
+                f"{_listed(self.coordinates)}, got {points.shape}."
+            )
+        return points
+
+    def _unknown_part(self, name: str) -> str:
+        if self.time is not None and name in ("t", "t_min", "t_max"):
+            return f"{type(self).__name__}: {name!r} is no boundary part, time has an initial condition instead."
+        near = difflib.get_close_matches(str(name), self.parts, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"{type(self).__name__}: no boundary part {name!r}; {hint}it has {_listed(self.parts) or 'none'}."
+
+
+def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tuple[float, float]:
+    """(low, high) as floats, finite and low < high."""
+    try:
+        low, high = (float(end) for end in interval)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{owner}: {name} must be a pair of numbers (low, high), got {interval!r}.") from error
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"{owner}: {name} must be bounded, got ({low:g}, {high:g}); cut it at finite ends.")
+    if low >= high:
+        remedy = "swap the ends" if low > high else "give it a positive length"
+        raise ValueError(f"{owner}: {name} must run from low to high, got ({low:g}, {high:g}); {remedy}.")
+    return low, high
+
+
+def sobol(m: int, d: int) -> np.ndarray:
+    """The library's own fixed points of the unit cube, for measures and evaluation."""
+    from scipy.stats import qmc
+
+    return qmc.Sobol(d, rng=0).random_base2(max(m - 1, 0).bit_length())[:m]
+
+
+def _columns(cube: Cube, m: int, d: int) -> np.ndarray:
+    return np.asarray(cube(m, d), np.float64) if d else np.empty((m, 0))
+
+
+def _first(propose: Callable[[int], tuple[np.ndarray, ...]], n: int, empty: str) -> list[np.ndarray]:
+    """The first n accepted rows.  `propose(m)` gives arrays of m rows, the last one says which are accepted."""
+    trials = n
+    while True:
+        *arrays, keep = propose(trials)
+        found = int(np.count_nonzero(keep))
+        if found >= n:
+            return [array[keep][:n] for array in arrays]
+        # Start again with more instead of topping up: a longer low-discrepancy set is better than two short ones.
+        trials = math.ceil(1.2 * trials * n / found) + 16 if found else 8 * trials + 1024
+        if trials > max(_TRIALS, 16 * n):
+            raise ValueError(empty)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(repr(name) for name in names[:12])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > 12 else shown

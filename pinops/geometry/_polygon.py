@@ -1,0 +1,139 @@
+"""Simple polygons in the plane."""
+
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Float
+
+from ._domain import Domain, Face
+
+
+class Polygon(Domain):
+    """The inside of a closed polygon, vertices in either direction: `Polygon([(0, 0), (1, 0), (0, 1)])`.
+
+    Boundary parts: "edge_0" (from the first vertex to the second), "edge_1", ..., or one part `name` for all.
+    """
+
+    vertices: tuple[tuple[float, float], ...] = eqx.field(static=True)
+    axes: tuple[str, str] = eqx.field(static=True)
+    name: str | None = eqx.field(static=True)
+
+    def __init__(
+        self,
+        vertices: Sequence[Sequence[float]] | Float[np.ndarray, "n 2"],
+        *,
+        coordinates: tuple[str, str] = ("x", "y"),
+        name: str | None = None,
+    ):
+        self.vertices = tuple((float(a), float(b)) for a, b in vertices)
+        self.axes = (coordinates[0], coordinates[1])
+        self.name = name
+        if self.axes[0] == self.axes[1] or "t" in self.axes:
+            raise ValueError(f"Polygon: it needs two different coordinates of space, got {self.axes}.")
+        if len(self.vertices) < 3:
+            raise ValueError(f"Polygon: it needs at least three vertices, got {len(self.vertices)}.")
+        for i, vertex in enumerate(self.vertices):
+            if not all(map(math.isfinite, vertex)):
+                raise ValueError(f"Polygon: vertices must be finite, got {vertex} at {i}.")
+            if vertex == self.vertices[i - 1]:
+                raise ValueError(
+                    f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out (it closes itself)."
+                )
+        crossing = _crossing(np.array(self.vertices))
+        if crossing is not None:
+            raise ValueError(
+                f"Polygon: edge_{crossing[0]} and edge_{crossing[1]} meet; order the vertices along the boundary."
+            )
+
+    @property
+    def coordinates(self) -> tuple[str, ...]:
+        return self.axes
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        return {c: (min(v), max(v)) for c, v in zip(self.axes, zip(*self.vertices, strict=True), strict=True)}
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        return {}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(f"edge_{i}" for i in range(len(self.vertices))) if self.name is None else (self.name,)
+
+    @property
+    def measure(self) -> float:
+        return abs(self._oriented_area())
+
+    def _distance(self, points: np.ndarray) -> np.ndarray:
+        x, y = points.T
+        squared, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
+        for (ax, ay), (bx, by) in self._edges():  # one edge at a time: memory n, not n times the edges
+            ex, ey, px, py = bx - ax, by - ay, x - ax, y - ay
+            along = np.clip((px * ex + py * ey) / (ex**2 + ey**2), 0.0, 1.0)
+            squared = np.minimum(squared, (px - along * ex) ** 2 + (py - along * ey) ** 2)
+            if ay != by:  # even-odd rule: count the edges that cross the ray towards +x
+                inside ^= ((ay > y) != (by > y)) & (px < ex * (py / ey))
+        return np.where(inside, -1.0, 1.0) * np.sqrt(squared)
+
+    @property
+    def _width(self) -> int:
+        return 2
+
+    @property
+    def _proposal_measure(self) -> float:
+        return math.prod(high - low for low, high in self.bounds.values())
+
+    def _propose(self, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        low, high = np.array(list(self.bounds.values())).T
+        points = low + (high - low) * cube
+        return points, self._distance(points) <= 0
+
+    def _faces(self) -> list[Face]:
+        return [self._edge_face(i, np.array(a), np.array(b)) for i, (a, b) in enumerate(self._edges())]
+
+    def _edge_face(self, i: int, a: np.ndarray, b: np.ndarray) -> Face:
+        length = math.dist(a, b)
+        outward = math.copysign(1.0, self._oriented_area()) * np.array([b[1] - a[1], a[0] - b[0]]) / length
+
+        def draw(cube: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            return a + cube * (b - a), np.tile(outward, (len(cube), 1)), np.ones(len(cube), bool)
+
+        return Face(f"edge_{i}" if self.name is None else self.name, length, 1, draw)
+
+    def _without_time(self) -> Domain:
+        return self
+
+    def _edges(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+        return list(zip(self.vertices, self.vertices[1:] + self.vertices[:1], strict=True))
+
+    def _oriented_area(self) -> float:
+        """Shoelace formula about the first vertex; positive when counter-clockwise."""
+        x0, y0 = self.vertices[0]
+        return sum((ax - x0) * (by - y0) - (bx - x0) * (ay - y0) for (ax, ay), (bx, by) in self._edges()) / 2
+
+
+def _crossing(vertices: np.ndarray) -> tuple[int, int] | None:
+    """The first two edges that meet elsewhere than at their common vertex, or None."""
+    a, b = vertices, np.roll(vertices, -1, axis=0)
+    n = len(a)
+
+    def side(p: np.ndarray, q: np.ndarray, r: np.ndarray) -> np.ndarray:
+        """Sign of the turn p -> q -> r."""
+        u, v = q - p, r - p
+        return np.sign(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
+
+    a1, b1, a2, b2 = a[:, None], b[:, None], a[None], b[None]
+    apart = side(a1, b1, a2) * side(a1, b1, b2) > 0  # both ends of edge 2 strictly on one side of edge 1
+    boxes = (np.minimum(a1, b1) <= np.maximum(a2, b2)).all(-1)  # decides between edges on one line
+    meet = ~apart & ~apart.T & boxes & boxes.T
+    i = np.arange(n)
+    after = (i + 1) % n
+    meet[i, i] = meet[after, i] = False
+    # Neighbours share a vertex: they only meet elsewhere when the second runs back over the first.
+    onward = np.sum((b - a) * (b[after] - b), axis=1)
+    meet[i, after] = (side(a, b, b[after]) == 0) & (onward < 0)
+    pairs = np.argwhere(meet)
+    return (int(pairs[0, 0]), int(pairs[0, 1])) if len(pairs) else None

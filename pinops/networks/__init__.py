@@ -1,0 +1,31 @@
+"""Networks and fields: architectures, the Flax adapter, input embeddings and exactly imposed conditions."""
+
+from typing import TYPE_CHECKING, Any
+
+from pinops.networks._field import ConstrainedField as ConstrainedField
+from pinops.networks._field import Embedding as Embedding
+from pinops.networks._field import Field as Field
+from pinops.networks._field import NetworkField as NetworkField
+from pinops.networks._field import check_network as check_network
+from pinops.networks._field import embedding_of as embedding_of
+from pinops.networks._field import field_of as field_of
+from pinops.networks._network import MLP as MLP
+from pinops.networks._network import Architecture as Architecture
+from pinops.networks._network import Frozen as Frozen
+from pinops.networks._network import JetNetwork as JetNetwork
+from pinops.networks._network import MLPNetwork as MLPNetwork
+from pinops.networks._network import activations as activations
+from pinops.networks._network import trainable as trainable
+
+if TYPE_CHECKING:
+    from pinops.networks._flax import FromLinen as FromLinen
+    from pinops.networks._flax import FromNNX as FromNNX
+
+
+def __getattr__(name: str) -> Any:
+    # Flax costs half a second to import: only those who bring a Flax network pay for it.
+    if name in ("FromLinen", "FromNNX"):
+        from pinops.networks import _flax
+
+        return getattr(_flax, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

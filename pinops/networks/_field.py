@@ -1,0 +1,235 @@
+"""Fields: functions of the coordinates that know their own partial derivatives.
+
+Two instances: a network behind its input embedding, and the same field with boundary and initial conditions built in.
+Fields are made inside a compiled program from a network and a problem, so their coefficients may be traced.
+"""
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pinops.derivatives import LAPLACIAN, Jet, Plan, add, concatenate, coordinates, derivatives_of, elementwise, linear
+from pinops.derivatives import nested, product
+from pinops.networks._network import JetNetwork
+from pinops.problem import Face, Imposition, Problem, faces
+
+
+class Field(abc.ABC):
+    """Abstract: ``(d,) -> (unknowns,)`` with its partial derivatives."""
+
+    @abc.abstractmethod
+    def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
+        """The partial derivatives of the plan at a batch of points, ``{index: (n, unknowns)}``; zero ones may be missing."""
+
+    def __call__(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
+        """The unknowns at one point."""
+        return self.jet(point[None], Plan())[()][0]
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as cosine and sine."""
+
+    bounds: tuple[tuple[float, float], ...]
+    periodic: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.bounds) + len(self.periodic)
+
+    def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
+        low, high = jnp.asarray(self.bounds, points.dtype).T
+        centred = linear(coordinates(points), jnp.diag(2 / (high - low)), -(low + high) / (high - low))
+        if not self.periodic:
+            return centred
+        plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
+        pick = lambda axes: {index: stream[:, jnp.asarray(axes)] for index, stream in centred.items()}
+        angle = {index: jnp.pi * stream for index, stream in pick(self.periodic).items()}
+        waves = [elementwise(derivatives_of(wave), angle, plan) for wave in (jnp.cos, jnp.sin)]
+        return concatenate([pick(plain), *waves] if plain else waves)
+
+
+@dataclass(frozen=True)
+class NetworkField(Field):
+    """A network of the embedded coordinates."""
+
+    network: Callable[[Array], Array]
+    embedding: Embedding
+
+    def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
+        if isinstance(self.network, JetNetwork):
+            return self.network.jet(self.embedding.jet(points, plan), plan)
+        return nested(lambda point: self.network(self.embedding.jet(point[None], Plan())[()][0]), points, plan)
+
+
+@dataclass(frozen=True)
+class ConstrainedField(Field):
+    """A field that meets its conditions for every value of the parameters.
+
+    ``u = lift + C[factor * field]``: the factor vanishes where values are prescribed (to second order where the slope is
+    prescribed too), ``C`` removes slopes and Robin fluxes by subtracting their interpolation from the faces, and the lift
+    carries the data.  The interpolations are one-dimensional and applied axis by axis (Leake & Mortari 2020).
+    """
+
+    field: Field
+    bounds: tuple[tuple[float, float], ...]
+    components: int
+    faces: tuple[Face, ...]
+
+    def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
+        lift = nested(lambda point: self._lift(point), points, plan)
+        return add(lift, self._homogeneous(points, plan, list(self._corrected_axes())))
+
+    def _corrected_axes(self) -> dict[int, list[Face]]:
+        """Faces whose condition is not met by a factor: a slope or a Robin flux without the value."""
+        out: dict[int, list[Face]] = {}
+        for face in self.faces:
+            if not self._with_value(face):
+                out.setdefault(face.axis, []).append(face)
+        return out
+
+    def _with_value(self, face: Face) -> bool:
+        return any(
+            other.is_value and (other.component, other.axis, other.upper) == (face.component, face.axis, face.upper)
+            for other in self.faces
+        )
+
+    def _unit(self, point: Array, axis: int) -> Array:
+        low, high = self.bounds[axis]
+        return (point[axis] - low) / (high - low)
+
+    def _factor(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
+        """Zero, to the right order, on every face where a value is prescribed; at most 1."""
+        out = [jnp.ones((), point.dtype)] * self.components
+        met = [face for face in self.faces if self._with_value(face)]
+        for component in range(self.components):
+            for axis in sorted({face.axis for face in met if face.component == component}):
+                s = self._unit(point, axis)
+                here = [face for face in met if (face.component, face.axis) == (component, axis)]
+                lower, upper = sum(not face.upper for face in here), sum(face.upper for face in here)
+                out[component] = out[component] * s**lower * (1 - s) ** upper * (4.0 ** min(lower, upper))
+        return jnp.stack(out)
+
+    def _cardinal(self, point: Array, axis: int, component: int) -> dict[Face, Array]:
+        """Polynomials of one coordinate: 1 under one functional of the axis, 0 under the others."""
+        here = [face for face in self.faces if (face.axis, face.component) == (axis, component)]
+        first = 1 if all(face.is_slope for face in here) else 0
+        # Robin rows may be dependent on the lowest monomials: one more, and the solution of least norm.
+        degrees = range(first, first + len(here) + any(not (face.is_value or face.is_slope) for face in here))
+        low, high = self.bounds[axis]
+        rows = []
+        for face in here:
+            s = float(face.upper)
+            rows.append(
+                jnp.stack(
+                    [
+                        jnp.asarray(face.alpha * s**k + face.slope * (k * s ** max(k - 1, 0)) / (high - low), point.dtype)
+                        for k in degrees
+                    ]
+                )
+            )
+        matrix = jnp.stack(rows)
+        weights = matrix.T @ jnp.linalg.inv(matrix @ matrix.T)
+        powers = jnp.stack([self._unit(point, axis) ** k for k in degrees])
+        values = powers @ weights
+        return {face: values[k] for k, face in enumerate(here)}
+
+    def _lift(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
+        def of(component: int) -> Array:
+            zero = lambda point: jnp.zeros((), point.dtype)
+            function = zero
+            for axis in sorted({face.axis for face in self.faces if face.component == component}):
+                function = interpolate(function, axis, component, function is zero)
+            return function(point)
+
+        def interpolate(inner, axis, component, inner_is_zero):
+            def function(point):
+                total = inner(point)
+                for face, weight in self._cardinal(point, axis, component).items():
+                    on_face = point.at[axis].set(self.bounds[axis][face.upper])
+                    gap = face.data(on_face)
+                    if not inner_is_zero:
+                        gap = gap - face.apply(inner, self.bounds[axis])(point)
+                    total = total + weight * gap
+                return total
+
+            return function
+
+        return jnp.stack([of(component) for component in range(self.components)])
+
+    def _homogeneous(self, points: Float[Array, "n d"], plan: Plan, axes: list[int]) -> Jet:
+        """The jet of ``C[factor * field]``, where ``C`` corrects the given axes, the last one outermost."""
+        if not axes:
+            return product(nested(self._factor, points, plan), self.field.jet(points, plan), plan)
+        *inner, axis = axes
+        out = self._homogeneous(points, plan, inner)
+        corrected = self._corrected_axes()[axis]
+        for upper in sorted({face.upper for face in corrected}):
+            here = {face.component: face for face in corrected if face.upper == upper}
+            on_face = points.at[:, axis].set(self.bounds[axis][upper])
+            # Along the axis itself the functional is a constant: its derivatives there vanish.
+            along = Plan([index for index in plan.expanded().indices if axis not in index])
+            values = self._homogeneous(on_face, along.raised(axis), inner)
+            alpha = jnp.stack([jnp.asarray(here[c].alpha if c in here else 0.0, points.dtype) for c in range(self.components)])
+            slope = jnp.stack([jnp.asarray(here[c].slope if c in here else 0.0, points.dtype) for c in range(self.components)])
+            functional: Jet = {}
+            for index in along.indices:
+                raised = tuple(sorted((*index, axis)))
+                terms = [alpha * values[index]] if index in values else []
+                terms += [slope * values[raised]] if raised in values else []
+                if terms:
+                    functional[index] = -sum(terms[1:], terms[0])
+            if plan.laplacian:
+                seconds = [functional[a, a] for a in plan.laplacian if (a, a) in functional]
+                if seconds:
+                    functional[LAPLACIAN] = sum(seconds[1:], seconds[0])
+
+            def weight(point, here=here):
+                zero = jnp.zeros((), point.dtype)
+                return jnp.stack(
+                    [
+                        self._cardinal(point, axis, c)[here[c]] if c in here else zero
+                        for c in range(self.components)
+                    ]
+                )
+
+            out = add(out, product(nested(weight, points, plan), functional, plan))
+        return out
+
+
+def embedding_of(problem: Problem, imposition: Imposition) -> Embedding:
+    """How the coordinates of a problem enter a network."""
+    names = problem.domain.coordinates
+    bounds = tuple(problem.domain.bounds[name] for name in names)
+    return Embedding(bounds, tuple(sorted(names.index(name) for name in imposition.periodic)))
+
+
+def field_of(problem: Problem, imposition: Imposition, network: Any) -> Field:
+    """The field of a network for a problem: embedded inputs, and the conditions that are imposed exactly."""
+    field = NetworkField(network, embedding_of(problem, imposition))
+    if not imposition.hard:
+        return field
+    bounds = tuple(problem.domain.bounds[name] for name in problem.domain.coordinates)
+    return ConstrainedField(field, bounds, len(problem.unknowns), tuple(faces(problem, imposition.hard)))
+
+
+def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:
+    """Raises ValueError when a network does not map the embedded coordinates to one value per unknown."""
+    features = jax.ShapeDtypeStruct((embedding.size,), jnp.result_type(float))
+    try:
+        out = jax.eval_shape(network, features)
+    except Exception as error:
+        raise ValueError(
+            f"the network cannot be called with {embedding.size} features, an array of shape ({embedding.size},): "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    if getattr(out, "shape", None) != (len(unknowns),):
+        raise ValueError(
+            f"the network must map {embedding.size} features to one value per unknown ({', '.join(unknowns)}), shape "
+            f"({len(unknowns)},); it returns shape {getattr(out, 'shape', type(out).__name__)}"
+        )

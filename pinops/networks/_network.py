@@ -1,0 +1,105 @@
+"""Networks: functions of features with trainable parameters, and the architectures that they are built from.
+
+An *architecture* is a description without parameters (``MLP(width=20, depth=3)``); ``build`` makes a network of it for a given
+number of features and unknowns.  A network is any callable ``(features,) -> (unknowns,)`` whose arrays are its parameters;
+one that also has ``jet`` carries its own partial derivatives (fast), any other is differentiated by nested forward mode.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.derivatives import Jet, Plan, derivatives_of, elementwise, linear
+
+activations: dict[str, Callable[[Array], Array]] = {
+    "tanh": jnp.tanh,
+    "sin": jnp.sin,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "sigmoid": jax.nn.sigmoid,
+    "softplus": jax.nn.softplus,
+}
+
+
+class Architecture(eqx.Module):
+    """Abstract: a description that builds networks."""
+
+    @abc.abstractmethod
+    def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> Callable[[Array], Array]:
+        """A network ``(in_size,) -> (out_size,)`` with fresh parameters of the current default float type."""
+
+
+class JetNetwork(eqx.Module):
+    """Abstract: a network that carries its own partial derivatives."""
+
+    @abc.abstractmethod
+    def __call__(self, features: Float[Array, " i"]) -> Float[Array, " o"]:
+        """Evaluate at one point; use `jax.vmap` for a batch."""
+
+    @abc.abstractmethod
+    def jet(self, features: Jet, plan: Plan) -> Jet:
+        """Evaluate at a batch of points together with the partial derivatives of the plan."""
+
+
+class MLPNetwork(JetNetwork):
+    """A multilayer perceptron, ``x -> W_L s(... s(W_1 x + b_1) ...) + b_L``."""
+
+    weights: list[Float[Array, "i o"]]
+    biases: list[Float[Array, " o"]]
+    activation: Callable[[Array], Array] = eqx.field(static=True)
+
+    def __call__(self, features: Float[Array, " i"]) -> Float[Array, " o"]:
+        return self.jet({(): features[None]}, Plan())[()][0]
+
+    def jet(self, features: Jet, plan: Plan) -> Jet:
+        derivatives = derivatives_of(self.activation)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            features = elementwise(derivatives, linear(features, weight, bias), plan)
+        return linear(features, self.weights[-1], self.biases[-1])
+
+
+class MLP(Architecture):
+    """Multilayer perceptron with Glorot-normal weights and zero biases (Glorot & Bengio 2010).
+
+    **Arguments:** ``width``: units per hidden layer; ``depth``: number of hidden layers; ``activation``: an elementwise
+    function, smooth enough for the derivatives that the residual asks for.
+    """
+
+    width: int = eqx.field(static=True, default=20)
+    depth: int = eqx.field(static=True, default=3)
+    activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
+
+    def __check_init__(self):
+        for name in ("width", "depth"):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
+                raise ValueError(f"MLP: {name} must be a whole number of at least 1, got {getattr(self, name)!r}")
+
+    def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
+        sizes = [in_size, *[self.width] * self.depth, out_size]
+        keys = jax.random.split(key, len(sizes) - 1)
+        weights = [
+            jax.random.normal(k, (i, o)) * jnp.sqrt(2 / (i + o)) for k, i, o in zip(keys, sizes, sizes[1:], strict=False)
+        ]
+        return MLPNetwork(weights, [jnp.zeros(o) for o in sizes[1:]], self.activation)
+
+
+def trainable(network: Any) -> Any:
+    """A filter for `equinox.partition`: floating-point arrays, except those under a `Frozen`."""
+
+    def mark(node):
+        if isinstance(node, Frozen):
+            return jax.tree.map(lambda _: False, node)
+        return eqx.is_inexact_array(node)
+
+    return jax.tree.map(mark, network, is_leaf=lambda node: isinstance(node, Frozen))
+
+
+class Frozen(eqx.Module):
+    """Arrays that belong to a network and are not trained (batch statistics, for one)."""
+
+    tree: Any

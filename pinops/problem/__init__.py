@@ -1,0 +1,32 @@
+"""PDE problems: equations by names, coefficients, conditions, exact solutions, and the registry."""
+
+from pinops.problem._conditions import Condition as Condition
+from pinops.problem._conditions import Dirichlet as Dirichlet
+from pinops.problem._conditions import Equation as Equation
+from pinops.problem._conditions import Initial as Initial
+from pinops.problem._conditions import Neumann as Neumann
+from pinops.problem._conditions import Observed as Observed
+from pinops.problem._conditions import Periodic as Periodic
+from pinops.problem._conditions import Robin as Robin
+from pinops.problem._constraints import INITIAL as INITIAL
+from pinops.problem._constraints import INTERIOR as INTERIOR
+from pinops.problem._constraints import Constraint as Constraint
+from pinops.problem._constraints import Points as Points
+from pinops.problem._constraints import constraints as constraints
+from pinops.problem._constraints import region_parts as region_parts
+from pinops.problem._faces import Face as Face
+from pinops.problem._faces import Imposition as Imposition
+from pinops.problem._faces import faces as faces
+from pinops.problem._faces import impose as impose
+from pinops.problem._manufactured import manufacture as manufacture
+from pinops.problem._problem import Problem as Problem
+from pinops.problem._problem import coefficients as coefficients
+from pinops.problem._problem import exact_values as exact_values
+from pinops.problem._problem import names_of as names_of
+from pinops.problem._problem import positive as positive
+from pinops.problem._problem import residual_signature as residual_signature
+from pinops.problem._registry import available as available
+from pinops.problem._registry import load_folder as load_folder
+from pinops.problem._registry import load_problem as load_problem
+from pinops.problem._registry import name_of as name_of
+from pinops.problem._registry import register as register

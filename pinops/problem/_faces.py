@@ -1,0 +1,221 @@
+"""Which conditions can be imposed exactly, and the linear functionals that say what they impose.
+
+On a coordinate that is a factor of the domain (every coordinate of a box; time), a condition is a *face functional*
+``alpha u + slope du/d(axis) = data`` on the lower or upper face.  Two instances: Dirichlet is ``alpha = 1, slope = 0``;
+an initial velocity is ``alpha = 0, slope = 1`` on the lower face of ``t``.
+Functionals of different axes are imposed together by a Boolean sum of one-dimensional interpolations, exactly if and only
+if their data agree where the faces meet (Leake & Mortari 2020, Theory of Functional Connections).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pinops.problem._conditions import Condition, Dirichlet, Initial, Neumann, Periodic, Robin
+from pinops.problem._problem import Problem, by_unknown, residual_signature
+
+PointFunction = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Face:
+    """``alpha u + slope du/d(axis) = data`` for one unknown, on one face of one axis."""
+
+    condition: int
+    component: int
+    axis: int
+    upper: bool
+    alpha: Any
+    slope: Any
+    is_value: bool
+    is_slope: bool
+    data: PointFunction
+
+    def apply(self, function: PointFunction, bounds: tuple[float, float]) -> PointFunction:
+        """The functional of a scalar function of the point, as a function of any point (projected onto the face)."""
+        axis, at = self.axis, bounds[self.upper]
+
+        def applied(point):
+            on_face = point.at[axis].set(at)
+            if self.is_value:
+                return function(on_face)
+            tangent = jnp.zeros_like(point).at[axis].set(1)
+            value, slope = jax.jvp(function, (on_face,), (tangent,))
+            return self.alpha * value + self.slope * slope
+
+        return applied
+
+
+@dataclass(frozen=True)
+class Imposition:
+    """How each condition is met: its position in ``conditions()``, ``"hard"``, ``"embedded"`` or ``"soft"``, and why."""
+
+    how: tuple[str, ...]
+    why: tuple[str, ...]
+    periodic: tuple[str, ...]
+
+    @property
+    def hard(self) -> tuple[int, ...]:
+        return tuple(k for k, how in enumerate(self.how) if how == "hard")
+
+    @property
+    def soft(self) -> tuple[int, ...]:
+        return tuple(k for k, how in enumerate(self.how) if how == "soft")
+
+
+def faces(problem: Problem, conditions: tuple[int, ...] | None = None) -> list[Face]:
+    """All face functionals of the given conditions (default: every one that lives on faces only)."""
+    out = []
+    for k, condition in enumerate(problem.conditions()):
+        if conditions is None or k in conditions:
+            out += _faces_of(problem, k, condition) or []
+    return out
+
+
+def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face] | None:
+    """The face functionals of one condition, or None when it does not live on faces."""
+    domain = problem.domain
+    names = domain.coordinates
+    owner = f"{type(problem).__name__}: {type(condition).__name__}"
+
+    def expand(value, axis, upper, alpha, slope, is_value, is_slope):
+        unknown = condition.unknown if isinstance(condition, Dirichlet | Neumann | Robin | Initial) else None
+        return [
+            Face(number, problem.unknowns.index(name), axis, upper, alpha, slope, is_value, is_slope, data)
+            for name, data in by_unknown(problem, value, unknown, owner=owner).items()
+        ]
+
+    if isinstance(condition, Initial):
+        if domain.time is None:
+            raise ValueError(f"{owner}: the domain has no coordinate t; its coordinates are {', '.join(names)}")
+        axis = names.index(domain.time)
+        out = expand(condition.value, axis, False, 1.0, 0.0, True, False)
+        if condition.derivative is not None:
+            out += expand(condition.derivative, axis, False, 0.0, 1.0, False, True)
+        return out
+    if not isinstance(condition, Dirichlet | Neumann | Robin):
+        return None
+    parts = domain.select(condition.on)
+    on_faces = {f"{name}_{end}": (name, end == "max") for name in domain.intervals for end in ("min", "max")}
+    if any(part not in on_faces for part in parts):
+        return None
+    out = []
+    for part in parts:
+        name, upper = on_faces[part]
+        axis, outward = names.index(name), 1.0 if upper else -1.0
+        if isinstance(condition, Dirichlet):
+            out += expand(condition.value, axis, upper, 1.0, 0.0, True, False)
+        elif isinstance(condition, Neumann):
+            out += expand(condition.value, axis, upper, 0.0, outward, False, True)
+        else:
+            out += expand(condition.value, axis, upper, condition.alpha, outward * condition.beta, False, False)
+    return out
+
+
+def impose(problem: Problem) -> Imposition:
+    """Decide for each condition whether it is imposed exactly.
+
+    Boundary conditions are taken first, in the order of declaration, then initial ones; each becomes hard unless it is
+    declared soft, lives on curved boundary, or disagrees with one already taken (at a corner, or because periodicity
+    would put a kink into lifted initial data, which the lift would then keep for all times).
+
+    **Raises** ValueError for a condition on a part or unknown that does not exist, a periodic coordinate that is not an
+    interval of the domain, and two conditions that impose the same thing.
+    """
+    conditions = problem.conditions()
+    domain = problem.domain
+    how, why = ["soft"] * len(conditions), [""] * len(conditions)
+    periodic: list[str] = []
+    for k, condition in enumerate(conditions):
+        if isinstance(condition, Periodic):
+            for name in (condition.on,) if isinstance(condition.on, str) else condition.on:
+                if name not in domain.intervals or name == domain.time:
+                    choices = [n for n in domain.intervals if n != domain.time]
+                    raise ValueError(
+                        f"{type(problem).__name__}: Periodic(on={name!r}) needs a spatial coordinate that is an interval of "
+                        f"the domain; there are {', '.join(choices) or 'none'}"
+                    )
+                periodic.append(name)
+            how[k], why[k] = "embedded", "coordinate enters through sine and cosine"
+    taken: list[Face] = []
+    order = sorted(range(len(conditions)), key=lambda k: isinstance(conditions[k], Initial))
+    for k in order:
+        condition = conditions[k]
+        if how[k] == "embedded":
+            continue
+        new = _faces_of(problem, k, condition)
+        if isinstance(condition, Dirichlet | Neumann | Robin) and new is None:
+            why[k] = "part of its boundary is not a face of a box"
+        elif new is None:
+            why[k] = "it is an equation to be satisfied in the least-squares sense"
+        elif condition.soft:
+            why[k] = "declared soft"
+        else:
+            reason = _conflict(problem, new, taken, tuple(periodic))
+            if reason:
+                why[k] = reason
+            else:
+                how[k] = "hard"
+                taken += new
+    return Imposition(tuple(how), tuple(why), tuple(periodic))
+
+
+def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tuple[str, ...]) -> str:
+    """Why the new functionals cannot be imposed together with those already taken; empty when they can."""
+    domain = problem.domain
+    names = domain.coordinates
+    bounds = [domain.bounds[name] for name in names]
+    rng = np.random.default_rng(0)
+    points = np.array([[rng.uniform(*b) for b in bounds] for _ in range(32)])
+    with jax.enable_x64(True):
+        points = jnp.asarray(points)
+        for position, a in enumerate(new):
+            for name in periodic:
+                jump = _periodic_jump(problem, a, name, points)
+                if jump:
+                    return jump
+            for b in taken + new[:position]:
+                if a.component != b.component:
+                    continue
+                unknown = problem.unknowns[a.component]
+                if a.axis == b.axis:
+                    if a.upper == b.upper and (a.is_value, a.is_slope) == (b.is_value, b.is_slope):
+                        face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
+                        raise ValueError(f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep one condition")
+                    continue
+                left = b.apply(a.data, bounds[b.axis])
+                right = a.apply(b.data, bounds[a.axis])
+                at = points.at[:, a.axis].set(bounds[a.axis][a.upper]).at[:, b.axis].set(bounds[b.axis][b.upper])
+                left, right = jax.vmap(left)(at), jax.vmap(right)(at)
+                gap = float(jnp.max(jnp.abs(left - right)))
+                if not gap <= 1e-9 * (1 + float(jnp.max(jnp.abs(right)))):
+                    return (
+                        f"its data for {unknown} differ by {gap:.1e} from those on "
+                        f"{names[b.axis]} = {bounds[b.axis][b.upper]:g}, where the two meet"
+                    )
+    return ""
+
+
+def _periodic_jump(problem: Problem, face: Face, name: str, points: Any) -> str:
+    """Data that are lifted into the domain must be as smooth across the periodic boundary as the equation is of order."""
+    axis = problem.domain.coordinates.index(name)
+    low, high = problem.domain.bounds[name]
+    plan = residual_signature(problem).plan
+    order = max([index.count(axis) for index in plan.indices] + [2 if axis in plan.laplacian else 0])
+    function = face.data
+    for k in range(order + 1):
+        values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
+        gap, scale = float(jnp.max(jnp.abs(values[0] - values[1]))), float(jnp.max(jnp.abs(values[0])))
+        if not gap <= 1e-8 * (1 + scale):
+            what = ("value", "slope")[k] if k < 2 else f"derivative of order {k}"
+            return f"its {what} jumps by {gap:.2g} across the periodic boundary of {name}, and a lift would keep that for all times"
+        function = _along(function, axis)
+    return ""
+
+
+def _along(function: PointFunction, axis: int) -> PointFunction:
+    return lambda point: jax.jvp(function, (point,), (jnp.zeros_like(point).at[axis].set(1),))[1]

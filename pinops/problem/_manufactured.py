@@ -1,0 +1,168 @@
+"""The method of manufactured solutions: choose the solution, derive the data (Roache 2002)."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from pinops.derivatives import Jet, Names, Plan, Signature, nested, parse_signature
+from pinops.geometry import Domain
+from pinops.problem._conditions import Condition, Dirichlet, Equation, Initial, Neumann, Observed, Periodic, Robin
+from pinops.problem._problem import Problem, exact_values, names_of, residual_signature
+
+
+class ManufacturedProblem(Problem):
+    """A problem whose residual and conditions are shifted so that a chosen function solves it. Made by `manufacture`."""
+
+    problem: Problem
+    solution: Callable[..., Any] = eqx.field(static=True)
+
+    @property
+    def domain(self) -> Domain:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.domain
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.unknowns
+
+    @property
+    def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.gauge
+
+    @property
+    def exact(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.solution
+
+    @property
+    def residual(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The original residual minus its value for the chosen solution (the source term that makes it exact)."""
+        return self._shifted(self.problem.residual, residual_signature(self.problem))
+
+    def conditions(self) -> tuple[Condition, ...]:
+        return tuple(new for condition in self.problem.conditions() for new in self._with_data(condition))
+
+    def _jet(self, point: Any, plan: Plan) -> Jet:
+        """The partial derivatives of the chosen solution at one point, ``{index: (1, unknowns)}``."""
+
+        def function(point):
+            values = exact_values(self, point)
+            return jnp.stack([values[name] for name in self.unknowns])
+
+        return nested(function, point[None], plan)
+
+    def _shifted(self, equation: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+        def shifted(point, **values):
+            normal = values.get("normal")
+            exact = signature.gather(
+                self._jet(point, signature.plan), point[None], None if normal is None else normal[None]
+            )
+            here = equation(**{name: values[name] if name != "point" else point for name, _ in signature.arguments})
+            there = equation(**{name: array[0] for name, array in exact.items()})
+            return jax.tree.map(jnp.subtract, here, there)
+
+        arguments = ["point", *(name for name, _ in signature.arguments if name != "point")]
+        if any(name.endswith("_n") for name in arguments) and "normal" not in arguments:
+            arguments.append("normal")
+        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in arguments]
+        shifted.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        return shifted
+
+    def _derivative(self, unknown: str, axis: int | None) -> Callable[..., Any]:
+        """The chosen solution of one unknown, or its partial derivative along one axis, as data of named coordinates."""
+        component = self.unknowns.index(unknown)
+
+        def data(point):
+            jet = self._jet(point, Plan([()] if axis is None else [(axis,)]))
+            return jet[() if axis is None else (axis,)][0, component]
+
+        coordinates = self.domain.coordinates
+
+        def by_coordinates(**values):
+            return data(jnp.stack([values[name] for name in coordinates]))
+
+        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in coordinates]
+        by_coordinates.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        return by_coordinates
+
+    def _with_data(self, condition: Condition) -> list[Condition]:
+        """The same condition with data from the chosen solution (a normal derivative is split by faces)."""
+        if isinstance(condition, Periodic):
+            return [condition]
+        if isinstance(condition, Equation):
+            signature = parse_signature(condition.residual, names_of(self), owner="Equation", boundary=True)
+            return [Equation(self._shifted(condition.residual, signature), on=condition.on)]
+        if isinstance(condition, Observed):
+            points = jnp.stack([jnp.asarray(condition.coordinates[name]) for name in self.domain.coordinates], -1)
+            values = jax.vmap(lambda point: exact_values(self, point))(points)
+            return [Observed(condition.coordinates, {name: values[name] for name in condition.values})]
+        assert isinstance(condition, Dirichlet | Neumann | Robin | Initial)
+        value, unknown = condition.value, condition.unknown
+        unknowns = tuple(value) if isinstance(value, dict) else (unknown,) if unknown else self.unknowns
+        values = {name: self._derivative(name, None) for name in unknowns}
+        if isinstance(condition, Dirichlet):
+            return [Dirichlet(values, condition.on, soft=condition.soft)]
+        if isinstance(condition, Initial):
+            assert self.domain.time is not None
+            time = self.domain.coordinates.index(self.domain.time)
+            rates = None if condition.derivative is None else {name: self._derivative(name, time) for name in unknowns}
+            return [Initial(values, rates, soft=condition.soft)]
+        out: list[Condition] = []
+        alpha, beta = (condition.alpha, condition.beta) if isinstance(condition, Robin) else (0.0, 1.0)
+        for part in self.domain.select(condition.on):
+            axis, sign = _face_of(part, names_of(self), self.domain)
+            if axis is None:
+                out += [Equation(self._flux(name, alpha, beta), on=part) for name in unknowns]
+                continue
+            data = {name: self._combination(name, axis, alpha, sign * beta) for name in unknowns}
+            if isinstance(condition, Neumann):
+                out.append(Neumann(data, part, soft=condition.soft))
+            else:
+                out.append(Robin(data, part, alpha=alpha, beta=beta, soft=condition.soft))
+        return out
+
+    def _combination(self, unknown: str, axis: int, alpha: Any, slope: Any) -> Callable[..., Any]:
+        value, derivative = self._derivative(unknown, None), self._derivative(unknown, axis)
+
+        def data(**coordinates):
+            return alpha * value(**coordinates) + slope * derivative(**coordinates)
+
+        data.__signature__ = inspect.signature(value)  # pyright: ignore[reportFunctionMemberAccess]
+        return data
+
+    def _flux(self, unknown: str, alpha: Any, beta: Any) -> Callable[..., Any]:
+        """``alpha u + beta u_n`` minus the same of the chosen solution, on curved boundary."""
+
+        def equation(**values):
+            return alpha * values[unknown] + beta * values[f"{unknown}_n"]
+
+        names = (unknown, f"{unknown}_n")
+        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
+        equation.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        return self._shifted(equation, parse_signature(equation, names_of(self), owner="manufacture", boundary=True))
+
+
+def _face_of(part: str, names: Names, domain: Domain) -> tuple[int | None, float]:
+    for name in domain.intervals:
+        for end, sign in (("min", -1.0), ("max", 1.0)):
+            if part == f"{name}_{end}":
+                return names.coordinates.index(name), sign
+    return None, 0.0
+
+
+def manufacture(problem: Problem, exact: Callable[..., Any]) -> ManufacturedProblem:
+    """The problem with source, boundary, initial and observed data such that ``exact`` solves it.
+
+    **Arguments:** ``exact``: a function of named coordinates, ``lambda x, t: ...``, that returns a scalar or, for a system,
+    a dict by unknown; smooth enough for the residual, and periodic where the problem is.
+
+    **Raises** ValueError when ``exact`` names a coordinate that does not exist or leaves an unknown out.
+    """
+    point = jnp.asarray([0.5 * sum(problem.domain.bounds[name]) for name in problem.domain.coordinates])
+    made = ManufacturedProblem(problem, exact)
+    missing = [name for name in problem.unknowns if name not in jax.eval_shape(lambda p: exact_values(made, p), point)]
+    if missing:
+        raise ValueError(f"manufacture: exact gives no value for {', '.join(missing)}; return a dict by unknown")
+    return made

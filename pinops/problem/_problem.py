@@ -1,0 +1,133 @@
+"""A problem is one PDE with its data: algebra between partial derivatives, a domain, conditions and, if known, a solution."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pinops.derivatives import Names, Signature, call_by_name, parse_signature
+from pinops.geometry import Domain
+from pinops.problem._conditions import Condition
+from pinops.reference import Reference
+
+
+def positive(default: float) -> Any:
+    """A coefficient that must be greater than zero: ``viscosity: float = po.positive(0.01)``."""
+    return eqx.field(default=default, metadata={"positive": True})
+
+
+class Problem(eqx.Module):
+    """Abstract base of every PDE.
+
+    A subclass declares ``domain`` (coordinates are named there), ``unknowns``, coefficients as annotated fields,
+    ``residual`` (whose argument names are the derivative plan) and ``conditions``; optionally ``exact`` or ``reference``.
+    Coefficients become NumPy float64 leaves: differentiable, batchable, trainable, and never a reason to recompile.
+
+    ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are taken after removing the mean.
+    ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).
+
+    **Raises** ValueError for a coefficient that is not finite, or not positive where it must be.
+    """
+
+    domain: ClassVar[Domain]
+    unknowns: ClassVar[tuple[str, ...]] = ("u",)
+    gauge: ClassVar[tuple[str, ...]] = ()
+    trainable: ClassVar[tuple[str, ...]] = ()
+    exact: ClassVar[Callable[..., Any] | None] = None
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.metadata.get("static") or isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):
+                continue
+            value = np.asarray(value, np.float64)
+            if not np.all(np.isfinite(value)):
+                raise ValueError(f"{type(self).__name__}: {field.name} must be finite, got {value}")
+            if field.metadata.get("positive") and not np.all(value > 0):
+                raise ValueError(f"{type(self).__name__}: {field.name} must be greater than zero, got {value}")
+            object.__setattr__(self, field.name, value)
+
+    def residual(self, *args: Any) -> Any:
+        """The equation at one point: a scalar that vanishes, or a dict of named scalars for a system."""
+        raise TypeError(f"{type(self).__name__} does not define residual(self, ...)")
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Boundary and initial conditions and observations."""
+        return ()
+
+    def reference(self) -> Reference | None:
+        """A trusted solution on an evaluation grid with its error bar; by default the exact solution, where there is one."""
+        return exact_reference(self)
+
+
+def names_of(problem: Problem) -> Names:
+    """The vocabulary of a problem: its coordinates, spatial coordinates and unknowns."""
+    domain = problem.domain
+    return Names(tuple(domain.coordinates), tuple(domain.space), tuple(problem.unknowns))
+
+
+def residual_signature(problem: Problem) -> Signature:
+    """The derivative plan of the interior equation. Raises ValueError for an argument that names nothing."""
+    return parse_signature(problem.residual, names_of(problem), owner=f"{type(problem).__name__}.residual")
+
+
+def coefficients(problem: Problem) -> dict[str, Any]:
+    """The coefficients of a problem by name: array leaves and static settings."""
+    return {field.name: getattr(problem, field.name) for field in fields(problem)}
+
+
+def by_unknown(problem: Problem, value: Any, unknown: str | None, *, owner: str) -> dict[str, Callable[[Any], Any]]:
+    """Data of a condition as one function of the point ``(d,)`` per unknown."""
+    names = tuple(value) if isinstance(value, dict) else (unknown,) if unknown is not None else tuple(problem.unknowns)
+    for name in names:
+        if name not in problem.unknowns:
+            raise ValueError(f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}")
+    return {name: at_point(problem, value[name] if isinstance(value, dict) else value, owner=owner) for name in names}
+
+
+def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]:
+    """A constant or a function of named coordinates, as a function of the point ``(d,)``."""
+    coordinates = problem.domain.coordinates
+
+    def function(point):
+        if not callable(data):
+            return jnp.asarray(data, point.dtype)
+        value = call_by_name(data, dict(zip(coordinates, point, strict=True)), owner=owner)
+        if jnp.shape(value) != ():
+            raise ValueError(f"{owner}: data at one point must be one number, got an array of shape {jnp.shape(value)}")
+        return jnp.asarray(value, point.dtype)
+
+    return function
+
+
+def exact_values(problem: Problem, point: Any) -> dict[str, Any]:
+    """The exact solution at one point ``(d,)``, by unknown (those that ``exact`` gives)."""
+    assert problem.exact is not None
+    coordinates = dict(zip(problem.domain.coordinates, point, strict=True))
+    out = call_by_name(problem.exact, coordinates, owner=f"{type(problem).__name__}.exact")
+    if not isinstance(out, dict):
+        out = {problem.unknowns[0]: out}
+    return {name: jnp.asarray(value, point.dtype) for name, value in out.items()}
+
+
+def exact_reference(problem: Problem) -> Reference | None:
+    """The exact solution on the evaluation grid of the domain (None without one)."""
+    if problem.exact is None:
+        return None
+    coordinates = problem.domain.evaluation_coordinates()
+    grids = np.broadcast_arrays(*coordinates.values())
+    points = np.stack([grid.ravel() for grid in grids], -1)
+    with jax.enable_x64(True):
+        values = jax.vmap(lambda point: exact_values(problem, point))(jnp.asarray(points))
+        values = {name: np.array(value) for name, value in values.items()}
+    outside = ~problem.domain.contains(points)
+    for value in values.values():
+        value[outside] = np.nan
+    values = {name: value.reshape(grids[0].shape) for name, value in values.items()}
+    doc = inspect.getdoc(type(problem)) or ""
+    return Reference(coordinates, values, dict.fromkeys(values, 1e-14), "closed form", doc.split("\n\n")[0])

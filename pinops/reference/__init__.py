@@ -1,0 +1,9 @@
+"""Trusted numerical solvers: each returns a `Reference`, a solution on a grid with an error bar obtained by refinement."""
+
+from ._cole_hopf import cole_hopf as cole_hopf
+from ._etdrk4 import periodic_etdrk4 as periodic_etdrk4
+from ._lid_driven_cavity import lid_driven_cavity as lid_driven_cavity
+from ._nonlinear_diffusion import nonlinear_diffusion as nonlinear_diffusion
+from ._poisson_disks import poisson_disks as poisson_disks
+from ._reaction_diffusion import reaction_diffusion as reaction_diffusion
+from ._reference import Reference as Reference

@@ -1,0 +1,80 @@
+"""Diffusion whose coefficient is the solution itself (the porous-medium equation) on a square with absorbing walls."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ._chebyshev import chebyshev_nodes, differentiation_matrix, interpolation_matrix
+from ._etdrk4 import check_times
+from ._reference import Reference, relative_difference
+
+
+def nonlinear_diffusion(
+    x: np.ndarray,
+    y: np.ndarray,
+    t: np.ndarray,
+    *,
+    diffusivity: float,
+    initial: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    half_width: float = 1.0,
+    nodes: int = 160,
+) -> Reference:
+    """u_t = k ∇·(u ∇u) = k (|∇u|² + u Δu) = (k/2) Δ(u²) on [-w, w]², u = 0 on the walls, u >= 0.
+
+    The flux through a wall is finite where u = 0, so u falls like the square root of the distance to the wall. Both halves
+    of the method take the smooth quantity: collocation differentiates u² as a polynomial, and evaluation interpolates
+    u / sqrt((w² - x²)(w² - y²)). Explicit Runge-Kutta steps are cheap here: diffusion is weak where the nodes crowd.
+
+    **Arguments:**
+
+    - `x`, `y`, `t`: the evaluation grid, 1-D, times increasing from t >= 0.
+    - `diffusivity`: k > 0. `initial`: u at t = 0, vectorised, not negative. Where it does not vanish on the walls, a layer
+        of width sqrt(k u t) starts there; it is resolved once wider than w/`nodes`², and the error bar is largest before.
+    - `nodes`: polynomial degree per direction. The error bar is the distance to the solution of degree 0.7 `nodes` (time
+        errors, tolerance 1e-9, are far below).
+
+    **Returns:** a [`Reference`][] of `u` with `x (nx, 1, 1)`, `y (1, ny, 1)`, `t (1, 1, nt)`.
+    """
+    from scipy.integrate import solve_ivp
+
+    x, y, t = np.asarray(x, np.float64), np.asarray(y, np.float64), check_times(t)
+
+    def solve(degree: int) -> np.ndarray:
+        grid = chebyshev_nodes(degree, (-half_width, half_width))
+        matrix = differentiation_matrix(grid)
+        second = (matrix @ matrix)[1:-1, 1:-1] * diffusivity / 2
+        second_transposed = np.ascontiguousarray(second.T)
+        inner = grid[1:-1]
+        shape = (inner.size, inner.size)
+
+        def slope(_: float, state: np.ndarray) -> np.ndarray:
+            square = state.reshape(shape) ** 2
+            return (second @ square + square @ second_transposed).ravel()
+
+        start = initial(inner[:, None], inner[None, :]).ravel()
+        march = solve_ivp(slope, (0.0, t[-1]), start, method="RK45", t_eval=t, rtol=1e-9, atol=1e-11)
+        if not march.success:
+            raise ValueError(f"nonlinear diffusion stopped before t = {t[-1]:g}: {march.message}")
+        wall = np.sqrt(half_width**2 - inner**2)
+        # Barycentric weights of the interior Chebyshev points, the roots of U_n (Berrut & Trefethen, 2004).
+        weights = (-1.0) ** np.arange(inner.size) * wall**2
+
+        def evaluation(points: np.ndarray) -> np.ndarray:
+            envelope = np.sqrt(np.maximum(half_width**2 - points**2, 0.0))
+            return envelope[:, None] * interpolation_matrix(inner, points, weights) / wall
+
+        along_y = evaluation(y)
+        u = np.einsum("xi,ijt->xjt", evaluation(x), march.y.reshape(*shape, t.size), optimize=True)
+        u = np.einsum("xjt,yj->xyt", u, along_y, optimize=True)
+        if t[0] == 0:
+            u[:, :, 0] = initial(x[:, None], y[None, :])
+        return u
+
+    u = solve(nodes)
+    return Reference(
+        coordinates={"x": x[:, None, None], "y": y[None, :, None], "t": t[None, None, :]},
+        values={"u": u},
+        error_bar={"u": relative_difference(solve(int(0.7 * nodes)), u)},
+        kind="Chebyshev collocation of u²",
+        source=f"porous-medium form u_t = (k/2) Δ(u²); degree {nodes}, Runge-Kutta 5(4) with tolerance 1e-9",
+    )

@@ -1,0 +1,52 @@
+"""The value every solver of this room returns: a solution on a grid, with the error bar that refinement gave it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A trusted solution and how far it can be trusted.
+
+    **Arguments:**
+
+    - `coordinates`: name -> float64 array; mutually broadcastable, `x (256, 1)` and `t (1, 101)` for a grid, all `(n,)`
+        for scattered points.
+    - `values`: unknown -> float64 array of the broadcast shape; NaN marks points outside the domain.
+    - `error_bar`: unknown -> estimated relative L2 error of `values` over these points, positive.
+    - `kind`: the method, for example `"Fourier ETDRK4"`.
+    - `source`: paper or derivation, and the resolution used.
+    """
+
+    coordinates: dict[str, np.ndarray]
+    values: dict[str, np.ndarray]
+    error_bar: dict[str, float]
+    kind: str
+    source: str
+
+    def __post_init__(self):
+        shape = np.broadcast_shapes(*(array.shape for array in self.coordinates.values()))
+        if self.values.keys() != self.error_bar.keys():
+            raise ValueError(
+                f"every unknown needs values and an error bar: got values for {sorted(self.values)} and error bars for "
+                f"{sorted(self.error_bar)}."
+            )
+        for unknown, array in self.values.items():
+            if array.shape != shape:
+                raise ValueError(
+                    f"values of {unknown!r} have shape {array.shape}, but the coordinates broadcast to {shape}: evaluate "
+                    f"{unknown!r} at every point of the coordinates {sorted(self.coordinates)}."
+                )
+            if not self.error_bar[unknown] > 0:
+                raise ValueError(
+                    f"the error bar of {unknown!r} is {self.error_bar[unknown]}: no floating-point solution is exact, give "
+                    "at least the rounding error, about 1e-15."
+                )
+
+
+def relative_difference(values: np.ndarray, finer: np.ndarray) -> float:
+    """`||values - finer|| / ||finer||` in the discrete L2 norm, NaN points left out; at least one unit of rounding."""
+    difference = np.sqrt(np.nansum((values - finer) ** 2))
+    scale = np.sqrt(np.nansum(finer**2))
+    return max(float(difference / scale), float(np.finfo(np.float64).eps))

@@ -1,0 +1,117 @@
+"""Point sets: range, reproducibility, discrepancy; residual-adaptive selection against its distribution."""
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import qmc
+
+from pinops.sampling import Grid, Halton, LatinHypercube, Sampler, Sobol, Uniform, residual_adaptive
+
+SAMPLERS: list[Sampler] = [Uniform(), Sobol(), Halton(), LatinHypercube(), Grid()]
+EACH = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
+KEY = jax.random.key(0)
+
+
+@EACH
+@pytest.mark.parametrize("n, d", [(0, 2), (1, 1), (7, 3), (1000, 2), (256, 20)])
+def test_shape_and_range(sampler, n, d):
+    points = sampler.points(KEY, n, d)
+    assert points.shape == (n, d) and points.dtype == np.float64
+    assert (points >= 0).all() and (points < 1).all()
+
+
+@EACH
+def test_points_follow_the_key(sampler):
+    first = sampler.points(KEY, 100, 3)
+    np.testing.assert_array_equal(first, sampler.points(jax.random.key(0), 100, 3))
+    np.testing.assert_array_equal(first, sampler.points(jax.random.PRNGKey(0), 100, 3))
+    assert (first != sampler.points(jax.random.key(1), 100, 3)).any()
+    with jax.enable_x64(True):
+        np.testing.assert_array_equal(first, sampler.points(jax.random.key(0), 100, 3))
+
+
+@EACH
+def test_integrates(sampler):
+    """The mean of prod (1 + (x_i - 1/2)) is 1."""
+    x = sampler.points(KEY, 4096, 3)
+    assert np.prod(0.5 + x, axis=1).mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_discrepancy_order():
+    def discrepancy(sampler):
+        return np.mean([qmc.discrepancy(sampler.points(jax.random.key(s), 512, 3)) for s in range(3)])
+
+    uniform = discrepancy(Uniform())
+    assert discrepancy(Sobol()) < discrepancy(LatinHypercube()) < uniform
+    assert discrepancy(Sobol()) < 0.01 * uniform
+    assert discrepancy(Halton()) < 0.05 * uniform
+
+
+@pytest.mark.parametrize("sampler", [Sobol(), Halton()], ids=["Sobol", "Halton"])
+def test_sequences_continue(sampler):
+    np.testing.assert_array_equal(sampler.points(KEY, 50, 2), sampler.points(KEY, 300, 2)[:50])
+
+
+def test_latin_hypercube_fills_every_slice():
+    x = LatinHypercube().points(KEY, 64, 4)
+    np.testing.assert_array_equal(np.sort((x * 64).astype(int), axis=0), np.tile(np.arange(64)[:, None], 4))
+
+
+def test_grid_is_complete_and_distinct():
+    x = Grid().points(KEY, 5**3, 3)
+    axis = (np.arange(5) + 0.5) / 5
+    expected = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+    np.testing.assert_allclose(x[np.lexsort(x.T[::-1])], expected)
+    assert len(np.unique(Grid().points(KEY, 1000, 100), axis=0)) == 1000
+
+
+@EACH
+@pytest.mark.parametrize("n, d", [(-1, 2), (5, 0)])
+def test_bad_shapes(sampler, n, d):
+    with pytest.raises(ValueError, match=f"{type(sampler).__name__}: it needs .* got n={n} and d={d}"):
+        sampler.points(KEY, n, d)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="Sobol: at most 21201 dimensions, got 21202; use LatinHypercube"):
+        Sobol().points(KEY, 2, 21202)
+    with pytest.raises(ValueError, match=r"array of keys of shape \(3,\)"):
+        Uniform().points(jax.random.split(KEY, 3), 2, 2)
+
+
+def test_adaptive_frequencies():
+    """One draw of one candidate has the probabilities of the paper: |r|^k / mean |r|^k + c, normalised."""
+    r = np.array([0.0, 1.0, -2.0, 5.0])
+    for exponent, uniform in ((1.0, 1.0), (2.0, 0.0), (0.0, 0.5)):
+        p = np.abs(r) ** exponent / np.mean(np.abs(r) ** exponent) + uniform
+        keys = jax.random.split(KEY, 1500)
+        drawn = [
+            residual_adaptive(k, r, 1, exponent=exponent, uniform=uniform)[0]
+            for k in np.asarray(jax.random.key_data(keys))
+        ]
+        np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1500, p / p.sum(), atol=0.04)
+
+
+def test_adaptive_selection():
+    r = np.random.default_rng(0).normal(size=1000)
+    chosen = residual_adaptive(KEY, r, 300)
+    assert len(np.unique(chosen)) == 300 and chosen.min() >= 0 and chosen.max() < 1000
+    np.testing.assert_array_equal(chosen, residual_adaptive(jax.random.PRNGKey(0), r, 300))
+    np.testing.assert_array_equal(chosen, residual_adaptive(KEY, 1e3 * r, 300))  # only ratios count
+    np.testing.assert_array_equal(np.sort(residual_adaptive(KEY, r, 1000)), np.arange(1000))
+    assert len(residual_adaptive(KEY, r, 0)) == 0
+    greedy = residual_adaptive(KEY, r, 20, exponent=400.0, uniform=0.0)
+    assert 0 == np.argmax(np.abs(r)[greedy]) and np.isin(greedy[:3], np.argsort(-np.abs(r))[:6]).all()
+    # an exact solution prefers no point
+    assert len(np.unique(residual_adaptive(KEY, np.zeros(50), 20, uniform=0.0))) == 20
+
+
+def test_adaptive_errors():
+    with pytest.raises(ValueError, match=r"n=4 points cannot be chosen from scores of shape \(3,\)"):
+        residual_adaptive(KEY, np.ones(3), 4)
+    with pytest.raises(ValueError, match=r"scores of shape \(3, 1\)"):
+        residual_adaptive(KEY, np.ones((3, 1)), 2)
+    with pytest.raises(ValueError, match="must be finite"):
+        residual_adaptive(KEY, np.array([1.0, np.nan]), 1)
+    with pytest.raises(ValueError, match="must not be negative"):
+        residual_adaptive(KEY, np.ones(3), 1, exponent=-1.0)
