@@ -1,0 +1,7 @@
+"""Files: HDF5 arrays written atomically and checked when read, and the cache of references."""
+
+from pinops.data._hdf5 import DataFileError as DataFileError
+from pinops.data._hdf5 import read_arrays as read_arrays
+from pinops.data._hdf5 import write_arrays as write_arrays
+from pinops.data._reference_cache import cache_folder as cache_folder
+from pinops.data._reference_cache import cached_reference as cached_reference

@@ -1,4 +1,4 @@
-"""Trusted numerical solvers: each returns a `Reference`, a solution on a grid with an error bar obtained by refinement."""
+"""Trusted numerical solvers: each returns a `Reference`, a solution on a grid with an error bar from refinement."""
 
 from ._cole_hopf import cole_hopf as cole_hopf
 from ._etdrk4 import periodic_etdrk4 as periodic_etdrk4

@@ -14,10 +14,9 @@ import numpy as np
 
 from ._reference import Reference, relative_difference
 
-
 # The trapezoidal rule instead of Basdevant's Gauss-Hermite: both converge geometrically for an analytic u₀, but
-# Gauss-Hermite nodes are centred on x and their number grows like 1/ν before they reach the minimum of G, and every second
-# trapezoidal node is a coarse rule for free.
+# Gauss-Hermite nodes are centred on x and their number grows like 1/ν before they reach the minimum of G, and every
+# second trapezoidal node is a coarse rule for free.
 _SPACINGS = 0.4 * 0.5 ** np.arange(7)  # tried in turn, in units of the heat kernel's width sqrt(2 ν t)
 _KERNEL_REACH = 9.0  # exp(-9²/2) = 2.6e-18
 
@@ -38,7 +37,7 @@ def cole_hopf(
     **Arguments:**
 
     - `x`, `t`: the grid, 1-D; times are not negative.
-    - `viscosity`: ν > 0. Exponents are shifted by their maximum, so a small ν costs digits (about 1e-16/ν) but no overflow.
+    - `viscosity`: ν > 0. Exponents are shifted by their maximum: a small ν costs digits (about 1e-16/ν), no overflow.
     - `initial`, `antiderivative`: u₀ and U₀ with U₀' = u₀, vectorised over NumPy arrays. The error bar is near rounding
         where u₀ is analytic; a jump or a kink makes the quadrature second order.
     - `speed`: an upper bound of |u₀|; the minimum of G lies within `speed * t` of x.
@@ -68,7 +67,7 @@ def cole_hopf(
         return fine, coarse, rounding
 
     u, coarse = np.empty((2, x.size, t.size))
-    floor = float(np.finfo(np.float64).eps)
+    floor = rounding = float(np.finfo(np.float64).eps)
     for column, time in enumerate(t):
         if time == 0:
             u[:, column] = coarse[:, column] = initial(x)

@@ -13,7 +13,6 @@ import numpy as np
 
 from ._reference import Reference, relative_difference
 
-
 _CONTOUR = np.exp(2j * np.pi * (np.arange(32) + 0.5) / 32)  # unit circle, 32 points as in Kassam & Trefethen
 
 
@@ -37,13 +36,14 @@ def integrate_etdrk4(
     max_step: float,
     refinement: int,
 ) -> np.ndarray:
-    """v_t = `linear` v + `nonlinear(v)` for diagonal `linear (n,)` from `state (n,)` at t = 0, at the times `t`: `(nt, n)`.
+    """v_t = `linear` v + `nonlinear(v)`, `linear (n,)` diagonal, from `state (n,)` at t = 0, at times `t`: `(nt, n)`.
 
-    Every gap between output times is cut into equal steps of at most `max_step / refinement`; `refinement` divides the
-    steps of `refinement=1`, so that halving is exact however the output times fall.
+    Every gap between output times is cut into equal steps of at most `max_step`, and each of those into `refinement`
+    steps: halving is exact however the output times fall.
     """
     history = np.empty((t.size, state.size), np.result_type(state, linear))
-    now, step = 0.0, -1.0
+    now, step = 0.0, max_step / refinement
+    decay, half, first, middle, last = _coefficients(linear, step)
     for row, time in enumerate(t):
         # A gap one rounding above a multiple of max_step must not cost a step.
         count = refinement * int(np.ceil((time - now) / max_step - 1e-9))
@@ -101,7 +101,8 @@ def periodic_etdrk4(
 
     - `x`, `t`: the evaluation grid, 1-D; the series is summed at any x, times increase from t >= 0.
     - `symbol`: L applied to exp(ikx), a function of the wavenumbers k >= 0, in radians per unit of x.
-    - `initial`: u at t = 0, periodic; a kink in its periodic extension needs many modes (error like `modes`^-3/2).
+    - `initial`: u at t = 0, periodic; a kink in its periodic extension needs modes enough to follow it until it is
+        smooth.
     - `modes`: number of Fourier modes (grid points), even; `max_step`: the longest time step. The error bar is the
         distance to a second solution with half the modes and twice the step.
 

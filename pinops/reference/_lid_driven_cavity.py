@@ -5,8 +5,8 @@ wall data such that, for every test spline φ with φ = φ_n = 0 on the walls,
 
     ∫ Δψ Δφ + Re ∫ Δψ (u φ_x + v φ_y) = 0.
 
-Splines of degree 5 are smooth enough for Δψ, and their trace on the lid is a spline that vanishes at the corners, so the
-discrete cavity does not leak even under the discontinuous lid u = 1.
+Splines of degree 5 are smooth enough for Δψ, and their trace on the lid is a spline that vanishes at the corners, so
+the discrete cavity does not leak even under the discontinuous lid u = 1.
 
 Source: Botella & Peyret, Comput. Fluids 27 (1998) for the benchmark; Tagliabue, Dede & Quarteroni, Comput. Fluids 102
 (2014) for splines and the streamfunction.
@@ -17,7 +17,6 @@ from collections.abc import Callable
 import numpy as np
 
 from ._reference import Reference, relative_difference
-
 
 _DEGREE = 5
 # Knots tanh(2.2 s): 5 times denser at the walls, where the corner singularities and boundary layers are.
@@ -113,8 +112,8 @@ def lid_driven_cavity(
     - `lid`: its velocity, vectorised; `np.ones_like`, or the regularised 1 - cosh(50 (x - 1/2)) / cosh(25).
     - `elements`: per direction. The error bar is the distance to a second solution on 3/4 of them.
 
-    **Returns:** a [`Reference`][] of `u`, `v` with `x (nx, 1)`, `y (1, ny)`. The pressure is left out: it is unbounded at the
-    lid corners, like 1/r under u = 1 and like log r under the regularised lid.
+    **Returns:** a [`Reference`][] of `u`, `v` with `x (nx, 1)`, `y (1, ny)`. The pressure is left out: it is unbounded
+    at the lid corners, like 1/r under u = 1 and like log r under the regularised lid.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if not reynolds > 0:

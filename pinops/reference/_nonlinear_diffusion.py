@@ -21,23 +21,26 @@ def nonlinear_diffusion(
 ) -> Reference:
     """u_t = k ∇·(u ∇u) = k (|∇u|² + u Δu) = (k/2) Δ(u²) on [-w, w]², u = 0 on the walls, u >= 0.
 
-    The flux through a wall is finite where u = 0, so u falls like the square root of the distance to the wall. Both halves
-    of the method take the smooth quantity: collocation differentiates u² as a polynomial, and evaluation interpolates
-    u / sqrt((w² - x²)(w² - y²)). Explicit Runge-Kutta steps are cheap here: diffusion is weak where the nodes crowd.
+    The flux through a wall is finite where u = 0, so u falls like the square root of the distance to the wall. Both
+    halves of the method take the smooth quantity: collocation differentiates u² as a polynomial, and evaluation
+    interpolates u / sqrt((w² - x²)(w² - y²)). Explicit steps are cheap here: diffusion is weak where the nodes crowd.
 
     **Arguments:**
 
     - `x`, `y`, `t`: the evaluation grid, 1-D, times increasing from t >= 0.
-    - `diffusivity`: k > 0. `initial`: u at t = 0, vectorised, not negative. Where it does not vanish on the walls, a layer
-        of width sqrt(k u t) starts there; it is resolved once wider than w/`nodes`², and the error bar is largest before.
-    - `nodes`: polynomial degree per direction. The error bar is the distance to the solution of degree 0.7 `nodes` (time
-        errors, tolerance 1e-9, are far below).
+    - `diffusivity`: k > 0. `initial`: u at t = 0, vectorised, not negative. Where it does not vanish on the walls, a
+        layer of width sqrt(k u t) starts there; it is resolved once wider than w/`nodes`², and the error is largest
+        before.
+    - `nodes`: polynomial degree per direction. The error bar is the distance to the solution of degree 0.7 `nodes`
+        (time errors, tolerance 1e-9, are far below).
 
     **Returns:** a [`Reference`][] of `u` with `x (nx, 1, 1)`, `y (1, ny, 1)`, `t (1, 1, nt)`.
     """
     from scipy.integrate import solve_ivp
 
     x, y, t = np.asarray(x, np.float64), np.asarray(y, np.float64), check_times(t)
+    if t[-1] == 0:
+        raise ValueError("the last time is 0, but there the solution is the initial data: give a later time.")
 
     def solve(degree: int) -> np.ndarray:
         grid = chebyshev_nodes(degree, (-half_width, half_width))

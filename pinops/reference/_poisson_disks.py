@@ -1,4 +1,4 @@
-"""Poisson's equation on a square with circular holes, by a series of harmonic functions.
+"""Poisson's equation without sources on a square with circular holes, by a series of harmonic functions.
 
 Every term satisfies the equation, so only the boundary data are approximated, and the maximum principle turns the
 largest boundary residual into a rigorous bound of the error everywhere.
@@ -22,12 +22,11 @@ def poisson_disks(
     radius: float,
     outer: float,
     inner: float,
-    source: float = 0.0,
     order: int = 20,
 ) -> Reference:
-    """-Δu = `source` on the square [-w, w]² minus disks, u = `outer` on the square, u = `inner` on the circles.
+    """Δu = 0 on the square [-w, w]² minus disks, u = `outer` on the square, u = `inner` on the circles.
 
-    PINNacle's Poisson2d-C is `half_width=0.5, centers=(±0.3, ±0.3), radius=0.1, outer=1, inner=0, source=0`.
+    PINNacle's Poisson2d-C is `half_width=0.5, centers=(±0.3, ±0.3), radius=0.1, outer=1, inner=0`.
 
     **Arguments:**
 
@@ -35,32 +34,31 @@ def poisson_disks(
     - `centers`: of the disks, which neither overlap nor touch the square; all have the same `radius`.
     - `order`: multipoles per disk; the polynomial has degree 2 `order`.
 
-    **Returns:** a [`Reference`][] of `u` with `x (nx, 1)`, `y (1, ny)`, NaN outside the domain. Its error bar follows from
-    the largest boundary residual on a finer boundary grid.
+    **Returns:** a [`Reference`][] of `u` with `x (nx, 1)`, `y (1, ny)`, NaN outside the domain. Its error bar follows
+    from the largest boundary residual on a finer boundary grid.
     """
-    from scipy.linalg import lstsq
-
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     disks = np.array([complex(*center) for center in centers])
-    gaps = np.abs(disks[:, None] - disks[None, :]) - 2 * radius + 10 * np.eye(disks.size)
-    if radius >= half_width - max(np.abs(disks.real).max(), np.abs(disks.imag).max()) or gaps.min() <= 0:
+    between = np.abs(disks[:, None] - disks[None, :])
+    np.fill_diagonal(between, np.inf)
+    to_wall = half_width - np.maximum(np.abs(np.real(disks)), np.abs(np.imag(disks)))
+    if between.min() <= 2 * radius or to_wall.min() <= radius:
         raise ValueError(
-            f"disks of radius {radius} at {list(centers)} overlap or leave the square of half width {half_width}: move or "
-            "shrink them."
+            f"disks of radius {radius} at {list(centers)} overlap or leave the square of half width {half_width}: move "
+            "or shrink them."
         )
 
     def basis(z: np.ndarray) -> np.ndarray:
         # Data constant on the square continue u - outer oddly across it: every multipole comes with its nearest images,
-        # written as the function at the reflected point. What farther images would add is smooth: the polynomial has it.
-        multipoles = 0.0
-        for real, real_sign in ((z.real, 1), (2 * half_width - z.real, -1), (-2 * half_width - z.real, -1)):
-            for imag, imag_sign in ((z.imag, 1), (2 * half_width - z.imag, -1), (-2 * half_width - z.imag, -1)):
+        # written as the function at the reflected point. What farther images would add is smooth: the polynomial's.
+        multipoles = np.zeros((z.size, disks.size, 1 + 2 * order))
+        side = 2 * half_width
+        for real, real_sign in ((np.real(z), 1), (side - np.real(z), -1), (-side - np.real(z), -1)):
+            for imag, imag_sign in ((np.imag(z), 1), (side - np.imag(z), -1), (-side - np.imag(z), -1)):
                 offset = real[:, None] + 1j * imag[:, None] - disks
                 powers = (radius / offset)[:, :, None] ** np.arange(1, order + 1)
-                columns = np.concatenate(
-                    [np.log(np.abs(offset))[:, :, None], powers.real, powers.imag], axis=2
-                )
-                multipoles = multipoles + real_sign * imag_sign * columns
+                columns = [np.log(np.abs(offset))[:, :, None], powers.real, powers.imag]
+                multipoles += real_sign * imag_sign * np.concatenate(columns, axis=2)
         polynomial = (z[:, None] / (half_width * np.sqrt(2))) ** np.arange(2 * order + 1)
         return np.concatenate([multipoles.reshape(z.size, -1), polynomial.real, polynomial.imag[:, 1:]], axis=1)
 
@@ -70,19 +68,19 @@ def poisson_disks(
         circle = radius * np.exp(2j * np.pi * np.arange(count) / count)
         z = np.concatenate([square, (disks[:, None] + circle).ravel()])
         data = np.where(np.arange(z.size) < square.size, outer, inner)
-        return z, data + source / 4 * np.abs(z) ** 2
+        return z, data
 
     z, data = boundary(6 * order)
-    coefficients = lstsq(basis(z), data, lapack_driver="gelsy", cond=1e-15)[0]
+    coefficients = np.linalg.lstsq(basis(z), data, rcond=1e-15)[0]
     z, data = boundary(25 * order)
     bound = np.abs(basis(z) @ coefficients - data).max()
 
     grid = (x[:, None] + 1j * y[None, :]).ravel()
     # The closed domain: a grid point on a circle may lie a rounding inside it.
     inside = (np.abs(grid[:, None] - disks) >= radius * (1 - 1e-12)).all(axis=1)
-    inside &= np.maximum(np.abs(grid.real), np.abs(grid.imag)) <= half_width * (1 + 1e-12)
+    inside &= np.maximum(np.abs(np.real(grid)), np.abs(np.imag(grid))) <= half_width * (1 + 1e-12)
     u = np.full(grid.size, np.nan)
-    u[inside] = basis(grid[inside]) @ coefficients - source / 4 * np.abs(grid[inside]) ** 2
+    u[inside] = basis(grid[inside]) @ coefficients
     return Reference(
         coordinates={"x": x[:, None], "y": y[None, :]},
         values={"u": u.reshape(x.size, y.size)},

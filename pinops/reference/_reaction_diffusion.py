@@ -29,8 +29,8 @@ def reaction_diffusion(
     - `x`, `t`: the evaluation grid, 1-D, x inside `interval`, times increasing from t >= 0.
     - `diffusivity`: D > 0. `reaction`, `initial`: vectorised; `initial` vanishes at both ends, or the first instants
         (t < (interval / `nodes`²)² / D) are not resolved.
-    - `nodes`: polynomial degree; `max_step`: the longest time step. The error bar is the distance to a second solution with
-        half the degree and twice the step.
+    - `nodes`: polynomial degree; `max_step`: the longest time step. The error bar is the distance to a second solution
+        with half the degree and twice the step.
 
     **Returns:** a [`Reference`][] of `u` with `x (nx, 1)`, `t (1, nt)`.
     """
@@ -39,9 +39,9 @@ def reaction_diffusion(
     def solve(degree: int, refinement: int) -> np.ndarray:
         grid = chebyshev_nodes(degree, interval)
         matrix = differentiation_matrix(grid)
-        # Eigenvalues of the Dirichlet second derivative are real, negative and distinct (Gottlieb & Lustman, SINUM 1983).
+        # Eigenvalues of the Dirichlet second derivative are real, negative and distinct (Gottlieb & Lustman, 1983).
         eigenvalues, vectors = np.linalg.eig((matrix @ matrix)[1:-1, 1:-1])
-        eigenvalues, vectors = eigenvalues.real, vectors.real
+        eigenvalues, vectors = np.real(eigenvalues), np.real(vectors)
         inverse = np.linalg.inv(vectors)
         history = integrate_etdrk4(
             inverse @ initial(grid[1:-1]),

@@ -35,13 +35,13 @@ class Reference:
         for unknown, array in self.values.items():
             if array.shape != shape:
                 raise ValueError(
-                    f"values of {unknown!r} have shape {array.shape}, but the coordinates broadcast to {shape}: evaluate "
-                    f"{unknown!r} at every point of the coordinates {sorted(self.coordinates)}."
+                    f"values of {unknown!r} have shape {array.shape}, but the coordinates broadcast to {shape}: "
+                    f"evaluate {unknown!r} at every point of the coordinates {sorted(self.coordinates)}."
                 )
             if not self.error_bar[unknown] > 0:
                 raise ValueError(
-                    f"the error bar of {unknown!r} is {self.error_bar[unknown]}: no floating-point solution is exact, give "
-                    "at least the rounding error, about 1e-15."
+                    f"the error bar of {unknown!r} is {self.error_bar[unknown]}: no floating-point solution is exact, "
+                    "give at least the rounding error, about 1e-15."
                 )
 
 

@@ -1,0 +1,14 @@
+"""Training: the model that is trained, its points, the loop, checkpoints and progress."""
+
+from pinops.training._model import Model as Model
+from pinops.training._model import Params as Params
+from pinops.training._model import evaluate as evaluate
+from pinops.training._model import interior_score as interior_score
+from pinops.training._model import split as split
+from pinops.training._points import Collocation as Collocation
+from pinops.training._train import Callback as Callback
+from pinops.training._train import Outcome as Outcome
+from pinops.training._train import Phase as Phase
+from pinops.training._train import Report as Report
+from pinops.training._train import Training as Training
+from pinops.training._train import TrainState as TrainState

@@ -1,0 +1,91 @@
+"""HDF5 in and out: named arrays with attributes, written atomically and checked when read."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+
+class DataFileError(ValueError):
+    """A file that cannot be used; the message says which, why, and what to do."""
+
+
+def _digest(arrays: Mapping[str, np.ndarray], attributes: str) -> str:
+    digest = hashlib.sha256(attributes.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> None:
+    """Write named arrays and JSON attributes; the file appears whole or not at all, whatever happens meanwhile.
+
+    **Raises** OSError naming the file when the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
+    text = json.dumps(dict(attributes or {}), sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = Path(name)
+    os.close(handle)
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs["pinops"] = kind
+            file.attrs["attributes"] = text
+            file.attrs["sha256"] = _digest(arrays, text)
+            for key, array in arrays.items():
+                file.create_dataset(key, data=array)
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror or error}; free some space or choose another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # not possible on every system; the rename itself is atomic
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and attributes of a file of this kind.
+
+    **Raises** FileNotFoundError when it is missing, DataFileError when it is truncated, altered or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    try:
+        with h5py.File(path, "r") as file:
+            found = file.attrs.get("pinops")
+            if found != kind:
+                what = f"holds a pinops {found}" if found else "was not written by pinops"
+                raise DataFileError(f"{path} is not a pinops {kind}: it {what}; give the right file")
+            text, expected = str(file.attrs["attributes"]), file.attrs["sha256"]
+            arrays: dict[str, np.ndarray] = {}
+            file.visititems(lambda name, node: arrays.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None)
+    except DataFileError:
+        raise
+    except (OSError, KeyError, RuntimeError) as error:
+        raise DataFileError(f"{path} cannot be read: it is truncated or not HDF5 ({error}); delete it or restore a copy") from error
+    if _digest(arrays, text) != expected:
+        raise DataFileError(f"{path} is damaged: its checksum does not match its content; delete it or restore a copy")
+    return arrays, json.loads(text)

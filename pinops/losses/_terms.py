@@ -1,0 +1,36 @@
+"""Residual vectors: every equation that must vanish, at every point of its region."""
+
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pinops.derivatives import Plan, apply_pointwise
+from pinops.networks import Field
+from pinops.problem import INTERIOR, Constraint, Points
+
+
+def residuals(
+    field: Field, constraints: Sequence[Constraint], points: Mapping[str, Points], *, owner: str
+) -> dict[str, Float[Array, " n"]]:
+    """``{term: (n,)}`` for all constraints; those that share a region share one evaluation of the field.
+
+    The interior equation is called "residual", or by its own names where it returns several.
+    """
+    out: dict[str, Array] = {}
+    for region in dict.fromkeys(constraint.region for constraint in constraints):
+        here = [constraint for constraint in constraints if constraint.region == region]
+        at = jnp.asarray(points[region].at)
+        plan = Plan()
+        for constraint in here:
+            plan = plan.union(constraint.signature.plan)
+        jet = field.jet(at, plan)
+        normals = points[region].normals
+        for constraint in here:
+            values = constraint.signature.gather(jet, at, None if normals is None else jnp.asarray(normals))
+            values |= {name: jnp.asarray(array) for name, array in points[region].data.items()}
+            label = constraint.name or "residual"
+            for name, value in apply_pointwise(constraint.function, values, owner=f"{owner}, {label}").items():
+                key = name or label if region == INTERIOR else f"{label} {name}".strip()
+                out[key] = value
+    return out

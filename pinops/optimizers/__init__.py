@@ -1,0 +1,10 @@
+"""Parameter update rules: optax through one adapter, and self-scaled quasi-Newton methods."""
+
+from pinops.optimizers._optimizer import Adam as Adam
+from pinops.optimizers._optimizer import Objective as Objective
+from pinops.optimizers._optimizer import Optax as Optax
+from pinops.optimizers._optimizer import Optimizer as Optimizer
+from pinops.optimizers._optimizer import Step as Step
+from pinops.optimizers._optimizer import as_optimizer as as_optimizer
+from pinops.optimizers._quasi_newton import SSBroyden as SSBroyden
+from pinops.optimizers._wolfe import strong_wolfe as strong_wolfe

@@ -1,0 +1,122 @@
+"""Optimizers: parameters and their state in, better parameters and new state out.
+
+An optimizer is three pure functions.  ``init(params)`` makes the state; ``start(objective, params, state)`` is called
+whenever the objective has changed (new collocation points) and refreshes what the state remembers of it;
+``update(objective, params, state)`` takes one step.  The objective is a function ``params -> (value, gradient)``.
+Two instances: Adam remembers moments and needs no ``start``; SSBroyden remembers the inverse Hessian, and the value and the
+gradient at the present point, which are stale once the points have moved.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PyTree
+
+Objective = Callable[[PyTree], tuple[Array, PyTree]]
+
+
+class Step(NamedTuple):
+    """What an update returns: parameters, state, the value before the step, and whether no step decreases it any more."""
+
+    params: PyTree
+    state: PyTree
+    value: Array
+    stalled: Array
+
+
+class Optimizer(eqx.Module):
+    """Abstract: how parameters are improved."""
+
+    @abc.abstractmethod
+    def init(self, params: PyTree) -> PyTree:
+        """The state for fresh parameters."""
+
+    @abc.abstractmethod
+    def start(self, objective: Objective, params: PyTree, state: PyTree) -> PyTree:
+        """The state for an objective that has changed."""
+
+    @abc.abstractmethod
+    def update(self, objective: Objective, params: PyTree, state: PyTree) -> Step:
+        """One step."""
+
+    @abc.abstractmethod
+    def recover(self, params: PyTree, state: PyTree) -> PyTree:
+        """A more careful state, for another try after the loss was not finite."""
+
+
+class OptaxState(NamedTuple):
+    inner: PyTree
+    scale: Array
+
+
+class Optax(Optimizer):
+    """Any optax gradient transformation, L-BFGS with its line search included.
+
+    After a non-finite loss its moments are cleared and its steps are halved.
+    """
+
+    transformation: optax.GradientTransformation = eqx.field(static=True)
+
+    def init(self, params: PyTree) -> OptaxState:
+        return OptaxState(self.transformation.init(params), jnp.ones(()))
+
+    def start(self, objective: Objective, params: PyTree, state: OptaxState) -> OptaxState:
+        return state
+
+    def update(self, objective: Objective, params: PyTree, state: OptaxState) -> Step:
+        value, gradient = objective(params)
+        transformation = optax.with_extra_args_support(self.transformation)
+        updates, inner = transformation.update(
+            gradient, state.inner, params, value=value, grad=gradient, value_fn=lambda p: objective(p)[0]
+        )
+        params = jax.tree.map(lambda p, u: p + (state.scale * u).astype(p.dtype), params, updates)
+        return Step(params, OptaxState(inner, state.scale), value, jnp.zeros((), bool))
+
+    def recover(self, params: PyTree, state: OptaxState) -> OptaxState:
+        return OptaxState(self.transformation.init(params), state.scale / 2)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015) with a cosine decay of the learning rate to zero over ``decay_steps`` (0: constant)."""
+
+    learning_rate: float = eqx.field(static=True, default=5e-3)
+    decay_steps: int = eqx.field(static=True, default=0)
+
+    def __check_init__(self):
+        if not self.learning_rate > 0:
+            raise ValueError(f"Adam: learning_rate must be greater than zero, got {self.learning_rate}")
+
+    def _optax(self) -> Optax:
+        rate: Any = self.learning_rate
+        return Optax(optax.adam(optax.cosine_decay_schedule(rate, self.decay_steps) if self.decay_steps else rate))
+
+    def init(self, params: PyTree) -> OptaxState:
+        return self._optax().init(params)
+
+    def start(self, objective: Objective, params: PyTree, state: OptaxState) -> OptaxState:
+        return state
+
+    def update(self, objective: Objective, params: PyTree, state: OptaxState) -> Step:
+        return self._optax().update(objective, params, state)
+
+    def recover(self, params: PyTree, state: OptaxState) -> OptaxState:
+        return self._optax().recover(params, state)
+
+
+def as_optimizer(optimizer: Any) -> Optimizer:
+    """An `Optimizer` as it is; an optax transformation through the adapter.
+
+    **Raises** TypeError for anything else.
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, optax.GradientTransformation):
+        return Optax(optimizer)
+    raise TypeError(
+        f"optimizer must be one of pinops.optimizers or an optax transformation such as optax.adam(1e-3), got {optimizer!r}"
+    )
