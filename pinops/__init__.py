@@ -7,7 +7,9 @@ Three stories: solve a registered PDE, register your own, train an operator on a
 """
 
 from pinops import geometry as geometry
+from pinops import losses as losses
 from pinops import networks as networks
+from pinops import optimizers as optimizers
 from pinops import reference as reference
 from pinops import sampling as sampling
 from pinops.geometry import Ball as Ball
@@ -31,3 +33,11 @@ from pinops.problem import load_problem as load_problem
 from pinops.problem import manufacture as manufacture
 from pinops.problem import positive as positive
 from pinops.problem import register as register
+from pinops.solvers import Solution as Solution
+from pinops.solvers import invert as invert
+from pinops.solvers import load as load
+from pinops.solvers import solve as solve
+from pinops.training import Collocation as Collocation
+from pinops.training import Phase as Phase
+from pinops.training import Report as Report
+from pinops.training import StopAt as StopAt

@@ -167,7 +167,7 @@ def test_kdv_carries_a_soliton():
     # u = 3c sech²(sqrt(c) (x - ct) / 2δ); the periodic images are below 1e-15.
     c, width = 0.9, 0.022
 
-    def soliton(x, t=0.0):
+    def soliton(x, t: float | np.ndarray = 0.0):
         return 3 * c / np.cosh(np.sqrt(c) * (x - c * t) / (2 * width)) ** 2
 
     x, t = np.linspace(-1, 1, 101), np.array([0.0, 0.1, 0.2])
@@ -316,9 +316,10 @@ def test_nonlinear_diffusion_is_the_limit_of_finite_differences():
         return np.pad(march.y.reshape(*shape, t.size), ((1, 1), (1, 1), (0, 0)))[::stride, ::stride]
 
     errors = [relative_l2(finite_differences(cells), u) for cells in (20, 40, 80)]
-    assert errors[-1] < 5e-4
-    # Between 2^1.5 and 2²: u like the square root of the wall distance costs the stencil half an order.
-    assert all(2.6 < coarse / fine < 4.5 for coarse, fine in zip(errors[:-1], errors[1:], strict=True))
+    assert errors[-1] < 1e-4
+    # Ratios 3.44, 3.63 (and 3.75 at 160 cells) rise towards second order's 4: the wall layer costs the coarse grids.
+    ratios = np.divide(errors[:-1], errors[1:])
+    assert np.all((ratios > 3.3) & (ratios < 4)) and ratios[1] > ratios[0]
 
 
 def test_nonlinear_diffusion_error_bar_bounds_its_error_with_incompatible_data():
@@ -346,14 +347,16 @@ def regularised_lid(x):
 
 
 def test_the_cavity_agrees_with_botella_and_peyret():
-    # Comput. Fluids 27 (1998), tables 9 and 10: Re = 1000, lid u = 1, the centre of the cavity (their lid runs the
-    # other way, so u changes sign).
-    points = np.linspace(0, 1, 41)
-    flow = lid_driven_cavity(points, points, reynolds=1000.0, elements=32)
-    for unknown, value in (("u", -0.0620561), ("v", 0.0257995)):
-        field = flow.values[unknown]
-        assert flow.error_bar[unknown] < 5e-3
-        assert abs(field[20, 20] - value) <= flow.error_bar[unknown] * np.sqrt(np.mean(field**2))
+    # Comput. Fluids 27 (1998), tables 9 and 10: Re = 1000, lid u = 1, the two lines through the centre. Their lid runs
+    # the other way, so u changes sign and x becomes 1 - x.
+    y = np.array([0.0625, 0.1719, 0.2813, 0.5, 0.7344, 0.9531])
+    u = np.array([-0.2023300, -0.3885691, -0.2803696, -0.0620561, 0.1886747, 0.4723329])
+    x = np.array([0.0625, 0.1563, 0.2344, 0.5, 0.8047, 0.9453])
+    v = np.array([0.2807056, 0.3769189, 0.3253592, 0.0257995, -0.3202137, -0.4103754])
+    flow = lid_driven_cavity(np.append(x, 0.5), np.append(y, 0.5), reynolds=1000.0, elements=32)
+    error_u, error_v = relative_l2(flow.values["u"][-1, :-1], u), relative_l2(flow.values["v"][:-1, -1], v)
+    assert error_u <= flow.error_bar["u"] < 2e-3
+    assert error_v <= flow.error_bar["v"] < 2e-3
 
 
 def test_the_cavity_error_bar_bounds_its_error():

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pinops.data._hdf5 import DataFileError, read_arrays, write_arrays
-from pinops.problem import Problem, coefficients, name_of
+from pinops.problem import Problem, coefficients_of, name_of
 from pinops.reference import Reference
 
 _KIND = "reference"
@@ -56,7 +56,7 @@ def _path(problem: Problem) -> Path | None:
 
     text = [version("pinops"), source]
     text += [path.read_text() for path in sorted(Path(inspect.getfile(solvers)).parent.glob("*.py"))]
-    text += [f"{name}={np.asarray(value).tolist()!r}" for name, value in coefficients(problem).items()]
+    text += [f"{name}={np.asarray(value).tolist()!r}" for name, value in coefficients_of(problem).items()]
     key = hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
     return cache_folder() / "references" / f"{name_of(problem)}-{key}.h5"
 

@@ -18,9 +18,11 @@ from pinops.problem._faces import Face as Face
 from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import impose as impose
+from pinops.problem._inverse import InverseProblem as InverseProblem
+from pinops.problem._inverse import coefficients_of as coefficients_of
+from pinops.problem._inverse import holder as holder
 from pinops.problem._manufactured import manufacture as manufacture
 from pinops.problem._problem import Problem as Problem
-from pinops.problem._problem import coefficients as coefficients
 from pinops.problem._problem import exact_values as exact_values
 from pinops.problem._problem import names_of as names_of
 from pinops.problem._problem import positive as positive

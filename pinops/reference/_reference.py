@@ -1,5 +1,6 @@
 """The value every solver of this room returns: a solution on a grid, with the error bar that refinement gave it."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,19 @@ class Reference:
                     f"the error bar of {unknown!r} is {self.error_bar[unknown]}: no floating-point solution is exact, "
                     "give at least the rounding error, about 1e-15."
                 )
+
+    def coarse(self, num_points: int) -> "Reference":
+        """The same reference on a sub-grid of at most about `num_points` points, with the same error bars."""
+        shape = next(iter(self.values.values())).shape
+        stride = max(1, math.ceil((math.prod(shape) / num_points) ** (1 / len(shape))))
+
+        def thin(array: np.ndarray) -> np.ndarray:
+            array = array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
+            return array[tuple(slice(None, None, stride if n > 1 else None) for n in array.shape)]
+
+        coordinates = {name: thin(array) for name, array in self.coordinates.items()}
+        values = {name: thin(array) for name, array in self.values.items()}
+        return Reference(coordinates, values, self.error_bar, self.kind, self.source)
 
 
 def relative_difference(values: np.ndarray, finer: np.ndarray) -> float:

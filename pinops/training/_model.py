@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 from pinops.derivatives import Plan
 from pinops.losses import Weighting, residuals
 from pinops.networks import Field, field_of, trainable
-from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints
+from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
 
 
 class Params(eqx.Module):
@@ -40,7 +40,7 @@ class Model(eqx.Module):
         values = self.coefficients(params)
         if not values:
             return self.problem
-        return eqx.tree_at(lambda p: [getattr(p, name) for name in values], self.problem, list(values.values()))
+        return eqx.tree_at(lambda p: [getattr(holder(p), name) for name in values], self.problem, list(values.values()))
 
     def field(self, params: Params) -> Field:
         """The present solution."""
@@ -64,17 +64,14 @@ def split(problem: Problem, network: Any, weighting: Weighting, imposition: Impo
     dtype = jnp.result_type(float)
     cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array_like(x) else x, tree)
     arrays, frozen = eqx.partition(network, trainable(network))
-    for name in problem.trainable:
-        if name not in problem.__dataclass_fields__:
-            raise ValueError(f"{owner}: the trainable coefficient {name!r} does not exist")
-    shifts = {name: jnp.zeros(np.shape(getattr(problem, name)), dtype) for name in problem.trainable}
+    shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), dtype) for name in problem.trainable}
     return Model(cast(problem), frozen, weighting, imposition, owner), Params(cast(arrays), shifts)
 
 
 def _value(problem: Problem, name: str, shift: Array) -> Array:
     """A positive coefficient is trained through its logarithm, any other in units of its size; 0 is the initial guess."""
-    start = jnp.asarray(getattr(problem, name))
-    if problem.__dataclass_fields__[name].metadata.get("positive"):
+    start = jnp.asarray(getattr(holder(problem), name))
+    if holder(problem).__dataclass_fields__[name].metadata.get("positive"):
         return start * jnp.exp(shift)
     return start + shift * jnp.where(start == 0, 1.0, jnp.abs(start))
 

@@ -1,0 +1,68 @@
+"""Inverse problems: the same PDE with some coefficients unknown and observations of its solution."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+
+from pinops.geometry import Domain
+from pinops.problem._conditions import Condition, Observed
+from pinops.problem._problem import Problem, coefficients
+from pinops.reference import Reference
+
+
+class InverseProblem(Problem):
+    """A problem with observations added and named coefficients to be found. Made by `pinops.invert`.
+
+    **Raises** ValueError for a coefficient that does not exist or is not a number.
+    """
+
+    problem: Problem
+    observations: Observed
+    unknown_coefficients: tuple[str, ...] = eqx.field(static=True)
+
+    def __check_init__(self):
+        known = {name for name, field in self.problem.__dataclass_fields__.items() if not field.metadata.get("static")}
+        for name in self.unknown_coefficients:
+            if name not in known:
+                raise ValueError(
+                    f"{type(self.problem).__name__} has no coefficient {name!r} to be found; "
+                    f"it has {', '.join(sorted(known)) or 'none'}"
+                )
+
+    @property
+    def domain(self) -> Domain:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.domain
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.unknowns
+
+    @property
+    def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.gauge
+
+    @property
+    def trainable(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.unknown_coefficients
+
+    @property
+    def residual(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.problem.residual
+
+    def conditions(self) -> tuple[Condition, ...]:
+        return (*self.problem.conditions(), self.observations)
+
+    def reference(self) -> Reference | None:
+        """None: the solution belongs to coefficients that are not known."""
+        return None
+
+
+def holder(problem: Problem) -> Problem:
+    """The problem that holds the coefficients: itself, or the one inside an inverse problem."""
+    return problem.problem if isinstance(problem, InverseProblem) else problem
+
+
+def coefficients_of(problem: Problem) -> dict[str, Any]:
+    """The coefficients of a problem by name, those of the inner one for an inverse problem."""
+    return coefficients(holder(problem))

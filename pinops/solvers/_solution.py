@@ -1,0 +1,204 @@
+"""A solution: the trained field with its problem, its history and its error against the reference."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pinops.data import cached_reference, write_arrays
+from pinops.derivatives import parse_names
+from pinops.metrics import errors
+from pinops.problem import Problem, coefficients_of, names_of
+from pinops.reference import Reference
+from pinops.training import Model, Params, Report, TrainState, evaluate, history_arrays, save_checkpoint
+
+CHECKPOINT = Path("checkpoint") / "state.h5"
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What `solve` returns. Immutable; evaluates in the precision that it was trained in.
+
+    ``status`` is "finished", "stopped" (by a callback), "converged" (no step decreases the loss any more), "out of time",
+    or "diverged". ``state`` is what training would go on from; a loaded solution has none.
+    """
+
+    problem: Problem
+    request: dict[str, Any]
+    model: Model
+    params: Params
+    history: list[Report]
+    status: str
+    compile_seconds: float = 0.0
+    state: TrainState | None = None
+
+    @property
+    def x64(self) -> bool:
+        return self.request["dtype"] == "float64"
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training, compilation included."""
+        return self.history[-1].seconds if self.history else 0.0
+
+    @property
+    def steps(self) -> int:
+        return self.history[-1].step if self.history else 0
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers were trained."""
+        return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self.params, eqx.is_array)))
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """All coefficients; those that were to be found at their estimates."""
+        with jax.enable_x64(self.x64):
+            found = self.model.coefficients(self.params)
+            return {
+                name: np.asarray(found.get(name, value)).tolist() for name, value in coefficients_of(self.problem).items()
+            }
+
+    @property
+    def conditions(self) -> list[str]:
+        """How each condition is met, and why not exactly where it is not."""
+        imposition = self.model.imposition
+        words = {"hard": "imposed exactly", "embedded": "imposed exactly", "soft": "a loss term"}
+        rows = zip(self.problem.conditions(), imposition.how, imposition.why, strict=True)
+        return [f"{type(c).__name__}: {words[how]}{f' ({why})' if why else ''}" for c, how, why in rows]
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The verified reference of the problem, None without one."""
+        return cached_reference(self.problem)
+
+    def __call__(self, **coordinates: Any) -> np.ndarray | dict[str, np.ndarray]:
+        """The solution at named coordinates that broadcast against each other: ``solution(x=0.3, t=0.5)``.
+
+        An array for one unknown, a dict of arrays by unknown for several.
+
+        **Raises** ValueError for a coordinate that is missing, does not exist, or does not broadcast.
+        """
+        values = self.values(coordinates)
+        return values if len(values) > 1 else next(iter(values.values()))
+
+    def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Every unknown at named coordinates, by name."""
+        points, shape = self._points(coordinates)
+        with jax.enable_x64(self.x64):
+            out = np.asarray(evaluate(self.model, self.params, jnp.asarray(points, jnp.result_type(float))))
+        return {name: out[:, k].reshape(shape) for k, name in enumerate(self.problem.unknowns)}
+
+    def partial(self, name: str, **coordinates: Any) -> np.ndarray:
+        """A partial derivative by its name: ``solution.partial("u_x", x=0.3, t=0.5)``."""
+        points, shape = self._points(coordinates)
+        signature = parse_names((name,), names_of(self.problem), owner="partial")
+        with jax.enable_x64(self.x64):
+            array = jnp.asarray(points, jnp.result_type(float))
+            jet = self.model.field(self.params).jet(array, signature.plan)
+            value = np.asarray(signature.gather(jet, array)[name])
+        return value.reshape(shape + value.shape[1:])
+
+    def _points(self, coordinates: Mapping[str, Any]) -> tuple[np.ndarray, tuple[int, ...]]:
+        names = self.problem.domain.coordinates
+        for name in coordinates:
+            if name not in names:
+                raise ValueError(f"there is no coordinate {name!r}; the coordinates are {', '.join(names)}")
+        missing = [name for name in names if name not in coordinates]
+        if missing:
+            raise ValueError(f"the coordinate {missing[0]!r} is missing; give {', '.join(names)}")
+        try:
+            arrays = np.broadcast_arrays(*(np.asarray(coordinates[name], np.float64) for name in names))
+        except ValueError:
+            shapes = {name: np.shape(coordinates[name]) for name in names}
+            raise ValueError(f"the coordinates must broadcast against each other, got shapes {shapes}") from None
+        return np.stack([array.ravel() for array in arrays], -1), arrays[0].shape
+
+    def error(self) -> dict[str, dict[str, float]]:
+        """``{unknown: {"relative_l2": ..., "max_abs": ...}}`` against the reference, over its whole grid.
+
+        **Raises** ValueError when the problem has no reference.
+        """
+        if self.reference is None:
+            raise ValueError(
+                f"{self.request['problem']} has no reference to compare with; give the problem an exact solution or a reference"
+            )
+        values = self.values(self.reference.coordinates)
+        return errors(values, self.reference, gauge=self.problem.gauge, time=self.problem.domain.time)
+
+    def summary(self) -> dict[str, Any]:
+        """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
+        error = self.error() if self.reference is not None else {}
+        devices = jax.devices()
+        reference = None
+        if self.reference is not None:
+            reference = {"kind": self.reference.kind, "error_bar": self.reference.error_bar}
+        return {
+            "problem": self.request["problem"],
+            "relative_l2": {name: value["relative_l2"] for name, value in error.items()},
+            "max_abs": {name: value["max_abs"] for name, value in error.items()},
+            "seconds": round(self.seconds, 3),
+            "compile_seconds": round(self.compile_seconds, 3),
+            "steps": self.steps,
+            "parameters": self.num_parameters,
+            "seed": self.request["seed"],
+            "dtype": self.request["dtype"],
+            "device": f"{len(devices)} x {devices[0].device_kind}",
+            "reference": reference,
+            "status": self.status,
+            "loss": self.history[-1].loss if self.history else None,
+            "coefficients": self.coefficients,
+            "conditions": self.conditions,
+        }
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A figure of solution, reference, error and loss history; written to ``path`` where given."""
+        from pinops.plotting import plot_solution
+
+        return plot_solution(self, path)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run directory: ``run.json, history.h5, checkpoint/, solution.h5``. Loading it executes no code."""
+        folder = Path(folder)
+        save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+        write_arrays(folder / "history.h5", "history", history_arrays(self.history))
+        write_arrays(folder / "solution.h5", "solution", *self._grid())
+        write_run(folder, self.request, self.summary())
+        return folder
+
+    def _grid(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        reference = self.reference
+        coordinates = reference.coordinates if reference else self.problem.domain.evaluation_coordinates()
+        arrays = {f"coordinates/{name}": np.asarray(array) for name, array in coordinates.items()}
+        values = self.values(coordinates)
+        arrays |= {f"solution/{name}": value for name, value in values.items()}
+        attributes: dict[str, Any] = {"problem": self.request["problem"], "coordinates": list(coordinates)}
+        if reference:
+            arrays |= {f"reference/{name}": value for name, value in reference.values.items()}
+            arrays |= {f"error/{name}": values[name] - value for name, value in reference.values.items()}
+            attributes |= {"reference": reference.kind, "error_bar": reference.error_bar, "source": reference.source}
+        return arrays, attributes
+
+
+def write_run(folder: Path, request: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
+    """``run.json``: what was asked, with which versions, and the result once there is one. Written atomically."""
+    packages = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
+    content = {"request": request, "versions": {name: version(name) for name in packages}, "result": result}
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".run.json.")
+    with os.fdopen(handle, "w") as file:
+        json.dump(content, file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, folder / "run.json")

@@ -1,0 +1,110 @@
+"""Checkpoints: a training state and its history as named arrays in one HDF5 file, written atomically."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from pinops.data import DataFileError, read_arrays, write_arrays
+from pinops.training._model import Params
+from pinops.training._train import Report, Training, TrainState
+
+_KIND = "checkpoint"
+
+
+def save_checkpoint(path: Path, state: TrainState | Params, history: Sequence[Report], request: Mapping[str, Any]) -> None:
+    """Write a state (or only the parameters); ``request`` says what was trained. Raises OSError when it cannot."""
+    prefix = "state/.params" if isinstance(state, Params) else "state/"
+    arrays = {f"{prefix}{name}": leaf for name, leaf in _named_leaves(state).items()}
+    arrays |= {f"history/{name}": array for name, array in history_arrays(history).items()}
+    write_arrays(path, _KIND, arrays, {"request": dict(request)})
+
+
+def load_checkpoint(path: Path, training: Training, params: Params) -> tuple[TrainState, list[Report]]:
+    """The state and history in a file, in the structure of this training (``params`` are any of the same structure).
+
+    **Raises** FileNotFoundError or DataFileError, also when the state is one of another training.
+    """
+    arrays, _ = read_arrays(path, _KIND)
+    stored = _stored(arrays, "state/")
+    if ".step" not in stored:
+        raise DataFileError(f"{path} holds parameters but no training state; it cannot be resumed")
+    number, _ = training.phase_at(int(stored[".step"]))
+    first = training.init(params)
+    optimizer = training.phases[number].optimizer.init(params)
+    template = TrainState(params, optimizer, first.points, first.step, first.draws, first.retries, first.stalls)
+    return _fill(path, stored, template), history_reports(_stored(arrays, "history/"))
+
+
+def load_params(path: Path, params: Params) -> tuple[Params, list[Report]]:
+    """Only the trained parameters and the history, in the structure of ``params``. Raises as `load_checkpoint` does."""
+    arrays, _ = read_arrays(path, _KIND)
+    return _fill(path, _stored(arrays, "state/.params"), params), history_reports(_stored(arrays, "history/"))
+
+
+def _stored(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _fill(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any:
+    """The template with the stored leaves. Raises DataFileError when one is missing or of another shape or type."""
+    expected = _named_leaves(template)
+    for name, leaf in expected.items():
+        found = stored.get(name)
+        if found is None or found.shape != jnp.shape(leaf) or found.dtype != np.asarray(leaf).dtype:
+            what = "misses it" if found is None else f"has {found.dtype}{list(found.shape)}"
+            raise DataFileError(
+                f"{path} is a checkpoint of another training: for {name} this one needs "
+                f"{np.asarray(leaf).dtype}{list(jnp.shape(leaf))}, the file {what}"
+            )
+    return jax.tree_util.tree_unflatten(
+        jax.tree_util.tree_structure(template), [jnp.asarray(stored[name]) for name in expected]
+    )
+
+
+def _named_leaves(tree: PyTree) -> dict[str, Any]:
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+_GROUPS = ("terms", "errors", "coefficients")
+
+
+def history_arrays(history: Sequence[Report]) -> dict[str, np.ndarray]:
+    """A history as arrays over its rows, NaN where a row has no such entry; phases as fixed-length ASCII."""
+    out = {
+        "step": np.array([report.step for report in history], np.int64),
+        "total_steps": np.array([report.total_steps for report in history], np.int64),
+        "phase": np.array([report.phase.encode() for report in history], "S32"),
+        "loss": np.array([report.loss for report in history], np.float64),
+        "seconds": np.array([report.seconds for report in history], np.float64),
+    }
+    for group in _GROUPS:
+        for name in dict.fromkeys(name for report in history for name in getattr(report, group)):
+            out[f"{group}/{name}"] = np.array([getattr(report, group).get(name, np.nan) for report in history], np.float64)
+    return out
+
+
+def history_reports(arrays: Mapping[str, np.ndarray]) -> list[Report]:
+    """The inverse of `history_arrays`."""
+    out = []
+    for row in range(len(arrays.get("step", ()))):
+        groups: dict[str, dict[str, float]] = {group: {} for group in _GROUPS}
+        for key, array in arrays.items():
+            group, _, name = key.partition("/")
+            if name and not np.isnan(array[row]):
+                groups[group][name] = float(array[row])
+        out.append(
+            Report(
+                step=int(arrays["step"][row]),
+                total_steps=int(arrays["total_steps"][row]),
+                phase=arrays["phase"][row].decode(),
+                loss=float(arrays["loss"][row]),
+                seconds=float(arrays["seconds"][row]),
+                **groups,
+            )
+        )
+    return out
