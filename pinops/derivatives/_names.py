@@ -38,7 +38,7 @@ class Names:
         normal = f", {u}_n (outward normal derivative), normal" if boundary else ""
         return (
             f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up to order {MAX_ORDER} such as "
-            f"{u}_{c if len(c) == 1 else c}, {u}_{c + c if len(c) == 1 else c + '_' + c}{normal}, lap_{u}, grad_{u}; "
+            f"{u}_{c}, {u}_{c + c if len(c) == 1 else c + '_' + c}{normal}, lap_{u}, grad_{u}; "
             f"the coordinates {', '.join(self.coordinates)}; and point"
         )
 

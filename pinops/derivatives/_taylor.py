@@ -16,11 +16,12 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 Index = tuple[int, ...]
 LAPLACIAN: Index = (-1,)
-Jet = dict[Index, Float[Array, "n w"]]
+Jet = dict[Index, Float[Array, "#n _w"]]  # a stream that is the same at every point has one row
 
 
 class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
@@ -113,13 +114,12 @@ def coordinates(points: Float[Array, "n d"]) -> Jet:
 
 
 def linear(jet: Jet, weight: Float[Array, "i o"], bias: Float[Array, " o"] | None = None) -> Jet:
-    """``z = x W + b`` for every stream, as one matrix product for all streams that vary from point to point."""
-    varying = [index for index, stream in jet.items() if stream.shape[0] == jet[()].shape[0]]
-    product = jnp.concatenate([jet[index] for index in varying]) @ weight
-    out = dict(zip(varying, jnp.split(product, len(varying)), strict=True))
-    out |= {index: stream @ weight for index, stream in jet.items() if index not in out}
+    """``z = x W + b`` for every stream, as one matrix product."""
+    ends = np.cumsum([stream.shape[0] for stream in jet.values()])
+    streams = jnp.split(jnp.concatenate(list(jet.values())) @ weight, ends[:-1])
+    out = dict(zip(jet, streams, strict=True))
     if bias is not None:
-        out[()] = out[()] + bias
+        out[()] = out[()] + bias[None]
     return out
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pinops.derivatives import LAPLACIAN, Jet, Plan, add, concatenate, coordinates, derivatives_of, elementwise, linear
+from pinops.derivatives import LAPLACIAN, Jet, Plan, add, concatenate, coordinates, derivatives_of, elementwise
 from pinops.derivatives import nested, product
 from pinops.networks._network import JetNetwork
 from pinops.problem import Face, Imposition, Problem, faces
@@ -43,8 +43,11 @@ class Embedding:
         return len(self.bounds) + len(self.periodic)
 
     def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
-        low, high = jnp.asarray(self.bounds, points.dtype).T
-        centred = linear(coordinates(points), jnp.diag(2 / (high - low)), -(low + high) / (high - low))
+        low, high = jnp.asarray(self.bounds, points.dtype).T[:, None]
+        scale = 2 / (high - low)
+        # Not a matrix product: accelerators round the factors of those.
+        centred = {index: stream * scale for index, stream in coordinates(points).items()}
+        centred[()] = centred[()] - (low + high) / (high - low)
         if not self.periodic:
             return centred
         plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
@@ -226,7 +229,7 @@ def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...])
     except Exception as error:
         raise ValueError(
             f"the network cannot be called with {embedding.size} features, an array of shape ({embedding.size},): "
-            f"{str(error).splitlines()[0]}"
+            f"{(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error
     if getattr(out, "shape", None) != (len(unknowns),):
         raise ValueError(

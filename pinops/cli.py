@@ -1,0 +1,281 @@
+"""The ``pinops`` command: solve, list, plot and compare problems without writing Python.
+
+Exit codes: 0 solved, 2 bad usage or bad input (one line on stderr), 3 training failed, 130 interrupted (a checkpoint is there).
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import tyro
+
+Pairs = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")]
+
+
+class _Usage(Exception):
+    """A user's mistake: the message is the one line that is shown."""
+
+
+def _number(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _pairs(pairs: Sequence[str], flag: str) -> dict[str, Any]:
+    out = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise _Usage(f"{flag} takes NAME=VALUE, such as viscosity=0.01, got {pair!r}")
+        out[name] = _number(value)
+    return out
+
+
+def _network(name: str | None, settings: dict[str, Any]) -> Any:
+    from pinops import networks
+
+    if name is None:
+        if settings:
+            raise _Usage("--set-network needs --network")
+        return None
+    choices = {"mlp": networks.MLP}
+    if name not in choices:
+        raise _Usage(f"there is no network {name!r}; choose from {', '.join(choices)}")
+    if isinstance(settings.get("activation"), str):
+        wanted = settings["activation"]
+        if wanted not in networks.activations:
+            raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
+        settings["activation"] = networks.activations[wanted]
+    return _construct(choices[name], settings, f"the network {name!r}")
+
+
+def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
+    import optax
+
+    from pinops import optimizers
+
+    if name is None:
+        if settings:
+            raise _Usage("--set-optimizer needs --optimizer")
+        return None
+    choices = {"adam": optimizers.Adam, "ssbroyden": optimizers.SSBroyden, "lbfgs": optax.lbfgs}
+    if name not in choices:
+        raise _Usage(f"there is no optimizer {name!r}; choose from {', '.join(choices)}")
+    return _construct(choices[name], settings, f"the optimizer {name!r}")
+
+
+def _construct(factory: Any, settings: dict[str, Any], what: str) -> Any:
+    import inspect
+
+    known = list(inspect.signature(factory).parameters)
+    for name in settings:
+        if name not in known:
+            raise _Usage(f"{what} has no setting {name!r}; it has {', '.join(known)}")
+    return factory(**settings)
+
+
+def problems(json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
+    """List the registered problems: equation, unknowns, and how they are referenced.
+
+    Args:
+        json_: Print one JSON object instead of a table.
+    """
+    import inspect
+
+    from pinops import available, load_problem
+    from pinops.problem import Problem
+
+    rows = {}
+    for name in available():
+        problem = load_problem(name)
+        kind = type(problem)
+        numerical = kind.reference is not Problem.reference
+        rows[name] = {
+            "equation": (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " "),
+            "unknowns": list(problem.unknowns),
+            "coordinates": list(problem.domain.coordinates),
+            "reference": "numerical, refined" if numerical else "closed form" if problem.exact is not None else "none",
+        }
+    if json_:
+        print(json.dumps(rows))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("problem", "equation", "unknowns", "reference")
+    for name, row in rows.items():
+        table.add_row(name, row["equation"], ", ".join(row["unknowns"]), row["reference"])
+    Console().print(table)
+    return 0
+
+
+def solve(
+    name: tyro.conf.Positional[str],
+    /,
+    set: Pairs = (),
+    network: str | None = None,
+    set_network: Pairs = (),
+    optimizer: str | None = None,
+    set_optimizer: Pairs = (),
+    steps: int | None = None,
+    minutes: float | None = None,
+    target: float | None = None,
+    seed: int = 0,
+    dtype: Literal["float64", "float32"] = "float64",
+    out: Path | None = None,
+    resume: bool = False,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    problems: Path | None = None,
+) -> int:
+    """Solve a registered PDE and compare it with its reference.
+
+    Args:
+        name: A registered problem; `pinops problems` lists them.
+        set: Coefficients, such as viscosity=0.01.
+        network: mlp.
+        set_network: Settings of the network, such as width=30 depth=3 activation=sin.
+        optimizer: adam, ssbroyden or lbfgs instead of the default Adam followed by SSBroyden.
+        set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
+        steps: Optimizer steps.
+        minutes: Wall-clock limit.
+        target: Stop at this relative L2 error against the reference.
+        seed: Seed of the network and the points.
+        dtype: Working precision.
+        out: Run directory (default: runs/NAME-seedSEED, numbered if taken).
+        resume: Go on from the checkpoint in --out.
+        json_: Print one JSON object on the last line of stdout and nothing else there.
+        problems: A folder with your own problem files.
+    """
+    import pinops
+
+    if problems is not None:
+        pinops.load_folder(problems)
+    problem = pinops.load_problem(name, **_pairs(set, "--set"))
+    if out is None:
+        if resume:
+            raise _Usage("--resume needs --out, the run directory to go on from")
+        out = _free_folder(name, seed)
+    try:
+        solution = pinops.solve(
+            problem,
+            network=_network(network, _pairs(set_network, "--set-network")),
+            optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
+            steps=steps,
+            minutes=minutes,
+            target=target,
+            seed=seed,
+            dtype=dtype,
+            out=out,
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; go on with: pinops solve {name} --out {out} --resume", file=sys.stderr)
+        return 130
+    result = solution.summary() | {"out": str(out)}
+    try:
+        solution.plot(out / "figures" / "solution.png")
+    except OSError as error:
+        print(f"the figure could not be written: {error}", file=sys.stderr)
+    if json_:
+        print(json.dumps(result))
+    else:
+        _print_result(result)
+    if solution.status == "diverged":
+        print("training diverged; the last good state was kept: try another seed or smaller steps", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _free_folder(name: str, seed: int) -> Path:
+    base = Path("runs") / f"{name}-seed{seed}"
+    number, folder = 1, base
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def _print_result(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("unknown", "relative L2 error", "largest error", "error bar of the reference")
+    for unknown, error in result["relative_l2"].items():
+        table.add_row(
+            unknown, f"{error:.2e}", f"{result['max_abs'][unknown]:.2e}", f"{result['reference']['error_bar'][unknown]:.0e}"
+        )
+    if result["relative_l2"]:
+        console.print(table)
+    console.print(
+        f"{result['status']} after {result['steps']} steps, {result['seconds']:.0f} s "
+        f"({result['compile_seconds']:.0f} s of it compiling and first steps), {result['parameters']} parameters"
+    )
+    for line in result["conditions"]:
+        console.print(f"  {line}", highlight=False)
+    for name, value in result["coefficients"].items():
+        console.print(f"  {name} = {value}", highlight=False)
+    console.print(f"written to {result['out']}", highlight=False)
+
+
+def evaluate(folder: tyro.conf.Positional[Path], /, json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
+    """Evaluate a run directory again against the reference.
+
+    Args:
+        folder: The run directory.
+        json_: Print one JSON object.
+    """
+    import pinops
+
+    result = pinops.load(folder).summary() | {"out": str(folder)}
+    print(json.dumps(result)) if json_ else _print_result(result)
+    return 0
+
+
+def plot(folder: tyro.conf.Positional[Path], /) -> int:
+    """Draw the figures of a run directory again.
+
+    Args:
+        folder: The run directory.
+    """
+    import pinops
+
+    path = folder / "figures" / "solution.png"
+    pinops.load(folder).plot(path)
+    print(path)
+    return 0
+
+
+def _switch_on_compilation_cache() -> None:
+    """Programs compiled once are kept in the user's cache folder, unless the user has chosen one."""
+    import jax
+
+    from pinops.data import cache_folder
+
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The command with these arguments (default: those of the process); returns the exit code."""
+    command = tyro.extras.SubcommandApp()
+    for function in (problems, solve, evaluate, plot):
+        command.command(function)
+    try:
+        _switch_on_compilation_cache()
+        return command.cli(prog="pinops", args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+    except KeyboardInterrupt:
+        return 130
+    except (_Usage, ValueError, OSError) as error:
+        print(f"pinops: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def main() -> NoReturn:
+    """Entry point of the ``pinops`` command."""
+    sys.exit(run())

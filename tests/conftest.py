@@ -1,0 +1,43 @@
+"""Every test runs on the CPU with run-time shape checks, strict rank promotion and a compilation cache kept between sessions."""
+
+import os
+from pathlib import Path
+
+# Read by JAX when it is first imported, and inherited by the processes that tests start.
+_cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinops-tests" / "jax"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+# (n,) minus (n, 1) is the classic silent error of this field.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Annotations are checked on every call; the tower lets an int stand for a float, as type checkers do.
+install_import_hook("pinops", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # An unreadable or unwritable cache costs time, not correctness.
+    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
+
+
+@pytest.fixture
+def float64():
+    """Run the test in double precision, as the front doors do."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of literature data and notes beside the repository; not part of it."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the folder {SHARED} (literature data) is not on this machine")
+    return SHARED
