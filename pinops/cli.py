@@ -18,11 +18,14 @@ class _Usage(Exception):
     """A user's mistake: the message is the one line that is shown."""
 
 
-def _number(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _value(text: str) -> Any:
+    """A number where the text is one (also nan and inf, which the problem then refuses), otherwise the text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
 
 
 def _pairs(pairs: Sequence[str], flag: str) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def _pairs(pairs: Sequence[str], flag: str) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise _Usage(f"{flag} takes NAME=VALUE, such as viscosity=0.01, got {pair!r}")
-        out[name] = _number(value)
+        out[name] = _value(value)
     return out
 
 

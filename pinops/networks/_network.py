@@ -49,8 +49,8 @@ class JetNetwork(eqx.Module):
 class MLPNetwork(JetNetwork):
     """A multilayer perceptron, ``x -> W_L s(... s(W_1 x + b_1) ...) + b_L``."""
 
-    weights: list[Float[Array, "i o"]]
-    biases: list[Float[Array, " o"]]
+    weights: list[Float[Array, "_i _o"]]
+    biases: list[Float[Array, " _o"]]
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def __call__(self, features: Float[Array, " i"]) -> Float[Array, " o"]:

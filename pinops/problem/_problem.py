@@ -43,6 +43,8 @@ class Problem(eqx.Module):
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, str) and not field.metadata.get("static"):
+                raise ValueError(f"{type(self).__name__}: {field.name} must be a number, got {value!r}")
             if field.metadata.get("static") or isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):
                 continue
             value = np.asarray(value, np.float64)
