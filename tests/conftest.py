@@ -17,8 +17,12 @@ from jaxtyping import install_import_hook  # noqa: E402
 # (n,) minus (n, 1) is the classic silent error of this field.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Annotations are checked on every call; the tower lets an int stand for a float, as type checkers do.
-install_import_hook("pinops", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+# Annotations are checked on every call in the rooms where arrays flow; the tower lets an int stand for a float, as type
+# checkers do.  The other rooms check what users hand them, with sentences of their own that tests provoke on purpose.
+install_import_hook(
+    [f"pinops.{room}" for room in ("derivatives", "networks", "optimizers", "losses", "training")],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 SHARED = Path(__file__).parents[2] / "shared"
 

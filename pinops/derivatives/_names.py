@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.derivatives._taylor import LAPLACIAN, Index, Jet, Plan
@@ -217,18 +218,19 @@ def apply_pointwise(function: Callable[..., Any], values: Mapping[str, Array], *
 
     Raises ValueError when it does not return one scalar, or a dict of named scalars.
     """
+    remedy = "return one scalar, or a dict of named scalars for a system"
 
     def at_point(values: Mapping[str, Array]) -> dict[str, Array]:
         out = function(**values)
         out = dict(out) if isinstance(out, Mapping) else {"": out}
+        if not out:
+            raise ValueError(f"{owner}: it returned no equation, an empty dict; {remedy}")
         for name, value in out.items():
-            shape = jnp.shape(value)
-            if shape != ():
-                what = f"equation {name!r}" if name else "the equation"
-                raise ValueError(
-                    f"{owner}: {what} returned an array of shape {shape} at one point; return one scalar, "
-                    "or a dict of named scalars for a system"
-                )
+            what = f"equation {name!r}" if name else "the equation"
+            if not isinstance(value, Array | np.ndarray | np.generic | float | int):
+                raise ValueError(f"{owner}: {what} returned {value}, of type {type(value).__name__}, at one point; {remedy}")
+            if jnp.shape(value) != ():
+                raise ValueError(f"{owner}: {what} returned an array of shape {jnp.shape(value)} at one point; {remedy}")
         return {name: jnp.asarray(value) for name, value in out.items()}
 
     return jax.vmap(at_point)(dict(values))

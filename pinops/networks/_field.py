@@ -47,7 +47,7 @@ class Embedding:
         scale = 2 / (high - low)
         # Not a matrix product: accelerators round the factors of those.
         centred = {index: stream * scale for index, stream in coordinates(points).items()}
-        centred[()] = centred[()] - (low + high) / (high - low)
+        centred[()] = (points - (low + high) / 2) * scale
         if not self.periodic:
             return centred
         plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
@@ -178,8 +178,9 @@ class ConstrainedField(Field):
             # Along the axis itself the functional is a constant: its derivatives there vanish.
             along = Plan([index for index in plan.expanded().indices if axis not in index])
             values = self._homogeneous(on_face, along.raised(axis), inner)
-            alpha = jnp.stack([jnp.asarray(here[c].alpha if c in here else 0.0, points.dtype) for c in range(self.components)])
-            slope = jnp.stack([jnp.asarray(here[c].slope if c in here else 0.0, points.dtype) for c in range(self.components)])
+            one_row = lambda of: jnp.stack([jnp.asarray(of(c), points.dtype) for c in range(self.components)])[None]
+            alpha = one_row(lambda c, here=here: here[c].alpha if c in here else 0.0)
+            slope = one_row(lambda c, here=here: here[c].slope if c in here else 0.0)
             functional: Jet = {}
             for index in along.indices:
                 raised = tuple(sorted((*index, axis)))

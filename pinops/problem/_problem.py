@@ -99,7 +99,8 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
     def function(point):
         if not callable(data):
             return jnp.asarray(data, point.dtype)
-        value = call_by_name(data, dict(zip(coordinates, point, strict=True)), owner=owner)
+        values = dict(zip(coordinates, point, strict=True)) | {"point": point}
+        value = call_by_name(data, values, owner=owner)
         if jnp.shape(value) != ():
             raise ValueError(f"{owner}: data at one point must be one number, got an array of shape {jnp.shape(value)}")
         return jnp.asarray(value, point.dtype)
@@ -110,8 +111,8 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
 def exact_values(problem: Problem, point: Any) -> dict[str, Any]:
     """The exact solution at one point ``(d,)``, by unknown (those that ``exact`` gives)."""
     assert problem.exact is not None
-    coordinates = dict(zip(problem.domain.coordinates, point, strict=True))
-    out = call_by_name(problem.exact, coordinates, owner=f"{type(problem).__name__}.exact")
+    values = dict(zip(problem.domain.coordinates, point, strict=True)) | {"point": point}
+    out = call_by_name(problem.exact, values, owner=f"{type(problem).__name__}.exact")
     if not isinstance(out, dict):
         out = {problem.unknowns[0]: out}
     return {name: jnp.asarray(value, point.dtype) for name, value in out.items()}

@@ -1,0 +1,84 @@
+"""Every catalogue problem with the default recipe, each in a fresh process: error, wall time, seeds, hardware.
+
+    python benchmarks/catalogue.py [--seeds 0 1 2] [--problems burgers heat ...]
+
+Prints a table and updates ``benchmarks/results/catalogue.json`` (final iterates; what misses its bar is marked).
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results" / "catalogue.json"
+BARS = {
+    "burgers": 1e-5,
+    "poisson": 1e-5,
+    "helmholtz": 1e-5,
+    "heat": 1e-5,
+    "kovasznay": 1e-5,
+    "taylor_green": 1e-5,
+    "reaction_diffusion": 1e-5,
+    "wave": 1e-4,
+    "lid_driven_cavity": 1e-2,
+}
+BAR, SECONDS = 1e-3, {"burgers": 90.0}
+
+
+def processor() -> str:
+    """The model name of the CPU, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def run(name: str, seed: int, options: list[str]) -> dict:
+    """One ``pinops solve NAME --json`` in a fresh process with an empty compilation cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
+        command = [sys.executable, "-m", "pinops", "solve", name, "--seed", str(seed), "--out", f"{folder}/run", "--json"]
+        start = time.perf_counter()
+        done = subprocess.run(command + options, capture_output=True, text=True, env=environment)
+        wall = time.perf_counter() - start
+    if done.returncode:
+        return {"seed": seed, "process_seconds": wall, "failed": done.stderr.strip().splitlines()[-1:]}
+    result = json.loads(done.stdout.splitlines()[-1])
+    keep = ("relative_l2", "max_abs", "seconds", "compile_seconds", "steps", "parameters", "status", "reference", "coefficients")
+    return {"seed": seed, "process_seconds": round(wall, 1)} | {key: result[key] for key in keep}
+
+
+def main() -> None:
+    from pinops import available
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--problems", nargs="+", default=list(available()))
+    arguments, options = parser.parse_known_args()
+    recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"problems": {}}
+    recorded["machine"] = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
+    recorded["versions"] = {name: version(name) for name in ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")}
+    for name in arguments.problems:
+        bar, limit = BARS.get(name, BAR), SECONDS.get(name, 300.0)
+        runs = []
+        for seed in arguments.seeds:
+            result = run(name, seed, options)
+            worst = max(result["relative_l2"].values()) if result.get("relative_l2") else float("nan")
+            result["meets_bar"] = bool(worst <= bar and result["process_seconds"] <= limit)
+            runs.append(result)
+            mark = "" if result["meets_bar"] else f"  MISSES {bar:.0e} in {limit:.0f} s"
+            print(f"{name:20s} seed {seed}  {worst:.2e}  {result['process_seconds']:6.1f} s{mark}", flush=True)
+        recorded["problems"][name] = {"bar": bar, "seconds": limit, "options": options, "runs": runs}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m pinops``: the ``pinops`` command."""
+
+from pinops.cli import main
+
+main()

@@ -1,0 +1,59 @@
+"""Viscous Burgers equation with unknown viscosity."""
+
+import functools
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+import pinops as po
+from pinops.reference import Reference, cole_hopf
+
+
+@po.register("burgers_inverse")
+class BurgersInverse(po.Problem):
+    """u_t + u u_x = ν u_xx on (-1, 1) x (0, 1], u(x, 0) = -sin πx, u(±1, t) = 0, ν to be found from observations of u.
+
+    Source: Raissi et al. (2019). The observations are values of the solution (Cole-Hopf) at random points, with noise.
+
+    ``viscosity`` ν > 0: the unknown, starting from a guess (default 0.02). What the observations are made with:
+    ``true_viscosity`` > 0 (default 0.01/π), ``num_observations`` (default 200), ``noise`` >= 0: its standard deviation
+    relative to that of the values (default 0), ``data_seed`` of points and noise.
+    """
+
+    domain = po.Box(x=(-1, 1), t=(0, 1))
+    trainable = ("viscosity",)
+    viscosity: float = po.positive(0.02)
+    true_viscosity: float = eqx.field(static=True, default=0.01 / np.pi)
+    num_observations: int = eqx.field(static=True, default=200)
+    noise: float = eqx.field(static=True, default=0.0)
+    data_seed: int = eqx.field(static=True, default=0)
+
+    def __check_init__(self):
+        if not (0 < self.true_viscosity < np.inf):
+            raise ValueError(f"BurgersInverse: true_viscosity must be greater than zero, got {self.true_viscosity}")
+        if self.num_observations < 1:
+            raise ValueError(f"BurgersInverse: num_observations must be at least 1, got {self.num_observations}")
+        if not (0 <= self.noise < np.inf):
+            raise ValueError(f"BurgersInverse: noise must not be negative, got {self.noise}")
+
+    def residual(self, u, u_t, u_x, u_xx):
+        return u_t + u * u_x - self.viscosity * u_xx
+
+    def conditions(self):
+        observed = observations(self.true_viscosity, self.num_observations, self.noise, self.data_seed)
+        return (po.Initial(lambda x: -jnp.sin(jnp.pi * x)), po.Dirichlet(0.0, on="x"), observed)
+
+    def reference(self) -> Reference:
+        x, t = np.linspace(-1, 1, 256), np.linspace(0, 1, 101)
+        return cole_hopf(x, t, self.true_viscosity)
+
+
+@functools.cache  # `conditions` is called often
+def observations(viscosity: float, count: int, noise: float, seed: int) -> po.Observed:
+    """Values of the solution at random points."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform((-1.0, 0.0), (1.0, 1.0), (count, 2))
+    u = np.array([cole_hopf(point[:1], point[1:], viscosity).values["u"].item() for point in points])
+    u = u + noise * np.std(u) * rng.standard_normal(count)
+    return po.Observed({"x": points[:, 0], "t": points[:, 1]}, {"u": u})

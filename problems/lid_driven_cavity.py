@@ -1,0 +1,44 @@
+"""Lid-driven cavity."""
+
+import jax.numpy as jnp
+import numpy as np
+
+import pinops as po
+from pinops.reference import Reference, lid_driven_cavity
+
+
+@po.register("lid_driven_cavity")
+class LidDrivenCavity(po.Problem):
+    """(u·∇)u = -∇p + Δu / Re, ∇·u = 0 on (0, 1)², u(x, 1) = 1 - cosh(50(x - ½))/cosh 25, (u, v) = 0 on the other walls.
+
+    Source: Ghia, Ghia & Shin (1982); lid of Wang et al. (2024), "PirateNets". A vortex below a moving lid. The lid of the
+    original moves with u = 1 up to the corners, where the data then jump; this one comes to rest within 1/50 of them, so
+    that the data are continuous and can be imposed exactly.
+
+    The pressure p has no condition: it is determined up to a constant. It is unbounded at the lid's corners and has no
+    reference.
+
+    ``reynolds`` Re > 0 (default 100; up to about 8000 the flow is stable).
+    """
+
+    domain = po.Box(x=(0, 1), y=(0, 1))
+    unknowns = ("u", "v", "p")
+    gauge = ("p",)
+    reynolds: float = po.positive(100.0)
+
+    def residual(self, u, u_x, u_y, lap_u, v, v_x, v_y, lap_v, p_x, p_y):
+        return {
+            "momentum_x": u * u_x + v * u_y + p_x - lap_u / self.reynolds,
+            "momentum_y": u * v_x + v * v_y + p_y - lap_v / self.reynolds,
+            "continuity": u_x + v_y,
+        }
+
+    def conditions(self):
+        lid = {"u": lambda x: 1 - jnp.cosh(50 * (x - 0.5)) / jnp.cosh(25.0), "v": 0.0}
+        return (po.Dirichlet(lid, on="y_max"), po.Dirichlet({"u": 0.0, "v": 0.0}, on=("x", "y_min")))
+
+    def reference(self) -> Reference:
+        grid = np.linspace(0, 1, 101)
+        return lid_driven_cavity(
+            grid, grid, reynolds=float(self.reynolds), lid=lambda x: 1 - np.cosh(50 * (x - 0.5)) / np.cosh(25.0)
+        )

@@ -1,0 +1,35 @@
+"""Poisson's equation in any dimension."""
+
+import equinox as eqx
+import jax.numpy as jnp
+
+import pinops as po
+
+
+@po.register("poisson_nd")
+class PoissonND(po.Problem):
+    """-Δu = π²/4 Σ sin(πxᵢ/2) on (0, 1)ᵈ, u = Σ sin(πxᵢ/2) on the boundary. Source: Hao et al. (2023), PINNacle's PNd.
+
+    Smooth in every direction: what grows is the volume to be sampled and the cost of the Laplacian.
+
+    ``dimension`` d >= 1 (default 5, as in the source); the coordinates are x1, x2, ..., xd.
+    """
+
+    dimension: int = eqx.field(static=True, default=5)
+
+    def __check_init__(self):
+        if self.dimension < 1:
+            raise ValueError(f"PoissonND: dimension must be at least 1, got {self.dimension}")
+
+    @property
+    def domain(self) -> po.Box:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return po.Box(**{f"x{i}": (0, 1) for i in range(1, self.dimension + 1)})
+
+    def residual(self, lap_u, point):
+        return -lap_u - jnp.pi**2 / 4 * self.exact(point)
+
+    def conditions(self):
+        return (po.Dirichlet(self.exact),)
+
+    def exact(self, point):
+        return jnp.sum(jnp.sin(jnp.pi * point / 2))
