@@ -6,6 +6,7 @@ Exit codes: 0 solved, 2 bad usage or bad input (one line on stderr), 3 training 
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -75,10 +76,19 @@ def _construct(factory: Any, settings: dict[str, Any], what: str) -> Any:
     import inspect
 
     known = list(inspect.signature(factory).parameters)
-    for name in settings:
+    for name, value in settings.items():
         if name not in known:
             raise _Usage(f"{what} has no setting {name!r}; it has {', '.join(known)}")
-    return factory(**settings)
+        if isinstance(value, str):
+            raise _Usage(f"{what}: {name} must be a number, got {value!r}")
+    return _call(factory, settings, what)
+
+
+def _call(function: Any, settings: dict[str, Any], what: str) -> Any:
+    try:
+        return function(**settings)
+    except TypeError as error:
+        raise _Usage(f"{what}: {error}") from error
 
 
 def problems(json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
@@ -131,6 +141,7 @@ def solve(
     dtype: Literal["float64", "float32"] = "float64",
     out: Path | None = None,
     resume: bool = False,
+    checkpoint_seconds: float = 10.0,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
     problems: Path | None = None,
 ) -> int:
@@ -150,6 +161,7 @@ def solve(
         dtype: Working precision.
         out: Run directory (default: runs/NAME-seedSEED, numbered if taken).
         resume: Go on from the checkpoint in --out.
+        checkpoint_seconds: How often a checkpoint is written.
         json_: Print one JSON object on the last line of stdout and nothing else there.
         problems: A folder with your own problem files.
     """
@@ -157,7 +169,7 @@ def solve(
 
     if problems is not None:
         pinops.load_folder(problems)
-    problem = pinops.load_problem(name, **_pairs(set, "--set"))
+    problem = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
     if out is None:
         if resume:
             raise _Usage("--resume needs --out, the run directory to go on from")
@@ -174,6 +186,7 @@ def solve(
             dtype=dtype,
             out=out,
             resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
         )
     except KeyboardInterrupt:
         print(f"\ninterrupted; go on with: pinops solve {name} --out {out} --resume", file=sys.stderr)
@@ -225,28 +238,39 @@ def _print_result(result: dict[str, Any]) -> None:
     console.print(f"written to {result['out']}", highlight=False)
 
 
-def evaluate(folder: tyro.conf.Positional[Path], /, json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
+def evaluate(
+    folder: tyro.conf.Positional[Path],
+    /,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    problems: Path | None = None,
+) -> int:
     """Evaluate a run directory again against the reference.
 
     Args:
         folder: The run directory.
         json_: Print one JSON object.
+        problems: A folder with your own problem files.
     """
     import pinops
 
+    if problems is not None:
+        pinops.load_folder(problems)
     result = pinops.load(folder).summary() | {"out": str(folder)}
     print(json.dumps(result)) if json_ else _print_result(result)
     return 0
 
 
-def plot(folder: tyro.conf.Positional[Path], /) -> int:
+def plot(folder: tyro.conf.Positional[Path], /, problems: Path | None = None) -> int:
     """Draw the figures of a run directory again.
 
     Args:
         folder: The run directory.
+        problems: A folder with your own problem files.
     """
     import pinops
 
+    if problems is not None:
+        pinops.load_folder(problems)
     path = folder / "figures" / "solution.png"
     pinops.load(folder).plot(path)
     print(path)

@@ -10,11 +10,11 @@ import pinops as po
 class Advection(po.Problem):
     """u_t + c u_x = 0 on (0, 2π) x (0, 1], periodic in x, u(x, 0) = sin x. Source: Krishnapriyan et al. (2021).
 
-    The wave travels without changing its shape and crosses the domain c/2π times; the longer it travels, the harder it is
-    to transport the initial data without loss.
+    The wave travels without changing its shape and crosses the domain c/2π times; the longer it travels, the harder it
+    is to transport the initial data without loss.
 
-    ``speed`` c (default 30: 4.8 crossings, the case in which the source reports that plain networks fail; the literature
-    goes on to 50 and 80).
+    ``speed`` c (default 30: 4.8 crossings, the case in which the source reports that plain networks fail; others go on
+    to 50 and 80).
     """
 
     domain = po.Box(x=(0, 2 * np.pi), t=(0, 1))

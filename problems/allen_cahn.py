@@ -9,10 +9,11 @@ from pinops.reference import Reference, periodic_etdrk4
 
 @po.register("allen_cahn")
 class AllenCahn(po.Problem):
-    """u_t = D u_xx + r (u - u³) on (-1, 1) x (0, 1], u periodic in x, u(x, 0) = x² cos πx. Source: Raissi et al. (2019).
+    """u_t = D u_xx + r (u - u³) on (-1, 1) x (0, 1], periodic in x, u(x, 0) = x² cos πx. Source: Raissi et al. (2019).
 
-    Reaction drives u to its stable states ±1; diffusion rounds the fronts between them to a width ~√D.  The periodic
-    extension of u(x, 0) has a kink at x = ±1: a lift would keep it for all times, so the initial condition is a loss term.
+    Reaction drives u to its stable states ±1; diffusion rounds the fronts between them to a width ~√D. The periodic
+    extension of u(x, 0) has a kink at x = ±1: a lift would keep it for all times, so the initial condition is a loss
+    term.
 
     ``diffusivity`` D > 0 (default 1e-4); ``rate`` r > 0 (default 5).
     """

@@ -10,6 +10,16 @@ import pinops as po
 from pinops.reference import Reference, cole_hopf
 
 
+@functools.cache  # `conditions` is called often
+def observations(viscosity: float, count: int, noise: float, seed: int) -> po.Observed:
+    """Values of the solution at random points."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform((-1.0, 0.0), (1.0, 1.0), (count, 2))
+    u = np.array([cole_hopf(point[:1], point[1:], viscosity).values["u"].item() for point in points])
+    u = u + noise * np.std(u) * rng.standard_normal(count)
+    return po.Observed({"x": points[:, 0], "t": points[:, 1]}, {"u": u})
+
+
 @po.register("burgers_inverse")
 class BurgersInverse(po.Problem):
     """u_t + u u_x = ν u_xx on (-1, 1) x (0, 1], u(x, 0) = -sin πx, u(±1, t) = 0, ν to be found from observations of u.
@@ -47,13 +57,3 @@ class BurgersInverse(po.Problem):
     def reference(self) -> Reference:
         x, t = np.linspace(-1, 1, 256), np.linspace(0, 1, 101)
         return cole_hopf(x, t, self.true_viscosity)
-
-
-@functools.cache  # `conditions` is called often
-def observations(viscosity: float, count: int, noise: float, seed: int) -> po.Observed:
-    """Values of the solution at random points."""
-    rng = np.random.default_rng(seed)
-    points = rng.uniform((-1.0, 0.0), (1.0, 1.0), (count, 2))
-    u = np.array([cole_hopf(point[:1], point[1:], viscosity).values["u"].item() for point in points])
-    u = u + noise * np.std(u) * rng.standard_normal(count)
-    return po.Observed({"x": points[:, 0], "t": points[:, 1]}, {"u": u})

@@ -5,13 +5,25 @@ import jax.numpy as jnp
 import pinops as po
 
 
+def tanh_ratio(square):
+    """tanh(r) / r as a function of r² <= 32, to rounding: Lambert's continued fraction 1 / (1 + r²/(3 + r²/(5 + ...))).
+
+    Unlike the quotient it is smooth at r = 0, and so are all its derivatives.
+    """
+    fraction = 33.0
+    for odd in range(31, 0, -2):
+        fraction = odd + square / fraction
+    return 1 / fraction
+
+
 @po.register("flow_mixing")
 class FlowMixing(po.Problem):
-    """u_t - ω y u_x + ω x u_y = 0 on (-4, 4)² x (0, 4], ω = sech² r tanh r / (r v), r² = x² + y²; u = u* initially and on the
-    boundary, with u* = -tanh(½ y cos ωt - ½ x sin ωt).
+    """u_t - ω y u_x + ω x u_y = 0 on (-4, 4)² x (0, 4], ω = sech² r tanh r / (r v), r² = x² + y², u given at t = 0
+    and on the boundary.
 
-    Source: Chiu et al. (2022), "CAN-PINN". The vortex turns a front into a spiral: the centre rotates by 10 radians and the
-    rim hardly, so ever finer layers appear where they meet.
+    Source: PIG (arXiv:2412.05994). A vortex turns the front u = -tanh(y/2) into the spiral
+    u = -tanh(½ y cos ωt - ½ x sin ωt): by 10 radians in the centre and hardly at the rim, with ever finer layers in
+    between.
 
     ``peak_speed`` v > 0: of the vortex before scaling (default 0.385, that is max sech² r tanh r).
     """
@@ -35,14 +47,3 @@ class FlowMixing(po.Problem):
     def exact(self, x, y, t):
         angle = self.rotation(x, y) * t
         return -jnp.tanh(y / 2 * jnp.cos(angle) - x / 2 * jnp.sin(angle))
-
-
-def tanh_ratio(square):
-    """tanh(r) / r as a function of r² <= 32, to rounding: Lambert's continued fraction 1 / (1 + r²/(3 + r²/(5 + ...))).
-
-    Unlike the quotient it is smooth at r = 0, and so are all its derivatives.
-    """
-    fraction = 33.0
-    for odd in range(31, 0, -2):
-        fraction = odd + square / fraction
-    return 1 / fraction

@@ -9,8 +9,8 @@ import pinops as po
 class Helmholtz(po.Problem):
     """Δu + k² u = (k² - π² (a₁² + a₂²)) sin(a₁πx) sin(a₂πy) on (-1, 1)², u given on the boundary.
 
-    Source: Wang, Teng & Perdikaris (2021), "Gradient flow pathologies". The solution sin(a₁πx) sin(a₂πy) oscillates faster along y than
-    along x; it is zero on the boundary for whole a₁, a₂.
+    Source: Wang, Teng & Perdikaris (2021), "Gradient flow pathologies". The solution sin(a₁πx) sin(a₂πy) oscillates
+    faster along y than along x; it is zero on the boundary for whole a₁, a₂.
 
     ``a1``, ``a2`` > 0: half waves per unit length (defaults 1 and 4; 10 and 10 is the hard case); ``k``: wavenumber
     (default 1).

@@ -11,9 +11,9 @@ from pinops.reference import Reference, lid_driven_cavity
 class LidDrivenCavity(po.Problem):
     """(u·∇)u = -∇p + Δu / Re, ∇·u = 0 on (0, 1)², u(x, 1) = 1 - cosh(50(x - ½))/cosh 25, (u, v) = 0 on the other walls.
 
-    Source: Ghia, Ghia & Shin (1982); lid of Wang et al. (2024), "PirateNets". A vortex below a moving lid. The lid of the
-    original moves with u = 1 up to the corners, where the data then jump; this one comes to rest within 1/50 of them, so
-    that the data are continuous and can be imposed exactly.
+    Source: Ghia, Ghia & Shin (1982), with the lid of Wang et al. (2024), "PirateNets". A vortex below a moving lid. The
+    lid of the original moves with u = 1 up to the corners, where the data then jump; this one comes to rest within 1/50
+    of them, so that the data are continuous and can be imposed exactly.
 
     The pressure p has no condition: it is determined up to a constant. It is unbounded at the lid's corners and has no
     reference.
@@ -40,5 +40,9 @@ class LidDrivenCavity(po.Problem):
     def reference(self) -> Reference:
         grid = np.linspace(0, 1, 101)
         return lid_driven_cavity(
-            grid, grid, reynolds=float(self.reynolds), lid=lambda x: 1 - np.cosh(50 * (x - 0.5)) / np.cosh(25.0)
+            grid,
+            grid,
+            reynolds=float(self.reynolds),
+            lid=lambda x: 1 - np.cosh(50 * (x - 0.5)) / np.cosh(25.0),
+            elements=48,
         )

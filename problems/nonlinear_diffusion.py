@@ -20,7 +20,7 @@ def bumps(exp, x, y):
 class NonlinearDiffusion(po.Problem):
     """u_t = k (|∇u|² + u Δu) = k ∇·(u ∇u) on (-1, 1)² x (0, 1], u = three Gaussians at t = 0, u = 0 on the boundary.
 
-    Source: Cho et al. (2023), "Separable PINNs". The bumps spread where u is large and keep their feet where it is small.
+    Source: PIG (arXiv:2412.05994). The bumps spread where u is large and keep their feet where it is small.
     The Gaussians are 9e-3 at the boundary, not 0: the initial condition disagrees with the other and is a loss term.
 
     ``diffusivity`` k > 0 (default 0.05).
@@ -43,4 +43,5 @@ class NonlinearDiffusion(po.Problem):
             np.linspace(0, 1, 21),
             diffusivity=float(self.diffusivity),
             initial=lambda x, y: bumps(np.exp, x, y),
+            nodes=100,
         )

@@ -13,16 +13,16 @@ def perforated_square() -> po.Domain:
     """(-1/2, 1/2)² without four disks; the boundary parts are "square" and "circle"."""
     domain: po.Domain = po.Box(x=(-0.5, 0.5), y=(-0.5, 0.5), name="square")
     for x, y in CENTERS:
-        domain = domain - po.Disk({"x": x, "y": y}, RADIUS)
+        domain = domain - po.Disk(x=x, y=y, radius=RADIUS)
     return domain
 
 
 @po.register("poisson_disks")
 class PoissonDisks(po.Problem):
-    """Δu = 0 on (-1/2, 1/2)² without four disks of radius 0.1 at (±0.3, ±0.3), u given on the square and on the circles.
+    """Δu = 0 on (-1/2, 1/2)² without disks of radius 0.1 at (±0.3, ±0.3), u given on the square and on the circles.
 
-    Source: Hao et al. (2023), PINNacle's Poisson2d-C. Steep in the gaps between disks and square. The boundary is curved,
-    so its conditions are loss terms.
+    Source: Hao et al. (2023), PINNacle's Poisson2d-C. Steep in the gaps between disks and square. The boundary is
+    curved, so its conditions are loss terms.
 
     ``outer``, ``inner``: u on the square and on the circles (defaults 1 and 0).
     """

@@ -9,8 +9,8 @@ import pinops as po
 class Wave(po.Problem):
     """u_tt = c² u_xx on (0, 1) x (0, 1], u(x, 0) = sin πx + ½ sin 4πx, u_t(x, 0) = 0, u(0, t) = u(1, t) = 0.
 
-    Source: Wang, Yu & Perdikaris (2022), "When and why PINNs fail to train". Two standing waves whose frequencies differ
-    by a factor of four, a test of spectral bias.
+    Source: Wang, Yu & Perdikaris (2022), "When and why PINNs fail to train". Two standing waves whose frequencies
+    differ by a factor of four, a test of spectral bias.
 
     ``speed`` c > 0 (default 2).
     """

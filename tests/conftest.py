@@ -1,4 +1,4 @@
-"""Every test runs on the CPU with run-time shape checks, strict rank promotion and a compilation cache kept between sessions."""
+"""Every test runs on the CPU, with run-time shape checks, strict rank promotion and a lasting compilation cache."""
 
 import os
 from pathlib import Path

@@ -141,22 +141,24 @@ def by_propagation(x, plan):
     return elementwise(derivatives_of(jnp.sin), z, plan)
 
 
-def by_separation(x, plan):
-    """sin(a + b) = sin a cos b + cos a sin b, with a of the first coordinate alone: products of jets."""
+def by_addition_theorem(x, plan):
+    """sin(a + b) = sin a cos b + cos a sin b, both of all coordinates: products of jets."""
     k, phase = jnp.asarray(WAVES.T, x.dtype), jnp.asarray(PHASES, x.dtype)
-    a, b = linear(coordinates(x), k.at[1:].set(0), phase), linear(coordinates(x), k.at[0].set(0))
-    sin, cos = (lambda z: elementwise(derivatives_of(jnp.sin), z, plan)), (lambda z: elementwise(derivatives_of(jnp.cos), z, plan))
+    part = jnp.asarray([[0.3], [0.5], [1.5]], x.dtype)
+    a, b = linear(coordinates(x), part * k, phase), linear(coordinates(x), (1 - part) * k)
+    sin = lambda z: elementwise(derivatives_of(jnp.sin), z, plan)
+    cos = lambda z: elementwise(derivatives_of(jnp.cos), z, plan)
     return add(product(sin(a), cos(b), plan), product(cos(a), sin(b), plan))
 
 
 def side_by_side(x, plan):
     """One wave at a time, then concatenated."""
     k, phase = jnp.asarray(WAVES.T, x.dtype), jnp.asarray(PHASES, x.dtype)
-    one = lambda c: elementwise(derivatives_of(jnp.sin), linear(coordinates(x), k[:, c : c + 1], phase[c : c + 1]), plan)
-    return concatenate([one(0), one(1)])
+    waves = [linear(coordinates(x), k[:, c : c + 1], phase[c : c + 1]) for c in range(2)]
+    return concatenate([elementwise(derivatives_of(jnp.sin), z, plan) for z in waves])
 
 
-ways = pytest.mark.parametrize("way", [by_nesting, by_propagation, by_separation, side_by_side])
+ways = pytest.mark.parametrize("way", [by_nesting, by_propagation, by_addition_theorem, side_by_side])
 
 
 @each_dtype
@@ -169,8 +171,8 @@ def test_all_partial_derivatives_up_to_order_4(way, dtype, float64):
     assert_jets_agree(jet, wave_jet(x, plan), plan, TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("index", all_indices(3, 4), ids=str)
-@pytest.mark.parametrize("way", [by_propagation, by_separation])
+@pytest.mark.parametrize("index", [*all_indices(2, 4), (0, 1, 2, 2)], ids=str)
+@pytest.mark.parametrize("way", [by_propagation, by_addition_theorem])
 def test_any_single_partial_derivative(way, index, float64):
     """A plan that asks for one derivative carries what that one needs, and nothing else."""
     plan = Plan([index])
@@ -180,16 +182,15 @@ def test_any_single_partial_derivative(way, index, float64):
     assert_jets_agree(way(x, plan), wave_jet(x, plan), plan, 1e-12)
 
 
-@each_dtype
 @ways
-@pytest.mark.parametrize("axes", [(0,), (1, 2), (0, 1, 2)], ids=str)
-def test_forward_laplacian(way, axes, dtype, float64):
+@pytest.mark.parametrize("axes", [(1, 2), (0, 1, 2)], ids=str)
+def test_forward_laplacian(way, axes, float64):
     """The sum of second derivatives, without any of them being carried; alone and beside other derivatives."""
-    x = points(5, 3, dtype)
+    x = points(5, 3)
     for plan in (Plan(laplacian=axes), Plan([(0, 0, 1), (2,)], axes)):
         jet = way(x, plan)
         assert not {(axis, axis) for axis in axes} & set(jet) - set(plan.indices)
-        assert_jets_agree(jet, wave_jet(x, plan), plan, TOLERANCE[dtype])
+        assert_jets_agree(jet, wave_jet(x, plan), plan, 1e-12)
 
 
 # --- networks --------------------------------------------------------------------------------------------------------
@@ -199,17 +200,18 @@ def test_forward_laplacian(way, axes, dtype, float64):
 def test_a_deep_network_agrees_with_nested_forward_mode(name, float64):
     network = MLP(4, 2, activations[name]).build(2, 2, key=jax.random.key(0))
     x, plan = points(4, 2), Plan(all_indices(2, 3), (0, 1))
-    assert_jets_agree(network.jet(coordinates(x), plan), jax.jit(lambda x: nested(network, x, plan))(x), plan, 1e-12)
+    fast, slow = jax.jit(lambda x: (network.jet(coordinates(x), plan), nested(network, x, plan)))(x)
+    assert_jets_agree(fast, slow, plan, 1e-12)
 
 
-@each_dtype
-def test_a_deep_network_at_order_4(dtype, float64):
-    network = MLP(4, 2).build(2, 1, key=jax.random.key(0))
-    network = jax.tree.map(lambda leaf: leaf.astype(dtype), network)
-    x, plan = points(4, 2, dtype), Plan(all_indices(2, 4))
-    fast = network.jet(coordinates(x), plan)
-    assert {stream.dtype for stream in fast.values()} == {np.dtype(dtype)}
-    assert_jets_agree(fast, jax.jit(lambda x: nested(network, x, plan))(x), plan, TOLERANCE[dtype])
+def test_a_deep_network_at_order_4(float64):
+    network = MLP(3, 2).build(2, 1, key=jax.random.key(0))
+    x, plan = points(4, 2), Plan([(0, 0, 0, 0), (0, 0, 1, 1)])
+    fast = jax.jit(lambda network, x: network.jet(coordinates(x), plan))
+    assert_jets_agree(fast(network, x), jax.jit(lambda x: nested(network, x, plan))(x), plan, 1e-12)
+    single = fast(*jax.tree.map(lambda leaf: leaf.astype(np.float32), (network, x)))
+    assert {stream.dtype for stream in single.values()} == {np.dtype(np.float32)}
+    assert_jets_agree(single, fast(network, x), plan, TOLERANCE[np.float32])
 
 
 def test_parameter_gradients_of_a_residual(float64):
@@ -260,11 +262,11 @@ def embed(periodic):
 
 
 @each_dtype
-@pytest.mark.parametrize("periodic", [(), (0,), (0, 2), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("periodic", [(), (1,), (0, 2), (0, 1, 2)], ids=str)
 def test_embedding(periodic, dtype, float64):
     low, high = np.array(BOUNDS, dtype).T
     x = low[None] + (points(5, 3, dtype) + 1) / 2 * (high - low)[None]
-    embedding, plan = Embedding(BOUNDS, periodic), Plan(all_indices(3, 3), (0, 2))
+    embedding, plan = Embedding(BOUNDS, periodic), Plan(all_indices(3, 2), (0, 2))
     jet = embedding.jet(x, plan)
     assert jet[()].shape == (5, embedding.size) == (5, 3 + len(periodic)) and jet[()].dtype == dtype
     kept = {index: jet[index] for index in (*plan.indices, LAPLACIAN) if index in jet}
@@ -446,7 +448,7 @@ def test_plans_combine():
 @pytest.mark.parametrize(
     "residual, sentence",
     [
-        (lambda u, w_x: u, r"heat.residual: the argument 'w_x' names nothing.*available are the unknowns u, v, p; .*up to order 4"),
+        (lambda u, w_x: u, r"heat.residual: the argument 'w_x' names nothing.*the unknowns u, v, p; .*up to order 4"),
         (lambda u_xxxxx: 0, r"the argument 'u_xxxxx' names nothing.*up to order 4 such as u_x, u_xx, lap_u, grad_u"),
         (lambda u, pont: u, r"'pont' names nothing \(did you mean point\?\).*the coordinates x, y, t; and point"),
         (lambda u_n: u_n, r"'u_n' names nothing"),
@@ -485,7 +487,7 @@ def test_equations_are_evaluated_at_every_point():
 @pytest.mark.parametrize(
     "residual, sentence",
     [
-        (lambda u, point: u * point, r"heat: the equation returned an array of shape \(2,\) at one point; return one scalar"),
+        (lambda u, point: u * point, r"heat: the equation returned an array of shape \(2,\) at one point; return one"),
         (lambda u, point: u[None], r"the equation returned an array of shape \(1,\) at one point"),
         (lambda u, point: {"a": u, "b": point}, r"heat: equation 'b' returned an array of shape \(2,\)"),
         (lambda u, point: None, r"heat: the equation returned None, of type NoneType, at one point; return one scalar"),

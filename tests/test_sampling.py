@@ -86,24 +86,38 @@ def test_adaptive_frequencies():
         p = np.abs(r) ** exponent / np.mean(np.abs(r) ** exponent) + uniform
         keys = jax.random.split(KEY, 1500)
         drawn = [
-            residual_adaptive(k, r, 1, exponent=exponent, uniform=uniform)[0]
+            residual_adaptive(k, r, 1, exponent=exponent, uniform=uniform)[0][0]
             for k in np.asarray(jax.random.key_data(keys))
         ]
         np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1500, p / p.sum(), atol=0.04)
 
 
+def test_adaptive_weights_are_unbiased():
+    """The weighted mean over the chosen is, on average over keys, the mean over all candidates."""
+    rng = np.random.default_rng(1)
+    r, f = rng.lognormal(size=400), rng.normal(size=400) + 2
+    means = []
+    for k in np.asarray(jax.random.key_data(jax.random.split(KEY, 400))):
+        indices, weights = residual_adaptive(k, r, 100)
+        assert weights.mean() == pytest.approx(1)
+        means.append(np.mean(weights * f[indices]))
+    assert np.mean(means) == pytest.approx(f.mean(), abs=4 * np.std(means) / 20 + 0.01)
+
+
 def test_adaptive_selection():
     r = np.random.default_rng(0).normal(size=1000)
-    chosen = residual_adaptive(KEY, r, 300)
+    chosen, weights = residual_adaptive(KEY, r, 300)
     assert len(np.unique(chosen)) == 300 and chosen.min() >= 0 and chosen.max() < 1000
-    np.testing.assert_array_equal(chosen, residual_adaptive(jax.random.PRNGKey(0), r, 300))
-    np.testing.assert_array_equal(chosen, residual_adaptive(KEY, 1e3 * r, 300))  # only ratios count
-    np.testing.assert_array_equal(np.sort(residual_adaptive(KEY, r, 1000)), np.arange(1000))
-    assert len(residual_adaptive(KEY, r, 0)) == 0
-    greedy = residual_adaptive(KEY, r, 20, exponent=400.0, uniform=0.0)
-    assert 0 == np.argmax(np.abs(r)[greedy]) and np.isin(greedy[:3], np.argsort(-np.abs(r))[:6]).all()
+    np.testing.assert_array_equal(chosen, residual_adaptive(jax.random.PRNGKey(0), r, 300)[0])
+    np.testing.assert_array_equal(chosen, residual_adaptive(KEY, 1024.0 * r, 300)[0])  # only ratios count
+    np.testing.assert_array_equal(np.sort(residual_adaptive(KEY, r, 1000)[0]), np.arange(1000))
+    assert np.corrcoef(np.abs(r)[chosen], weights)[0, 1] < -0.5
+    assert len(residual_adaptive(KEY, r, 0)[0]) == 0
+    greedy, _ = residual_adaptive(KEY, r, 20, exponent=400.0, uniform=0.0)
+    assert np.argmax(np.abs(r)) in greedy
     # an exact solution prefers no point
-    assert len(np.unique(residual_adaptive(KEY, np.zeros(50), 20, uniform=0.0))) == 20
+    even, weights = residual_adaptive(KEY, np.zeros(50), 20, uniform=0.0)
+    assert len(np.unique(even)) == 20 and np.all(weights == 1)
 
 
 def test_adaptive_errors():

@@ -228,9 +228,11 @@ def apply_pointwise(function: Callable[..., Any], values: Mapping[str, Array], *
         for name, value in out.items():
             what = f"equation {name!r}" if name else "the equation"
             if not isinstance(value, Array | np.ndarray | np.generic | float | int):
-                raise ValueError(f"{owner}: {what} returned {value}, of type {type(value).__name__}, at one point; {remedy}")
-            if jnp.shape(value) != ():
-                raise ValueError(f"{owner}: {what} returned an array of shape {jnp.shape(value)} at one point; {remedy}")
+                kind = f"{value}, of type {type(value).__name__},"
+                raise ValueError(f"{owner}: {what} returned {kind} at one point; {remedy}")
+            shape = jnp.shape(value)
+            if shape != ():
+                raise ValueError(f"{owner}: {what} returned an array of shape {shape} at one point; {remedy}")
         return {name: jnp.asarray(value) for name, value in out.items()}
 
     return jax.vmap(at_point)(dict(values))

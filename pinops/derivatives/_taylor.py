@@ -126,7 +126,7 @@ def linear(jet: Jet, weight: Float[Array, "i o"], bias: Float[Array, " o"] | Non
 def elementwise(derivatives: Callable[[Array, int], Sequence[Array]], jet: Jet, plan: Plan) -> Jet:
     """``y = s(z)`` by Faa di Bruno's formula; ``derivatives(z, m)`` returns ``[s(z), s'(z), ..., s^(m)(z)]``."""
     s = derivatives(jet[()], plan.order)
-    out = {(): s[0]}
+    out: Jet = {(): s[0]}
     for index in plan.indices[1:]:
         terms = []
         for count, blocks in _partitions(index):
@@ -168,7 +168,7 @@ def product(a: Jet, b: Jet, plan: Plan) -> Jet:
 
 def add(a: Jet, b: Jet) -> Jet:
     """``y = a + b``, stream by stream."""
-    return {index: a[index] + b[index] if index in a and index in b else a.get(index, b.get(index)) for index in {**a, **b}}
+    return {**a, **b, **{index: a[index] + b[index] for index in a if index in b}}
 
 
 def concatenate(jets: Sequence[Jet]) -> Jet:
@@ -211,7 +211,8 @@ def nested(function: Callable[[Array], Array], points: Float[Array, "n d"], plan
         jet = raise_order(jet, order)
     streams = jax.vmap(jet)(points)
     if plan.laplacian:
-        streams[LAPLACIAN] = sum(streams[axis, axis] for axis in plan.laplacian)
+        seconds = [streams[axis, axis] for axis in plan.laplacian]
+        streams[LAPLACIAN] = sum(seconds[1:], seconds[0])
     kept = {*plan.indices, LAPLACIAN} if plan.laplacian else set(plan.indices)
     return {index: stream for index, stream in streams.items() if index in kept}
 

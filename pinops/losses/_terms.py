@@ -15,7 +15,8 @@ def residuals(
 ) -> dict[str, Float[Array, " n"]]:
     """``{term: (n,)}`` for all constraints; those that share a region share one evaluation of the field.
 
-    The interior equation is called "residual", or by its own names where it returns several.
+    The interior equation is called "residual", or by its own names where it returns several. Where points have weights, the
+    vector is scaled by their roots, so that its mean square is the weighted one.
     """
     out: dict[str, Array] = {}
     for region in dict.fromkeys(constraint.region for constraint in constraints):
@@ -32,5 +33,6 @@ def residuals(
             label = constraint.name or "residual"
             for name, value in apply_pointwise(constraint.function, values, owner=f"{owner}, {label}").items():
                 key = name or label if region == INTERIOR else f"{label} {name}".strip()
-                out[key] = value
+                weights = points[region].weights
+                out[key] = value if weights is None else jnp.sqrt(jnp.asarray(weights)) * value
     return out

@@ -11,12 +11,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from pinops.derivatives import LAPLACIAN, Jet, Plan, add, concatenate, coordinates, derivatives_of, elementwise
-from pinops.derivatives import nested, product
+from pinops.derivatives import (
+    LAPLACIAN,
+    Jet,
+    Plan,
+    add,
+    concatenate,
+    coordinates,
+    derivatives_of,
+    elementwise,
+    nested,
+    product,
+)
 from pinops.networks._network import JetNetwork
 from pinops.problem import Face, Imposition, Problem, faces
+
+# A factor or lift that belongs to one face only levels off at this fraction of the interval, so that what is left for the
+# network is as large far from the face as near it.
+SATURATION = 0.1
 
 
 class Field(abc.ABC):
@@ -115,32 +130,43 @@ class ConstrainedField(Field):
                 s = self._unit(point, axis)
                 here = [face for face in met if (face.component, face.axis) == (component, axis)]
                 lower, upper = sum(not face.upper for face in here), sum(face.upper for face in here)
-                out[component] = out[component] * s**lower * (1 - s) ** upper * (4.0 ** min(lower, upper))
+                if lower and upper:
+                    factor = s**lower * (1 - s) ** upper * 4.0 ** min(lower, upper)
+                else:
+                    distance = s if lower else 1 - s
+                    factor = ((1 + SATURATION) * distance / (distance + SATURATION)) ** (lower + upper)
+                out[component] = out[component] * factor
         return jnp.stack(out)
 
     def _cardinal(self, point: Array, axis: int, component: int) -> dict[Face, Array]:
-        """Polynomials of one coordinate: 1 under one functional of the axis, 0 under the others."""
+        """Functions of one coordinate: 1 under one functional of the axis, 0 under the others."""
         here = [face for face in self.faces if (face.axis, face.component) == (axis, component)]
-        first = 1 if all(face.is_slope for face in here) else 0
-        # Robin rows may be dependent on the lowest monomials: one more, and the solution of least norm.
-        degrees = range(first, first + len(here) + any(not (face.is_value or face.is_slope) for face in here))
         low, high = self.bounds[axis]
+        s = self._unit(point, axis)
+        if len({face.upper for face in here}) == 1 and all(self._with_value(face) for face in here) and len(here) <= 2:
+            return self._one_sided_cardinal(here, s, high - low)
+        first = 1 if all(face.is_slope for face in here) else 0
+        robin = any(not (face.is_value or face.is_slope) for face in here)
+        # Robin rows may be dependent on the lowest monomials: one more, and the solution of least norm.
+        degrees = range(first, first + len(here) + robin)
+        xp: Any = jnp if robin else np  # Robin coefficients may be traced
         rows = []
         for face in here:
-            s = float(face.upper)
-            rows.append(
-                jnp.stack(
-                    [
-                        jnp.asarray(face.alpha * s**k + face.slope * (k * s ** max(k - 1, 0)) / (high - low), point.dtype)
-                        for k in degrees
-                    ]
-                )
-            )
-        matrix = jnp.stack(rows)
-        weights = matrix.T @ jnp.linalg.inv(matrix @ matrix.T)
-        powers = jnp.stack([self._unit(point, axis) ** k for k in degrees])
-        values = powers @ weights
+            at = float(face.upper)
+            rows.append([face.alpha * at**k + face.slope * (k * at ** max(k - 1, 0)) / (high - low) for k in degrees])
+        matrix = xp.asarray(xp.stack([xp.stack(row) for row in rows]), point.dtype)
+        weights = matrix.T @ xp.linalg.inv(matrix @ matrix.T)
+        values = jnp.stack([s**k for k in degrees]) @ jnp.asarray(weights)
         return {face: values[k] for k, face in enumerate(here)}
+
+    def _one_sided_cardinal(self, here: list[Face], s: Array, length: float) -> dict[Face, Array]:
+        """For a value, perhaps with the slope, on one face only: bounded all the way to the other end."""
+        distance = 1 - s if here[0].upper else s
+        out = {}
+        for face in here:
+            inward = -length if face.upper else length
+            out[face] = jnp.ones_like(s) if face.is_value else inward / face.slope * distance / (1 + distance / SATURATION) ** 2
+        return out
 
     def _lift(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
         def of(component: int) -> Array:

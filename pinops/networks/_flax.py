@@ -48,7 +48,8 @@ class NNXNetwork(eqx.Module):
 
     def __call__(self, features: Array) -> Array:
         before = jax.tree.leaves(self.rest.tree)
-        module = nnx.merge(self.graph, self.params, self.rest.tree)
+        # Copies: without them the module shares its variables with this network, which must not change.
+        module = nnx.merge(self.graph, self.params, self.rest.tree, copy=True)
         out = module(features)
         after = jax.tree.leaves(nnx.split(module, nnx.Param, ...)[2])
         if len(before) != len(after) or any(old is not new for old, new in zip(before, after, strict=True)):
@@ -57,7 +58,7 @@ class NNXNetwork(eqx.Module):
 
     def unwrap(self) -> nnx.Module:
         """The NNX module with the present parameters."""
-        return nnx.merge(self.graph, self.params, self.rest.tree)
+        return nnx.merge(self.graph, self.params, self.rest.tree, copy=True)
 
 
 class FromNNX(Architecture):

@@ -65,7 +65,9 @@ class SSBroyden(Optimizer):
         hy = hg + p
         sy, yhy = s @ y, y @ hy
         tau, phi, good = _self_scaled_broyden(found.length, sy, s @ g, yhy, x.size)
-        good = good & found.decreased
+        # A step that is lost in round-off is none: the gradient vanishes, or the minimum is as close as floats come.
+        progress = found.decreased & jnp.any(x + s != x)
+        good = good & progress
         v = jnp.sqrt(jnp.where(good, yhy, 1.0)) * (s / sy - hy / yhy)
 
         def corrected(h, ky, kv, ks):
@@ -74,7 +76,7 @@ class SSBroyden(Optimizer):
 
         updated = (hessian - jnp.outer(hy, hy / yhy) + phi * jnp.outer(v, v)) / tau + jnp.outer(s, s / sy)
         direction = -corrected(hg, hy @ g_new / yhy, v @ g_new, s @ g_new / sy)
-        restart = ~found.decreased
+        restart = ~progress
         identity = jnp.eye(x.size, dtype=x.dtype)
         hessian = jnp.where(good, updated, jnp.where(restart, identity, hessian))
         direction = jnp.where(good, direction, jnp.where(restart, -g_new, -hg))

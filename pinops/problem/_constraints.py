@@ -17,11 +17,13 @@ INITIAL = "initial"
 
 
 class Points(eqx.Module):
-    """The points of one region: where they are, outward normals on a boundary, and data given with them."""
+    """The points of one region: where they are, outward normals on a boundary, data given with them, and how much each
+    counts in a mean over the region (weights of mean 1; None: all the same)."""
 
     at: Float[Array | np.ndarray, "n d"]
     normals: Float[Array | np.ndarray, "n s"] | None = None
     data: dict[str, Float[Array | np.ndarray, " n"]] = eqx.field(default_factory=dict)
+    weights: Float[Array | np.ndarray, " n"] | None = None
 
 
 @dataclass(frozen=True)

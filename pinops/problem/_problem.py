@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import equinox as eqx
 import jax
@@ -38,7 +38,8 @@ class Problem(eqx.Module):
     unknowns: ClassVar[tuple[str, ...]] = ("u",)
     gauge: ClassVar[tuple[str, ...]] = ()
     trainable: ClassVar[tuple[str, ...]] = ()
-    exact: ClassVar[Callable[..., Any] | None] = None
+    # Not annotated, so that a subclass may define a method.
+    exact = cast("Callable[..., Any] | None", None)
 
     def __post_init__(self):
         for field in fields(self):
@@ -54,9 +55,9 @@ class Problem(eqx.Module):
                 raise ValueError(f"{type(self).__name__}: {field.name} must be greater than zero, got {value}")
             object.__setattr__(self, field.name, value)
 
-    def residual(self, *args: Any) -> Any:
+    def residual(self, *args: Any, **kwargs: Any) -> Any:
         """The equation at one point: a scalar that vanishes, or a dict of named scalars for a system."""
-        raise TypeError(f"{type(self).__name__} does not define residual(self, ...)")
+        raise NotImplementedError
 
     def conditions(self) -> tuple[Condition, ...]:
         """Boundary and initial conditions and observations."""
@@ -74,7 +75,9 @@ def names_of(problem: Problem) -> Names:
 
 
 def residual_signature(problem: Problem) -> Signature:
-    """The derivative plan of the interior equation. Raises ValueError for an argument that names nothing."""
+    """The derivative plan of the interior equation. Raises ValueError for none, or an argument that names nothing."""
+    if type(problem).residual is Problem.residual:
+        raise ValueError(f"{type(problem).__name__} has no residual; define one, such as residual(self, u_t, u_xx)")
     return parse_signature(problem.residual, names_of(problem), owner=f"{type(problem).__name__}.residual")
 
 
@@ -127,7 +130,8 @@ def exact_reference(problem: Problem) -> Reference | None:
     points = np.stack([grid.ravel() for grid in grids], -1)
     with jax.enable_x64(True):
         values = jax.vmap(lambda point: exact_values(problem, point))(jnp.asarray(points))
-        values = {name: np.array(value) for name, value in values.items()}
+        # JAX sorts the keys of a dict; the order of the unknowns is restored.
+        values = {name: np.array(values[name]) for name in problem.unknowns if name in values}
     outside = ~problem.domain.contains(points)
     for value in values.values():
         value[outside] = np.nan

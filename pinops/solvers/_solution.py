@@ -18,7 +18,7 @@ import numpy as np
 from pinops.data import cached_reference, write_arrays
 from pinops.derivatives import parse_names
 from pinops.metrics import errors
-from pinops.problem import Problem, coefficients_of, names_of
+from pinops.problem import Problem, coefficients_of, holder, names_of
 from pinops.reference import Reference
 from pinops.training import Model, Params, Report, TrainState, evaluate, history_arrays, save_checkpoint
 
@@ -65,8 +65,8 @@ class Solution:
         """All coefficients; those that were to be found at their estimates."""
         with jax.enable_x64(self.x64):
             found = self.model.coefficients(self.params)
-            return {
-                name: np.asarray(found.get(name, value)).tolist() for name, value in coefficients_of(self.problem).items()
+            return coefficients_as_json(holder(self.problem)) | {
+                name: np.asarray(value).tolist() for name, value in found.items()
             }
 
     @property
@@ -190,15 +190,24 @@ class Solution:
         return arrays, attributes
 
 
+def coefficients_as_json(problem: Problem) -> dict[str, Any]:
+    """The coefficients of a problem: numbers, texts and nested lists of them; what is none of these is left out."""
+    arrays = {name: np.asarray(value) for name, value in coefficients_of(problem).items()}
+    return {name: array.tolist() for name, array in arrays.items() if array.dtype != object}
+
+
 def write_run(folder: Path, request: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
     """``run.json``: what was asked, with which versions, and the result once there is one. Written atomically."""
     packages = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
     content = {"request": request, "versions": {name: version(name) for name in packages}, "result": result}
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".run.json.")
-    with os.fdopen(handle, "w") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / "run.json")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / "run.json")
+    finally:
+        Path(temporary).unlink(missing_ok=True)

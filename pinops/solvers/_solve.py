@@ -1,7 +1,7 @@
 """The front door for one PDE: from a problem to a solution with an error."""
 
-import inspect
 import json
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
@@ -19,10 +19,12 @@ from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
 from pinops.networks import Architecture, activations, check_network, embedding_of
 from pinops.problem import (
+    INTERIOR,
     InverseProblem,
     Observed,
     Problem,
     coefficients_of,
+    constraints,
     holder,
     impose,
     load_problem,
@@ -31,16 +33,18 @@ from pinops.problem import (
 )
 from pinops.sampling import Sampler
 from pinops.solvers._recipe import default_architecture, default_collocation, phases
-from pinops.solvers._solution import CHECKPOINT, Solution, write_run
+from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, write_run
 from pinops.training import (
     Callback,
     Collocation,
+    Model,
     Params,
     Progress,
     Report,
     StopAt,
     Training,
     TrainState,
+    difference,
     evaluate,
     load_checkpoint,
     load_params,
@@ -48,9 +52,7 @@ from pinops.training import (
     split,
 )
 
-_CHECKPOINT_SECONDS = 10.0
 _MONITOR_POINTS = 10_000
-_FREE = ("steps", "minutes")  # what a resumed run may change
 
 
 def solve(
@@ -69,6 +71,7 @@ def solve(
     progress: bool = True,
     out: str | Path | None = None,
     resume: bool = False,
+    checkpoint_seconds: float = 10.0,
 ) -> Solution:
     """Solve a PDE: ``po.solve("burgers")``.
 
@@ -85,8 +88,8 @@ def solve(
     - `target`: stop once every relative L2 error against the reference is at most this.
     - `callbacks`: called with a `Report` after every stretch of steps; one that returns True ends training.
     - `progress`: one line on stderr.
-    - `out`: a run directory; a checkpoint is written every few seconds. `resume`: go on from the one in `out`; the result is
-      bit for bit that of a run that never stopped.
+    - `out`: a run directory; a checkpoint is written every `checkpoint_seconds`. `resume`: go on from the one in `out`, also
+      with more steps; the result is bit for bit that of a run that never stopped.
 
     **Raises** ValueError for what cannot be meant (unknown names, wrong shapes, NaN, no steps, a run directory of another
     run), OSError for what cannot be written. A KeyboardInterrupt leaves a checkpoint behind.
@@ -95,8 +98,13 @@ def solve(
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"minutes must be greater than zero, got {minutes}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    if checkpoint_seconds < 0:
+        raise ValueError(f"checkpoint_seconds must be zero or more, got {checkpoint_seconds}")
     if resume and out is None:
         raise ValueError("resume needs out, the run directory to go on from")
+    everyone = [*callbacks, *([StopAt(target)] if target is not None else []), *([Progress(minutes)] if progress else [])]
     with jax.enable_x64(dtype == "float64"):
         problem = load_problem(problem) if isinstance(problem, str) else problem
         owner = name_of(holder(problem))
@@ -118,7 +126,7 @@ def solve(
         plan = phases(optimizer, steps)
         request = {
             "problem": owner,
-            "coefficients": {name: np.asarray(value).tolist() for name, value in coefficients_of(problem).items()},
+            "coefficients": _describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),
             "trainable": list(problem.trainable),
             "network": _describe(network),
             "phases": [_describe(phase.optimizer) for phase in plan],
@@ -135,7 +143,7 @@ def solve(
             _prepare(folder, request, resume)
         model, params = split(problem, built, weighting, imposition, owner)
         training = Training(model, plan, collocation, seed, _monitor(problem, model))
-        return _train(problem, training, params, request, minutes, target, callbacks, progress, folder, resume)
+        return _train(problem, training, params, request, minutes, everyone, folder, resume, checkpoint_seconds)
 
 
 def _train(
@@ -144,24 +152,25 @@ def _train(
     params: Params,
     request: dict[str, Any],
     minutes: float | None,
-    target: float | None,
     callbacks: Sequence[Callback],
-    progress: bool,
     folder: Path | None,
     resume: bool,
+    checkpoint_seconds: float,
 ) -> Solution:
     path = None if folder is None else folder / CHECKPOINT
     history: list[Report] = []
     if path is not None and resume and path.exists():
-        state, history = load_checkpoint(path, training, params)
+        state, history = load_checkpoint(path, training, params, request)
     else:
         state = training.init(params)
         _check_first_evaluation(training, state)
+    if folder is not None and not (folder / "run.json").exists():
+        write_run(folder, request, None)
     last_written = time.monotonic()
 
     def keep(state: TrainState, history: list[Report]) -> None:
         nonlocal last_written
-        if path is not None and time.monotonic() - last_written >= _CHECKPOINT_SECONDS:
+        if path is not None and time.monotonic() - last_written >= checkpoint_seconds:
             save_checkpoint(path, state, history, request)
             last_written = time.monotonic()
 
@@ -171,9 +180,8 @@ def _train(
         latest[:] = [state, history]
         keep(state, history)
 
-    everyone = [*callbacks, *([StopAt(target)] if target is not None else []), *([Progress(minutes)] if progress else [])]
     try:
-        outcome = training.run(state, minutes=minutes, callbacks=everyone, keep=remember, history=history)
+        outcome = training.run(state, minutes=minutes, callbacks=callbacks, keep=remember, history=history)
     except KeyboardInterrupt:
         if path is not None:
             save_checkpoint(path, *latest, request)
@@ -186,7 +194,7 @@ def _train(
 
 
 def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
-    """Make the run directory and write what is asked; refuse one that holds another run.
+    """Make the run directory; refuse one that holds another run or cannot be written to.
 
     **Raises** ValueError with the first thing that differs; OSError when it cannot be written.
     """
@@ -194,17 +202,18 @@ def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
     if existing.exists():
         if not resume:
             raise ValueError(f"{folder} already holds a run; choose another folder, or resume it")
-        for name, asked in request.items():
-            before = read_run(folder)["request"].get(name)
-            if name not in _FREE and before != json.loads(json.dumps(asked)):
-                raise ValueError(
-                    f"{folder} holds a run with {name} = {before}, not {asked}; resume it as it was, or choose another folder"
-                )
-        return
+        before = read_run(folder)["request"]
+        name = difference(before, request)
+        if name is not None:
+            raise ValueError(
+                f"{folder} holds a run with {name} = {before.get(name)}, not {request[name]}; "
+                "resume it as it was, or choose another folder"
+            )
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; choose a folder for the run")
     try:
-        write_run(folder, request, None)
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
 
@@ -222,7 +231,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     return content
 
 
-def _monitor(problem: Problem, model: Any) -> Callable[[Params], dict[str, float]]:
+def _monitor(problem: Problem, model: Model) -> Callable[[Params], dict[str, float]]:
     """Relative L2 errors on a part of the reference grid, for progress and history; nothing without a reference."""
     reference = cached_reference(problem)
     if reference is None:
@@ -249,12 +258,18 @@ def _check_first_evaluation(training: Training, state: TrainState) -> None:
     for name, vector in vectors.items():
         bad = np.flatnonzero(~np.isfinite(np.asarray(vector)))
         if bad.size:
-            region = next(points for points in state.points.values() if len(points.at) == len(vector))
+            region = state.points[_region_of(training.model, name)]
             where = ", ".join(f"{c} = {float(x):.4g}" for c, x in zip(names, region.at[bad[0]], strict=True))
             raise ValueError(
                 f"{training.model.owner}: {name!r} is {float(vector[bad[0]])} at {where} before training "
                 f"({bad.size} of {len(vector)} points); check the equation and its data there"
             )
+
+
+def _region_of(model: Model, term: str) -> str:
+    """The region in which a term of the loss is evaluated."""
+    conditions = [c for c in constraints(model.problem, model.imposition.soft) if c.region != INTERIOR]
+    return next((c.region for c in conditions if term == c.name or term.startswith(f"{c.name} ")), INTERIOR)
 
 
 def _describe(thing: Any) -> Any:
@@ -266,12 +281,17 @@ def _describe(thing: Any) -> Any:
     if isinstance(thing, dict):
         return {str(name): _describe(value) for name, value in thing.items()}
     if is_dataclass(thing) and not isinstance(thing, type):
-        content = {field.name: _describe(getattr(thing, field.name)) for field in fields(thing)}
-        return {type(thing).__name__: content}
+        content = {field.name: _describe(getattr(thing, field.name, None)) for field in fields(thing)}
+        # Only our own classes by their bare name: `load` builds architectures from it, and equinox has an MLP too.
+        ours = type(thing).__module__.startswith("pinops.")
+        return {type(thing).__name__ if ours else f"{type(thing).__module__}.{type(thing).__qualname__}": content}
     if isinstance(thing, np.ndarray | jax.Array):
+        if thing.ndim == 0:
+            return thing.item()
         return f"array of shape {thing.shape}"
     known = next((name for name, function in activations.items() if function is thing), None)
-    return known or f"{inspect.getmodule(thing).__name__}.{getattr(thing, '__qualname__', type(thing).__name__)}"
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    return known or f"{named.__module__}.{named.__qualname__}"
 
 
 def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Solution:
@@ -286,7 +306,10 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
     result = read_run(folder).get("result") or {}
     with jax.enable_x64(request["dtype"] == "float64"):
         if problem is None:
-            problem = load_problem(request["problem"], **request["coefficients"])
+            try:
+                problem = load_problem(request["problem"], **request["coefficients"])
+            except ValueError as error:
+                raise ValueError(f"the problem of the run in {folder} must be given, load(..., problem=...): {error}") from error
         if network is None:
             network = _architecture(request["network"], folder)
         imposition = impose(problem)
@@ -295,7 +318,9 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         if isinstance(network, Architecture):
             built = network.build(embedding.size, len(problem.unknowns), key=jax.random.key(0))
         model, params = split(problem, built, Fixed(), imposition, request["problem"])
-        params, history = load_params(folder / CHECKPOINT, params)
+        # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
+        shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name))) for name in request["trainable"]}
+        params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
     status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
     return Solution(problem, request, model, params, history, status, compiling)
 

@@ -12,6 +12,7 @@ from pinops.training._train import Phase as Phase
 from pinops.training._train import Report as Report
 from pinops.training._train import Training as Training
 from pinops.training._train import TrainState as TrainState
+from pinops.training._checkpoint import difference as difference
 from pinops.training._checkpoint import history_arrays as history_arrays
 from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params

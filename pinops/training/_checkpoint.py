@@ -1,5 +1,7 @@
 """Checkpoints: a training state and its history as named arrays in one HDF5 file, written atomically."""
 
+import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from pinops.training._model import Params
 from pinops.training._train import Report, Training, TrainState
 
 _KIND = "checkpoint"
+_FREE = ("steps", "minutes")  # what a resumed run may change
 
 
 def save_checkpoint(path: Path, state: TrainState | Params, history: Sequence[Report], request: Mapping[str, Any]) -> None:
@@ -24,26 +27,46 @@ def save_checkpoint(path: Path, state: TrainState | Params, history: Sequence[Re
     write_arrays(path, _KIND, arrays, {"request": dict(request)})
 
 
-def load_checkpoint(path: Path, training: Training, params: Params) -> tuple[TrainState, list[Report]]:
+def difference(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """The first thing that makes two requests different trainings; None where one can go on from the other."""
+    asked = json.loads(json.dumps(asked))
+    return next((name for name, value in asked.items() if name not in _FREE and before.get(name) != value), None)
+
+
+def load_checkpoint(
+    path: Path, training: Training, params: Params, request: Mapping[str, Any]
+) -> tuple[TrainState, list[Report]]:
     """The state and history in a file, in the structure of this training (``params`` are any of the same structure).
 
     **Raises** FileNotFoundError or DataFileError, also when the state is one of another training.
     """
-    arrays, _ = read_arrays(path, _KIND)
+    arrays, attributes = read_arrays(path, _KIND)
+    _check_request(path, attributes, request)
     stored = _stored(arrays, "state/")
     if ".step" not in stored:
         raise DataFileError(f"{path} holds parameters but no training state; it cannot be resumed")
     number, _ = training.phase_at(int(stored[".step"]))
     first = training.init(params)
     optimizer = training.phases[number].optimizer.init(params)
-    template = TrainState(params, optimizer, first.points, first.step, first.draws, first.retries, first.stalls)
+    template = dataclasses.replace(first, optimizer=optimizer)
     return _fill(path, stored, template), history_reports(_stored(arrays, "history/"))
 
 
-def load_params(path: Path, params: Params) -> tuple[Params, list[Report]]:
+def load_params(path: Path, params: Params, request: Mapping[str, Any]) -> tuple[Params, list[Report]]:
     """Only the trained parameters and the history, in the structure of ``params``. Raises as `load_checkpoint` does."""
-    arrays, _ = read_arrays(path, _KIND)
+    arrays, attributes = read_arrays(path, _KIND)
+    _check_request(path, attributes, request)
     return _fill(path, _stored(arrays, "state/.params"), params), history_reports(_stored(arrays, "history/"))
+
+
+def _check_request(path: Path, attributes: Mapping[str, Any], request: Mapping[str, Any]) -> None:
+    before = attributes.get("request", {})
+    name = difference(before, request)
+    if name is not None:
+        raise DataFileError(
+            f"{path} is a checkpoint of another run: {name} is {before.get(name)} there and {request[name]} here; "
+            "restore the right file"
+        )
 
 
 def _stored(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

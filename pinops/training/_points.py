@@ -18,8 +18,8 @@ class Collocation(eqx.Module):
 
     **Arguments:** ``interior``, ``boundary``, ``initial``: numbers of points (boundary: per soft condition); ``sampler``:
     one of `pinops.sampling`; ``every``: steps between new point sets (0: never); ``candidates``: how many candidates there
-    are for each interior point; they are drawn with probability proportional to ``|r| / mean|r| + 1`` (RAD; Wu et al. 2023),
-    with 1 for no refinement.
+    are for each interior point; they are drawn with probability proportional to ``|r| / mean|r| + 1`` (RAD; Wu et al. 2023)
+    and weighted so that the loss stays the mean square over the domain; 1 for no refinement.
     """
 
     interior: int = eqx.field(static=True, default=4096)
@@ -33,6 +33,8 @@ class Collocation(eqx.Module):
         for name in ("interior", "boundary", "initial", "candidates"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Collocation: {name} must be at least 1, got {getattr(self, name)}")
+        if self.every < 0:
+            raise ValueError(f"Collocation: every must be zero (never) or more, got {self.every}")
 
 
 def draw(problem: Problem, soft: tuple[int, ...], collocation: Collocation, key: PRNGKeyArray) -> dict[str, Points]:
@@ -53,6 +55,11 @@ def draw(problem: Problem, soft: tuple[int, ...], collocation: Collocation, key:
         else:
             condition = problem.conditions()[int(region.removeprefix("observed "))]
             assert isinstance(condition, Observed)
+            if set(condition.coordinates) != set(domain.coordinates):
+                raise ValueError(
+                    f"{type(problem).__name__}: Observed gives the coordinates {', '.join(condition.coordinates)}; "
+                    f"the problem has {', '.join(domain.coordinates)}"
+                )
             at = np.stack([condition.coordinates[name] for name in domain.coordinates], -1)
             data = {f"observed_{name}": jnp.asarray(value, dtype) for name, value in condition.values.items()}
         out[region] = Points(jnp.asarray(at, dtype), None if normals is None else jnp.asarray(normals, dtype), data)
@@ -68,6 +75,7 @@ def refine(model: Model, params: Params, collocation: Collocation, key: PRNGKeyA
     pool = draw(model.problem, (), more, jax.random.fold_in(key, 1_000_003))
     scores = np.asarray(interior_score(model, params, pool), np.float64)
     scores = np.where(np.isfinite(scores), scores, 0.0)
-    chosen = residual_adaptive(jax.random.fold_in(key, 1_000_004), scores, collocation.interior)
-    points[INTERIOR] = Points(pool[INTERIOR].at[jnp.asarray(chosen)])
+    chosen, weights = residual_adaptive(jax.random.fold_in(key, 1_000_004), scores, collocation.interior)
+    at = pool[INTERIOR].at[jnp.asarray(chosen)]
+    points[INTERIOR] = Points(at, weights=jnp.asarray(weights, at.dtype))
     return points

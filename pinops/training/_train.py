@@ -1,7 +1,7 @@
 """The training loop: compiled stretches of many steps, and what happens on the host between them."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from pinops.optimizers import Optimizer
+from pinops.optimizers import Optimizer, as_optimizer
 from pinops.problem import Points
 from pinops.training._model import Model, Params
 from pinops.training._points import Collocation, refine
@@ -22,10 +22,17 @@ MAX_STALLS = 2
 
 
 class Phase(eqx.Module):
-    """One optimizer for a number of steps."""
+    """One optimizer (of `pinops.optimizers`, or an optax transformation) for a number of steps.
 
-    optimizer: Optimizer
+    **Raises** ValueError for a number of steps below 1; TypeError for what is no optimizer.
+    """
+
+    optimizer: Optimizer = eqx.field(converter=as_optimizer)
     steps: int = eqx.field(static=True)
+
+    def __check_init__(self):
+        if self.steps < 1:
+            raise ValueError(f"Phase: steps must be a whole number of at least 1, got {self.steps}")
 
 
 class TrainState(eqx.Module):
@@ -38,6 +45,7 @@ class TrainState(eqx.Module):
     draws: Array  # how many point sets have been drawn: the random key of the next one
     retries: Array  # consecutive stretches that ended in a non-finite loss
     stalls: Array  # consecutive stretches in which no step decreased the loss
+    changed: Array  # the optimizer has not seen this objective yet: other points, or another optimizer
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class Training:
         """The state before the first step."""
         zero = jnp.zeros((), jnp.int32)
         points = self._points(params, 0)
-        return TrainState(params, self.phases[0].optimizer.init(params), points, zero, zero + 1, zero, zero)
+        return TrainState(params, self.phases[0].optimizer.init(params), points, zero, zero + 1, zero, zero, zero == 0)
 
     def _points(self, params: Params, draws: int) -> dict[str, Points]:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), 1), draws)
@@ -103,7 +111,8 @@ class Training:
 
     def _redraw(self, state: TrainState) -> TrainState:
         points = self._points(state.params, int(state.draws))
-        return eqx.tree_at(lambda s: (s.points, s.draws), state, (points, state.draws + 1))
+        new = (points, state.draws + 1, jnp.ones((), bool))
+        return eqx.tree_at(lambda s: (s.points, s.draws, s.changed), state, new)
 
     def run(
         self,
@@ -135,7 +144,7 @@ class Training:
             until = min(end, step + STEPS_PER_DISPATCH, (step // every + 1) * every if every else end)
             began = time.monotonic()
             params, optimizer_state, taken, terms, stalled = _stretch(
-                self.model, optimizer, state.params, state.optimizer, state.points, jnp.asarray(until - step)
+                self.model, optimizer, state.params, state.optimizer, state.points, state.changed, jnp.asarray(until - step)
             )
             terms = {name: float(value) for name, value in terms.items()}
             if number not in compiled:
@@ -156,14 +165,22 @@ class Training:
                 continue
             step += int(taken)
             stalls = state.stalls + 1 if bool(stalled) else jnp.zeros_like(state.stalls)
-            if step == end and number + 1 < len(self.phases):
+            next_phase = step == end and number + 1 < len(self.phases)
+            if next_phase:
                 optimizer_state = self.phases[number + 1].optimizer.init(params)
             state = TrainState(
-                params, optimizer_state, state.points, jnp.asarray(step, jnp.int32), state.draws, state.retries * 0, stalls
+                params,
+                optimizer_state,
+                state.points,
+                jnp.asarray(step, jnp.int32),
+                state.draws,
+                jnp.zeros_like(state.retries),
+                stalls,
+                jnp.asarray(next_phase),
             )
             if bool(stalled):
                 state = self._redraw(state)
-            coefficients = {name: float(value) for name, value in self.model.coefficients(params).items()}
+            coefficients = _numbers(self.model.coefficients(params))
             report = Report(
                 step,
                 self.total_steps,
@@ -193,9 +210,24 @@ def _label(optimizer: Optimizer) -> str:
     return type(optimizer).__name__
 
 
+def _numbers(values: Mapping[str, Array]) -> dict[str, float]:
+    """Numbers by name; those of an array by its name and index, ``rate[1]``."""
+    return {
+        name + "".join(f"[{k}]" for k in index): float(number)
+        for name, value in values.items()
+        for index, number in np.ndenumerate(np.asarray(value))
+    }
+
+
 @eqx.filter_jit
 def _stretch(
-    model: Model, optimizer: Optimizer, params: Params, state: PyTree, points: dict[str, Points], count: Array
+    model: Model,
+    optimizer: Optimizer,
+    params: Params,
+    state: PyTree,
+    points: dict[str, Points],
+    changed: Array,
+    count: Array,
 ) -> tuple[Params, PyTree, Array, dict[str, Array], Array]:
     """Up to ``count`` steps in one program: parameters, state, steps taken, the terms at the end, and whether it stalled."""
 
@@ -209,6 +241,8 @@ def _stretch(
         step = optimizer.update(objective, params, state)
         return step.params, step.state, taken + 1, step.stalled
 
-    carry = (params, optimizer.start(objective, params, state), jnp.zeros_like(count), jnp.zeros((), bool))
+    # Not at every stretch: where training pauses must not show in its numbers.
+    state = jax.lax.cond(changed, lambda s: optimizer.start(objective, params, s), lambda s: s, state)
+    carry = (params, state, jnp.zeros_like(count), jnp.zeros((), bool))
     params, state, taken, stalled = jax.lax.while_loop(lambda c: (c[2] < count) & ~c[3], advance, carry)
     return params, state, taken, model.terms(params, points), stalled

@@ -1,0 +1,347 @@
+"""Everything that is shipped as a network, in one table; all properties are tested on all of it."""
+
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+
+from pinops.derivatives import LAPLACIAN, Plan
+from pinops.networks import (
+    MLP,
+    Architecture,
+    Embedding,
+    FromLinen,
+    FromNNX,
+    Frozen,
+    JetNetwork,
+    NetworkField,
+    activations,
+    check_network,
+    trainable,
+)
+
+KEY = jax.random.key(0)
+EMBEDDING = Embedding(((-1.0, 3.0), (0.0, 0.5)), periodic=(0,))  # 3 features
+
+
+class LinenMLP(linen.Module):
+    out: int
+
+    @linen.compact
+    def __call__(self, x):
+        return linen.Dense(self.out)(jnp.tanh(linen.Dense(5)(x)))
+
+
+class LinenNormalised(linen.Module):
+    """With batch statistics, which training must leave alone."""
+
+    out: int
+    running: bool = True
+
+    @linen.compact
+    def __call__(self, x):
+        x = linen.BatchNorm(use_running_average=self.running)(jnp.tanh(linen.Dense(5)(x)))
+        return linen.Dense(self.out)(x)
+
+
+class NNXMLP(nnx.Module):
+    def __init__(self, i, o, *, rngs):
+        self.first, self.last = nnx.Linear(i, 5, rngs=rngs), nnx.Linear(5, o, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(jnp.tanh(self.first(x)))
+
+
+class NNXNormalised(nnx.Module):
+    def __init__(self, i, o, *, rngs):
+        self.first, self.last = nnx.Linear(i, 5, rngs=rngs), nnx.Linear(5, o, rngs=rngs)
+        self.norm, self.dropout = nnx.BatchNorm(5, rngs=rngs), nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(self.dropout(self.norm(jnp.tanh(self.first(x)))))
+
+
+def nnx_evaluated(i, o, rngs):
+    module = NNXNormalised(i, o, rngs=rngs)
+    module.eval()
+    return module
+
+
+def plain_function(params, features):
+    return jnp.tanh(features @ params["a"]) @ params["b"]
+
+
+def plain(i, o, key):
+    a, b = (jax.random.normal(k, shape) for k, shape in zip(jax.random.split(key), ((i, 5), (5, o)), strict=True))
+    return jax.tree_util.Partial(plain_function, {"a": a, "b": b})
+
+
+def built_by(architecture: Callable[[int], Architecture]) -> Callable[..., Any]:
+    return lambda i, o, key: architecture(o).build(i, o, key=key)
+
+
+DENSE = lambda i, o: (i + 1) * 5 + (5 + 1) * o  # one hidden layer of five units
+NORMALISED = lambda i, o: DENSE(i, o) + 2 * 5  # and a scale and a shift for each
+
+# name -> (in_size, out_size, key -> network; its number of trainable parameters)
+NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
+    **{
+        f"MLP {name}": (built_by(lambda o, s=activation: MLP(5, 2, s)), lambda i, o: DENSE(i, o) + (5 + 1) * 5)
+        for name, activation in activations.items()
+    },
+    "MLP of one hidden layer": (built_by(lambda o: MLP(5, 1)), DENSE),
+    "FromLinen": (built_by(lambda o: FromLinen(LinenMLP(o))), DENSE),
+    "FromLinen with batch statistics": (built_by(lambda o: FromLinen(LinenNormalised(o))), NORMALISED),
+    "FromNNX": (built_by(lambda o: FromNNX(lambda i, o, rngs: NNXMLP(i, o, rngs=rngs))), DENSE),
+    "FromNNX with batch statistics": (built_by(lambda o: FromNNX(nnx_evaluated)), NORMALISED),
+    "equinox.nn.MLP": (lambda i, o, key: eqx.nn.MLP(i, o, 5, 1, jnp.tanh, key=key), DENSE),
+    "function": (plain, lambda i, o: (i + o) * 5),
+}
+each = pytest.mark.parametrize("build, parameters", NETWORKS.values(), ids=NETWORKS)
+
+
+def arrays(network: Any) -> list[jax.Array]:
+    return jax.tree.leaves(eqx.filter(network, trainable(network)))
+
+
+def features_of(point):
+    """`EMBEDDING` written out."""
+    angle, s = jnp.pi * (point[0] - 1) / 2, (point[1] - 0.25) / 0.25
+    return jnp.stack([s, jnp.cos(angle), jnp.sin(angle)])
+
+
+@each
+def test_values_and_partial_derivatives(build, parameters, float64):
+    """The field of a network has the value, gradient and Hessian that JAX finds for the composition."""
+    network = build(3, 2, KEY)
+    points = jnp.asarray(np.random.default_rng(0).uniform((-1, 0), (3, 0.5), (4, 2)))
+    field, plan = NetworkField(network, EMBEDDING), Plan([(0, 0), (0, 1)], (0, 1))
+    composed = lambda point: network(features_of(point))
+
+    @jax.jit
+    def evaluate(points):
+        hessian = jax.vmap(jax.hessian(composed))(points)
+        return field.jet(points, plan), jax.vmap(composed)(points), jax.vmap(jax.jacfwd(composed))(points), hessian
+
+    jet, value, gradient, hessian = evaluate(points)
+    assert value.shape == (4, 2) and float(jnp.ptp(value)) > 1e-3
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, float(jnp.max(jnp.abs(b)))))
+    close(jet[()], value)
+    close(field(points[1]), value[1])
+    close(jet[0,], gradient[..., 0])
+    close(jet[1,], gradient[..., 1])
+    close(jet[0, 0], hessian[..., 0, 0])
+    close(jet[0, 1], hessian[..., 0, 1])
+    close(jet[LAPLACIAN], hessian[..., 0, 0] + hessian[..., 1, 1])
+
+
+@each
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_precision_is_that_of_the_context(build, parameters, dtype):
+    with jax.enable_x64(dtype == "float64"):
+        network = build(3, 2, KEY)
+        assert {array.dtype.name for array in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array))} == {dtype}
+        out = network(jnp.ones(3))
+        assert out.shape == (2,) and out.dtype == dtype
+        plan = Plan([(0, 0)], (0, 1))
+        jet = jax.eval_shape(lambda x: NetworkField(network, EMBEDDING).jet(x, plan), jnp.ones((4, 2)))
+        assert {stream.dtype.name for stream in jet.values()} == {dtype}
+
+
+@each
+def test_under_jit_and_vmap(build, parameters):
+    """The same numbers at one point, compiled, over a batch of points and over a batch of networks."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
+    network = build(3, 2, KEY)
+    one_by_one = jnp.stack([network(row) for row in x])
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
+    close(eqx.filter_jit(lambda network, x: jax.vmap(network)(x))(network, x), one_by_one)
+
+    keys = jax.random.split(KEY, 3)
+    networks = eqx.filter_vmap(lambda key: build(3, 2, key))(keys)
+    together = eqx.filter_vmap(lambda network, x: network(x), in_axes=(eqx.if_array(0), None))(networks, x[0])
+    separately = jnp.stack([build(3, 2, key)(x[0]) for key in keys])
+    assert together.shape == (3, 2) and float(jnp.min(jnp.ptp(separately, axis=0))) > 1e-4
+    close(together, separately)
+
+
+@each
+def test_parameters(build, parameters):
+    """Their number is the book's; every one has a gradient; the key decides them."""
+    network = build(3, 2, KEY)
+    assert sum(array.size for array in arrays(network)) == parameters(3, 2)
+    train, rest = eqx.partition(network, trainable(network))
+    x = jnp.linspace(-1, 1, 12).reshape(4, 3)
+    gradient = jax.grad(lambda train: jnp.sum(jax.vmap(eqx.combine(train, rest))(x) ** 2))(train)
+    assert all(bool(jnp.any(array != 0)) for array in jax.tree.leaves(gradient))
+    same, other = build(3, 2, KEY), build(3, 2, jax.random.key(1))
+    assert all(np.array_equal(a, b) for a, b in zip(arrays(network), arrays(same), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(arrays(network), arrays(other), strict=True))
+
+
+@each
+def test_round_trip_through_a_file(build, parameters, float64):
+    """Leaves written and read into a network of another key give the same function to the last bit."""
+    network, template = build(3, 2, KEY), build(3, 2, jax.random.key(1))
+    file = io.BytesIO()
+    eqx.tree_serialise_leaves(file, network, filter_spec=write)
+    file.seek(0)
+    restored = eqx.tree_deserialise_leaves(file, template, filter_spec=read)
+    x = jnp.asarray([0.1, -0.4, 0.7])
+    assert not np.array_equal(template(x), network(x))
+    np.testing.assert_array_equal(restored(x), network(x))
+
+
+def write(file, leaf):
+    eqx.default_serialise_filter_spec(file, jax.random.key_data(leaf) if is_key(leaf) else leaf)
+
+
+def read(file, leaf):
+    if is_key(leaf):
+        return jax.random.wrap_key_data(eqx.default_deserialise_filter_spec(file, jax.random.key_data(leaf)))
+    return eqx.default_deserialise_filter_spec(file, leaf)
+
+
+def is_key(leaf: Any) -> bool:
+    """A random key of the new style, which Equinox does not write."""
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+# --- check_network ---------------------------------------------------------------------------------------------------
+
+
+@each
+def test_a_right_size_passes_and_a_wrong_one_is_a_sentence(build, parameters):
+    check_network(build(3, 2, KEY), EMBEDDING, ("u", "v"))
+    wrong_output = r"must map 3 features to one value per unknown \(u\), shape \(1,\); it returns shape \(2,\)"
+    with pytest.raises(ValueError, match=wrong_output):
+        check_network(build(3, 2, KEY), EMBEDDING, ("u",))
+    with pytest.raises(ValueError, match=r"cannot be called with 3 features, an array of shape \(3,\): \S+") as caught:
+        check_network(build(4, 2, KEY), EMBEDDING, ("u", "v"))
+    assert "\n" not in str(caught.value)
+
+
+def silent(features):
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    "network, sentence",
+    [
+        (lambda x: jnp.sum(x), r"one value per unknown \(u\), shape \(1,\); it returns shape \(\)"),
+        (lambda x: x[None, :1], r"it returns shape \(1, 1\)"),
+        (lambda x: (x[:1], x[:1]), "it returns shape tuple"),
+        (lambda x: None, "it returns shape NoneType"),
+        (lambda x, t: x[:1], r"cannot be called with 3 features.*missing 1 required positional argument: 't'"),
+        (silent, r"cannot be called with 3 features, an array of shape \(3,\): AssertionError"),
+        (3.0, "cannot be called with 3 features"),
+    ],
+)
+def test_other_things_that_are_no_network(network, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check_network(network, EMBEDDING, ("u",))
+
+
+# --- architectures ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": 0}, {"depth": -1}])
+def test_mlp_sizes(wrong):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ValueError, match=f"MLP: {name} must be a whole number of at least 1, got {value}"):
+        MLP(**wrong)
+
+
+def test_glorot_initialisation(float64):
+    """Weights of variance 2 / (in + out), biases zero."""
+    network = MLP(200, 2).build(100, 50, key=KEY)
+    for weight, bias in zip(network.weights, network.biases, strict=True):
+        n = weight.size
+        assert abs(float(jnp.std(weight)) * math.sqrt(sum(weight.shape) / 2) - 1) < 5 / math.sqrt(2 * n)
+        assert abs(float(jnp.mean(weight))) < 5 * float(jnp.std(weight)) / math.sqrt(n)
+        assert not np.any(bias)
+    assert [weight.shape for weight in network.weights] == [(100, 200), (200, 200), (200, 50)]
+
+
+def test_only_mlp_carries_its_own_derivatives():
+    """The fast path is taken by type, so the table must hold both kinds."""
+    fast = [name for name, (build, _) in NETWORKS.items() if isinstance(build(3, 2, KEY), JetNetwork)]
+    assert fast == [name for name in NETWORKS if name.startswith("MLP")]
+
+
+# --- foreign state ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["FromLinen with batch statistics", "FromNNX with batch statistics"])
+def test_batch_statistics_are_frozen(name):
+    """They are used, and are floating-point arrays, but are not parameters: an optimizer leaves them alone."""
+    network = NETWORKS[name][0](3, 2, KEY)
+    frozen = [array for array in jax.tree.leaves(network.rest.tree) if eqx.is_inexact_array(array)]
+    assert sorted(array.shape for array in frozen) == [(5,), (5,)]  # running mean and variance
+    train, rest = eqx.partition(network, trainable(network))
+    assert not jax.tree.leaves(train.rest)
+    moved = eqx.combine(jax.tree.map(lambda array: array - 0.1, train), rest)
+    assert jax.tree.all(jax.tree.map(lambda a, b: a is b, moved.rest, network.rest))
+    shifted = jax.tree.map(lambda array: array + 1 if eqx.is_inexact_array(array) else array, network.rest)
+    replaced = eqx.tree_at(lambda n: n.rest, network, shifted)
+    assert not np.allclose(replaced(jnp.ones(3)), network(jnp.ones(3)))
+
+
+def test_what_is_trainable():
+    tree = {"w": jnp.ones(2), "n": jnp.arange(2), "f": Frozen({"m": jnp.ones(2)}), "s": jnp.tanh, "c": 1.0}
+    assert trainable(tree) == {"w": True, "n": False, "f": Frozen({"m": False}), "s": False, "c": False}
+
+
+class NNXOnly(nnx.Module):
+    """One layer with state of its own."""
+
+    def __init__(self, layer, o, rngs):
+        self.layer, self.last = layer, nnx.Linear(5, o, rngs=rngs)
+
+    def __call__(self, x):
+        return self.last(self.layer(x))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [lambda rngs: nnx.BatchNorm(5, rngs=rngs), lambda rngs: nnx.Dropout(0.5, rngs=rngs)],
+    ids=["BatchNorm", "Dropout"],
+)
+def test_an_nnx_module_in_training_mode_is_an_error(layer):
+    """Its updates would be lost silently."""
+    network = FromNNX(lambda i, o, rngs: NNXOnly(layer(rngs), o, rngs)).build(5, 1, key=KEY)
+    sentence = r"the NNX module changes its own state when called; call module.eval\(\) before you hand it over"
+    before = [np.array(array) for array in jax.tree.leaves(network.rest) if eqx.is_inexact_array(array)]
+    for call in (network, eqx.filter_jit(network)):
+        with pytest.raises(ValueError, match=sentence):
+            call(jnp.ones(5))
+    with pytest.raises(ValueError, match=sentence):
+        check_network(network, Embedding(((0.0, 1.0),) * 5), ("u",))
+    after = [np.array(array) for array in jax.tree.leaves(network.rest) if eqx.is_inexact_array(array)]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_linen_module_in_training_mode_is_an_error():
+    network = FromLinen(LinenNormalised(1, running=False)).build(3, 1, key=KEY)
+    with pytest.raises(ValueError, match="the network cannot be called with 3 features.*batch_stats"):
+        check_network(network, EMBEDDING, ("u",))
+
+
+def test_a_trained_nnx_module_comes_back():
+    """`unwrap` hands over an NNX module with the present parameters, and what is done to it stays there."""
+    network = NETWORKS["FromNNX"][0](3, 2, KEY)
+    moved = jax.tree.map(lambda array: array + 0.5, network)
+    module = moved.unwrap()
+    assert isinstance(module, NNXMLP)
+    out = moved(jnp.ones(3))
+    np.testing.assert_array_equal(module(jnp.ones(3)), out)
+    module.last.bias[...] = module.last.bias[...] + 1
+    np.testing.assert_allclose(module(jnp.ones(3)), out + 1, rtol=1e-6)
+    np.testing.assert_array_equal(moved(jnp.ones(3)), out)

@@ -1,0 +1,270 @@
+"""Optimizers, by what the mathematics promises of each step and of where they end."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from pinops.optimizers import Adam, Optax, SSBroyden, as_optimizer, strong_wolfe
+
+DECREASE, CURVATURE = 1e-4, 0.9
+
+# One-dimensional functions of the step a >= 0 that decrease at 0.
+LINES = {
+    "at once": lambda a: (a - 1) ** 2,
+    "a thousand times farther": lambda a: 1e-6 * (a - 1000) ** 2,
+    "a million times farther": lambda a: -jnp.log1p(a) + 1e-6 * a,
+    "ten thousand times nearer": lambda a: 1e4 * (a - 1e-4) ** 2,
+    "flat quartic": lambda a: (a - 3) ** 4,
+    "wavy": lambda a: (a - 4) ** 2 / 10 + jnp.sin(5 * a) / 2 - 3 * a,
+    "NaN beyond one tenth": lambda a: -jnp.log(0.1 - a) - 20 * a,
+    "infinite beyond one hundredth": lambda a: jnp.where(a < 0.01, (a - 0.005) ** 2, jnp.inf),
+    "overflows": lambda a: jnp.exp(2000 * a) - 5000 * a,
+    "kink": lambda a: jnp.abs(a - 0.3) + 0.6 * (a - 0.3) ** 2 - 0.5 * a,
+    "narrow valley": lambda a: -jnp.exp(-1e6 * (a - 2e-3) ** 2) - 1e-2 * a + a**2,
+}
+
+
+@pytest.fixture(autouse=True)
+def precision(float64):
+    """All of this room in double precision; what is about float32 says so."""
+
+
+def search(function, **options):
+    objective = jax.value_and_grad(lambda x: function(x[0]))
+    x, direction = jnp.zeros(1), jnp.ones(1)
+    value, gradient = objective(x)
+    found = jax.jit(lambda x: strong_wolfe(objective, x, direction, value, gradient, **options))(x)
+    at = lambda length: tuple(float(np.squeeze(part)) for part in objective(length[None]))
+    return float(value), float(gradient[0]), jax.device_get(found), at
+
+
+@pytest.mark.parametrize("first", [1.0, 1e-3])
+@pytest.mark.parametrize("name", LINES)
+def test_the_returned_step_satisfies_both_wolfe_conditions(name, first):
+    value, slope, found, at = search(LINES[name], first=first, max_evaluations=60)
+    assert found.decreased and found.length > 0
+    there, gradient = at(found.length)
+    rounding = 1e-14 * (1 + abs(value))
+    assert found.value == pytest.approx(there, rel=1e-12) and found.gradient[0] == pytest.approx(gradient, rel=1e-9)
+    assert there <= value + DECREASE * found.length * slope + rounding
+    if name != "kink":  # there the slope jumps from below -0.9 to above 0.9 times the first one; decrease must do
+        assert abs(gradient) <= CURVATURE * abs(slope) + 1e-12
+
+
+def test_growing_and_shrinking_takes_few_evaluations():
+    """Interpolation, not bisection: a factor of 1000 in ten evaluations."""
+    assert search(LINES["a thousand times farther"])[2].evaluations <= 10
+    assert search(LINES["ten thousand times nearer"])[2].evaluations <= 10
+    assert search(LINES["at once"])[2].evaluations == 1
+
+
+def test_a_search_that_finds_no_decrease_stays_where_it_is():
+    value, slope, found, _ = search(lambda a: jnp.where(a > 0, 1 + a, -1e-3 * a))
+    assert not found.decreased and found.length == 0
+    assert found.value == value and found.gradient[0] == slope
+    assert found.evaluations == 25
+
+
+def test_a_search_cut_short_returns_its_best_decrease():
+    value, _, found, at = search(LINES["a thousand times farther"], max_evaluations=3)
+    assert found.decreased and found.evaluations == 3
+    assert at(found.length)[0] == found.value < value
+
+
+def minimise(function, x, steps, optimizer=None):
+    """The path of an optimizer: points, values before each step, stalled flags, final states of every step."""
+    optimizer = optimizer or SSBroyden()
+    objective = jax.value_and_grad(function)
+
+    def body(carry, _):
+        step = optimizer.update(objective, *carry)
+        return (step.params, step.state), step
+
+    start = optimizer.start(objective, x, optimizer.init(x))
+    return jax.device_get(jax.jit(lambda x, state: jax.lax.scan(body, (x, state), length=steps))(x, start)[1])
+
+
+def rosenbrock(x):
+    """A sum of squares with a curved valley; minimum 0 at (1, ..., 1) (Rosenbrock 1960)."""
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+FAR = np.where(np.arange(10) % 2, 1.0, -1.2)
+
+
+@pytest.fixture(scope="module")
+def valley():
+    with jax.enable_x64(True):
+        return minimise(rosenbrock, jnp.asarray(FAR), 200)
+
+
+def test_convergence_is_superlinear(valley):
+    """Ten steps gain one digit, then three, then all: linear convergence would gain the same each time."""
+    error = np.linalg.norm(np.asarray(valley.params) - 1, axis=1)
+    first = np.flatnonzero(error < 1e-2)[0]
+    assert error[min(first + 40, 199)] < 1e-10
+    assert error[-1] < 1e-12
+
+
+def test_every_step_decreases(valley):
+    values = np.asarray(valley.value)
+    assert np.all(np.diff(values) <= 4e-16 * values[:-1])
+
+
+def test_the_inverse_hessian_stays_symmetric_and_positive_definite(valley):
+    h = np.asarray(valley.state.inverse_hessian)
+    assert np.allclose(h, h.transpose(0, 2, 1), rtol=1e-10, atol=1e-12)
+    assert np.all(np.linalg.eigvalsh(h) > 0)
+
+
+def test_the_inverse_hessian_is_found_on_a_quadratic():
+    """Near the minimum of a quadratic the steps become Newton's: H g is the distance to it."""
+    scale = np.logspace(0, 2, 6)
+    path = minimise(lambda x: 1.0 + 0.5 * jnp.sum(scale * (x - 1) ** 2), jnp.zeros(6), 60)
+    error = np.linalg.norm(np.asarray(path.params) - 1, axis=1)
+    assert error[-1] < 1e-7
+    k = np.flatnonzero(error > 1e-4)[-1]  # the last state that is still away from the minimum
+    newton = path.state.inverse_hessian[k] @ path.state.gradient[k]
+    assert np.linalg.norm(path.params[k] - 1 - newton) < 0.1 * error[k]
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_the_minimum_is_found_whatever_the_unit_of_the_objective(scale):
+    path = minimise(lambda x: scale * rosenbrock(x), jnp.asarray(FAR), 200)
+    assert path.params[-1] == pytest.approx(np.ones(10), abs=1e-9)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0])
+def test_at_the_minimum_it_stalls(offset):
+    scale = np.logspace(0, 2, 6)
+    path = minimise(lambda x: offset + 0.5 * jnp.sum(scale * (x - 1) ** 2), jnp.zeros(6), 60)
+    stalled = np.flatnonzero(path.stalled)
+    assert stalled.size and np.linalg.norm(path.params[stalled[0]] - 1) < 1e-7
+    assert not np.any(np.asarray(path.stalled)[np.linalg.norm(np.asarray(path.params) - 1, axis=1) > 1e-6])
+    assert np.all(np.isfinite(path.params))
+
+
+def test_no_update_where_the_curvature_is_not_positive():
+    """One evaluation of a function that curves downward: the step decreases, but y's < 0."""
+    optimizer = SSBroyden(max_evaluations=1)
+    objective = jax.value_and_grad(lambda x: jnp.sum(jnp.cos(x)))
+    x = jnp.asarray([0.1, 0.2])
+    step = optimizer.update(objective, x, optimizer.start(objective, x, optimizer.init(x)))
+    assert objective(step.params)[0] < step.value
+    assert (step.params - x) @ (step.state.gradient - objective(x)[1]) < 0
+    assert np.array_equal(step.state.inverse_hessian, np.eye(2))
+    assert not step.stalled
+
+
+def test_a_failed_search_starts_again_from_the_identity_and_then_stalls():
+    optimizer, objective = SSBroyden(), jax.value_and_grad(rosenbrock)
+    x = jnp.asarray(FAR)
+    state = optimizer.start(objective, x, optimizer.init(x))
+    for _ in range(3):
+        step = optimizer.update(objective, x, state)
+        x, state = step.params, step.state
+    assert not np.allclose(state.inverse_hessian, np.eye(10))
+    wrong = lambda x: (objective(x)[0] + 1e6, objective(x)[1])  # nothing is as low as the value that it remembers
+    first = optimizer.update(wrong, x, state)
+    assert np.array_equal(first.params, x) and np.array_equal(first.state.inverse_hessian, np.eye(10))
+    assert not first.stalled and np.array_equal(first.state.direction, -state.gradient)
+    second = optimizer.update(wrong, first.params, first.state)
+    assert second.stalled and np.array_equal(second.params, x)
+
+
+def test_a_new_objective_keeps_the_inverse_hessian_and_refreshes_the_rest(valley):
+    optimizer, x = SSBroyden(), valley.params[60]
+    state = jax.tree.map(lambda a: a[60], valley.state)
+    objective = jax.value_and_grad(lambda x: rosenbrock(x) + 0.1 * jnp.sum(x))
+    new = optimizer.start(objective, x, state)
+    value, gradient = objective(x)
+    assert np.array_equal(new.inverse_hessian, state.inverse_hessian)
+    assert new.value == value and np.array_equal(new.gradient, gradient)
+    assert np.asarray(new.direction) == pytest.approx(np.asarray(-state.inverse_hessian @ gradient), rel=1e-12)
+    assert new.direction @ gradient < 0
+
+
+def test_parameters_may_be_any_tree():
+    function = lambda p: jnp.sum((p["a"] - 1) ** 2) + 3 * jnp.sum((p["b"] + 2) ** 2)
+    path = minimise(function, {"a": jnp.zeros((2, 2)), "b": jnp.zeros(3)}, 20)
+    assert path.params["a"][-1] == pytest.approx(np.ones((2, 2)), abs=1e-8)
+    assert path.params["b"][-1] == pytest.approx(-2 * np.ones(3), abs=1e-8)
+
+
+def test_single_precision_stays_single_precision():
+    with jax.enable_x64(False):
+        x = jnp.asarray(FAR, jnp.float32)
+        for optimizer in (SSBroyden(), Adam(1e-2, 50), as_optimizer(optax.lbfgs())):
+            path = minimise(rosenbrock, x, 50, optimizer)
+            assert {leaf.dtype for leaf in jax.tree.leaves(path.params)} == {np.dtype(np.float32)}
+            assert path.value[-1] < 0.1 * path.value[0]
+        assert minimise(rosenbrock, x, 200).params[-1] == pytest.approx(np.ones(10), abs=2e-2)
+
+
+PLAIN = {
+    "adam": optax.adam(1e-2),
+    "momentum": optax.sgd(1e-4, momentum=0.9),
+    "schedule": optax.adamw(optax.exponential_decay(1e-2, 10, 0.5)),
+    "lbfgs": optax.lbfgs(),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_adapter_is_plain_optax_step_for_step(name):
+    transformation = optax.with_extra_args_support(PLAIN[name])
+    objective = jax.value_and_grad(rosenbrock)
+
+    @jax.jit
+    def plain(x, state):
+        value, gradient = objective(x)
+        updates, state = transformation.update(gradient, state, x, value=value, grad=gradient, value_fn=rosenbrock)
+        return optax.apply_updates(x, updates), state
+
+    path = minimise(rosenbrock, jnp.asarray(FAR), 12, as_optimizer(PLAIN[name]))
+    x, state = jnp.asarray(FAR), transformation.init(jnp.asarray(FAR))
+    for k in range(12):
+        x, state = plain(x, state)
+        assert path.params[k] == pytest.approx(np.asarray(x), rel=1e-12)
+    assert not np.any(path.stalled)
+
+
+def test_lbfgs_minimises():
+    path = minimise(rosenbrock, jnp.asarray(FAR), 120, as_optimizer(optax.lbfgs()))
+    assert path.params[-1] == pytest.approx(np.ones(10), abs=1e-6)
+
+
+def test_adam_is_optax_with_a_cosine_to_zero():
+    mine = minimise(rosenbrock, jnp.asarray(FAR), 20, Adam(1e-2, 20))
+    theirs = minimise(rosenbrock, jnp.asarray(FAR), 20, Optax(optax.adam(optax.cosine_decay_schedule(1e-2, 20))))
+    assert np.array_equal(mine.params, theirs.params)
+    assert np.max(np.abs(np.diff(mine.params[-2:], axis=0))) < 1e-4  # the last step is small
+
+
+def test_recovery_clears_the_moments_and_halves_the_step():
+    optimizer, objective = Adam(1e-2), jax.value_and_grad(rosenbrock)
+    x = jnp.asarray(FAR)
+    used = optimizer.update(objective, x, optimizer.init(x)).state
+    fresh = optimizer.update(objective, x, optimizer.init(x)).params - x
+    for power in (1, 2, 3):
+        used = optimizer.recover(x, used)
+        step = np.asarray(optimizer.update(objective, x, used).params - x)
+        assert step == pytest.approx(np.asarray(fresh) / 2**power, rel=1e-9)
+
+
+def test_recovery_of_a_quasi_newton_method_forgets_its_curvature(valley):
+    state = jax.tree.map(lambda a: a[100], valley.state)
+    assert np.array_equal(SSBroyden().recover(valley.params[100], state).inverse_hessian, np.eye(10))
+
+
+@pytest.mark.parametrize("wrong", ["adam", 1e-3, optax.adam, None])
+def test_what_is_no_optimizer_is_refused(wrong):
+    with pytest.raises(TypeError, match=r"pinops\.optimizers or an optax transformation"):
+        as_optimizer(wrong)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-3, float("nan")])
+def test_a_learning_rate_is_positive(rate):
+    with pytest.raises(ValueError, match="learning_rate must be greater than zero"):
+        Adam(rate)

@@ -1,0 +1,424 @@
+"""Conditions: imposed exactly where they can be, soft with a reason where not, refused where they contradict themselves."""
+
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pinops as po
+from pinops.derivatives import LAPLACIAN, apply_pointwise, nested
+from pinops.networks import MLP, Field, embedding_of, field_of
+from pinops.problem import (
+    INITIAL,
+    INTERIOR,
+    Condition,
+    Problem,
+    constraints,
+    exact_values,
+    impose,
+    region_parts,
+    residual_signature,
+)
+
+
+def problem(domain, *conditions: Condition, residual=None, unknowns=("u",), exact=None) -> Problem:
+    """A problem made in one line; with ``exact``, its data are replaced by those of the chosen solution."""
+    members = {"domain": domain, "unknowns": unknowns, "conditions": lambda self: conditions}
+    made = type("Mine", (po.Problem,), members | {"residual": residual or (lambda self, lap_u: lap_u)})()
+    return made if exact is None else po.manufacture(made, exact)
+
+
+def cube(n: int, d: int) -> np.ndarray:
+    return np.random.default_rng(n * d).random((n, d))
+
+
+def points_of(problem: Problem, region: str, n: int = 8) -> tuple[jax.Array, jax.Array | None]:
+    if region == INTERIOR:
+        return jnp.asarray(problem.domain.sample_interior(cube, n)), None
+    if region == INITIAL:
+        return jnp.asarray(problem.domain.sample_initial(cube, n)), None
+    at, normals = problem.domain.sample_boundary(region_parts(region), cube, n)
+    return jnp.asarray(at), jnp.asarray(normals)
+
+
+def residuals(problem: Problem, jet_of, conditions: tuple[int, ...]) -> dict[str, jax.Array]:
+    """The residual of the equation and of some conditions; ``jet_of(points, plan)`` is the field."""
+    out = {}
+    for constraint in constraints(problem, conditions):
+        at, normals = points_of(problem, constraint.region)
+        values = constraint.signature.gather(jet_of(at, constraint.signature.plan), at, normals)
+        found = apply_pointwise(constraint.function, values, owner="")
+        out |= {constraint.name + equation: residual for equation, residual in found.items()}
+    return out
+
+
+def exact_jet(problem: Problem):
+    def exact(point):
+        values = exact_values(problem, point)
+        return jnp.stack([values[name] for name in problem.unknowns])
+
+    return lambda points, plan: nested(exact, points, plan)
+
+
+def random_field(problem: Problem, seed: int) -> Field:
+    imposition = impose(problem)
+    size = embedding_of(problem, imposition).size
+    return field_of(problem, imposition, MLP(8, 2).build(size, len(problem.unknowns), key=jax.random.key(seed)))
+
+
+def D(on, **options):
+    return po.Dirichlet(0.0, on=on, **options)
+
+
+def N(on, **options):
+    return po.Neumann(0.0, on=on, **options)
+
+
+def R(on, alpha=2.0, beta=3.0, **options):
+    return po.Robin(0.0, on=on, alpha=alpha, beta=beta, **options)
+
+
+# Every way to declare conditions on boxes. Each is declared with data of zero, and then manufactured.
+
+LINE = po.Box(x=(0, 2))
+SQUARE = po.Box(x=(0, 2), y=(-1, 1))
+ROD = po.Box(x=(-1, 2), t=(1, 3))
+PLATE = po.Box(x=(0, 2), y=(-1, 1), t=(0, 3))
+
+START, THROW = po.Initial(0.0), po.Initial(0.0, derivative=0.0)
+KINDS = {"D": D, "N": N, "R": R}
+
+CASES = {
+    # One dimension: one face, both faces, two conditions on a face.
+    **{f"line {a}": (LINE, K("x_max")) for a, K in KINDS.items()},
+    **{f"line {a}{b}": (LINE, K("x_min"), L("x_max")) for a, K in KINDS.items() for b, L in KINDS.items()},
+    "line clamped": (LINE, D("x"), N("x")),
+    "line Cauchy": (LINE, D("x_min"), N("x_min")),
+    "line Cauchy, Neumann": (LINE, D("x_max"), N("x_max"), N("x_min")),
+    "line Dirichlet and Robin on a face": (LINE, D("x_min"), R("x_min")),
+    "line Robin that a constant satisfies": (LINE, R("x_min", 0.0, 1.0), R("x_max", 0.0, 2.0)),
+    "line Robin that a straight line satisfies": (LINE, R("x_min", 1.0, 1.0), R("x_max", 1.0, -3.0)),
+    # Two dimensions: faces that meet in corners.
+    **{f"square {a}{b}": (SQUARE, K("x"), L("y")) for a, K in KINDS.items() for b, L in KINDS.items()},
+    "square of four kinds": (SQUARE, D("x_min"), N("x_max"), R("y_min"), N("y_max")),
+    "square, one face": (SQUARE, R("y_max")),
+    # Time: values, and velocities.
+    **{f"rod {a}": (ROD, START, K("x")) for a, K in KINDS.items()},
+    **{f"rod {a}, thrown": (ROD, THROW, K("x_min"), N("x_max")) for a, K in KINDS.items()},
+    "rod, time alone": (ROD, THROW),
+    "rod periodic": (ROD, START, po.Periodic("x")),
+    "rod periodic, thrown": (ROD, THROW, po.Periodic("x")),
+    "plate": (PLATE, R("x_min"), D("x_max"), N("y"), THROW),
+    "plate periodic": (PLATE, THROW, po.Periodic("x"), R("y")),
+}
+
+
+def solution(x, y=0.3, t=0.7):
+    """Smooth, periodic in x with period 2 and 3, and of no symmetry."""
+    wave = jnp.sin(jnp.pi * x * 2) + 0.5
+    return wave * jnp.exp(-t) * (y**2 + 0.3 * y + 1) + jnp.cos(jnp.pi * x * 2) * jnp.sin(t + 2 * y)
+
+
+def on_coordinates(function, names):
+    """``function`` restricted to some of its coordinates."""
+
+    def restricted(**values):
+        return function(**values)
+
+    restricted.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in names])
+    return restricted
+
+
+RESIDUALS = {
+    ("x",): lambda self, u, u_xxx: u_xxx + u,
+    ("x", "y"): lambda self, lap_u, u_xxy, x: lap_u + x * u_xxy,
+    ("x", "t"): lambda self, u, u_tt, u_xxt: u_tt + u * u_xxt,
+    ("x", "y", "t"): lambda self, u_t, lap_u, u_xxy: u_t - lap_u + u_xxy,
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_field_of_any_network_meets_its_conditions_to_rounding(name, float64):
+    domain, *conditions = CASES[name]
+    names = domain.coordinates
+    made = problem(domain, *conditions, residual=RESIDUALS[names], exact=on_coordinates(solution, names))
+    imposition = impose(made)
+    assert "soft" not in imposition.how, imposition.why
+    plan = residual_signature(made).plan
+    at = points_of(made, INTERIOR)[0]
+
+    @jax.jit
+    def look():
+        fields = [random_field(made, seed) for seed in (0, 1)]
+        met = residuals(made, fields[0].jet, imposition.hard)
+        ends = [at.at[:, names.index(c)].set(end) for c in imposition.periodic for end in made.domain.bounds[c]]
+        ends = [fields[0].jet(end, plan) for end in ends]
+        jets = fields[0].jet(at, plan), nested(fields[0], at, plan)
+        free = fields[0].jet(at, plan)[()] - fields[1].jet(at, plan)[()]
+        return met, residuals(made, exact_jet(made), imposition.hard), jets, ends, free
+
+    met, exact, (carried, differentiated), ends, free = look()
+    met.pop("")  # the equation, which a random network does not satisfy
+    assert all(np.max(np.abs(residual)) < 1e-10 for residual in met.values()), met
+    assert all(np.max(np.abs(residual)) < 1e-10 for residual in exact.values()), exact
+    for index, wanted in differentiated.items():
+        got = carried.get(index, jnp.zeros_like(wanted))
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9 * (1 + np.max(np.abs(wanted))), err_msg=str(index))
+    for low, high in zip(ends[::2], ends[1::2], strict=True):
+        for index in low:
+            np.testing.assert_allclose(low[index], high[index], rtol=0, atol=1e-9)
+    # The network is left free between the conditions.
+    assert np.all(np.abs(free) > 1e-6)
+
+
+def test_conditions_of_a_system_are_met_by_unknown(float64):
+    def residual(self, u, u_x, v_x, v_t, lap_v, p_y):
+        return {"b": u_x - p_y + v_t, "a": u * v_x - lap_v}
+
+    def exact(x, y, t):
+        return {"p": x * y * t, "v": jnp.cos(x - t) + y, "u": jnp.sin(x + y) * t}
+
+    made = problem(
+        PLATE,
+        po.Dirichlet({"u": 0.0}, on="x"),
+        po.Neumann({"v": 0.0}, on="x_min"),
+        po.Robin(0.0, on="x_min", unknown="p"),
+        po.Dirichlet(0.0, on="y_max"),
+        po.Initial({"u": 0.0, "v": 0.0}, derivative={"u": 0.0}),
+        residual=residual,
+        unknowns=("u", "v", "p"),
+        exact=exact,
+    )
+    imposition = impose(made)
+    assert imposition.how == ("hard",) * 5
+
+    @jax.jit
+    def look():
+        field = random_field(made, 0)
+        return residuals(made, field.jet, imposition.hard), residuals(made, exact_jet(made), imposition.hard)
+
+    met, exact_ones = look()
+    # The order of the unknowns, not of the alphabet, and every equation under its own name.
+    assert [name for name in met if name.startswith("dirichlet")] == [
+        "dirichlet u on x", "dirichlet u on y_max", "dirichlet v on y_max", "dirichlet p on y_max",
+    ]  # fmt: skip
+    assert {"a", "b", "neumann v on x_min", "robin p on x_min", "initial u", "initial v", "initial u_t"} <= set(met)
+    assert all(np.max(np.abs(r)) < 1e-10 for name, r in met.items() if name not in "ab")
+    assert all(np.max(np.abs(r)) < 1e-10 for r in exact_ones.values())
+
+
+class Cooling(po.Problem):
+    """u_t = u_xx on (0, 1) x (0, 1], h u + k u_n = 0 at the ends: coefficients in a condition."""
+
+    domain = po.Box(x=(0, 1), t=(0, 1))
+    transfer: float = po.positive(2.0)
+    conductivity: float = po.positive(0.5)
+
+    def residual(self, u_t, u_xx):
+        return u_t - u_xx
+
+    def conditions(self):
+        return (po.Robin(self.transfer, on="x", alpha=self.transfer, beta=self.conductivity), po.Initial(1.0))
+
+
+def test_coefficients_in_conditions_may_be_traced(float64):
+    imposition = impose(Cooling())
+    assert imposition.how == ("hard", "hard")
+    network = MLP(8, 2).build(2, 1, key=jax.random.key(0))
+
+    def worst(problem):
+        met = residuals(problem, field_of(problem, imposition, network).jet, imposition.hard)
+        return jnp.stack([jnp.max(jnp.abs(met[name])) for name in met if name])
+
+    def somewhere(problem):
+        return field_of(problem, imposition, network)(jnp.array([0.4, 0.6]))[0]
+
+    cooling = Cooling(transfer=3.0)
+    assert np.max(jax.jit(worst)(cooling)) < 1e-12
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), cooling)
+    assert np.max(jax.vmap(worst)(batch)) < 1e-12
+    step = 1e-6
+    up, down = (somewhere(Cooling(transfer=3.0 + h)) for h in (step, -step))
+    gradient = jax.grad(somewhere)(cooling).transfer
+    np.testing.assert_allclose(gradient, (up - down) / (2 * step), rtol=1e-7)
+
+
+# Curved boundaries
+
+
+@pytest.mark.parametrize("condition", [D(None), N(None), R(None), R("circle", unknown="u")])
+@pytest.mark.parametrize("time", [False, True])
+def test_conditions_on_curved_boundary_are_soft_and_vanish_for_the_solution(condition, time, float64):
+    disk = po.Disk(x=0.5, y=-0.2, radius=0.7)
+    if time:
+        made = problem(disk * po.Time(0, 1), condition, START, residual=RESIDUALS["x", "y", "t"], exact=solution)
+    else:
+        made = problem(disk, condition, exact=on_coordinates(solution, ("x", "y")))
+    imposition = impose(made)
+    assert imposition.how == (("soft", "hard") if time else ("soft",))
+    found = jax.jit(lambda: residuals(made, exact_jet(made), tuple(range(len(imposition.how)))))()
+    assert len(found) == 2 + time
+    assert all(np.max(np.abs(residual)) < 1e-10 for residual in found.values())
+    # Of other functions they do not vanish: the outward derivative of x² + y² on the circle is 2 |r| n.
+    other = jax.jit(lambda: residuals(made, lambda at, plan: nested(lambda p: p[:1] ** 2, at, plan), (0,)))()
+    assert np.max(np.abs(list(other.values())[1])) > 0.1
+
+
+def test_the_normal_derivative_points_outwards(float64):
+    # u = (x² + y²)/2 on a disk of radius 2 about the origin has u_n = 2; on a hole of radius 1 it has u_n = -1.
+    ring = po.Disk(x=0, y=0, radius=2, name="rim") - po.Disk(x=0, y=0, radius=1, name="hole")
+    made = problem(ring, po.Neumann(2.0, on="rim"), po.Neumann(-1.0, on="hole"))
+    found = residuals(made, lambda at, plan: nested(lambda p: jnp.sum(p**2)[None] / 2, at, plan), (0, 1))
+    assert np.max(np.abs(found["neumann u on rim"])) < 1e-12 and np.max(np.abs(found["neumann u on hole"])) < 1e-12
+
+
+# Soft, and why
+
+
+def why(made: Problem) -> list[str]:
+    imposition = impose(made)
+    return [f"{how}: {reason}" if reason else how for how, reason in zip(imposition.how, imposition.why, strict=True)]
+
+
+def test_kinks_of_lifted_data_across_a_periodic_boundary_are_seen():
+    rod = po.Box(x=(-1, 1), t=(0, 1))
+
+    def started(data, residual=lambda self, u_t, u_xx: u_t - u_xx):
+        return why(problem(rod, po.Periodic("x"), po.Initial(data), residual=residual))[1]
+
+    assert started(lambda x: jnp.cos(jnp.pi * x)) == "hard"
+    assert started(lambda x: x).startswith("soft: its value jumps by 2 across the periodic boundary of x")
+    assert started(lambda x: x**2).startswith("soft: its slope jumps by 4 across")
+    assert started(lambda x: (1 - x**2) ** 2).startswith("soft: its derivative of order 2 jumps") is False
+    assert started(lambda x: x * (1 - x**2) ** 2).startswith("soft: its derivative of order 2 jumps by")
+    # Advection sees only slopes, Korteweg-de Vries a third derivative.
+    advection, kdv = (lambda self, u_t, u_x: u_t + u_x), (lambda self, u_t, u_xxx: u_t + u_xxx)
+    assert started(lambda x: x * (1 - x**2) ** 2, advection) == "hard"
+    assert started(lambda x: (1 - x**2) ** 2, kdv).startswith("soft: its derivative of order 3 jumps by")
+    # Data on a wall are lifted too.
+    channel = po.Box(x=(0, 1), y=(0, 1))
+    assert why(problem(channel, po.Periodic("x"), po.Dirichlet(lambda x: x, on="y")))[1].startswith("soft: its value jumps")
+
+
+def test_data_that_disagree_where_they_meet_go_soft_in_the_order_of_declaration():
+    lid = (po.Dirichlet(1.0, on="y_max"), po.Dirichlet(0.0, on=("x", "y_min")))
+    first, second = why(problem(SQUARE, *lid))
+    assert first == "hard"
+    assert second == "soft: its data for u differ by 1.0e+00 from those on y = 1, where the two meet"
+    assert why(problem(SQUARE, *lid[::-1]))[0] == "hard"
+    # The initial condition yields to boundary conditions, wherever it is declared.
+    conditions = (po.Initial(1.0), po.Dirichlet(0.0, on="x"))
+    assert [text[:4] for text in why(problem(ROD, *conditions))] == ["soft", "hard"]
+    # Slopes count: u(x, 0) = x has u_x = 1, and u = 0 at x = -1 contradicts a velocity of 1.
+    assert why(problem(ROD, po.Initial(lambda x: x), N("x")))[0].startswith("soft: its data for u differ by 1.0e+00")
+    thrown = po.Initial(lambda x: x + 1, derivative=1.0)
+    assert why(problem(ROD, thrown, po.Dirichlet(0.0, on="x_min")))[0].startswith("soft: its data")
+    # Unknowns are independent.
+    by_unknown = (po.Dirichlet({"u": 1.0}, on="y"), po.Dirichlet({"v": 0.0}, on="x"))
+    assert why(problem(SQUARE, *by_unknown, unknowns=("u", "v"))) == ["hard", "hard"]
+
+
+def test_a_condition_declared_soft_is_soft():
+    made = problem(ROD, po.Initial(0.0, soft=True), D("x", soft=True), po.Equation(lambda u_xx: u_xx, on="x"))
+    assert why(made) == ["soft: declared soft"] * 2 + [
+        "soft: it is an equation to be satisfied in the least-squares sense"
+    ]
+    assert [c.name for c in constraints(made, (0, 1, 2))] == ["", "initial u", "dirichlet u on x", "equation 2 on x"]
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        (D("x"), D("x_min")),
+        (N("x_max"), N("x")),
+        (D(None), D("x", soft=False)),
+        (N("x_min"), R("x_min")),  # together they would prescribe the value
+        (START, po.Initial(1.0)),
+    ],
+)
+def test_what_is_declared_twice_is_refused(conditions):
+    with pytest.raises(ValueError, match="Mine: u is declared twice on (x|t)_(min|max); keep one condition"):
+        impose(problem(ROD, *conditions))
+
+
+def test_a_periodic_coordinate_has_no_boundary():
+    with pytest.raises(ValueError, match="x is periodic and has no boundary for Dirichlet"):
+        impose(problem(SQUARE, po.Periodic("x"), D(None)))
+    with pytest.raises(ValueError, match="x is declared periodic twice"):
+        impose(problem(SQUARE, po.Periodic(("x", "y")), po.Periodic("x")))
+    with pytest.raises(ValueError, match=r"Periodic\(on='x'\) needs a spatial coordinate that is an interval.*none"):
+        impose(problem(po.Disk(x=0, y=0, radius=1), po.Periodic("x")))
+
+
+# Observations
+
+
+def test_observations_are_checked():
+    x = np.linspace(0, 1, 5)
+    with pytest.raises(ValueError, match="all arrays must have one length, got {'x': 5, 'u': 4}"):
+        po.Observed({"x": x}, {"u": x[:4]})
+    for empty in ((({"x": x}), {}), ({}, {"u": x}), ({"x": []}, {"u": []})):
+        with pytest.raises(ValueError, match="there are no observations"):
+            po.Observed(*empty)
+    with pytest.raises(ValueError, match=r"u has 2 value\(s\) that are not finite \(the first is nan at row 1\)"):
+        po.Observed({"x": x}, {"u": np.where(np.arange(5) % 2, np.nan, x)})
+    with pytest.raises(ValueError, match="no unknown 'w'; the unknowns are u"):
+        constraints(problem(LINE, po.Observed({"x": x}, {"w": x})), (0,))
+    with pytest.raises(ValueError, match="no coordinate 'y'; the coordinates are x"):
+        impose(problem(LINE, po.Observed({"x": x, "y": x}, {"u": x})))
+    with pytest.raises(ValueError, match="gives no values of the coordinate 't'"):
+        impose(problem(ROD, po.Observed({"x": x}, {"u": x})))
+
+
+def test_manufactured_observations_are_those_of_the_solution_in_full_precision():
+    x = np.linspace(0, 2, 5)
+    made = problem(LINE, po.Observed({"x": x}, {"u": 0 * x}), exact=lambda x: jnp.sin(x))
+    (observed,) = made.conditions()
+    np.testing.assert_allclose(observed.values["u"], np.sin(x), rtol=0, atol=1e-15)
+    # Conditions are asked for inside compiled programs.
+    misfit = jax.jit(lambda: constraints(made, (0,))[1].function(u=0.5, observed_u=0.25))()
+    assert misfit == 0.25
+
+
+# Manufactured solutions
+
+
+def test_a_manufactured_source_is_the_residual_of_the_solution(float64):
+    made = po.manufacture(po.load_problem("burgers", viscosity=0.1), exact=lambda x, t: jnp.sin(x) * jnp.exp(t))
+    zero = residuals(made, lambda at, plan: nested(lambda p: jnp.zeros(1), at, plan), ())[""]
+    x, t = points_of(made, INTERIOR)[0].T
+    u, u_x = np.sin(x) * np.exp(t), np.cos(x) * np.exp(t)
+    np.testing.assert_allclose(zero, -(u + u * u_x + 0.1 * u), rtol=1e-12)
+    assert made.reference().error_bar["u"] < 1e-13
+
+
+def test_manufacture_refuses_a_solution_that_does_not_fit():
+    burgers = po.load_problem("burgers")
+    with pytest.raises(ValueError, match="'y' names nothing; available are x, t"):
+        po.manufacture(burgers, exact=lambda x, y: x)
+    with pytest.raises(ValueError, match="gives no value for v, p; return a dict by unknown"):
+        po.manufacture(po.load_problem("kovasznay"), exact=lambda x, y: {"u": x})
+    with pytest.raises(ValueError, match="at one point must be one number"):
+        po.manufacture(burgers, exact=lambda x, t: jnp.stack([x, t]))
+
+
+# Data
+
+
+def test_data_at_a_point_must_be_one_number():
+    for bad in (lambda x: jnp.stack([x, x]), np.zeros(3)):
+        with pytest.raises(ValueError, match=r"Mine: Dirichlet: data at one point must be one number, .* \((2|3),\)"):
+            impose(problem(SQUARE, po.Dirichlet(bad, on="x"), D("y")))
+    with pytest.raises(ValueError, match="Mine: Initial: the argument 'z' names nothing; available are x, t, point"):
+        impose(problem(ROD, po.Initial(lambda z: z), D("x")))
+
+
+def test_an_equation_on_the_boundary_may_use_the_normal(float64):
+    tilt = po.Equation(lambda u, u_n, grad_u, normal, x: jnp.dot(grad_u, normal) - u_n + 0 * u * x, on="circle")
+    made = problem(po.Disk(x=0, y=0, radius=1), tilt)
+    found = residuals(made, lambda at, plan: nested(lambda p: jnp.sin(p[:1]) * p[1:], at, plan), (0,))
+    assert np.max(np.abs(found["equation 0 on circle"])) < 1e-12
+    with pytest.raises(ValueError, match="'u_n' names nothing"):
+        residual_signature(problem(LINE, residual=lambda self, u_n: u_n))

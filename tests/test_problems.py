@@ -1,0 +1,497 @@
+"""Every problem of the catalogue: exact solution, conditions, reference, coefficients, precision; and the registry."""
+
+import functools
+from dataclasses import fields
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pinops as po
+from pinops.derivatives import LAPLACIAN, Plan, apply_pointwise, call_by_name, nested
+from pinops.problem import (
+    INITIAL,
+    INTERIOR,
+    Constraint,
+    Problem,
+    _registry,
+    constraints,
+    exact_values,
+    faces,
+    impose,
+    names_of,
+    region_parts,
+    residual_signature,
+)
+from pinops.reference import Reference
+
+NAMES = po.available()
+EXACT = tuple(name for name in NAMES if po.load_problem(name).exact is not None)
+NUMERICAL = tuple(name for name in NAMES if name not in EXACT)
+COEFFICIENTS = tuple(
+    (name, field.name) for name in NAMES for field in fields(po.load_problem(name)) if not field.metadata.get("static")
+)
+
+
+@functools.cache
+def reference(name: str) -> Reference:
+    """The reference with default coefficients, computed once: some take seconds."""
+    out = po.load_problem(name).reference()
+    assert out is not None
+    return out
+
+
+def cube(n: int, d: int) -> np.ndarray:
+    return np.random.default_rng(n * d).random((n, d))
+
+
+def points_of(problem: Problem, region: str, n: int = 64, dtype=np.float64) -> tuple[jax.Array, jax.Array | None]:
+    """Points of a region and, on a boundary, their normals."""
+    if region == INTERIOR:
+        return jnp.asarray(problem.domain.sample_interior(cube, n), dtype), None
+    if region == INITIAL:
+        return jnp.asarray(problem.domain.sample_initial(cube, n), dtype), None
+    at, normals = problem.domain.sample_boundary(region_parts(region), cube, n)
+    return jnp.asarray(at, dtype), jnp.asarray(normals, dtype)
+
+
+def with_leaves(problem: Problem, change) -> Problem:
+    """The problem with its coefficients changed; the way a trainer casts or replaces them."""
+    return jax.tree.map(change, problem)
+
+
+def everything(problem: Problem) -> list[Constraint]:
+    """The equation and all conditions on boundary and initial time, as what must vanish."""
+    listed = [k for k, c in enumerate(problem.conditions()) if not isinstance(c, po.Periodic | po.Observed)]
+    return constraints(problem, tuple(listed))
+
+
+def arguments(problem: Problem, constraint: Constraint, dtype=np.float64, n: int = 5) -> dict[str, jax.Array]:
+    """Random values for the arguments of an equation, at real points."""
+    at, normals = points_of(problem, constraint.region, n, dtype)
+    plan, components = constraint.signature.plan, len(problem.unknowns)
+    indices = (*plan.indices, LAPLACIAN) if plan.laplacian else plan.indices
+    rng = np.random.default_rng(0)
+    jet = {index: jnp.asarray(rng.normal(size=(n, components)), dtype) for index in indices}
+    return constraint.signature.gather(jet, at, normals)
+
+
+# Closed forms
+
+
+def exact_of(problem: Problem):
+    """The exact solution as a function of the point, all unknowns in order."""
+
+    def exact(point):
+        values = exact_values(problem, point)
+        return jnp.stack([values[unknown] for unknown in problem.unknowns])
+
+    return exact
+
+
+@jax.jit
+def exact_residuals(problem: Problem) -> dict[str, jax.Array]:
+    """The residual of every equation and condition for the exact solution, at points of its region."""
+    out = {}
+    for constraint in everything(problem):
+        at, normals = points_of(problem, constraint.region)
+        values = constraint.signature.gather(nested(exact_of(problem), at, constraint.signature.plan), at, normals)
+        found = apply_pointwise(constraint.function, values, owner="")
+        out |= {f"{constraint.name} {equation}": residual for equation, residual in found.items()}
+    return out
+
+
+@jax.jit
+def periodic_gaps(problem: Problem) -> dict[str, jax.Array]:
+    """Jumps of the exact solution, and of what the equation takes of it, across periodic boundaries."""
+    out, (at, _) = {}, points_of(problem, INTERIOR)
+    periodic = [c.on for c in problem.conditions() if isinstance(c, po.Periodic)]
+    for coordinate in [name for on in periodic for name in ((on,) if isinstance(on, str) else on)]:
+        axis, ends = problem.domain.coordinates.index(coordinate), problem.domain.bounds[coordinate]
+        low, high = (nested(exact_of(problem), at.at[:, axis].set(x), residual_signature(problem).plan) for x in ends)
+        out |= {f"{coordinate} {index}": high[index] - low[index] for index in low}
+    return out
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_exact_solution_satisfies_equation_and_conditions(name, float64):
+    for factor in (1.0, 1.1):  # also with coefficients that are not the default ones
+        problem = with_leaves(po.load_problem(name), lambda leaf, factor=factor: factor * leaf)
+        for vanishing, residual in exact_residuals(problem).items():
+            assert np.max(np.abs(residual)) < 1e-8, vanishing
+        for vanishing, jump in periodic_gaps(problem).items():
+            assert np.max(np.abs(jump)) < 1e-8, vanishing
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 7])
+def test_poisson_in_any_dimension_is_solved_by_its_exact_solution(dimension, float64):
+    problem = po.load_problem("poisson_nd", dimension=dimension)
+    assert len(problem.domain.coordinates) == dimension
+    assert all(np.max(np.abs(residual)) < 1e-12 for residual in exact_residuals(problem).values())
+
+
+# References
+
+# What limits a reference that is not known to 1e-6.
+ROUGH = {
+    "lid_driven_cavity": 1e-5,  # layers of width 1/50 and singular vorticity at the corners of the lid
+    "nonlinear_diffusion": 1e-5,  # u falls like the square root of the distance to the wall
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reference_covers_the_domain_and_knows_its_error(name):
+    problem, ours = po.load_problem(name), reference(name)
+    assert tuple(ours.coordinates) == problem.domain.coordinates
+    # Only a gauge unknown may be missing: the cavity's pressure is unbounded at the corners.
+    assert tuple(ours.values) == tuple(u for u in problem.unknowns if u in ours.values)
+    assert set(problem.unknowns) - set(ours.values) <= set(problem.gauge)
+    grids = np.broadcast_arrays(*ours.coordinates.values())
+    points = np.stack([grid.ravel() for grid in grids], -1)
+    inside = problem.domain.contains(points)
+    for c, (low, high) in problem.domain.bounds.items():
+        assert np.min(ours.coordinates[c]) >= low and np.max(ours.coordinates[c]) <= high
+    for unknown, values in ours.values.items():
+        assert np.array_equal(np.isfinite(values).ravel(), inside)
+        assert ours.error_bar[unknown] < ROUGH.get(name, 1e-6)
+
+
+BOXES = tuple(name for name in NUMERICAL if faces(po.load_problem(name)))
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_a_numerical_reference_has_the_declared_data(name, float64):
+    problem, ours = po.load_problem(name), reference(name)
+    names = problem.domain.coordinates
+    compared = 0
+    for face in faces(problem):
+        unknown, end = problem.unknowns[face.component], problem.domain.bounds[names[face.axis]][face.upper]
+        if unknown not in ours.values or not face.is_value:
+            continue
+        on_face = int(np.flatnonzero(ours.coordinates[names[face.axis]].ravel() == end)[0])
+        # Where initial and boundary data disagree the reference can have only one: compare away from the edges.
+        inner = [slice(1, -1)] * len(names)
+        inner[face.axis] = slice(on_face, on_face + 1)
+        grids = [grid[tuple(inner)] for grid in np.broadcast_arrays(*ours.coordinates.values())]
+        data = jax.vmap(face.data)(jnp.asarray(np.stack([grid.ravel() for grid in grids], -1)))
+        np.testing.assert_allclose(ours.values[unknown][tuple(inner)].ravel(), data, rtol=0, atol=1e-12)
+        compared += 1
+    assert compared
+
+
+def test_the_reference_of_poisson_disks_has_the_declared_data():
+    problem, ours = po.load_problem("poisson_disks"), reference("poisson_disks")
+    x, y = np.broadcast_arrays(*ours.coordinates.values())
+    wall = np.abs(problem.domain.signed_distance(np.stack([x.ravel(), y.ravel()], -1))).reshape(x.shape) < 1e-12
+    on_square = np.maximum(np.abs(x), np.abs(y)) == 0.5
+    assert on_square.sum() == 400 and (wall & ~on_square).sum() >= 16
+    np.testing.assert_allclose(ours.values["u"][on_square], problem.outer, atol=1e-12)
+    np.testing.assert_allclose(ours.values["u"][wall & ~on_square], problem.inner, atol=1e-12)
+
+
+def difference(values: np.ndarray, axis: int, order: int, spacing: float) -> np.ndarray:
+    """Central differences over nine points; NaN in the four rows at each end."""
+    offsets = np.arange(-4, 5)
+    moments = np.vander(offsets, increasing=True).T.astype(float)
+    weights = np.linalg.solve(moments, np.eye(9)[order] * np.prod(np.arange(1, order + 1))) / spacing**order
+    out = sum(w * np.roll(values, -k, axis) for w, k in zip(weights, offsets, strict=True))
+    edge = [slice(None)] * values.ndim
+    for rows in (slice(None, 4), slice(-4, None)):
+        edge[axis] = rows
+        out[tuple(edge)] = np.nan
+    return out
+
+
+def grid_residuals(name: str, problem: Problem) -> dict[str, np.ndarray]:
+    """The equations on the grid of the default reference, with partial derivatives by central differences."""
+    ours = reference(name)
+    signature, names = residual_signature(problem), names_of(problem)
+    spacing = [float(np.diff(ours.coordinates[c].ravel()[:2])[0]) for c in names.coordinates]
+    grids = np.broadcast_arrays(*ours.coordinates.values())
+    shape = grids[0].shape
+    jet: dict[tuple[int, ...], jax.Array] = {}
+    for index in signature.plan.expanded().indices:
+        columns = []
+        for unknown in problem.unknowns:
+            # A pressure without reference is left out here and eliminated afterwards.
+            values = ours.values.get(unknown, np.zeros(shape))
+            for axis in sorted(set(index)):
+                values = difference(values, axis, index.count(axis), spacing[axis])
+            columns.append(values.ravel())
+        jet[index] = jnp.asarray(np.stack(columns, -1))
+    if signature.plan.laplacian:
+        jet[LAPLACIAN] = sum(jet[axis, axis] for axis in signature.plan.laplacian)
+    points = jnp.asarray(np.stack([grid.ravel() for grid in grids], -1))
+    residuals = apply_pointwise(problem.residual, signature.gather(jet, points), owner=name)
+    found = {k: np.asarray(v).reshape(shape) for k, v in residuals.items()}
+    if name == "lid_driven_cavity":
+        # The curl of the momentum equation has no pressure.
+        x, y = found.pop("momentum_x"), found.pop("momentum_y")
+        found["vorticity"] = difference(x, 1, 1, spacing[1]) - difference(y, 0, 1, spacing[0])
+    return found
+
+
+@pytest.mark.parametrize("name", NUMERICAL)
+def test_a_numerical_reference_satisfies_its_equation(name, float64):
+    # The median, because layers are finer than the grid on which references are kept.
+    problem = po.load_problem(name)
+    if name == "burgers_inverse":
+        problem = po.load_problem(name, viscosity=problem.true_viscosity)
+    right = grid_residuals(name, problem)
+    wrong = grid_residuals(name, with_leaves(problem, lambda leaf: 1.05 * leaf))
+    for equation, residual in right.items():
+        # The curl takes third derivatives of the velocity, of size 1e3, which differences on this grid see to 1e-6.
+        tolerance = 5e-3 if equation == "vorticity" else 1e-5
+        assert np.nanmedian(np.abs(residual)) < tolerance, equation
+        if name != "poisson_disks" and equation != "continuity":  # they have no coefficients
+            assert np.nanmedian(np.abs(wrong[equation])) > 5 * np.nanmedian(np.abs(residual)), equation
+
+
+# How conditions are met
+
+# Everything else is imposed exactly; these cannot be, and the reason is mathematical.
+SOFT = {
+    "allen_cahn": {"Initial": "its slope jumps by 4 across the periodic boundary of x"},
+    "nonlinear_diffusion": {"Initial": "its data for u differ by 9.4e-03 from those on x = -1"},
+    "poisson_disks": {"Dirichlet": "part of its boundary is not a face of a box"},
+    "burgers_inverse": {"Observed": "least-squares"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_conditions_are_imposed_exactly_but_where_they_cannot_be(name):
+    problem = po.load_problem(name)
+    imposition = impose(problem)
+    assert len(imposition.how) == len(problem.conditions()) > 0
+    for condition, how, why in zip(problem.conditions(), imposition.how, imposition.why, strict=True):
+        kind = type(condition).__name__
+        if kind in SOFT.get(name, {}):
+            assert how == "soft" and SOFT[name][kind] in why
+        else:
+            assert how == ("embedded" if isinstance(condition, po.Periodic) else "hard"), (kind, why)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_documentation_states_equation_source_and_coefficients(name):
+    cls = type(po.load_problem(name))
+    assert cls.__module__ == f"pinops.problems.{name}"  # the registry finds a problem by its file
+    text = cls.__doc__ or ""
+    first = text.split("\n\n")[0]
+    assert " = " in first and " on " in first and "Source: " in text
+    for field in fields(cls):
+        assert f"``{field.name}``" in text, f"{name}: the docstring does not say what {field.name} is"
+
+
+# Coefficients
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in COEFFICIENTS}))
+def test_the_residual_is_differentiable_and_batchable_in_its_coefficients(name, float64):
+    problem = po.load_problem(name)
+    (interior,) = constraints(problem, ())
+    values = arguments(problem, interior)
+    leaves, structure = jax.tree.flatten(problem)
+
+    def residual(leaves):
+        changed = jax.tree.unflatten(structure, leaves)
+        return apply_pointwise(changed.residual, values, owner=name)
+
+    plain, jitted = residual(leaves), jax.jit(residual)(leaves)
+    for equation in plain:
+        np.testing.assert_allclose(jitted[equation], plain[equation], rtol=1e-12, atol=1e-12)
+    batch = [jnp.stack([leaf, 1.5 * leaf]) for leaf in leaves]
+    each = [residual([leaf[k] for leaf in batch]) for k in range(2)]
+    for equation, both in jax.vmap(residual)(batch).items():
+        for k in range(2):
+            np.testing.assert_allclose(both[k], each[k][equation], rtol=1e-12, atol=1e-12)
+    from jax.test_util import check_grads
+
+    total = lambda leaves: sum(jnp.sum(jnp.square(r)) for r in residual(leaves).values())
+    check_grads(total, (leaves,), order=1, modes=["rev"], eps=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", NAMES)
+def test_precision_is_that_of_the_points(name, dtype, float64):
+    # Under enable_x64 a hidden float64 promotes; the trainer casts the leaves, everything else must follow.
+    problem = with_leaves(po.load_problem(name), lambda leaf: jnp.asarray(leaf, dtype))
+    for constraint in everything(problem):
+        values = arguments(problem, constraint, dtype)
+        found = jax.eval_shape(lambda v, c=constraint: apply_pointwise(c.function, v, owner=name), values)
+        assert {r.dtype for r in found.values()} == {np.dtype(dtype)}, constraint.name
+    if problem.exact is not None:
+        point = points_of(problem, INTERIOR, 1, dtype)[0][0]
+        by_name = dict(zip(problem.domain.coordinates, point, strict=True)) | {"point": point}
+        out = jax.eval_shape(lambda p, v: call_by_name(p.exact, v, owner=name), problem, by_name)
+        assert {leaf.dtype for leaf in jax.tree.leaves(out)} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize(("name", "coefficient"), COEFFICIENTS)
+def test_a_coefficient_out_of_its_range_is_refused(name, coefficient):
+    problem = po.load_problem(name)
+    with pytest.raises(ValueError, match=f"{coefficient} must be finite, got nan"):
+        po.load_problem(name, **{coefficient: float("nan")})
+    with pytest.raises(ValueError, match=f"{coefficient} must be a number, got 'much'"):
+        po.load_problem(name, **{coefficient: "much"})
+    if problem.__dataclass_fields__[coefficient].metadata.get("positive"):
+        for bad in (-1.0, 0.0):
+            with pytest.raises(ValueError, match=f"{coefficient} must be greater than zero, got {bad}"):
+                po.load_problem(name, **{coefficient: bad})
+    leaf = getattr(po.load_problem(name, **{coefficient: 2}), coefficient)
+    # A JAX array made outside a float64 context would have lost half of its digits.
+    assert isinstance(leaf, np.ndarray) and leaf.dtype == np.float64
+
+
+def test_static_settings_are_checked():
+    with pytest.raises(ValueError, match="dimension must be at least 1, got 0"):
+        po.load_problem("poisson_nd", dimension=0)
+    for setting in ("true_viscosity", "num_observations", "noise"):
+        with pytest.raises(ValueError, match=f"{setting} must .*, got -1"):
+            po.load_problem("burgers_inverse", **{setting: -1})
+
+
+# Single problems
+
+
+def test_the_observations_of_the_inverse_problem_belong_to_the_true_viscosity(float64):
+    problem = po.load_problem("burgers_inverse")
+    observed = problem.conditions()[-1]
+    assert observed.values["u"].shape == (200,)
+    # Interpolated from the reference, away from the layer.
+    from scipy.interpolate import RectBivariateSpline
+
+    ours, x, t = reference("burgers_inverse"), observed.coordinates["x"], observed.coordinates["t"]
+    spline = RectBivariateSpline(ours.coordinates["x"].ravel(), ours.coordinates["t"].ravel(), ours.values["u"])
+    away = np.abs(x) > 0.1
+    np.testing.assert_allclose(observed.values["u"][away], spline(x, t, grid=False)[away], atol=1e-5)
+    noisy = po.load_problem("burgers_inverse", noise=0.1).conditions()[-1]
+    noise = noisy.values["u"] - observed.values["u"]
+    assert np.std(noise) == pytest.approx(0.1 * np.std(observed.values["u"]), rel=0.15)
+    other = po.load_problem("burgers_inverse", data_seed=1, num_observations=10).conditions()[-1]
+    assert other.values["u"].shape == (10,) and not np.isin(other.coordinates["x"], x).any()
+    assert problem.trainable == ("viscosity",) and problem.viscosity != problem.true_viscosity
+
+
+def test_the_vortex_of_flow_mixing_is_smooth_at_its_centre(float64):
+    problem = po.load_problem("flow_mixing")
+    rotation = lambda point: problem.rotation(*point)[None]
+    # Near r = 0: tanh r sech² r / r = 1 - 4r²/3 + 17r⁴/15 - ...
+    jet = nested(rotation, jnp.zeros((1, 2)), Plan([(0, 0, 0, 0), (0, 0, 1, 1)]))
+    v = problem.peak_speed
+    wanted = {(): 1, (0,): 0, (0, 0): -8 / 3, (0, 1): 0, (0, 0, 0): 0, (0, 0, 0, 0): 27.2, (0, 0, 1, 1): 136 / 15}
+    for index, value in wanted.items():
+        np.testing.assert_allclose(jet[index][0, 0], value / v, atol=1e-12)
+    # Elsewhere: the formula of the source.
+    at = points_of(problem, INTERIOR, 200)[0][:, :2]
+    r = np.linalg.norm(at, axis=1)
+    np.testing.assert_allclose(jax.vmap(rotation)(at)[:, 0], np.tanh(r) / np.cosh(r) ** 2 / (r * v), atol=1e-14)
+
+
+# The registry
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """Registrations that are forgotten after the test."""
+    monkeypatch.setattr(_registry, "_classes", dict(_registry._classes))
+    monkeypatch.setattr(_registry, "_files", dict(_registry._files))
+
+
+def test_unknown_names_are_answered_with_the_nearest_that_exist():
+    with pytest.raises(ValueError, match="no problem 'burger'; did you mean 'burgers'"):
+        po.load_problem("burger")
+    with pytest.raises(ValueError, match="no problem 'zzz'; available are advection, allen_cahn"):
+        po.load_problem("zzz")
+    with pytest.raises(ValueError, match="no coefficient 'viscosty'; did you mean 'viscosity'"):
+        po.load_problem("burgers", viscosty=1.0)
+    with pytest.raises(ValueError, match="no coefficient 'q'; it has a1, a2, k"):
+        po.load_problem("helmholtz", q=1.0)
+
+
+def test_a_registered_problem_is_loaded_by_its_name(registry):
+    @po.register("my_decay")
+    class Decay(po.Problem):
+        """u_t = -u."""
+
+        domain = po.Time(0, 1)
+
+        def residual(self, u, u_t):
+            return u_t + u
+
+        def conditions(self):
+            return (po.Initial(1.0),)
+
+    assert "my_decay" in po.available() and isinstance(po.load_problem("my_decay"), Decay)
+
+
+def test_a_class_that_is_no_complete_problem_is_refused_when_registered(registry):
+    unit = po.Box(x=(0, 1), t=(0, 1))
+    plain = lambda self, u_t: u_t
+
+    def refused(match, error=ValueError, name="mine", bases=(po.Problem,), **members):
+        before = dict(_registry._classes)
+        with pytest.raises(error, match=match):
+            po.register(name)(type("Mine", bases, {"residual": plain} | members))
+        assert _registry._classes == before
+
+    refused("must be an identifier such as 'heat', got 'two words'", name="two words", domain=unit)
+    refused("decorates a class derived from pinops.Problem", TypeError, bases=(), domain=unit)
+    refused("Mine has no domain")
+    refused("coefficient 'speed' needs a default value", domain=unit, __annotations__={"speed": float})
+    refused("'u_q' names nothing.*available are the unknowns u;", domain=unit, residual=lambda self, u_q: u_q)
+    refused(r"argument \*values has no meaning", domain=unit, residual=lambda self, *values: 0)
+    refused("'u_xxxxx' names nothing", domain=unit, residual=lambda self, u_xxxxx: u_xxxxx)  # order 5
+    refused("Mine has no residual; define one", domain=unit, residual=Problem.residual)
+
+    def conditions(*listed):
+        return {"domain": unit, "conditions": lambda self: listed}
+
+    refused("no boundary part 'z'", **conditions(po.Dirichlet(0.0, on="z")))
+    refused("time has an initial condition instead", **conditions(po.Dirichlet(0.0, on="t")))
+    refused("no unknown 'w'; the unknowns are u", **conditions(po.Dirichlet({"w": 0.0}, on="x")))
+    refused("u is declared twice on x_min", **conditions(po.Dirichlet(0.0, on="x"), po.Dirichlet(1.0, on="x_min")))
+    refused(r"Periodic\(on='t'\) needs a spatial coordinate", **conditions(po.Periodic("t")))
+    refused(
+        "the domain has no coordinate t",
+        domain=po.Box(x=(0, 1)),
+        residual=lambda self, u_x: u_x,
+        conditions=lambda self: (po.Initial(0.0),),
+    )
+
+
+GOOD = """
+import pinops as po
+
+@po.register("{name}")
+class Mine(po.Problem):
+    domain = po.Box(x=(0, 1))
+    def residual(self, u_xx):
+        return u_xx - {source}
+"""
+
+
+def test_a_folder_of_problem_files_is_made_available(registry, tmp_path):
+    (tmp_path / "my_rod.py").write_text(GOOD.format(name="my_rod", source=1.0))
+    (tmp_path / "_private.py").write_text("raise RuntimeError")
+    (tmp_path / "broken.py").write_text("import nowhere_to_be_found")
+    (tmp_path / "other.py").write_text(GOOD.format(name="another_name", source=1.0))
+    assert po.load_folder(tmp_path) == ("broken", "my_rod", "other")  # nothing is executed yet
+    assert po.load_problem("my_rod").residual(3.0) == 2.0
+    with pytest.raises(ValueError, match="broken.py cannot be loaded: ModuleNotFoundError: No module named 'nowhere"):
+        po.load_problem("broken")
+    with pytest.raises(ValueError, match="'other' does not register it; decorate its class with @pinops.register"):
+        po.load_problem("other")
+    # A second folder takes a name over.
+    second = tmp_path / "second"
+    second.mkdir()
+    (second / "my_rod.py").write_text(GOOD.format(name="my_rod", source=2.0))
+    po.load_folder(str(second))
+    assert po.load_problem("my_rod").residual(3.0) == 1.0
+
+
+def test_a_folder_without_problem_files_is_refused(registry, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder .*nowhere; give the one that holds your problem files"):
+        po.load_folder(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="holds no problem files"):
+        po.load_folder(tmp_path)
