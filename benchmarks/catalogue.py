@@ -1,8 +1,10 @@
 """Every catalogue problem with the default recipe, each in a fresh process: error, wall time, seeds, hardware.
 
-    python benchmarks/catalogue.py [--seeds 0 1 2] [--problems burgers heat ...]
+    python benchmarks/catalogue.py [--seeds 0 1 2] [--problems burgers heat ...] [options of pinops solve]
+    python benchmarks/catalogue.py --markdown
 
-Prints a table and updates ``benchmarks/results/catalogue.json`` (final iterates; what misses its bar is marked).
+The first prints a line for each run and updates ``benchmarks/results/catalogue.json`` (final iterates; what misses its bar is
+marked); the second writes the recorded results as the table of the README.
 """
 
 import argparse
@@ -17,6 +19,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results" / "catalogue.json"
+README = Path(__file__).parents[1] / "README.md"
+START, END = "<!-- catalogue: benchmarks/catalogue.py --markdown -->", "<!-- end of catalogue -->"
 BARS = {
     "burgers": 1e-5,
     "poisson": 1e-5,
@@ -55,13 +59,40 @@ def run(name: str, seed: int, options: list[str]) -> dict:
     return {"seed": seed, "process_seconds": round(wall, 1)} | {key: result[key] for key in keep}
 
 
+def write_table() -> None:
+    """Put the recorded results between the marks in the README."""
+    recorded = json.loads(RESULTS.read_text())
+    lines = [
+        "| problem | relative L2 error (worst unknown), each seed | seconds, each seed | bar | reference, its error bar |",
+        "|---|---|---|---|---|",
+    ]
+    for name, entry in sorted(recorded["problems"].items()):
+        good = [run for run in entry["runs"] if run.get("relative_l2")]
+        errors = ", ".join(f"{max(run['relative_l2'].values()):.1e}" for run in good)
+        seconds = ", ".join(f"{run['process_seconds']:.0f}" for run in entry["runs"])
+        met = all(run["meets_bar"] for run in entry["runs"])
+        reference = good[0]["reference"] if good else {"kind": "", "error_bar": {"": 0.0}}
+        bar = f"{entry['bar']:.0e} in {entry['seconds']:.0f} s" + ("" if met else ", **missed**")
+        worst = max(reference["error_bar"].values())
+        lines.append(f"| {name} | {errors} | {seconds} | {bar} | {reference['kind']}, {worst:.0e} |")
+    machine = recorded["machine"]
+    lines += ["", f"{machine['cores']} cores of {machine['processor']}, jax {recorded['versions']['jax']}."]
+    text = README.read_text()
+    before, rest = text.split(START)
+    _, after = rest.split(END)
+    README.write_text(before + START + "\n" + "\n".join(lines) + "\n" + END + after)
+
+
 def main() -> None:
     from pinops import available
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--problems", nargs="+", default=list(available()))
+    parser.add_argument("--markdown", action="store_true")
     arguments, options = parser.parse_known_args()
+    if arguments.markdown:
+        return write_table()
     recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"problems": {}}
     recorded["machine"] = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
     recorded["versions"] = {name: version(name) for name in ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")}

@@ -1,19 +1,21 @@
 """Figures of a solution: what a paper shows of it, from the names and the geometry of its problem.
 
-A figure is rows of panels, a panel a function that draws into given axes. Two instances: a map of the solution over the true
-geometry, and the history of the loss. One row (two in three dimensions) per unknown, the history below.
+A figure is rows of panels, a panel a function that draws into given axes. Two instances: a map of the solution over the
+true geometry, and the history of the loss. One row (two in three dimensions) per unknown, the history below.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import pairwise
+from itertools import cycle, pairwise, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from pinops.problem import Observed
+from pinops.problem import Observed, exact_values
 from pinops.reference import Reference
 from pinops.solvers import Solution
 
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
-_STYLE = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10, "legend.fontsize": 8, "legend.frameon": False}
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito (2008): safe for the colour-blind
+_STYLE: Any = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10, "legend.fontsize": 8, "legend.frameon": False}
+# Okabe & Ito (2008): told apart by the colour-blind too.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_HEIGHT = 2.7  # of a row, in inches
 _DECADES = 5  # of |error| that a map resolves
+_ERROR = "|solution - reference|"
 _SLICES = (0.0, 1 / 3, 2 / 3, 1.0)  # of a range, where it is cut
 
 Panel = Callable[["Axes"], None]
@@ -34,16 +39,17 @@ Rows = list[list[Panel]]
 def plot_solution(solution: Solution, path: str | Path | None = None) -> "Figure":
     """Solution, reference, error and training history in one figure; written to ``path`` (150 dpi) where given.
 
-    One coordinate: curves. Two: maps, with cuts at several times where there is time. Three: maps at several times (or cuts
-    along the last coordinate). More, or scattered points: solution against reference, and a histogram of the error.
+    One coordinate: curves. Two: maps, with cuts at several times where there is time. Three: maps at several times, or
+    at values of the third coordinate. More, or scattered points: solution against reference, histogram of the error.
     Colours of |error| are logarithmic. An unknown that is determined up to a constant is shown without its mean.
     """
-    number = len(solution.problem.domain.coordinates)
-    grid = None if solution.reference is None else _grid(solution, solution.reference)
-    if solution.reference is not None and grid is None:
-        rows = _scattered(solution, solution.reference)
+    domain = solution.problem.domain
+    layout = {1: _curves, 2: _space_time if domain.time else _plane}.get(len(domain.coordinates), _cuts)
+    if solution.reference is None:
+        rows = layout(solution, None)
     else:
-        rows = {1: _curves, 2: _plane}.get(number, _cuts)(solution, grid)
+        grid = _grid(solution, solution.reference)
+        rows = _scattered(solution, solution.reference) if grid is None else layout(solution, grid)
     return _draw(_title(solution), rows, _history(solution), path)
 
 
@@ -55,20 +61,22 @@ def plot_history(solution: Solution, path: str | Path | None = None) -> "Figure"
 def _draw(title: str, rows: Rows, history: list[Panel], path: str | Path | None) -> "Figure":
     import matplotlib
     from matplotlib.figure import Figure  # not pyplot: no global state, no display
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = max([len(row) for row in rows], default=0)
     width = max(3.2 * columns, 4.0 * len(history), 4.0)
-    heights = [2.7] * len(rows) + [2.6] * bool(history)
+    height = _HEIGHT * (len(rows) + bool(history)) + 0.3
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, sum(heights) + 0.3), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(wspace=0.06))
         figure.suptitle(title)
-        parts = [rows, [history]] if rows and history else [rows or [history]]
-        ratios = [2.7 * len(rows), 2.6] if len(parts) == 2 else [1.0]
-        for part, panels in zip(figure.subfigures(len(parts), 1, height_ratios=ratios, squeeze=False)[:, 0], parts, strict=True):
-            axes = part.subplots(len(panels), max(len(row) for row in panels), squeeze=False)
-            for row, row_axes in zip(panels, axes, strict=True):
-                for panel, ax in zip(row, row_axes, strict=True):
-                    panel(ax)
+        parts = [part for part in (rows, [history] if history else []) if part]
+        ratios = [_HEIGHT * len(part) for part in parts]
+        halves = figure.subfigures(len(parts), 1, height_ratios=ratios, squeeze=False)[:, 0]
+        for half, part in zip(halves, parts, strict=True):
+            axes = half.subplots(len(part), max(len(row) for row in part), squeeze=False)
+            for row, row_axes in zip(part, axes, strict=True):
+                for panel, ax in zip_longest(row, row_axes):
+                    ax.set_axis_off() if panel is None else panel(ax)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI)
@@ -92,7 +100,7 @@ def _title(solution: Solution) -> str:
     if solution.reference is None:
         return name
     errors = ", ".join(f"{unknown} {error['relative_l2']:.1e}" for unknown, error in solution.error().items())
-    return f"{name}: relative L2 error {errors}"
+    return f"{name}, relative L2 error: {errors}"
 
 
 # -- Values on grids --------------------------------------------------------------------------------------------------
@@ -112,8 +120,17 @@ class _Grid:
 
 
 def _grid(solution: Solution, reference: Reference) -> _Grid | None:
-    """The points of the reference as a grid; None where they are scattered."""
-    names = solution.problem.domain.coordinates
+    """Where to compare: the points of the reference where they are a grid, finer ones where there is an exact solution.
+
+    None for more than three coordinates and for scattered points.
+    """
+    domain = solution.problem.domain
+    names = domain.coordinates
+    if len(names) > 3:
+        return None
+    if solution.problem.exact is not None:
+        axes = _display_axes(solution)
+        return _Grid(axes, _evaluate(solution, axes), _exact(solution, axes), reference.kind)
     shape = np.broadcast_shapes(*(array.shape for array in reference.coordinates.values()))
     order, axes = [], {}
     for name in names:
@@ -123,12 +140,29 @@ def _grid(solution: Solution, reference: Reference) -> _Grid | None:
             return None
         order += varies
         axes[name] = full[tuple(slice(None) if k == varies[0] else 0 for k in range(len(shape)))]
-    if sorted(order) != list(range(len(shape))) or len(names) > 3:
+    if sorted(order) != list(range(len(shape))):
         return None
     values = solution.values(reference.coordinates)
     truth = {u: np.transpose(array, order) for u, array in reference.values.items()}
     values = {u: np.where(np.isfinite(truth[u]), np.transpose(values[u], order), np.nan) for u in truth}
     return _Grid(axes, _centred(solution, values), _centred(solution, truth), reference.kind)
+
+
+def _display_axes(solution: Solution) -> dict[str, np.ndarray]:
+    """Points on every axis, fine enough for a picture; of three coordinates the one that is cut has few."""
+    domain = solution.problem.domain
+    names = domain.coordinates
+    number = {1: 401, 2: 201}.get(len(names), 121)
+    unit = {name: np.linspace(0, 1, number) for name in names}
+    if len(names) > 2:
+        unit[_cut_coordinate(solution)] = np.asarray(_SLICES)
+    return {name: low + at * (high - low) for name, at in unit.items() for low, high in [domain.bounds[name]]}
+
+
+def _cut_coordinate(solution: Solution) -> str:
+    """Of three or more coordinates the one that is cut: time, or the third."""
+    domain = solution.problem.domain
+    return domain.time or domain.space[2]
 
 
 def _centred(solution: Solution, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -148,13 +182,21 @@ def _evaluate(solution: Solution, axes: dict[str, np.ndarray]) -> dict[str, np.n
     return _centred(solution, {unknown: np.where(outside, np.nan, array) for unknown, array in values.items()})
 
 
-def _fine(solution: Solution, name: str, number: int) -> np.ndarray:
-    return np.linspace(*solution.problem.domain.bounds[name], number)
+def _exact(solution: Solution, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The exact solution on the grid of these axes, NaN outside the domain."""
+    problem = solution.problem
+    mesh = np.meshgrid(*(axes[name] for name in problem.domain.coordinates), indexing="ij")
+    points = np.stack([array.ravel() for array in mesh], -1)
+    with jax.enable_x64(True):
+        values = jax.vmap(lambda point: exact_values(problem, point))(jnp.asarray(points))
+    outside = ~problem.domain.contains(points)
+    values = {u: np.where(outside, np.nan, np.asarray(values[u])) for u in problem.unknowns if u in values}
+    return _centred(solution, {u: array.reshape(mesh[0].shape) for u, array in values.items()})
 
 
 def _cut_at(solution: Solution, name: str, grid: _Grid | None) -> np.ndarray:
     """Where a coordinate is cut: points of the reference, where there is one."""
-    axis = _fine(solution, name, 301) if grid is None else grid.axes[name]
+    axis = (_display_axes(solution) if grid is None else grid.axes)[name]
     wanted = axis[0] + np.asarray(_SLICES) * (axis[-1] - axis[0])
     return axis[np.unique(np.abs(axis - wanted[:, None]).argmin(1))]
 
@@ -165,49 +207,60 @@ def _cut_at(solution: Solution, name: str, grid: _Grid | None) -> np.ndarray:
 def _curves(solution: Solution, grid: _Grid | None) -> Rows:
     """One coordinate: solution on reference, |error|."""
     (name,) = solution.problem.domain.coordinates
-    x = _fine(solution, name, 401)
+    x = _display_axes(solution)[name]
     values = _evaluate(solution, {name: x})
     rows: Rows = []
     for u in solution.problem.unknowns:
-        truth = None if grid is None or u not in grid.truth else grid.truth[u]
-        row = [_lines(name, u, x, {"solution": values[u]}, None if grid is None else grid.axes[name], truth)]
-        if grid is not None and truth is not None:
+        if grid is None or u not in grid.truth:
+            row = [_lines(name, u, x, {"solution": values[u]})]
+        else:
+            row = [_lines(name, u, x, {"solution": values[u]}, grid.axes[name], grid.truth[u])]
             row.append(_error_curve(name, u, grid.axes[name], grid.error(u)))
         rows.append(row)
     return rows
 
 
 def _plane(solution: Solution, grid: _Grid | None) -> Rows:
-    """Two coordinates: maps of solution, reference and |error|; with time, cuts instead of the map of the reference."""
-    domain = solution.problem.domain
-    names = domain.coordinates
-    time = domain.time
-    across, up = (time, domain.space[0]) if time else names
-    axes = {name: _fine(solution, name, 201) for name in names}
+    """Two coordinates of space: maps of solution, reference and |error|."""
+    plane = solution.problem.domain.coordinates
+    axes = _display_axes(solution)
     values = _evaluate(solution, axes)
-    turned = (across, up) != names
-    turn = lambda array: array if turned else array.T  # images are (up, across)
-    if time:
-        times = _cut_at(solution, time, grid)
-        cuts = _evaluate(solution, {up: axes[up], time: times})
     rows: Rows = []
     for u in solution.problem.unknowns:
         truth = None if grid is None else grid.truth.get(u)
         label, norm = _label(solution, u), _norm(values[u], truth)
-        picture = _map(label, label, axes, (across, up), turn(values[u]), norm, observed=_observed(solution, u))
-        row = [picture]
+        row = [_map(label, label, axes, plane, values[u].T, norm, observed=_observed(solution, u))]
         if grid is not None and truth is not None:
-            if not time:
-                row.append(_map(f"reference ({grid.kind})", label, grid.axes, (across, up), turn(truth), norm))
-            row.append(_error_map(f"|error| of {u}", grid.axes, (across, up), turn(grid.error(u))))
-        if time:
-            along = names.index(time)
-            lines = {f"{time} = {at:.3g}": np.take(cuts[u], k, along) for k, at in enumerate(times)}
-            at = None if truth is None or grid is None else grid.axes[up]
-            chosen = None
-            if truth is not None and grid is not None:
-                chosen = np.stack([np.take(truth, k, along) for k in np.searchsorted(grid.axes[time], times)], -1)
-            row.append(_lines(up, label, axes[up], lines, at, chosen))
+            row.append(_map(f"reference ({grid.kind})", label, grid.axes, plane, truth.T, norm))
+            row.append(_error_map(u, grid.axes, plane, grid.error(u).T))
+        rows.append(row)
+    return rows
+
+
+def _space_time(solution: Solution, grid: _Grid | None) -> Rows:
+    """Time and one coordinate of space: maps of solution and |error|, and cuts at several times."""
+    domain = solution.problem.domain
+    (space,) = domain.space
+    (time,) = set(domain.coordinates) - {space}
+    plane, along = (time, space), domain.coordinates.index(time)
+    image = lambda array: np.moveaxis(array, along, 1)  # (space, time)
+    axes = _display_axes(solution)
+    values = _evaluate(solution, axes)
+    times = _cut_at(solution, time, grid)
+    cuts = _evaluate(solution, axes | {time: times})
+    rows: Rows = []
+    for u in solution.problem.unknowns:
+        truth = None if grid is None else grid.truth.get(u)
+        label = _label(solution, u)
+        norm, observed = _norm(values[u], truth), _observed(solution, u)
+        row = [_map(label, label, axes, plane, image(values[u]), norm, observed=observed)]
+        lines = {f"{time} = {at:.3g}": curve for at, curve in zip(times, image(cuts[u]).T, strict=True)}
+        if grid is None or truth is None:
+            row.append(_lines(space, label, axes[space], lines))
+        else:
+            row.append(_error_map(u, grid.axes, plane, image(grid.error(u))))
+            curves = image(truth)[:, np.searchsorted(grid.axes[time], times)]
+            row.append(_lines(space, label, axes[space], lines, grid.axes[space], curves))
         rows.append(row)
     return rows
 
@@ -218,35 +271,29 @@ def _cuts(solution: Solution, grid: _Grid | None) -> Rows:
     Without reference also for more coordinates: those beyond are held at the middle of their range.
     """
     domain = solution.problem.domain
-    across, up, *others = domain.space
-    along = domain.time or others.pop(0)
+    along = _cut_coordinate(solution)
+    across, up, *others = [name for name in domain.space if name != along]
+    plane = (across, up)
     cuts = _cut_at(solution, along, grid)
-    axes = {across: _fine(solution, across, 121), up: _fine(solution, up, 121), along: cuts}
-    axes |= {name: np.array([np.mean(domain.bounds[name])]) for name in others}
+    axes = _display_axes(solution) | {along: cuts} | {name: np.array([np.mean(domain.bounds[name])]) for name in others}
     order = [domain.coordinates.index(name) for name in (up, across, along, *others)]
     values = _evaluate(solution, axes)
     held = "".join(f", {name} = {axes[name][0]:.3g}" for name in others)
     titles = [f"{along} = {at:.3g}{held}" for at in cuts]
     rows: Rows = []
     for u in solution.problem.unknowns:
-        images = np.transpose(values[u], order).reshape(121, 121, len(cuts))
-        label, last = _label(solution, u), len(cuts) - 1
+        images = np.transpose(values[u], order).reshape(axes[up].size, axes[across].size, cuts.size)
         norm = _norm(images, None if grid is None else grid.truth.get(u))
-        plane = (across, up)
-        rows.append(
-            [_map(f"{u}, {t}", label if k == last else None, axes, plane, images[..., k], norm) for k, t in enumerate(titles)]
-        )
+        bars = [None] * (cuts.size - 1)
+        rows.append([])
+        for k, bar in enumerate([*bars, _label(solution, u)]):
+            rows[-1].append(_map(f"{u}, {titles[k]}", bar, axes, plane, images[..., k], norm))
         if grid is not None and u in grid.truth:
-            at = np.searchsorted(grid.axes[along], cuts)
-            errors = np.transpose(grid.error(u), order)[..., at]
-            scale = _error_norm(errors)
-            bar = f"|error| of {u}"
-            rows.append(
-                [
-                    _map(f"|error|, {t}", bar if k == last else None, grid.axes, plane, errors[..., k], scale, error=True)
-                    for k, t in enumerate(titles)
-                ]
-            )
+            errors = np.transpose(grid.error(u), order)[..., np.searchsorted(grid.axes[along], cuts)]
+            norm = _error_norm(errors)
+            rows.append([])
+            for k, bar in enumerate([*bars, f"|error| of {u}"]):
+                rows[-1].append(_map(f"|error|, {titles[k]}", bar, grid.axes, plane, errors[..., k], norm, error=True))
     return rows
 
 
@@ -283,19 +330,19 @@ def _norm(*arrays: np.ndarray | None) -> Any:
 
 
 def _error_norm(error: np.ndarray) -> Any:
-    """Logarithmic colours from the largest error down to what nearly all points have, over a few decades at most."""
+    """Logarithmic colours over whole decades, from the largest error down to what nearly all points exceed."""
     from matplotlib.colors import LogNorm
 
-    high = max(float(np.nanmax(error)), 1e-16)
-    low = np.clip(float(np.nanquantile(error, 0.05)), high * 10.0**-_DECADES, high / 10)
-    return LogNorm(low, high)
+    top = np.ceil(np.log10(max(float(np.nanmax(error)), 1e-16)))
+    bottom = np.floor(np.log10(max(float(np.nanquantile(error, 0.05)), 1e-300)))
+    return LogNorm(10.0 ** np.clip(bottom, top - _DECADES, top - 1), 10.0**top)
 
 
 def _map(
     title: str,
     bar: str | None,
     axes: dict[str, np.ndarray],
-    plane: tuple[str, str],
+    plane: tuple[str, ...],
     image: np.ndarray,
     norm: Any,
     *,
@@ -306,43 +353,56 @@ def _map(
     across, up = plane
 
     def panel(ax: "Axes") -> None:
+        from matplotlib.ticker import NullFormatter
+
         diverging = norm.vmin == -norm.vmax
         cmap = "magma" if error else "coolwarm" if diverging else "viridis"
         shown = np.maximum(image, norm.vmin) if error else image
         mesh = ax.pcolormesh(axes[across], axes[up], shown, norm=norm, cmap=cmap, shading="nearest", rasterized=True)
         if observed:
-            ax.plot(observed[across], observed[up], "k.", markersize=2.5, alpha=0.6, label="observations")
-        ax.set(title=title, xlabel=across, ylabel=up)
-        ax.set_xlim(axes[across][[0, -1]])
-        ax.set_ylim(axes[up][[0, -1]])
+            ax.plot(observed[across], observed[up], "k.", markersize=2, alpha=0.6)
+        ax.set(title=f"{title}, observed at the dots" if observed else title, xlabel=across, ylabel=up)
+        ax.set_xlim(axes[across][0], axes[across][-1])
+        ax.set_ylim(axes[up][0], axes[up][-1])
+        ax.locator_params(axis="x", nbins=4)
         if across != "t":
             ax.set_aspect("equal")
+        if error and np.nanmax(image) <= norm.vmin:
+            ax.text(0.5, 0.5, f"below {norm.vmin:.0e}", color="white", ha="center", va="center", transform=ax.transAxes)
         if bar is not None:
-            ax.figure.colorbar(mesh, ax=ax, label=bar, extend="min" if error else "neither")
+            inset = ax.inset_axes((1.03, 0.0, 0.05, 1.0))  # as high as the map, whatever its aspect
+            ax.figure.colorbar(mesh, cax=inset, label=bar, extend="min" if error else "neither")
+            if error:
+                inset.yaxis.set_minor_formatter(NullFormatter())
 
     return panel
 
 
-def _error_map(title: str, axes: dict[str, np.ndarray], plane: tuple[str, str], error: np.ndarray) -> Panel:
-    return _map(title, "|solution - reference|", axes, plane, error, _error_norm(error), error=True)
+def _error_map(unknown: str, axes: dict[str, np.ndarray], plane: tuple[str, ...], error: np.ndarray) -> Panel:
+    return _map(f"|error| of {unknown}", _ERROR, axes, plane, error, _error_norm(error), error=True)
 
 
 def _lines(
-    name: str, unknown: str, x: np.ndarray, lines: dict[str, np.ndarray], at: np.ndarray | None, truth: np.ndarray | None
+    name: str,
+    unknown: str,
+    x: np.ndarray,
+    lines: dict[str, np.ndarray],
+    at: np.ndarray | None = None,
+    truth: np.ndarray | None = None,
 ) -> Panel:
     """Curves of the solution, and of the reference, ``truth`` (n, curves) at ``at``, dashed on top."""
 
     def panel(ax: "Axes") -> None:
         import matplotlib
 
-        shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(lines)))
+        shades = matplotlib.colormaps["viridis"](np.linspace(0.2, 0.9, len(lines)))
         for (label, values), shade in zip(lines.items(), shades, strict=True):
             ax.plot(x, values, color=shade, linewidth=1.8, label=label)
         if at is not None and truth is not None:
             dashed = ax.plot(at, truth, "k--", linewidth=0.9)
             dashed[0].set_label("reference")
         ax.set(title=f"{unknown} along {name}", xlabel=name, ylabel=unknown)
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.6)
+        _beside(ax)
 
     return panel
 
@@ -350,7 +410,7 @@ def _lines(
 def _error_curve(name: str, unknown: str, x: np.ndarray, error: np.ndarray) -> Panel:
     def panel(ax: "Axes") -> None:
         ax.semilogy(x, np.where(error > 0, error, np.nan), color=_COLORS[1])
-        ax.set(title=f"|error| of {unknown}", xlabel=name, ylabel="|solution - reference|")
+        ax.set(title=f"|error| of {unknown}", xlabel=name, ylabel=_ERROR)
 
     return panel
 
@@ -371,7 +431,7 @@ def _histogram(unknown: str, error: np.ndarray) -> Panel:
         bins = np.geomspace(scale.vmin / 10, scale.vmax, 50)
         ax.hist(np.clip(error, bins[0], None), bins=bins, color=_COLORS[1])
         ax.set_xscale("log")
-        ax.set(title=f"|error| of {unknown}", xlabel="|solution - reference|", ylabel="points")
+        ax.set(title=f"|error| of {unknown}", xlabel=_ERROR, ylabel="points")
 
     return panel
 
@@ -401,12 +461,29 @@ def _over_steps(ax: "Axes", solution: Solution, curves: dict[str, list[float]], 
     """Curves over the steps; a thin line where one optimizer hands over to the next."""
     steps = [report.step for report in solution.history]
     marker = "." if len(steps) < 20 else ""
-    for (label, values), color in zip(curves.items(), _COLORS * len(curves), strict=False):
+    for (label, values), color in zip(curves.items(), cycle(_COLORS)):
         ax.plot(steps, values, color=color, linewidth=1.3, marker=marker, label=label, **style)
     for before, after in pairwise(solution.history):
         if before.phase != after.phase:
             ax.axvline(before.step, color="0.6", linewidth=0.8)
     ax.set_xlabel("step")
+
+
+def _logarithmic(ax: "Axes", floor: float = np.inf) -> None:
+    """A logarithmic axis over whole decades; down to ``floor`` unless that is so far below as to squeeze the curves."""
+    from matplotlib.ticker import NullFormatter
+
+    ax.set_yscale("log")
+    low, high = ax.dataLim.intervaly
+    if not 0 < low <= high < np.inf:
+        return
+    low = floor if low / 1000 < floor < low else low
+    ax.set_ylim(10.0 ** np.floor(np.log10(low) - 0.02), 10.0 ** np.ceil(np.log10(high) + 0.02))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _beside(ax: "Axes") -> None:
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.4)
 
 
 def _loss(solution: Solution) -> Panel:
@@ -416,30 +493,27 @@ def _loss(solution: Solution) -> Panel:
     curves = {name: [report.terms.get(name, np.nan) for report in history] for name in names}
 
     def panel(ax: "Axes") -> None:
-        if len(names) > 1:
-            ax.plot([r.step for r in history], [r.loss for r in history], color="black", linewidth=1.0, label="sum")
         _over_steps(ax, solution, curves)
-        ax.set_yscale("log")
-        ax.set(title=f"loss: {', then '.join(phases)}", ylabel="mean square")
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.2)
+        if len(names) > 1:
+            ax.plot([r.step for r in history], [r.loss for r in history], color="black", linewidth=0.8, label="sum")
+            _beside(ax)
+        _logarithmic(ax)
+        ax.set(title=f"loss: {', then '.join(phases)}", ylabel="mean square" if len(names) > 1 else f"mean square of {names[0]}")
 
     return panel
 
 
 def _errors(solution: Solution, reference: Reference) -> Panel:
-    names = list(solution.history[-1].errors)
+    names = [name for name in solution.problem.unknowns if name in solution.history[-1].errors]
     curves = {name: [report.errors.get(name, np.nan) for report in solution.history] for name in names}
+    floor = max(reference.error_bar[name] for name in names)
 
     def panel(ax: "Axes") -> None:
         _over_steps(ax, solution, curves)
-        ax.set_yscale("log")
-        low, high = ax.get_ylim()
-        floor = max(reference.error_bar[name] for name in names)
-        ax.axhline(floor, color="black", linestyle="--", linewidth=1.0, label=f"error bar of\nreference {floor:.0e}")
-        # A floor far below the errors is only named in the legend: it would squeeze the curves.
-        ax.set_ylim(min(low, floor / 2) if floor > low / 1000 else low, high)
+        _logarithmic(ax, floor)
+        ax.axhline(floor, color="black", linestyle="--", linewidth=1.0, label=f"error bar of\nreference: {floor:.0e}")
         ax.set(title=f"error against {reference.kind}", ylabel="relative L2 error")
-        ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.2)
+        _beside(ax)
 
     return panel
 

@@ -1,5 +1,6 @@
-"""Conditions: imposed exactly where they can be, soft with a reason where not, refused where they contradict themselves."""
+"""Conditions: imposed exactly where they can be, soft with a reason elsewhere, refused where they contradict."""
 
+import functools
 import inspect
 
 import jax
@@ -8,12 +9,13 @@ import numpy as np
 import pytest
 
 import pinops as po
-from pinops.derivatives import LAPLACIAN, apply_pointwise, nested
+from pinops.derivatives import Plan, apply_pointwise, nested
 from pinops.networks import MLP, Field, embedding_of, field_of
 from pinops.problem import (
     INITIAL,
     INTERIOR,
     Condition,
+    Imposition,
     Problem,
     constraints,
     exact_values,
@@ -44,14 +46,25 @@ def points_of(problem: Problem, region: str, n: int = 8) -> tuple[jax.Array, jax
 
 
 def residuals(problem: Problem, jet_of, conditions: tuple[int, ...]) -> dict[str, jax.Array]:
-    """The residual of the equation and of some conditions; ``jet_of(points, plan)`` is the field."""
-    out = {}
-    for constraint in constraints(problem, conditions):
-        at, normals = points_of(problem, constraint.region)
-        values = constraint.signature.gather(jet_of(at, constraint.signature.plan), at, normals)
+    """The residual of the equation and of some conditions; ``jet_of(points, plan)`` is the field, asked once."""
+    listed = constraints(problem, conditions)
+    regions = [points_of(problem, constraint.region) for constraint in listed]
+    plan = functools.reduce(Plan.union, (constraint.signature.plan for constraint in listed))
+    everywhere = jet_of(jnp.concatenate([at for at, _ in regions]), plan)
+    out, start = {}, 0
+    for constraint, (at, normals) in zip(listed, regions, strict=True):
+        rows = slice(start, start := start + len(at))
+        jet = {index: stream if len(stream) == 1 else stream[rows] for index, stream in everywhere.items()}
+        values = constraint.signature.gather(jet, at, normals)
         found = apply_pointwise(constraint.function, values, owner="")
         out |= {constraint.name + equation: residual for equation, residual in found.items()}
     return out
+
+
+# Many programs that run once: they are not worth optimizing.
+quick_jit = functools.partial(
+    jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+)
 
 
 def exact_jet(problem: Problem):
@@ -62,10 +75,9 @@ def exact_jet(problem: Problem):
     return lambda points, plan: nested(exact, points, plan)
 
 
-def random_field(problem: Problem, seed: int) -> Field:
-    imposition = impose(problem)
+def random_field(problem: Problem, imposition: Imposition, seed: int) -> Field:
     size = embedding_of(problem, imposition).size
-    return field_of(problem, imposition, MLP(8, 2).build(size, len(problem.unknowns), key=jax.random.key(seed)))
+    return field_of(problem, imposition, MLP(4, 1).build(size, len(problem.unknowns), key=jax.random.key(seed)))
 
 
 def D(on, **options):
@@ -101,7 +113,7 @@ CASES = {
     "line Robin that a constant satisfies": (LINE, R("x_min", 0.0, 1.0), R("x_max", 0.0, 2.0)),
     "line Robin that a straight line satisfies": (LINE, R("x_min", 1.0, 1.0), R("x_max", 1.0, -3.0)),
     # Two dimensions: faces that meet in corners.
-    **{f"square {a}{b}": (SQUARE, K("x"), L("y")) for a, K in KINDS.items() for b, L in KINDS.items()},
+    **{f"square {a}{b}": (SQUARE, K("x_min"), L("y_max")) for a, K in KINDS.items() for b, L in KINDS.items()},
     "square of four kinds": (SQUARE, D("x_min"), N("x_max"), R("y_min"), N("y_max")),
     "square, one face": (SQUARE, R("y_max")),
     # Time: values, and velocities.
@@ -116,9 +128,13 @@ CASES = {
 
 
 def solution(x, y=0.3, t=0.7):
-    """Smooth, periodic in x with period 2 and 3, and of no symmetry."""
-    wave = jnp.sin(jnp.pi * x * 2) + 0.5
-    return wave * jnp.exp(-t) * (y**2 + 0.3 * y + 1) + jnp.cos(jnp.pi * x * 2) * jnp.sin(t + 2 * y)
+    """Of no symmetry; few operations, for every one is differentiated many times."""
+    return (1 + x - x**2 / 3) * (1 + y / 2 + y**2) + t * (x + y * t)
+
+
+def periodic_solution(x, y=0.3, t=0.7):
+    """Periodic in x with period 2 and 3."""
+    return jnp.sin(2 * jnp.pi * x + 1) * (1 + y**2) * t
 
 
 def on_coordinates(function, names):
@@ -132,10 +148,10 @@ def on_coordinates(function, names):
 
 
 RESIDUALS = {
-    ("x",): lambda self, u, u_xxx: u_xxx + u,
-    ("x", "y"): lambda self, lap_u, u_xxy, x: lap_u + x * u_xxy,
-    ("x", "t"): lambda self, u, u_tt, u_xxt: u_tt + u * u_xxt,
-    ("x", "y", "t"): lambda self, u_t, lap_u, u_xxy: u_t - lap_u + u_xxy,
+    ("x",): lambda self, u, u_xx: u_xx + u,
+    ("x", "y"): lambda self, lap_u, u_xy, x: lap_u + x * u_xy,
+    ("x", "t"): lambda self, u, u_tt, u_xx: u_tt + u * u_xx,
+    ("x", "y", "t"): lambda self, u_t, lap_u: u_t - lap_u,
 }
 
 
@@ -143,32 +159,37 @@ RESIDUALS = {
 def test_a_field_of_any_network_meets_its_conditions_to_rounding(name, float64):
     domain, *conditions = CASES[name]
     names = domain.coordinates
-    made = problem(domain, *conditions, residual=RESIDUALS[names], exact=on_coordinates(solution, names))
+    periodic = any(isinstance(condition, po.Periodic) for condition in conditions)
+    exact = on_coordinates(periodic_solution if periodic else solution, names)
+    made = problem(domain, *conditions, residual=RESIDUALS[names], exact=exact)
     imposition = impose(made)
     assert "soft" not in imposition.how, imposition.why
     plan = residual_signature(made).plan
     at = points_of(made, INTERIOR)[0]
+    copies = 3 if periodic else 1  # the points themselves, and both ends
 
-    @jax.jit
+    @quick_jit
     def look():
-        fields = [random_field(made, seed) for seed in (0, 1)]
-        met = residuals(made, fields[0].jet, imposition.hard)
+        field, other = (random_field(made, imposition, seed) for seed in (0, 1))
         ends = [at.at[:, names.index(c)].set(end) for c in imposition.periodic for end in made.domain.bounds[c]]
-        ends = [fields[0].jet(end, plan) for end in ends]
-        jets = fields[0].jet(at, plan), nested(fields[0], at, plan)
-        free = fields[0].jet(at, plan)[()] - fields[1].jet(at, plan)[()]
-        return met, residuals(made, exact_jet(made), imposition.hard), jets, ends, free
+        return (
+            residuals(made, field.jet, imposition.hard),
+            residuals(made, exact_jet(made), imposition.hard),
+            field.jet(jnp.concatenate([at, *ends]), plan),
+            nested(field, at, plan),
+            jax.vmap(field)(at) - jax.vmap(other)(at),
+        )
 
-    met, exact, (carried, differentiated), ends, free = look()
+    met, exact, carried, differentiated, free = look()
     met.pop("")  # the equation, which a random network does not satisfy
     assert all(np.max(np.abs(residual)) < 1e-10 for residual in met.values()), met
     assert all(np.max(np.abs(residual)) < 1e-10 for residual in exact.values()), exact
     for index, wanted in differentiated.items():
-        got = carried.get(index, jnp.zeros_like(wanted))
+        stream = np.broadcast_to(carried.get(index, np.zeros((1, 1))), (copies * len(at), 1))
+        got, *ends = np.split(stream, copies)
         np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9 * (1 + np.max(np.abs(wanted))), err_msg=str(index))
-    for low, high in zip(ends[::2], ends[1::2], strict=True):
-        for index in low:
-            np.testing.assert_allclose(low[index], high[index], rtol=0, atol=1e-9)
+        if periodic:
+            np.testing.assert_allclose(*ends, rtol=0, atol=1e-9, err_msg=str(index))
     # The network is left free between the conditions.
     assert np.all(np.abs(free) > 1e-6)
 
@@ -194,9 +215,9 @@ def test_conditions_of_a_system_are_met_by_unknown(float64):
     imposition = impose(made)
     assert imposition.how == ("hard",) * 5
 
-    @jax.jit
+    @quick_jit
     def look():
-        field = random_field(made, 0)
+        field = random_field(made, imposition, 0)
         return residuals(made, field.jet, imposition.hard), residuals(made, exact_jet(made), imposition.hard)
 
     met, exact_ones = look()
@@ -258,11 +279,11 @@ def test_conditions_on_curved_boundary_are_soft_and_vanish_for_the_solution(cond
         made = problem(disk, condition, exact=on_coordinates(solution, ("x", "y")))
     imposition = impose(made)
     assert imposition.how == (("soft", "hard") if time else ("soft",))
-    found = jax.jit(lambda: residuals(made, exact_jet(made), tuple(range(len(imposition.how)))))()
+    found = quick_jit(lambda: residuals(made, exact_jet(made), tuple(range(len(imposition.how)))))()
     assert len(found) == 2 + time
     assert all(np.max(np.abs(residual)) < 1e-10 for residual in found.values())
     # Of other functions they do not vanish: the outward derivative of x² + y² on the circle is 2 |r| n.
-    other = jax.jit(lambda: residuals(made, lambda at, plan: nested(lambda p: p[:1] ** 2, at, plan), (0,)))()
+    other = quick_jit(lambda: residuals(made, lambda at, plan: nested(lambda p: p[:1] ** 2, at, plan), (0,)))()
     assert np.max(np.abs(list(other.values())[1])) > 0.1
 
 
@@ -291,15 +312,15 @@ def test_kinks_of_lifted_data_across_a_periodic_boundary_are_seen():
     assert started(lambda x: jnp.cos(jnp.pi * x)) == "hard"
     assert started(lambda x: x).startswith("soft: its value jumps by 2 across the periodic boundary of x")
     assert started(lambda x: x**2).startswith("soft: its slope jumps by 4 across")
-    assert started(lambda x: (1 - x**2) ** 2).startswith("soft: its derivative of order 2 jumps") is False
+    assert started(lambda x: (1 - x**2) ** 2) == "hard"
     assert started(lambda x: x * (1 - x**2) ** 2).startswith("soft: its derivative of order 2 jumps by")
     # Advection sees only slopes, Korteweg-de Vries a third derivative.
     advection, kdv = (lambda self, u_t, u_x: u_t + u_x), (lambda self, u_t, u_xxx: u_t + u_xxx)
     assert started(lambda x: x * (1 - x**2) ** 2, advection) == "hard"
     assert started(lambda x: (1 - x**2) ** 2, kdv).startswith("soft: its derivative of order 3 jumps by")
     # Data on a wall are lifted too.
-    channel = po.Box(x=(0, 1), y=(0, 1))
-    assert why(problem(channel, po.Periodic("x"), po.Dirichlet(lambda x: x, on="y")))[1].startswith("soft: its value jumps")
+    channel = problem(SQUARE, po.Periodic("x"), po.Dirichlet(lambda x: x, on="y"))
+    assert why(channel)[1].startswith("soft: its value jumps by 2")
 
 
 def test_data_that_disagree_where_they_meet_go_soft_in_the_order_of_declaration():
@@ -378,7 +399,7 @@ def test_manufactured_observations_are_those_of_the_solution_in_full_precision()
     (observed,) = made.conditions()
     np.testing.assert_allclose(observed.values["u"], np.sin(x), rtol=0, atol=1e-15)
     # Conditions are asked for inside compiled programs.
-    misfit = jax.jit(lambda: constraints(made, (0,))[1].function(u=0.5, observed_u=0.25))()
+    misfit = quick_jit(lambda: constraints(made, (0,))[1].function(u=0.5, observed_u=0.25))()
     assert misfit == 0.25
 
 

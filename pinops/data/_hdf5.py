@@ -1,6 +1,7 @@
 """HDF5 in and out: named arrays with attributes, written atomically and checked when read."""
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -33,19 +34,23 @@ def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Any], attribu
     path = Path(path)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     text = json.dumps(dict(attributes or {}), sort_keys=True)
+    # In memory first: HDF5 crashes the process when a disk fills up under it.
+    image = io.BytesIO()
+    with h5py.File(image, "w") as file:
+        file.attrs["pinops"] = kind
+        file.attrs["attributes"] = text
+        file.attrs["sha256"] = _digest(arrays, text)
+        for key, array in arrays.items():
+            file.create_dataset(key, data=array)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     temporary = Path(name)
     os.close(handle)
     try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["pinops"] = kind
-            file.attrs["attributes"] = text
-            file.attrs["sha256"] = _digest(arrays, text)
-            for key, array in arrays.items():
-                file.create_dataset(key, data=array)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        with open(temporary, "wb") as file:
+            file.write(image.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -81,7 +86,12 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
                 raise DataFileError(f"{path} is not a pinops {kind}: it {what}; give the right file")
             text, expected = str(file.attrs["attributes"]), file.attrs["sha256"]
             arrays: dict[str, np.ndarray] = {}
-            file.visititems(lambda name, node: arrays.update({name: node[()]}) if isinstance(node, h5py.Dataset) else None)
+
+            def visit(name: str, node: Any) -> None:
+                if isinstance(node, h5py.Dataset):
+                    arrays[name] = np.asarray(node[()])
+
+            file.visititems(visit)
     except DataFileError:
         raise
     except (OSError, KeyError, RuntimeError) as error:

@@ -10,6 +10,14 @@ from pinops.networks import Field
 from pinops.problem import INTERIOR, Constraint, Points
 
 
+def plans(constraints: Sequence[Constraint]) -> dict[str, Plan]:
+    """The partial derivatives that the constraints of each region need together."""
+    out: dict[str, Plan] = {}
+    for constraint in constraints:
+        out[constraint.region] = out.get(constraint.region, Plan()).union(constraint.signature.plan)
+    return out
+
+
 def residuals(
     field: Field, constraints: Sequence[Constraint], points: Mapping[str, Points], *, owner: str
 ) -> dict[str, Float[Array, " n"]]:
@@ -19,13 +27,10 @@ def residuals(
     vector is scaled by their roots, so that its mean square is the weighted one.
     """
     out: dict[str, Array] = {}
-    for region in dict.fromkeys(constraint.region for constraint in constraints):
+    for region, plan in plans(constraints).items():
         here = [constraint for constraint in constraints if constraint.region == region]
         at = jnp.asarray(points[region].at)
-        plan = Plan()
-        for constraint in here:
-            plan = plan.union(constraint.signature.plan)
-        jet = field.jet(at, plan)
+        jet = field.jet(at, plan, points[region].fixed)
         normals = points[region].normals
         for constraint in here:
             values = constraint.signature.gather(jet, at, None if normals is None else jnp.asarray(normals))

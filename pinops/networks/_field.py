@@ -27,7 +27,7 @@ from pinops.derivatives import (
     product,
 )
 from pinops.networks._network import JetNetwork
-from pinops.problem import Face, Imposition, Problem, faces
+from pinops.problem import Face, Imposition, Problem, faces, onto_face
 
 # A factor or lift that belongs to one face only levels off at this fraction of the interval, so that what is left for the
 # network is as large far from the face as near it.
@@ -38,8 +38,15 @@ class Field(abc.ABC):
     """Abstract: ``(d,) -> (unknowns,)`` with its partial derivatives."""
 
     @abc.abstractmethod
-    def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
-        """The partial derivatives of the plan at a batch of points, ``{index: (n, unknowns)}``; zero ones may be missing."""
+    def jet(self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None) -> Jet:
+        """The partial derivatives of the plan at a batch of points, ``{index: (n, unknowns)}``; zero ones may be missing.
+
+        ``fixed``: the result of `fixed` for the same points and plan, where it is at hand.
+        """
+
+    def fixed(self, points: Float[Array, "n d"], plan: Plan) -> Any:
+        """What of the jet does not depend on the network: computed once, it serves many steps."""
+        return None
 
     def __call__(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
         """The unknowns at one point."""
@@ -79,7 +86,7 @@ class NetworkField(Field):
     network: Callable[[Array], Array]
     embedding: Embedding
 
-    def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
+    def jet(self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None) -> Jet:
         if isinstance(self.network, JetNetwork):
             return self.network.jet(self.embedding.jet(points, plan), plan)
         return nested(lambda point: self.network(self.embedding.jet(point[None], Plan())[()][0]), points, plan)
@@ -99,9 +106,13 @@ class ConstrainedField(Field):
     components: int
     faces: tuple[Face, ...]
 
-    def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
-        lift = nested(lambda point: self._lift(point), points, plan)
-        return add(lift, self._homogeneous(points, plan, list(self._corrected_axes())))
+    def jet(self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None) -> Jet:
+        lift, factor = self.fixed(points, plan) if fixed is None else fixed
+        return add(lift, self._homogeneous(points, plan, list(self._corrected_axes()), factor))
+
+    def fixed(self, points: Float[Array, "n d"], plan: Plan) -> tuple[Jet, Jet]:
+        """The jets of lift and factor."""
+        return nested(self._lift, points, plan), nested(self._factor, points, plan)
 
     def _corrected_axes(self) -> dict[int, list[Face]]:
         """Faces whose condition is not met by a factor: a slope or a Robin flux without the value."""
@@ -149,7 +160,8 @@ class ConstrainedField(Field):
         robin = any(not (face.is_value or face.is_slope) for face in here)
         # Robin rows may be dependent on the lowest monomials: one more, and the solution of least norm.
         degrees = range(first, first + len(here) + robin)
-        xp: Any = jnp if robin else np  # Robin coefficients may be traced
+        # NumPy where it can be: the small system is then solved once, when the program is traced.
+        xp: Any = jnp if any(isinstance(x, jax.Array) for face in here for x in (face.alpha, face.slope)) else np
         rows = []
         for face in here:
             at = float(face.upper)
@@ -162,10 +174,13 @@ class ConstrainedField(Field):
     def _one_sided_cardinal(self, here: list[Face], s: Array, length: float) -> dict[Face, Array]:
         """For a value, perhaps with the slope, on one face only: bounded all the way to the other end."""
         distance = 1 - s if here[0].upper else s
-        out = {}
+        out = {face: jnp.ones_like(s) for face in here if face.is_value}
         for face in here:
-            inward = -length if face.upper else length
-            out[face] = jnp.ones_like(s) if face.is_value else inward / face.slope * distance / (1 + distance / SATURATION) ** 2
+            if not face.is_value:
+                inward = -length if face.upper else length
+                out[face] = inward / face.slope * distance / (1 + distance / SATURATION) ** 2
+                # The functional of 1 is alpha, not 0, where a Robin flux is prescribed together with the value.
+                out |= {value: one - face.alpha * out[face] for value, one in out.items() if value.is_value}
         return out
 
     def _lift(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
@@ -180,7 +195,7 @@ class ConstrainedField(Field):
             def function(point):
                 total = inner(point)
                 for face, weight in self._cardinal(point, axis, component).items():
-                    on_face = point.at[axis].set(self.bounds[axis][face.upper])
+                    on_face = onto_face(point, axis, self.bounds[axis][face.upper])
                     gap = face.data(on_face)
                     if not inner_is_zero:
                         gap = gap - face.apply(inner, self.bounds[axis])(point)
@@ -191,19 +206,20 @@ class ConstrainedField(Field):
 
         return jnp.stack([of(component) for component in range(self.components)])
 
-    def _homogeneous(self, points: Float[Array, "n d"], plan: Plan, axes: list[int]) -> Jet:
+    def _homogeneous(self, points: Float[Array, "n d"], plan: Plan, axes: list[int], factor: Jet) -> Jet:
         """The jet of ``C[factor * field]``, where ``C`` corrects the given axes, the last one outermost."""
         if not axes:
-            return product(nested(self._factor, points, plan), self.field.jet(points, plan), plan)
+            return product(factor, self.field.jet(points, plan), plan)
         *inner, axis = axes
-        out = self._homogeneous(points, plan, inner)
+        out = self._homogeneous(points, plan, inner, factor)
         corrected = self._corrected_axes()[axis]
         for upper in sorted({face.upper for face in corrected}):
             here = {face.component: face for face in corrected if face.upper == upper}
-            on_face = points.at[:, axis].set(self.bounds[axis][upper])
+            on_face = onto_face(points, axis, self.bounds[axis][upper])
             # Along the axis itself the functional is a constant: its derivatives there vanish.
             along = Plan([index for index in plan.expanded().indices if axis not in index])
-            values = self._homogeneous(on_face, along.raised(axis), inner)
+            raised_plan = along.raised(axis)
+            values = self._homogeneous(on_face, raised_plan, inner, nested(self._factor, on_face, raised_plan))
             one_row = lambda of: jnp.stack([jnp.asarray(of(c), points.dtype) for c in range(self.components)])[None]
             alpha = one_row(lambda c, here=here: here[c].alpha if c in here else 0.0)
             slope = one_row(lambda c, here=here: here[c].slope if c in here else 0.0)

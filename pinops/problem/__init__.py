@@ -18,6 +18,7 @@ from pinops.problem._faces import Face as Face
 from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import impose as impose
+from pinops.problem._faces import onto_face as onto_face
 from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_of as coefficients_of
 from pinops.problem._inverse import holder as holder

@@ -15,13 +15,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.problem._conditions import Condition, Dirichlet, Initial, Neumann, Periodic, Robin
+from pinops.problem._conditions import Condition, Dirichlet, Initial, Neumann, Observed, Periodic, Robin
 from pinops.problem._problem import Problem, by_unknown, residual_signature
 
 PointFunction = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
+def onto_face(points: Any, axis: int, at: Any) -> Any:
+    """The points ``(..., d)`` with one coordinate set to ``at``; a selection, because scattering is costly to differentiate."""
+    here = np.arange(points.shape[-1]) == axis
+    return jnp.where(here.reshape((1,) * (points.ndim - 1) + here.shape), at, points)
+
+
+@dataclass(frozen=True, eq=False)  # compared and hashed as an object: alpha and slope may be traced
 class Face:
     """``alpha u + slope du/d(axis) = data`` for one unknown, on one face of one axis."""
 
@@ -40,10 +46,10 @@ class Face:
         axis, at = self.axis, bounds[self.upper]
 
         def applied(point):
-            on_face = point.at[axis].set(at)
+            on_face = onto_face(point, axis, at)
             if self.is_value:
                 return function(on_face)
-            tangent = jnp.zeros_like(point).at[axis].set(1)
+            tangent = jnp.asarray(np.eye(point.size)[axis], point.dtype)
             value, slope = jax.jvp(function, (on_face,), (tangent,))
             return self.alpha * value + self.slope * slope
 
@@ -124,7 +130,8 @@ def impose(problem: Problem) -> Imposition:
     would put a kink into lifted initial data, which the lift would then keep for all times).
 
     **Raises** ValueError for a condition on a part or unknown that does not exist, a periodic coordinate that is not an
-    interval of the domain, and two conditions that impose the same thing.
+    interval of the domain or has other conditions at its ends, observations at other coordinates, and two conditions
+    that impose the same thing.
     """
     conditions = problem.conditions()
     domain = problem.domain
@@ -139,6 +146,8 @@ def impose(problem: Problem) -> Imposition:
                         f"{type(problem).__name__}: Periodic(on={name!r}) needs a spatial coordinate that is an interval of "
                         f"the domain; there are {', '.join(choices) or 'none'}"
                     )
+                if name in periodic:
+                    raise ValueError(f"{type(problem).__name__}: {name} is declared periodic twice; keep one condition")
                 periodic.append(name)
             how[k], why[k] = "embedded", "coordinate enters through sine and cosine"
     taken: list[Face] = []
@@ -148,6 +157,14 @@ def impose(problem: Problem) -> Imposition:
         if how[k] == "embedded":
             continue
         new = _faces_of(problem, k, condition)
+        if isinstance(condition, Observed):
+            _check_coordinates(problem, condition)
+        for face in new or []:
+            if (name := domain.coordinates[face.axis]) in periodic:
+                raise ValueError(
+                    f"{type(problem).__name__}: {name} is periodic and has no boundary for {type(condition).__name__}; name "
+                    "the boundary parts that are meant with on=..."
+                )
         if isinstance(condition, Dirichlet | Neumann | Robin) and new is None:
             why[k] = "part of its boundary is not a face of a box"
         elif new is None:
@@ -162,6 +179,17 @@ def impose(problem: Problem) -> Imposition:
                 how[k] = "hard"
                 taken += new
     return Imposition(tuple(how), tuple(why), tuple(periodic))
+
+
+def _check_coordinates(problem: Problem, observed: Observed) -> None:
+    """Raises ValueError unless observations are at points of the problem's coordinates."""
+    names, owner = problem.domain.coordinates, f"{type(problem).__name__}: Observed"
+    for name in observed.coordinates:
+        if name not in names:
+            raise ValueError(f"{owner}: there is no coordinate {name!r}; the coordinates are {', '.join(names)}")
+    for name in names:
+        if name not in observed.coordinates:
+            raise ValueError(f"{owner} gives no values of the coordinate {name!r}; give one for each observation")
 
 
 def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tuple[str, ...]) -> str:
@@ -183,7 +211,8 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
                     continue
                 unknown = problem.unknowns[a.component]
                 if a.axis == b.axis:
-                    if a.upper == b.upper and (a.is_value, a.is_slope) == (b.is_value, b.is_slope):
+                    # A value and a slope may share a face; a slope and a Robin flux would prescribe the value again.
+                    if a.upper == b.upper and a.is_value == b.is_value:
                         face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
                         raise ValueError(f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep one condition")
                     continue

@@ -1,6 +1,7 @@
 """Inverse problems: the same PDE with some coefficients unknown and observations of its solution."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import equinox as eqx
@@ -22,7 +23,7 @@ class InverseProblem(Problem):
     unknown_coefficients: tuple[str, ...] = eqx.field(static=True)
 
     def __check_init__(self):
-        known = {name for name, field in self.problem.__dataclass_fields__.items() if not field.metadata.get("static")}
+        known = {field.name for field in fields(self.problem) if not field.metadata.get("static")}
         for name in self.unknown_coefficients:
             if name not in known:
                 raise ValueError(

@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from pinops.derivatives import Jet, Names, Plan, Signature, nested, parse_signature
 from pinops.geometry import Domain
@@ -95,9 +96,11 @@ class ManufacturedProblem(Problem):
             signature = parse_signature(condition.residual, names_of(self), owner="Equation", boundary=True)
             return [Equation(self._shifted(condition.residual, signature), on=condition.on)]
         if isinstance(condition, Observed):
-            points = jnp.stack([jnp.asarray(condition.coordinates[name]) for name in self.domain.coordinates], -1)
-            values = jax.vmap(lambda point: exact_values(self, point))(points)
-            return [Observed(condition.coordinates, {name: values[name] for name in condition.values})]
+            points = np.stack([condition.coordinates[name] for name in self.domain.coordinates], -1)
+            # Data, not a part of the program that asks for them.
+            with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+                values = jax.vmap(lambda point: exact_values(self, point))(jnp.asarray(points))
+                return [Observed(condition.coordinates, {name: values[name] for name in condition.values})]
         assert isinstance(condition, Dirichlet | Neumann | Robin | Initial)
         value, unknown = condition.value, condition.unknown
         unknowns = tuple(value) if isinstance(value, dict) else (unknown,) if unknown else self.unknowns

@@ -100,10 +100,10 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
     coordinates = problem.domain.coordinates
 
     def function(point):
-        if not callable(data):
-            return jnp.asarray(data, point.dtype)
-        values = dict(zip(coordinates, point, strict=True)) | {"point": point}
-        value = call_by_name(data, values, owner=owner)
+        value = data
+        if callable(data):
+            values = dict(zip(coordinates, point, strict=True)) | {"point": point}
+            value = call_by_name(data, values, owner=owner)
         if jnp.shape(value) != ():
             raise ValueError(f"{owner}: data at one point must be one number, got an array of shape {jnp.shape(value)}")
         return jnp.asarray(value, point.dtype)
@@ -118,6 +118,12 @@ def exact_values(problem: Problem, point: Any) -> dict[str, Any]:
     out = call_by_name(problem.exact, values, owner=f"{type(problem).__name__}.exact")
     if not isinstance(out, dict):
         out = {problem.unknowns[0]: out}
+    for name, value in out.items():
+        if jnp.shape(value) != ():
+            raise ValueError(
+                f"{type(problem).__name__}.exact: {name} at one point must be one number, got an array of shape "
+                f"{jnp.shape(value)}"
+            )
     return {name: jnp.asarray(value, point.dtype) for name, value in out.items()}
 
 

@@ -7,16 +7,20 @@ from typing import Any
 
 from pinops.networks import MLP, Architecture, Embedding
 from pinops.optimizers import Adam, SSBroyden, as_optimizer
-from pinops.problem import Problem
+from pinops.problem import Problem, residual_signature
 from pinops.training import Collocation, Phase
 
-STEPS = 6000
-ADAM_STEPS = 1000
+STEPS = 5000
+ADAM_STEPS = 300
 
 
 def default_architecture(problem: Problem, embedding: Embedding) -> Architecture:
-    """A multilayer perceptron: 3 x 20 in two dimensions for one unknown, wider for more."""
-    return MLP(width=20 if len(problem.unknowns) == 1 and len(embedding.bounds) <= 2 else 30, depth=3)
+    """A multilayer perceptron of 3 x 20 for one unknown of at most two coordinates and first order in time, else 3 x 30."""
+    time = problem.domain.time
+    axis = None if time is None else problem.domain.coordinates.index(time)
+    oscillates = any(index.count(axis) > 1 for index in residual_signature(problem).plan.indices)
+    simple = len(problem.unknowns) == 1 and len(embedding.bounds) <= 2 and not oscillates
+    return MLP(width=20 if simple else 30, depth=3)
 
 
 def default_collocation(problem: Problem) -> Collocation:
@@ -33,8 +37,8 @@ def phases(optimizer: Any, steps: int | None) -> tuple[Phase, ...]:
     if not isinstance(total, int) or total < 1:
         raise ValueError(f"steps must be a whole number of at least 1, got {total!r}")
     if optimizer is None:
-        first = min(ADAM_STEPS, max(total // 2, 1))
-        return tuple(Phase(o, n) for o, n in ((Adam(5e-3, first), first), (SSBroyden(), total - first)) if n)
+        first = min(ADAM_STEPS, total)
+        return tuple(Phase(o, n) for o, n in ((Adam(5e-3, ADAM_STEPS), first), (SSBroyden(), total - first)) if n)
     if isinstance(optimizer, tuple | list) and optimizer and all(isinstance(phase, Phase) for phase in optimizer):
         if steps is not None:
             raise ValueError("steps and phases exclude each other: each phase has its own number of steps")

@@ -1,5 +1,6 @@
 """What is trained and what is not: a problem, a network, how conditions are imposed, and how terms are weighted."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from pinops.derivatives import Plan
-from pinops.losses import Weighting, residuals
+from pinops.losses import Weighting, plans, residuals
 from pinops.networks import Field, field_of, trainable
 from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
 
@@ -46,10 +47,20 @@ class Model(eqx.Module):
         """The present solution."""
         return field_of(self.problem_at(params), self.imposition, eqx.combine(params.network, self.frozen))
 
+    def prepared(self, params: Params, points: Mapping[str, Points]) -> dict[str, Points]:
+        """The points with what the field computes there for every network alike (nothing while coefficients change)."""
+        if params.coefficients:
+            return dict(points)
+        field = self.field(params)
+        wanted = plans(constraints(self.problem, self.imposition.soft))
+        return {
+            region: dataclasses.replace(here, fixed=field.fixed(jnp.asarray(here.at), wanted[region]))
+            for region, here in points.items()
+        }
+
     def residuals(self, params: Params, points: Mapping[str, Points]) -> dict[str, Float[Array, " n"]]:
         """The residual vector of every term."""
-        problem = self.problem_at(params)
-        field = field_of(problem, self.imposition, eqx.combine(params.network, self.frozen))
+        problem, field = self.problem_at(params), self.field(params)
         return residuals(field, constraints(problem, self.imposition.soft), points, owner=self.owner)
 
     def terms(self, params: Params, points: Mapping[str, Points]) -> dict[str, Array]:
@@ -81,6 +92,12 @@ def evaluate(model: Model, params: Params, points: Float[Array, "n d"]) -> Float
     """The unknowns at a batch of points, in slices that keep memory small."""
     field = model.field(params)
     return jax.lax.map(lambda point: field.jet(point[None], Plan())[()][0], points, batch_size=8192)
+
+
+@eqx.filter_jit
+def prepare(model: Model, params: Params, points: Mapping[str, Points]) -> dict[str, Points]:
+    """`Model.prepared`, compiled."""
+    return model.prepared(params, points)
 
 
 @eqx.filter_jit

@@ -10,7 +10,7 @@ from jaxtyping import PRNGKeyArray
 
 from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, constraints, region_parts
 from pinops.sampling import Sampler, Sobol, residual_adaptive
-from pinops.training._model import Model, Params, interior_score
+from pinops.training._model import Model, Params, interior_score, prepare
 
 
 class Collocation(eqx.Module):
@@ -55,11 +55,6 @@ def draw(problem: Problem, soft: tuple[int, ...], collocation: Collocation, key:
         else:
             condition = problem.conditions()[int(region.removeprefix("observed "))]
             assert isinstance(condition, Observed)
-            if set(condition.coordinates) != set(domain.coordinates):
-                raise ValueError(
-                    f"{type(problem).__name__}: Observed gives the coordinates {', '.join(condition.coordinates)}; "
-                    f"the problem has {', '.join(domain.coordinates)}"
-                )
             at = np.stack([condition.coordinates[name] for name in domain.coordinates], -1)
             data = {f"observed_{name}": jnp.asarray(value, dtype) for name, value in condition.values.items()}
         out[region] = Points(jnp.asarray(at, dtype), None if normals is None else jnp.asarray(normals, dtype), data)
@@ -70,12 +65,14 @@ def refine(model: Model, params: Params, collocation: Collocation, key: PRNGKeyA
     """Fresh points everywhere; the interior ones drawn where the present residual is large."""
     points = draw(model.problem, model.imposition.soft, collocation, key)
     if collocation.candidates == 1:
-        return points
+        return prepare(model, params, points)
     more = dataclasses.replace(collocation, interior=collocation.interior * collocation.candidates)
-    pool = draw(model.problem, (), more, jax.random.fold_in(key, 1_000_003))
+    pool = prepare(model, params, draw(model.problem, (), more, jax.random.fold_in(key, 1_000_003)))
     scores = np.asarray(interior_score(model, params, pool), np.float64)
     scores = np.where(np.isfinite(scores), scores, 0.0)
     chosen, weights = residual_adaptive(jax.random.fold_in(key, 1_000_004), scores, collocation.interior)
-    at = pool[INTERIOR].at[jnp.asarray(chosen)]
-    points[INTERIOR] = Points(at, weights=jnp.asarray(weights, at.dtype))
-    return points
+    at, fixed = pool[INTERIOR].at, pool[INTERIOR].fixed
+    fixed = jax.tree.map(lambda stream: stream[chosen] if len(stream) == len(at) else stream, fixed)
+    others = {region: here for region, here in points.items() if region != INTERIOR}
+    interior = Points(at[chosen], weights=jnp.asarray(weights, at.dtype), fixed=fixed)
+    return {INTERIOR: interior} | (prepare(model, params, others) if others else {})

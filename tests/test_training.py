@@ -1,0 +1,358 @@
+"""The training loop: points, schedule, history, and what happens when a loss is not finite."""
+
+import dataclasses
+import logging
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import pinops as po
+from pinops.losses import Fixed
+from pinops.networks import embedding_of
+from pinops.optimizers import Optimizer, SSBroyden, Step
+from pinops.problem import INITIAL, INTERIOR, InverseProblem, constraints, impose
+from pinops.training import Training, split
+from pinops.training._points import draw, refine
+
+NETWORK = po.networks.MLP(width=8, depth=2)
+
+
+class Decay(po.Problem):
+    """u_t = -r u, u(0) = 1: the cheapest problem with a solution, exp(-r t)."""
+
+    domain = po.Box(t=(0, 1))
+    rate: float = po.positive(1.0)
+    shift: float = 0.0
+
+    def residual(self, u, u_t):
+        return u_t + self.rate * u + self.shift
+
+    def conditions(self):
+        return (po.Initial(1.0),)
+
+
+class Everywhere(po.Problem):
+    """A heat equation with one term in every kind of region."""
+
+    domain = po.Box(x=(0, 1), t=(0, 2))
+
+    def residual(self, u_t, u_xx):
+        return {"heat": u_t - u_xx}
+
+    def conditions(self):
+        observed = po.Observed({"x": [0.2, 0.3, 0.4], "t": [0.1, 0.1, 0.2]}, {"u": [1.0, 2.0, 3.0]})
+        return po.Initial(0.0, soft=True), po.Dirichlet(0.0, on="x_min", soft=True), observed
+
+
+class Spike(po.Problem):
+    """A residual that does not depend on the network and is large at x = 0.7 only."""
+
+    domain = po.Box(x=(0, 1))
+
+    def residual(self, u, x):
+        return 0 * u + jnp.exp(-((x - 0.7) ** 2) / (2 * 0.01**2))
+
+
+@pytest.fixture(autouse=True)
+def precision(float64):
+    """The loop runs in double precision; what is about float32 says so."""
+
+
+def training_of(problem, *phases, collocation=None, seed=0, **options):
+    collocation = collocation or po.Collocation(interior=64, boundary=16, initial=16, every=0)
+    imposition = impose(problem)
+    network = NETWORK.build(embedding_of(problem, imposition).size, len(problem.unknowns), key=jax.random.key(seed))
+    model, params = split(problem, network, Fixed(), imposition, type(problem).__name__)
+    return Training(model, phases, collocation, seed, **options), params
+
+
+def test_every_region_has_its_points():
+    problem = Everywhere()
+    imposition = impose(problem)
+    collocation = po.Collocation(interior=64, boundary=16, initial=8)
+    points = draw(problem, imposition.soft, collocation, jax.random.key(0))
+    assert {name: region.at.shape for name, region in points.items()} == {
+        INTERIOR: (64, 2),
+        INITIAL: (8, 2),
+        "boundary x_min": (16, 2),
+        "observed 2": (3, 2),
+    }
+    assert {c.region for c in constraints(problem, imposition.soft)} == set(points)
+    inside = np.asarray(points[INTERIOR].at)
+    assert np.all((inside > 0) & (inside < [1, 2]))
+    assert np.all(points[INITIAL].at[:, 1] == 0) and np.ptp(points[INITIAL].at[:, 0]) > 0.5
+    assert np.all(points["boundary x_min"].at[:, 0] == 0) and np.ptp(points["boundary x_min"].at[:, 1]) > 1
+    assert np.all(np.asarray(points["boundary x_min"].normals) == [-1.0])
+    assert np.array_equal(points["observed 2"].at, [[0.2, 0.1], [0.3, 0.1], [0.4, 0.2]])
+    assert np.array_equal(points["observed 2"].data["observed_u"], [1.0, 2.0, 3.0])
+
+
+def test_points_follow_from_the_key():
+    take = lambda key: draw(Everywhere(), (0, 1, 2), po.Collocation(interior=64), jax.random.key(key))[INTERIOR].at
+    assert np.array_equal(take(1), take(1)) and not np.array_equal(take(1), take(2))
+
+
+@pytest.mark.parametrize("name", ["interior", "boundary", "initial", "candidates"])
+def test_a_region_needs_a_point(name):
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+        po.Collocation(**{name: 0})
+    with pytest.raises(ValueError, match="every must be zero"):
+        po.Collocation(every=-1)
+
+
+def test_refinement_goes_where_the_residual_is_large():
+    training, params = training_of(Spike(), po.Phase(SSBroyden(), 1))
+    near = {}
+    for candidates in (1, 16):
+        collocation = po.Collocation(interior=256, candidates=candidates)
+        points = refine(training.model, params, collocation, jax.random.key(0))
+        assert points[INTERIOR].at.shape == (256, 1)
+        near[candidates] = np.mean(np.abs(np.asarray(points[INTERIOR].at) - 0.7) < 0.03)
+        # The loss stays the mean square over the domain: the integral of exp(-y^2 / s^2) is s sqrt(pi).
+        terms = training.model.terms(params, points)
+        assert float(terms["residual"]) == pytest.approx(0.01 * np.sqrt(np.pi), rel=0.05)
+    assert near[1] == pytest.approx(0.06, abs=0.01)
+    assert near[16] > 0.3
+    assert np.mean(np.asarray(points[INTERIOR].at) < 0.6) > 0.2  # half of the points ignore the residual
+
+
+class CounterState(NamedTuple):
+    starts: jax.Array
+    steps: jax.Array
+
+
+class Counter(Optimizer):
+    """Changes nothing but counts how often it is told of a new objective, and how many steps it takes."""
+
+    name: str = eqx.field(static=True, default="")
+
+    def init(self, params):
+        return CounterState(jnp.zeros((), int), jnp.zeros((), int))
+
+    def start(self, objective, params, state):
+        return CounterState(state.starts + 1, state.steps)
+
+    def update(self, objective, params, state):
+        value, _ = objective(params)
+        return Step(params, CounterState(state.starts, state.steps + 1), value, jnp.zeros((), bool))
+
+    def recover(self, params, state):
+        return state
+
+
+def test_the_schedule_of_phases_and_point_sets():
+    collocation = po.Collocation(interior=32, every=60, candidates=1)
+    training, params = training_of(Decay(), po.Phase(Counter("a"), 100), po.Phase(Counter("b"), 110), collocation=collocation)
+    outcome = training.run(training.init(params))
+    assert outcome.status == "finished" and int(outcome.state.step) == 210 == training.total_steps
+    assert int(outcome.state.draws) == 4  # at 0, 60, 120, 180
+    assert int(outcome.state.optimizer.steps) == 110
+    assert int(outcome.state.optimizer.starts) == 3  # at 100 (a new optimizer), 120, 180 (new points)
+    steps = [report.step for report in outcome.history]
+    assert steps == sorted(set(steps)) and {60, 100, 120, 180, 210} <= set(steps)
+    assert all(report.total_steps == 210 for report in outcome.history)
+
+
+def test_points_stay_when_told_to():
+    training, params = training_of(Decay(), po.Phase(Counter(), 120))
+    first = training.init(params)
+    outcome = training.run(first)
+    assert np.array_equal(outcome.state.points[INTERIOR].at, first.points[INTERIOR].at)
+    assert int(outcome.state.optimizer.starts) == 1
+
+
+def test_history_has_every_term_and_callbacks_see_it():
+    seen = []
+    training, params = training_of(Everywhere(), po.Phase(SSBroyden(), 60), measure=lambda params: {"u": 0.5})
+    outcome = training.run(training.init(params), callbacks=[seen.append])
+    assert seen == outcome.history
+    for report in seen:
+        assert set(report.terms) == {"heat", "initial u", "dirichlet u on x_min", "observed u"}
+        assert report.loss == pytest.approx(sum(report.terms.values()))
+        assert report.errors == {"u": 0.5} and report.phase == "SSBroyden"
+    assert seen[-1].loss < seen[0].loss
+    assert [report.seconds for report in seen] == sorted(report.seconds for report in seen)
+    # The last row is about the parameters that are returned.
+    there = training.model.terms(outcome.state.params, outcome.state.points)
+    assert {name: float(value) for name, value in there.items()} == pytest.approx(seen[-1].terms)
+
+
+def test_a_callback_that_returns_true_ends_training():
+    training, params = training_of(Decay(), po.Phase(Counter(), 500))
+    outcome = training.run(training.init(params), callbacks=[lambda report: report.step >= 120, lambda report: None])
+    assert outcome.status == "stopped" and 120 <= int(outcome.state.step) < 200
+
+
+def test_time_is_a_budget():
+    training, params = training_of(Decay(), po.Phase(Counter(), 10**9))
+    outcome = training.run(training.init(params), minutes=1e-9)
+    assert outcome.status == "out of time" and 0 < int(outcome.state.step) <= 100
+
+
+def test_stop_at():
+    report = lambda **errors: po.Report(1, 2, "", 0.0, {}, errors, {}, 0.0)
+    stop = po.StopAt(1e-3)
+    assert stop(report(u=1e-3, v=1e-4))
+    assert not stop(report(u=1e-4, v=1e-2)) and not stop(report()) and not stop(report(u=float("nan")))
+    with pytest.raises(ValueError, match="relative_l2 must be greater than zero, got 0"):
+        po.StopAt(0.0)
+
+
+class Faulty(Optimizer):
+    """Adam that makes NaN at its 70th step until it has been recovered ``tries`` times."""
+
+    tries: int = eqx.field(static=True)
+
+    def init(self, params):
+        return (jnp.zeros((), int), jnp.zeros((), int))
+
+    def start(self, objective, params, state):
+        return state
+
+    def update(self, objective, params, state):
+        value, gradient = objective(params)
+        steps, recoveries = state
+        bad = (steps == 70) & (recoveries < self.tries)
+        params = jax.tree.map(lambda p, g: jnp.where(bad, jnp.nan, p - 1e-3 * g), params, gradient)
+        return Step(params, (steps + 1, recoveries), value, jnp.zeros((), bool))
+
+    def recover(self, params, state):
+        return (state[0], state[1] + 1)
+
+
+def finite(tree):
+    return all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf))
+
+
+def test_a_loss_that_is_not_finite_is_undone_and_tried_again():
+    seen = []
+    training, params = training_of(Decay(), po.Phase(Faulty(2), 150))
+    outcome = training.run(training.init(params), callbacks=[seen.append])
+    messages = [report.message for report in seen if report.message]
+    assert messages == [f"the loss was not finite: back to step 50, try {k} of 3" for k in (1, 2)]
+    assert outcome.status == "finished" and int(outcome.state.step) == 150
+    assert int(outcome.state.draws) == 3  # other points at each try
+    assert int(outcome.state.optimizer[1]) == 2 and finite(outcome.state)
+    assert all(np.isfinite(report.loss) for report in outcome.history)
+
+
+def test_training_that_keeps_diverging_ends_with_the_last_good_state():
+    kept = []
+    training, params = training_of(Decay(), po.Phase(Faulty(10), 150))
+    first = training.init(params)
+    outcome = training.run(first, keep=lambda state, history: kept.append(state))
+    assert outcome.status == "diverged" and int(outcome.state.step) == 50 == outcome.history[-1].step
+    assert finite(outcome.state) and eqx.tree_equal(outcome.state, kept[-1])
+    assert len(kept) == 1
+
+
+@pytest.mark.parametrize("rate", [1e6, 1e200])
+def test_a_mad_learning_rate_never_leaves_numbers_that_are_not_finite(rate):
+    training, params = training_of(Decay(), po.Phase(po.optimizers.Adam(rate), 60))
+    outcome = training.run(training.init(params))
+    assert outcome.status == ("finished" if rate < 1e100 else "diverged")
+    assert finite(outcome.state)
+
+
+class Stuck(Optimizer):
+    """An optimizer for which nothing decreases the loss any more."""
+
+    def init(self, params):
+        return jnp.zeros((), int)
+
+    def start(self, objective, params, state):
+        return state
+
+    def update(self, objective, params, state):
+        return Step(params, state + 1, objective(params)[0], jnp.ones((), bool))
+
+    def recover(self, params, state):
+        return state
+
+
+def test_training_that_stalls_draws_once_more_and_then_has_converged():
+    training, params = training_of(Decay(), po.Phase(Stuck(), 1000))
+    outcome = training.run(training.init(params))
+    assert outcome.status == "converged" and int(outcome.state.step) == 2
+    assert int(outcome.state.draws) == 3
+
+
+def test_training_goes_on_from_any_state_as_if_it_had_not_stopped():
+    """Also from a step that is not the end of a stretch: where training pauses does not show in its numbers."""
+    collocation = po.Collocation(interior=64, every=60)
+    phases = po.Phase(optax.adam(1e-2), 70), po.Phase(SSBroyden(), 80)
+    training, params = training_of(Decay(), *phases, collocation=collocation)
+    whole = training.run(training.init(params)).state
+    for pause in (30, 60, 70, 115, 120):
+        done, parts = 0, []
+        for phase in phases:
+            parts.append(min(phase.steps, max(pause - done, 0)))
+            done += phase.steps
+        short = dataclasses.replace(
+            training, phases=tuple(po.Phase(phase.optimizer, n) for phase, n in zip(phases, parts, strict=True) if n)
+        )
+        state = short.run(short.init(params)).state
+        if pause == 70:  # the short training does not know of the next optimizer
+            state = dataclasses.replace(state, optimizer=phases[1].optimizer.init(params), changed=jnp.ones((), bool))
+        assert int(state.step) == pause
+        assert eqx.tree_equal(training.run(state).state, whole), f"differs after a pause at {pause}"
+
+
+def test_coefficients_are_trained_in_their_own_unit():
+    class Rates(po.Problem):
+        domain = po.Box(t=(0, 1))
+        rate: float = po.positive(0.02)
+        drift: float = -30.0
+        source: float = 0.0
+
+        def residual(self, u, u_t):
+            return u_t + self.rate * u + self.drift + self.source
+
+    observed = po.Observed({"t": [0.5]}, {"u": [1.0]})
+    names = ("rate", "drift", "source")
+    training, params = training_of(InverseProblem(Rates(), observed, names), po.Phase(SSBroyden(), 1))
+    value = lambda shift: {
+        name: float(value)
+        for name, value in training.model.coefficients(
+            dataclasses.replace(params, coefficients={name: jnp.asarray(shift) for name in names})
+        ).items()
+    }
+    assert value(0.0) == {"rate": 0.02, "drift": -30.0, "source": 0.0}
+    assert value(1.0) == pytest.approx({"rate": 0.02 * np.e, "drift": 0.0, "source": 1.0})
+    assert value(-100.0)["rate"] > 0  # whatever the optimizer does
+
+
+def test_nothing_is_compiled_again_for_other_numbers(caplog):
+    collocation = po.Collocation(interior=64, every=20)
+
+    def run(problem, seed):
+        training, params = training_of(problem, po.Phase(SSBroyden(), 60), collocation=collocation, seed=seed)
+        training.run(training.init(params))
+
+    run(Decay(), 0)
+    with jax.log_compiles(True), caplog.at_level(logging.DEBUG, logger="jax"):
+        run(Decay(rate=2.5, shift=0.1), 0)
+        run(Decay(), 7)
+        compiled = [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
+    assert not [message for message in compiled if "_stretch" in message or "interior_score" in message], compiled
+
+
+def test_single_precision_stays_single_precision():
+    with jax.enable_x64(False):
+        training, params = training_of(Decay(), po.Phase(SSBroyden(), 60), collocation=po.Collocation(interior=64, every=40))
+        state = training.run(training.init(params)).state
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves((state.params, state.optimizer, state.points))}
+    assert np.dtype(np.float64) not in dtypes and np.dtype(np.float32) in dtypes
+
+
+def test_a_phase_says_what_is_wrong_with_it():
+    assert isinstance(po.Phase(optax.adam(1e-3), 10).optimizer, Optimizer)
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got 0"):
+        po.Phase(SSBroyden(), 0)
+    with pytest.raises(TypeError, match="optax transformation"):
+        po.Phase("adam", 10)
