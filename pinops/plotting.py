@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
-_STYLE: Any = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10, "legend.fontsize": 8, "legend.frameon": False}
+_STYLE: Any = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10, "legend.fontsize": 8}
 # Okabe & Ito (2008): told apart by the colour-blind too.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _HEIGHT = 2.7  # of a row, in inches
@@ -152,7 +152,7 @@ def _display_axes(solution: Solution) -> dict[str, np.ndarray]:
     """Points on every axis, fine enough for a picture; of three coordinates the one that is cut has few."""
     domain = solution.problem.domain
     names = domain.coordinates
-    number = {1: 401, 2: 201}.get(len(names), 121)
+    number = {1: 401, 2: 241}.get(len(names), 121)  # thirds are among them
     unit = {name: np.linspace(0, 1, number) for name in names}
     if len(names) > 2:
         unit[_cut_coordinate(solution)] = np.asarray(_SLICES)
@@ -231,7 +231,7 @@ def _plane(solution: Solution, grid: _Grid | None) -> Rows:
         label, norm = _label(solution, u), _norm(values[u], truth)
         row = [_map(label, label, axes, plane, values[u].T, norm, observed=_observed(solution, u))]
         if grid is not None and truth is not None:
-            row.append(_map(f"reference ({grid.kind})", label, grid.axes, plane, truth.T, norm))
+            row.append(_map(f"{u}, reference ({grid.kind})", label, grid.axes, plane, truth.T, norm))
             row.append(_error_map(u, grid.axes, plane, grid.error(u).T))
         rows.append(row)
     return rows
@@ -420,7 +420,6 @@ def _parity(unknown: str, truth: np.ndarray, found: np.ndarray, kind: str) -> Pa
         ax.plot(truth, found, ".", color=_COLORS[0], markersize=2, alpha=0.4, rasterized=True)
         ax.axline((float(truth.mean()), float(truth.mean())), slope=1, color="black", linewidth=0.8, linestyle="--")
         ax.set(title=f"{unknown} at {truth.size} points", xlabel=f"reference ({kind})", ylabel="solution")
-        ax.set_aspect("equal", adjustable="datalim")
 
     return panel
 
@@ -483,7 +482,7 @@ def _logarithmic(ax: "Axes", floor: float = np.inf) -> None:
 
 
 def _beside(ax: "Axes") -> None:
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.4)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.4, frameon=False)
 
 
 def _loss(solution: Solution) -> Panel:
@@ -491,6 +490,7 @@ def _loss(solution: Solution) -> Panel:
     phases = list(dict.fromkeys(report.phase for report in history))
     names = list(history[-1].terms)
     curves = {name: [report.terms.get(name, np.nan) for report in history] for name in names}
+    quantity = "mean square" if len(names) > 1 else f"mean square of {names[0]}"
 
     def panel(ax: "Axes") -> None:
         _over_steps(ax, solution, curves)
@@ -498,7 +498,7 @@ def _loss(solution: Solution) -> Panel:
             ax.plot([r.step for r in history], [r.loss for r in history], color="black", linewidth=0.8, label="sum")
             _beside(ax)
         _logarithmic(ax)
-        ax.set(title=f"loss: {', then '.join(phases)}", ylabel="mean square" if len(names) > 1 else f"mean square of {names[0]}")
+        ax.set(title=f"loss: {', then '.join(phases)}", ylabel=quantity)
 
     return panel
 

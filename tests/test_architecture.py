@@ -178,9 +178,7 @@ def fresh_imports(tmp_path_factory) -> list[dict]:
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     reports = []
     for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", IMPORT], cwd=folder, env=environment, capture_output=True, text=True
-        )
+        done = subprocess.run([sys.executable, "-c", IMPORT], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert done.stderr == "" and done.stdout.count("\n") == 1, done.stdout + done.stderr
         reports.append(json.loads(done.stdout))

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,26 +69,24 @@ def solve(folder: Path, *more: str, name: str = "decay_in_a_folder") -> list[str
     return ["solve", name, "--problems", str(folder), *SMALL, *more]
 
 
-@contextmanager
-def registry_of_its_own():
+def forget():
     """What is loaded from a folder stays known as long as the process lives: not in these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("_classes", "_files"):
-            patch.setattr(_registry, name, dict(getattr(_registry, name)))
-        yield
+    for name in ("decay_in_a_folder", *BROKEN):
+        _registry._classes.pop(name, None)
+        _registry._files.pop(name, None)
 
 
 @pytest.fixture(autouse=True)
 def registry():
-    with registry_of_its_own():
-        yield
+    yield
+    forget()
 
 
 @pytest.fixture(scope="module")
 def finished(folder, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "decay"
-    with registry_of_its_own():
-        assert cli.run(solve(folder, "--steps", "60", "--set", "rate=2", "--out", str(out))) == 0
+    assert cli.run(solve(folder, "--steps", "60", "--set", "rate=2", "--out", str(out))) == 0
+    forget()
     return out
 
 
@@ -178,8 +175,27 @@ def test_a_target_ends_the_run(folder, tmp_path, capsys):
 
 def test_diverged_is_3(folder, tmp_path, capsys):
     out = tmp_path / "run"
-    arguments = ["solve", "decay_in_a_folder", "--problems", str(folder), "--network", "mlp", "--set-network", "width=8"]
-    arguments += ["--optimizer", "adam", "--set-optimizer", "learning_rate=1e200", "--steps", "60", "--out", str(out), "--json"]
+    arguments = [
+        "solve",
+        "decay_in_a_folder",
+        "--problems",
+        str(folder),
+        "--network",
+        "mlp",
+        "--set-network",
+        "width=8",
+    ]
+    arguments += [
+        "--optimizer",
+        "adam",
+        "--set-optimizer",
+        "learning_rate=1e200",
+        "--steps",
+        "60",
+        "--out",
+        str(out),
+        "--json",
+    ]
     assert cli.run(arguments) == 3
     captured = capsys.readouterr()
     assert json.loads(captured.out)["status"] == "diverged" and captured.out.count("\n") == 1
@@ -190,7 +206,10 @@ def test_diverged_is_3(folder, tmp_path, capsys):
 
 MISTAKES = {
     "unknown problem": ("solve burger", "there is no problem 'burger'; did you mean 'burgers'?"),
-    "unknown coefficient": ("solve burgers --set viscosty=1", "has no coefficient 'viscosty'; did you mean 'viscosity'?"),
+    "unknown coefficient": (
+        "solve burgers --set viscosty=1",
+        "has no coefficient 'viscosty'; did you mean 'viscosity'?",
+    ),
     "negative viscosity": ("solve burgers --set viscosity=-1", "viscosity must be greater than zero, got -1.0"),
     "viscosity NaN": ("solve burgers --set viscosity=nan", "viscosity must be finite, got nan"),
     "viscosity text": ("solve burgers --set viscosity=abc", "viscosity must be a number, got 'abc'"),
@@ -199,14 +218,29 @@ MISTAKES = {
     "no name": ("solve burgers --set =3", "--set takes NAME=VALUE"),
     "unknown network": ("solve heat --network mlpp", "there is no network 'mlpp'; choose from mlp"),
     "no network": ("solve heat --set-network width=3", "--set-network needs --network"),
-    "network setting": ("solve heat --network mlp --set-network size=3", "has no setting 'size'; it has width, depth, activation"),
+    "network setting": (
+        "solve heat --network mlp --set-network size=3",
+        "has no setting 'size'; it has width, depth, activation",
+    ),
     "width": ("solve heat --network mlp --set-network width=0", "width must be a whole number of at least 1, got 0"),
     "width text": ("solve heat --network mlp --set-network width=abc", "width must be a number, got 'abc'"),
-    "activation": ("solve heat --network mlp --set-network activation=relu6", "there is no activation 'relu6'; choose from tanh"),
-    "unknown optimizer": ("solve heat --optimizer sgd", "there is no optimizer 'sgd'; choose from adam, ssbroyden, lbfgs"),
+    "activation": (
+        "solve heat --network mlp --set-network activation=relu6",
+        "there is no activation 'relu6'; choose from tanh",
+    ),
+    "unknown optimizer": (
+        "solve heat --optimizer sgd",
+        "there is no optimizer 'sgd'; choose from adam, ssbroyden, lbfgs",
+    ),
     "no optimizer": ("solve heat --set-optimizer learning_rate=1", "--set-optimizer needs --optimizer"),
-    "rate": ("solve heat --optimizer adam --set-optimizer learning_rate=-1", "learning_rate must be greater than zero, got -1"),
-    "rate text": ("solve heat --optimizer adam --set-optimizer learning_rate=x", "learning_rate must be a number, got 'x'"),
+    "rate": (
+        "solve heat --optimizer adam --set-optimizer learning_rate=-1",
+        "learning_rate must be greater than zero, got -1",
+    ),
+    "rate text": (
+        "solve heat --optimizer adam --set-optimizer learning_rate=x",
+        "learning_rate must be a number, got 'x'",
+    ),
     "zero steps": ("solve heat --steps 0", "steps must be a whole number of at least 1, got 0"),
     "no time": ("solve heat --minutes 0", "minutes must be greater than zero, got 0.0"),
     "target": ("solve heat --target -1", "relative_l2 must be greater than zero, got -1.0"),
@@ -216,7 +250,10 @@ MISTAKES = {
     "no such folder": ("solve heat --problems {tmp}/nothing", "{tmp}/nothing"),
     "out is a file": ("solve heat --out {tmp}/file", "is a file; choose a folder for the run"),
     "out below a file": ("solve heat --out {tmp}/file/run", "cannot be written"),
-    "taken": ("solve decay_in_a_folder --problems {folder} --out {run}", "already holds a run; choose another folder, or resume it"),
+    "taken": (
+        "solve decay_in_a_folder --problems {folder} --out {run}",
+        "already holds a run; choose another folder, or resume it",
+    ),
     "other seed": (
         "solve decay_in_a_folder --problems {folder} --set rate=2 --network mlp --set-network width=8 depth=2 "
         "--optimizer ssbroyden --seed 1 --out {run} --resume",
@@ -235,11 +272,20 @@ MISTAKES = {
         "--optimizer ssbroyden --steps 60 --out {cut} --resume",
         "is truncated or not HDF5",
     ),
-    "file that does not compile": ("solve does_not_compile --problems {folder}", "does_not_compile.py cannot be loaded: SyntaxError"),
-    "file that registers nothing": ("solve registers_nothing --problems {folder}", "does not register it; decorate its class"),
+    "file that does not compile": (
+        "solve does_not_compile --problems {folder}",
+        "does_not_compile.py cannot be loaded: SyntaxError",
+    ),
+    "file that registers nothing": (
+        "solve registers_nothing --problems {folder}",
+        "does not register it; decorate its class",
+    ),
     "NaN": ("solve gives_nan --problems {folder} --out {tmp}/new", "gives_nan: 'residual' is nan at t = "),
     "argument that names nothing": ("solve names_nothing --problems {folder}", "the argument 'u_x' names nothing"),
-    "reversed box": ("solve reversed_box --problems {folder}", "t must run from low to high, got (1, 0); swap the ends"),
+    "reversed box": (
+        "solve reversed_box --problems {folder}",
+        "t must run from low to high, got (1, 0); swap the ends",
+    ),
     "no such face": ("solve no_such_face --problems {folder}", "no boundary part 'x_min'"),
     "wrong shape": ("solve wrong_shape --problems {folder} --out {tmp}/new", "wrong_shape, residual"),
 }
@@ -263,7 +309,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(name, folder, finished, tmp_path,
     assert (contents(tmp_path), contents(finished)) == before  # nothing lost, nothing left behind
 
 
-@pytest.mark.parametrize("arguments", ["", "solve", "solve heat --dtype float16", "solve heat --steps many", "solve heat --what", "do"])
+@pytest.mark.parametrize(
+    "arguments", ["", "solve", "solve heat --dtype float16", "solve heat --steps many", "solve heat --what", "do"]
+)
 def test_bad_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         sys.exit(cli.run(arguments.split()))
@@ -275,7 +323,12 @@ def test_bad_usage_is_exit_code_2(arguments, capsys):
 def process(*arguments: str, **options) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
     return subprocess.Popen(
-        [sys.executable, "-m", "pinops", *arguments], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        [sys.executable, "-m", "pinops", *arguments],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
     )
 
 

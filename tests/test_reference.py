@@ -71,9 +71,7 @@ def test_cole_hopf_takes_other_initial_data():
 
     for column in (0, 4, 12):
         nu = file["nu_effective"][column]
-        ours = cole_hopf(
-            file["x"], file["t"], nu, initial=initial, antiderivative=antiderivative, speed=float(np.abs(a).sum())
-        )
+        ours = cole_hopf(file["x"], file["t"], nu, initial=initial, antiderivative=antiderivative, speed=float(np.abs(a).sum()))
         assert ours.error_bar["u"] < 1e-12
         assert relative_l2(file["u"][case, column].T, ours.values["u"]) < 2e-5  # the accuracy stated with the file
 
@@ -362,8 +360,7 @@ def test_the_cavity_agrees_with_botella_and_peyret():
 def test_the_cavity_error_bar_bounds_its_error():
     points = np.linspace(0, 1, 33)
     coarse, fine = (
-        lid_driven_cavity(points, points, reynolds=100.0, lid=regularised_lid, elements=elements)
-        for elements in (20, 32)
+        lid_driven_cavity(points, points, reynolds=100.0, lid=regularised_lid, elements=elements) for elements in (20, 32)
     )
     for unknown in ("u", "v"):
         assert fine.error_bar[unknown] < 2e-4

@@ -86,8 +86,7 @@ def test_adaptive_frequencies():
         p = np.abs(r) ** exponent / np.mean(np.abs(r) ** exponent) + uniform
         keys = jax.random.split(KEY, 1500)
         drawn = [
-            residual_adaptive(k, r, 1, exponent=exponent, uniform=uniform)[0][0]
-            for k in np.asarray(jax.random.key_data(keys))
+            residual_adaptive(k, r, 1, exponent=exponent, uniform=uniform)[0][0] for k in np.asarray(jax.random.key_data(keys))
         ]
         np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1500, p / p.sum(), atol=0.04)
 

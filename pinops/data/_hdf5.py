@@ -95,7 +95,8 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
     except DataFileError:
         raise
     except (OSError, KeyError, RuntimeError) as error:
-        raise DataFileError(f"{path} cannot be read: it is truncated or not HDF5 ({error}); delete it or restore a copy") from error
+        message = f"{path} cannot be read: it is truncated or not HDF5 ({error}); delete it or restore a copy"
+        raise DataFileError(message) from error
     if _digest(arrays, text) != expected:
         raise DataFileError(f"{path} is damaged: its checksum does not match its content; delete it or restore a copy")
     return arrays, json.loads(text)

@@ -142,9 +142,7 @@ class Signature:
                 indices += [(axis,) for axis in self.names.space_axes]
         return Plan(indices, laplacian)
 
-    def gather(
-        self, jet: Jet, points: Float[Array, "n d"], normals: Float[Array, "n s"] | None = None
-    ) -> dict[str, Array]:
+    def gather(self, jet: Jet, points: Float[Array, "n d"], normals: Float[Array, "n s"] | None = None) -> dict[str, Array]:
         """The value of every argument at every point, ``(n,)`` each (``(n, s)`` for gradients, ``(n, d)`` for ``point``)."""
         n = points.shape[0]
         components = jet[()].shape[-1]

@@ -174,17 +174,14 @@ class Domain(eqx.Module):
         points, normals = _first(
             propose,
             n,
-            f"{type(self).__name__}: {_listed(names)} has no piece on the real boundary; "
-            "the other members hide or remove it.",
+            f"{type(self).__name__}: {_listed(names)} has no piece on the real boundary; the other members hide or remove it.",
         )
         return points, normals
 
     def sample_initial(self, cube: Cube, n: int) -> Float[np.ndarray, "n d"]:
         """n points of uniform density in space at the first instant."""
         if self.time is None:
-            raise ValueError(
-                f"{type(self).__name__}: no initial points without a time coordinate; multiply it by Time(0, 1)."
-            )
+            raise ValueError(f"{type(self).__name__}: no initial points without a time coordinate; multiply it by Time(0, 1).")
         space = self._without_time()
         points = np.empty((n, 0)) if space is None else space.sample_interior(cube, n)
         return np.insert(points, self.coordinates.index("t"), self.bounds["t"][0], axis=1)

@@ -38,14 +38,10 @@ class Polygon(Domain):
             if not all(map(math.isfinite, vertex)):
                 raise ValueError(f"Polygon: vertices must be finite, got {vertex} at {i}.")
             if vertex == self.vertices[i - 1]:
-                raise ValueError(
-                    f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out (it closes itself)."
-                )
+                raise ValueError(f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out (it closes itself).")
         crossing = _crossing(np.array(self.vertices))
         if crossing is not None:
-            raise ValueError(
-                f"Polygon: edge_{crossing[0]} and edge_{crossing[1]} meet; order the vertices along the boundary."
-            )
+            raise ValueError(f"Polygon: edge_{crossing[0]} and edge_{crossing[1]} meet; order the vertices along the boundary.")
 
     @property
     def coordinates(self) -> tuple[str, ...]:

@@ -237,12 +237,7 @@ class ConstrainedField(Field):
 
             def weight(point, here=here):
                 zero = jnp.zeros((), point.dtype)
-                return jnp.stack(
-                    [
-                        self._cardinal(point, axis, c)[here[c]] if c in here else zero
-                        for c in range(self.components)
-                    ]
-                )
+                return jnp.stack([self._cardinal(point, axis, c)[here[c]] if c in here else zero for c in range(self.components)])
 
             out = add(out, product(nested(weight, points, plan), functional, plan))
         return out

@@ -82,9 +82,7 @@ class MLP(Architecture):
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
         sizes = [in_size, *[self.width] * self.depth, out_size]
         keys = jax.random.split(key, len(sizes) - 1)
-        weights = [
-            jax.random.normal(k, (i, o)) * jnp.sqrt(2 / (i + o)) for k, i, o in zip(keys, sizes, sizes[1:], strict=False)
-        ]
+        weights = [jax.random.normal(k, (i, o)) * jnp.sqrt(2 / (i + o)) for k, i, o in zip(keys, sizes, sizes[1:], strict=False)]
         return MLPNetwork(weights, [jnp.zeros(o) for o in sizes[1:]], self.activation)
 
 

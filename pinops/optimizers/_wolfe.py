@@ -90,8 +90,6 @@ def strong_wolfe(
         return _Search(low, high, trial, gradient_low, s.evaluations + 1, done)
 
     none = jnp.stack([zero + jnp.inf, zero + jnp.inf, zero])
-    init = _Search(
-        start, none, jnp.asarray(first, value.dtype), gradient, jnp.zeros((), jnp.int32), jnp.zeros((), bool)
-    )
+    init = _Search(start, none, jnp.asarray(first, value.dtype), gradient, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
     s = jax.lax.while_loop(lambda s: ~s.done & (s.evaluations < max_evaluations), advance, init)
     return WolfeStep(s.low[0], s.low[1], s.gradient, s.evaluations, (s.low[0] > 0) & (s.low[1] <= value + slack))

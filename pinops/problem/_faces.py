@@ -241,7 +241,8 @@ def _periodic_jump(problem: Problem, face: Face, name: str, points: Any) -> str:
         gap, scale = float(jnp.max(jnp.abs(values[0] - values[1]))), float(jnp.max(jnp.abs(values[0])))
         if not gap <= 1e-8 * (1 + scale):
             what = ("value", "slope")[k] if k < 2 else f"derivative of order {k}"
-            return f"its {what} jumps by {gap:.2g} across the periodic boundary of {name}, and a lift would keep that for all times"
+            where = f"across the periodic boundary of {name}"
+            return f"its {what} jumps by {gap:.2g} {where}, and a lift would keep that for all times"
         function = _along(function, axis)
     return ""
 

@@ -57,9 +57,7 @@ class ManufacturedProblem(Problem):
     def _shifted(self, equation: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
         def shifted(point, **values):
             normal = values.get("normal")
-            exact = signature.gather(
-                self._jet(point, signature.plan), point[None], None if normal is None else normal[None]
-            )
+            exact = signature.gather(self._jet(point, signature.plan), point[None], None if normal is None else normal[None])
             here = equation(**{name: values[name] if name != "point" else point for name, _ in signature.arguments})
             there = equation(**{name: array[0] for name, array in exact.items()})
             return jax.tree.map(jnp.subtract, here, there)

@@ -22,9 +22,7 @@ class Sampler(eqx.Module):
         `key` is a JAX key of either kind (`jax.random.key` or `jax.random.PRNGKey`).
         """
         if n < 0 or d < 1:
-            raise ValueError(
-                f"{type(self).__name__}: it needs n >= 0 points in d >= 1 dimensions, got n={n} and d={d}."
-            )
+            raise ValueError(f"{type(self).__name__}: it needs n >= 0 points in d >= 1 dimensions, got n={n} and d={d}.")
         if n == 0:
             return np.empty((0, d))
         # Rounding may carry a point onto the far face, which belongs to the next cube.

@@ -10,7 +10,8 @@ from pinops.optimizers import Adam, SSBroyden, as_optimizer
 from pinops.problem import Problem, residual_signature
 from pinops.training import Collocation, Phase
 
-STEPS = 5000
+STEPS = 7000
+MINUTES = 4.5  # of training, where neither steps nor minutes are given
 ADAM_STEPS = 300
 
 

@@ -32,7 +32,7 @@ from pinops.problem import (
     residual_signature,
 )
 from pinops.sampling import Sampler
-from pinops.solvers._recipe import default_architecture, default_collocation, phases
+from pinops.solvers._recipe import MINUTES, default_architecture, default_collocation, phases
 from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, write_run
 from pinops.training import (
     Callback,
@@ -83,7 +83,7 @@ def solve(
     - `optimizer`: one of `pinops.optimizers`, an optax transformation, or a tuple of `Phase`; default: Adam, then SSBroyden.
     - `sampler`: one of `pinops.sampling`, or a `Collocation` for numbers of points and refinement as well.
     - `weighting`: one of `pinops.losses`.
-    - `steps`, `minutes`: the budget; whichever ends first.
+    - `steps`, `minutes`: the budget; whichever ends first. Default: 7000 steps, at most 4.5 minutes.
     - `seed`: of network and points. `dtype`: "float64" or "float32"; the caller's JAX configuration is left as it is.
     - `target`: stop once every relative L2 error against the reference is at most this.
     - `callbacks`: called with a `Report` after every stretch of steps; one that returns True ends training.
@@ -104,7 +104,10 @@ def solve(
         raise ValueError(f"checkpoint_seconds must be zero or more, got {checkpoint_seconds}")
     if resume and out is None:
         raise ValueError("resume needs out, the run directory to go on from")
-    everyone = [*callbacks, *([StopAt(target)] if target is not None else []), *([Progress(minutes)] if progress else [])]
+    stop = [StopAt(target)] if target is not None else []
+    if steps is None and minutes is None and not isinstance(optimizer, tuple | list):
+        minutes = MINUTES
+    everyone = [*callbacks, *stop, *([Progress(minutes)] if progress else [])]
     with jax.enable_x64(dtype == "float64"):
         problem = load_problem(problem) if isinstance(problem, str) else problem
         owner = name_of(holder(problem))
@@ -184,7 +187,7 @@ def _train(
         outcome = training.run(state, minutes=minutes, callbacks=callbacks, keep=remember, history=history)
     except KeyboardInterrupt:
         if path is not None:
-            save_checkpoint(path, *latest, request)
+            save_checkpoint(path, latest[0], latest[1], request)
         raise
     state, compiling = outcome.state, outcome.compile_seconds
     solution = Solution(problem, request, training.model, state.params, outcome.history, outcome.status, compiling, state)
@@ -331,7 +334,8 @@ def _architecture(description: Any, folder: Path) -> Architecture:
         ((name, content),) = description.items()
         cls = getattr(networks, name, None) if name.isidentifier() and not name.startswith("From") else None
         if isinstance(cls, type) and issubclass(cls, Architecture):
-            return cls(**{key: activations.get(value, value) if isinstance(value, str) else value for key, value in content.items()})
+            known = {key: activations.get(value, value) if isinstance(value, str) else value for key, value in content.items()}
+            return cls(**known)
     raise ValueError(f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)")
 
 

@@ -84,9 +84,7 @@ def _fill(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any
                 f"{path} is a checkpoint of another training: for {name} this one needs "
                 f"{np.asarray(leaf).dtype}{list(jnp.shape(leaf))}, the file {what}"
             )
-    return jax.tree_util.tree_unflatten(
-        jax.tree_util.tree_structure(template), [jnp.asarray(stored[name]) for name in expected]
-    )
+    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(template), [jnp.asarray(stored[name]) for name in expected])
 
 
 def _named_leaves(tree: PyTree) -> dict[str, Any]:
@@ -127,7 +125,9 @@ def history_reports(arrays: Mapping[str, np.ndarray]) -> list[Report]:
                 phase=arrays["phase"][row].decode(),
                 loss=float(arrays["loss"][row]),
                 seconds=float(arrays["seconds"][row]),
-                **groups,
+                terms=groups["terms"],
+                errors=groups["errors"],
+                coefficients=groups["coefficients"],
             )
         )
     return out

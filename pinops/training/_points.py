@@ -1,6 +1,7 @@
 """Where the equations are enforced: collocation points of every region, and their refinement where the residual is large."""
 
 import dataclasses
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -41,6 +42,7 @@ def draw(problem: Problem, soft: tuple[int, ...], collocation: Collocation, key:
     """Fresh points for every region that a constraint names."""
     domain, sampler = problem.domain, collocation.sampler
     out: dict[str, Points] = {}
+    data: dict[str, Any]
     dtype = jnp.result_type(float)
     for number, region in enumerate(dict.fromkeys(c.region for c in constraints(problem, soft))):
         region_key = jax.random.fold_in(key, number)

@@ -1,0 +1,194 @@
+"""Figures: every layout is drawn without a warning, with the panels that it should have."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pinops as po
+from pinops.plotting import plot_history, plot_solution
+from pinops.reference import Reference
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Curve(po.Problem):
+    """One coordinate."""
+
+    domain = po.Box(x=(0, 3))
+
+    def residual(self, u, u_x):
+        return u_x + u
+
+    def conditions(self):
+        return (po.Dirichlet(1.0, on="x_min"),)
+
+    def exact(self, x):
+        return jnp.exp(-x)
+
+
+class Decay(po.Problem):
+    """Time and space; observed, so that the rate can be found."""
+
+    domain = po.Box(t=(0, 1), x=(0, 1))
+    trainable = ("rate",)
+    rate: float = po.positive(1.0)
+
+    def residual(self, u, u_t):
+        return u_t + self.rate * u
+
+    def conditions(self):
+        return (po.Initial(lambda x: x), po.Observed({"x": [0.5], "t": [0.5]}, {"u": [0.3]}))
+
+    def exact(self, x, t):
+        return x * jnp.exp(-t)
+
+
+class Annulus(po.Problem):
+    """Space with a hole, on the grid of a reference whose axes are in another order; v is unknown to it."""
+
+    domain = po.Disk(x=0, y=0, radius=1) - po.Disk(x=0, y=0, radius=0.5)
+    unknowns = ("u", "v")
+    gauge = ("u",)
+
+    def residual(self, u_x, v_y):
+        return {"one": u_x - 1, "two": v_y}
+
+    def reference(self):
+        y, x = np.linspace(-1, 1, 31)[:, None], np.linspace(-1, 1, 41)[None]
+        r = np.hypot(x, y)
+        u = np.where((r <= 1) & (r >= 0.5), x + 7, np.nan)
+        return Reference({"x": x, "y": y}, {"u": u}, {"u": 1e-3}, "by hand", "")
+
+
+class Film(po.Problem):
+    """Two coordinates of space and time; signed, determined up to a constant."""
+
+    domain = po.Box(x=(0, 1), y=(0, 2), t=(0, 1))
+    gauge = ("u",)
+
+    def residual(self, u_t):
+        return u_t
+
+    def exact(self, x, y, t):
+        return x - y
+
+
+class Many(po.Problem):
+    """Four coordinates."""
+
+    domain = po.Box(x=(0, 1), y=(0, 1), z=(0, 1), w=(0, 1))
+
+    def residual(self, u_x):
+        return u_x
+
+    def exact(self, x, w):
+        return x + w
+
+
+class Unknown(Many):
+    """Four coordinates without a reference."""
+
+    exact = None
+
+
+class Nothing(po.Problem):
+    """Time and space without a reference."""
+
+    domain = po.Box(x=(0, 1), t=(0, 1))
+
+    def residual(self, u_t):
+        return u_t
+
+
+def solved(problem):
+    return po.solve(
+        problem,
+        optimizer=(po.Phase(po.optimizers.Adam(), 1), po.Phase(po.optimizers.SSBroyden(), 1)),
+        network=po.networks.MLP(width=8, depth=2),
+        sampler=po.Collocation(interior=64, boundary=16, initial=16),
+        progress=False,
+    )
+
+
+def titles(figure):
+    return [ax.get_title() for part in figure.subfigs for ax in part.axes if ax.axison]
+
+
+def panels(figure):
+    return len(titles(figure))
+
+
+# Panels: those of the layout, and of the history: loss, error where there is a reference, coefficients.
+LAYOUTS = {
+    Curve: 2 + 2,
+    Decay: 3 + 3,
+    Annulus: 3 + 1 + 2,
+    Film: 2 * 4 + 2,
+    Many: 2 + 2,
+    Unknown: 4 + 1,
+    Nothing: 2 + 1,
+}
+
+
+@pytest.mark.parametrize("problem", LAYOUTS, ids=lambda problem: problem.__name__)
+def test_every_layout(problem, tmp_path):
+    solution = solved(problem())
+    path = tmp_path / "new" / "figure.png"
+    figure = plot_solution(solution, path)
+    assert panels(figure) == LAYOUTS[problem]
+    assert path.read_bytes().startswith(PNG) and path.stat().st_size > 10_000
+    assert any("error" in title for title in titles(figure)) == (solution.reference is not None)
+    for title in titles(figure):
+        assert title
+
+
+def test_what_a_figure_says():
+    solution = solved(Decay())
+    figure = solution.plot()
+    error = solution.error()["u"]["relative_l2"]
+    assert f"{error:.1e}" in figure.get_suptitle()
+    top, bottom = figure.subfigs
+    heat, errors, cuts = top.axes[:3]
+    assert (heat.get_xlabel(), heat.get_ylabel()) == ("t", "x")  # time is horizontal, whatever the order of the domain
+    assert "observed" in heat.get_title()
+    assert errors.collections[0].norm.vmax >= solution.error()["u"]["max_abs"] * 0.99
+    assert [line.get_label() for line in cuts.lines[:4]] == ["t = 0", "t = 0.333", "t = 0.667", "t = 1"]
+    loss, error, rate = bottom.axes
+    assert {line.get_label() for line in loss.lines} >= {"residual", "observed u", "sum"}
+    assert "error bar" in error.lines[-1].get_label() and error.lines[-1].get_linestyle() == "--"
+    assert rate.get_title() == f"rate = {solution.coefficients['rate']:.6g}"
+
+
+def test_colours_and_geometry():
+    figure = solved(Annulus()).plot()
+    solution, reference, error = figure.subfigs[0].axes[:3]
+    for ax in (solution, reference, error):
+        assert ax.get_aspect() == 1.0
+    u = reference.collections[0]
+    assert u.norm.vmin == -u.norm.vmax and u.cmap.name == "coolwarm"  # the mean is removed, both signs are left
+    values = u.get_array()
+    assert values.shape == (31, 41)  # (y, x)
+    assert np.ma.is_masked(values[15, 20]) and np.ma.is_masked(values[0, 0]) and not np.ma.is_masked(values[15, 1])
+    np.testing.assert_allclose(values[15, 40] - values[15, 0], 2.0)  # u = x + 7
+    assert solution.collections[0].get_array().mask.any()
+    assert type(error.collections[0].norm).__name__ == "LogNorm"
+
+
+def test_history_alone(tmp_path):
+    solution = solved(Decay())
+    figure = plot_history(solution, tmp_path / "history.png")
+    assert panels(figure) == 3
+    assert (tmp_path / "history.png").read_bytes().startswith(PNG)
+    assert "Adam, then SSBroyden" in figure.subfigs[0].axes[0].get_title()
+
+
+def test_a_figure_shows_itself_in_a_notebook():
+    figure = plot_history(solved(Nothing()))
+    assert figure._repr_png_().startswith(PNG)
+
+
+def test_a_loaded_solution_has_the_same_figure(tmp_path):
+    po.register("curve_for_plotting")(Curve)
+    solution = solved(Curve())
+    loaded = po.load(solution.save(tmp_path / "run"))
+    assert titles(loaded.plot()) == titles(solution.plot())
