@@ -165,9 +165,9 @@ def with_data(domain, conditions: list[Condition]) -> list[Condition]:
         else:
             alpha, beta = (condition.alpha, condition.beta) if isinstance(condition, po.Robin) else (0.0, 1.0)
             for part in domain.select(condition.on):
-                outward = slopes[part[0]], beta * (1 if part.endswith("max") else -1)
-                data = lambda slope=outward[0], sign=outward[1], alpha=alpha, **at: alpha * value(**at) + sign * slope(**at)
-                kind = on_coordinates(data, names)
+                slope, sign = slopes[part[0]], beta * (1 if part.endswith("max") else -1)
+                flux = lambda slope=slope, sign=sign, alpha=alpha, **at: alpha * value(**at) + sign * slope(**at)
+                kind = on_coordinates(flux, names)
                 if isinstance(condition, po.Neumann):
                     out.append(po.Neumann(kind, part))
                 else:
