@@ -108,7 +108,10 @@ class ManufacturedProblem(Problem):
         if isinstance(condition, Initial):
             assert self.domain.time is not None
             time = self.domain.coordinates.index(self.domain.time)
-            rates = None if condition.derivative is None else {name: self._derivative(name, time) for name in unknowns}
+            if condition.derivative is None:
+                return [Initial(values, soft=condition.soft)]
+            moving = tuple(condition.derivative) if isinstance(condition.derivative, dict) else unknowns
+            rates = {name: self._derivative(name, time) for name in moving}
             return [Initial(values, rates, soft=condition.soft)]
         out: list[Condition] = []
         alpha, beta = (condition.alpha, condition.beta) if isinstance(condition, Robin) else (0.0, 1.0)
