@@ -40,4 +40,5 @@ def _axes_of_a_mean(reference: Reference, time: str | None) -> tuple[int, ...]:
         return tuple(range(len(shape)))
     own = reference.coordinates[time].shape
     own = (1,) * (len(shape) - len(own)) + own
-    return tuple(axis for axis in range(len(shape)) if own[axis] == 1)
+    # Scattered points have no axis apart from time: one mean over all of them.
+    return tuple(axis for axis in range(len(shape)) if own[axis] == 1) or tuple(range(len(shape)))

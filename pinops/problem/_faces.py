@@ -20,6 +20,9 @@ from pinops.problem._problem import Problem, by_unknown, residual_signature
 
 PointFunction = Callable[[Any], Any]
 
+# The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes of compilation from four on.
+MAX_LIFTED_AXES = 3
+
 
 def onto_face(points: Any, axis: int, at: Any) -> Any:
     """The points ``(..., d)`` with one coordinate set to ``at``; a selection, because scattering is costly to differentiate."""
@@ -126,8 +129,9 @@ def impose(problem: Problem) -> Imposition:
     """Decide for each condition whether it is imposed exactly.
 
     Boundary conditions are taken first, in the order of declaration, then initial ones; each becomes hard unless it is
-    declared soft, lives on curved boundary, or disagrees with one already taken (at a corner, or because periodicity
-    would put a kink into lifted initial data, which the lift would then keep for all times).
+    declared soft, lives on curved boundary, would need a lift over more than three coordinates, or disagrees with one
+    already taken (at a corner, or because periodicity would put a kink into lifted initial data, which the lift would
+    then keep for all times).
 
     **Raises** ValueError for a condition on a part or unknown that does not exist, a periodic coordinate that is not an
     interval of the domain or has other conditions at its ends, observations at other coordinates, and two conditions
@@ -196,6 +200,8 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
     """Why the new functionals cannot be imposed together with those already taken; empty when they can."""
     domain = problem.domain
     names = domain.coordinates
+    if len({face.axis for face in new + taken}) > MAX_LIFTED_AXES:
+        return f"an exact lift over more than {MAX_LIFTED_AXES} coordinates is too costly"
     bounds = [domain.bounds[name] for name in names]
     rng = np.random.default_rng(0)
     points = np.array([[rng.uniform(*b) for b in bounds] for _ in range(32)])
