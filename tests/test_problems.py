@@ -255,6 +255,7 @@ SOFT = {
     "allen_cahn": {"Initial": "its slope jumps by 4 across the periodic boundary of x"},
     "nonlinear_diffusion": {"Initial": "its data for u differ by 9.4e-03 from those on x = -1"},
     "poisson_disks": {"Dirichlet": "part of its boundary is not a face of a box"},
+    "poisson_nd": {"Dirichlet": "an exact lift over more than 3 coordinates"},
     "burgers_inverse": {"Observed": "least-squares"},
 }
 
