@@ -92,7 +92,9 @@ def _call(function: Any, settings: dict[str, Any], what: str) -> Any:
 
 
 def problems(json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
-    """List the registered problems: equation, unknowns, and how they are referenced.
+    """List the registered problems: equation, unknowns, their reference and its error bar.
+
+    A numerical reference, and with it its error bar, is computed when a problem is first solved.
 
     Args:
         json_: Print one JSON object instead of a table.
@@ -100,6 +102,7 @@ def problems(json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
     import inspect
 
     from pinops import available, load_problem
+    from pinops.data import cached_reference
     from pinops.problem import Problem
 
     rows = {}
@@ -107,11 +110,13 @@ def problems(json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
         problem = load_problem(name)
         kind = type(problem)
         numerical = kind.reference is not Problem.reference
+        reference = cached_reference(problem, compute=False)
         rows[name] = {
             "equation": (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " "),
             "unknowns": list(problem.unknowns),
             "coordinates": list(problem.domain.coordinates),
             "reference": "numerical, refined" if numerical else "closed form" if problem.exact is not None else "none",
+            "error_bar": None if reference is None else reference.error_bar,
         }
     if json_:
         print(json.dumps(rows))
@@ -119,9 +124,12 @@ def problems(json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("problem", "equation", "unknowns", "reference")
+    table = Table("problem", "equation", "unknowns", "reference", "its error bar")
     for name, row in rows.items():
-        table.add_row(name, row["equation"], ", ".join(row["unknowns"]), row["reference"])
+        bar = "" if row["reference"] == "none" else "computed when solved"
+        if row["error_bar"]:
+            bar = f"{max(row['error_bar'].values()):.0e}"
+        table.add_row(name, row["equation"], ", ".join(row["unknowns"]), row["reference"], bar)
     Console().print(table)
     return 0
 

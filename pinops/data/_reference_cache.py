@@ -24,11 +24,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or home) / "pinops"
 
 
-def cached_reference(problem: Problem) -> Reference | None:
+def cached_reference(problem: Problem, *, compute: bool = True) -> Reference | None:
     """``problem.reference()``, from the cache where an equal problem has computed it before.
 
     The key holds the problem's source text, its coefficients and the version of pinops. Closed forms are not cached, and a
-    damaged or unwritable cache is computed around.
+    damaged or unwritable cache is computed around. With ``compute=False`` None for a numerical one that is not in the cache.
     """
     if type(problem).reference is Problem.reference:
         return problem.reference()
@@ -38,6 +38,8 @@ def cached_reference(problem: Problem) -> Reference | None:
             return _unpack(*read_arrays(path, _KIND))
         except (DataFileError, KeyError):
             path.unlink(missing_ok=True)
+    if not compute:
+        return None
     reference = problem.reference()
     if path is not None and reference is not None:
         try:

@@ -20,16 +20,18 @@ class Fixed(Weighting):
     """Constant weights: ``weight * mean(r^2)`` for every term.
 
     **Arguments:** ``weights``: by term name, as the log shows them; ``condition``: the weight of soft conditions that are
-    not named; equations that are not named weigh 1.
+    not named; ``observed``: that of observations, small enough that noise in them is not followed; equations that are not
+    named weigh 1.
 
     **Raises** ValueError for a name that is no term, and a weight that is negative or not finite.
     """
 
     weights: dict[str, float] = eqx.field(default_factory=dict)
-    condition: float = 100.0
+    condition: float = 1000.0
+    observed: float = 1.0
 
     def __check_init__(self):
-        for name, weight in (self.weights | {"condition": self.condition}).items():
+        for name, weight in (self.weights | {"condition": self.condition, "observed": self.observed}).items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"Fixed: the weight of {name!r} must be zero or more and finite, got {weight}")
 
@@ -37,7 +39,5 @@ class Fixed(Weighting):
         for name in self.weights:
             if name not in residuals:
                 raise ValueError(f"Fixed: there is no term {name!r}; the terms are {', '.join(residuals)}")
-        return {
-            name: self.weights.get(name, self.condition if name in conditions else 1.0) * jnp.mean(jnp.square(r))
-            for name, r in residuals.items()
-        }
+        default = lambda name: self.observed if name.startswith("observed ") else self.condition if name in conditions else 1.0
+        return {name: self.weights.get(name, default(name)) * jnp.mean(jnp.square(r)) for name, r in residuals.items()}

@@ -32,7 +32,7 @@ from pinops.problem import (
     residual_signature,
 )
 from pinops.sampling import Sampler
-from pinops.solvers._recipe import MINUTES, default_architecture, default_collocation, phases
+from pinops.solvers._recipe import MINUTES, default_architecture, default_collocation, default_steps, phases
 from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, write_run
 from pinops.training import (
     Callback,
@@ -83,7 +83,8 @@ def solve(
     - `optimizer`: one of `pinops.optimizers`, an optax transformation, or a tuple of `Phase`; default: Adam, then SSBroyden.
     - `sampler`: one of `pinops.sampling`, or a `Collocation` for numbers of points and refinement as well.
     - `weighting`: one of `pinops.losses`.
-    - `steps`, `minutes`: the budget; whichever ends first. Default: 7000 steps, at most 4.5 minutes.
+    - `steps`, `minutes`: the budget; whichever ends first. Default: 7000 steps (9000 for a
+      network of more than a thousand parameters), at most 4.5 minutes.
     - `seed`: of network and points. `dtype`: "float64" or "float32"; the caller's JAX configuration is left as it is.
     - `target`: stop once every relative L2 error against the reference is at most this.
     - `callbacks`: called with a `Report` after every stretch of steps; one that returns True ends training.
@@ -126,7 +127,7 @@ def solve(
             collocation = sampler
         elif sampler is not None:
             collocation = Collocation(sampler=sampler)
-        plan = phases(optimizer, steps)
+        plan = phases(optimizer, steps, default_steps(built))
         request = {
             "problem": owner,
             "coefficients": _describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),
