@@ -46,6 +46,16 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def machine() -> dict:
+    """What a record says of the hardware."""
+    return {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
+
+
+def versions() -> dict:
+    """What a record says of the software."""
+    return {name: version(name) for name in ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")}
+
+
 def run(case: str, seed: int, options: list[str]) -> dict:
     """One ``pinops solve NAME --json`` in a fresh process with an empty compilation cache; a case is "NAME COEFFICIENT=VALUE"."""
     name, *settings = case.split()
@@ -105,8 +115,7 @@ def main() -> None:
     if arguments.markdown:
         return write_table()
     recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"problems": {}}
-    recorded["machine"] = {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
-    recorded["versions"] = {name: version(name) for name in ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")}
+    recorded |= {"machine": machine(), "versions": versions()}
     for name in arguments.problems:
         bar, limit = BARS.get(name, BAR), SECONDS.get(name, 300.0)
         runs = []

@@ -197,7 +197,7 @@ def solve(
             checkpoint_seconds=checkpoint_seconds,
         )
     except KeyboardInterrupt:
-        print(f"\ninterrupted; go on with: pinops solve {name} --out {out} --resume", file=sys.stderr)
+        print(f"\ninterrupted; go on with the same command and: --out {out} --resume", file=sys.stderr)
         return 130
     result = solution.summary() | {"out": str(out)}
     try:

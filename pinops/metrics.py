@@ -16,6 +16,21 @@ def errors(
     the mean (at each time, where there is time).
     """
     out = {}
+    for name, (difference, truth) in deviations(values, reference, gauge=gauge, time=time).items():
+        inside = np.isfinite(truth)
+        scale = float(np.linalg.norm(truth[inside]))
+        out[name] = {
+            "relative_l2": float(np.linalg.norm(difference[inside])) / scale if scale > 0 else float("nan"),
+            "max_abs": float(np.max(np.abs(difference[inside]))),
+        }
+    return out
+
+
+def deviations(
+    values: Mapping[str, np.ndarray], reference: Reference, *, gauge: Collection[str] = (), time: str | None = None
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """``{unknown: (u - u_ref, u_ref)}`` on the whole grid, as `errors` compares them; NaN outside the domain."""
+    out = {}
     for name, truth in reference.values.items():
         if name not in values:
             continue
@@ -24,12 +39,7 @@ def errors(
         if name in gauge:
             axes = _axes_of_a_mean(reference, time)
             u, v = u - np.nanmean(u, axis=axes, keepdims=True), v - np.nanmean(v, axis=axes, keepdims=True)
-        difference = (u - v)[inside]
-        scale = float(np.linalg.norm(v[inside]))
-        out[name] = {
-            "relative_l2": float(np.linalg.norm(difference)) / scale if scale > 0 else float("nan"),
-            "max_abs": float(np.max(np.abs(difference))),
-        }
+        out[name] = u - v, v
     return out
 
 

@@ -42,6 +42,9 @@ class BurgersInverse(po.Problem):
     def __check_init__(self):
         if not (0 < self.true_viscosity < np.inf):
             raise ValueError(f"BurgersInverse: true_viscosity must be greater than zero, got {self.true_viscosity}")
+        for name in ("num_observations", "data_seed"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"BurgersInverse: {name} must be a whole number, got {getattr(self, name)}")
         if self.num_observations < 1:
             raise ValueError(f"BurgersInverse: num_observations must be at least 1, got {self.num_observations}")
         if not (0 <= self.noise < np.inf):

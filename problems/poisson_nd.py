@@ -18,8 +18,8 @@ class PoissonND(po.Problem):
     dimension: int = eqx.field(static=True, default=5)
 
     def __check_init__(self):
-        if self.dimension < 1:
-            raise ValueError(f"PoissonND: dimension must be at least 1, got {self.dimension}")
+        if not (isinstance(self.dimension, int) and self.dimension >= 1):
+            raise ValueError(f"PoissonND: dimension must be at least 1, got {self.dimension}; give a whole number")
 
     @property
     def domain(self) -> po.Box:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import decay
 import pytest
 
 from pinops import cli
@@ -17,30 +18,8 @@ from pinops.problem import _registry
 # design.md, section 4
 KEYS = "problem relative_l2 max_abs seconds compile_seconds steps parameters seed dtype device reference out".split()
 
-DECAY = '''
-"""u_t = -r u: in a folder of one's own."""
-
-import jax.numpy as jnp
-
-import pinops as po
-
-
-@po.register("decay_in_a_folder")
-class Decay(po.Problem):
-    """u_t = -r u, u(0) = 1."""
-
-    domain = po.Box(t=(0, 1))
-    rate: float = po.positive(1.0)
-
-    def residual(self, u, u_t):
-        return u_t + self.rate * u
-
-    def conditions(self):
-        return (po.Initial(1.0),)
-
-    def exact(self, t):
-        return jnp.exp(-self.rate * t)
-'''
+# The same problem in a folder of one's own.
+DECAY = Path(decay.__file__).read_text().replace("class Decay", '@po.register("decay_in_a_folder")\nclass Decay')
 
 BROKEN = {
     "does_not_compile": "def residual(self:",
@@ -355,7 +334,7 @@ def test_an_interrupted_run_can_be_resumed(folder, tmp_path, capsys):
     finally:
         running.kill()
     assert running.returncode == 130 and stdout == ""
-    assert f"interrupted; go on with: pinops solve decay_in_a_folder --out {out} --resume" in stderr
+    assert f"interrupted; go on with the same command and: --out {out} --resume" in stderr
     assert "Traceback" not in stderr
     assert (out / "checkpoint" / "state.h5").is_file() and (out / "run.json").is_file()
     assert cli.run(solve(folder, "--steps", "10", "--out", str(out), "--resume", "--json")) == 0

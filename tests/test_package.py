@@ -20,11 +20,16 @@ def run(*command: str | Path, **options) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """Built from a copy of the sources: nothing is left in the repository, and nothing stale is taken from it."""
+def source(tmp_path_factory) -> Path:
+    """A copy of the sources: nothing is left in the repository, and nothing stale is taken from it."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pinops", "problems"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     out = tmp_path_factory.mktemp("wheel")
@@ -52,6 +57,16 @@ def test_everything_is_in_the_wheel(wheel):
     sources |= {f"pinops/problems/{path.name}" for path in (ROOT / "problems").glob("*.py")}
     assert "pinops/problems/burgers.py" in sources and sources <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
+
+
+def test_the_catalogue_is_found_in_a_clone_that_is_not_installed(source):
+    """Python started in a clone imports the package from there, also where another copy is installed."""
+    code = (
+        "import sys; sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in repr(finder)]; "
+        "import pinops; print(pinops.__file__); print(*pinops.available()); print(type(pinops.load_problem('heat')).__name__)"
+    )
+    file, names, heat = run(sys.executable, "-c", code, cwd=source).splitlines()
+    assert Path(file).is_relative_to(source) and "burgers" in names.split() and heat == "Heat"
 
 
 def test_it_solves_from_where_it_is_installed(installed, tmp_path):

@@ -8,29 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from decay import Decay
 
 import pinops as po
 from pinops.data import read_arrays
 from pinops.optimizers import SSBroyden
-
-
-class Decay(po.Problem):
-    domain = po.Box(t=(0, 1))
-    rate: float = po.positive(1.0)
-
-    def residual(self, u, u_t):
-        return u_t + self.rate * u
-
-    def conditions(self):
-        return (po.Initial(1.0),)
-
-    def exact(self, t):
-        return jnp.exp(-self.rate * t)
-
 
 ADAM = optax.adam(1e-2)  # one object: a second one would compile again
 PHASES = (po.Phase(ADAM, 70), po.Phase(SSBroyden(), 80))

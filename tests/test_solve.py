@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from decay import Decay
 from flax import nnx
 
 import pinops as po
@@ -25,22 +26,6 @@ from pinops.problem import _registry
 NETWORK = po.networks.MLP(width=8, depth=2)
 POINTS = po.Collocation(interior=128, boundary=32, initial=32, every=0, candidates=1)
 QUICK = {"network": NETWORK, "sampler": POINTS, "optimizer": SSBroyden(), "progress": False}
-
-
-class Decay(po.Problem):
-    """u_t = -r u, u(0) = 1."""
-
-    domain = po.Box(t=(0, 1))
-    rate: float = po.positive(1.0)
-
-    def residual(self, u, u_t):
-        return u_t + self.rate * u
-
-    def conditions(self):
-        return (po.Initial(1.0),)
-
-    def exact(self, t):
-        return jnp.exp(-self.rate * t)
 
 
 class Oscillator(po.Problem):

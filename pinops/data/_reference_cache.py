@@ -27,8 +27,9 @@ def cache_folder() -> Path:
 def cached_reference(problem: Problem, *, compute: bool = True) -> Reference | None:
     """``problem.reference()``, from the cache where an equal problem has computed it before.
 
-    The key holds the problem's source text, its coefficients and the version of pinops. Closed forms are not cached, and a
-    damaged or unwritable cache is computed around. With ``compute=False`` None for a numerical one that is not in the cache.
+    The key holds the source files of the problem's classes, its coefficients and the version of pinops. Closed forms are
+    not cached, and a damaged or unwritable cache is computed around.
+    With ``compute=False`` None for a numerical one that is not in the cache.
     """
     if type(problem).reference is Problem.reference:
         return problem.reference()
@@ -50,13 +51,14 @@ def cached_reference(problem: Problem, *, compute: bool = True) -> Reference | N
 
 
 def _path(problem: Problem) -> Path | None:
+    own = [cls for cls in type(problem).__mro__ if issubclass(cls, Problem) and cls is not Problem]
     try:
-        source = inspect.getsource(type(problem))
+        sources = [Path(inspect.getfile(cls)).read_text() for cls in own]
     except (OSError, TypeError):  # a class typed at a prompt
         return None
     from pinops import reference as solvers
 
-    text = [version("pinops"), source]
+    text = [version("pinops"), *sources]
     text += [path.read_text() for path in sorted(Path(inspect.getfile(solvers)).parent.glob("*.py"))]
     text += [f"{name}={np.asarray(value).tolist()!r}" for name, value in coefficients_of(problem).items()]
     key = hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]

@@ -203,12 +203,28 @@ def parse_names(arguments: Sequence[str], names: Names, *, owner: str, boundary:
 
 
 def call_by_name(function: Callable[..., Any], values: Mapping[str, Any], *, owner: str) -> Any:
-    """Call a function of coordinates, ``lambda x, t: ...``, with those that it names."""
+    """Call a function of coordinates, ``lambda x, t: ...`` or ``jnp.sin``, with those that it names.
+
+    Raises ValueError for an argument that is no coordinate, and with what the function itself raised.
+    """
     wanted = inspect.signature(function).parameters
     missing = [name for name in wanted if name not in values]
     if missing:
         raise ValueError(f"{owner}: the argument {missing[0]!r} names nothing; available are {', '.join(values)}")
-    return function(**{name: values[name] for name in wanted})
+    by_position = [name for name, parameter in wanted.items() if parameter.kind is parameter.POSITIONAL_ONLY]
+    by_name = {name: values[name] for name in wanted if name not in by_position}
+    return _called(function, [values[name] for name in by_position], by_name, owner)
+
+
+def _called(function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any], owner: str) -> Any:
+    """What the user's function returns. Raises ValueError with what it raised, so that its owner is named."""
+    try:
+        return function(*arguments, **named)
+    except ValueError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ValueError(f"{owner}: it raised {type(error).__name__}: {reason}") from error
 
 
 def apply_pointwise(function: Callable[..., Any], values: Mapping[str, Array], *, owner: str) -> dict[str, Array]:
@@ -219,7 +235,7 @@ def apply_pointwise(function: Callable[..., Any], values: Mapping[str, Array], *
     remedy = "return one scalar, or a dict of named scalars for a system"
 
     def at_point(values: Mapping[str, Array]) -> dict[str, Array]:
-        out = function(**values)
+        out = _called(function, (), values, owner)
         out = dict(out) if isinstance(out, Mapping) else {"": out}
         if not out:
             raise ValueError(f"{owner}: it returned no equation, an empty dict; {remedy}")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import equinox as eqx
 import numpy as np
 
-from ._domain import Domain, Face, sobol
+from ._domain import Domain, Face, propose_from_bounds, sobol
 
 
 class _Combination(Domain):
@@ -65,9 +65,7 @@ class _Combination(Domain):
         return math.prod(high - low for low, high in self.bounds.values())
 
     def _propose(self, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        low, high = np.array(list(self.bounds.values())).T
-        points = low + (high - low) * cube
-        return points, self._distance(points) <= 0
+        return propose_from_bounds(self, cube)
 
     def _faces(self) -> list[Face]:
         # Far above rounding, far below the features of the shape.

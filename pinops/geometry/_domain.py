@@ -264,6 +264,13 @@ def sobol(m: int, d: int) -> np.ndarray:
     return qmc.Sobol(d, rng=0).random_base2(max(m - 1, 0).bit_length())[:m]
 
 
+def propose_from_bounds(domain: Domain, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Uniform points of the bounding box, and which of them are inside."""
+    low, high = np.array(list(domain.bounds.values())).T
+    points = low + (high - low) * cube
+    return points, domain._distance(points) <= 0
+
+
 def _columns(cube: Cube, m: int, d: int) -> np.ndarray:
     return np.asarray(cube(m, d), np.float64) if d else np.empty((m, 0))
 

@@ -7,7 +7,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from ._domain import Domain, Face
+from ._domain import Domain, Face, propose_from_bounds
 
 
 class Polygon(Domain):
@@ -83,9 +83,7 @@ class Polygon(Domain):
         return math.prod(high - low for low, high in self.bounds.values())
 
     def _propose(self, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        low, high = np.array(list(self.bounds.values())).T
-        points = low + (high - low) * cube
-        return points, self._distance(points) <= 0
+        return propose_from_bounds(self, cube)
 
     def _faces(self) -> list[Face]:
         return [self._edge_face(i, np.array(a), np.array(b)) for i, (a, b) in enumerate(self._edges())]

@@ -15,6 +15,8 @@ from jaxtyping import Array, Float, PyTree
 from pinops.optimizers._optimizer import Objective, Optimizer, Step
 from pinops.optimizers._wolfe import strong_wolfe
 
+_MAX_PARAMETERS = 30_000
+
 
 class QuasiNewtonState(NamedTuple):
     inverse_hessian: Float[Array, "p p"]
@@ -33,8 +35,17 @@ class SSBroyden(Optimizer):
 
     max_evaluations: int = eqx.field(static=True, default=25)
 
+    def __check_init__(self):
+        if self.max_evaluations < 1:
+            raise ValueError(f"SSBroyden: max_evaluations must be at least 1, got {self.max_evaluations}")
+
     def init(self, params: PyTree) -> QuasiNewtonState:
         x, _ = ravel_pytree(params)
+        if x.size > _MAX_PARAMETERS:
+            raise ValueError(
+                f"SSBroyden keeps a matrix of {x.size} x {x.size} numbers, {x.size**2 * x.dtype.itemsize / 2**30:.0f} GiB; "
+                f"above {_MAX_PARAMETERS} parameters take a smaller network, or Adam or L-BFGS"
+            )
         zero = jnp.zeros((), x.dtype)
         return QuasiNewtonState(jnp.eye(x.size, dtype=x.dtype), jnp.zeros_like(x), zero, jnp.zeros_like(x), zero == 0)
 
@@ -76,14 +87,14 @@ class SSBroyden(Optimizer):
 
         updated = (hessian - jnp.outer(hy, hy / yhy) + phi * jnp.outer(v, v)) / tau + jnp.outer(s, s / sy)
         direction = -corrected(hg, hy @ g_new / yhy, v @ g_new, s @ g_new / sy)
-        restart = ~progress
+        direction = jnp.where(good, direction, -hg)
+        # The next update takes the direction for -H g: where it is useless both are given up.
+        restart = ~progress | ~(direction @ g_new < 0)
         identity = jnp.eye(x.size, dtype=x.dtype)
-        hessian = jnp.where(good, updated, jnp.where(restart, identity, hessian))
-        direction = jnp.where(good, direction, jnp.where(restart, -g_new, -hg))
-        downhill = direction @ g_new < 0
-        direction = jnp.where(downhill, direction, -g_new)
+        hessian = jnp.where(restart, identity, jnp.where(good, updated, hessian))
+        direction = jnp.where(restart, -g_new, direction)
         new = QuasiNewtonState(hessian, direction, found.value, g_new, restart)
-        return Step(unravel(x + s), new, value, restart & fresh)
+        return Step(unravel(x + s), new, value, ~progress & fresh)
 
     def recover(self, params: PyTree, state: QuasiNewtonState) -> QuasiNewtonState:
         return self.init(params)

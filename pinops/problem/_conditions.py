@@ -66,13 +66,20 @@ class Periodic(Condition):
 class Initial(Condition):
     """``u = value`` at the initial time and, for second order in time, ``u_t = derivative`` there.
 
-    ``value`` and ``derivative`` are data as for `Dirichlet`; functions of the spatial coordinates.
+    ``value`` and ``derivative`` are data as for `Dirichlet`; functions of the spatial coordinates. A derivative that is no
+    dict is that of the unknowns which ``value`` names.
     """
 
     value: Data | dict[str, Data]
     derivative: Data | dict[str, Data] | None = None
     unknown: str | None = eqx.field(static=True, default=None, kw_only=True)
     soft: bool = eqx.field(static=True, default=False, kw_only=True)
+
+    def rates(self) -> Data | dict[str, Data] | None:
+        """The derivative, by unknown where the value is."""
+        if isinstance(self.value, dict) and self.derivative is not None and not isinstance(self.derivative, dict):
+            return dict.fromkeys(self.value, self.derivative)
+        return self.derivative
 
 
 class Equation(Condition):

@@ -73,7 +73,7 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                 out.append(Constraint(label, region, signature, condition.residual))
             case Initial():
                 assert problem.domain.time is not None
-                pairs = [(condition.value, "{0}"), (condition.derivative, "{0}_" + problem.domain.time)]
+                pairs = [(condition.value, "{0}"), (condition.rates(), "{0}_" + problem.domain.time)]
                 for value, pattern in pairs:
                     if value is None:
                         continue

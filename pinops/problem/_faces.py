@@ -22,6 +22,7 @@ PointFunction = Callable[[Any], Any]
 
 # The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes of compilation from four on.
 MAX_LIFTED_AXES = 3
+_KINK_CELLS = 2000  # data that vary over less than about a thousandth of the domain count as not smooth
 
 
 def onto_face(points: Any, axis: int, at: Any) -> Any:
@@ -104,11 +105,18 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
         axis = names.index(domain.time)
         out = expand(condition.value, axis, False, 1.0, 0.0, True, False)
         if condition.derivative is not None:
-            out += expand(condition.derivative, axis, False, 0.0, 1.0, False, True)
+            out += expand(condition.rates(), axis, False, 0.0, 1.0, False, True)
         return out
     if not isinstance(condition, Dirichlet | Neumann | Robin):
         return None
     parts = domain.select(condition.on)
+    if not parts:
+        raise ValueError(
+            f"{owner}: there is no boundary that it could hold on, {names[0]} is all there is; "
+            "at the initial time use Initial, otherwise name boundary parts with on=..."
+            if len(names) == 1
+            else f"{owner}: on={condition.on!r} selects no part of the boundary; there are {', '.join(domain.parts)}"
+        )
     on_faces = {f"{name}_{end}": (name, end == "max") for name in domain.intervals for end in ("min", "max")}
     if any(part not in on_faces for part in parts):
         return None
@@ -138,6 +146,10 @@ def impose(problem: Problem) -> Imposition:
     that impose the same thing.
     """
     conditions = problem.conditions()
+    if not isinstance(conditions, tuple | list):
+        raise ValueError(
+            f"{type(problem).__name__}.conditions must return a tuple, got one {type(conditions).__name__}; add a comma"
+        )
     domain = problem.domain
     how, why = ["soft"] * len(conditions), [""] * len(conditions)
     periodic: list[str] = []
@@ -212,6 +224,9 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
                 jump = _periodic_jump(problem, a, name, points)
                 if jump:
                     return jump
+            kink = _kink(problem, a, points)
+            if kink:
+                return kink
             for b in taken + new[:position]:
                 if a.component != b.component:
                     continue
@@ -235,22 +250,51 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
     return ""
 
 
+def _order(problem: Problem, axis: int) -> int:
+    """The highest derivative along an axis that the equation takes."""
+    plan = residual_signature(problem).plan
+    return max([index.count(axis) for index in plan.indices] + [2 if axis in plan.laplacian else 0])
+
+
 def _periodic_jump(problem: Problem, face: Face, name: str, points: Any) -> str:
     """Data that are lifted into the domain must be as smooth across the periodic boundary as the equation is of order."""
     axis = problem.domain.coordinates.index(name)
     low, high = problem.domain.bounds[name]
-    plan = residual_signature(problem).plan
-    order = max([index.count(axis) for index in plan.indices] + [2 if axis in plan.laplacian else 0])
     function = face.data
-    for k in range(order + 1):
+    for k in range(_order(problem, axis) + 1):
         values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
         gap, scale = float(jnp.max(jnp.abs(values[0] - values[1]))), float(jnp.max(jnp.abs(values[0])))
         if not gap <= 1e-8 * (1 + scale):
-            what = ("value", "slope")[k] if k < 2 else f"derivative of order {k}"
             where = f"across the periodic boundary of {name}"
-            return f"its {what} jumps by {gap:.2g} {where}, and a lift would keep that for all times"
+            return f"its {_derivative_name(k)} jumps by {gap:.2g} {where}, and a lift would keep that for all times"
         function = _along(function, axis)
     return ""
+
+
+def _kink(problem: Problem, face: Face, points: Any) -> str:
+    """Lifted data must be as smooth inside, too: derivatives at points do not see a jump, their integral along a line does."""
+    names = problem.domain.coordinates
+    for axis, name in enumerate(names):
+        if axis == face.axis:
+            continue
+        low, high = problem.domain.bounds[name]
+        cells = low + (high - low) * (jnp.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
+        on_lines = lambda at, axis=axis: jnp.repeat(points[:2], len(at), 0).at[:, axis].set(jnp.tile(at, 2))
+        lower, function = face.data, _along(face.data, axis)
+        for k in range(_order(problem, axis)):
+            slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * ((high - low) / _KINK_CELLS)
+            ends = jax.vmap(lower)(on_lines(jnp.asarray([low, high]))).reshape(2, 2)
+            gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
+            scale = jnp.sum(jnp.abs(slope), 1) + jnp.sum(jnp.abs(ends), 1)
+            if not bool(jnp.all(gap <= 1e-2 * scale)):
+                what = f"its {_derivative_name(k)} jumps by about {float(jnp.max(gap)):.2g} along {name}"
+                return f"{what}, and a lift would keep that for all times"
+            lower, function = function, _along(function, axis)
+    return ""
+
+
+def _derivative_name(k: int) -> str:
+    return ("value", "slope")[k] if k < 2 else f"derivative of order {k}"
 
 
 def _along(function: PointFunction, axis: int) -> PointFunction:

@@ -6,19 +6,17 @@ from typing import Any
 
 import equinox as eqx
 
-from pinops.geometry import Domain
 from pinops.problem._conditions import Condition, Observed
-from pinops.problem._problem import Problem, coefficients
+from pinops.problem._problem import DerivedProblem, Problem, coefficients
 from pinops.reference import Reference
 
 
-class InverseProblem(Problem):
+class InverseProblem(DerivedProblem):
     """A problem with observations added and named coefficients to be found. Made by `pinops.invert`.
 
-    **Raises** ValueError for a coefficient that does not exist or is not a number.
+    **Raises** ValueError for a coefficient that does not exist.
     """
 
-    problem: Problem
     observations: Observed
     unknown_coefficients: tuple[str, ...] = eqx.field(static=True)
 
@@ -30,18 +28,6 @@ class InverseProblem(Problem):
                     f"{type(self.problem).__name__} has no coefficient {name!r} to be found; "
                     f"it has {', '.join(sorted(known)) or 'none'}"
                 )
-
-    @property
-    def domain(self) -> Domain:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.domain
-
-    @property
-    def unknowns(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.unknowns
-
-    @property
-    def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.gauge
 
     @property
     def trainable(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

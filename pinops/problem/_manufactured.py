@@ -9,29 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.derivatives import Jet, Names, Plan, Signature, nested, parse_signature
+from pinops.derivatives import Jet, Names, Normal, Plan, Signature, nested, parse_signature
 from pinops.geometry import Domain
 from pinops.problem._conditions import Condition, Dirichlet, Equation, Initial, Neumann, Observed, Periodic, Robin
-from pinops.problem._problem import Problem, exact_values, names_of, residual_signature
+from pinops.problem._problem import DerivedProblem, Problem, exact_values, names_of, residual_signature
 
 
-class ManufacturedProblem(Problem):
+class ManufacturedProblem(DerivedProblem):
     """A problem whose residual and conditions are shifted so that a chosen function solves it. Made by `manufacture`."""
 
-    problem: Problem
     solution: Callable[..., Any] = eqx.field(static=True)
-
-    @property
-    def domain(self) -> Domain:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.domain
-
-    @property
-    def unknowns(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.unknowns
-
-    @property
-    def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.gauge
 
     @property
     def exact(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -63,7 +50,7 @@ class ManufacturedProblem(Problem):
             return jax.tree.map(jnp.subtract, here, there)
 
         arguments = ["point", *(name for name, _ in signature.arguments if name != "point")]
-        if any(name.endswith("_n") for name in arguments) and "normal" not in arguments:
+        if any(isinstance(argument, Normal) for _, argument in signature.arguments) and "normal" not in arguments:
             arguments.append("normal")
         parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in arguments]
         shifted.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
@@ -110,7 +97,8 @@ class ManufacturedProblem(Problem):
             time = self.domain.coordinates.index(self.domain.time)
             if condition.derivative is None:
                 return [Initial(values, soft=condition.soft)]
-            moving = tuple(condition.derivative) if isinstance(condition.derivative, dict) else unknowns
+            derivative = condition.rates()
+            moving = tuple(derivative) if isinstance(derivative, dict) else unknowns
             rates = {name: self._derivative(name, time) for name in moving}
             return [Initial(values, rates, soft=condition.soft)]
         out: list[Condition] = []

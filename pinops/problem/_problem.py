@@ -9,6 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from pinops.derivatives import Names, Signature, call_by_name, parse_signature
 from pinops.geometry import Domain
@@ -46,7 +47,8 @@ class Problem(eqx.Module):
             value = getattr(self, field.name)
             if isinstance(value, str) and not field.metadata.get("static"):
                 raise ValueError(f"{type(self).__name__}: {field.name} must be a number, got {value!r}")
-            if field.metadata.get("static") or isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):
+            number = isinstance(value, int | float | np.ndarray | np.generic | jax.Array) and not isinstance(value, bool)
+            if field.metadata.get("static") or not number or isinstance(value, Tracer):
                 continue
             value = np.asarray(value, np.float64)
             if not np.all(np.isfinite(value)):
@@ -66,6 +68,24 @@ class Problem(eqx.Module):
     def reference(self) -> Reference | None:
         """A trusted solution on an evaluation grid with its error bar; by default the exact solution, where there is one."""
         return exact_reference(self)
+
+
+class DerivedProblem(Problem):
+    """Abstract: a problem made from another one, for the same unknowns on the same domain."""
+
+    problem: Problem
+
+    @property
+    def domain(self) -> Domain:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.domain
+
+    @property
+    def unknowns(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.unknowns
+
+    @property
+    def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.gauge
 
 
 def names_of(problem: Problem) -> Names:
@@ -128,8 +148,11 @@ def exact_values(problem: Problem, point: Any) -> dict[str, Any]:
 
 
 def exact_reference(problem: Problem) -> Reference | None:
-    """The exact solution on the evaluation grid of the domain (None without one)."""
-    if problem.exact is None:
+    """The exact solution on the evaluation grid of the domain.
+
+    None without one, and where coefficients are to be found: it would be that of their initial guess.
+    """
+    if problem.exact is None or problem.trainable:
         return None
     coordinates = problem.domain.evaluation_coordinates()
     grids = np.broadcast_arrays(*coordinates.values())

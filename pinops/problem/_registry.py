@@ -1,7 +1,6 @@
 """Problems by name: registered in a file, a notebook, a folder or an installed package, and loaded when asked for."""
 
 import difflib
-import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -39,6 +38,9 @@ def register(name: str) -> Callable[[P], P]:
         if required:
             raise ValueError(f"{cls.__name__}: the coefficient {required[0]!r} needs a default value")
         instance = cls()
+        unknown = [name for name in instance.trainable if name not in {f.name for f in fields(cls)}]
+        if unknown:
+            raise ValueError(f"{cls.__name__}: there is no coefficient {unknown[0]!r} to be found (trainable)")
         residual_signature(instance)
         impose(instance)
         _classes[name] = cls
@@ -48,12 +50,11 @@ def register(name: str) -> Callable[[P], P]:
 
 
 def _catalogue() -> dict[str, Path]:
-    """The files of the installed catalogue and of packages that announce one; nothing is imported."""
-    found: dict[str, Path] = {}
+    """The files of the catalogue; nothing is imported."""
     spec = importlib.util.find_spec("pinops.problems")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        found |= _problem_files(Path(folder))
-    return found
+    # Python started in a clone finds the package there before the installed one: the catalogue then lies beside it.
+    folders = (spec.submodule_search_locations or []) if spec else [Path(__file__).parents[2] / "problems"]
+    return {name: path for folder in folders for name, path in _problem_files(Path(folder)).items()}
 
 
 def _problem_files(folder: Path) -> dict[str, Path]:
@@ -93,9 +94,9 @@ def problem_class(name: str) -> type[Problem]:
         return _classes[name]
     announced = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
     if name in _files:
-        _execute(name, _files[name])
+        _execute(f"pinops_problem_{name}", _files[name])
     elif name in (catalogue := _catalogue()):
-        importlib.import_module(f"pinops.problems.{catalogue[name].stem}")
+        _execute(f"pinops.problems.{name}", catalogue[name])
     elif name in announced:
         loaded = announced[name].load()
         if name not in _classes and isinstance(loaded, type) and issubclass(loaded, Problem):
@@ -109,8 +110,7 @@ def problem_class(name: str) -> type[Problem]:
     return _classes[name]
 
 
-def _execute(name: str, path: Path) -> None:
-    module_name = f"pinops_problem_{name}"
+def _execute(module_name: str, path: Path) -> None:
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

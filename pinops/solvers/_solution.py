@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.data import cached_reference, write_arrays
+from pinops.data import DataFileError, cached_reference, write_arrays
 from pinops.derivatives import parse_names
-from pinops.metrics import errors
+from pinops.metrics import deviations, errors
 from pinops.problem import Problem, coefficients_of, holder, names_of
 from pinops.reference import Reference
-from pinops.training import Model, Params, Report, TrainState, evaluate, history_arrays, save_checkpoint
+from pinops.training import Model, Params, Report, TrainState, difference, evaluate, history_arrays, save_checkpoint
 
 CHECKPOINT = Path("checkpoint") / "state.h5"
 
@@ -79,7 +79,9 @@ class Solution:
 
     @cached_property
     def reference(self) -> Reference | None:
-        """The verified reference of the problem, None without one."""
+        """The verified reference of the problem; None without one, and where coefficients were found: it is that of others."""
+        if set(self.request["trainable"]) - set(self.problem.trainable):
+            return None
         return cached_reference(self.problem)
 
     def __call__(self, **coordinates: Any) -> np.ndarray | dict[str, np.ndarray]:
@@ -168,9 +170,18 @@ class Solution:
         return plot_solution(self, path)
 
     def save(self, folder: str | Path) -> Path:
-        """Write a run directory: ``run.json, history.h5, checkpoint/, solution.h5``. Loading it executes no code."""
+        """Write a run directory: ``run.json, history.h5, checkpoint/, solution.h5``. Loading it executes no code.
+
+        **Raises** ValueError for a folder that holds another run; OSError when it cannot be written.
+        """
         folder = Path(folder)
-        save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+        if (folder / "run.json").exists():
+            name = difference(read_run(folder)["request"], self.request)
+            if name is not None:
+                raise ValueError(f"{folder} holds another run, with a different {name}; choose another folder")
+        # A loaded solution knows its parameters only: a checkpoint that is there knows more.
+        if self.state is not None or not (folder / CHECKPOINT).exists():
+            save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
         write_arrays(folder / "solution.h5", "solution", *self._grid())
         write_run(folder, self.request, self.summary())
@@ -185,7 +196,8 @@ class Solution:
         attributes: dict[str, Any] = {"problem": self.request["problem"], "coordinates": list(coordinates)}
         if reference:
             arrays |= {f"reference/{name}": value for name, value in reference.values.items()}
-            arrays |= {f"error/{name}": values[name] - value for name, value in reference.values.items()}
+            off = deviations(values, reference, gauge=self.problem.gauge, time=self.problem.domain.time)
+            arrays |= {f"error/{name}": difference for name, (difference, _) in off.items()}
             attributes |= {"reference": reference.kind, "error_bar": reference.error_bar, "source": reference.source}
         return arrays, attributes
 
@@ -211,3 +223,16 @@ def write_run(folder: Path, request: Mapping[str, Any], result: Mapping[str, Any
         os.replace(temporary, folder / "run.json")
     finally:
         Path(temporary).unlink(missing_ok=True)
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """The contents of ``run.json``. Raises FileNotFoundError when there is none, DataFileError when it is damaged."""
+    path = Path(folder) / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run: there is no {path}")
+    try:
+        content = json.loads(path.read_text())
+        content["request"]["problem"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataFileError(f"{path} cannot be read as the description of a run ({error}); restore a copy") from error
+    return content

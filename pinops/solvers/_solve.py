@@ -1,6 +1,6 @@
 """The front door for one PDE: from a problem to a solution with an error."""
 
-import json
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -12,9 +12,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from pinops import networks
-from pinops.data import DataFileError, cached_reference
+from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
 from pinops.networks import Architecture, activations, check_network, embedding_of
@@ -31,9 +32,10 @@ from pinops.problem import (
     name_of,
     residual_signature,
 )
+from pinops.reference import Reference
 from pinops.sampling import Sampler
 from pinops.solvers._recipe import MINUTES, default_architecture, default_collocation, default_steps, phases
-from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, write_run
+from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, read_run, write_run
 from pinops.training import (
     Callback,
     Collocation,
@@ -95,6 +97,7 @@ def solve(
     **Raises** ValueError for what cannot be meant (unknown names, wrong shapes, NaN, no steps, a run directory of another
     run), OSError for what cannot be written. A KeyboardInterrupt leaves a checkpoint behind.
     """
+    began = time.monotonic()
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
     if minutes is not None and not minutes > 0:
@@ -115,11 +118,10 @@ def solve(
         residual_signature(problem)
         imposition = impose(problem)
         embedding = embedding_of(problem, imposition)
-        key = jax.random.key(seed)
         network = default_architecture(problem, embedding) if network is None else network
         built = network
         if isinstance(network, Architecture):
-            built = network.build(embedding.size, len(problem.unknowns), key=jax.random.fold_in(key, 0))
+            built = network.build(embedding.size, len(problem.unknowns), key=_network_key(seed))
         check_network(built, embedding, problem.unknowns)
         weighting = Fixed() if weighting is None else weighting
         collocation = default_collocation(problem)
@@ -139,6 +141,7 @@ def solve(
             "minutes": minutes,
             "collocation": _describe(collocation),
             "weighting": _describe(weighting),
+            "observations": _digest(problem),
             "seed": seed,
             "dtype": dtype,
         }
@@ -146,8 +149,11 @@ def solve(
         if folder is not None:
             _prepare(folder, request, resume)
         model, params = split(problem, built, weighting, imposition, owner)
-        training = Training(model, plan, collocation, seed, _monitor(problem, model))
-        return _train(problem, training, params, request, minutes, everyone, folder, resume, checkpoint_seconds)
+        reference = cached_reference(problem)
+        if target is not None and reference is None:
+            raise ValueError(f"target needs a reference to compare with, and {owner} has none")
+        training = Training(model, plan, collocation, seed, _monitor(problem, reference, model))
+        return _train(problem, training, params, request, minutes, everyone, folder, resume, checkpoint_seconds, began)
 
 
 def _train(
@@ -160,6 +166,7 @@ def _train(
     folder: Path | None,
     resume: bool,
     checkpoint_seconds: float,
+    began: float,
 ) -> Solution:
     path = None if folder is None else folder / CHECKPOINT
     history: list[Report] = []
@@ -185,7 +192,9 @@ def _train(
         keep(state, history)
 
     try:
-        outcome = training.run(state, minutes=minutes, callbacks=callbacks, keep=remember, history=history)
+        outcome = training.run(
+            state, minutes=minutes, callbacks=callbacks, keep=remember, history=history, before=time.monotonic() - began
+        )
     except KeyboardInterrupt:
         if path is not None:
             save_checkpoint(path, latest[0], latest[1], request)
@@ -222,22 +231,8 @@ def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
         raise OSError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
 
 
-def read_run(folder: str | Path) -> dict[str, Any]:
-    """The contents of ``run.json``. Raises FileNotFoundError when there is none, DataFileError when it is damaged."""
-    path = Path(folder) / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no run: there is no {path}")
-    try:
-        content = json.loads(path.read_text())
-        content["request"]["problem"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataFileError(f"{path} cannot be read as the description of a run ({error}); restore a copy") from error
-    return content
-
-
-def _monitor(problem: Problem, model: Model) -> Callable[[Params], dict[str, float]]:
+def _monitor(problem: Problem, reference: Reference | None, model: Model) -> Callable[[Params], dict[str, float]]:
     """Relative L2 errors on a part of the reference grid, for progress and history; nothing without a reference."""
-    reference = cached_reference(problem)
     if reference is None:
         return lambda params: {}
     reference = reference.coarse(_MONITOR_POINTS)
@@ -276,6 +271,22 @@ def _region_of(model: Model, term: str) -> str:
     return next((c.region for c in conditions if term == c.name or term.startswith(f"{c.name} ")), INTERIOR)
 
 
+def _network_key(seed: int) -> PRNGKeyArray:
+    """The random key of an architecture's parameters, and of what it keeps fixed."""
+    return jax.random.fold_in(jax.random.key(seed), 0)
+
+
+def _digest(problem: Problem) -> str | None:
+    """A checksum of all observations, None without any: a resumed run must have the same ones."""
+    digest = hashlib.sha256()
+    observed = [condition for condition in problem.conditions() if isinstance(condition, Observed)]
+    for condition in observed:
+        for name, array in sorted((condition.coordinates | condition.values).items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16] if observed else None
+
+
 def _describe(thing: Any) -> Any:
     """A description of an object in JSON, for run directories and for comparing a resumed run with its request."""
     if thing is None or isinstance(thing, bool | int | float | str):
@@ -295,7 +306,11 @@ def _describe(thing: Any) -> Any:
         return f"array of shape {thing.shape}"
     known = next((name for name, function in activations.items() if function is thing), None)
     named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return known or f"{named.__module__}.{named.__qualname__}"
+    name = known or f"{named.__module__}.{named.__qualname__}"
+    # The settings of an optax transformation are what its functions close over.
+    settings = [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
+    settings = [setting for setting in settings if setting is not thing]  # it may call itself
+    return {name: [_describe(setting) for setting in settings]} if settings else name
 
 
 def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Solution:
@@ -310,9 +325,13 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
     result = read_run(folder).get("result") or {}
     with jax.enable_x64(request["dtype"] == "float64"):
         if problem is None:
+            # JSON has no tuples; a static coefficient must be hashable.
+            coefficients = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in request["coefficients"].items()
+            }
             try:
-                problem = load_problem(request["problem"], **request["coefficients"])
-            except ValueError as error:
+                problem = load_problem(request["problem"], **coefficients)
+            except (ValueError, TypeError) as error:
                 raise ValueError(f"the problem of the run in {folder} must be given, load(..., problem=...): {error}") from error
         if network is None:
             network = _architecture(request["network"], folder)
@@ -320,7 +339,7 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         embedding = embedding_of(problem, imposition)
         built = network
         if isinstance(network, Architecture):
-            built = network.build(embedding.size, len(problem.unknowns), key=jax.random.key(0))
+            built = network.build(embedding.size, len(problem.unknowns), key=_network_key(request["seed"]))
         model, params = split(problem, built, Fixed(), imposition, request["problem"])
         # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
         shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name))) for name in request["trainable"]}

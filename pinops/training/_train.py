@@ -122,15 +122,17 @@ class Training:
         callbacks: Sequence[Callback] = (),
         keep: Callable[[TrainState, list[Report]], None] = lambda state, history: None,
         history: list[Report] | None = None,
+        before: float = 0.0,
     ) -> Outcome:
         """Train until the steps or minutes are used up, a callback returns True, or nothing improves any more.
 
+        ``before``: seconds that the caller has spent already; reports count them.
         ``keep`` is called with every good state (to write checkpoints). A stretch that ends in a loss that is not finite is
         undone and tried again, more carefully and with other points; after three in a row training stops with the last
         good state and the status ``"diverged"``.
         """
         history = list(history or [])
-        start = time.monotonic() - (history[-1].seconds if history else 0.0)
+        start = time.monotonic() - before - (history[-1].seconds if history else 0.0)
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
         outcome = Outcome(state, history, "finished")
         compiled: set[int] = set()
