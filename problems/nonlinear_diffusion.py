@@ -20,7 +20,8 @@ def bumps(exp, x, y):
 class NonlinearDiffusion(po.Problem):
     """u_t = k (|∇u|² + u Δu) = k ∇·(u ∇u) on (-1, 1)² x (0, 1], u = three Gaussians at t = 0, u = 0 on the boundary.
 
-    Source: PIG (arXiv:2412.05994). The bumps spread where u is large and keep their feet where it is small.
+    Source: PIG (arXiv:2412.05994). The bumps spread where u is large and keep their feet where it is small. The flux
+    through a wall is finite, so u falls like the square root of the distance to it: smooth networks do badly there.
     The Gaussians are 9e-3 at the boundary, not 0: the initial condition disagrees with the other and is a loss term.
 
     ``diffusivity`` k > 0 (default 0.05).

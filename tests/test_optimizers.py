@@ -260,6 +260,13 @@ def test_recovery_of_a_quasi_newton_method_forgets_its_curvature(valley):
     assert np.array_equal(SSBroyden().recover(valley.params[100], state).inverse_hessian, np.eye(10))
 
 
+def test_a_matrix_that_would_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"a matrix of 100000 x 100000 numbers, 75 GiB; above 30000 parameters take"):
+        SSBroyden().init(jnp.zeros(100_000))
+    with pytest.raises(ValueError, match="max_evaluations must be at least 1, got 0"):
+        SSBroyden(max_evaluations=0)
+
+
 @pytest.mark.parametrize("wrong", ["adam", 1e-3, optax.adam, None])
 def test_what_is_no_optimizer_is_refused(wrong):
     with pytest.raises(TypeError, match=r"pinops\.optimizers or an optax transformation"):

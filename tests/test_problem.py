@@ -19,6 +19,7 @@ from pinops.problem import (
     Problem,
     constraints,
     exact_values,
+    faces,
     impose,
     region_parts,
     residual_signature,
@@ -354,6 +355,66 @@ def test_kinks_of_lifted_data_across_a_periodic_boundary_are_seen():
     # Data on a wall are lifted too.
     channel = problem(SQUARE, po.Periodic("x"), po.Dirichlet(lambda x: x, on="y"))
     assert why(channel)[1].startswith("soft: its value jumps by 2")
+
+
+def test_kinks_of_lifted_data_inside_the_domain_are_seen():
+    """The second derivative of a hat is 0 wherever it is taken, and a lift of it would stand still for ever."""
+    rod = po.Box(x=(0, 1), t=(0, 1))
+
+    def started(data, residual=lambda self, u_t, u_xx: u_t - u_xx):
+        return why(problem(rod, po.Initial(data), residual=residual))[0]
+
+    hat = lambda x: 1 - jnp.abs(2 * x - 1)
+    assert started(hat).startswith("soft: its slope jumps by about 4 along x, and a lift would keep that for all times")
+    assert started(lambda x: jnp.where(x < 0.3, 1.0, 0.0)).startswith("soft: its value jumps by about 1 along x")
+    advection, bending = (lambda self, u_t, u_x: u_t + u_x), (lambda self, u_t, u_xxxx: u_t + u_xxxx)
+    assert started(hat, advection) == "hard"
+    assert started(lambda x: jnp.abs(x - 0.5) ** 3, bending).startswith("soft: its derivative of order 3 jumps by about 12")
+    for smooth in (jnp.sin, lambda x: jnp.tanh(40 * (x - 0.5)), lambda x: jnp.exp(-((x - 0.5) ** 2) / 5e-4)):
+        assert started(smooth) == "hard"
+    # Data on a wall as a function of time.
+    switched = po.Dirichlet(lambda t: jnp.where(t < 0.5, 0.0, 1.0), on="x_min")
+    assert why(problem(rod, switched, residual=lambda self, u_t, u_xx: u_t - u_xx))[0].startswith("soft: its value jumps")
+
+
+def test_a_condition_that_holds_nowhere_is_refused():
+    with pytest.raises(ValueError, match="there is no boundary that it could hold on, t is all there is; .* use Initial"):
+        impose(problem(po.Box(t=(0, 1)), po.Dirichlet(1.0), residual=lambda self, u_t: u_t))
+    with pytest.raises(ValueError, match=r"on=\(\) selects no part of the boundary; there are x_min, x_max, y_min, y_max"):
+        impose(problem(SQUARE, po.Dirichlet(1.0, on=())))
+
+
+def test_conditions_are_a_tuple():
+    class OneOnly(po.Problem):
+        domain = SQUARE
+
+        def residual(self, u_x):
+            return u_x
+
+        def conditions(self):
+            return po.Dirichlet(0.0)
+
+    with pytest.raises(ValueError, match="OneOnly.conditions must return a tuple, got one Dirichlet; add a comma"):
+        impose(OneOnly())
+
+
+def test_a_velocity_is_that_of_the_unknowns_with_a_value():
+    made = problem(ROD, po.Initial({"u": 0.0}, derivative=0.0), residual=lambda self, u_t, v_t: u_t - v_t, unknowns=("u", "v"))
+    assert {face.component for face in faces(made)} == {0}
+    soft = problem(
+        ROD, po.Initial({"u": 0.0}, derivative=0.0, soft=True), residual=lambda self, u_t, v_t: u_t - v_t, unknowns=("u", "v")
+    )
+    assert [c.name for c in constraints(soft, (0,))[1:]] == ["initial u", "initial u_t"]
+    exact = lambda x, t: {"u": x * t, "v": x + t}
+    (data,) = po.manufacture(made, exact).conditions()
+    assert set(data.derivative) == {"u"}
+
+
+def test_what_data_raise_is_told_with_their_owner():
+    import math
+
+    with pytest.raises(ValueError, match="Dirichlet: it raised ConcretizationTypeError: "):
+        impose(problem(SQUARE, po.Dirichlet(lambda x: math.sin(x), on="y"), po.Dirichlet(0.0, on="x")))
 
 
 def test_data_that_disagree_where_they_meet_go_soft_in_the_order_of_declaration():

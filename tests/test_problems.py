@@ -337,8 +337,9 @@ def test_a_coefficient_out_of_its_range_is_refused(name, coefficient):
         po.load_problem(name, **{coefficient: "much"})
     if problem.__dataclass_fields__[coefficient].metadata.get("positive"):
         for bad in (-1.0, 0.0):
-            with pytest.raises(ValueError, match=f"{coefficient} must be greater than zero, got {bad}"):
-                po.load_problem(name, **{coefficient: bad})
+            for number in (float, np.float32, np.float64, jnp.asarray):
+                with pytest.raises(ValueError, match=f"{coefficient} must be greater than zero, got {bad}"):
+                    po.load_problem(name, **{coefficient: number(bad)})
     leaf = getattr(po.load_problem(name, **{coefficient: 2}), coefficient)
     # A JAX array made outside a float64 context would have lost half of its digits.
     assert isinstance(leaf, np.ndarray) and leaf.dtype == np.float64
@@ -347,6 +348,10 @@ def test_a_coefficient_out_of_its_range_is_refused(name, coefficient):
 def test_static_settings_are_checked():
     with pytest.raises(ValueError, match="dimension must be at least 1, got 0"):
         po.load_problem("poisson_nd", dimension=0)
+    with pytest.raises(ValueError, match="dimension must be at least 1, got 2.5; give a whole number"):
+        po.load_problem("poisson_nd", dimension=2.5)
+    with pytest.raises(ValueError, match="data_seed must be a whole number, got 1.5"):
+        po.load_problem("burgers_inverse", data_seed=1.5)
     for setting in ("true_viscosity", "num_observations", "noise"):
         with pytest.raises(ValueError, match=f"{setting} must .*, got -1"):
             po.load_problem("burgers_inverse", **{setting: -1})

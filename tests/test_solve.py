@@ -284,6 +284,26 @@ def test_a_coefficient_is_found_from_observations(tmp_path):
     assert "observed u" in solution.history[-1].terms
     loaded = po.load(tmp_path / "run")
     assert loaded.coefficients == solution.coefficients and loaded(t=0.5) == solution(t=0.5)
+    # The exact solution of the loaded problem belongs to the first guess.
+    assert solution.reference is None and loaded.reference is None and loaded.summary()["relative_l2"] == {}
+
+
+def test_the_exact_solution_of_a_guess_is_no_reference():
+    class Unknown(po.Problem):
+        domain = po.Box(t=(0, 1))
+        trainable = ("rate",)
+        rate: float = po.positive(1.0)
+
+        def residual(self, u, u_t):
+            return u_t + self.rate * u
+
+        def conditions(self):
+            return po.Initial(1.0), po.Observed({"t": [0.5]}, {"u": [0.5]})
+
+        def exact(self, t):
+            return jnp.exp(-self.rate * t)
+
+    assert Unknown().reference() is None
 
 
 def test_what_invert_needs():
@@ -449,6 +469,78 @@ def test_another_run_in_the_same_folder_is_refused(run):
 )
 def test_resuming_with_other_arguments_is_refused(run, options, message):
     refused(run, ValueError, message, lambda: again(run, resume=True, **options))
+
+
+def test_resuming_with_other_observations_or_another_learning_rate_is_refused(tmp_path):
+    t = np.linspace(0, 1, 5)
+    options = {**QUICK, "steps": 2}
+    invert = lambda rate, **more: po.invert(
+        Decay(), po.Observed({"t": t}, {"u": np.exp(-rate * t)}), unknown="rate", **{**options, "out": tmp_path / "a", **more}
+    )
+    invert(1.5)
+    refused(tmp_path / "a", ValueError, "holds a run with observations = ", lambda: invert(1.6, resume=True))
+    solve = lambda rate, **more: po.solve(
+        Decay(), **{**options, "optimizer": optax.adam(optax.cosine_decay_schedule(rate, 10)), "out": tmp_path / "b", **more}
+    )
+    solve(1e-2)
+    refused(tmp_path / "b", ValueError, "holds a run with phases = ", lambda: solve(1e-3, resume=True))
+    assert solve(1e-2, resume=True).steps == 2
+
+
+def test_saving_does_not_overwrite_another_run_or_a_fuller_checkpoint(run, decay, heat, tmp_path):
+    refused(run, ValueError, "holds another run, with a different problem; choose another folder", lambda: heat.save(run))
+    po.load(run).save(run)
+    assert again(run, resume=True, steps=101).steps == 101  # the state of the training is still there
+
+
+def test_a_target_needs_a_reference():
+    with pytest.raises(ValueError, match="target needs a reference to compare with, and Oscillator has none"):
+        po.solve(Oscillator(), **QUICK, steps=1, target=1e-3)
+
+
+class _WithFixedFeatures(po.networks.Architecture):
+    """Random features that are not trained: they must come back when a run is loaded."""
+
+    def build(self, in_size, out_size, *, key):
+        features, weights = jax.random.normal(key, (in_size, 8)), jnp.zeros((8, out_size))
+        function = lambda arrays, x: jnp.tanh(x @ arrays[0].tree) @ arrays[1]
+        return jax.tree_util.Partial(function, (po.networks.Frozen(features), weights))
+
+
+def test_what_a_network_keeps_fixed_comes_back(tmp_path):
+    network = _WithFixedFeatures()
+    solution = po.solve(Decay(), **QUICK | {"network": network}, steps=5, seed=3, out=tmp_path / "run")
+    assert po.load(tmp_path / "run", problem=Decay(), network=network)(t=0.3) == solution(t=0.3)
+
+
+def test_static_coefficients_come_back_as_they_were(tmp_path):
+    class Modes(po.Problem):
+        domain = po.Box(t=(0, 1))
+        modes: tuple[int, ...] = eqx.field(static=True, default=(1, 2))
+
+        def residual(self, u, u_t):
+            return u_t - sum(self.modes) * u
+
+        def conditions(self):
+            return (po.Initial(1.0),)
+
+    po.register("modes_for_tests")(Modes)
+    try:
+        po.solve("modes_for_tests", **QUICK, steps=1, out=tmp_path / "run")
+        assert po.load(tmp_path / "run").problem.modes == (1, 2)
+    finally:
+        del _registry._classes["modes_for_tests"]
+
+
+def test_what_a_residual_raises_is_told_with_its_owner():
+    class Branching(po.Problem):
+        domain = po.Box(t=(0, 1))
+
+        def residual(self, u, u_t):
+            return u_t if u > 0 else -u_t
+
+    with pytest.raises(ValueError, match="Branching.*: it raised TracerBoolConversionError: "):
+        po.solve(Branching(), **QUICK, steps=1)
 
 
 def test_resuming_another_problem_is_refused(run):

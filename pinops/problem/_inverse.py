@@ -17,6 +17,7 @@ class InverseProblem(DerivedProblem):
     **Raises** ValueError for a coefficient that does not exist.
     """
 
+    problem: Problem
     observations: Observed
     unknown_coefficients: tuple[str, ...] = eqx.field(static=True)
 

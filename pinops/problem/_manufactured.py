@@ -18,6 +18,7 @@ from pinops.problem._problem import DerivedProblem, Problem, exact_values, names
 class ManufacturedProblem(DerivedProblem):
     """A problem whose residual and conditions are shifted so that a chosen function solves it. Made by `manufacture`."""
 
+    problem: Problem
     solution: Callable[..., Any] = eqx.field(static=True)
 
     @property

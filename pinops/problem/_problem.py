@@ -73,7 +73,7 @@ class Problem(eqx.Module):
 class DerivedProblem(Problem):
     """Abstract: a problem made from another one, for the same unknowns on the same domain."""
 
-    problem: Problem
+    problem: eqx.AbstractVar[Problem]
 
     @property
     def domain(self) -> Domain:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -150,15 +150,21 @@ def exact_values(problem: Problem, point: Any) -> dict[str, Any]:
 def exact_reference(problem: Problem) -> Reference | None:
     """The exact solution on the evaluation grid of the domain.
 
-    None without one, and where coefficients are to be found: it would be that of their initial guess.
+    None without one, and where it depends on coefficients that are to be found: it would be that of their initial guess.
     """
-    if problem.exact is None or problem.trainable:
+    if problem.exact is None:
         return None
     coordinates = problem.domain.evaluation_coordinates()
     grids = np.broadcast_arrays(*coordinates.values())
     points = np.stack([grid.ravel() for grid in grids], -1)
     with jax.enable_x64(True):
-        values = jax.vmap(lambda point: exact_values(problem, point))(jnp.asarray(points))
+        on_grid = lambda problem: jax.vmap(lambda point: exact_values(problem, point))(jnp.asarray(points))
+        values = on_grid(problem)
+        if problem.trainable:
+            guesses = lambda problem: [getattr(problem, name) for name in problem.trainable]
+            other = on_grid(eqx.tree_at(guesses, problem, [1.5 * guess + 0.5 for guess in guesses(problem)]))
+            if any(not np.array_equal(values[name], other[name]) for name in values):
+                return None
         # JAX sorts the keys of a dict; the order of the unknowns is restored.
         values = {name: np.array(values[name]) for name in problem.unknowns if name in values}
     outside = ~problem.domain.contains(points)
