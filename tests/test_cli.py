@@ -322,12 +322,13 @@ def test_a_mistake_in_a_real_process(tmp_path):
 
 def test_an_interrupted_run_can_be_resumed(folder, tmp_path, capsys):
     out = tmp_path / "run"
-    arguments = solve(folder, "--steps", "10000000", "--checkpoint-seconds", "1000", "--out", str(out))
-    running = process(*arguments, "--json")
+    # Adam: a quasi-Newton method may be done with so small a problem before it is interrupted.
+    adam = lambda *more: ["adam" if word == "ssbroyden" else word for word in solve(folder, *more, "--out", str(out))]
+    running = process(*adam("--steps", "10000000", "--checkpoint-seconds", "1000"), "--json")
     try:
         assert running.stderr is not None
         line = running.stderr.readline()
-        assert re.match(r"SSBroyden \d+/10000000", line), line + running.stderr.read()
+        assert re.match(r"Adam \d+/10000000", line), line + running.stderr.read()
         time.sleep(0.5)
         assert not (out / "checkpoint").exists()
         running.send_signal(signal.SIGINT)
@@ -338,5 +339,5 @@ def test_an_interrupted_run_can_be_resumed(folder, tmp_path, capsys):
     assert f"interrupted; go on with the same command and: --out {out} --resume" in stderr
     assert "Traceback" not in stderr
     assert (out / "checkpoint" / "state.h5").is_file() and (out / "run.json").is_file()
-    assert cli.run(solve(folder, "--steps", "10", "--out", str(out), "--resume", "--json")) == 0
+    assert cli.run(adam("--steps", "10", "--resume", "--json")) == 0
     assert json.loads(capsys.readouterr().out)["steps"] >= 50  # what had been done
