@@ -66,7 +66,14 @@ def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
         if settings:
             raise _Usage("--set-optimizer needs --optimizer")
         return None
-    choices = {"adam": optimizers.Adam, "ssbroyden": optimizers.SSBroyden, "lbfgs": optax.lbfgs}
+    choices = {
+        "adam": optimizers.Adam,
+        "soap": optimizers.soap,
+        "lbfgs": optax.lbfgs,
+        "ssbroyden": optimizers.SSBroyden,
+        "gauss_newton": optimizers.GaussNewton,
+        "levenberg_marquardt": optimizers.LevenbergMarquardt,
+    }
     if name not in choices:
         raise _Usage(f"there is no optimizer {name!r}; choose from {', '.join(choices)}")
     return _construct(choices[name], settings, f"the optimizer {name!r}")
@@ -160,7 +167,7 @@ def solve(
         set: Coefficients, such as viscosity=0.01.
         network: mlp.
         set_network: Settings of the network, such as width=30 depth=3 activation=sin.
-        optimizer: adam, ssbroyden or lbfgs instead of the default Adam followed by SSBroyden.
+        optimizer: adam, soap, lbfgs, ssbroyden, gauss_newton or levenberg_marquardt instead of Adam followed by SSBroyden.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
         steps: Optimizer steps.
         minutes: Wall-clock limit.

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from pinops.optimizers import Adam, Optax, SSBroyden, as_optimizer, strong_wolfe
+from pinops.optimizers import Adam, Optax, SSBroyden, as_optimizer, soap, strong_wolfe
 
 DECREASE, CURVATURE = 1e-4, 0.9
 
@@ -277,3 +277,36 @@ def test_what_is_no_optimizer_is_refused(wrong):
 def test_a_learning_rate_is_positive(rate):
     with pytest.raises(ValueError, match="learning_rate must be greater than zero"):
         Adam(rate)
+
+
+def quadratic_in_a_matrix(rotation):
+    """Badly scaled along directions that are not the axes."""
+    scale = jnp.asarray(np.logspace(0, 3, 6))
+    return lambda w: jnp.sum(scale[:, None] * jnp.square(rotation.T @ (w - 1.0)))
+
+
+def test_soap_finds_the_directions_that_adam_cannot_see():
+    """In the eigenbasis the problem is diagonal: a rotation costs SOAP nothing and Adam much."""
+    rotation = jnp.asarray(np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0])
+    end = lambda transformation, rotation: float(
+        minimise(quadratic_in_a_matrix(rotation), jnp.zeros((6, 4)), 400, Optax(transformation)).value[-1]
+    )
+    turned, straight = end(soap(0.05), rotation), end(soap(0.05), jnp.eye(6))
+    assert turned == pytest.approx(straight, rel=0.5)
+    assert turned < 0.1 * end(optax.adam(0.05), rotation)
+
+
+def test_soap_takes_parameters_of_any_shape_and_its_first_step_only_gathers():
+    params = {"scalar": jnp.zeros(()), "vector": jnp.zeros(3), "cube": jnp.zeros((2, 3, 4))}
+    transformation = soap(0.1, every=2)
+    state = transformation.init(params)
+    ones = jax.tree.map(jnp.ones_like, params)
+    updates, state = transformation.update(ones, state)
+    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(updates))
+    for _ in range(5):
+        updates, state = transformation.update(ones, state)
+    assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, params)
+    assert all(np.all(leaf < 0) for leaf in jax.tree.leaves(updates))
+    for wrong in ({"learning_rate": 0.0}, {"every": 0}):
+        with pytest.raises(ValueError, match="soap: "):
+            soap(**wrong)

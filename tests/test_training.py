@@ -16,7 +16,7 @@ from pinops.losses import Fixed
 from pinops.networks import embedding_of
 from pinops.optimizers import Optimizer, SSBroyden, Step
 from pinops.problem import INITIAL, INTERIOR, InverseProblem, constraints, impose
-from pinops.training import Training, split
+from pinops.training import Model, Training, _model, split
 from pinops.training._points import draw, refine
 
 NETWORK = po.networks.MLP(width=8, depth=2)
@@ -90,6 +90,29 @@ def test_every_region_has_its_points():
     assert np.all(np.asarray(points["boundary x_min"].normals) == [-1.0])
     assert np.array_equal(points["observed 2"].at, [[0.2, 0.1], [0.3, 0.1], [0.4, 0.2]])
     assert np.array_equal(points["observed 2"].data["observed_u"], [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("problem", [Everywhere(), Spike()], ids=lambda problem: type(problem).__name__)
+def test_chunks_of_points_give_the_loss_and_gradient_of_all_points(problem, monkeypatch):
+    """With weights of points, fixed streams and terms outside of the interior."""
+    monkeypatch.setattr(Model, "_chunk", lambda *_: 128)
+    training, params = training_of(problem, po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=512, every=0))
+    points = training.init(params).points
+    whole = jax.value_and_grad(lambda params: sum(training.model.terms(params, points).values()))(params)
+    chunked = jax.jit(lambda params: training.model.objective(points)(params))(params)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(chunked), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_a_chunk_divides_the_points_and_fits_the_cache(monkeypatch):
+    training, params = training_of(Spike(), po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=600, every=0))
+    points = training.init(params).points[INTERIOR]
+    assert training.model._chunk(params, points) == 600
+    monkeypatch.setattr(_model, "_chunk_bytes", lambda: 40_000)
+    few = training.model._chunk(params, points)
+    assert 1 < few < 600 and 600 % few == 0
+    monkeypatch.setattr(_model, "_chunk_bytes", lambda: 1)
+    assert training.model._chunk(params, points) == 1
 
 
 def test_points_follow_from_the_key():

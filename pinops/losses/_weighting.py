@@ -9,11 +9,18 @@ from jaxtyping import Array, Float
 
 
 class Weighting(eqx.Module):
-    """Abstract: residual vectors by name -> the weighted mean square of each term."""
+    """Abstract: how much every residual counts in the loss."""
 
     @abc.abstractmethod
-    def __call__(self, residuals: Mapping[str, Float[Array, " n"]], conditions: Collection[str]) -> dict[str, Array]:
-        """Weighted terms by name; the loss is their sum. ``conditions`` are the names that are not interior equations."""
+    def __call__(self, residuals: Mapping[str, Float[Array, " n"]], conditions: Collection[str]) -> dict[str, Float[Array, "#n"]]:
+        """The weight w of every term, ``(1,)`` or one for each point ``(n,)``; the loss is the sum of ``mean(w r^2)``.
+
+        ``conditions`` are the names that are not interior equations. Weights are constants of the gradient.
+        """
+
+    @abc.abstractmethod
+    def check(self, terms: Collection[str]) -> None:
+        """Raises ValueError where the weighting names a term that the loss does not have."""
 
 
 class Fixed(Weighting):
@@ -35,9 +42,11 @@ class Fixed(Weighting):
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"Fixed: the weight of {name!r} must be zero or more and finite, got {weight}")
 
-    def __call__(self, residuals: Mapping[str, Float[Array, " n"]], conditions: Collection[str]) -> dict[str, Array]:
-        for name in self.weights:
-            if name not in residuals:
-                raise ValueError(f"Fixed: there is no term {name!r}; the terms are {', '.join(residuals)}")
+    def __call__(self, residuals: Mapping[str, Float[Array, " n"]], conditions: Collection[str]) -> dict[str, Float[Array, "#n"]]:
         default = lambda name: self.observed if name.startswith("observed ") else self.condition if name in conditions else 1.0
-        return {name: self.weights.get(name, default(name)) * jnp.mean(jnp.square(r)) for name, r in residuals.items()}
+        return {name: jnp.full(1, self.weights.get(name, default(name)), r.dtype) for name, r in residuals.items()}
+
+    def check(self, terms: Collection[str]) -> None:
+        for name in self.weights:
+            if name not in terms:
+                raise ValueError(f"Fixed: there is no term {name!r}; the terms are {', '.join(terms)}")

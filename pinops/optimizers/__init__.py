@@ -1,10 +1,15 @@
-"""Parameter update rules: optax through one adapter, and self-scaled quasi-Newton methods."""
+"""Parameter update rules: optax through one adapter, self-scaled quasi-Newton and least-squares methods."""
 
+from pinops.optimizers._least_squares import GaussNewton as GaussNewton
+from pinops.optimizers._least_squares import LevenbergMarquardt as LevenbergMarquardt
+from pinops.optimizers._least_squares import normal_equations as normal_equations
 from pinops.optimizers._optimizer import Adam as Adam
+from pinops.optimizers._optimizer import LeastSquares as LeastSquares
 from pinops.optimizers._optimizer import Objective as Objective
 from pinops.optimizers._optimizer import Optax as Optax
 from pinops.optimizers._optimizer import Optimizer as Optimizer
 from pinops.optimizers._optimizer import Step as Step
 from pinops.optimizers._optimizer import as_optimizer as as_optimizer
 from pinops.optimizers._quasi_newton import SSBroyden as SSBroyden
+from pinops.optimizers._soap import soap as soap
 from pinops.optimizers._wolfe import strong_wolfe as strong_wolfe

@@ -15,9 +15,36 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, PyTree
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
 
 Objective = Callable[[PyTree], tuple[Array, PyTree]]
+
+
+class LeastSquares(NamedTuple):
+    """An objective ``f(params) = |r(params)|^2`` that also gives its residual vector r and the derivative of r.
+
+    **Arguments:** ``value_and_gradient``: what calling it does; ``residuals``: ``params -> r (n,)``; ``jacobian``: ``params ->
+    r (n,), J (n, p)`` by the parameters in the order of `jax.flatten_util.ravel_pytree`.
+    """
+
+    value_and_gradient: Objective
+    residuals: Callable[[PyTree], Float[Array, " n"]]
+    jacobian: Callable[[PyTree], tuple[Float[Array, " n"], Float[Array, "n p"]]]
+
+    def __call__(self, params: PyTree) -> tuple[Array, PyTree]:
+        return self.value_and_gradient(params)
+
+    @classmethod
+    def of(cls, residuals: Callable[[PyTree], Float[Array, " n"]]) -> "LeastSquares":
+        """From the residual vector alone."""
+
+        def jacobian(params: PyTree) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
+            flat, unravel = ravel_pytree(params)
+            values, back = jax.vjp(lambda flat: residuals(unravel(flat)), flat)
+            return values, jax.vmap(lambda one: back(one)[0])(jnp.eye(values.size, dtype=values.dtype))
+
+        return cls(jax.value_and_grad(lambda params: jnp.sum(jnp.square(residuals(params)))), residuals, jacobian)
 
 
 class Step(NamedTuple):

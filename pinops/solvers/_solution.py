@@ -20,6 +20,7 @@ from pinops.derivatives import parse_names
 from pinops.metrics import deviations, errors
 from pinops.problem import Problem, coefficients_of, holder, names_of
 from pinops.reference import Reference
+from pinops.solvers._diagnose import Diagnosis, diagnose
 from pinops.training import Model, Params, Report, TrainState, difference, evaluate, history_arrays, save_checkpoint
 
 CHECKPOINT = Path("checkpoint") / "state.h5"
@@ -137,6 +138,19 @@ class Solution:
             )
         values = self.values(self.reference.coordinates)
         return errors(values, self.reference, gauge=self.problem.gauge, time=self.problem.domain.time)
+
+    def diagnose(self) -> Diagnosis:
+        """What limits the answer: the reference, the points, the optimizer or the network. Print it for a report.
+
+        **Raises** ValueError for a solution without a step of training.
+        """
+        if not self.history:
+            raise ValueError("there is nothing to diagnose before the first steps of training")
+        error = self.error() if self.reference is not None else {}
+        relative = {name: value["relative_l2"] for name, value in error.items()}
+        bars = {} if self.reference is None else self.reference.error_bar
+        with jax.enable_x64(self.x64):
+            return diagnose(self.model, self.params, self.history[-1].loss, relative, bars)
 
     def summary(self) -> dict[str, Any]:
         """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""

@@ -254,6 +254,7 @@ def _check_first_evaluation(training: Training, state: TrainState) -> None:
     vectors = eqx.filter_jit(lambda model, params, points: model.residuals(params, points))(
         training.model, state.params, state.points
     )
+    training.model.weighting.check(vectors)
     for name, vector in vectors.items():
         bad = np.flatnonzero(~np.isfinite(np.asarray(vector)))
         if bad.size:

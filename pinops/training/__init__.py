@@ -11,6 +11,7 @@ from pinops.training._model import evaluate as evaluate
 from pinops.training._model import interior_score as interior_score
 from pinops.training._model import split as split
 from pinops.training._points import Collocation as Collocation
+from pinops.training._points import draw as draw
 from pinops.training._progress import Progress as Progress
 from pinops.training._progress import StopAt as StopAt
 from pinops.training._train import Callback as Callback

@@ -1,18 +1,23 @@
 """What is trained and what is not: a problem, a network, how conditions are imposed, and how terms are weighted."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+import math
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import subjaxprs
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from pinops.derivatives import Plan
 from pinops.losses import Weighting, plans, residuals
 from pinops.networks import Field, field_of, trainable
+from pinops.optimizers import LeastSquares
 from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
 
 
@@ -59,15 +64,103 @@ class Model(eqx.Module):
         }
 
     def residuals(self, params: Params, points: Mapping[str, Points]) -> dict[str, Float[Array, " n"]]:
-        """The residual vector of every term."""
-        problem, field = self.problem_at(params), self.field(params)
-        return residuals(field, constraints(problem, self.imposition.soft), points, owner=self.owner)
+        """The residual vector of every term whose region has points."""
+        here = [c for c in constraints(self.problem_at(params), self.imposition.soft) if c.region in points]
+        return residuals(self.field(params), here, points, owner=self.owner)
+
+    def weights(self, vectors: Mapping[str, Float[Array, " n"]]) -> dict[str, Float[Array, "#n"]]:
+        """The weight of every residual in the loss, ``sum of mean(w r^2)``."""
+        conditions = {c.name for c in constraints(self.problem, self.imposition.soft) if c.region != INTERIOR}
+        named = [name for name in vectors if any(name.startswith(c) for c in conditions)]
+        return jax.lax.stop_gradient(self.weighting(vectors, named))
 
     def terms(self, params: Params, points: Mapping[str, Points]) -> dict[str, Array]:
         """The weighted mean square of every term; their sum is the loss."""
         vectors = self.residuals(params, points)
-        conditions = {c.name for c in constraints(self.problem, self.imposition.soft) if c.region != INTERIOR}
-        return self.weighting(vectors, [name for name in vectors if any(name.startswith(c) for c in conditions)])
+        weights = self.weights(vectors)
+        return {name: jnp.mean(weights[name] * jnp.square(r)) for name, r in vectors.items()}
+
+    def objective(self, points: Mapping[str, Points]) -> LeastSquares:
+        """The loss at these points as optimizers see it."""
+
+        def scales(vectors: dict[str, Array]) -> dict[str, Array]:
+            return {name: jnp.sqrt(weight / vectors[name].size) for name, weight in self.weights(vectors).items()}
+
+        # In the order of the names: what has passed a transformation of JAX is sorted.
+        def vector(params: Params) -> Float[Array, " n"]:
+            vectors = self.residuals(params, points)
+            scale = scales(vectors)
+            return jnp.concatenate([scale[name] * vectors[name] for name in sorted(vectors)])
+
+        def jacobian(params: Params) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
+            rows = {k: v for region, here in points.items() for k, v in self.linearised(params, region, here).items()}
+            scale = scales({name: r for name, (r, _) in rows.items()})
+            values = [scale[name] * rows[name][0] for name in sorted(rows)]
+            return jnp.concatenate(values), jnp.concatenate([scale[name][:, None] * rows[name][1] for name in sorted(rows)])
+
+        return LeastSquares(lambda params: self._value_and_gradient(params, points), vector, jacobian)
+
+    def _value_and_gradient(self, params: Params, points: Mapping[str, Points]) -> tuple[Array, Params]:
+        """The loss and its gradient, summed over chunks of interior points."""
+        value_and_gradient = jax.value_and_grad(
+            lambda params, points: sum(self.terms(params, points).values(), start=jnp.zeros(()))
+        )
+        chunk = self._chunk(params, points[INTERIOR])
+        count = len(points[INTERIOR].at) // chunk
+        if count == 1:
+            return value_and_gradient(params, points)
+        rows = _Rows.of(points[INTERIOR])
+
+        def add(total, chunk):
+            new = value_and_gradient(params, {INTERIOR: rows.points(chunk)})
+            return jax.tree.map(lambda a, b: a + b / count, total, new), None
+
+        others = {region: here for region, here in points.items() if region != INTERIOR}
+        start = value_and_gradient(params, others) if others else jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+        return jax.lax.scan(add, start, [leaf.reshape(count, chunk, *leaf.shape[1:]) for leaf in rows.leaves])[0]
+
+    def _chunk(self, params: Params, points: Points) -> int:
+        """How many interior points are taken at once, a divisor of their number."""
+        rows, total = _Rows.of(points), len(points.at)
+        first = {INTERIOR: rows.points([leaf[:1] for leaf in rows.leaves])}
+        size = _intermediate_bytes(jax.make_jaxpr(lambda params: self.residuals(params, first))(params).jaxpr)
+        fitting = max(1, _chunk_bytes() // size)
+        return max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
+
+    def linearised(self, params: Params, region: str, points: Points) -> dict[str, tuple[Array, Array]]:
+        """The residual vectors of a region and their derivatives by the flattened parameters, ``(n,)`` and ``(n, p)``.
+
+        A residual depends on its own point only: the rows are gradients of a program for one point, batched.
+        """
+        flat, unravel = ravel_pytree(params)
+        rows = _Rows.of(points)
+
+        def at_point(leaves: list[Array]) -> dict[str, tuple[Array, Array]]:
+            point = {region: rows.points([leaf[None] for leaf in leaves])}
+            values, back = jax.vjp(lambda flat: jnp.concatenate(list(self.residuals(unravel(flat), point).values())), flat)
+            gradients = jax.vmap(lambda row: back(row)[0])(jnp.eye(values.size, dtype=values.dtype))
+            names = jax.eval_shape(lambda: self.residuals(params, point))
+            return {name: (values[k], gradients[k]) for k, name in enumerate(names)}
+
+        return jax.vmap(at_point)(rows.leaves)
+
+
+class _Rows(NamedTuple):
+    """Points of a region taken apart: the arrays with a row for each of them, and how to put some rows together again."""
+
+    leaves: list[Array]
+    points: Callable[[list[Array]], Points]
+
+    @classmethod
+    def of(cls, points: Points) -> "_Rows":
+        leaves, structure = jax.tree.flatten(points)
+        own = [leaf.shape[0] == len(points.at) for leaf in leaves]  # the others are the same at every point
+
+        def together(rows: list[Array]) -> Points:
+            mine = iter(rows)
+            return jax.tree.unflatten(structure, [next(mine) if one else leaf for one, leaf in zip(own, leaves, strict=True)])
+
+        return cls([leaf for leaf, one in zip(leaves, own, strict=True) if one], together)
 
 
 def split(problem: Problem, network: Any, weighting: Weighting, imposition: Imposition, owner: str) -> tuple[Model, Params]:
@@ -106,3 +199,20 @@ def interior_score(model: Model, params: Params, points: Mapping[str, Points]) -
     problem = model.problem_at(params)
     vectors = residuals(model.field(params), constraints(problem, ()), points, owner=model.owner)
     return jnp.sqrt(sum(jnp.square(vector) for vector in vectors.values()))
+
+
+def _chunk_bytes() -> int:
+    """What the intermediate results of a chunk may take before fusion, measured with benchmarks/step_cost.py.
+
+    One core is fastest with what stays in its cache; several share the work of large arrays only.
+    """
+    if jax.default_backend() != "cpu":
+        return 2 * 2**30
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 8 * 2**20 if cores == 1 else cores * 64 * 2**20
+
+
+def _intermediate_bytes(jaxpr: Any) -> int:
+    """The bytes of everything that a program computes, before the compiler fuses any of it."""
+    own = sum(math.prod(out.aval.shape) * out.aval.dtype.itemsize for equation in jaxpr.eqns for out in equation.outvars)
+    return own + sum(_intermediate_bytes(inner) for inner in subjaxprs(jaxpr))

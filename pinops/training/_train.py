@@ -233,10 +233,7 @@ def _stretch(
 ) -> tuple[Params, PyTree, Array, dict[str, Array], Array]:
     """Up to ``count`` steps in one program: parameters, state, steps taken, the terms at the end, and whether it stalled."""
 
-    def loss(params: Params) -> Array:
-        return sum(model.terms(params, points).values(), start=jnp.zeros(()))
-
-    objective = jax.value_and_grad(loss)
+    objective = model.objective(points)
 
     def advance(carry):
         params, state, taken, _ = carry

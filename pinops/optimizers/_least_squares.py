@@ -1,0 +1,173 @@
+"""Methods that use the Jacobian J of the residual vector: Gauss-Newton (energy natural gradient) and Levenberg-Marquardt.
+
+Both solve ``(J'J + mu I) d = J'r``, for p parameters and n residuals either as it stands (p x p, primal) or as
+``d = J'(JJ' + mu I)^-1 r`` (n x n, dual, Woodbury), whichever is smaller.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PyTree
+
+from pinops.optimizers._optimizer import LeastSquares, Objective, Optimizer, Step
+
+
+class Normal(NamedTuple):
+    """The normal equations at one point: the Jacobian, and the smaller of J'J and JJ'."""
+
+    jacobian: Float[Array, "n p"]
+    gram: Float[Array, "m m"]
+
+    @property
+    def scale(self) -> Array:
+        """The mean squared length of the Jacobian's columns: what damping is relative to."""
+        return jnp.trace(self.gram) / self.jacobian.shape[1]
+
+    def solver(self, damping: Array | float) -> Callable[[Float[Array, " n"]], Float[Array, " p"]]:
+        """``y -> (J'J + damping I)^-1 J'y``."""
+        jacobian = self.jacobian
+        factor = jax.scipy.linalg.cho_factor(self.gram + damping * jnp.eye(len(self.gram), dtype=self.gram.dtype))
+        if len(self.gram) == jacobian.shape[1]:
+            return lambda y: jax.scipy.linalg.cho_solve(factor, jacobian.T @ y)
+        return lambda y: jacobian.T @ jax.scipy.linalg.cho_solve(factor, y)
+
+
+def normal_equations(jacobian: Float[Array, "n p"]) -> Normal:
+    """In parameter space or in sample space, whichever is smaller."""
+    n, p = jacobian.shape
+    return Normal(jacobian, jacobian.T @ jacobian if p <= n else jacobian @ jacobian.T)
+
+
+def _least_squares(objective: Objective, optimizer: Optimizer) -> LeastSquares:
+    if not isinstance(objective, LeastSquares):
+        raise TypeError(f"{type(optimizer).__name__} needs the residual vector; give it a LeastSquares objective")
+    return objective
+
+
+class GaussNewtonState(NamedTuple):
+    direction: Float[Array, " p"]  # the last one, for the momentum
+
+
+class GaussNewton(Optimizer):
+    """Gauss-Newton with damping, momentum and a backtracking line search.
+
+    On the residual of a PDE it is the energy natural gradient (Müller & Zeinhofer 2023, arXiv:2302.13163); its dual form is that
+    of arXiv:2505.12149, as is the momentum: ``d = argmin |J d - r|^2 + mu |d - momentum d_last|^2`` (SPRING).
+
+    **Arguments:** ``damping`` > 0: mu, relative to the mean squared length of the Jacobian's columns; ``momentum`` in [0, 1).
+    """
+
+    damping: float = eqx.field(static=True, default=1e-10)
+    momentum: float = eqx.field(static=True, default=0.0)
+    max_halvings: int = eqx.field(static=True, default=25)
+
+    def __check_init__(self):
+        if not self.damping > 0:
+            raise ValueError(f"GaussNewton: damping must be greater than zero, got {self.damping}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"GaussNewton: momentum must be at least 0 and less than 1, got {self.momentum}")
+
+    def init(self, params: PyTree) -> GaussNewtonState:
+        return GaussNewtonState(jnp.zeros_like(ravel_pytree(params)[0]))
+
+    def start(self, objective: Objective, params: PyTree, state: GaussNewtonState) -> GaussNewtonState:
+        return state
+
+    def update(self, objective: Objective, params: PyTree, state: GaussNewtonState) -> Step:
+        objective = _least_squares(objective, self)
+        x, unravel = ravel_pytree(params)
+        r, jacobian = objective.jacobian(params)
+        value = r @ r
+        normal = normal_equations(jacobian)
+        solve = normal.solver(self.damping * normal.scale)
+        carried = self.momentum * state.direction
+        direction = carried + solve(r - jacobian @ carried)
+        # Momentum may point uphill, and a singular system gives no direction at all: then without momentum, or the gradient.
+        gradient = jacobian.T @ r
+        downhill = lambda d: jnp.all(jnp.isfinite(d)) & (d @ gradient > 0)
+        plain = solve(r)
+        direction = jnp.where(downhill(direction), direction, jnp.where(downhill(plain), plain, gradient / normal.scale))
+        at = lambda length: jnp.sum(jnp.square(objective.residuals(unravel(x - length * direction))))
+
+        def shorter(search):
+            length, _, halvings = search
+            return length / 2, at(length / 2), halvings + 1
+
+        worse = lambda search: ~(search[1] < value) & (search[2] < self.max_halvings)
+        one = jnp.ones((), x.dtype)
+        length, found, _ = jax.lax.while_loop(worse, shorter, (one, at(one), jnp.zeros((), jnp.int32)))
+        better = found < value
+        step = jnp.where(better, length, 0.0) * direction
+        return Step(unravel(x - step), GaussNewtonState(step), value, ~better)
+
+    def recover(self, params: PyTree, state: GaussNewtonState) -> GaussNewtonState:
+        return self.init(params)
+
+
+class DampedState(NamedTuple):
+    damping: Array  # mu; zero before the first objective is known
+    growth: Array  # by how much the next failure raises it
+
+
+class LevenbergMarquardt(Optimizer):
+    """Levenberg-Marquardt with geodesic acceleration (Transtrum & Sethna 2012, arXiv:1201.5885).
+
+    The damping follows the ratio of actual to predicted decrease (Nielsen 1999). The step is ``d + a/2``, where ``a`` is the
+    second-order correction for the curvature of the residual along d, as long as it is short.
+
+    **Arguments:** ``damping`` > 0: the first mu, relative to the mean squared length of the Jacobian's columns.
+    """
+
+    damping: float = eqx.field(static=True, default=1e-2)
+    acceleration: bool = eqx.field(static=True, default=True)
+    max_tries: int = eqx.field(static=True, default=10)
+
+    def __check_init__(self):
+        if not self.damping > 0:
+            raise ValueError(f"LevenbergMarquardt: damping must be greater than zero, got {self.damping}")
+
+    def init(self, params: PyTree) -> DampedState:
+        x, _ = ravel_pytree(params)
+        return DampedState(jnp.zeros((), x.dtype), jnp.full((), 2.0, x.dtype))
+
+    def start(self, objective: Objective, params: PyTree, state: DampedState) -> DampedState:
+        return state
+
+    def update(self, objective: Objective, params: PyTree, state: DampedState) -> Step:
+        objective = _least_squares(objective, self)
+        x, unravel = ravel_pytree(params)
+        r, jacobian = objective.jacobian(params)
+        value = r @ r
+        normal = normal_equations(jacobian)
+        residuals = lambda flat: objective.residuals(unravel(flat))
+
+        def attempt(trial):
+            _, _, damping, growth, _, tries = trial
+            solve = normal.solver(damping)
+            d = -solve(r)
+            step = d
+            if self.acceleration:
+                along = lambda flat: jax.jvp(residuals, (flat,), (d,))[1]
+                a = -solve(jax.jvp(along, (x,), (d,))[1])
+                step = jnp.where(2 * jnp.linalg.norm(a) <= 0.75 * jnp.linalg.norm(d), d + a / 2, d)
+            found = jnp.sum(jnp.square(residuals(x + step)))
+            linear = r + jacobian @ d
+            gain = (value - found) / (value - linear @ linear)
+            better = found < value
+            growth_next = jnp.where(better, 2.0, 2 * growth)
+            factor = jnp.where(better, jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), growth)
+            tiny = jnp.finfo(x.dtype).eps ** 2 * normal.scale
+            return jnp.where(better, step, 0.0), better, jnp.maximum(damping * factor, tiny), growth_next, found, tries + 1
+
+        damping = jnp.where(state.damping > 0, state.damping, self.damping * normal.scale)
+        first = (jnp.zeros_like(x), jnp.zeros((), bool), damping, state.growth, value, jnp.zeros((), jnp.int32))
+        go_on = lambda trial: ~trial[1] & (trial[5] < self.max_tries)
+        step, better, damping, growth, _, _ = jax.lax.while_loop(go_on, attempt, first)
+        return Step(unravel(x + step), DampedState(damping, growth), value, ~better)
+
+    def recover(self, params: PyTree, state: DampedState) -> DampedState:
+        return DampedState(100 * state.damping, state.growth)
