@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from paths import path
 
 import pinops as po
 from pinops.losses import Fixed
@@ -29,14 +30,7 @@ def rosenbrock(x):
 
 
 def minimise(residuals, x, steps, optimizer):
-    objective = LeastSquares.of(residuals)
-
-    def body(carry, _):
-        step = optimizer.update(objective, *carry)
-        return (step.params, step.state), step
-
-    start = optimizer.start(objective, x, optimizer.init(x))
-    return jax.device_get(jax.jit(lambda x, state: jax.lax.scan(body, (x, state), length=steps))(x, start)[1])
+    return path(LeastSquares.of(residuals), x, steps, optimizer)
 
 
 def random_system(n, p):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from paths import path
 
 from pinops.optimizers import Adam, Optax, SSBroyden, as_optimizer, soap, strong_wolfe
 
@@ -74,16 +75,7 @@ def test_a_search_cut_short_returns_its_best_decrease():
 
 
 def minimise(function, x, steps, optimizer=None):
-    """The path of an optimizer: points, values before each step, stalled flags, final states of every step."""
-    optimizer = optimizer or SSBroyden()
-    objective = jax.value_and_grad(function)
-
-    def body(carry, _):
-        step = optimizer.update(objective, *carry)
-        return (step.params, step.state), step
-
-    start = optimizer.start(objective, x, optimizer.init(x))
-    return jax.device_get(jax.jit(lambda x, state: jax.lax.scan(body, (x, state), length=steps))(x, start)[1])
+    return path(jax.value_and_grad(function), x, steps, optimizer or SSBroyden())
 
 
 def rosenbrock(x):

@@ -146,7 +146,7 @@ class LevenbergMarquardt(Optimizer):
         residuals = lambda flat: objective.residuals(unravel(flat))
 
         def attempt(trial):
-            _, _, damping, growth, _, tries = trial
+            _, _, damping, growth, tries = trial
             solve = normal.solver(damping)
             d = -solve(r)
             step = d
@@ -161,12 +161,12 @@ class LevenbergMarquardt(Optimizer):
             growth_next = jnp.where(better, 2.0, 2 * growth)
             factor = jnp.where(better, jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), growth)
             tiny = jnp.finfo(x.dtype).eps ** 2 * normal.scale
-            return jnp.where(better, step, 0.0), better, jnp.maximum(damping * factor, tiny), growth_next, found, tries + 1
+            return jnp.where(better, step, 0.0), better, jnp.maximum(damping * factor, tiny), growth_next, tries + 1
 
         damping = jnp.where(state.damping > 0, state.damping, self.damping * normal.scale)
-        first = (jnp.zeros_like(x), jnp.zeros((), bool), damping, state.growth, value, jnp.zeros((), jnp.int32))
-        go_on = lambda trial: ~trial[1] & (trial[5] < self.max_tries)
-        step, better, damping, growth, _, _ = jax.lax.while_loop(go_on, attempt, first)
+        first = (jnp.zeros_like(x), jnp.zeros((), bool), damping, state.growth, jnp.zeros((), jnp.int32))
+        go_on = lambda trial: ~trial[1] & (trial[4] < self.max_tries)
+        step, better, damping, growth, _ = jax.lax.while_loop(go_on, attempt, first)
         return Step(unravel(x + step), DampedState(damping, growth), value, ~better)
 
     def recover(self, params: PyTree, state: DampedState) -> DampedState:

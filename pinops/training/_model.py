@@ -202,9 +202,9 @@ def interior_score(model: Model, params: Params, points: Mapping[str, Points]) -
 
 
 def _chunk_bytes() -> int:
-    """What the intermediate results of a chunk may take before fusion, measured with benchmarks/step_cost.py.
+    """What the intermediate results of a chunk may take before fusion.
 
-    One core is fastest with what stays in its cache; several share the work of large arrays only.
+    One core is fastest with what stays in its cache (benchmarks/step_cost.py); several share the work of large arrays only.
     """
     if jax.default_backend() != "cpu":
         return 2 * 2**30
