@@ -12,7 +12,6 @@ import optax
 import pytest
 
 import pinops as po
-from pinops.losses import Fixed
 from pinops.networks import embedding_of
 from pinops.optimizers import Optimizer, SSBroyden, Step
 from pinops.problem import INITIAL, INTERIOR, InverseProblem, constraints, impose
@@ -67,7 +66,7 @@ def training_of(problem, *phases, collocation=None, seed=0, **options):
     collocation = collocation or po.Collocation(interior=64, boundary=16, initial=16, every=0)
     imposition = impose(problem)
     network = NETWORK.build(embedding_of(problem, imposition).size, len(problem.unknowns), key=jax.random.key(seed))
-    model, params = split(problem, network, Fixed(), imposition, type(problem).__name__)
+    model, params = split(problem, network, imposition, type(problem).__name__)
     return Training(model, phases, collocation, seed, **options), params
 
 
@@ -97,9 +96,11 @@ def test_chunks_of_points_give_the_loss_and_gradient_of_all_points(problem, monk
     """With weights of points, fixed streams and terms outside of the interior."""
     monkeypatch.setattr(Model, "_chunk", lambda *_: 128)
     training, params = training_of(problem, po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=512, every=0))
-    points = training.init(params).points
-    whole = jax.value_and_grad(lambda params: sum(training.model.terms(params, points).values()))(params)
-    chunked = jax.jit(lambda params: training.model.objective(points)(params))(params)
+    state = training.init(params)
+    points, weights = state.points, state.weighting.weights
+    weights["residual" if "residual" in weights else "heat"] = jnp.linspace(0.0, 2.0, 512)
+    whole = jax.value_and_grad(lambda params: sum(training.model.terms(params, points, weights).values()))(params)
+    chunked = jax.jit(lambda params: training.model.objective(points, weights)(params))(params)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(chunked), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
@@ -137,7 +138,7 @@ def test_refinement_goes_where_the_residual_is_large():
         assert points[INTERIOR].at.shape == (256, 1)
         near[candidates] = np.mean(np.abs(np.asarray(points[INTERIOR].at) - 0.7) < 0.03)
         # The loss stays the mean square over the domain: the integral of exp(-y^2 / s^2) is s sqrt(pi).
-        terms = training.model.terms(params, points)
+        terms = training.model.terms(params, points, {"residual": jnp.ones(1)})
         assert float(terms["residual"]) == pytest.approx(0.01 * np.sqrt(np.pi), rel=0.05)
     assert near[1] == pytest.approx(0.06, abs=0.01)
     assert near[16] > 0.3
@@ -201,7 +202,8 @@ def test_history_has_every_term_and_callbacks_see_it():
     assert seen[-1].loss < seen[0].loss
     assert [report.seconds for report in seen] == sorted(report.seconds for report in seen)
     # The last row is about the parameters that are returned.
-    there = training.model.terms(outcome.state.params, outcome.state.points)
+    state = outcome.state
+    there = training.model.terms(state.params, state.points, state.weighting.weights)
     assert {name: float(value) for name, value in there.items()} == pytest.approx(seen[-1].terms)
 
 

@@ -1,22 +1,67 @@
-"""How the terms of a loss are balanced."""
+"""How the terms of a loss, and the points within a term, are balanced.
+
+The loss is the sum over the terms of ``mean(w r^2)``. The weights w are part of the state of a training: they are constants while
+an optimizer steps (a line search compares values of one function) and are renewed every so many steps from a `Snapshot`.
+Two instances: `GradientNorm` gives every term one number, `Causal` gives every point one that depends on its time.
+"""
 
 import abc
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+Weights = dict[str, Float[Array, "#n"]]
+Terms = Mapping[str, Float[Array, " n"]]
+
+
+class Snapshot(NamedTuple):
+    """What a weighting sees: the residual vectors by term, and what is computed only if it is asked for.
+
+    ``conditions``: the terms that are not interior equations; ``times``: for each term with a time coordinate the times of
+    its points from 0 to 1; ``gradient_norms()``: the length of the gradient of every ``mean(r^2)``; ``kernel_traces()``: the
+    mean squared length of the gradients of a term's residuals (the trace of J J' over their number); ``key``: a random key.
+    """
+
+    residuals: Terms
+    conditions: Collection[str]
+    times: Terms
+    gradient_norms: Callable[[], dict[str, Array]]
+    kernel_traces: Callable[[], dict[str, Array]]
+    key: PRNGKeyArray
+
+    def means(self) -> dict[str, Array]:
+        """The mean square of every term."""
+        return {name: jnp.mean(jnp.square(r)) for name, r in self.residuals.items()}
+
+
+class WeightingState(NamedTuple):
+    """The weight of every residual, ``(1,)`` for a term or ``(n,)`` for its points, and what the rule remembers besides."""
+
+    weights: Weights
+    memory: Any = None
 
 
 class Weighting(eqx.Module):
-    """Abstract: how much every residual counts in the loss."""
+    """Abstract: a rule for how much every residual counts in the loss."""
+
+    every: eqx.AbstractVar[int]  # steps from one update to the next; 0 for never
 
     @abc.abstractmethod
-    def __call__(self, residuals: Mapping[str, Float[Array, " n"]], conditions: Collection[str]) -> dict[str, Float[Array, "#n"]]:
-        """The weight w of every term, ``(1,)`` or one for each point ``(n,)``; the loss is the sum of ``mean(w r^2)``.
+    def init(self, snapshot: Snapshot) -> WeightingState:
+        """The state before the first step."""
 
-        ``conditions`` are the names that are not interior equations. Weights are constants of the gradient.
-        """
+    @abc.abstractmethod
+    def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        """The state some steps later, at the same points."""
+
+    @abc.abstractmethod
+    def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        """The state for other points."""
 
     @abc.abstractmethod
     def check(self, terms: Collection[str]) -> None:
@@ -36,17 +81,283 @@ class Fixed(Weighting):
     weights: dict[str, float] = eqx.field(default_factory=dict)
     condition: float = 1000.0
     observed: float = 1.0
+    every: int = eqx.field(static=True, default=0, init=False)
 
     def __check_init__(self):
         for name, weight in (self.weights | {"condition": self.condition, "observed": self.observed}).items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f"Fixed: the weight of {name!r} must be zero or more and finite, got {weight}")
 
-    def __call__(self, residuals: Mapping[str, Float[Array, " n"]], conditions: Collection[str]) -> dict[str, Float[Array, "#n"]]:
-        default = lambda name: self.observed if name.startswith("observed ") else self.condition if name in conditions else 1.0
-        return {name: jnp.full(1, self.weights.get(name, default(name)), r.dtype) for name, r in residuals.items()}
+    def init(self, snapshot: Snapshot) -> WeightingState:
+        def default(name: str) -> float:
+            if name.startswith("observed "):
+                return self.observed
+            return self.condition if name in snapshot.conditions else 1.0
+
+        weight = lambda name, r: jnp.full(1, self.weights.get(name, default(name)), r.dtype)
+        return WeightingState({name: weight(name, r) for name, r in snapshot.residuals.items()})
+
+    def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        return state
+
+    def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        return state
 
     def check(self, terms: Collection[str]) -> None:
         for name in self.weights:
             if name not in terms:
                 raise ValueError(f"Fixed: there is no term {name!r}; the terms are {', '.join(terms)}")
+
+
+class _TermWeighting(Weighting):
+    """Abstract: one weight for every term, a moving average of a target; new points change nothing."""
+
+    every: eqx.AbstractVar[int]
+    decay: eqx.AbstractVar[float]
+
+    def __check_init__(self):
+        _check_every(self)
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"{type(self).__name__}: decay must be at least 0 and less than 1, got {self.decay}")
+
+    @abc.abstractmethod
+    def _target(self, snapshot: Snapshot) -> dict[str, Array]:
+        """What the weights tend to."""
+
+    def init(self, snapshot: Snapshot) -> WeightingState:
+        return WeightingState({name: value[None] for name, value in self._target(snapshot).items()})
+
+    def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        target = self._target(snapshot)
+        return WeightingState({name: self.decay * w + (1 - self.decay) * target[name] for name, w in state.weights.items()})
+
+    def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        return state
+
+    def check(self, terms: Collection[str]) -> None:
+        pass
+
+
+class GradientNorm(_TermWeighting):
+    """Terms pull equally: ``w_i`` tends to ``mean_j |grad L_j| / |grad L_i|`` with ``L_i = mean(r_i^2)``.
+
+    Wang, Sankaran, Wang & Perdikaris 2023 (arXiv:2308.08468), Algorithm 1. ``decay`` of the moving average in [0, 1).
+    """
+
+    every: int = eqx.field(static=True, default=100)
+    decay: float = eqx.field(static=True, default=0.9)
+
+    def _target(self, snapshot: Snapshot) -> dict[str, Array]:
+        return _inverse(snapshot.gradient_norms(), jnp.mean)
+
+
+class NTK(_TermWeighting):
+    """Terms converge equally fast: ``w_i`` tends to ``sum_j T_j / T_i``, T_i the mean diagonal of the tangent kernel of term i.
+
+    Wang, Yu & Perdikaris 2022 (arXiv:2007.14527), eq. (6.5), with traces divided by the number of points, as losses are means.
+    """
+
+    every: int = eqx.field(static=True, default=250)
+    decay: float = eqx.field(static=True, default=0.9)
+
+    def _target(self, snapshot: Snapshot) -> dict[str, Array]:
+        return _inverse(snapshot.kernel_traces(), jnp.sum)
+
+
+class _LossHistory(NamedTuple):
+    first: dict[str, Array]
+    last: dict[str, Array]
+
+
+class ReLoBRaLo(Weighting):
+    """Terms that fall slowly get more: relative loss balancing with random lookback (Bischof & Kraus 2021, arXiv:2110.09813).
+
+    ``w(k) = decay (rho w(k-1) + (1 - rho) s(k, 0)) + (1 - decay) s(k, k-1)``, where rho is 1 with probability ``lookback``
+    and otherwise 0, and ``s_i(k, l) = m softmax_i(L_i(k) / (T L_i(l)))`` over the m terms.
+
+    **Arguments:** ``temperature`` T > 0; ``decay`` and ``lookback`` in [0, 1].
+    """
+
+    every: int = eqx.field(static=True, default=10)
+    decay: float = eqx.field(static=True, default=0.99)
+    temperature: float = eqx.field(static=True, default=0.1)
+    lookback: float = eqx.field(static=True, default=0.99)
+
+    def __check_init__(self):
+        _check_every(self)
+        for name in ("decay", "lookback"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"ReLoBRaLo: {name} must be from 0 to 1, got {getattr(self, name)}")
+        if not self.temperature > 0:
+            raise ValueError(f"ReLoBRaLo: temperature must be greater than zero, got {self.temperature}")
+
+    def init(self, snapshot: Snapshot) -> WeightingState:
+        means = snapshot.means()
+        return WeightingState({name: jnp.ones_like(mean)[None] for name, mean in means.items()}, _LossHistory(means, means))
+
+    def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        means = snapshot.means()
+        first, last = (self._balance(means, earlier) for earlier in state.memory)
+        keep = jax.random.bernoulli(snapshot.key, self.lookback)
+        weights = {
+            name: self.decay * jnp.where(keep, w, first[name]) + (1 - self.decay) * last[name]
+            for name, w in state.weights.items()
+        }
+        return WeightingState(weights, _LossHistory(state.memory.first, means))
+
+    def _balance(self, now: dict[str, Array], earlier: dict[str, Array]) -> dict[str, Array]:
+        tiny = jnp.finfo(next(iter(now.values())).dtype).tiny
+        ratios = jnp.stack([now[name] / (self.temperature * jnp.maximum(earlier[name], tiny)) for name in now])
+        return dict(zip(now, len(now) * jax.nn.softmax(ratios), strict=True))
+
+    def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        return state
+
+    def check(self, terms: Collection[str]) -> None:
+        pass
+
+
+class _PointWeighting(Weighting):
+    """Abstract: the weights of ``terms`` times a factor for each interior point, which starts afresh with other points."""
+
+    every: eqx.AbstractVar[int]
+    terms: eqx.AbstractVar[Weighting]
+
+    @abc.abstractmethod
+    def _factors(self, before: Terms | None, weights: Weights, snapshot: Snapshot) -> dict[str, Float[Array, " n"]]:
+        """The factor of every interior point, given those before (None at the start) and the weights of the terms."""
+
+    def _combined(self, terms: WeightingState, before: Terms | None, snapshot: Snapshot) -> WeightingState:
+        factors = self._factors(before, terms.weights, snapshot)
+        weights = {name: w * factors[name] if name in factors else w for name, w in terms.weights.items()}
+        return WeightingState(weights, (terms, factors))
+
+    def init(self, snapshot: Snapshot) -> WeightingState:
+        return self._combined(self.terms.init(snapshot), None, snapshot)
+
+    def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        terms, before = state.memory
+        return self._combined(self.terms.update(terms, snapshot), before, snapshot)
+
+    def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        return self._combined(self.terms.redrawn(state.memory[0], snapshot), None, snapshot)
+
+    def check(self, terms: Collection[str]) -> None:
+        self.terms.check(terms)
+
+
+class Causal(_PointWeighting):
+    """What comes later counts once the equations are met before: ``exp(-tolerance sum of L_k over the earlier time bins k)``.
+
+    Wang, Sankaran & Perdikaris 2024 (arXiv:2203.07404), eq. (14); L_k is the weighted mean square of the interior equations in
+    bin k of ``bins`` equal parts of the time interval.
+
+    **Arguments:** ``tolerance`` > 0 (large: strictly one after the other); ``terms``: the weighting between the terms.
+
+    **Raises** ValueError for settings out of range, and for a problem without time.
+    """
+
+    tolerance: float = 1.0
+    bins: int = eqx.field(static=True, default=32)
+    every: int = eqx.field(static=True, default=50)
+    terms: Weighting = Fixed()
+
+    def __check_init__(self):
+        _check_every(self)
+        if not self.tolerance > 0:
+            raise ValueError(f"Causal: tolerance must be greater than zero, got {self.tolerance}")
+        if self.bins < 2:
+            raise ValueError(f"Causal: bins must be at least 2, got {self.bins}")
+
+    def _factors(self, before: Terms | None, weights: Weights, snapshot: Snapshot) -> dict[str, Float[Array, " n"]]:
+        interior = [name for name in snapshot.residuals if name not in snapshot.conditions]
+        if any(name not in snapshot.times for name in interior):
+            raise ValueError("Causal: the problem has no time coordinate; choose another weighting")
+        total, factors = jnp.zeros(self.bins), {}
+        place = {name: jnp.minimum((snapshot.times[name] * self.bins).astype(int), self.bins - 1) for name in interior}
+        for name in interior:
+            squares = weights[name] * jnp.square(snapshot.residuals[name])
+            count = jnp.zeros(self.bins).at[place[name]].add(1.0)
+            total += jnp.zeros(self.bins).at[place[name]].add(squares) / jnp.maximum(count, 1.0)
+        earlier = jnp.cumsum(total) - total
+        for name in interior:
+            factors[name] = jnp.exp(-self.tolerance * earlier)[place[name]]
+        return factors
+
+
+class ResidualAttention(_PointWeighting):
+    """Points where the residual stays large count more: ``lambda <- decay lambda + rate |r| / max|r|``, the factor is lambda^2.
+
+    Anagnostopoulos, Toscano, Stergiopulos & Karniadakis 2024 (arXiv:2307.00379), eq. (6). New points start from the equilibrium
+    of their residual, ``rate / (1 - decay) |r| / max|r|``.
+
+    **Arguments:** ``decay`` in [0, 1); ``rate`` > 0; ``terms``: the weighting between the terms.
+    """
+
+    every: int = eqx.field(static=True, default=10)
+    decay: float = eqx.field(static=True, default=0.99)
+    rate: float = eqx.field(static=True, default=0.01)
+    terms: Weighting = Fixed()
+
+    def __check_init__(self):
+        _check_every(self)
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"ResidualAttention: decay must be at least 0 and less than 1, got {self.decay}")
+        if not self.rate > 0:
+            raise ValueError(f"ResidualAttention: rate must be greater than zero, got {self.rate}")
+
+    def _factors(self, before: Terms | None, weights: Weights, snapshot: Snapshot) -> dict[str, Float[Array, " n"]]:
+        out = {}
+        for name, r in snapshot.residuals.items():
+            if name not in snapshot.conditions:
+                size = jnp.abs(r) / jnp.maximum(jnp.max(jnp.abs(r)), jnp.finfo(r.dtype).tiny)
+                start = self.rate / (1 - self.decay) * size
+                out[name] = start**2 if before is None else (self.decay * jnp.sqrt(before[name]) + self.rate * size) ** 2
+        return out
+
+
+class SelfAdaptive(Weighting):
+    """Every point has a multiplier that ascends while the network descends: the weight is ``lambda^2``, lambda follows Adam.
+
+    McClenny & Braga-Neto 2023 (arXiv:2009.04544), eq. (10) with the mask ``m(lambda) = lambda^2``. All start at 1; multipliers
+    belong to their points, so they start again when points are drawn anew (`Collocation` with ``every=0`` keeps them).
+
+    **Arguments:** ``learning_rate`` > 0 of the multipliers.
+    """
+
+    every: int = eqx.field(static=True, default=10)
+    learning_rate: float = eqx.field(static=True, default=5e-3)
+
+    def __check_init__(self):
+        _check_every(self)
+        if not self.learning_rate > 0:
+            raise ValueError(f"SelfAdaptive: learning_rate must be greater than zero, got {self.learning_rate}")
+
+    def init(self, snapshot: Snapshot) -> WeightingState:
+        multipliers = {name: jnp.ones_like(r) for name, r in snapshot.residuals.items()}
+        return WeightingState(multipliers, optax.adam(self.learning_rate).init(multipliers))
+
+    def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        multipliers = {name: jnp.sqrt(w) for name, w in state.weights.items()}
+        descent = {name: -2 * m * jnp.square(snapshot.residuals[name]) / m.size for name, m in multipliers.items()}
+        step: Any
+        step, memory = optax.adam(self.learning_rate).update(descent, state.memory)
+        return WeightingState({name: jnp.square(m + step[name]) for name, m in multipliers.items()}, memory)
+
+    def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
+        return self.init(snapshot)
+
+    def check(self, terms: Collection[str]) -> None:
+        pass
+
+
+def _check_every(weighting: Weighting) -> None:
+    if weighting.every < 1:
+        raise ValueError(f"{type(weighting).__name__}: every must be at least 1 step, got {weighting.every}")
+
+
+def _inverse(sizes: Mapping[str, Array], total: Callable[[Array], Array]) -> dict[str, Array]:
+    """``total(sizes) / size`` for every term; a size of zero counts as a millionth of the total."""
+    whole = total(jnp.stack(list(sizes.values())))
+    floor = jnp.maximum(1e-6 * whole, jnp.finfo(whole.dtype).tiny)
+    return {name: whole / jnp.maximum(size, floor) for name, size in sizes.items()}

@@ -9,9 +9,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from pinops.losses import Fixed, Weights
 from pinops.optimizers import LeastSquares, normal_equations
 from pinops.problem import INTERIOR, Points
-from pinops.training import Collocation, Model, Params, draw, interior_score
+from pinops.training import Collocation, Model, Params, TrainState, draw, interior_score
 
 POINTS = 4096
 SPECTRUM_POINTS = 512
@@ -73,11 +74,24 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def diagnose(model: Model, params: Params, trained: float, error: dict[str, float], error_bar: dict[str, float]) -> Diagnosis:
-    """Measure what limits a trained model; ``trained`` is its loss at the points of the training."""
+def diagnose(
+    model: Model,
+    params: Params,
+    state: TrainState | None,
+    trained: float,
+    error: dict[str, float],
+    error_bar: dict[str, float],
+) -> Diagnosis:
+    """Measure what limits a trained model; ``trained`` is its loss at the points of the training.
+
+    Without the state of the training the terms are weighed as by default.
+    """
     collocation = Collocation(interior=POINTS)
     one, other = (draw(model.problem, model.imposition.soft, collocation, jax.random.key(seed)) for seed in (1, 2))
-    loss = eqx.filter_jit(lambda model, params, points: sum(model.terms(params, points).values()))
+    weights = Fixed().init(model.snapshot(params, other, jax.random.key(0))).weights
+    loss = eqx.filter_jit(lambda model, params, points, weights: sum(model.terms(params, points, weights).values()))
+    if state is not None:
+        weights = {name: jnp.mean(weight)[None] for name, weight in state.weighting.weights.items()}
     scores = np.asarray(interior_score(model, params, one))
     squares = np.sort(scores**2)[::-1]
     few = {INTERIOR: Points(one[INTERIOR].at[:SPECTRUM_POINTS])}
@@ -87,8 +101,8 @@ def diagnose(model: Model, params: Params, trained: float, error: dict[str, floa
         error,
         error_bar,
         trained,
-        float(loss(model, params, other)),
-        _reducible(model, params, one, other),
+        float(loss(model, params, other, weights)),
+        _reducible(model, params, weights, one, other),
         np.maximum(np.linalg.eigvalsh(np.asarray(_gram(model, params, few)))[::-1], 0.0),
         dict(zip(model.problem.domain.coordinates, at.tolist(), strict=True)),
         float(scores.max()),
@@ -104,15 +118,15 @@ def _gram(model: Model, params: Params, points: dict[str, Points]) -> Float[Arra
     return jacobian @ jacobian.T
 
 
-def _reducible(model: Model, params: Params, one: dict[str, Points], other: dict[str, Points]) -> float | None:
+def _reducible(model: Model, params: Params, weights: Weights, one: dict[str, Points], other: dict[str, Points]) -> float | None:
     flat, unravel = ravel_pytree(params)
     if flat.size > MAX_PARAMETERS:
         return None
 
     @eqx.filter_jit
     def best(model, flat, one, other):
-        here: LeastSquares = model.objective(one)
-        there: LeastSquares = model.objective(other)
+        here: LeastSquares = model.objective(one, weights)
+        there: LeastSquares = model.objective(other, weights)
         r, jacobian = here.jacobian(unravel(flat))
         normal = normal_equations(jacobian)
         value = lambda flat: jnp.sum(jnp.square(there.residuals(unravel(flat))))

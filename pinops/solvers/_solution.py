@@ -150,7 +150,7 @@ class Solution:
         relative = {name: value["relative_l2"] for name, value in error.items()}
         bars = {} if self.reference is None else self.reference.error_bar
         with jax.enable_x64(self.x64):
-            return diagnose(self.model, self.params, self.history[-1].loss, relative, bars)
+            return diagnose(self.model, self.params, self.state, self.history[-1].loss, relative, bars)
 
     def summary(self) -> dict[str, Any]:
         """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""

@@ -148,11 +148,11 @@ def solve(
         folder = None if out is None else Path(out)
         if folder is not None:
             _prepare(folder, request, resume)
-        model, params = split(problem, built, weighting, imposition, owner)
+        model, params = split(problem, built, imposition, owner)
         reference = cached_reference(problem)
         if target is not None and reference is None:
             raise ValueError(f"target needs a reference to compare with, and {owner} has none")
-        training = Training(model, plan, collocation, seed, _monitor(problem, reference, model))
+        training = Training(model, plan, collocation, seed, weighting, _monitor(problem, reference, model))
         return _train(problem, training, params, request, minutes, everyone, folder, resume, checkpoint_seconds, began)
 
 
@@ -254,7 +254,7 @@ def _check_first_evaluation(training: Training, state: TrainState) -> None:
     vectors = eqx.filter_jit(lambda model, params, points: model.residuals(params, points))(
         training.model, state.params, state.points
     )
-    training.model.weighting.check(vectors)
+    training.weighting.check(vectors)
     for name, vector in vectors.items():
         bad = np.flatnonzero(~np.isfinite(np.asarray(vector)))
         if bad.size:
@@ -341,7 +341,7 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         built = network
         if isinstance(network, Architecture):
             built = network.build(embedding.size, len(problem.unknowns), key=_network_key(request["seed"]))
-        model, params = split(problem, built, Fixed(), imposition, request["problem"])
+        model, params = split(problem, built, imposition, request["problem"])
         # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
         shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name))) for name in request["trainable"]}
         params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)

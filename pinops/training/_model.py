@@ -1,4 +1,4 @@
-"""What is trained and what is not: a problem, a network, how conditions are imposed, and how terms are weighted."""
+"""What is trained and what is not: a problem, a network, and how conditions are imposed."""
 
 import dataclasses
 import math
@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import subjaxprs
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.derivatives import Plan
-from pinops.losses import Weighting, plans, residuals
+from pinops.losses import Snapshot, Weights, plans, residuals
 from pinops.networks import Field, field_of, trainable
 from pinops.optimizers import LeastSquares
 from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
@@ -33,7 +33,6 @@ class Model(eqx.Module):
 
     problem: Problem
     frozen: PyTree
-    weighting: Weighting
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
 
@@ -68,61 +67,77 @@ class Model(eqx.Module):
         here = [c for c in constraints(self.problem_at(params), self.imposition.soft) if c.region in points]
         return residuals(self.field(params), here, points, owner=self.owner)
 
-    def weights(self, vectors: Mapping[str, Float[Array, " n"]]) -> dict[str, Float[Array, "#n"]]:
-        """The weight of every residual in the loss, ``sum of mean(w r^2)``."""
-        conditions = {c.name for c in constraints(self.problem, self.imposition.soft) if c.region != INTERIOR}
-        named = [name for name in vectors if any(name.startswith(c) for c in conditions)]
-        return jax.lax.stop_gradient(self.weighting(vectors, named))
-
-    def terms(self, params: Params, points: Mapping[str, Points]) -> dict[str, Array]:
+    def terms(self, params: Params, points: Mapping[str, Points], weights: Weights) -> dict[str, Array]:
         """The weighted mean square of every term; their sum is the loss."""
-        vectors = self.residuals(params, points)
-        weights = self.weights(vectors)
-        return {name: jnp.mean(weights[name] * jnp.square(r)) for name, r in vectors.items()}
+        return {name: jnp.mean(weights[name] * jnp.square(r)) for name, r in self.residuals(params, points).items()}
 
-    def objective(self, points: Mapping[str, Points]) -> LeastSquares:
+    def objective(self, points: Mapping[str, Points], weights: Weights) -> LeastSquares:
         """The loss at these points as optimizers see it."""
-
-        def scales(vectors: dict[str, Array]) -> dict[str, Array]:
-            return {name: jnp.sqrt(weight / vectors[name].size) for name, weight in self.weights(vectors).items()}
+        scale = lambda name, size: jnp.sqrt(weights[name] / size)
 
         # In the order of the names: what has passed a transformation of JAX is sorted.
         def vector(params: Params) -> Float[Array, " n"]:
             vectors = self.residuals(params, points)
-            scale = scales(vectors)
-            return jnp.concatenate([scale[name] * vectors[name] for name in sorted(vectors)])
+            return jnp.concatenate([scale(name, vectors[name].size) * vectors[name] for name in sorted(vectors)])
 
         def jacobian(params: Params) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
             rows = {k: v for region, here in points.items() for k, v in self.linearised(params, region, here).items()}
-            scale = scales({name: r for name, (r, _) in rows.items()})
-            values = [scale[name] * rows[name][0] for name in sorted(rows)]
-            return jnp.concatenate(values), jnp.concatenate([scale[name][:, None] * rows[name][1] for name in sorted(rows)])
+            scales = {name: scale(name, values.size) for name, (values, _) in rows.items()}
+            values = [scales[name] * rows[name][0] for name in sorted(rows)]
+            return jnp.concatenate(values), jnp.concatenate([scales[name][:, None] * rows[name][1] for name in sorted(rows)])
 
-        return LeastSquares(lambda params: self._value_and_gradient(params, points), vector, jacobian)
+        return LeastSquares(lambda params: self._value_and_gradient(params, points, weights), vector, jacobian)
 
-    def _value_and_gradient(self, params: Params, points: Mapping[str, Points]) -> tuple[Array, Params]:
+    def snapshot(self, params: Params, points: Mapping[str, Points], key: PRNGKeyArray) -> Snapshot:
+        """What a weighting is updated from."""
+        vectors = self.residuals(params, points)
+        conditions = {c.name for c in constraints(self.problem, self.imposition.soft) if c.region != INTERIOR}
+        named = [name for name in vectors if any(name.startswith(c) for c in conditions)]
+        domain = self.problem.domain
+        times = {}
+        if domain.time is not None:
+            start, end = domain.bounds[domain.time]
+            inside = (jnp.asarray(points[INTERIOR].at)[:, domain.coordinates.index(domain.time)] - start) / (end - start)
+            times = {name: inside for name in vectors if name not in named}
+
+        def gradient_norms() -> dict[str, Array]:
+            means = lambda params: {name: jnp.mean(jnp.square(r)) for name, r in self.residuals(params, points).items()}
+            _, back = jax.vjp(means, params)
+            one = lambda name: {other: jnp.where(other == name, 1.0, jnp.zeros_like(v[0])) for other, v in vectors.items()}
+            return {name: jnp.linalg.norm(ravel_pytree(back(one(name))[0])[0]) for name in vectors}
+
+        def kernel_traces() -> dict[str, Array]:
+            rows = {k: v for region, here in points.items() for k, v in self.linearised(params, region, here).items()}
+            return {name: jnp.mean(jnp.sum(jnp.square(jacobian), 1)) for name, (_, jacobian) in rows.items()}
+
+        return Snapshot(vectors, named, times, gradient_norms, kernel_traces, key)
+
+    def _value_and_gradient(self, params: Params, points: Mapping[str, Points], weights: Weights) -> tuple[Array, Params]:
         """The loss and its gradient, summed over chunks of interior points."""
         value_and_gradient = jax.value_and_grad(
-            lambda params, points: sum(self.terms(params, points).values(), start=jnp.zeros(()))
+            lambda params, points, weights: sum(self.terms(params, points, weights).values(), start=jnp.zeros(()))
         )
         chunk = self._chunk(params, points[INTERIOR])
         count = len(points[INTERIOR].at) // chunk
         if count == 1:
-            return value_and_gradient(params, points)
-        rows = _Rows.of(points[INTERIOR])
+            return value_and_gradient(params, points, weights)
+        rows = _Rows.of((points[INTERIOR], weights), len(points[INTERIOR].at))
 
-        def add(total, chunk):
-            new = value_and_gradient(params, {INTERIOR: rows.points(chunk)})
+        def add(total, leaves):
+            here, weights = rows.together(leaves)
+            new = value_and_gradient(params, {INTERIOR: here}, weights)
             return jax.tree.map(lambda a, b: a + b / count, total, new), None
 
         others = {region: here for region, here in points.items() if region != INTERIOR}
-        start = value_and_gradient(params, others) if others else jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+        zero = (jnp.zeros(()), params)
+        start = value_and_gradient(params, others, weights) if others else jax.tree.map(jnp.zeros_like, zero)
         return jax.lax.scan(add, start, [leaf.reshape(count, chunk, *leaf.shape[1:]) for leaf in rows.leaves])[0]
 
     def _chunk(self, params: Params, points: Points) -> int:
         """How many interior points are taken at once, a divisor of their number."""
-        rows, total = _Rows.of(points), len(points.at)
-        first = {INTERIOR: rows.points([leaf[:1] for leaf in rows.leaves])}
+        total = len(points.at)
+        rows = _Rows.of(points, total)
+        first = {INTERIOR: rows.together([leaf[:1] for leaf in rows.leaves])}
         size = _intermediate_bytes(jax.make_jaxpr(lambda params: self.residuals(params, first))(params).jaxpr)
         fitting = max(1, _chunk_bytes() // size)
         return max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
@@ -133,10 +148,10 @@ class Model(eqx.Module):
         A residual depends on its own point only: the rows are gradients of a program for one point, batched.
         """
         flat, unravel = ravel_pytree(params)
-        rows = _Rows.of(points)
+        rows = _Rows.of(points, len(points.at))
 
         def at_point(leaves: list[Array]) -> dict[str, tuple[Array, Array]]:
-            point = {region: rows.points([leaf[None] for leaf in leaves])}
+            point = {region: rows.together([leaf[None] for leaf in leaves])}
             values, back = jax.vjp(lambda flat: jnp.concatenate(list(self.residuals(unravel(flat), point).values())), flat)
             gradients = jax.vmap(lambda row: back(row)[0])(jnp.eye(values.size, dtype=values.dtype))
             names = jax.eval_shape(lambda: self.residuals(params, point))
@@ -146,30 +161,30 @@ class Model(eqx.Module):
 
 
 class _Rows(NamedTuple):
-    """Points of a region taken apart: the arrays with a row for each of them, and how to put some rows together again."""
+    """What belongs to points, taken apart: the arrays with a row for each of them, and how to put some rows together again."""
 
     leaves: list[Array]
-    points: Callable[[list[Array]], Points]
+    together: Callable[[list[Array]], Any]
 
     @classmethod
-    def of(cls, points: Points) -> "_Rows":
-        leaves, structure = jax.tree.flatten(points)
-        own = [leaf.shape[0] == len(points.at) for leaf in leaves]  # the others are the same at every point
+    def of(cls, tree: Any, count: int) -> "_Rows":
+        leaves, structure = jax.tree.flatten(tree)
+        own = [jnp.ndim(leaf) > 0 and leaf.shape[0] == count for leaf in leaves]  # the others are the same at every point
 
-        def together(rows: list[Array]) -> Points:
+        def together(rows: list[Array]) -> Any:
             mine = iter(rows)
             return jax.tree.unflatten(structure, [next(mine) if one else leaf for one, leaf in zip(own, leaves, strict=True)])
 
         return cls([leaf for leaf, one in zip(leaves, own, strict=True) if one], together)
 
 
-def split(problem: Problem, network: Any, weighting: Weighting, imposition: Imposition, owner: str) -> tuple[Model, Params]:
+def split(problem: Problem, network: Any, imposition: Imposition, owner: str) -> tuple[Model, Params]:
     """Part what is trained from what is not, in the precision that is in force."""
     dtype = jnp.result_type(float)
     cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array_like(x) else x, tree)
     arrays, frozen = eqx.partition(network, trainable(network))
     shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), dtype) for name in problem.trainable}
-    return Model(cast(problem), frozen, weighting, imposition, owner), Params(cast(arrays), shifts)
+    return Model(cast(problem), frozen, imposition, owner), Params(cast(arrays), shifts)
 
 
 def _value(problem: Problem, name: str, shift: Array) -> Array:
