@@ -33,6 +33,7 @@ from pinops.problem import load_problem as load_problem
 from pinops.problem import manufacture as manufacture
 from pinops.problem import positive as positive
 from pinops.problem import register as register
+from pinops.solvers import Ensemble as Ensemble
 from pinops.solvers import Solution as Solution
 from pinops.solvers import invert as invert
 from pinops.solvers import load as load

@@ -270,7 +270,7 @@ def test_training_that_keeps_diverging_ends_with_the_last_good_state():
     kept = []
     training, params = training_of(Decay(), po.Phase(Faulty(10), 150))
     first = training.init(params)
-    outcome = training.run(first, keep=lambda state, history: kept.append(state))
+    outcome = training.run(first, keep=lambda states, histories: kept.append(states[0]))
     assert outcome.status == "diverged" and int(outcome.state.step) == 50 == outcome.history[-1].step
     assert finite(outcome.state) and eqx.tree_equal(outcome.state, kept[-1])
     assert len(kept) == 1

@@ -1,5 +1,6 @@
 """The front doors: solve, invert, load."""
 
+from pinops.solvers._ensemble import Ensemble as Ensemble
 from pinops.solvers._solution import Solution as Solution
 from pinops.solvers._solution import read_run as read_run
 from pinops.solvers._solve import invert as invert

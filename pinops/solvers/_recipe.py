@@ -42,10 +42,10 @@ def default_collocation(problem: Problem) -> Collocation:
     return Collocation()
 
 
-def phases(optimizer: Any, steps: int | None, default: int) -> tuple[Phase, ...]:
+def phases(optimizer: Any, steps: int | None, default: int, *, warm: bool = False) -> tuple[Phase, ...]:
     """The phases of a training: the default ones, one optimizer for all steps, or those that are given.
 
-    ``default`` is the number of steps where none is given.
+    ``default`` is the number of steps where none is given; ``warm``: the network has been trained before.
 
     **Raises** ValueError for a number of steps below 1; TypeError for what is no optimizer.
     """
@@ -53,7 +53,7 @@ def phases(optimizer: Any, steps: int | None, default: int) -> tuple[Phase, ...]
     if not isinstance(total, int) or total < 1:
         raise ValueError(f"steps must be a whole number of at least 1, got {total!r}")
     if optimizer is None:
-        first = min(ADAM_STEPS, total)
+        first = 0 if warm else min(ADAM_STEPS, total)
         return tuple(Phase(o, n) for o, n in ((Adam(5e-3, ADAM_STEPS), first), (SSBroyden(), total - first)) if n)
     if isinstance(optimizer, tuple | list) and optimizer and all(isinstance(phase, Phase) for phase in optimizer):
         if steps is not None:

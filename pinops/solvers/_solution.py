@@ -71,6 +71,11 @@ class Solution:
             }
 
     @property
+    def network(self) -> Any:
+        """The trained network: embedded coordinates ``(features,)`` to unknowns ``(c,)`` (before conditions are imposed)."""
+        return eqx.combine(self.params.network, self.model.frozen)
+
+    @property
     def conditions(self) -> list[str]:
         """How each condition is met, and why not exactly where it is not."""
         imposition = self.model.imposition

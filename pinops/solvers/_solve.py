@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import equinox as eqx
 import jax
@@ -34,6 +34,7 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.sampling import Sampler
+from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import MINUTES, default_architecture, default_collocation, default_steps, phases
 from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, read_run, write_run
 from pinops.training import (
@@ -52,12 +53,17 @@ from pinops.training import (
     load_params,
     save_checkpoint,
     split,
+    train,
 )
 
 _MONITOR_POINTS = 10_000
 
 
-def solve(
+@overload
+def solve(problem: str | Problem, *, seeds: None = None, **options: Any) -> Solution: ...
+@overload
+def solve(problem: str | Problem, *, seeds: int, **options: Any) -> Ensemble: ...
+def solve(  # pyright: ignore[reportInconsistentOverload]
     problem: str | Problem,
     *,
     network: Architecture | Callable[..., Any] | None = None,
@@ -67,6 +73,8 @@ def solve(
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
+    seeds: int | None = None,
+    start: Solution | None = None,
     dtype: str = "float64",
     target: float | None = None,
     callbacks: Sequence[Callback] = (),
@@ -74,7 +82,7 @@ def solve(
     out: str | Path | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 10.0,
-) -> Solution:
+) -> Solution | Ensemble:
     """Solve a PDE: ``po.solve("burgers")``.
 
     **Arguments:**
@@ -87,7 +95,11 @@ def solve(
     - `weighting`: one of `pinops.losses`.
     - `steps`, `minutes`: the budget; whichever ends first. Default: 7000 steps (9000 for a
       network of more than a thousand parameters), at most 4.5 minutes.
-    - `seed`: of network and points. `dtype`: "float64" or "float32"; the caller's JAX configuration is left as it is.
+    - `seed`: of network and points. `seeds`: train that many networks at once, with the seeds ``seed, seed + 1, ...``; the result
+      is then an `Ensemble` with mean and spread (run directories ``seed_0, ...`` in `out`).
+    - `start`: go on from this solution: its network, and its optimizer where the first phase has the same one. The default is
+      then SSBroyden at once.
+    - `dtype`: "float64" or "float32"; the caller's JAX configuration is left as it is.
     - `target`: stop once every relative L2 error against the reference is at most this.
     - `callbacks`: called with a `Report` after every stretch of steps; one that returns True ends training.
     - `progress`: one line on stderr.
@@ -102,12 +114,16 @@ def solve(
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"minutes must be greater than zero, got {minutes}")
-    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+    if seeds is not None and not (isinstance(seeds, int) and seeds >= 1):
+        raise ValueError(f"seeds must be a whole number of at least 1, got {seeds!r}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**32 - (seeds or 1) + 1:
         raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
     if checkpoint_seconds < 0:
         raise ValueError(f"checkpoint_seconds must be zero or more, got {checkpoint_seconds}")
     if resume and out is None:
         raise ValueError("resume needs out, the run directory to go on from")
+    if start is not None and network is not None:
+        raise ValueError("start and network exclude each other: the network of the solution to start from goes on")
     stop = [StopAt(target)] if target is not None else []
     if steps is None and minutes is None and not isinstance(optimizer, tuple | list):
         minutes = MINUTES
@@ -118,92 +134,130 @@ def solve(
         residual_signature(problem)
         imposition = impose(problem)
         embedding = embedding_of(problem, imposition)
-        network = default_architecture(problem, embedding) if network is None else network
-        built = network
-        if isinstance(network, Architecture):
-            built = network.build(embedding.size, len(problem.unknowns), key=_network_key(seed))
-        check_network(built, embedding, problem.unknowns)
+        if start is not None:
+            network = start.network
+        elif network is None:
+            network = default_architecture(problem, embedding)
         weighting = Fixed() if weighting is None else weighting
         collocation = default_collocation(problem)
         if isinstance(sampler, Collocation):
             collocation = sampler
         elif sampler is not None:
             collocation = Collocation(sampler=sampler)
-        plan = phases(optimizer, steps, default_steps(built))
-        request = {
-            "problem": owner,
-            "coefficients": _describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),
-            "trainable": list(problem.trainable),
-            "network": _describe(network),
-            "phases": [_describe(phase.optimizer) for phase in plan],
-            "phase_steps": [phase.steps for phase in plan[:-1]],
-            "steps": sum(phase.steps for phase in plan),
-            "minutes": minutes,
-            "collocation": _describe(collocation),
-            "weighting": _describe(weighting),
-            "observations": _digest(problem),
-            "seed": seed,
-            "dtype": dtype,
-        }
-        folder = None if out is None else Path(out)
-        if folder is not None:
-            _prepare(folder, request, resume)
-        model, params = split(problem, built, imposition, owner)
         reference = cached_reference(problem)
         if target is not None and reference is None:
             raise ValueError(f"target needs a reference to compare with, and {owner} has none")
-        training = Training(model, plan, collocation, seed, weighting, _monitor(problem, reference, model))
-        return _train(problem, training, params, request, minutes, everyone, folder, resume, checkpoint_seconds, began)
+        runs: list[_Run] = []
+        for number in range(seed, seed + (seeds or 1)):
+            built = network
+            if isinstance(network, Architecture):
+                built = network.build(embedding.size, len(problem.unknowns), key=_network_key(number))
+            check_network(built, embedding, problem.unknowns)
+            plan = phases(optimizer, steps, default_steps(built), warm=start is not None)
+            request = {
+                "problem": owner,
+                "coefficients": _describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),
+                "trainable": list(problem.trainable),
+                "network": _describe(network) if start is None else start.request["network"],
+                "phases": [_describe(phase.optimizer) for phase in plan],
+                "phase_steps": [phase.steps for phase in plan[:-1]],
+                "steps": sum(phase.steps for phase in plan),
+                "minutes": minutes,
+                "collocation": _describe(collocation),
+                "weighting": _describe(weighting),
+                "observations": _digest_of_observations(problem),
+                "start": None if start is None else _digest(jax.tree.leaves(start.params)),
+                "seed": number,
+                "dtype": dtype,
+            }
+            folder = None if out is None else Path(out) if seeds is None else Path(out) / f"seed_{number}"
+            if folder is not None:
+                _prepare(folder, request, resume)
+            model, params = split(problem, built, imposition, owner)
+            training = Training(model, plan, collocation, number, weighting, _monitor(problem, reference, model))
+            runs.append(_Run(training, params, request, folder, resume, start))
+        solutions = _train(problem, runs, minutes, everyone, checkpoint_seconds, began)
+    return solutions[0] if seeds is None else Ensemble(tuple(solutions))
+
+
+class _Run(NamedTuple):
+    """One training, how it was asked for, and the folder that it is kept in."""
+
+    training: Training
+    params: Params
+    request: dict[str, Any]
+    folder: Path | None
+    resume: bool
+    start: Solution | None
+
+    def begin(self) -> tuple[TrainState, list[Report]]:
+        """The state and history that training goes on from."""
+        path = None if self.folder is None else self.folder / CHECKPOINT
+        if path is not None and self.resume and path.exists():
+            return load_checkpoint(path, self.training, self.params, self.request)
+        state = self.training.init(self.params, self._optimizer())
+        _check_first_evaluation(self.training, state)
+        return state, []
+
+    def _optimizer(self) -> Any:
+        """The optimizer's state in the solution to start from, where it fits."""
+        if self.start is None or self.start.state is None:
+            return None
+        shapes = lambda tree: jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
+        carried, fresh = self.start.state.optimizer, self.training.phases[0].optimizer.init(self.params)
+        same = jax.tree.structure(carried) == jax.tree.structure(fresh) and shapes(carried) == shapes(fresh)
+        return carried if same else None
 
 
 def _train(
     problem: Problem,
-    training: Training,
-    params: Params,
-    request: dict[str, Any],
+    runs: Sequence[_Run],
     minutes: float | None,
     callbacks: Sequence[Callback],
-    folder: Path | None,
-    resume: bool,
     checkpoint_seconds: float,
     began: float,
-) -> Solution:
-    path = None if folder is None else folder / CHECKPOINT
-    history: list[Report] = []
-    if path is not None and resume and path.exists():
-        state, history = load_checkpoint(path, training, params, request)
-    else:
-        state = training.init(params)
-        _check_first_evaluation(training, state)
-    if folder is not None and not (folder / "run.json").exists():
-        write_run(folder, request, None)
+) -> list[Solution]:
+    latest = [run.begin() for run in runs]
+    for run in runs:
+        if run.folder is not None and not (run.folder / "run.json").exists():
+            write_run(run.folder, run.request, None)
     last_written = time.monotonic()
 
-    def keep(state: TrainState, history: list[Report]) -> None:
+    def write() -> None:
+        for run, (state, history) in zip(runs, latest, strict=True):
+            if run.folder is not None:
+                save_checkpoint(run.folder / CHECKPOINT, state, history, run.request)
+
+    def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
         nonlocal last_written
-        if path is not None and time.monotonic() - last_written >= checkpoint_seconds:
-            save_checkpoint(path, state, history, request)
+        latest[:] = zip(states, histories, strict=True)
+        if time.monotonic() - last_written >= checkpoint_seconds:
+            write()
             last_written = time.monotonic()
 
-    latest: list[Any] = [state, history]
-
-    def remember(state: TrainState, history: list[Report]) -> None:
-        latest[:] = [state, history]
-        keep(state, history)
-
+    states, histories = zip(*latest, strict=True)
     try:
-        outcome = training.run(
-            state, minutes=minutes, callbacks=callbacks, keep=remember, history=history, before=time.monotonic() - began
+        outcomes = train(
+            [run.training for run in runs],
+            states,
+            minutes=minutes,
+            callbacks=callbacks,
+            keep=keep,
+            histories=histories,
+            before=time.monotonic() - began,
         )
     except KeyboardInterrupt:
-        if path is not None:
-            save_checkpoint(path, latest[0], latest[1], request)
+        write()
         raise
-    state, compiling = outcome.state, outcome.compile_seconds
-    solution = Solution(problem, request, training.model, state.params, outcome.history, outcome.status, compiling, state)
-    if folder is not None:
-        solution.save(folder)
-    return solution
+    solutions = []
+    for run, outcome in zip(runs, outcomes, strict=True):
+        model, state = run.training.model, outcome.state
+        seconds = outcome.compile_seconds
+        solution = Solution(problem, run.request, model, state.params, outcome.history, outcome.status, seconds, state)
+        solutions.append(solution)
+        if run.folder is not None:
+            solution.save(run.folder)
+    return solutions
 
 
 def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
@@ -277,15 +331,19 @@ def _network_key(seed: int) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(seed), 0)
 
 
-def _digest(problem: Problem) -> str | None:
+def _digest_of_observations(problem: Problem) -> str | None:
     """A checksum of all observations, None without any: a resumed run must have the same ones."""
-    digest = hashlib.sha256()
     observed = [condition for condition in problem.conditions() if isinstance(condition, Observed)]
-    for condition in observed:
-        for name, array in sorted((condition.coordinates | condition.values).items()):
-            digest.update(name.encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16] if observed else None
+    named = [pair for condition in observed for pair in sorted((condition.coordinates | condition.values).items())]
+    return _digest([part for name, array in named for part in (np.frombuffer(name.encode(), np.uint8), array)]) if named else None
+
+
+def _digest(arrays: Sequence[Any]) -> str:
+    """A checksum of arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _describe(thing: Any) -> Any:

@@ -20,3 +20,4 @@ from pinops.training._train import Phase as Phase
 from pinops.training._train import Report as Report
 from pinops.training._train import Training as Training
 from pinops.training._train import TrainState as TrainState
+from pinops.training._train import train as train

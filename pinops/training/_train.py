@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ class Outcome:
 
     state: TrainState
     history: list[Report]
-    status: str
+    status: str = ""
     compile_seconds: float = 0.0
 
 
@@ -114,12 +114,12 @@ class Training:
                 return number, end
         return len(self.phases) - 1, end
 
-    def init(self, params: Params) -> TrainState:
-        """The state before the first step."""
+    def init(self, params: Params, optimizer: PyTree | None = None) -> TrainState:
+        """The state before the first step. ``optimizer``: the state of the first optimizer, where it goes on from another run."""
         zero = jnp.zeros((), jnp.int32)
         points = self._points(params, 0)
         weighting = _weigh(self.model, self.weighting, params, points, None, self._key(2))
-        optimizer = self.phases[0].optimizer.init(params)
+        optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
         return TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0)
 
     def _key(self, purpose: int) -> PRNGKeyArray:
@@ -135,67 +135,19 @@ class Training:
         new = (points, weighting, state.draws + 1, jnp.ones((), bool))
         return eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new)
 
-    def run(
-        self,
-        state: TrainState,
-        *,
-        minutes: float | None = None,
-        callbacks: Sequence[Callback] = (),
-        keep: Callable[[TrainState, list[Report]], None] = lambda state, history: None,
-        history: list[Report] | None = None,
-        before: float = 0.0,
-    ) -> Outcome:
-        """Train until the steps or minutes are used up, a callback returns True, or nothing improves any more.
+    def run(self, state: TrainState, **options: Any) -> Outcome:
+        """`train` for this one alone."""
+        return train([self], [state], **options)[0]
 
-        ``before``: seconds that the caller has spent already; reports count them.
-        ``keep`` is called with every good state (to write checkpoints). A stretch that ends in a loss that is not finite is
-        undone and tried again, more carefully and with other points; after three in a row training stops with the last
-        good state and the status ``"diverged"``.
-        """
-        history = list(history or [])
-        start = time.monotonic() - before - (history[-1].seconds if history else 0.0)
-        deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        outcome = Outcome(state, history, "finished")
-        compiled: set[int] = set()
-        while int(state.step) < self.total_steps:
-            state, number, count = self.ready(state)
-            began = time.monotonic()
-            done = _stretch(*self.inputs(state, number, count))
-            done.stalled.block_until_ready()
-            if number not in compiled:
-                compiled.add(number)
-                outcome.compile_seconds += time.monotonic() - began
-            state, report = self.settle(state, number, done, time.monotonic() - start)
-            if report.message:
-                if int(state.retries) > MAX_RETRIES:
-                    outcome.status = "diverged"
-                    break
-                for callback in callbacks:
-                    callback(report)
-                continue
-            history.append(report)
-            outcome.state = state
-            keep(state, history)
-            if any([callback(report) for callback in callbacks]):
-                outcome.status = "stopped"
-                break
-            if int(state.stalls) >= MAX_STALLS:
-                outcome.status = "converged"
-                break
-            if deadline is not None and time.monotonic() >= deadline:
-                outcome.status = "out of time"
-                break
-        return outcome
-
-    def ready(self, state: TrainState) -> tuple[TrainState, int, int]:
-        """The state with the points of the next stretch, the number of its phase, and how many steps it has."""
+    def ready(self, state: TrainState) -> tuple[TrainState, int]:
+        """The state with the points of the next stretch, and how many steps that has."""
         step = int(state.step)
-        number, end = self.phase_at(step)
+        _, end = self.phase_at(step)
         every = self.collocation.every
         if step and every and step % every == 0 and not int(state.retries):
             state = self._redraw(state)
         until = min(end, step + STEPS_PER_DISPATCH, (step // every + 1) * every if every else end)
-        return state, number, until - step
+        return state, until - step
 
     def inputs(self, state: TrainState, number: int, count: int) -> tuple[Any, ...]:
         """The arguments of `_stretch`."""
@@ -233,6 +185,105 @@ class Training:
         return state, report(step=step, errors=errors, coefficients=coefficients, seconds=seconds)
 
 
+def train(
+    trainings: Sequence[Training],
+    states: Sequence[TrainState],
+    *,
+    minutes: float | None = None,
+    callbacks: Sequence[Callback] = (),
+    keep: Callable[[list[TrainState], list[list[Report]]], None] = lambda states, histories: None,
+    histories: Sequence[list[Report]] | None = None,
+    before: float = 0.0,
+) -> list[Outcome]:
+    """Train until the steps or minutes are used up, a callback returns True, or nothing improves any more.
+
+    Several trainings (of one kind: they differ in numbers only) advance together in one vectorised program; callbacks then
+    see the means over those that are still going on.
+
+    ``before``: seconds that the caller has spent already; reports count them.
+    ``keep`` is called with the good states (to write checkpoints). A stretch that ends in a loss that is not finite is
+    undone and tried again, more carefully and with other points; after three in a row that training stops with the last
+    good state and the status ``"diverged"``.
+    """
+    states = list(states)
+    outcomes = [Outcome(state, list(history)) for state, history in zip(states, histories or [[]] * len(states), strict=True)]
+    start = time.monotonic() - before - max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    compiled: set[int] = set()
+    going = lambda: [k for k, o in enumerate(outcomes) if not o.status and int(states[k].step) < trainings[k].total_steps]
+    while active := going():
+        phases = {k: trainings[k].phase_at(int(states[k].step))[0] for k in active}
+        number = min(phases.values())
+        group = [k for k in active if phases[k] == number]  # those ahead wait for the others before a new optimizer
+        counts = dict.fromkeys(range(len(states)), 0)
+        for k in group:
+            states[k], counts[k] = trainings[k].ready(states[k])
+        began = time.monotonic()
+        if len(trainings) == 1:
+            done = {0: _stretch(*trainings[0].inputs(states[0], number, counts[0]))}
+        else:
+            # Those that wait are represented by one that does not, and take no step.
+            members = [k if k in group else group[0] for k in counts]
+            stacked = _stacked([trainings[m].inputs(states[m], number, counts[k]) for k, m in enumerate(members)])
+            together = _stretches(*stacked)
+            done = {k: jax.tree.map(lambda x, k=k: x[k], together) for k in group}
+        jax.block_until_ready(done)
+        if number not in compiled:
+            compiled.add(number)
+            for outcome in outcomes:
+                outcome.compile_seconds += time.monotonic() - began
+        reports, undone = [], []
+        for k in group:
+            states[k], report = trainings[k].settle(states[k], number, done[k], time.monotonic() - start)
+            if int(states[k].retries) > MAX_RETRIES:
+                outcomes[k].status = "diverged"
+            elif report.message:
+                undone.append(report)
+            else:
+                outcomes[k].history.append(report)
+                outcomes[k].state = states[k]
+                reports.append(report)
+                if int(states[k].stalls) >= MAX_STALLS:
+                    outcomes[k].status = "converged"
+        for report in undone:
+            for callback in callbacks:
+                callback(report)
+        if not reports:
+            continue
+        keep([outcome.state for outcome in outcomes], [outcome.history for outcome in outcomes])
+        if any([callback(_mean(reports)) for callback in callbacks]):
+            _end(outcomes, "stopped")
+        if deadline is not None and time.monotonic() >= deadline:
+            _end([outcomes[k] for k in going()], "out of time")
+    _end(outcomes, "finished")
+    return outcomes
+
+
+def _end(outcomes: Sequence[Outcome], status: str) -> None:
+    for outcome in outcomes:
+        outcome.status = outcome.status or status
+
+
+def _mean(reports: Sequence[Report]) -> Report:
+    """One report for several trainings: the slowest step, and the means of all numbers."""
+    if len(reports) == 1:
+        return reports[0]
+    mean = lambda rows: {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    return replace(
+        min(reports, key=lambda report: report.step),
+        loss=float(np.mean([report.loss for report in reports])),
+        terms=mean([report.terms for report in reports]),
+        errors=mean([report.errors for report in reports]),
+        coefficients=mean([report.coefficients for report in reports]),
+    )
+
+
+def _stacked(inputs: Sequence[PyTree]) -> PyTree:
+    """Trees that are equal but for their arrays, as one with another leading axis."""
+    arrays, others = zip(*(eqx.partition(tree, eqx.is_array) for tree in inputs), strict=True)
+    return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), others[0])
+
+
 def _numbers(values: Mapping[str, Array]) -> dict[str, float]:
     """Numbers by name; those of an array by its name and index, ``rate[1]``."""
     return {
@@ -242,8 +293,7 @@ def _numbers(values: Mapping[str, Array]) -> dict[str, float]:
     }
 
 
-@eqx.filter_jit
-def _stretch(
+def _steps(
     model: Model, optimizer: Optimizer, weighting: Weighting, state: TrainState, count: Array, key: PRNGKeyArray
 ) -> _Stretch:
     """Up to ``count`` steps in one program."""
@@ -276,6 +326,10 @@ def _stretch(
     go_on = lambda c: (c.taken < count) & ~c.stalled
     done = jax.lax.while_loop(go_on, segment, first) if every else segment(first)
     return done._replace(terms=terms(done.params, done.weighting))
+
+
+_stretch = eqx.filter_jit(_steps)
+_stretches = eqx.filter_jit(eqx.filter_vmap(_steps))
 
 
 @eqx.filter_jit
