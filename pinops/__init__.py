@@ -39,6 +39,7 @@ from pinops.solvers import invert as invert
 from pinops.solvers import load as load
 from pinops.solvers import solve as solve
 from pinops.training import Collocation as Collocation
+from pinops.training import Continuation as Continuation
 from pinops.training import Phase as Phase
 from pinops.training import Report as Report
 from pinops.training import StopAt as StopAt

@@ -102,3 +102,46 @@ def test_start_and_network_exclude_each_other(ensemble):
 def test_a_start_for_another_kind_of_problem_is_one_sentence(ensemble):
     with pytest.raises(ValueError, match="the network cannot be called with 2 features"):
         po.solve("heat", start=ensemble[0], progress=False, steps=1)
+
+
+STAGES = po.Continuation(30, rate=(0.1, 0.5))
+
+
+def test_a_continuation_goes_through_its_stages(monkeypatch):
+    seen, inputs = [], Training.inputs
+
+    def record(self, state, number, count):
+        out = inputs(self, state, number, count)
+        seen.append((int(state.step), float(out[0].problem.rate)))
+        return out
+
+    monkeypatch.setattr(Training, "inputs", record)
+    solution = po.solve(Decay(), continuation=STAGES, **OPTIONS)
+    assert seen == [(0, 0.1), (30, 0.5), (40, 0.5), (60, 1.0), (80, 1.0), (120, 1.0)]
+    assert solution.error()["u"]["relative_l2"] < 1e-3 and solution.coefficients == {"rate": 1.0}
+
+
+def test_a_continuation_is_resumed_bit_for_bit(tmp_path):
+    whole = po.solve(Decay(), continuation=STAGES, **OPTIONS)
+    po.solve(Decay(), continuation=STAGES, out=tmp_path, callbacks=[lambda report: report.step >= 30], **OPTIONS)
+    resumed = po.solve(Decay(), continuation=STAGES, out=tmp_path, resume=True, **OPTIONS)
+    assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: po.Continuation(0, rate=(1.0,)), "steps must be a whole number of at least 1, got 0"),
+        (lambda: po.Continuation(5), "every coefficient needs one value for each stage, got no coefficient"),
+        (lambda: po.Continuation(5, rate=(1.0,), other=(1.0, 2.0)), "every coefficient needs one value for each stage"),
+        (lambda: po.Continuation(5, rate=(np.nan,)), "rate must be finite"),
+        (
+            lambda: po.solve(Decay(), continuation=po.Continuation(5, speed=(1.0,))),
+            "no coefficient 'speed' to continue in; it has rate",
+        ),
+        (lambda: po.solve(Decay(), continuation=po.Continuation(5, rate=(-1.0,))), "rate must be greater than zero"),
+    ],
+)
+def test_stages_that_cannot_be_meant(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()

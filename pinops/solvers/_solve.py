@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -40,6 +40,7 @@ from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json,
 from pinops.training import (
     Callback,
     Collocation,
+    Continuation,
     Model,
     Params,
     Progress,
@@ -70,6 +71,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     optimizer: Any = None,
     sampler: Sampler | Collocation | None = None,
     weighting: Weighting | None = None,
+    continuation: Continuation | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -93,6 +95,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     - `optimizer`: one of `pinops.optimizers`, an optax transformation, or a tuple of `Phase`; default: Adam, then SSBroyden.
     - `sampler`: one of `pinops.sampling`, or a `Collocation` for numbers of points and refinement as well.
     - `weighting`: one of `pinops.losses`.
+    - `continuation`: other coefficients in the first steps, from an easy problem to this one.
     - `steps`, `minutes`: the budget; whichever ends first. Default: 7000 steps (9000 for a
       network of more than a thousand parameters), at most 4.5 minutes.
     - `seed`: of network and points. `seeds`: train that many networks at once, with the seeds ``seed, seed + 1, ...``; the result
@@ -139,6 +142,8 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         elif network is None:
             network = default_architecture(problem, embedding)
         weighting = Fixed() if weighting is None else weighting
+        for name, values in ({} if continuation is None else continuation.coefficients).items():
+            _check_stages(holder(problem), name, values)
         collocation = default_collocation(problem)
         if isinstance(sampler, Collocation):
             collocation = sampler
@@ -165,6 +170,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "minutes": minutes,
                 "collocation": _describe(collocation),
                 "weighting": _describe(weighting),
+                "continuation": _describe(continuation),
                 "observations": _digest_of_observations(problem),
                 "start": None if start is None else _digest(jax.tree.leaves(start.params)),
                 "seed": number,
@@ -174,7 +180,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             if folder is not None:
                 _prepare(folder, request, resume)
             model, params = split(problem, built, imposition, owner)
-            training = Training(model, plan, collocation, number, weighting, _monitor(problem, reference, model))
+            training = Training(model, plan, collocation, number, weighting, continuation, _monitor(problem, reference, model))
             runs.append(_Run(training, params, request, folder, resume, start))
         solutions = _train(problem, runs, minutes, everyone, checkpoint_seconds, began)
     return solutions[0] if seeds is None else Ensemble(tuple(solutions))
@@ -318,6 +324,18 @@ def _check_first_evaluation(training: Training, state: TrainState) -> None:
                 f"{training.model.owner}: {name!r} is {float(vector[bad[0]])} at {where} before training "
                 f"({bad.size} of {len(vector)} points); check the equation and its data there"
             )
+
+
+def _check_stages(problem: Problem, name: str, values: Sequence[float]) -> None:
+    """Raises ValueError when a coefficient cannot take the values of a continuation."""
+    known = {field.name: field for field in fields(problem) if not field.metadata.get("static")}
+    if name not in known or np.ndim(getattr(problem, name)) > 0:
+        numbers = [other for other in known if np.ndim(getattr(problem, other)) == 0]
+        raise ValueError(f"{name_of(problem)} has no coefficient {name!r} to continue in; it has {', '.join(numbers) or 'none'}")
+    if name in problem.trainable:
+        raise ValueError(f"{name_of(problem)}: {name} is to be found; it cannot be prescribed by a continuation")
+    for value in values:
+        replace(problem, **{name: value})  # the problem's own checks
 
 
 def _region_of(model: Model, term: str) -> str:

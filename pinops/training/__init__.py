@@ -5,6 +5,7 @@ from pinops.training._checkpoint import history_arrays as history_arrays
 from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params
 from pinops.training._checkpoint import save_checkpoint as save_checkpoint
+from pinops.training._continuation import Continuation as Continuation
 from pinops.training._model import Model as Model
 from pinops.training._model import Params as Params
 from pinops.training._model import evaluate as evaluate

@@ -40,12 +40,14 @@ class Model(eqx.Module):
         """The present values of the trainable coefficients."""
         return {name: _value(self.problem, name, shift) for name, shift in params.coefficients.items()}
 
+    def at(self, coefficients: Mapping[str, float]) -> "Model":
+        """The model of the problem with other coefficients."""
+        arrays = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in coefficients.items()}
+        return dataclasses.replace(self, problem=_with(self.problem, arrays))
+
     def problem_at(self, params: Params) -> Problem:
         """The problem with its trainable coefficients at their present values."""
-        values = self.coefficients(params)
-        if not values:
-            return self.problem
-        return eqx.tree_at(lambda p: [getattr(holder(p), name) for name in values], self.problem, list(values.values()))
+        return _with(self.problem, self.coefficients(params))
 
     def field(self, params: Params) -> Field:
         """The present solution."""
@@ -185,6 +187,13 @@ def split(problem: Problem, network: Any, imposition: Imposition, owner: str) ->
     arrays, frozen = eqx.partition(network, trainable(network))
     shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), dtype) for name in problem.trainable}
     return Model(cast(problem), frozen, imposition, owner), Params(cast(arrays), shifts)
+
+
+def _with(problem: Problem, coefficients: Mapping[str, Array]) -> Problem:
+    """The problem with some of its coefficients replaced."""
+    if not coefficients:
+        return problem
+    return eqx.tree_at(lambda p: [getattr(holder(p), name) for name in coefficients], problem, list(coefficients.values()))
 
 
 def _value(problem: Problem, name: str, shift: Array) -> Array:

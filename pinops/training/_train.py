@@ -15,6 +15,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 from pinops.losses import Fixed, Weighting, WeightingState
 from pinops.optimizers import Optimizer, as_optimizer
 from pinops.problem import Points
+from pinops.training._continuation import Continuation
 from pinops.training._model import Model, Params
 from pinops.training._points import Collocation, refine
 
@@ -99,6 +100,7 @@ class Training:
     collocation: Collocation
     seed: int
     weighting: Weighting = Fixed()
+    continuation: Continuation | None = None
     measure: Callable[[Params], dict[str, float]] = field(default=lambda params: {})
 
     @property
@@ -117,21 +119,27 @@ class Training:
     def init(self, params: Params, optimizer: PyTree | None = None) -> TrainState:
         """The state before the first step. ``optimizer``: the state of the first optimizer, where it goes on from another run."""
         zero = jnp.zeros((), jnp.int32)
-        points = self._points(params, 0)
-        weighting = _weigh(self.model, self.weighting, params, points, None, self._key(2))
+        model = self.model_at(0)
+        points = self._points(model, params, 0)
+        weighting = _weigh(model, self.weighting, params, points, None, self._key(2))
         optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
         return TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0)
 
     def _key(self, purpose: int) -> PRNGKeyArray:
         return jax.random.fold_in(jax.random.key(self.seed), purpose)
 
-    def _points(self, params: Params, draws: int) -> dict[str, Points]:
-        return refine(self.model, params, self.collocation, jax.random.fold_in(self._key(1), draws))
+    def model_at(self, step: int) -> Model:
+        """The model with the coefficients of a step."""
+        return self.model if self.continuation is None else self.model.at(self.continuation.at(step))
+
+    def _points(self, model: Model, params: Params, draws: int) -> dict[str, Points]:
+        return refine(model, params, self.collocation, jax.random.fold_in(self._key(1), draws))
 
     def _redraw(self, state: TrainState) -> TrainState:
-        points = self._points(state.params, int(state.draws))
+        model = self.model_at(int(state.step))
+        points = self._points(model, state.params, int(state.draws))
         key = jax.random.fold_in(self._key(2), state.step)
-        weighting = _weigh(self.model, self.weighting, state.params, points, state.weighting, key)
+        weighting = _weigh(model, self.weighting, state.params, points, state.weighting, key)
         new = (points, weighting, state.draws + 1, jnp.ones((), bool))
         return eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new)
 
@@ -144,15 +152,18 @@ class Training:
         step = int(state.step)
         _, end = self.phase_at(step)
         every = self.collocation.every
-        if step and every and step % every == 0 and not int(state.retries):
+        stages = self.continuation
+        due = (every and step % every == 0) or (stages is not None and stages.begins(step))
+        if step and due and not int(state.retries):
             state = self._redraw(state)
         until = min(end, step + STEPS_PER_DISPATCH, (step // every + 1) * every if every else end)
+        until = until if stages is None else int(min(until, stages.until(step)))
         return state, until - step
 
     def inputs(self, state: TrainState, number: int, count: int) -> tuple[Any, ...]:
         """The arguments of `_stretch`."""
         optimizer = self.phases[number].optimizer
-        return self.model, optimizer, self.weighting, state, jnp.asarray(count, jnp.int32), self._key(3)
+        return self.model_at(int(state.step)), optimizer, self.weighting, state, jnp.asarray(count, jnp.int32), self._key(3)
 
     def settle(self, state: TrainState, number: int, done: _Stretch, seconds: float) -> tuple[TrainState, Report]:
         """The state after a stretch and its report; one with a message where the loss was not finite and it is undone."""

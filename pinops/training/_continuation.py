@@ -1,0 +1,52 @@
+"""Coefficients that change while a network is trained, from an easy problem to the one that was asked for."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import equinox as eqx
+
+
+class Continuation(eqx.Module):
+    """Parameter continuation: ``Continuation(1000, reynolds=(100, 400))`` trains 1000 steps at each, then at the declared value.
+
+    Network and optimizer go on from stage to stage; nothing is compiled again.
+
+    **Arguments:** ``steps`` of every stage, at least 1; by name of a coefficient, its value in every stage.
+
+    **Raises** ValueError for no stage, unequal numbers of stages, and a value that is not finite.
+    """
+
+    steps: int = eqx.field(static=True)
+    coefficients: dict[str, tuple[float, ...]] = eqx.field(static=True)
+
+    def __init__(self, steps: int, /, **coefficients: Sequence[float]):
+        self.steps = steps
+        self.coefficients = {name: tuple(float(value) for value in values) for name, values in coefficients.items()}
+
+    def __check_init__(self):
+        if not (isinstance(self.steps, int) and self.steps >= 1):
+            raise ValueError(f"Continuation: steps must be a whole number of at least 1, got {self.steps!r}")
+        lengths = {name: len(values) for name, values in self.coefficients.items()}
+        if not lengths or 0 in lengths.values() or len(set(lengths.values())) > 1:
+            raise ValueError(f"Continuation: every coefficient needs one value for each stage, got {lengths or 'no coefficient'}")
+        for name, values in self.coefficients.items():
+            if not all(math.isfinite(value) for value in values):
+                raise ValueError(f"Continuation: {name} must be finite in every stage, got {values}")
+
+    @property
+    def stages(self) -> int:
+        return len(next(iter(self.coefficients.values())))
+
+    def at(self, step: int) -> Mapping[str, float]:
+        """The coefficients that differ from the declared ones at a step."""
+        stage = step // self.steps
+        return {} if stage >= self.stages else {name: values[stage] for name, values in self.coefficients.items()}
+
+    def begins(self, step: int) -> bool:
+        """Whether a stage, or what comes after the last one, begins at this step."""
+        return step % self.steps == 0 and 0 < step <= self.steps * self.stages
+
+    def until(self, step: int) -> float:
+        """The step at which the stage of this one ends; infinity after the last stage."""
+        stage = step // self.steps
+        return (stage + 1) * self.steps if stage < self.stages else math.inf
