@@ -48,10 +48,13 @@ from pinops.training import (
     StopAt,
     Training,
     TrainState,
+    agreed,
     difference,
     evaluate,
+    gathered,
     load_checkpoint,
     load_params,
+    mesh_of,
     save_checkpoint,
     split,
     train,
@@ -77,6 +80,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     seed: int = 0,
     seeds: int | None = None,
     start: Solution | None = None,
+    devices: int | None = None,
     dtype: str = "float64",
     target: float | None = None,
     callbacks: Sequence[Callback] = (),
@@ -102,6 +106,8 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
       is then an `Ensemble` with mean and spread (run directories ``seed_0, ...`` in `out`).
     - `start`: go on from this solution: its network, and its optimizer where the first phase has the same one. The default is
       then SSBroyden at once.
+    - `devices`: spread the interior points over that many devices of JAX; default: one, or all of them where
+      `jax.distributed` has joined several processes (each calls `solve` with the same arguments; the first one writes).
     - `dtype`: "float64" or "float32"; the caller's JAX configuration is left as it is.
     - `target`: stop once every relative L2 error against the reference is at most this.
     - `callbacks`: called with a `Report` after every stretch of steps; one that returns True ends training.
@@ -149,6 +155,9 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             collocation = sampler
         elif sampler is not None:
             collocation = Collocation(sampler=sampler)
+        mesh = mesh_of(devices)
+        if mesh is not None and seeds is not None:
+            raise ValueError("seeds and devices exclude each other: train the seeds on one device, or one seed on several")
         reference = cached_reference(problem)
         if target is not None and reference is None:
             raise ValueError(f"target needs a reference to compare with, and {owner} has none")
@@ -179,7 +188,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             folder = None if out is None else Path(out) if seeds is None else Path(out) / f"seed_{number}"
             if folder is not None:
                 _prepare(folder, request, resume)
-            model, params = split(problem, built, imposition, owner)
+            model, params = split(problem, built, imposition, owner, mesh)
             training = Training(model, plan, collocation, number, weighting, continuation, _monitor(problem, reference, model))
             runs.append(_Run(training, params, request, folder, resume, start))
         solutions = _train(problem, runs, minutes, everyone, checkpoint_seconds, began)
@@ -200,7 +209,8 @@ class _Run(NamedTuple):
         """The state and history that training goes on from."""
         path = None if self.folder is None else self.folder / CHECKPOINT
         if path is not None and self.resume and path.exists():
-            return load_checkpoint(path, self.training, self.params, self.request)
+            state, history = load_checkpoint(path, self.training, self.params, self.request)
+            return self.training.placed(state), history
         state = self.training.init(self.params, self._optimizer())
         _check_first_evaluation(self.training, state)
         return state, []
@@ -225,19 +235,24 @@ def _train(
 ) -> list[Solution]:
     latest = [run.begin() for run in runs]
     for run in runs:
-        if run.folder is not None and not (run.folder / "run.json").exists():
+        if run.folder is not None and jax.process_index() == 0 and not (run.folder / "run.json").exists():
             write_run(run.folder, run.request, None)
     last_written = time.monotonic()
+
+    mesh = runs[0].training.model.mesh
+    first = jax.process_index() == 0  # of several processes one writes
 
     def write() -> None:
         for run, (state, history) in zip(runs, latest, strict=True):
             if run.folder is not None:
-                save_checkpoint(run.folder / CHECKPOINT, state, history, run.request)
+                whole = gathered(state, mesh)  # on all processes
+                if first:
+                    save_checkpoint(run.folder / CHECKPOINT, whole, history, run.request)
 
     def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
         nonlocal last_written
         latest[:] = zip(states, histories, strict=True)
-        if time.monotonic() - last_written >= checkpoint_seconds:
+        if agreed(time.monotonic() - last_written >= checkpoint_seconds):
             write()
             last_written = time.monotonic()
 
@@ -257,11 +272,11 @@ def _train(
         raise
     solutions = []
     for run, outcome in zip(runs, outcomes, strict=True):
-        model, state = run.training.model, outcome.state
+        model, state = replace(run.training.model, mesh=None), gathered(outcome.state, mesh)
         seconds = outcome.compile_seconds
         solution = Solution(problem, run.request, model, state.params, outcome.history, outcome.status, seconds, state)
         solutions.append(solution)
-        if run.folder is not None:
+        if run.folder is not None and first:
             solution.save(run.folder)
     return solutions
 
@@ -311,14 +326,13 @@ def _monitor(problem: Problem, reference: Reference | None, model: Model) -> Cal
 def _check_first_evaluation(training: Training, state: TrainState) -> None:
     """Raises ValueError when an equation gives a number that is not finite before training, naming it and the point."""
     names = training.model.problem.domain.coordinates
-    vectors = eqx.filter_jit(lambda model, params, points: model.residuals(params, points))(
-        training.model, state.params, state.points
-    )
+    params, points = gathered((state.params, state.points), training.model.mesh)
+    vectors = eqx.filter_jit(lambda model, params, points: model.residuals(params, points))(training.model, params, points)
     training.weighting.check(vectors)
     for name, vector in vectors.items():
         bad = np.flatnonzero(~np.isfinite(np.asarray(vector)))
         if bad.size:
-            region = state.points[_region_of(training.model, name)]
+            region = points[_region_of(training.model, name)]
             where = ", ".join(f"{c} = {float(x):.4g}" for c, x in zip(names, region.at[bad[0]], strict=True))
             raise ValueError(
                 f"{training.model.owner}: {name!r} is {float(vector[bad[0]])} at {where} before training "

@@ -6,6 +6,9 @@ from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params
 from pinops.training._checkpoint import save_checkpoint as save_checkpoint
 from pinops.training._continuation import Continuation as Continuation
+from pinops.training._devices import agreed as agreed
+from pinops.training._devices import gathered as gathered
+from pinops.training._devices import mesh_of as mesh_of
 from pinops.training._model import Model as Model
 from pinops.training._model import Params as Params
 from pinops.training._model import evaluate as evaluate

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import subjaxprs
 from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.derivatives import Plan
@@ -19,6 +21,7 @@ from pinops.losses import Snapshot, Weights, plans, residuals
 from pinops.networks import Field, field_of, trainable
 from pinops.optimizers import LeastSquares
 from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
+from pinops.training._devices import POINTS
 
 
 class Params(eqx.Module):
@@ -35,6 +38,7 @@ class Model(eqx.Module):
     frozen: PyTree
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
+    mesh: Mesh | None = eqx.field(static=True, default=None)  # the devices that share the interior points
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         """The present values of the trainable coefficients."""
@@ -115,25 +119,43 @@ class Model(eqx.Module):
         return Snapshot(vectors, named, times, gradient_norms, kernel_traces, key)
 
     def _value_and_gradient(self, params: Params, points: Mapping[str, Points], weights: Weights) -> tuple[Array, Params]:
-        """The loss and its gradient, summed over chunks of interior points."""
-        value_and_gradient = jax.value_and_grad(
-            lambda params, points, weights: sum(self.terms(params, points, weights).values(), start=jnp.zeros(()))
-        )
-        chunk = self._chunk(params, points[INTERIOR])
-        count = len(points[INTERIOR].at) // chunk
-        if count == 1:
-            return value_and_gradient(params, points, weights)
+        """The loss and its gradient; interior points in chunks, and spread over the devices of the mesh."""
+        others = {region: here for region, here in points.items() if region != INTERIOR}
         rows = _Rows.of((points[INTERIOR], weights), len(points[INTERIOR].at))
+        if self.mesh is None:
+            chunk = self._chunk(params, points[INTERIOR])
+            if chunk == len(points[INTERIOR].at):
+                return self._loss(params, points, weights)
+            total = self._in_chunks(params, rows, chunk)
+        else:
+            # What the devices share enters as an argument: a mapped function must not close over traced arrays.
+            shared, structure = eqx.partition((self, params, (points[INTERIOR], weights)), eqx.is_array)
+
+            def on_device(shared, leaves):
+                model, params, (here, weights) = eqx.combine(shared, structure)
+                mine = _Rows(leaves, _Rows.of((here, weights), len(here.at)).together)
+                part = model._in_chunks(params, mine, model._chunk(params, mine.together(leaves)[0]))
+                return jax.lax.pmean(part, POINTS)
+
+            spread = jax.shard_map(on_device, mesh=self.mesh, in_specs=(P(), P(POINTS)), out_specs=P(), check_vma=False)
+            total = spread(shared, rows.leaves)
+        return jax.tree.map(jnp.add, total, self._loss(params, others, weights)) if others else total
+
+    def _loss(self, params: Params, points: Mapping[str, Points], weights: Weights) -> tuple[Array, Params]:
+        """The sum of the terms at these points, and its gradient."""
+        loss = lambda params: sum(self.terms(params, points, weights).values(), start=jnp.zeros(()))
+        return jax.value_and_grad(loss)(params)
+
+    def _in_chunks(self, params: Params, rows: "_Rows", chunk: int) -> tuple[Array, Params]:
+        """The interior terms and their gradient, the mean over chunks of points."""
+        count = len(rows.leaves[0]) // chunk
 
         def add(total, leaves):
             here, weights = rows.together(leaves)
-            new = value_and_gradient(params, {INTERIOR: here}, weights)
-            return jax.tree.map(lambda a, b: a + b / count, total, new), None
+            return jax.tree.map(lambda a, b: a + b / count, total, self._loss(params, {INTERIOR: here}, weights)), None
 
-        others = {region: here for region, here in points.items() if region != INTERIOR}
-        zero = (jnp.zeros(()), params)
-        start = value_and_gradient(params, others, weights) if others else jax.tree.map(jnp.zeros_like, zero)
-        return jax.lax.scan(add, start, [leaf.reshape(count, chunk, *leaf.shape[1:]) for leaf in rows.leaves])[0]
+        zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+        return jax.lax.scan(add, zero, [leaf.reshape(count, chunk, *leaf.shape[1:]) for leaf in rows.leaves])[0]
 
     def _chunk(self, params: Params, points: Points) -> int:
         """How many interior points are taken at once, a divisor of their number."""
@@ -141,7 +163,7 @@ class Model(eqx.Module):
         rows = _Rows.of(points, total)
         first = {INTERIOR: rows.together([leaf[:1] for leaf in rows.leaves])}
         size = _intermediate_bytes(jax.make_jaxpr(lambda params: self.residuals(params, first))(params).jaxpr)
-        fitting = max(1, _chunk_bytes() // size)
+        fitting = max(1, _chunk_bytes(1 if self.mesh is None else self.mesh.size) // size)
         return max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
 
     def linearised(self, params: Params, region: str, points: Points) -> dict[str, tuple[Array, Array]]:
@@ -180,13 +202,13 @@ class _Rows(NamedTuple):
         return cls([leaf for leaf, one in zip(leaves, own, strict=True) if one], together)
 
 
-def split(problem: Problem, network: Any, imposition: Imposition, owner: str) -> tuple[Model, Params]:
+def split(problem: Problem, network: Any, imposition: Imposition, owner: str, mesh: Mesh | None = None) -> tuple[Model, Params]:
     """Part what is trained from what is not, in the precision that is in force."""
     dtype = jnp.result_type(float)
     cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array_like(x) else x, tree)
     arrays, frozen = eqx.partition(network, trainable(network))
     shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), dtype) for name in problem.trainable}
-    return Model(cast(problem), frozen, imposition, owner), Params(cast(arrays), shifts)
+    return Model(cast(problem), frozen, imposition, owner, mesh), Params(cast(arrays), shifts)
 
 
 def _with(problem: Problem, coefficients: Mapping[str, Array]) -> Problem:
@@ -225,15 +247,15 @@ def interior_score(model: Model, params: Params, points: Mapping[str, Points]) -
     return jnp.sqrt(sum(jnp.square(vector) for vector in vectors.values()))
 
 
-def _chunk_bytes() -> int:
-    """What the intermediate results of a chunk may take before fusion.
+def _chunk_bytes(devices: int) -> int:
+    """What the intermediate results of a chunk on one device may take before fusion.
 
     One core is fastest with what stays in its cache (benchmarks/step_cost.py); several share the work of large arrays only.
     """
     if jax.default_backend() != "cpu":
         return 2 * 2**30
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 8 * 2**20 if cores == 1 else cores * 64 * 2**20
+    return 8 * 2**20 if cores <= devices else cores // devices * 64 * 2**20
 
 
 def _intermediate_bytes(jaxpr: Any) -> int:

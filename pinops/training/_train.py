@@ -14,8 +14,9 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting, WeightingState
 from pinops.optimizers import Optimizer, as_optimizer
-from pinops.problem import Points
+from pinops.problem import INTERIOR, Points
 from pinops.training._continuation import Continuation
+from pinops.training._devices import agreed, gathered, spread
 from pinops.training._model import Model, Params
 from pinops.training._points import Collocation, refine
 
@@ -123,7 +124,23 @@ class Training:
         points = self._points(model, params, 0)
         weighting = _weigh(model, self.weighting, params, points, None, self._key(2))
         optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
-        return TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0)
+        return self.placed(TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0))
+
+    def placed(self, state: TrainState) -> TrainState:
+        """The state with interior points spread over the devices of the model's mesh, all else on each of them."""
+        mesh, here = self.model.mesh, state.points[INTERIOR]
+        if mesh is None:
+            return state
+        count = len(here.at)
+        if count % mesh.size:
+            raise ValueError(
+                f"{count} interior points cannot be spread evenly over {mesh.size} devices; give a multiple, such as "
+                f"Collocation(interior={count // mesh.size * mesh.size or mesh.size})"
+            )
+        split_up = (spread(here, mesh, count), spread(state.weighting, mesh, count))
+        others = spread(eqx.tree_at(lambda s: (s.points[INTERIOR], s.weighting), state, (None, None)), mesh)
+        hidden = lambda s: (s.points[INTERIOR], s.weighting)
+        return eqx.tree_at(hidden, others, split_up, is_leaf=lambda leaf: leaf is None)
 
     def _key(self, purpose: int) -> PRNGKeyArray:
         return jax.random.fold_in(jax.random.key(self.seed), purpose)
@@ -133,15 +150,18 @@ class Training:
         return self.model if self.continuation is None else self.model.at(self.continuation.at(step))
 
     def _points(self, model: Model, params: Params, draws: int) -> dict[str, Points]:
+        """Drawn on the host of every process alike."""
+        params = gathered(params, model.mesh)
         return refine(model, params, self.collocation, jax.random.fold_in(self._key(1), draws))
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
         points = self._points(model, state.params, int(state.draws))
-        key = jax.random.fold_in(self._key(2), state.step)
-        weighting = _weigh(model, self.weighting, state.params, points, state.weighting, key)
+        key = jax.random.fold_in(self._key(2), int(state.step))
+        before = gathered((state.params, state.weighting), model.mesh)
+        weighting = _weigh(model, self.weighting, before[0], points, before[1], key)
         new = (points, weighting, state.draws + 1, jnp.ones((), bool))
-        return eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new)
+        return self.placed(eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new))
 
     def run(self, state: TrainState, **options: Any) -> Outcome:
         """`train` for this one alone."""
@@ -163,7 +183,11 @@ class Training:
     def inputs(self, state: TrainState, number: int, count: int) -> tuple[Any, ...]:
         """The arguments of `_stretch`."""
         optimizer = self.phases[number].optimizer
-        return self.model_at(int(state.step)), optimizer, self.weighting, state, jnp.asarray(count, jnp.int32), self._key(3)
+        model = self.model_at(int(state.step))
+        model, optimizer, weighting, steps, key = spread(
+            (model, optimizer, self.weighting, jnp.asarray(count, jnp.int32), self._key(3)), model.mesh
+        )
+        return model, optimizer, weighting, self.placed(state), steps, key
 
     def settle(self, state: TrainState, number: int, done: _Stretch, seconds: float) -> tuple[TrainState, Report]:
         """The state after a stretch and its report; one with a message where the loss was not finite and it is undone."""
@@ -192,7 +216,8 @@ class Training:
         )
         if bool(done.stalled):
             state = self._redraw(state)
-        coefficients, errors = _numbers(self.model.coefficients(done.params)), self.measure(done.params)
+        params = gathered(done.params, self.model.mesh)
+        coefficients, errors = _numbers(self.model.coefficients(params)), self.measure(params)
         return state, report(step=step, errors=errors, coefficients=coefficients, seconds=seconds)
 
 
@@ -262,9 +287,9 @@ def train(
         if not reports:
             continue
         keep([outcome.state for outcome in outcomes], [outcome.history for outcome in outcomes])
-        if any([callback(_mean(reports)) for callback in callbacks]):
+        if agreed(any([callback(_mean(reports)) for callback in callbacks])):
             _end(outcomes, "stopped")
-        if deadline is not None and time.monotonic() >= deadline:
+        if deadline is not None and agreed(time.monotonic() >= deadline):
             _end([outcomes[k] for k in going()], "out of time")
     _end(outcomes, "finished")
     return outcomes

@@ -1,0 +1,69 @@
+"""Several devices, of one process or many: interior points are spread over them, everything else is on each of them.
+
+Means over points are then sums over devices (data parallelism). All processes run the same program with the same seeds, so that
+what is computed on the host (points, decisions) is the same everywhere.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+POINTS = "points"  # the axis of the mesh
+
+
+def mesh_of(devices: int | None) -> Mesh | None:
+    """The first devices of all processes; None for one alone. The default: all where there are several processes, else one.
+
+    **Raises** ValueError when there are not that many, or a process would have none.
+    """
+    there = jax.devices()
+    if devices is None:
+        devices = len(there) if jax.process_count() > 1 else 1
+    if not (isinstance(devices, int) and 1 <= devices <= len(there)):
+        raise ValueError(f"devices must be a whole number from 1 to {len(there)}, the devices that JAX sees, got {devices!r}")
+    if jax.process_count() > 1 and devices != len(there):
+        raise ValueError(f"devices must be all {len(there)} where there are several processes, got {devices}")
+    return None if len(there[:devices]) == 1 else Mesh(np.array(there[:devices]), (POINTS,), axis_types=(AxisType.Auto,))
+
+
+def spread(tree: Any, mesh: Mesh | None, count: int | None = None) -> Any:
+    """The arrays of a tree on the devices of a mesh: those with ``count`` rows divided, the others whole on each."""
+    if mesh is None:
+        return tree
+
+    def put(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array | np.ndarray):
+            return leaf
+        rows = count is not None and leaf.ndim > 0 and leaf.shape[0] == count
+        place = NamedSharding(mesh, P(POINTS) if rows else P())
+        if jax.process_count() == 1:
+            return jax.device_put(leaf, place)
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return leaf  # it is there already
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(put(jax.random.key_data(leaf)))
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, place, lambda index: whole[index])
+
+    return jax.tree.map(put, tree)
+
+
+def agreed(decision: bool) -> bool:
+    """What the first process has decided (by its clock or for its user), on all processes."""
+    if jax.process_count() == 1:
+        return decision
+    from jax.experimental import multihost_utils
+
+    return bool(multihost_utils.broadcast_one_to_all(np.asarray(decision)))
+
+
+def gathered(tree: Any, mesh: Mesh | None) -> Any:
+    """The whole arrays of a tree, wherever their parts are, on the host."""
+    if mesh is None:
+        return tree
+    whole = jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(mesh, P()))
+    return jax.tree.map(np.asarray, whole(tree))
