@@ -27,6 +27,7 @@ from pinops.problem import Observed as Observed
 from pinops.problem import Periodic as Periodic
 from pinops.problem import Problem as Problem
 from pinops.problem import Robin as Robin
+from pinops.problem import TimeWindows as TimeWindows
 from pinops.problem import available as available
 from pinops.problem import load_folder as load_folder
 from pinops.problem import load_problem as load_problem
@@ -35,6 +36,7 @@ from pinops.problem import positive as positive
 from pinops.problem import register as register
 from pinops.solvers import Ensemble as Ensemble
 from pinops.solvers import Solution as Solution
+from pinops.solvers import WindowedSolution as WindowedSolution
 from pinops.solvers import invert as invert
 from pinops.solvers import load as load
 from pinops.solvers import solve as solve

@@ -17,7 +17,7 @@ import numpy as np
 
 from pinops.problem import Observed, exact_values
 from pinops.reference import Reference
-from pinops.solvers import Solution
+from pinops.solvers import Answer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +36,7 @@ Panel = Callable[["Axes"], None]
 Rows = list[list[Panel]]
 
 
-def plot_solution(solution: Solution, path: str | Path | None = None) -> "Figure":
+def plot_solution(solution: Answer, path: str | Path | None = None) -> "Figure":
     """Solution, reference, error and training history in one figure; written to ``path`` (150 dpi) where given.
 
     One coordinate: curves. Two: maps, with cuts at several times where there is time. Three: maps at several times, or
@@ -53,7 +53,7 @@ def plot_solution(solution: Solution, path: str | Path | None = None) -> "Figure
     return _draw(_title(solution), rows, _history(solution), path)
 
 
-def plot_history(solution: Solution, path: str | Path | None = None) -> "Figure":
+def plot_history(solution: Answer, path: str | Path | None = None) -> "Figure":
     """Loss terms, errors and, for an inverse problem, coefficients over the steps; written to ``path`` where given."""
     return _draw(_title(solution), [], _history(solution), path)
 
@@ -95,7 +95,7 @@ def _show_in_notebooks(figure: "Figure") -> None:
     figure._repr_png_ = picture  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _title(solution: Solution) -> str:
+def _title(solution: Answer) -> str:
     name = solution.request["problem"]
     if solution.reference is None:
         return name
@@ -119,7 +119,7 @@ class _Grid:
         return np.abs(self.values[unknown] - self.truth[unknown])
 
 
-def _grid(solution: Solution, reference: Reference) -> _Grid | None:
+def _grid(solution: Answer, reference: Reference) -> _Grid | None:
     """Where to compare: the points of the reference where they are a grid, finer ones where there is an exact solution.
 
     None for more than three coordinates and for scattered points.
@@ -148,7 +148,7 @@ def _grid(solution: Solution, reference: Reference) -> _Grid | None:
     return _Grid(axes, _centred(solution, values), _centred(solution, truth), reference.kind)
 
 
-def _display_axes(solution: Solution) -> dict[str, np.ndarray]:
+def _display_axes(solution: Answer) -> dict[str, np.ndarray]:
     """Points on every axis, fine enough for a picture; of three coordinates the one that is cut has few."""
     domain = solution.problem.domain
     names = domain.coordinates
@@ -159,13 +159,13 @@ def _display_axes(solution: Solution) -> dict[str, np.ndarray]:
     return {name: low + at * (high - low) for name, at in unit.items() for low, high in [domain.bounds[name]]}
 
 
-def _cut_coordinate(solution: Solution) -> str:
+def _cut_coordinate(solution: Answer) -> str:
     """Of three or more coordinates the one that is cut: time, or the third."""
     domain = solution.problem.domain
     return domain.time or domain.space[2]
 
 
-def _centred(solution: Solution, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _centred(solution: Answer, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Unknowns that are determined up to a constant without their mean, at each time; one array axis per coordinate."""
     domain = solution.problem.domain
     space = tuple(k for k, name in enumerate(domain.coordinates) if name != domain.time)
@@ -173,7 +173,7 @@ def _centred(solution: Solution, values: dict[str, np.ndarray]) -> dict[str, np.
     return values | {u: values[u] - mean for u, mean in means.items()}
 
 
-def _evaluate(solution: Solution, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _evaluate(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The solution on the grid of these axes, NaN outside the domain."""
     domain = solution.problem.domain
     mesh = np.meshgrid(*(axes[name] for name in domain.coordinates), indexing="ij")
@@ -182,7 +182,7 @@ def _evaluate(solution: Solution, axes: dict[str, np.ndarray]) -> dict[str, np.n
     return _centred(solution, {unknown: np.where(outside, np.nan, array) for unknown, array in values.items()})
 
 
-def _exact(solution: Solution, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _exact(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The exact solution on the grid of these axes, NaN outside the domain."""
     problem = solution.problem
     mesh = np.meshgrid(*(axes[name] for name in problem.domain.coordinates), indexing="ij")
@@ -194,7 +194,7 @@ def _exact(solution: Solution, axes: dict[str, np.ndarray]) -> dict[str, np.ndar
     return _centred(solution, {u: array.reshape(mesh[0].shape) for u, array in values.items()})
 
 
-def _cut_at(solution: Solution, name: str, grid: _Grid | None) -> np.ndarray:
+def _cut_at(solution: Answer, name: str, grid: _Grid | None) -> np.ndarray:
     """Where a coordinate is cut: points of the reference, where there is one."""
     axis = (_display_axes(solution) if grid is None else grid.axes)[name]
     wanted = axis[0] + np.asarray(_SLICES) * (axis[-1] - axis[0])
@@ -204,7 +204,7 @@ def _cut_at(solution: Solution, name: str, grid: _Grid | None) -> np.ndarray:
 # -- Layouts: the rows of panels, by dimension ------------------------------------------------------------------------
 
 
-def _curves(solution: Solution, grid: _Grid | None) -> Rows:
+def _curves(solution: Answer, grid: _Grid | None) -> Rows:
     """One coordinate: solution on reference, |error|."""
     (name,) = solution.problem.domain.coordinates
     x = _display_axes(solution)[name]
@@ -220,7 +220,7 @@ def _curves(solution: Solution, grid: _Grid | None) -> Rows:
     return rows
 
 
-def _plane(solution: Solution, grid: _Grid | None) -> Rows:
+def _plane(solution: Answer, grid: _Grid | None) -> Rows:
     """Two coordinates of space: maps of solution, reference and |error|."""
     plane = solution.problem.domain.coordinates
     axes = _display_axes(solution)
@@ -237,7 +237,7 @@ def _plane(solution: Solution, grid: _Grid | None) -> Rows:
     return rows
 
 
-def _space_time(solution: Solution, grid: _Grid | None) -> Rows:
+def _space_time(solution: Answer, grid: _Grid | None) -> Rows:
     """Time and one coordinate of space: maps of solution and |error|, and cuts at several times."""
     domain = solution.problem.domain
     (space,) = domain.space
@@ -265,7 +265,7 @@ def _space_time(solution: Solution, grid: _Grid | None) -> Rows:
     return rows
 
 
-def _cuts(solution: Solution, grid: _Grid | None) -> Rows:
+def _cuts(solution: Answer, grid: _Grid | None) -> Rows:
     """Three coordinates: maps at several times, a row of the solution and a row of |error| for each unknown.
 
     Without reference also for more coordinates: those beyond are held at the middle of their range.
@@ -297,7 +297,7 @@ def _cuts(solution: Solution, grid: _Grid | None) -> Rows:
     return rows
 
 
-def _scattered(solution: Solution, reference: Reference) -> Rows:
+def _scattered(solution: Answer, reference: Reference) -> Rows:
     """Many coordinates or scattered points: solution against reference, histogram of |error|."""
     values = solution.values(reference.coordinates)
     rows: Rows = []
@@ -313,7 +313,7 @@ def _scattered(solution: Solution, reference: Reference) -> Rows:
 # -- Panels -----------------------------------------------------------------------------------------------------------
 
 
-def _label(solution: Solution, unknown: str) -> str:
+def _label(solution: Answer, unknown: str) -> str:
     return f"{unknown} (mean removed)" if unknown in solution.problem.gauge else unknown
 
 
@@ -435,7 +435,7 @@ def _histogram(unknown: str, error: np.ndarray) -> Panel:
     return panel
 
 
-def _observed(solution: Solution, unknown: str) -> dict[str, np.ndarray] | None:
+def _observed(solution: Answer, unknown: str) -> dict[str, np.ndarray] | None:
     """Where an unknown was observed."""
     conditions = [c for c in solution.problem.conditions() if isinstance(c, Observed) and unknown in c.values]
     names = solution.problem.domain.coordinates
@@ -445,7 +445,7 @@ def _observed(solution: Solution, unknown: str) -> dict[str, np.ndarray] | None:
 # -- History ----------------------------------------------------------------------------------------------------------
 
 
-def _history(solution: Solution) -> list[Panel]:
+def _history(solution: Answer) -> list[Panel]:
     """Panels of loss terms, of errors where there is a reference, and of each coefficient to be found."""
     history = solution.history
     if not history:
@@ -456,7 +456,7 @@ def _history(solution: Solution) -> list[Panel]:
     return panels + [_coefficient(solution, name) for name in history[-1].coefficients]
 
 
-def _over_steps(ax: "Axes", solution: Solution, curves: dict[str, list[float]], **style: Any) -> None:
+def _over_steps(ax: "Axes", solution: Answer, curves: dict[str, list[float]], **style: Any) -> None:
     """Curves over the steps; a thin line where one optimizer hands over to the next."""
     steps = [report.step for report in solution.history]
     marker = "." if len(steps) < 20 else ""
@@ -485,7 +485,7 @@ def _beside(ax: "Axes") -> None:
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.4, frameon=False)
 
 
-def _loss(solution: Solution) -> Panel:
+def _loss(solution: Answer) -> Panel:
     history = solution.history
     phases = list(dict.fromkeys(report.phase for report in history))
     names = list(history[-1].terms)
@@ -503,7 +503,7 @@ def _loss(solution: Solution) -> Panel:
     return panel
 
 
-def _errors(solution: Solution, reference: Reference) -> Panel:
+def _errors(solution: Answer, reference: Reference) -> Panel:
     names = [name for name in solution.problem.unknowns if name in solution.history[-1].errors]
     curves = {name: [report.errors.get(name, np.nan) for report in solution.history] for name in names}
     floor = max(reference.error_bar[name] for name in names)
@@ -518,7 +518,7 @@ def _errors(solution: Solution, reference: Reference) -> Panel:
     return panel
 
 
-def _coefficient(solution: Solution, name: str) -> Panel:
+def _coefficient(solution: Answer, name: str) -> Panel:
     values = [report.coefficients[name] for report in solution.history]
 
     def panel(ax: "Axes") -> None:

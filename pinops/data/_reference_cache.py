@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pinops.data._hdf5 import DataFileError, read_arrays, write_arrays
-from pinops.problem import Problem, coefficients_of, name_of
+from pinops.problem import Problem, Window, coefficients_of, name_of
 from pinops.reference import Reference
 
 _KIND = "reference"
@@ -31,6 +31,9 @@ def cached_reference(problem: Problem, *, compute: bool = True) -> Reference | N
     not cached, and a damaged or unwritable cache is computed around.
     With ``compute=False`` None for a numerical one that is not in the cache.
     """
+    if isinstance(problem, Window):
+        whole = cached_reference(problem.problem, compute=compute)
+        return None if whole is None else problem.part(whole)
     if type(problem).reference is Problem.reference:
         return problem.reference()
     path = _path(problem)

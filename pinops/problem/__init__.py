@@ -33,3 +33,8 @@ from pinops.problem._registry import load_folder as load_folder
 from pinops.problem._registry import load_problem as load_problem
 from pinops.problem._registry import name_of as name_of
 from pinops.problem._registry import register as register
+from pinops.problem._windows import TimeWindows as TimeWindows
+from pinops.problem._windows import Window as Window
+from pinops.problem._windows import nodes_of as nodes_of
+from pinops.problem._windows import series_of as series_of
+from pinops.problem._windows import space_of as space_of

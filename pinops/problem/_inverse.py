@@ -8,6 +8,7 @@ import equinox as eqx
 
 from pinops.problem._conditions import Condition, Observed
 from pinops.problem._problem import DerivedProblem, Problem, coefficients
+from pinops.problem._windows import Window
 from pinops.reference import Reference
 
 
@@ -47,8 +48,8 @@ class InverseProblem(DerivedProblem):
 
 
 def holder(problem: Problem) -> Problem:
-    """The problem that holds the coefficients: itself, or the one inside an inverse problem."""
-    return problem.problem if isinstance(problem, InverseProblem) else problem
+    """The problem that holds the coefficients: itself, or the one inside an inverse problem or a time window."""
+    return holder(problem.problem) if isinstance(problem, InverseProblem | Window) else problem
 
 
 def coefficients_of(problem: Problem) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """The front doors: solve, invert, load."""
 
 from pinops.solvers._ensemble import Ensemble as Ensemble
+from pinops.solvers._solution import Answer as Answer
 from pinops.solvers._solution import Solution as Solution
 from pinops.solvers._solution import read_run as read_run
 from pinops.solvers._solve import invert as invert
 from pinops.solvers._solve import load as load
 from pinops.solvers._solve import solve as solve
+from pinops.solvers._windows import WindowedSolution as WindowedSolution

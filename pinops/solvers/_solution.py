@@ -1,5 +1,6 @@
 """A solution: the trained field with its problem, its history and its error against the reference."""
 
+import abc
 import json
 import os
 import tempfile
@@ -26,22 +27,29 @@ from pinops.training import Model, Params, Report, TrainState, difference, evalu
 CHECKPOINT = Path("checkpoint") / "state.h5"
 
 
-@dataclass(frozen=True)
-class Solution:
-    """What `solve` returns. Immutable; evaluates in the precision that it was trained in.
-
-    ``status`` is "finished", "stopped" (by a callback), "converged" (no step decreases the loss any more), "out of time",
-    or "diverged". ``state`` is what training would go on from; a loaded solution has none.
-    """
+class Answer(abc.ABC):
+    """Abstract: a solved problem that can be evaluated, compared, drawn and kept, whatever it consists of."""
 
     problem: Problem
     request: dict[str, Any]
-    model: Model
-    params: Params
-    history: list[Report]
-    status: str
-    compile_seconds: float = 0.0
-    state: TrainState | None = None
+    history: Any
+    status: Any
+    compile_seconds: Any
+    num_parameters: Any
+    coefficients: Any
+    conditions: Any
+
+    @abc.abstractmethod
+    def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Every unknown at named coordinates, by name."""
+
+    @abc.abstractmethod
+    def partial(self, name: str, **coordinates: Any) -> np.ndarray:
+        """A partial derivative by its name: ``solution.partial("u_x", x=0.3, t=0.5)``."""
+
+    @abc.abstractmethod
+    def save(self, folder: str | Path) -> Path:
+        """Write a run directory. Loading it executes no code."""
 
     @property
     def x64(self) -> bool:
@@ -55,33 +63,6 @@ class Solution:
     @property
     def steps(self) -> int:
         return self.history[-1].step if self.history else 0
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers were trained."""
-        return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self.params, eqx.is_array)))
-
-    @property
-    def coefficients(self) -> dict[str, float]:
-        """All coefficients; those that were to be found at their estimates."""
-        with jax.enable_x64(self.x64):
-            found = self.model.coefficients(self.params)
-            return coefficients_as_json(holder(self.problem)) | {
-                name: np.asarray(value).tolist() for name, value in found.items()
-            }
-
-    @property
-    def network(self) -> Any:
-        """The trained network: embedded coordinates ``(features,)`` to unknowns ``(c,)`` (before conditions are imposed)."""
-        return eqx.combine(self.params.network, self.model.frozen)
-
-    @property
-    def conditions(self) -> list[str]:
-        """How each condition is met, and why not exactly where it is not."""
-        imposition = self.model.imposition
-        words = {"hard": "imposed exactly", "embedded": "imposed exactly", "soft": "a loss term"}
-        rows = zip(self.problem.conditions(), imposition.how, imposition.why, strict=True)
-        return [f"{type(c).__name__}: {words[how]}{f' ({why})' if why else ''}" for c, how, why in rows]
 
     @cached_property
     def reference(self) -> Reference | None:
@@ -99,23 +80,6 @@ class Solution:
         """
         values = self.values(coordinates)
         return values if len(values) > 1 else next(iter(values.values()))
-
-    def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Every unknown at named coordinates, by name."""
-        points, shape = self._points(coordinates)
-        with jax.enable_x64(self.x64):
-            out = np.asarray(evaluate(self.model, self.params, jnp.asarray(points, jnp.result_type(float))))
-        return {name: out[:, k].reshape(shape) for k, name in enumerate(self.problem.unknowns)}
-
-    def partial(self, name: str, **coordinates: Any) -> np.ndarray:
-        """A partial derivative by its name: ``solution.partial("u_x", x=0.3, t=0.5)``."""
-        points, shape = self._points(coordinates)
-        signature = parse_names((name,), names_of(self.problem), owner="partial")
-        with jax.enable_x64(self.x64):
-            array = jnp.asarray(points, jnp.result_type(float))
-            jet = self.model.field(self.params).jet(array, signature.plan)
-            value = np.asarray(signature.gather(jet, array)[name])
-        return value.reshape(shape + value.shape[1:])
 
     def _points(self, coordinates: Mapping[str, Any]) -> tuple[np.ndarray, tuple[int, ...]]:
         names = self.problem.domain.coordinates
@@ -143,19 +107,6 @@ class Solution:
             )
         values = self.values(self.reference.coordinates)
         return errors(values, self.reference, gauge=self.problem.gauge, time=self.problem.domain.time)
-
-    def diagnose(self) -> Diagnosis:
-        """What limits the answer: the reference, the points, the optimizer or the network. Print it for a report.
-
-        **Raises** ValueError for a solution without a step of training.
-        """
-        if not self.history:
-            raise ValueError("there is nothing to diagnose before the first steps of training")
-        error = self.error() if self.reference is not None else {}
-        relative = {name: value["relative_l2"] for name, value in error.items()}
-        bars = {} if self.reference is None else self.reference.error_bar
-        with jax.enable_x64(self.x64):
-            return diagnose(self.model, self.params, self.state, self.history[-1].loss, relative, bars)
 
     def summary(self) -> dict[str, Any]:
         """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
@@ -188,19 +139,8 @@ class Solution:
 
         return plot_solution(self, path)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write a run directory: ``run.json, history.h5, checkpoint/, solution.h5``. Loading it executes no code.
-
-        **Raises** ValueError for a folder that holds another run; OSError when it cannot be written.
-        """
-        folder = Path(folder)
-        if (folder / "run.json").exists():
-            name = difference(read_run(folder)["request"], self.request)
-            if name is not None:
-                raise ValueError(f"{folder} holds another run, with a different {name}; choose another folder")
-        # A loaded solution knows its parameters only: a checkpoint that is there knows more.
-        if self.state is not None or not (folder / CHECKPOINT).exists():
-            save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+    def _save_summary(self, folder: Path) -> Path:
+        """``run.json``, ``history.h5`` and ``solution.h5``."""
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
         write_arrays(folder / "solution.h5", "solution", *self._grid())
         write_run(folder, self.request, self.summary())
@@ -219,6 +159,94 @@ class Solution:
             arrays |= {f"error/{name}": difference for name, (difference, _) in off.items()}
             attributes |= {"reference": reference.kind, "error_bar": reference.error_bar, "source": reference.source}
         return arrays, attributes
+
+
+@dataclass(frozen=True)
+class Solution(Answer):
+    """What `solve` returns. Immutable; evaluates in the precision that it was trained in.
+
+    ``status`` is "finished", "stopped" (by a callback), "converged" (no step decreases the loss any more), "out of time",
+    or "diverged". ``state`` is what training would go on from; a loaded solution has none.
+    """
+
+    problem: Problem
+    request: dict[str, Any]
+    model: Model
+    params: Params
+    history: list[Report]
+    status: str
+    compile_seconds: float = 0.0
+    state: TrainState | None = None
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers were trained."""
+        return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self.params, eqx.is_array)))
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """All coefficients; those that were to be found at their estimates."""
+        with jax.enable_x64(self.x64):
+            found = self.model.coefficients(self.params)
+            return coefficients_as_json(holder(self.problem)) | {
+                name: np.asarray(value).tolist() for name, value in found.items()
+            }
+
+    @property
+    def network(self) -> Any:
+        """The trained network: embedded coordinates ``(features,)`` to unknowns ``(c,)`` (before conditions are imposed)."""
+        return eqx.combine(self.params.network, self.model.frozen)
+
+    @property
+    def conditions(self) -> list[str]:
+        """How each condition is met, and why not exactly where it is not."""
+        imposition = self.model.imposition
+        words = {"hard": "imposed exactly", "embedded": "imposed exactly", "soft": "a loss term"}
+        rows = zip(self.problem.conditions(), imposition.how, imposition.why, strict=True)
+        return [f"{type(c).__name__}: {words[how]}{f' ({why})' if why else ''}" for c, how, why in rows]
+
+    def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        points, shape = self._points(coordinates)
+        with jax.enable_x64(self.x64):
+            out = np.asarray(evaluate(self.model, self.params, jnp.asarray(points, jnp.result_type(float))))
+        return {name: out[:, k].reshape(shape) for k, name in enumerate(self.problem.unknowns)}
+
+    def partial(self, name: str, **coordinates: Any) -> np.ndarray:
+        points, shape = self._points(coordinates)
+        signature = parse_names((name,), names_of(self.problem), owner="partial")
+        with jax.enable_x64(self.x64):
+            array = jnp.asarray(points, jnp.result_type(float))
+            jet = self.model.field(self.params).jet(array, signature.plan)
+            value = np.asarray(signature.gather(jet, array)[name])
+        return value.reshape(shape + value.shape[1:])
+
+    def diagnose(self) -> Diagnosis:
+        """What limits the answer: the reference, the points, the optimizer or the network. Print it for a report.
+
+        **Raises** ValueError for a solution without a step of training.
+        """
+        if not self.history:
+            raise ValueError("there is nothing to diagnose before the first steps of training")
+        error = self.error() if self.reference is not None else {}
+        relative = {name: value["relative_l2"] for name, value in error.items()}
+        bars = {} if self.reference is None else self.reference.error_bar
+        with jax.enable_x64(self.x64):
+            return diagnose(self.model, self.params, self.state, self.history[-1].loss, relative, bars)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run directory: ``run.json, history.h5, checkpoint/, solution.h5``. Loading it executes no code.
+
+        **Raises** ValueError for a folder that holds another run; OSError when it cannot be written.
+        """
+        folder = Path(folder)
+        if (folder / "run.json").exists():
+            name = difference(read_run(folder)["request"], self.request)
+            if name is not None:
+                raise ValueError(f"{folder} holds another run, with a different {name}; choose another folder")
+        # A loaded solution knows its parameters only: a checkpoint that is there knows more.
+        if self.state is not None or not (folder / CHECKPOINT).exists():
+            save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+        return self._save_summary(folder)
 
 
 def coefficients_as_json(problem: Problem) -> dict[str, Any]:

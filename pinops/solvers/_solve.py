@@ -24,6 +24,7 @@ from pinops.problem import (
     InverseProblem,
     Observed,
     Problem,
+    TimeWindows,
     coefficients_of,
     constraints,
     holder,
@@ -36,7 +37,8 @@ from pinops.reference import Reference
 from pinops.sampling import Sampler
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import MINUTES, default_architecture, default_collocation, default_steps, phases
-from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, read_run, write_run
+from pinops.solvers._solution import CHECKPOINT, Answer, Solution, coefficients_as_json, read_run, write_run
+from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import (
     Callback,
     Collocation,
@@ -64,9 +66,11 @@ _MONITOR_POINTS = 10_000
 
 
 @overload
-def solve(problem: str | Problem, *, seeds: None = None, **options: Any) -> Solution: ...
+def solve(problem: str | Problem, *, seeds: None = None, windows: None = None, **options: Any) -> Solution: ...
 @overload
 def solve(problem: str | Problem, *, seeds: int, **options: Any) -> Ensemble: ...
+@overload
+def solve(problem: str | Problem, *, windows: TimeWindows, **options: Any) -> WindowedSolution: ...
 def solve(  # pyright: ignore[reportInconsistentOverload]
     problem: str | Problem,
     *,
@@ -79,6 +83,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     minutes: float | None = None,
     seed: int = 0,
     seeds: int | None = None,
+    windows: TimeWindows | None = None,
     start: Solution | None = None,
     devices: int | None = None,
     dtype: str = "float64",
@@ -88,7 +93,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     out: str | Path | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 10.0,
-) -> Solution | Ensemble:
+) -> Solution | Ensemble | WindowedSolution:
     """Solve a PDE: ``po.solve("burgers")``.
 
     **Arguments:**
@@ -104,6 +109,8 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
       network of more than a thousand parameters), at most 4.5 minutes.
     - `seed`: of network and points. `seeds`: train that many networks at once, with the seeds ``seed, seed + 1, ...``; the result
       is then an `Ensemble` with mean and spread (run directories ``seed_0, ...`` in `out`).
+    - `windows`: solve one part of the time interval after the other; `steps` are then those of each part, `minutes` are shared by
+      all. The result is a `WindowedSolution` (run directories ``window_0, ...`` in `out`).
     - `start`: go on from this solution: its network, and its optimizer where the first phase has the same one. The default is
       then SSBroyden at once.
     - `devices`: spread the interior points over that many devices of JAX; default: one, or all of them where
@@ -118,6 +125,24 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     **Raises** ValueError for what cannot be meant (unknown names, wrong shapes, NaN, no steps, a run directory of another
     run), OSError for what cannot be written. A KeyboardInterrupt leaves a checkpoint behind.
     """
+    if windows is not None:
+        if seeds is not None or target is not None:
+            raise ValueError("windows exclude seeds and target: give one of them")
+        options = {
+            "network": network,
+            "optimizer": optimizer,
+            "sampler": sampler,
+            "weighting": weighting,
+            "continuation": continuation,
+            "steps": steps,
+            "seed": seed,
+            "devices": devices,
+            "dtype": dtype,
+            "callbacks": callbacks,
+            "progress": progress,
+            "checkpoint_seconds": checkpoint_seconds,
+        }
+        return _solve_windows(problem, windows, minutes, start, None if out is None else Path(out), resume, options)
     began = time.monotonic()
     if dtype not in ("float64", "float32"):
         raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
@@ -193,6 +218,43 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             runs.append(_Run(training, params, request, folder, resume, start))
         solutions = _train(problem, runs, minutes, everyone, checkpoint_seconds, began)
     return solutions[0] if seeds is None else Ensemble(tuple(solutions))
+
+
+def _solve_windows(
+    problem: str | Problem,
+    windows: TimeWindows,
+    minutes: float | None,
+    start: Solution | None,
+    out: Path | None,
+    resume: bool,
+    options: dict[str, Any],
+) -> WindowedSolution:
+    """`solve` for each window; one that is complete in ``out`` is only read again."""
+    problem = load_problem(problem) if isinstance(problem, str) else problem
+    parts: list[Solution] = []
+    for number in range(windows.count):
+        folder = None if out is None else out / f"window_{number}"
+        own = dict(options)
+        if folder is not None and resume and (folder / "run.json").exists():
+            result = read_run(folder)["result"]
+            if result is not None and result["status"] != "stopped":
+                own["steps"] = result["steps"]
+        if minutes is not None:
+            own["minutes"] = minutes / windows.count
+        before = parts[-1] if parts else None
+        begun = before or start
+        if begun is not None:
+            own["network"] = None
+        window = window_of(problem, windows, number, before)
+        part = solve(window, start=begun, out=folder, resume=resume, **own)
+        parts.append(part)
+        if part.status in ("stopped", "diverged"):
+            break
+    request = parts[0].request | {"windows": {"count": windows.count, "nodes": windows.nodes}}
+    solution = WindowedSolution(problem, request, tuple(parts))
+    if out is not None:
+        solution.save(out)
+    return solution
 
 
 class _Run(NamedTuple):
@@ -404,7 +466,7 @@ def _describe(thing: Any) -> Any:
     return {name: [_describe(setting) for setting in settings]} if settings else name
 
 
-def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Solution:
+def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Answer:
     """The solution in a run directory. Executes no code from it.
 
     ``problem`` and ``network`` are needed only where they were not a registered name and one of our own architectures.
@@ -413,17 +475,11 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
     """
     folder = Path(folder)
     request = read_run(folder)["request"]
+    if "windows" in request:
+        return _load_windows(folder, request, problem, network)
     result = read_run(folder).get("result") or {}
     with jax.enable_x64(request["dtype"] == "float64"):
-        if problem is None:
-            # JSON has no tuples; a static coefficient must be hashable.
-            coefficients = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in request["coefficients"].items()
-            }
-            try:
-                problem = load_problem(request["problem"], **coefficients)
-            except (ValueError, TypeError) as error:
-                raise ValueError(f"the problem of the run in {folder} must be given, load(..., problem=...): {error}") from error
+        problem = _problem_of(folder, request) if problem is None else problem
         if network is None:
             network = _architecture(request["network"], folder)
         imposition = impose(problem)
@@ -437,6 +493,27 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
     status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
     return Solution(problem, request, model, params, history, status, compiling)
+
+
+def _problem_of(folder: Path, request: dict[str, Any]) -> Problem:
+    # JSON has no tuples; a static coefficient must be hashable.
+    coefficients = {name: tuple(value) if isinstance(value, list) else value for name, value in request["coefficients"].items()}
+    try:
+        return load_problem(request["problem"], **coefficients)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"the problem of the run in {folder} must be given, load(..., problem=...): {error}") from error
+
+
+def _load_windows(folder: Path, request: dict[str, Any], problem: Problem | None, network: Any) -> WindowedSolution:
+    problem = _problem_of(folder, request) if problem is None else problem
+    windows = TimeWindows(**request["windows"])
+    parts: list[Solution] = []
+    while len(parts) < windows.count and (folder / f"window_{len(parts)}" / "run.json").exists():
+        window = window_of(problem, windows, len(parts), parts[-1] if parts else None)
+        part = load(folder / f"window_{len(parts)}", problem=window, network=network)
+        assert isinstance(part, Solution)
+        parts.append(part)
+    return WindowedSolution(problem, request, tuple(parts))
 
 
 def _architecture(description: Any, folder: Path) -> Architecture:

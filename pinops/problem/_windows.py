@@ -1,0 +1,193 @@
+"""One part of the time interval: the same problem, begun from what the part before has handed over."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pinops.geometry import Box
+from pinops.problem._conditions import Condition, Dirichlet, Equation, Initial, Neumann, Observed, Periodic, Robin
+from pinops.problem._problem import DerivedProblem, Problem
+from pinops.reference import Reference
+
+
+class TimeWindows(eqx.Module):
+    """Equal parts of the time interval, solved one after the other; network and optimizer go on from part to part.
+
+    **Arguments:** ``count`` >= 2 of parts; ``nodes`` >= 3: on so many points of each spatial coordinate a part is handed over,
+    as a Fourier series (periodic) or a Chebyshev series.
+    """
+
+    count: int = eqx.field(static=True)
+    nodes: int = eqx.field(static=True, default=129)
+
+    def __check_init__(self):
+        for name, least in (("count", 2), ("nodes", 3)):
+            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= least):
+                raise ValueError(f"TimeWindows: {name} must be a whole number of at least {least}, got {getattr(self, name)!r}")
+
+
+class Window(DerivedProblem):
+    """A problem from ``start`` on for ``length``, in the time that has passed since then.
+
+    All windows of one length are one program: start and initial data are arrays. ``handed``: the coefficients of the series of
+    every unknown at the start (and of its time derivative, ``"u_t"``), None in the first window.
+    """
+
+    problem: Problem
+    length: float = eqx.field(static=True)
+    start: Array | np.ndarray
+    handed: dict[str, Float[Array | np.ndarray, "..."]] | None
+
+    def __check_init__(self):
+        domain = self.problem.domain
+        if not isinstance(domain, Box) or domain.time is None:
+            raise ValueError(f"time windows need a box with a time coordinate; {type(self.problem).__name__} has another domain")
+        if any(isinstance(condition, Observed) for condition in self.problem.conditions()):
+            raise ValueError("time windows cannot use observations; solve the problem in one piece")
+
+    @property
+    def domain(self) -> Box:  # pyright: ignore[reportIncompatibleVariableOverride]
+        whole = self.problem.domain
+        assert whole.time is not None
+        return Box(**{**whole.bounds, whole.time: (0.0, self.length)})
+
+    @property
+    def trainable(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.trainable
+
+    @property
+    def residual(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._later(self.problem.residual)
+
+    @property
+    def exact(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return None if self.problem.exact is None else self._later(self.problem.exact)
+
+    def reference(self) -> Reference | None:
+        whole = self.problem.reference()
+        return None if whole is None else self.part(whole)
+
+    def part(self, reference: Reference) -> Reference | None:
+        """What a reference of the whole problem says about this window; None where it has no time in it."""
+        time = self.problem.domain.time
+        assert time is not None
+        t = reference.coordinates[time]
+        start, slack = float(self.start), 1e-9 * self.length
+        inside = (t >= start - slack) & (t <= start + self.length + slack)
+        axis = int(np.argmax(t.shape)) if t.ndim else 0
+        chosen = np.flatnonzero(inside)
+        if not chosen.size:
+            return None
+        take = lambda array: np.take(array, chosen, axis) if array.ndim > axis and array.shape[axis] == t.size else array
+        coordinates = {name: take(array) for name, array in reference.coordinates.items()}
+        coordinates[time] = np.clip(coordinates[time] - start, 0.0, self.length)
+        values = {name: take(array) for name, array in reference.values.items()}
+        return dataclasses.replace(reference, coordinates=coordinates, values=values)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        return tuple(self._moved(condition) for condition in self.problem.conditions())
+
+    def _moved(self, condition: Condition) -> Condition:
+        match condition:
+            case Initial() if self.handed is not None:
+                value, unknown = condition.value, condition.unknown
+                names = tuple(value) if isinstance(value, dict) else (unknown,) if unknown else self.unknowns
+                rates = None
+                if condition.derivative is not None:
+                    moving = condition.rates()
+                    moving = tuple(moving) if isinstance(moving, dict) else names
+                    rates = {name: self._series(f"{name}_{self.problem.domain.time}") for name in moving}
+                return Initial({name: self._series(name) for name in names}, rates)
+            case Dirichlet() | Neumann() | Robin():
+                value = condition.value
+                data = {k: self._later(v) for k, v in value.items()} if isinstance(value, dict) else self._later(value)
+                return dataclasses.replace(condition, value=data)
+            case Equation():
+                return Equation(self._later(condition.residual), on=condition.on)
+        return condition
+
+    def _later(self, function: Any) -> Any:
+        """A function of named coordinates in the time of the window."""
+        if not callable(function):
+            return function
+        time = self.problem.domain.time
+        axis = self.problem.domain.coordinates.index(time)
+
+        def later(**values):
+            if time in values:
+                values[time] = values[time] + self.start
+            if "point" in values:
+                values["point"] = values["point"].at[axis].add(self.start)
+            return function(**values)
+
+        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in inspect.signature(function).parameters.values()]
+        later.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        return later
+
+    def _series(self, name: str) -> Callable[..., Any]:
+        """An unknown, or its time derivative, at the start."""
+        domain = self.problem.domain
+
+        def at_start(point):
+            assert self.handed is not None
+            total = jnp.asarray(self.handed[name])
+            for coordinate, periodic in space_of(self.problem).items():
+                place = point[domain.coordinates.index(coordinate)]
+                basis = _basis(place, domain.bounds[coordinate], periodic, total.shape[0])
+                total = jnp.tensordot(basis, total, 1)
+            return total
+
+        return at_start
+
+
+def space_of(problem: Problem) -> dict[str, bool]:
+    """The spatial coordinates, and whether the problem is periodic along each."""
+    on = [condition.on for condition in problem.conditions() if isinstance(condition, Periodic)]
+    periodic = {name for entry in on for name in ((entry,) if isinstance(entry, str) else entry)}
+    return {name: name in periodic for name in problem.domain.space}
+
+
+def nodes_of(problem: Problem, count: int) -> dict[str, np.ndarray]:
+    """Where what is handed over is evaluated: equal spacing along periodic coordinates, Chebyshev points along the others."""
+    out = {}
+    for name, periodic in space_of(problem).items():
+        low, high = problem.domain.bounds[name]
+        n = count + 1 - count % 2 if periodic else count  # a series of sines and cosines has an odd number of terms
+        share = np.arange(n) / n if periodic else (1 - np.cos(np.pi * (np.arange(n) + 0.5) / n)) / 2
+        out[name] = low + (high - low) * share
+    return out
+
+
+def series_of(problem: Problem, values: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """The coefficients of the series through values on the grid of `nodes_of`, one array ``(n, ..., n)`` by name."""
+    out = {}
+    for name, value in values.items():
+        coefficients = np.asarray(value, np.float64)
+        for axis, ((coordinate, nodes), periodic) in enumerate(
+            zip(nodes_of(problem, count).items(), space_of(problem).values(), strict=True)
+        ):
+            bounds = problem.domain.bounds[coordinate]
+            with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+                matrix = np.stack([_basis(jnp.asarray(node), bounds, periodic, len(nodes)) for node in nodes])
+            coefficients = np.moveaxis(np.tensordot(np.linalg.inv(matrix), coefficients, (1, axis)), 0, axis)
+        out[name] = coefficients
+    return out
+
+
+def _basis(x: Array, bounds: tuple[float, float], periodic: bool, count: int) -> Float[Array, " count"]:
+    """1, cos, sin of multiples of the angle, or Chebyshev polynomials, at one place."""
+    low, high = bounds
+    if periodic:
+        angle = 2 * jnp.pi * (x - low) / (high - low) * jnp.arange(1, count // 2 + 1)
+        return jnp.concatenate([jnp.ones(1, angle.dtype), jnp.cos(angle), jnp.sin(angle)])
+    s = (2 * x - low - high) / (high - low)
+    # A loop: unrolled, its derivatives take long to compile.
+    _, terms = jax.lax.scan(lambda t, _: ((t[1], 2 * s * t[1] - t[0]), t[0]), (jnp.ones_like(s), s), length=count)
+    return terms

@@ -1,0 +1,106 @@
+"""Time windows: one solution after the other, each begun from the end of the one before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of
+from pinops.solvers._solution import Answer, Solution
+from pinops.training import Report
+
+
+@dataclass(frozen=True)
+class WindowedSolution(Answer):
+    """What ``solve(..., windows=TimeWindows(10))`` returns: the solutions of the windows, ``parts``, as one."""
+
+    problem: Problem
+    request: dict[str, Any]
+    parts: tuple[Solution, ...]
+
+    @property
+    def history(self) -> list[Report]:
+        """The reports of all windows, with steps and seconds counted from the beginning."""
+        out: list[Report] = []
+        for part in self.parts:
+            steps, seconds = (out[-1].step, out[-1].seconds) if out else (0, 0.0)
+            out += [replace(r, step=r.step + steps, seconds=r.seconds + seconds) for r in part.history]
+        return out
+
+    @property
+    def status(self) -> str:
+        """The status that all windows have, or that of the first one that did not finish."""
+        states = [part.status for part in self.parts]
+        return next((status for status in states if status != "finished"), "finished")
+
+    @property
+    def compile_seconds(self) -> float:
+        return sum(part.compile_seconds for part in self.parts)
+
+    @property
+    def num_parameters(self) -> int:
+        """Those of the network of one window."""
+        return self.parts[0].num_parameters
+
+    @property
+    def coefficients(self) -> dict[str, float]:
+        return self.parts[-1].coefficients
+
+    @property
+    def conditions(self) -> list[str]:
+        """How each condition is met in the last window."""
+        return self.parts[-1].conditions
+
+    def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return self._in_parts(coordinates, lambda part, here: part.values(here))
+
+    def partial(self, name: str, **coordinates: Any) -> np.ndarray:
+        return self._in_parts(coordinates, lambda part, here: {name: part.partial(name, **here)})[name]
+
+    def _in_parts(self, coordinates: Mapping[str, Any], evaluate: Any) -> dict[str, np.ndarray]:
+        """Every point by the window that it lies in; the end of one belongs to the next but for the last."""
+        points, shape = self._points(coordinates)
+        names = self.problem.domain.coordinates
+        axis = names.index(self.problem.domain.time or "")
+        starts = np.array([_window(part).start for part in self.parts])
+        number = np.clip(np.searchsorted(starts, points[:, axis], side="right") - 1, 0, len(starts) - 1)
+        out: dict[str, np.ndarray] = {}
+        for k, part in enumerate(self.parts):
+            rows = np.flatnonzero(number == k)
+            if not rows.size:
+                continue
+            here = points[rows]
+            here[:, axis] -= starts[k]
+            for name, value in evaluate(part, dict(zip(names, here.T, strict=True))).items():
+                out.setdefault(name, np.empty((len(points), *value.shape[1:]), value.dtype))[rows] = value
+        return {name: value.reshape(shape + value.shape[1:]) for name, value in out.items()}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run directory: ``run.json, history.h5, solution.h5`` and one run directory for each window."""
+        folder = Path(folder)
+        for k, part in enumerate(self.parts):
+            part.save(folder / f"window_{k}")
+        return self._save_summary(folder)
+
+
+def _window(part: Solution) -> Window:
+    assert isinstance(part.problem, Window)
+    return part.problem
+
+
+def window_of(problem: Problem, windows: TimeWindows, number: int, before: Solution | None) -> Window:
+    """The window of a number, begun from the solution of the one before."""
+    domain = problem.domain
+    if domain.time is None:
+        raise ValueError(f"time windows need a time coordinate; {type(problem).__name__} has none")
+    low, high = domain.bounds[domain.time]
+    length = (high - low) / windows.count
+    if before is None:
+        return Window(problem, length, np.asarray(low), None)
+    nodes = nodes_of(problem, windows.nodes)
+    here = dict(zip(nodes, np.meshgrid(*nodes.values(), indexing="ij"), strict=True)) | {domain.time: length}
+    rates = {f"{name}_{domain.time}": before.partial(f"{name}_{domain.time}", **here) for name in problem.unknowns}
+    handed = series_of(problem, before.values(here) | rates, windows.nodes)
+    return Window(problem, length, np.asarray(low + number * length), {**handed})
