@@ -71,7 +71,9 @@ def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
         "soap": optimizers.soap,
         "lbfgs": optax.lbfgs,
         "ssbroyden": optimizers.SSBroyden,
+        "ssbfgs": optimizers.SSBFGS,
         "gauss_newton": optimizers.GaussNewton,
+        "nystrom_newton_cg": optimizers.NystromNewtonCG,
         "levenberg_marquardt": optimizers.LevenbergMarquardt,
     }
     if name not in choices:

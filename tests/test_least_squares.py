@@ -9,13 +9,19 @@ from paths import path
 import pinops as po
 from pinops.losses import Fixed
 from pinops.networks import embedding_of
-from pinops.optimizers import GaussNewton, LeastSquares, LevenbergMarquardt
+from pinops.optimizers import GaussNewton, LeastSquares, LevenbergMarquardt, NystromNewtonCG
 from pinops.optimizers._least_squares import Normal, normal_equations
+from pinops.optimizers._newton_cg import conjugate_gradients, nystrom
 from pinops.problem import impose
 from pinops.training import split
 from pinops.training._points import draw
 
-METHODS = {"Gauss-Newton": GaussNewton(), "SPRING": GaussNewton(momentum=0.5), "Levenberg-Marquardt": LevenbergMarquardt()}
+METHODS = {
+    "Gauss-Newton": GaussNewton(),
+    "SPRING": GaussNewton(momentum=0.5),
+    "Levenberg-Marquardt": LevenbergMarquardt(),
+    "Newton-CG": NystromNewtonCG(rank=6, every=2, damping=1e-10, tolerance=1e-8),
+}
 FAR = np.where(np.arange(10) % 2, 1.0, -1.2)
 
 
@@ -101,6 +107,40 @@ def test_momentum_keeps_what_the_residuals_do_not_see():
     np.testing.assert_allclose(unseen @ step.params, -0.5 * unseen @ last, atol=1e-8)
 
 
+def test_newton_cg_is_gauss_newton_without_the_matrix():
+    matrix, y = random_system(30, 12)
+    objective = LeastSquares.of(lambda x: jnp.tanh(matrix @ x) - y)
+    x = jnp.full(12, 0.1)
+    steps = []
+    for optimizer in (GaussNewton(damping=1e-3), NystromNewtonCG(rank=12, damping=1e-3, tolerance=1e-13)):
+        steps.append(jax.jit(lambda x, o=optimizer: o.update(objective, x, o.init(x)).params)(x))
+    np.testing.assert_allclose(steps[1], steps[0], rtol=1e-8)
+
+
+def test_conjugate_gradients_take_no_more_products_than_there_are_eigenvalues():
+    """Without a preconditioner, for a matrix with three different eigenvalues."""
+    rotation = jnp.linalg.qr(random_system(40, 40)[0])[0]
+    matrix = rotation @ jnp.diag(jnp.repeat(jnp.asarray([1.0, 10.0, 100.0]), jnp.asarray([10, 10, 20]))) @ rotation.T
+    y = random_system(40, 40)[1]
+    x, count = conjugate_gradients(lambda v: matrix @ v, y, lambda v: v, 1e-10, 100)
+    assert int(count) == 3
+    np.testing.assert_allclose(x, jnp.linalg.solve(matrix, y), rtol=1e-8)
+
+
+def test_the_preconditioner_takes_the_large_eigenvalues_away():
+    """Eigenvalues that fall fast, damped: many products without the sketch, few with it."""
+    rotation = jnp.linalg.qr(random_system(200, 200)[0])[0]
+    matrix = rotation @ jnp.diag(10.0 ** -jnp.linspace(0, 12, 200)) @ rotation.T
+    y, damping = random_system(200, 200)[1], 1e-6
+    product = lambda v: matrix @ v + damping * v
+    sketch = nystrom(lambda v: matrix @ v, y, 120, jax.random.key(0))
+    assert float(sketch.scale) == pytest.approx(float(jnp.trace(matrix)) / 200, rel=0.5)
+    np.testing.assert_allclose(sketch.values[:5], 10.0 ** -np.linspace(0, 12, 200)[:5], rtol=1e-4)
+    plain = int(conjugate_gradients(product, y, lambda v: v, 1e-8, 2000)[1])
+    helped = int(conjugate_gradients(product, y, sketch.preconditioner(jnp.asarray(damping)), 1e-8, 2000)[1])
+    assert helped < 15 < 10 * helped < plain
+
+
 def test_geodesic_acceleration_saves_steps():
     count = lambda **options: int(
         np.argmax(minimise(rosenbrock, jnp.asarray(FAR[:2]), 60, LevenbergMarquardt(**options)).value < 1e-20)
@@ -138,6 +178,8 @@ def test_settings_out_of_range_are_refused():
     for wrong, message in (
         (lambda: GaussNewton(damping=0.0), "damping must be greater than zero, got 0.0"),
         (lambda: GaussNewton(momentum=1.0), "momentum must be at least 0 and less than 1, got 1.0"),
+        (lambda: NystromNewtonCG(rank=0), "rank must be at least 1, got 0"),
+        (lambda: NystromNewtonCG(tolerance=0.0), "tolerance must be greater than zero, got 0.0"),
         (lambda: LevenbergMarquardt(damping=-1.0), "damping must be greater than zero, got -1.0"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -7,7 +7,7 @@ import optax
 import pytest
 from paths import path
 
-from pinops.optimizers import Adam, Optax, SSBroyden, as_optimizer, soap, strong_wolfe
+from pinops.optimizers import SSBFGS, Adam, Optax, SSBroyden, as_optimizer, soap, strong_wolfe
 
 DECREASE, CURVATURE = 1e-4, 0.9
 
@@ -86,10 +86,10 @@ def rosenbrock(x):
 FAR = np.where(np.arange(10) % 2, 1.0, -1.2)
 
 
-@pytest.fixture(scope="module")
-def valley():
+@pytest.fixture(scope="module", params=[SSBroyden(), SSBFGS()], ids=["ssbroyden", "ssbfgs"])
+def valley(request):
     with jax.enable_x64(True):
-        return minimise(rosenbrock, jnp.asarray(FAR), 200)
+        return minimise(rosenbrock, jnp.asarray(FAR), 200, request.param)
 
 
 def test_convergence_is_superlinear(valley):
@@ -113,10 +113,11 @@ def test_the_inverse_hessian_stays_symmetric_and_positive_definite(valley):
     assert np.all(np.linalg.eigvalsh(h) > 0)
 
 
-def test_the_inverse_hessian_is_found_on_a_quadratic():
+@pytest.mark.parametrize("optimizer", [SSBroyden(), SSBFGS()], ids=["ssbroyden", "ssbfgs"])
+def test_the_inverse_hessian_is_found_on_a_quadratic(optimizer):
     """Near the minimum of a quadratic the steps become Newton's: H g is close to the distance to it."""
     scale = np.logspace(0, 2, 6)
-    path = minimise(lambda x: 1.0 + 0.5 * jnp.sum(scale * (x - 1) ** 2), jnp.zeros(6), 60)
+    path = minimise(lambda x: 1.0 + 0.5 * jnp.sum(scale * (x - 1) ** 2), jnp.zeros(6), 60, optimizer)
     error = np.linalg.norm(np.asarray(path.params) - 1, axis=1)
     assert error[-1] < 1e-7
     k = np.flatnonzero(error > 1e-4)[-1]  # the last state that is still away from the minimum

@@ -15,6 +15,8 @@ from jaxtyping import Array, Float, PyTree
 
 from pinops.optimizers._optimizer import LeastSquares, Objective, Optimizer, Step
 
+_MAX_HALVINGS = 25
+
 
 class Normal(NamedTuple):
     """The normal equations at one point: the Jacobian, and the smaller of J'J and JJ'."""
@@ -42,10 +44,31 @@ def normal_equations(jacobian: Float[Array, "n p"]) -> Normal:
     return Normal(jacobian, jacobian.T @ jacobian if p <= n else jacobian @ jacobian.T)
 
 
-def _least_squares(objective: Objective, optimizer: Optimizer) -> LeastSquares:
+def least_squares(objective: Objective, optimizer: Optimizer) -> LeastSquares:
+    """The objective as one with a residual vector. Raises TypeError for one without."""
     if not isinstance(objective, LeastSquares):
         raise TypeError(f"{type(optimizer).__name__} needs the residual vector; give it a LeastSquares objective")
     return objective
+
+
+def backtracked(
+    residuals: Callable[[Float[Array, " p"]], Float[Array, " n"]],
+    x: Float[Array, " p"],
+    direction: Float[Array, " p"],
+    value: Array,
+) -> tuple[Float[Array, " p"], Array]:
+    """The first of ``direction, direction / 2, direction / 4, ...`` whose subtraction decreases ``|r|^2``; zero for none."""
+    at = lambda length: jnp.sum(jnp.square(residuals(x - length * direction)))
+
+    def shorter(search):
+        length, _, halvings = search
+        return length / 2, at(length / 2), halvings + 1
+
+    worse = lambda search: ~(search[1] < value) & (search[2] < _MAX_HALVINGS)
+    one = jnp.ones((), x.dtype)
+    length, found, _ = jax.lax.while_loop(worse, shorter, (one, at(one), jnp.zeros((), jnp.int32)))
+    better = found < value
+    return jnp.where(better, length * direction, 0.0), better
 
 
 class GaussNewtonState(NamedTuple):
@@ -63,7 +86,6 @@ class GaussNewton(Optimizer):
 
     damping: float = eqx.field(static=True, default=1e-10)
     momentum: float = eqx.field(static=True, default=0.0)
-    max_halvings: int = eqx.field(static=True, default=25)
 
     def __check_init__(self):
         if not self.damping > 0:
@@ -78,7 +100,7 @@ class GaussNewton(Optimizer):
         return state
 
     def update(self, objective: Objective, params: PyTree, state: GaussNewtonState) -> Step:
-        objective = _least_squares(objective, self)
+        objective = least_squares(objective, self)
         x, unravel = ravel_pytree(params)
         r, jacobian = objective.jacobian(params)
         value = r @ r
@@ -91,17 +113,7 @@ class GaussNewton(Optimizer):
         downhill = lambda d: jnp.all(jnp.isfinite(d)) & (d @ gradient > 0)
         plain = solve(r)
         direction = jnp.where(downhill(direction), direction, jnp.where(downhill(plain), plain, gradient / normal.scale))
-        at = lambda length: jnp.sum(jnp.square(objective.residuals(unravel(x - length * direction))))
-
-        def shorter(search):
-            length, _, halvings = search
-            return length / 2, at(length / 2), halvings + 1
-
-        worse = lambda search: ~(search[1] < value) & (search[2] < self.max_halvings)
-        one = jnp.ones((), x.dtype)
-        length, found, _ = jax.lax.while_loop(worse, shorter, (one, at(one), jnp.zeros((), jnp.int32)))
-        better = found < value
-        step = jnp.where(better, length, 0.0) * direction
+        step, better = backtracked(lambda flat: objective.residuals(unravel(flat)), x, direction, value)
         return Step(unravel(x - step), GaussNewtonState(step), value, ~better)
 
     def recover(self, params: PyTree, state: GaussNewtonState) -> GaussNewtonState:
@@ -138,7 +150,7 @@ class LevenbergMarquardt(Optimizer):
         return state
 
     def update(self, objective: Objective, params: PyTree, state: DampedState) -> Step:
-        objective = _least_squares(objective, self)
+        objective = least_squares(objective, self)
         x, unravel = ravel_pytree(params)
         r, jacobian = objective.jacobian(params)
         value = r @ r

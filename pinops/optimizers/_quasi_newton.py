@@ -5,6 +5,7 @@ with physics-informed networks.  ``H (g+ - g) = H g+ + p`` with ``p = -H g`` the
 Memory is P^2 numbers for P parameters.
 """
 
+import abc
 from typing import NamedTuple
 
 import equinox as eqx
@@ -26,24 +27,29 @@ class QuasiNewtonState(NamedTuple):
     fresh: Array  # the inverse Hessian is the identity: a failed search along -g means that nothing decreases
 
 
-class SSBroyden(Optimizer):
-    """Self-scaled Broyden method, version 2 of arXiv:2405.04230, with a strong-Wolfe line search inside the program.
+class _QuasiNewton(Optimizer):
+    """Abstract: a self-scaled method of the Broyden family with a strong-Wolfe line search inside the program.
 
     ``H`` is carried over to new collocation points.  The update is skipped where the curvature ``y's`` is not positive; a
     search that finds no decrease starts again from the identity.
     """
 
-    max_evaluations: int = eqx.field(static=True, default=25)
+    max_evaluations: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def _rule(self, length: Array, sy: Array, sg: Array, yhy: Array, size: int) -> tuple[Array, Array, Array]:
+        """Scaling tau and Broyden parameter phi (1: BFGS), and whether they are usable."""
 
     def __check_init__(self):
         if self.max_evaluations < 1:
-            raise ValueError(f"SSBroyden: max_evaluations must be at least 1, got {self.max_evaluations}")
+            raise ValueError(f"{type(self).__name__}: max_evaluations must be at least 1, got {self.max_evaluations}")
 
     def init(self, params: PyTree) -> QuasiNewtonState:
         x, _ = ravel_pytree(params)
         if x.size > _MAX_PARAMETERS:
             raise ValueError(
-                f"SSBroyden keeps a matrix of {x.size} x {x.size} numbers, {x.size**2 * x.dtype.itemsize / 2**30:.0f} GiB; "
+                f"{type(self).__name__} keeps a matrix of {x.size} x {x.size} numbers, "
+                f"{x.size**2 * x.dtype.itemsize / 2**30:.0f} GiB; "
                 f"above {_MAX_PARAMETERS} parameters take a smaller network, or Adam or L-BFGS"
             )
         zero = jnp.zeros((), x.dtype)
@@ -75,7 +81,7 @@ class SSBroyden(Optimizer):
         hg = hessian @ g_new
         hy = hg + p
         sy, yhy = s @ y, y @ hy
-        tau, phi, good = _self_scaled_broyden(found.length, sy, s @ g, yhy, x.size)
+        tau, phi, good = self._rule(found.length, sy, s @ g, yhy, x.size)
         # A step that is lost in round-off is none: the gradient vanishes, or the minimum is as close as floats come.
         progress = found.decreased & jnp.any(x + s != x)
         good = good & progress
@@ -100,22 +106,41 @@ class SSBroyden(Optimizer):
         return self.init(params)
 
 
-def _self_scaled_broyden(length: Array, sy: Array, sg: Array, yhy: Array, size: int) -> tuple[Array, Array, Array]:
-    """Scaling tau and Broyden parameter phi of SSBroyden2 (arXiv:2405.04230, section 2), and whether they are usable."""
-    rho = 1 / sy
-    h = yhy * rho
-    b = -length * rho * sg
-    a = h * b - 1
-    c = jnp.sqrt(jnp.abs(a) / (1 + jnp.abs(a)))
-    rho_minus = jnp.minimum(1.0, h * (1 - c))
-    theta_minus, theta_plus = (rho_minus - 1) / a, 1 / rho_minus
-    theta = jnp.maximum(theta_minus, jnp.minimum(theta_plus, (1 - b) / b))
-    sigma = 1 + theta * a
-    sigma_hat = jnp.abs(sigma) ** (1.0 / (1 - max(size, 2)))
-    rho_k = jnp.minimum(1.0, 1 / b)
-    tau = jnp.where(
-        theta <= 0, jnp.minimum(rho_k * sigma_hat, sigma), rho_k * jnp.minimum(sigma_hat, 1 / jnp.where(theta <= 0, 1.0, theta))
-    )
-    phi = (1 - theta) / (1 + a * theta)
-    good = (sy > 0) & (yhy > 0) & (tau > 0) & jnp.isfinite(tau) & jnp.isfinite(phi)
-    return tau, phi, good
+class SSBroyden(_QuasiNewton):
+    """Self-scaled Broyden method, version 2 of arXiv:2405.04230, section 2: the member of the family that its bounds allow.
+
+    ``max_evaluations`` >= 1 of the objective in one line search.
+    """
+
+    max_evaluations: int = eqx.field(static=True, default=25)
+
+    def _rule(self, length: Array, sy: Array, sg: Array, yhy: Array, size: int) -> tuple[Array, Array, Array]:
+        rho = 1 / sy
+        h = yhy * rho
+        b = -length * rho * sg
+        a = h * b - 1
+        c = jnp.sqrt(jnp.abs(a) / (1 + jnp.abs(a)))
+        rho_minus = jnp.minimum(1.0, h * (1 - c))
+        theta_minus, theta_plus = (rho_minus - 1) / a, 1 / rho_minus
+        theta = jnp.maximum(theta_minus, jnp.minimum(theta_plus, (1 - b) / b))
+        sigma = 1 + theta * a
+        sigma_hat = jnp.abs(sigma) ** (1.0 / (1 - max(size, 2)))
+        rho_k = jnp.minimum(1.0, 1 / b)
+        large = rho_k * jnp.minimum(sigma_hat, 1 / jnp.where(theta <= 0, 1.0, theta))
+        tau = jnp.where(theta <= 0, jnp.minimum(rho_k * sigma_hat, sigma), large)
+        phi = (1 - theta) / (1 + a * theta)
+        good = (sy > 0) & (yhy > 0) & (tau > 0) & jnp.isfinite(tau) & jnp.isfinite(phi)
+        return tau, phi, good
+
+
+class SSBFGS(_QuasiNewton):
+    """Self-scaled BFGS with ``tau = min(1, y's / s'H^-1 s)`` (Al-Baali 1998): curvature is only ever scaled down.
+
+    ``max_evaluations`` >= 1 of the objective in one line search.
+    """
+
+    max_evaluations: int = eqx.field(static=True, default=25)
+
+    def _rule(self, length: Array, sy: Array, sg: Array, yhy: Array, size: int) -> tuple[Array, Array, Array]:
+        tau = jnp.minimum(1.0, -sy / (length * sg))
+        return tau, jnp.ones_like(tau), (sy > 0) & (yhy > 0) & (tau > 0) & jnp.isfinite(tau)
