@@ -32,7 +32,7 @@ CHOICES = {
     "burgers": {
         "weighted residual-adaptive points (the default)": ({}, contextlib.nullcontext),
         "the same points without weights": ({}, lambda: mock.patch.object(_points, "residual_adaptive", without_weights)),
-        "Sobol points, no refinement": ({"sampler": Collocation(candidates=1)}, contextlib.nullcontext),
+        "Sobol points, no refinement": ({"sampler": Collocation(refinement=None)}, contextlib.nullcontext),
     },
     "wave": {
         "factors that level off (the default)": ({}, contextlib.nullcontext),

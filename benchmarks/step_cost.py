@@ -113,7 +113,7 @@ def by_hand(dtype: str):
 def public(problem: po.Problem, dtype: str):
     """Milliseconds of a step of `pinops.solve`, between its reports."""
     optimizer = optax.adam(1e-3)
-    points = po.Collocation(interior=INTERIOR, boundary=CONDITION, initial=CONDITION, every=0, candidates=1)
+    points = po.Collocation(interior=INTERIOR, boundary=CONDITION, initial=CONDITION, every=0, refinement=None)
 
     def run() -> float:
         solution = po.solve(

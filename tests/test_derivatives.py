@@ -26,6 +26,7 @@ from pinops.derivatives import (
     parse_names,
     parse_signature,
     product,
+    sine_and_cosine,
 )
 from pinops.networks import MLP, Embedding, NetworkField, activations
 
@@ -499,3 +500,31 @@ def test_equations_are_evaluated_at_every_point():
 def test_a_residual_of_a_wrong_shape_is_an_error_with_its_name(residual, sentence):
     with pytest.raises(ValueError, match=sentence):
         apply_pointwise(residual, {"u": jnp.zeros(4), "point": jnp.zeros((4, 2))}, owner="heat")
+
+
+@pytest.mark.parametrize(("dtype", "near", "far"), [(np.float64, 4e-16, 2e-11), (np.float32, 2e-7, 1e-2)])
+def test_sine_and_cosine_are_right_to_round_off(dtype, near, far):
+    """Relative to 1, near zero and for large angles (where the angle itself is rounded)."""
+    with jax.enable_x64(dtype == np.float64):
+        for size, tolerance in ((10.0, near), (1e5, far)):
+            z = np.linspace(-size, size, 200_001).astype(dtype)
+            found = sine_and_cosine(jnp.asarray(z))
+            exact = np.sin(z.astype(np.longdouble)), np.cos(z.astype(np.longdouble))
+            for a, b in zip(found, exact, strict=True):
+                assert a.dtype == dtype and np.max(np.abs(np.asarray(a, np.longdouble) - b)) < tolerance
+        assert [float(x) for x in sine_and_cosine(jnp.zeros((), dtype))] == [0.0, 1.0]
+        assert all(np.isnan(x) for x in sine_and_cosine(jnp.asarray(np.nan, dtype)))
+
+
+@pytest.mark.parametrize("function", [jnp.sin, jnp.cos])
+def test_all_derivatives_of_waves(function, float64):
+    z = jnp.linspace(-3.0, 3.0, 7)
+    found, expected = derivatives_of(function)(z, 4), function
+    for order in range(5):
+        np.testing.assert_allclose(found[order], jax.vmap(expected)(z), atol=1e-15)
+        np.testing.assert_allclose(
+            jax.vmap(jax.grad(lambda x, k=order: derivatives_of(function)(x, 4)[k]))(z)[:2],
+            jax.vmap(jax.grad(expected))(z)[:2],
+            atol=1e-15,
+        )
+        expected = jax.grad(expected)

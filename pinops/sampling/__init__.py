@@ -4,6 +4,10 @@ Sobol().points(key, 1024, 2)                            # (1024, 2) in [0, 1), f
 residual_adaptive(key, abs(residual), 500)              # which 500 of the candidates to train on
 """
 
+from ._adaptive import R3 as R3
+from ._adaptive import RAD as RAD
+from ._adaptive import RAR as RAR
+from ._adaptive import Refinement as Refinement
 from ._adaptive import residual_adaptive as residual_adaptive
 from ._points import (
     Grid as Grid,

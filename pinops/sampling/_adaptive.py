@@ -1,9 +1,109 @@
-"""Residual-adaptive choice of collocation points."""
+"""Residual-adaptive choice of collocation points: which of the present points and of new candidates are trained on."""
 
+import abc
+
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
 from ._points import PRNGKey, generator
+
+
+class Refinement(eqx.Module):
+    """Abstract: a rule that chooses n points from the present ones and from ``candidates`` times n new ones."""
+
+    candidates: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def select(
+        self, key: PRNGKey, present: Float[np.ndarray, " p"], new: Float[np.ndarray, " m"], n: int
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """The indices of n points and their weights (of mean 1), from the size of the residual at each.
+
+        Indices count the present points first, then the new ones. There are no present points at the first draw.
+
+        **Errors:** `ValueError` for fewer than n points, or residuals that are not finite.
+        """
+
+
+class RAD(Refinement):
+    """New points everywhere, drawn with a preference for large residuals (`residual_adaptive`, and its source).
+
+    **Arguments:** ``candidates`` >= 1 for each point; ``exponent`` and ``uniform`` as for `residual_adaptive`.
+    """
+
+    candidates: int = eqx.field(static=True, default=4)
+    exponent: float = eqx.field(static=True, default=1.0)
+    uniform: float = eqx.field(static=True, default=1.0)
+
+    def __check_init__(self):
+        _check_candidates(self)
+
+    def select(
+        self, key: PRNGKey, present: Float[np.ndarray, " p"], new: Float[np.ndarray, " m"], n: int
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        chosen, weights = residual_adaptive(key, new, n, exponent=self.exponent, uniform=self.uniform)
+        return len(present) + chosen, weights
+
+
+class RAR(Refinement):
+    """A share of the points is where the residual is largest, among the present and the new ones; the others are new.
+
+    Residual-based adaptive refinement (Lu, Meng, Mao & Karniadakis 2021, SIAM Review 63, 208, Algorithm 2.2) with a fixed number
+    of points: what would be added replaces the smallest residuals of those added before.
+
+    **Arguments:** ``candidates`` >= 1 for each point; ``share`` in (0, 1).
+    """
+
+    candidates: int = eqx.field(static=True, default=4)
+    share: float = eqx.field(static=True, default=0.2)
+
+    def __check_init__(self):
+        _check_candidates(self)
+        if not 0 < self.share < 1:
+            raise ValueError(f"RAR: share must be greater than 0 and less than 1, got {self.share}")
+
+    def select(
+        self, key: PRNGKey, present: Float[np.ndarray, " p"], new: Float[np.ndarray, " m"], n: int
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        scores = _checked("RAR", present, new, n)
+        largest = np.argsort(-scores, kind="stable")[: round(self.share * n)]
+        others = np.setdiff1d(np.arange(len(present), len(scores)), largest)[: n - len(largest)]
+        # With few candidates present points may have to fill up.
+        rest = np.setdiff1d(np.arange(len(scores)), np.concatenate([largest, others]))[: n - len(largest) - len(others)]
+        return np.concatenate([largest, others, rest]), np.ones(n)
+
+
+class R3(Refinement):
+    """Points whose residual is above the mean are retained, the others are released and replaced by new ones.
+
+    Daw, Bu, Wang, Perdikaris & Karpatne 2023 (arXiv:2207.02338), Algorithm 1.
+    """
+
+    candidates: int = eqx.field(static=True, default=1, init=False)
+
+    def select(
+        self, key: PRNGKey, present: Float[np.ndarray, " p"], new: Float[np.ndarray, " m"], n: int
+    ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        scores = _checked("R3", present, new, n)
+        here = scores[: len(present)]
+        retained = np.flatnonzero(here > here.mean()) if here.size else np.arange(0)
+        fresh = len(present) + np.arange(n - len(retained))
+        return np.concatenate([retained, fresh]), np.ones(n)
+
+
+def _check_candidates(refinement: Refinement) -> None:
+    if refinement.candidates < 1:
+        raise ValueError(f"{type(refinement).__name__}: candidates must be at least 1, got {refinement.candidates}")
+
+
+def _checked(name: str, present: np.ndarray, new: np.ndarray, n: int) -> np.ndarray:
+    scores = np.abs(np.concatenate([present, new]))
+    if len(new) < n:
+        raise ValueError(f"{name}: {n} points need at least as many new ones to choose from, got {len(new)}")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{name}: scores must be finite; the residual has NaN or infinite values.")
+    return scores
 
 
 def residual_adaptive(

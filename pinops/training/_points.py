@@ -7,10 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, constraints, region_parts
-from pinops.sampling import Sampler, Sobol, residual_adaptive
+from pinops.sampling import RAD, Refinement, Sampler, Sobol
 from pinops.training._model import Model, Params, interior_score, prepare
 
 
@@ -18,9 +18,9 @@ class Collocation(eqx.Module):
     """How many points, spread how, and refined how.
 
     **Arguments:** ``interior``, ``boundary``, ``initial``: numbers of points (boundary: per soft condition); ``sampler``:
-    one of `pinops.sampling`; ``every``: steps between new point sets (0: never); ``candidates``: how many candidates there
-    are for each interior point; they are drawn with probability proportional to ``|r| / mean|r| + 1`` (RAD; Wu et al. 2023)
-    and weighted so that the loss stays the mean square over the domain; 1 for no refinement.
+    one of `pinops.sampling`; ``every``: steps between new point sets (0: never); ``refinement``: `RAD`, `RAR` or `R3` of
+    `pinops.sampling`, None for points that ignore the residual. With RAD's weights the loss stays the mean square over
+    the domain; with the others it is the mean over the points, which gather where the residual is large.
     """
 
     interior: int = eqx.field(static=True, default=4096)
@@ -28,10 +28,10 @@ class Collocation(eqx.Module):
     initial: int = eqx.field(static=True, default=512)
     sampler: Sampler = Sobol()
     every: int = eqx.field(static=True, default=250)
-    candidates: int = eqx.field(static=True, default=4)
+    refinement: Refinement | None = RAD()
 
     def __check_init__(self):
-        for name in ("interior", "boundary", "initial", "candidates"):
+        for name in ("interior", "boundary", "initial"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Collocation: {name} must be at least 1, got {getattr(self, name)}")
         if self.every < 0:
@@ -63,18 +63,26 @@ def draw(problem: Problem, soft: tuple[int, ...], collocation: Collocation, key:
     return out
 
 
-def refine(model: Model, params: Params, collocation: Collocation, key: PRNGKeyArray) -> dict[str, Points]:
-    """Fresh points everywhere; the interior ones drawn where the present residual is large."""
+def refine(
+    model: Model, params: Params, collocation: Collocation, key: PRNGKeyArray, present: Points | None = None
+) -> dict[str, Points]:
+    """Fresh points everywhere; the interior ones chosen by the residual there and at the present ones."""
     points = draw(model.problem, model.imposition.soft, collocation, key)
-    if collocation.candidates == 1:
+    refinement, n = collocation.refinement, collocation.interior
+    if refinement is None:
         return prepare(model, params, points)
-    more = dataclasses.replace(collocation, interior=collocation.interior * collocation.candidates)
-    pool = prepare(model, params, draw(model.problem, (), more, jax.random.fold_in(key, 1_000_003)))
-    scores = np.asarray(interior_score(model, params, pool), np.float64)
-    scores = np.where(np.isfinite(scores), scores, 0.0)
-    chosen, weights = residual_adaptive(jax.random.fold_in(key, 1_000_004), scores, collocation.interior)
-    at, fixed = pool[INTERIOR].at, pool[INTERIOR].fixed
-    fixed = jax.tree.map(lambda stream: stream[chosen] if len(stream) == len(at) else stream, fixed)
-    others = {region: here for region, here in points.items() if region != INTERIOR}
-    interior = Points(at[chosen], weights=jnp.asarray(weights, at.dtype), fixed=fixed)
-    return {INTERIOR: interior} | (prepare(model, params, others) if others else {})
+    more = dataclasses.replace(collocation, interior=n * refinement.candidates)
+    new = draw(model.problem, (), more, jax.random.fold_in(key, 1_000_003))[INTERIOR].at
+    old = np.zeros((0, new.shape[1])) if present is None else present.at
+    scores = [_scores(model, params, jnp.asarray(at)) if len(at) else np.zeros(0) for at in (old, new)]
+    chosen, weights = refinement.select(jax.random.fold_in(key, 1_000_004), scores[0], scores[1], n)
+    at = np.concatenate([np.asarray(old), np.asarray(new)])[chosen]
+    interior = Points(jnp.asarray(at, new.dtype), weights=jnp.asarray(weights, new.dtype))
+    return prepare(model, params, points | {INTERIOR: interior})
+
+
+def _scores(model: Model, params: Params, at: Array) -> np.ndarray:
+    """The size of the residual at each point; zero where it is not finite."""
+    points = prepare(model, params, {INTERIOR: Points(at)})
+    scores = np.asarray(interior_score(model, params, points), np.float64)
+    return np.where(np.isfinite(scores), scores, 0.0)

@@ -149,14 +149,14 @@ class Training:
         """The model with the coefficients of a step."""
         return self.model if self.continuation is None else self.model.at(self.continuation.at(step))
 
-    def _points(self, model: Model, params: Params, draws: int) -> dict[str, Points]:
+    def _points(self, model: Model, params: Params, draws: int, present: Points | None = None) -> dict[str, Points]:
         """Drawn on the host of every process alike."""
-        params = gathered(params, model.mesh)
-        return refine(model, params, self.collocation, jax.random.fold_in(self._key(1), draws))
+        params, present = gathered((params, present), model.mesh)
+        return refine(model, params, self.collocation, jax.random.fold_in(self._key(1), draws), present)
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
-        points = self._points(model, state.params, int(state.draws))
+        points = self._points(model, state.params, int(state.draws), state.points[INTERIOR])
         key = jax.random.fold_in(self._key(2), int(state.step))
         before = gathered((state.params, state.weighting), model.mesh)
         weighting = _weigh(model, self.weighting, before[0], points, before[1], key)
