@@ -39,22 +39,26 @@ def _pairs(pairs: Sequence[str], flag: str) -> dict[str, Any]:
     return out
 
 
+def _chosen(kind: str, name: str | None, settings: dict[str, Any], choices: dict[str, Any]) -> Any:
+    """What a name stands for, made with its settings; None for no name."""
+    if name is None:
+        if settings:
+            raise _Usage(f"--set-{kind} needs --{kind}")
+        return None
+    if name not in choices:
+        raise _Usage(f"there is no {kind} {name!r}; choose from {', '.join(choices)}")
+    return _construct(choices[name], settings, f"the {kind} {name!r}")
+
+
 def _network(name: str | None, settings: dict[str, Any]) -> Any:
     from pinops import networks
 
-    if name is None:
-        if settings:
-            raise _Usage("--set-network needs --network")
-        return None
-    choices = {"mlp": networks.MLP}
-    if name not in choices:
-        raise _Usage(f"there is no network {name!r}; choose from {', '.join(choices)}")
-    if isinstance(settings.get("activation"), str):
+    if name is not None and isinstance(settings.get("activation"), str):
         wanted = settings["activation"]
         if wanted not in networks.activations:
             raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
         settings["activation"] = networks.activations[wanted]
-    return _construct(choices[name], settings, f"the network {name!r}")
+    return _chosen("network", name, settings, {"mlp": networks.MLP})
 
 
 def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
@@ -62,10 +66,6 @@ def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
 
     from pinops import optimizers
 
-    if name is None:
-        if settings:
-            raise _Usage("--set-optimizer needs --optimizer")
-        return None
     choices = {
         "adam": optimizers.Adam,
         "soap": optimizers.soap,
@@ -76,9 +76,34 @@ def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
         "nystrom_newton_cg": optimizers.NystromNewtonCG,
         "levenberg_marquardt": optimizers.LevenbergMarquardt,
     }
-    if name not in choices:
-        raise _Usage(f"there is no optimizer {name!r}; choose from {', '.join(choices)}")
-    return _construct(choices[name], settings, f"the optimizer {name!r}")
+    return _chosen("optimizer", name, settings, choices)
+
+
+def _weighting(name: str | None, settings: dict[str, Any]) -> Any:
+    from pinops import losses
+
+    choices = {
+        "fixed": losses.Fixed,
+        "gradient_norm": losses.GradientNorm,
+        "ntk": losses.NTK,
+        "relobralo": losses.ReLoBRaLo,
+        "self_adaptive": losses.SelfAdaptive,
+        "residual_attention": losses.ResidualAttention,
+        "causal": losses.Causal,
+    }
+    return _chosen("weighting", name, settings, choices)
+
+
+def _continuation(pairs: Sequence[str], steps: int) -> Any:
+    from pinops import Continuation
+
+    if not pairs:
+        return None
+    values = {name: str(value).split(",") for name, value in _pairs(pairs, "--continuation").items()}
+    try:
+        return Continuation(steps, **{name: [float(part) for part in parts] for name, parts in values.items()})
+    except ValueError as error:
+        raise _Usage(f"--continuation takes NAME=VALUE,VALUE,..., such as reynolds=100,400: {error}") from error
 
 
 def _construct(factory: Any, settings: dict[str, Any], what: str) -> Any:
@@ -151,6 +176,11 @@ def solve(
     set_network: Pairs = (),
     optimizer: str | None = None,
     set_optimizer: Pairs = (),
+    weighting: str | None = None,
+    set_weighting: Pairs = (),
+    continuation: Pairs = (),
+    stage_steps: int = 500,
+    windows: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     target: float | None = None,
@@ -169,8 +199,14 @@ def solve(
         set: Coefficients, such as viscosity=0.01.
         network: mlp.
         set_network: Settings of the network, such as width=30 depth=3 activation=sin.
-        optimizer: adam, soap, lbfgs, ssbroyden, gauss_newton or levenberg_marquardt instead of Adam followed by SSBroyden.
+        optimizer: adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, nystrom_newton_cg or levenberg_marquardt instead of Adam
+            followed by SSBroyden.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
+        weighting: fixed, gradient_norm, ntk, relobralo, self_adaptive, residual_attention or causal.
+        set_weighting: Settings of the weighting, such as condition=100.
+        continuation: Values of a coefficient in the first stages, such as reynolds=100,400.
+        stage_steps: Steps of every stage of a continuation.
+        windows: Solve in so many parts of the time interval, one after the other.
         steps: Optimizer steps.
         minutes: Wall-clock limit.
         target: Stop at this relative L2 error against the reference.
@@ -187,6 +223,11 @@ def solve(
     if problems is not None:
         pinops.load_folder(problems)
     problem = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
+    if windows is not None and target is not None:
+        raise _Usage("--target and --windows exclude each other")
+    exclusive: dict[str, Any] = {} if target is None else {"target": target}
+    if windows is not None:
+        exclusive["windows"] = pinops.TimeWindows(windows)
     if out is None:
         if resume:
             raise _Usage("--resume needs --out, the run directory to go on from")
@@ -196,14 +237,16 @@ def solve(
             problem,
             network=_network(network, _pairs(set_network, "--set-network")),
             optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
+            weighting=_weighting(weighting, _pairs(set_weighting, "--set-weighting")),
+            continuation=_continuation(continuation, stage_steps),
             steps=steps,
             minutes=minutes,
-            target=target,
             seed=seed,
             dtype=dtype,
             out=out,
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
+            **exclusive,
         )
     except KeyboardInterrupt:
         print(f"\ninterrupted; go on with the same command and: --out {out} --resume", file=sys.stderr)

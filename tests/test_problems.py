@@ -243,6 +243,8 @@ def test_a_numerical_reference_satisfies_its_equation(name, float64):
     for equation, residual in right.items():
         # The curl takes third derivatives of the velocity, of size 1e3, which differences on this grid see to 1e-6.
         tolerance = 5e-3 if equation == "vorticity" else 1e-5
+        if name == "kuramoto_sivashinsky":  # terms of size 1e2; on half the points the fourth derivative is off by 60 times more
+            tolerance = 1e-3
         assert np.nanmedian(np.abs(residual)) < tolerance, equation
         if name != "poisson_disks" and equation != "continuity":  # they have no coefficients
             assert np.nanmedian(np.abs(wrong[equation])) > 5 * np.nanmedian(np.abs(residual)), equation

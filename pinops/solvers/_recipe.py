@@ -1,40 +1,41 @@
 """The default recipe: a small network, float64, Sobol points refined where the residual is large, Adam and then SSBroyden.
 
-The same numbers for every problem; what varies follows from the declaration (dimension, unknowns, periodic coordinates).
+The same numbers for every problem; the number of steps follows from the declaration (coordinates, unknowns, order).
 """
 
 from typing import Any
 
-import equinox as eqx
-import jax
-
-from pinops.networks import MLP, Architecture, Embedding, trainable
+from pinops.networks import MLP, Architecture
 from pinops.optimizers import Adam, SSBroyden, as_optimizer
 from pinops.problem import Problem, residual_signature
 from pinops.training import Collocation, Phase
 
-STEPS = 7000  # for networks of up to a thousand parameters
-STEPS_LARGE = 9000  # for larger ones: a quasi-Newton method learns about one direction in each step
+STEPS = 6000  # one unknown of two coordinates
+STEPS_LARGE = 9000  # systems, more coordinates, waves and dispersion
+STEPS_UNLIMITED = 10**6  # where only minutes are given
 MINUTES = 4.5  # of training, where neither steps nor minutes are given
 ADAM_STEPS = 300
 
 
-def default_architecture(problem: Problem, embedding: Embedding) -> Architecture:
-    """A multilayer perceptron of 3 x 20 for one unknown of at most two coordinates, else 3 x 30.
+def default_architecture() -> Architecture:
+    """A multilayer perceptron of 3 x 30."""
+    return MLP(width=30, depth=3)
 
-    Waves (second order in time), dispersion and bending (third order in space and above) take the larger one too.
+
+def default_steps(problem: Problem, minutes: float | None) -> int:
+    """6000 steps for one unknown of at most two coordinates, else 9000.
+
+    Waves (second order in time), dispersion and bending (third order in space and above) take 9000 as well. There is no limit
+    where minutes are given.
     """
+    if minutes is not None:
+        return STEPS_UNLIMITED
     time = problem.domain.time
-    axis = None if time is None else problem.domain.coordinates.index(time)
+    coordinates = problem.domain.coordinates
+    axis = None if time is None else coordinates.index(time)
     oscillates = any(index.count(axis) > 1 or len(index) > 2 for index in residual_signature(problem).plan.indices)
-    simple = len(problem.unknowns) == 1 and len(embedding.bounds) <= 2 and not oscillates
-    return MLP(width=20 if simple else 30, depth=3)
-
-
-def default_steps(network: Any) -> int:
-    """7000 steps, 9000 for a network of more than a thousand parameters."""
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, trainable(network))))
-    return STEPS if parameters <= 1000 else STEPS_LARGE
+    simple = len(problem.unknowns) == 1 and len(coordinates) <= 2 and not oscillates
+    return STEPS if simple else STEPS_LARGE
 
 
 def default_collocation(problem: Problem) -> Collocation:

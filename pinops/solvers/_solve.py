@@ -105,8 +105,8 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     - `sampler`: one of `pinops.sampling`, or a `Collocation` for numbers of points and refinement as well.
     - `weighting`: one of `pinops.losses`.
     - `continuation`: other coefficients in the first steps, from an easy problem to this one.
-    - `steps`, `minutes`: the budget; whichever ends first. Default: 7000 steps (9000 for a
-      network of more than a thousand parameters), at most 4.5 minutes.
+    - `steps`, `minutes`: the budget; whichever ends first. Default: 6000 steps (9000 for systems, more than two coordinates,
+      waves and dispersion), at most 4.5 minutes; as many steps as fit where only minutes are given.
     - `seed`: of network and points. `seeds`: train that many networks at once, with the seeds ``seed, seed + 1, ...``; the result
       is then an `Ensemble` with mean and spread (run directories ``seed_0, ...`` in `out`).
     - `windows`: solve one part of the time interval after the other; `steps` are then those of each part, `minutes` are shared by
@@ -158,6 +158,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         raise ValueError("resume needs out, the run directory to go on from")
     if start is not None and network is not None:
         raise ValueError("start and network exclude each other: the network of the solution to start from goes on")
+    limited = minutes  # as asked for, before the default
     stop = [StopAt(target)] if target is not None else []
     if steps is None and minutes is None and not isinstance(optimizer, tuple | list):
         minutes = MINUTES
@@ -171,7 +172,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         if start is not None:
             network = start.network
         elif network is None:
-            network = default_architecture(problem, embedding)
+            network = default_architecture()
         weighting = Fixed() if weighting is None else weighting
         for name, values in ({} if continuation is None else continuation.coefficients).items():
             _check_stages(holder(problem), name, values)
@@ -183,6 +184,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         mesh = mesh_of(devices)
         if mesh is not None and seeds is not None:
             raise ValueError("seeds and devices exclude each other: train the seeds on one device, or one seed on several")
+        enough = default_steps(problem, limited)
         reference = cached_reference(problem)
         if target is not None and reference is None:
             raise ValueError(f"target needs a reference to compare with, and {owner} has none")
@@ -192,7 +194,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             if isinstance(network, Architecture):
                 built = network.build(embedding.size, len(problem.unknowns), key=_network_key(number))
             check_network(built, embedding, problem.unknowns)
-            plan = phases(optimizer, steps, default_steps(built), warm=start is not None)
+            plan = phases(optimizer, steps, enough, warm=start is not None)
             request = {
                 "problem": owner,
                 "coefficients": _describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),
