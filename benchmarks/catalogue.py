@@ -56,13 +56,16 @@ def versions() -> dict:
     return {name: version(name) for name in ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")}
 
 
-def run(case: str, seed: int, options: list[str]) -> dict:
-    """One ``pinops solve NAME --json`` in a fresh process with an empty compilation cache; a case is "NAME COEFFICIENT=VALUE"."""
+def run(case: str, seed: int, options: list[str], out: str | None = None) -> dict:
+    """One ``pinops solve NAME --json`` in a fresh process with an empty compilation cache; a case is "NAME COEFFICIENT=VALUE".
+
+    ``out`` keeps the run directory.
+    """
     name, *settings = case.split()
     options = [*(("--set", *settings) if settings else ()), *options]
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
-        command = [sys.executable, "-m", "pinops", "solve", name, "--seed", str(seed), "--out", f"{folder}/run", "--json"]
+        command = [sys.executable, "-m", "pinops", "solve", name, "--seed", str(seed), "--out", out or f"{folder}/run", "--json"]
         start = time.perf_counter()
         done = subprocess.run(command + options, capture_output=True, text=True, env=environment)
         wall = time.perf_counter() - start
@@ -70,11 +73,11 @@ def run(case: str, seed: int, options: list[str]) -> dict:
         return {"seed": seed, "process_seconds": wall, "failed": done.stderr.strip().splitlines()[-1:]}
     result = json.loads(done.stdout.splitlines()[-1])
     keep = ("relative_l2", "max_abs", "seconds", "compile_seconds", "steps", "parameters", "status", "reference", "coefficients")
-    out = {"seed": seed, "process_seconds": round(wall, 1)} | {key: result[key] for key in keep}
+    row = {"seed": seed, "process_seconds": round(wall, 1)} | {key: result[key] for key in keep}
     if case in INVERSE:
         found = result["coefficients"]
-        out["coefficient_error"] = abs(found["viscosity"] / found["true_viscosity"] - 1)
-    return out
+        row["coefficient_error"] = abs(found["viscosity"] / found["true_viscosity"] - 1)
+    return row
 
 
 def write_table() -> None:

@@ -210,7 +210,7 @@ MISTAKES = {
     ),
     "unknown optimizer": (
         "solve heat --optimizer sgd",
-        "there is no optimizer 'sgd'; choose from adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, nystrom_newton_cg, levenberg_marquardt",
+        "there is no optimizer 'sgd'; choose from adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, nystrom_newton_cg,",
     ),
     "no optimizer": ("solve heat --set-optimizer learning_rate=1", "--set-optimizer needs --optimizer"),
     "rate": (

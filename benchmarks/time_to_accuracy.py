@@ -1,0 +1,121 @@
+"""Error after a fixed time, side by side with what is asked for: each case in fresh processes, compilation included.
+
+    python benchmarks/time_to_accuracy.py [--seeds 0 1 2] [--cases burgers "helmholtz a1=10 a2=10" ...]
+    python benchmarks/time_to_accuracy.py --plot
+
+The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median over the seeds counts) and the
+error against seconds of every run; the second draws them into ``benchmarks/results/time_to_accuracy.png``.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+from pathlib import Path
+
+from catalogue import machine, run, versions
+
+RESULTS = Path(__file__).parent / "results" / "time_to_accuracy.json"
+FOUR = ["--network", "mlp", "--set-network", "width=30", "depth=4"]
+# Relative L2 error (worst unknown), seconds, and the one option of the case besides the minutes.
+CASES: dict[str, tuple[float, float, list[str]]] = {
+    "burgers": (3e-6, 90, []),
+    "allen_cahn": (2e-5, 300, []),
+    "kdv": (3e-4, 300, []),
+    "helmholtz": (1e-7, 120, ["--network", "mlp", "--set-network", "width=30", "depth=3", "activation=sin"]),
+    "helmholtz a1=10 a2=10": (1e-3, 300, []),
+    "wave": (1e-5, 300, []),
+    "klein_gordon": (1e-4, 300, []),
+    "flow_mixing": (3e-4, 300, []),
+    "nonlinear_diffusion": (1e-3, 300, []),
+    "poisson": (1e-7, 60, []),
+    "poisson_nd": (1e-5, 120, []),
+    "taylor_green": (1e-5, 300, []),
+    "lid_driven_cavity": (1e-3, 300, FOUR),
+    "lid_driven_cavity reynolds=1000": (2e-2, 900, FOUR),
+    "kuramoto_sivashinsky": (1e-2, 1800, ["--windows", "10"]),
+}
+# Starting Python, compiling, the reference, the figure and the files: what is left of the time is for training.
+OVERHEAD = 12.0
+
+
+def median_run(case: str, seeds: list[int]) -> dict:
+    """All seeds of a case and the median of their errors."""
+    must, seconds, options = CASES[case]
+    runs = []
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            out = f"{folder}/run"
+            result = run(case, seed, [*options, "--minutes", str((seconds - OVERHEAD) / 60)], out)
+            if "relative_l2" in result:
+                result["curve"] = curve(Path(out))
+        runs.append(result)
+        worst = max(result["relative_l2"].values()) if "relative_l2" in result else float("nan")
+        print(f"{case:32s} seed {seed}  {worst:.2e}  {result['process_seconds']:6.1f} s", flush=True)
+    worst = [max(r["relative_l2"].values()) if "relative_l2" in r else float("inf") for r in runs]
+    entry = {"must": must, "seconds": seconds, "options": options, "median": statistics.median(worst), "runs": runs}
+    entry["met"] = entry["median"] <= must and statistics.median(r["process_seconds"] for r in runs) <= seconds
+    return entry
+
+
+def curve(folder: Path) -> list[list[float]]:
+    """Seconds and worst error, about a hundred rows."""
+    import numpy as np
+
+    from pinops.data import read_arrays
+
+    arrays, _ = read_arrays(folder / "history.h5", "history")
+    errors = np.stack([array for name, array in arrays.items() if name.startswith("errors/")])
+    rows = np.unique(np.linspace(0, errors.shape[1] - 1, 100).astype(int))
+    return [[round(float(arrays["seconds"][k]), 2), float(f"{errors[:, k].max():.3e}")] for k in rows]
+
+
+def plot() -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    recorded = json.loads(RESULTS.read_text())["cases"]
+    columns = 3
+    figure, axes = plt.subplots(
+        -(-len(recorded) // columns), columns, figsize=(11, 2.6 * -(-len(recorded) // columns)), squeeze=False
+    )
+    for axis in axes.ravel()[len(recorded) :]:
+        axis.set_axis_off()
+    for axis, (case, entry) in zip(axes.ravel(), recorded.items(), strict=False):
+        for result in entry["runs"]:
+            if "curve" in result:
+                axis.semilogy(*zip(*result["curve"], strict=True), color="C0", linewidth=1)
+        axis.plot(entry["seconds"], entry["must"], "k+", markersize=9)
+        axis.set_title(case, fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.grid(alpha=0.3)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("relative L2 error", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("seconds", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(RESULTS.with_suffix(".png"), dpi=130)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--plot", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.plot:
+        return plot()
+    for case in arguments.cases:
+        entry = median_run(case, arguments.seeds) | {"machine": machine(), "versions": versions()}
+        recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"cases": {}}
+        recorded["cases"][case] = entry
+        RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
+        print(
+            f"{case:32s} median {entry['median']:.2e}, must {entry['must']:.0e}{'' if entry['met'] else '  MISSED'}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
