@@ -12,6 +12,7 @@ from pinops import networks as networks
 from pinops import optimizers as optimizers
 from pinops import reference as reference
 from pinops import sampling as sampling
+from pinops.derivatives import STDE as STDE
 from pinops.geometry import Ball as Ball
 from pinops.geometry import Box as Box
 from pinops.geometry import Disk as Disk

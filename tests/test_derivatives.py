@@ -10,6 +10,7 @@ import pytest
 
 from pinops.derivatives import (
     LAPLACIAN,
+    STDE,
     Jet,
     Names,
     Plan,
@@ -138,7 +139,7 @@ def by_nesting(x, plan):
 
 
 def by_propagation(x, plan):
-    z = linear(coordinates(x), jnp.asarray(WAVES.T, x.dtype), jnp.asarray(PHASES, x.dtype))
+    z = linear(coordinates(x, plan), jnp.asarray(WAVES.T, x.dtype), jnp.asarray(PHASES, x.dtype))
     return elementwise(derivatives_of(jnp.sin), z, plan)
 
 
@@ -146,7 +147,7 @@ def by_addition_theorem(x, plan):
     """sin(a + b) = sin a cos b + cos a sin b, both of all coordinates: products of jets."""
     k, phase = jnp.asarray(WAVES.T, x.dtype), jnp.asarray(PHASES, x.dtype)
     part = jnp.asarray([[0.3], [0.5], [1.5]], x.dtype)
-    a, b = linear(coordinates(x), part * k, phase), linear(coordinates(x), (1 - part) * k)
+    a, b = linear(coordinates(x, plan), part * k, phase), linear(coordinates(x, plan), (1 - part) * k)
     sin = lambda z: elementwise(derivatives_of(jnp.sin), z, plan)
     cos = lambda z: elementwise(derivatives_of(jnp.cos), z, plan)
     return add(product(sin(a), cos(b), plan), product(cos(a), sin(b), plan))
@@ -155,7 +156,7 @@ def by_addition_theorem(x, plan):
 def side_by_side(x, plan):
     """One wave at a time, then concatenated."""
     k, phase = jnp.asarray(WAVES.T, x.dtype), jnp.asarray(PHASES, x.dtype)
-    waves = [linear(coordinates(x), k[:, c : c + 1], phase[c : c + 1]) for c in range(2)]
+    waves = [linear(coordinates(x, plan), k[:, c : c + 1], phase[c : c + 1]) for c in range(2)]
     return concatenate([elementwise(derivatives_of(jnp.sin), z, plan) for z in waves])
 
 
@@ -201,14 +202,14 @@ def test_forward_laplacian(way, axes, float64):
 def test_a_deep_network_agrees_with_nested_forward_mode(name, float64):
     network = MLP(4, 2, activations[name]).build(2, 2, key=jax.random.key(0))
     x, plan = points(4, 2), Plan(all_indices(2, 3), (0, 1))
-    fast, slow = jax.jit(lambda x: (network.jet(coordinates(x), plan), nested(network, x, plan)))(x)
+    fast, slow = jax.jit(lambda x: (network.jet(coordinates(x, plan), plan), nested(network, x, plan)))(x)
     assert_jets_agree(fast, slow, plan, 1e-12)
 
 
 def test_a_deep_network_at_order_4(float64):
     network = MLP(3, 2).build(2, 1, key=jax.random.key(0))
     x, plan = points(4, 2), Plan([(0, 0, 0, 0), (0, 0, 1, 1)])
-    fast = jax.jit(lambda network, x: network.jet(coordinates(x), plan))
+    fast = jax.jit(lambda network, x: network.jet(coordinates(x, plan), plan))
     assert_jets_agree(fast(network, x), jax.jit(lambda x: nested(network, x, plan))(x), plan, 1e-12)
     single = fast(*jax.tree.map(lambda leaf: leaf.astype(np.float32), (network, x)))
     assert {stream.dtype for stream in single.values()} == {np.dtype(np.float32)}
@@ -224,7 +225,7 @@ def test_parameter_gradients_of_a_residual(float64):
         jet = propagate(network)
         return jnp.mean((jet[1,] + jet[()] * jet[0,] - 0.1 * jet[0, 0]) ** 2)
 
-    fast = jax.jit(jax.grad(loss), static_argnums=1)(network, lambda net: net.jet(coordinates(x), plan))
+    fast = jax.jit(jax.grad(loss), static_argnums=1)(network, lambda net: net.jet(coordinates(x, plan), plan))
     slow = jax.jit(jax.grad(loss), static_argnums=1)(network, lambda net: nested(net, x, plan))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14), fast, slow)
 
@@ -232,7 +233,7 @@ def test_parameter_gradients_of_a_residual(float64):
 def test_zero_streams_are_left_out(float64):
     """A linear map has no second derivatives; a residual reads them as zeros."""
     x, plan = points(5, 2), Plan([(0, 0), (0, 1)], (0, 1))
-    jet = linear(coordinates(x), jnp.ones((2, 1)))
+    jet = linear(coordinates(x, plan), jnp.ones((2, 1)))
     assert set(jet) == {(), (0,), (1,)} and jet[0,].shape == (1, 1)
     square = product(jet, jet, plan)
     np.testing.assert_allclose(full(square, (0, 1)), 2)
@@ -528,3 +529,60 @@ def test_all_derivatives_of_waves(function, float64):
             atol=1e-15,
         )
         expected = jax.grad(expected)
+
+
+SPACE = (0, 1, 2)
+
+
+def estimates(kind, count, draws, dimension=4, seed=0):
+    """lap of a wave over three of four coordinates, estimated many times, and exactly."""
+    x = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (5, dimension)))
+    network = MLP(width=7, depth=2).build(dimension, 1, key=jax.random.key(3))
+    plan = Plan((), SPACE)
+    exact = network.jet(coordinates(x, plan), plan)[LAPLACIAN][:, 0]
+
+    def estimate(key):
+        directions = STDE(count, kind).draw(key, SPACE, dimension)
+        along = plan.along(count, dimension)
+        fast = network.jet(coordinates(x, along, directions), along)[LAPLACIAN][:, 0]
+        return fast, nested(network, x, along, directions)[LAPLACIAN][:, 0]
+
+    fast, slow = jax.jit(jax.vmap(estimate))(jax.random.split(jax.random.key(seed), draws))
+    np.testing.assert_allclose(fast, slow, atol=1e-12)
+    return np.asarray(fast), np.asarray(exact)
+
+
+def test_all_sparse_directions_are_the_laplacian(float64):
+    found, exact = estimates("sparse", 3, 2)
+    np.testing.assert_allclose(found, np.broadcast_to(exact, found.shape), atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("sparse", 1), ("sparse", 2), ("dense", 2)])
+def test_the_estimate_is_right_on_average(kind, count, float64):
+    found, exact = estimates(kind, count, 4000)
+    error = np.std(found, 0) / np.sqrt(len(found))
+    assert np.all(error > 1e-6) and np.all(np.abs(found.mean(0) - exact) < 4 * error)
+
+
+def test_directions_are_those_of_the_space(float64):
+    sparse = np.asarray(STDE(2, "sparse").draw(jax.random.key(0), (1, 3), 4))
+    np.testing.assert_array_equal(np.sort(sparse, 0), np.sort(np.eye(4)[[1, 3]], 0))
+    dense = np.asarray(STDE(8, "dense").draw(jax.random.key(0), (1, 3), 4))
+    assert np.all(dense[:, [0, 2]] == 0) and np.allclose(np.abs(dense[:, [1, 3]]), 8**-0.5)
+
+
+def test_directions_that_cannot_be_meant():
+    with pytest.raises(ValueError, match="directions must be a whole number of at least 1, got 0"):
+        STDE(0)
+    with pytest.raises(ValueError, match="kind must be 'sparse' or 'dense', got 'some'"):
+        STDE(2, "some")
+    with pytest.raises(ValueError, match="5 sparse directions need as many spatial coordinates, got 2"):
+        STDE(5).draw(jax.random.key(0), (0, 1), 3)
+
+
+def test_many_coordinates_cost_no_more_than_the_directions(float64):
+    """The streams of an estimated Laplacian in a thousand dimensions: values, directions, Laplacian."""
+    plan = Plan((), tuple(range(1000))).along(4, 1000)
+    x = jnp.zeros((2, 1000))
+    jet = coordinates(x, plan, STDE(4).draw(jax.random.key(0), range(1000), 1000))
+    assert sum(stream.size for stream in jet.values()) == 2 * 1000 + 4 * 1000

@@ -16,6 +16,7 @@ from decay import Decay
 import pinops as po
 from pinops.data import read_arrays
 from pinops.optimizers import SSBroyden
+from pinops.training import Training, _train
 
 ADAM = optax.adam(1e-2)  # one object: a second one would compile again
 PHASES = (po.Phase(ADAM, 70), po.Phase(SSBroyden(), 80))
@@ -66,6 +67,72 @@ def test_more_steps_may_be_added(optimizer, tmp_path):
     once, often = arrays(tmp_path / "once"), arrays(tmp_path / "often")
     assert once["history/loss"][-1] == often["history/loss"][-1]
     assert_equal_bits(once, often, history=False)
+
+
+OPTIMIZERS = [
+    po.optimizers.Adam(1e-2),
+    optax.lbfgs(),
+    po.optimizers.soap(),
+    SSBroyden(),
+    po.optimizers.SSBFGS(),
+    po.optimizers.GaussNewton(momentum=0.5),
+    po.optimizers.LevenbergMarquardt(),
+    po.optimizers.NystromNewtonCG(rank=8, every=3),
+]
+WEIGHTINGS = [
+    po.losses.GradientNorm(every=7),
+    po.losses.NTK(every=7),
+    po.losses.ReLoBRaLo(every=7),
+    po.losses.SelfAdaptive(every=7),
+    po.losses.ResidualAttention(every=7),
+    po.losses.Causal(every=7),
+]
+REFINEMENTS = [None, po.sampling.RAD(), po.sampling.RAR(), po.sampling.R3()]
+SAMPLERS = [po.sampling.Uniform(), po.sampling.Halton(), po.sampling.LatinHypercube(), po.sampling.Grid()]
+EVERYTHING = (
+    [(f"optimizer {k}", {"optimizer": optimizer}) for k, optimizer in enumerate(OPTIMIZERS)]
+    + [(type(weighting).__name__, {"weighting": weighting}) for weighting in WEIGHTINGS]
+    + [(type(refinement).__name__, {"refinement": refinement}) for refinement in REFINEMENTS]
+    + [(type(sampler).__name__, {"sampler": sampler}) for sampler in SAMPLERS]
+)
+
+
+@pytest.mark.parametrize("options", [options for _, options in EVERYTHING], ids=[name for name, _ in EVERYTHING])
+def test_everything_can_be_interrupted_resumed_and_recovered(options, tmp_path, monkeypatch):
+    """Every optimizer, weighting, refinement and sampler: bit for bit after an interrupt; finite after a loss that is not."""
+    options = dict(options)
+    points = {name: options.pop(name) for name in ("refinement", "sampler") if name in options}
+    settings = {
+        "network": po.networks.MLP(width=4, depth=1),
+        "sampler": po.Collocation(interior=16, every=8, **points),
+        "optimizer": SSBroyden(),
+        "progress": False,
+        "steps": 24,
+        **options,
+    }
+    monkeypatch.setattr(_train, "STEPS_PER_DISPATCH", 5)
+    po.solve(Decay(), out=tmp_path / "whole", **settings)
+
+    def interrupt(report):
+        if report.step >= 10:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        po.solve(Decay(), out=tmp_path / "run", callbacks=[interrupt], **settings)
+    po.solve(Decay(), out=tmp_path / "run", resume=True, **settings)
+    assert_equal_bits(arrays(tmp_path / "whole"), arrays(tmp_path / "run"))
+
+    settle, poisoned = Training.settle, []
+
+    def once(self, state, number, done, seconds):
+        if int(state.step) >= 8 and not poisoned:
+            poisoned.append(int(state.step))
+            done = done._replace(terms={name: value * np.nan for name, value in done.terms.items()})
+        return settle(self, state, number, done, seconds)
+
+    monkeypatch.setattr(Training, "settle", once)
+    recovered = po.solve(Decay(), **settings)
+    assert poisoned and recovered.status in ("finished", "converged") and np.isfinite(recovered.history[-1].loss)
 
 
 def test_resuming_what_has_not_begun_begins(whole, tmp_path):

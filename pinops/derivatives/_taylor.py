@@ -35,13 +35,12 @@ class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
         for index in indices:
             key = tuple(sorted(index))
             closed.update(_sub_indices(key))
-        closed.update((axis,) for axis in laplacian)
-        ordered = tuple(sorted(closed, key=lambda index: (len(index), index)))
-        return super().__new__(cls, (ordered, tuple(laplacian)))
+        return super().__new__(cls, (_ordered(closed), tuple(laplacian)))
 
     @property
     def indices(self) -> tuple[Index, ...]:
-        return self[0]
+        """What is carried: the wanted indices, and the first derivatives that the Laplacian is made of."""
+        return _with_slopes(*self)
 
     @property
     def laplacian(self) -> tuple[int, ...]:
@@ -56,7 +55,14 @@ class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
         """The smallest plan that carries both."""
         if self.laplacian and other.laplacian and self.laplacian != other.laplacian:
             raise ValueError(f"two Laplacians over different axes: {self.laplacian} and {other.laplacian}")
-        return Plan(self.indices + other.indices, self.laplacian or other.laplacian)
+        return Plan(self[0] + other[0], self.laplacian or other.laplacian)
+
+    def along(self, count: int, dimension: int) -> "Plan":
+        """The plan with the Laplacian as the sum of second derivatives along ``count`` directions.
+
+        Directions are differentiated like coordinates; they are numbered after the ``dimension`` of these.
+        """
+        return Plan(self[0], tuple(range(dimension, dimension + count))) if self.laplacian else self
 
     def raised(self, axis: int) -> "Plan":
         """The plan that also carries d/d(axis) of everything in this one (the Laplacian by its own second derivatives)."""
@@ -66,6 +72,15 @@ class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
     def expanded(self) -> "Plan":
         """The same derivatives with the Laplacian written as its second derivatives."""
         return Plan(self.indices + tuple((axis, axis) for axis in self.laplacian))
+
+
+def _ordered(indices: Iterable[Index]) -> tuple[Index, ...]:
+    return tuple(sorted(indices, key=lambda index: (len(index), index)))
+
+
+@cache
+def _with_slopes(indices: tuple[Index, ...], laplacian: tuple[int, ...]) -> tuple[Index, ...]:
+    return _ordered({*indices, *((axis,) for axis in laplacian)})
 
 
 @cache
@@ -108,10 +123,18 @@ def _subsets(index: Index) -> tuple[tuple[int, Index, Index], ...]:
     return tuple((count, left, right) for (left, right), count in counts.items())
 
 
-def coordinates(points: Float[Array, "n d"]) -> Jet:
+def coordinates(points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None) -> Jet:
     """The jet of the coordinates themselves: their values and unit first derivatives."""
-    eye = jnp.eye(points.shape[1], dtype=points.dtype)
-    return {(): points} | {(axis,): eye[axis : axis + 1] for axis in range(points.shape[1])}
+    return {(): points} | {index: _tangent(points, index[0], directions)[None] for index in plan.indices if len(index) == 1}
+
+
+def _tangent(points: Float[Array, "n d"], axis: int, directions: Float[Array, "m d"] | None) -> Float[Array, " d"]:
+    """What a number stands for in an index: a coordinate, or beyond these a direction."""
+    d = points.shape[1]
+    if axis < d:
+        return jnp.zeros(d, points.dtype).at[axis].set(1.0)
+    assert directions is not None
+    return directions[axis - d]
 
 
 def linear(jet: Jet, weight: Float[Array, "i o"], bias: Float[Array, " o"] | None = None) -> Jet:
@@ -186,12 +209,13 @@ def concatenate(jets: Sequence[Jet]) -> Jet:
     return out
 
 
-def nested(function: Callable[[Array], Array], points: Float[Array, "n d"], plan: Plan) -> Jet:
+def nested(
+    function: Callable[[Array], Array], points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None
+) -> Jet:
     """The jet of any JAX function of one point, ``(d,) -> (c,)``, by nested forward mode.
 
     Each order differentiates the dictionary of all lower ones, so that every partial derivative is computed once.
     """
-    eye = jnp.eye(points.shape[1], dtype=points.dtype)
     wanted = plan.expanded().indices
 
     def raise_order(lower: Callable[[Array], Jet], order: int) -> Callable[[Array], Jet]:
@@ -200,7 +224,7 @@ def nested(function: Callable[[Array], Array], points: Float[Array, "n d"], plan
         def higher(point):
             out = {}
             for axis in sorted({index[-1] for index in new}):
-                values, tangents = jax.jvp(lower, (point,), (eye[axis],))
+                values, tangents = jax.jvp(lower, (point,), (_tangent(points, axis, directions),))
                 out |= values
                 out |= {index: tangents[index[:-1]] for index in new if index[-1] == axis}
             return out

@@ -30,7 +30,11 @@ def residuals(
     for region, plan in plans(constraints).items():
         here = [constraint for constraint in constraints if constraint.region == region]
         at = jnp.asarray(points[region].at)
-        jet = field.jet(at, plan, points[region].fixed)
+        directions = points[region].directions
+        if directions is None:
+            jet = field.jet(at, plan, points[region].fixed)
+        else:
+            jet = field.jet(at, plan.along(len(directions), at.shape[1]), directions=directions)
         normals = points[region].normals
         for constraint in here:
             values = constraint.signature.gather(jet, at, None if normals is None else jnp.asarray(normals))

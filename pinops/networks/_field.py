@@ -38,10 +38,13 @@ class Field(abc.ABC):
     """Abstract: ``(d,) -> (unknowns,)`` with its partial derivatives."""
 
     @abc.abstractmethod
-    def jet(self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None) -> Jet:
+    def jet(
+        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+    ) -> Jet:
         """The partial derivatives of the plan at a batch of points, ``{index: (n, unknowns)}``; zero ones may be missing.
 
-        ``fixed``: the result of `fixed` for the same points and plan, where it is at hand.
+        ``fixed``: the result of `fixed` for the same points and plan, where it is at hand; ``directions``: those of a plan
+        whose Laplacian is taken along directions.
         """
 
     def fixed(self, points: Float[Array, "n d"], plan: Plan) -> Any:
@@ -64,11 +67,11 @@ class Embedding:
     def size(self) -> int:
         return len(self.bounds) + len(self.periodic)
 
-    def jet(self, points: Float[Array, "n d"], plan: Plan) -> Jet:
+    def jet(self, points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None) -> Jet:
         low, high = jnp.asarray(self.bounds, points.dtype).T[:, None]
         scale = 2 / (high - low)
         # Not a matrix product: accelerators round the factors of those.
-        centred = {index: stream * scale for index, stream in coordinates(points).items()}
+        centred = {index: stream * scale for index, stream in coordinates(points, plan, directions).items()}
         centred[()] = (points - (low + high) / 2) * scale
         if not self.periodic:
             return centred
@@ -86,10 +89,12 @@ class NetworkField(Field):
     network: Callable[[Array], Array]
     embedding: Embedding
 
-    def jet(self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None) -> Jet:
+    def jet(
+        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+    ) -> Jet:
         if isinstance(self.network, JetNetwork):
-            return self.network.jet(self.embedding.jet(points, plan), plan)
-        return nested(lambda point: self.network(self.embedding.jet(point[None], Plan())[()][0]), points, plan)
+            return self.network.jet(self.embedding.jet(points, plan, directions), plan)
+        return nested(lambda point: self.network(self.embedding.jet(point[None], Plan())[()][0]), points, plan, directions)
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,17 @@ class ConstrainedField(Field):
     components: int
     faces: tuple[Face, ...]
 
-    def jet(self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None) -> Jet:
-        lift, factor = self.fixed(points, plan) if fixed is None else fixed
-        return add(lift, self._homogeneous(points, plan, list(self._corrected_axes()), factor))
+    def jet(
+        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+    ) -> Jet:
+        corrected = list(self._corrected_axes())
+        if directions is None:
+            lift, factor = self.fixed(points, plan) if fixed is None else fixed
+            return add(lift, self._homogeneous(points, plan, corrected, factor))
+        if corrected:
+            raise ValueError("lap_u cannot be estimated where a slope is imposed exactly; give that condition soft=True")
+        lift, factor = (nested(part, points, plan, directions) for part in (self._lift, self._factor))
+        return add(lift, product(factor, self.field.jet(points, plan, directions=directions), plan))
 
     def fixed(self, points: Float[Array, "n d"], plan: Plan) -> tuple[Jet, Jet]:
         """The jets of lift and factor."""

@@ -9,7 +9,7 @@ gradient at the present point, which are stale once the points have moved.
 
 import abc
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -57,7 +57,12 @@ class Step(NamedTuple):
 
 
 class Optimizer(eqx.Module):
-    """Abstract: how parameters are improved."""
+    """Abstract: how parameters are improved.
+
+    ``remembers``: whether a step relies on the value and gradient of the step before, so that all steps need the same objective.
+    """
+
+    remembers: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, params: PyTree) -> PyTree:

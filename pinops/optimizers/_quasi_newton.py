@@ -6,7 +6,7 @@ Memory is P^2 numbers for P parameters.
 """
 
 import abc
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ class _QuasiNewton(Optimizer):
     search that finds no decrease starts again from the identity.
     """
 
+    remembers: ClassVar[bool] = True
     max_evaluations: eqx.AbstractVar[int]
 
     @abc.abstractmethod

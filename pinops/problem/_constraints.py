@@ -19,13 +19,14 @@ INITIAL = "initial"
 class Points(eqx.Module):
     """The points of one region: where they are, outward normals on a boundary, data given with them, and how much each
     counts in a mean over the region (weights of mean 1; None: all the same). ``fixed`` is what a field has computed for
-    them beforehand."""
+    them beforehand; along ``directions`` the Laplacian is estimated (None: it is exact)."""
 
     at: Float[Array | np.ndarray, "n d"]
     normals: Float[Array | np.ndarray, "n s"] | None = None
     data: dict[str, Float[Array | np.ndarray, " n"]] = eqx.field(default_factory=dict)
     weights: Float[Array | np.ndarray, " n"] | None = None
     fixed: Any = None
+    directions: Float[Array, "m d"] | None = None
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,12 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 built = network.build(embedding.size, len(problem.unknowns), key=_network_key(number))
             check_network(built, embedding, problem.unknowns)
             plan = phases(optimizer, steps, enough, warm=start is not None)
+            for phase in plan:
+                if collocation.stochastic and phase.optimizer.remembers:
+                    raise ValueError(
+                        f"{type(phase.optimizer).__name__} needs the same loss in every step, which batch and laplacian do not "
+                        "give; choose another optimizer, such as Adam"
+                    )
             request = {
                 "problem": owner,
                 "coefficients": _describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),

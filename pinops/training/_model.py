@@ -58,8 +58,11 @@ class Model(eqx.Module):
         return field_of(self.problem_at(params), self.imposition, eqx.combine(params.network, self.frozen))
 
     def prepared(self, params: Params, points: Mapping[str, Points]) -> dict[str, Points]:
-        """The points with what the field computes there for every network alike (nothing while coefficients change)."""
-        if params.coefficients:
+        """The points with what the field computes there for every network alike.
+
+        That is nothing while coefficients or the directions of the Laplacian change.
+        """
+        if params.coefficients or any(here.directions is not None for here in points.values()):
             return dict(points)
         field = self.field(params)
         wanted = plans(constraints(self.problem, self.imposition.soft))

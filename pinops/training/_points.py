@@ -1,6 +1,7 @@
 """Where the equations are enforced: collocation points of every region, and their refinement where the residual is large."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from pinops.derivatives import STDE
+from pinops.losses import Weights
 from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, constraints, region_parts
 from pinops.sampling import RAD, Refinement, Sampler, Sobol
 from pinops.training._model import Model, Params, interior_score, prepare
@@ -20,7 +23,9 @@ class Collocation(eqx.Module):
     **Arguments:** ``interior``, ``boundary``, ``initial``: numbers of points (boundary: per soft condition); ``sampler``:
     one of `pinops.sampling`; ``every``: steps between new point sets (0: never); ``refinement``: `RAD`, `RAR` or `R3` of
     `pinops.sampling`, None for points that ignore the residual. With RAD's weights the loss stays the mean square over
-    the domain; with the others it is the mean over the points, which gather where the residual is large.
+    the domain; with the others it is the mean over the points, which gather where the residual is large;
+    ``batch``: every step takes so many of the interior points (a divisor of their number), and the same share of the others;
+    ``laplacian``: `pinops.STDE`, estimates ``lap_u`` along new random directions in every step (for many dimensions).
     """
 
     interior: int = eqx.field(static=True, default=4096)
@@ -29,8 +34,17 @@ class Collocation(eqx.Module):
     sampler: Sampler = Sobol()
     every: int = eqx.field(static=True, default=250)
     refinement: Refinement | None = RAD()
+    batch: int | None = eqx.field(static=True, default=None)
+    laplacian: STDE | None = None
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether every step has a loss of its own."""
+        return self.batch is not None or self.laplacian is not None
 
     def __check_init__(self):
+        if self.batch is not None and not (1 <= self.batch <= self.interior and self.interior % self.batch == 0):
+            raise ValueError(f"Collocation: batch must divide the {self.interior} interior points, got {self.batch}")
         for name in ("interior", "boundary", "initial"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Collocation: {name} must be at least 1, got {getattr(self, name)}")
@@ -63,12 +77,44 @@ def draw(problem: Problem, soft: tuple[int, ...], collocation: Collocation, key:
     return out
 
 
+def sampled(
+    problem: Problem, collocation: Collocation, points: Mapping[str, Points], weights: Weights, key: PRNGKeyArray
+) -> tuple[dict[str, Points], Weights]:
+    """What one step takes of the points and their weights: some of them, and directions for the Laplacian."""
+    points, weights = dict(points), dict(weights)
+    if collocation.batch is not None:
+        parts = collocation.interior // collocation.batch
+        part = jax.random.randint(jax.random.fold_in(key, 0), (), 0, parts)
+        counts = {len(here.at) for here in points.values()}
+
+        def some(leaf: Array) -> Array:
+            """A block of what has a row for each point: point sets are spread evenly, and so is every block of them."""
+            n = leaf.shape[0] if jnp.ndim(leaf) else 0
+            if n not in counts or n % parts or n == parts:
+                return leaf
+            return jax.lax.dynamic_slice_in_dim(leaf, part * (n // parts), n // parts)
+
+        points, weights = jax.tree.map(some, points), jax.tree.map(some, weights)
+    return directed(problem, collocation, points, jax.random.fold_in(key, 1)), weights
+
+
+def directed(problem: Problem, collocation: Collocation, points: Mapping[str, Points], key: PRNGKeyArray) -> dict[str, Points]:
+    """The points with directions for the Laplacian, where it is estimated."""
+    if collocation.laplacian is None:
+        return dict(points)
+    names = problem.domain.coordinates
+    directions = collocation.laplacian.draw(key, [names.index(name) for name in problem.domain.space], len(names))
+    return {region: dataclasses.replace(here, directions=directions) for region, here in points.items()}
+
+
 def refine(
     model: Model, params: Params, collocation: Collocation, key: PRNGKeyArray, present: Points | None = None
 ) -> dict[str, Points]:
     """Fresh points everywhere; the interior ones chosen by the residual there and at the present ones."""
     points = draw(model.problem, model.imposition.soft, collocation, key)
     refinement, n = collocation.refinement, collocation.interior
+    if collocation.laplacian is not None:  # an estimate does not tell where the residual is large
+        return directed(model.problem, collocation, points, jax.random.fold_in(key, 1_000_005))
     if refinement is None:
         return prepare(model, params, points)
     more = dataclasses.replace(collocation, interior=n * refinement.candidates)

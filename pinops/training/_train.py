@@ -18,7 +18,7 @@ from pinops.problem import INTERIOR, Points
 from pinops.training._continuation import Continuation
 from pinops.training._devices import agreed, gathered, spread
 from pinops.training._model import Model, Params
-from pinops.training._points import Collocation, refine
+from pinops.training._points import Collocation, refine, sampled
 
 STEPS_PER_DISPATCH = 50
 MAX_RETRIES = 3
@@ -187,7 +187,7 @@ class Training:
         model, optimizer, weighting, steps, key = spread(
             (model, optimizer, self.weighting, jnp.asarray(count, jnp.int32), self._key(3)), model.mesh
         )
-        return model, optimizer, weighting, self.placed(state), steps, key
+        return model, optimizer, weighting, self.collocation, self.placed(state), steps, key
 
     def settle(self, state: TrainState, number: int, done: _Stretch, seconds: float) -> tuple[TrainState, Report]:
         """The state after a stretch and its report; one with a message where the loss was not finite and it is undone."""
@@ -330,7 +330,13 @@ def _numbers(values: Mapping[str, Array]) -> dict[str, float]:
 
 
 def _steps(
-    model: Model, optimizer: Optimizer, weighting: Weighting, state: TrainState, count: Array, key: PRNGKeyArray
+    model: Model,
+    optimizer: Optimizer,
+    weighting: Weighting,
+    collocation: Collocation,
+    state: TrainState,
+    count: Array,
+    key: PRNGKeyArray,
 ) -> _Stretch:
     """Up to ``count`` steps in one program."""
     points, every = state.points, weighting.every
@@ -342,14 +348,18 @@ def _steps(
         if every:
             step = state.step + carry.taken
             due = (step > 0) & (step % every == 0)
-            snapshot = model.snapshot(carry.params, points, jax.random.fold_in(key, step))
+            snapshot = model.snapshot(carry.params, points, jax.random.fold_in(jax.random.fold_in(key, 0), step))
             weights = jax.lax.cond(due, lambda w: weighting.update(w, snapshot), lambda w: w, weights)
             changed |= due
             until = jnp.minimum(count, carry.taken + every - step % every)
         objective = model.objective(points, weights.weights)
 
         def advance(carry: _Stretch) -> _Stretch:
-            step = optimizer.update(objective, carry.params, carry.optimizer)
+            own = objective
+            if collocation.stochastic:
+                step_key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step + carry.taken)
+                own = model.objective(*sampled(model.problem, collocation, points, weights.weights, step_key))
+            step = optimizer.update(own, carry.params, carry.optimizer)
             return carry._replace(params=step.params, optimizer=step.state, taken=carry.taken + 1, stalled=step.stalled)
 
         start = lambda s: optimizer.start(objective, carry.params, s)
