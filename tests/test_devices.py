@@ -49,7 +49,7 @@ EIGHT = (
     + """
 from pinops.training import _model
 jax.config.update("jax_enable_x64", True)
-_model._chunk_bytes = lambda devices: 20_000  # several chunks on each device
+_model._chunk_bytes = lambda: 20_000  # several chunks on each device
 out = {}
 flat = lambda tree: np.asarray(jax.flatten_util.ravel_pytree(tree)[0])
 for name, weighting in {"fixed": Fixed(), "causal": Causal(every=7), "norm": GradientNorm(every=7)}.items():

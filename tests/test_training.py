@@ -109,10 +109,10 @@ def test_a_chunk_divides_the_points_and_fits_the_cache(monkeypatch):
     training, params = training_of(Spike(), po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=600, every=0))
     points = training.init(params).points[INTERIOR]
     assert training.model._chunk(params, points) == 600
-    monkeypatch.setattr(_model, "_chunk_bytes", lambda devices: 40_000)
+    monkeypatch.setattr(_model, "_chunk_bytes", lambda: 40_000)
     few = training.model._chunk(params, points)
     assert 1 < few < 600 and 600 % few == 0
-    monkeypatch.setattr(_model, "_chunk_bytes", lambda devices: 1)
+    monkeypatch.setattr(_model, "_chunk_bytes", lambda: 1)
     assert training.model._chunk(params, points) == 1
 
 

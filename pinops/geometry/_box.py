@@ -70,11 +70,17 @@ class Box(Domain):
         return low + (high - low) * cube, np.ones(len(cube), bool)
 
     def _faces(self) -> list[Face]:
-        return [self._face(c, end) for c in self.space for end in (0, 1)]
+        # Once for all faces: there may be thousands of coordinates.
+        sides, columns = dict(self.sides), {c: k for k, c in enumerate(self.coordinates)}
+        whole = math.prod(b - a for c, (a, b) in self.sides if c != "t")
+        faces = []
+        for axis, c in enumerate(self.space):
+            area = whole / (sides[c][1] - sides[c][0])
+            faces += [self._face(c, end, columns[c], axis, sides[c], area) for end in (0, 1)]
+        return faces
 
-    def _face(self, coordinate: str, end: int) -> Face:
-        column, axis = self.coordinates.index(coordinate), self.space.index(coordinate)
-        low, high = dict(self.sides)[coordinate]
+    def _face(self, coordinate: str, end: int, column: int, axis: int, side: tuple[float, float], area: float) -> Face:
+        low, high = side
 
         def draw(cube: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             points, keep = self._propose(np.insert(cube, column, 0.0, axis=1))
@@ -84,7 +90,6 @@ class Box(Domain):
             return points, normals, keep
 
         name = f"{coordinate}_{('min', 'max')[end]}" if self.name is None else self.name
-        area = math.prod(b - a for c, (a, b) in self.sides if c not in ("t", coordinate))
         return Face(name, area, len(self.sides) - 1, draw)
 
     def _without_time(self) -> Domain | None:

@@ -153,7 +153,8 @@ class Domain(eqx.Module):
         is on the real boundary is drawn; of surfaces that coincide, the first member's.
         """
         names = self.select(on)
-        faces = [face for face in self._faces() if face.name in names]
+        chosen = set(names)
+        faces = [face for face in self._faces() if face.name in chosen]
         if not faces:
             raise ValueError(f"{type(self).__name__}: it has no boundary in space, only the coordinate t.")
         shares = np.cumsum([face.measure for face in faces])
@@ -190,10 +191,12 @@ class Domain(eqx.Module):
         """Where to compare with a reference: float64 arrays by coordinate that broadcast against one another.
 
         Up to three coordinates, a grid over the bounding box, ends included, of `n_per_axis` points (or about
-        `budget` in all): mask it with `contains`.  Beyond, `budget` points of a Sobol sequence inside, all (n,).
+        `budget` in all): mask it with `contains`.  Beyond, `budget` points of a Sobol sequence inside, all (n,); fewer
+        in hundreds of dimensions, so that they are two million numbers at most.
         """
         d = len(self.coordinates)
         if d > 3:
+            budget = min(budget, max(64, 2_000_000 // d))
             return dict(zip(self.coordinates, self.sample_interior(sobol, budget).T, strict=True))
         if n_per_axis is None:
             n_per_axis = max(2, math.floor(budget ** (1 / d) + 1e-9))

@@ -120,10 +120,10 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
     on_faces = {f"{name}_{end}": (name, end == "max") for name in domain.intervals for end in ("min", "max")}
     if any(part not in on_faces for part in parts):
         return None
-    out = []
+    out, axes = [], {name: axis for axis, name in enumerate(names)}
     for part in parts:
         name, upper = on_faces[part]
-        axis, outward = names.index(name), 1.0 if upper else -1.0
+        axis, outward = axes[name], 1.0 if upper else -1.0
         if isinstance(condition, Dirichlet):
             out += expand(condition.value, axis, upper, 1.0, 0.0, True, False)
         elif isinstance(condition, Neumann):

@@ -1,7 +1,7 @@
 """A problem is one PDE with its data: algebra between partial derivatives, a domain, conditions and, if known, a solution."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, cast
 
@@ -115,6 +115,26 @@ def by_unknown(problem: Problem, value: Any, unknown: str | None, *, owner: str)
     return {name: at_point(problem, value[name] if isinstance(value, dict) else value, owner=owner) for name in names}
 
 
+class _AtPoint(Mapping[str, Any]):
+    """The coordinates of a point ``(d,)`` by name, and ``point`` itself; taken apart only as far as they are asked for."""
+
+    def __init__(self, coordinates: tuple[str, ...], point: Any):
+        self._coordinates, self._point = coordinates, point
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "point":
+            return self._point
+        if name not in self._coordinates:
+            raise KeyError(name)
+        return self._point[self._coordinates.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._coordinates, "point"))
+
+    def __len__(self) -> int:
+        return len(self._coordinates) + 1
+
+
 def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]:
     """A constant or a function of named coordinates, as a function of the point ``(d,)``."""
     coordinates = problem.domain.coordinates
@@ -122,8 +142,7 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
     def function(point):
         value = data
         if callable(data):
-            values = dict(zip(coordinates, point, strict=True)) | {"point": point}
-            value = call_by_name(data, values, owner=owner)
+            value = call_by_name(data, _AtPoint(coordinates, point), owner=owner)
         if jnp.shape(value) != ():
             raise ValueError(f"{owner}: data at one point must be one number, got an array of shape {jnp.shape(value)}")
         return jnp.asarray(value, point.dtype)
@@ -134,8 +153,7 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
 def exact_values(problem: Problem, point: Any) -> dict[str, Any]:
     """The exact solution at one point ``(d,)``, by unknown (those that ``exact`` gives)."""
     assert problem.exact is not None
-    values = dict(zip(problem.domain.coordinates, point, strict=True)) | {"point": point}
-    out = call_by_name(problem.exact, values, owner=f"{type(problem).__name__}.exact")
+    out = call_by_name(problem.exact, _AtPoint(problem.domain.coordinates, point), owner=f"{type(problem).__name__}.exact")
     if not isinstance(out, dict):
         out = {problem.unknowns[0]: out}
     for name, value in out.items():

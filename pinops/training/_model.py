@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -166,7 +165,7 @@ class Model(eqx.Module):
         rows = _Rows.of(points, total)
         first = {INTERIOR: rows.together([leaf[:1] for leaf in rows.leaves])}
         size = _intermediate_bytes(jax.make_jaxpr(lambda params: self.residuals(params, first))(params).jaxpr)
-        fitting = max(1, _chunk_bytes(1 if self.mesh is None else self.mesh.size) // size)
+        fitting = max(1, _chunk_bytes() // size)
         return max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
 
     def linearised(self, params: Params, region: str, points: Points) -> dict[str, tuple[Array, Array]]:
@@ -250,15 +249,13 @@ def interior_score(model: Model, params: Params, points: Mapping[str, Points]) -
     return jnp.sqrt(sum(jnp.square(vector) for vector in vectors.values()))
 
 
-def _chunk_bytes(devices: int) -> int:
+def _chunk_bytes() -> int:
     """What the intermediate results of a chunk on one device may take before fusion.
 
-    One core is fastest with what stays in its cache (benchmarks/step_cost.py); several share the work of large arrays only.
+    A core is fastest with what stays in its cache (benchmarks/step_cost.py). Several cores could share the work on larger arrays,
+    but on a busy machine fresh pages for these cost more than that gains.
     """
-    if jax.default_backend() != "cpu":
-        return 2 * 2**30
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 8 * 2**20 if cores <= devices else cores // devices * 64 * 2**20
+    return 8 * 2**20 if jax.default_backend() == "cpu" else 2 * 2**30
 
 
 def _intermediate_bytes(jaxpr: Any) -> int:
