@@ -1,10 +1,10 @@
 """Error after a fixed time, side by side with what is asked for: each case in fresh processes, compilation included.
 
     python benchmarks/time_to_accuracy.py [--seeds 0 1 2] [--cases burgers "helmholtz a1=10 a2=10" ...]
-    python benchmarks/time_to_accuracy.py --plot
+    python benchmarks/time_to_accuracy.py --markdown
 
 The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median over the seeds counts) and the
-error against seconds of every run; the second draws them into ``benchmarks/results/time_to_accuracy.png``.
+error against seconds of every run; the second writes the table of the README and draws ``benchmarks/results/time_to_accuracy.png``.
 """
 
 import argparse
@@ -13,9 +13,10 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from catalogue import machine, run, versions
+from catalogue import README, machine, run, versions
 
 RESULTS = Path(__file__).parent / "results" / "time_to_accuracy.json"
+START, END = "<!-- time to accuracy: benchmarks/time_to_accuracy.py --markdown -->", "<!-- end of time to accuracy -->"
 FOUR = ["--network", "mlp", "--set-network", "width=30", "depth=4"]
 # Relative L2 error (worst unknown), seconds, and the one option of the case besides the minutes.
 CASES: dict[str, tuple[float, float, list[str]]] = {
@@ -70,6 +71,26 @@ def curve(folder: Path) -> list[list[float]]:
     return [[round(float(arrays["seconds"][k]), 2), float(f"{errors[:, k].max():.3e}")] for k in rows]
 
 
+def write_table() -> None:
+    """Put the recorded results between the marks in the README."""
+    recorded = json.loads(RESULTS.read_text())["cases"]
+    lines = [
+        "| case | relative L2 error (worst unknown), each seed | seconds, each seed | must | option |",
+        "|---|---|---|---|---|",
+    ]
+    for case, entry in recorded.items():
+        good = [row for row in entry["runs"] if "relative_l2" in row]
+        errors = ", ".join(f"{max(row['relative_l2'].values()):.1e}" for row in good)
+        seconds = ", ".join(f"{row['process_seconds']:.0f}" for row in entry["runs"])
+        must = f"{entry['must']:.0e} in {entry['seconds']:.0f} s" + ("" if entry["met"] else ", **missed**")
+        lines.append(f"| {case} | {errors} | {seconds} | {must} | {' '.join(entry['options']) or 'none'} |")
+    hardware = next(iter(recorded.values()))["machine"]
+    lines += ["", f"{hardware['cores']} cores of {hardware['processor']}."]
+    text = README.read_text()
+    before, rest = text.split(START)
+    README.write_text(before + START + "\n" + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+
+
 def plot() -> None:
     import matplotlib
 
@@ -103,9 +124,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--plot", action="store_true")
+    parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
-    if arguments.plot:
+    if arguments.markdown:
+        write_table()
         return plot()
     for case in arguments.cases:
         entry = median_run(case, arguments.seeds) | {"machine": machine(), "versions": versions()}
