@@ -4,7 +4,8 @@
     python benchmarks/time_to_accuracy.py --markdown
 
 The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median over the seeds counts) and the
-error against seconds of every run; the second writes the table of the README and draws ``benchmarks/results/time_to_accuracy.png``.
+error against seconds of every run; the second writes the table of the README and draws
+``benchmarks/results/time_to_accuracy.png``.
 """
 
 import argparse

@@ -31,7 +31,8 @@ class Names:
 
     @property
     def space_axes(self) -> tuple[int, ...]:
-        return tuple(self.coordinates.index(name) for name in self.space)
+        numbers = {name: axis for axis, name in enumerate(self.coordinates)}
+        return tuple(numbers[name] for name in self.space)
 
     def available(self, *, boundary: bool) -> str:
         """The sentence that an error shows."""
@@ -40,8 +41,13 @@ class Names:
         return (
             f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up to order {MAX_ORDER} such as "
             f"{u}_{c}, {u}_{c + c if len(c) == 1 else c + '_' + c}{normal}, lap_{u}, grad_{u}; "
-            f"the coordinates {', '.join(self.coordinates)}; and point"
+            f"the coordinates {_listed(self.coordinates)}; and point"
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """All of them, or of very many the ends."""
+    return ", ".join(names if len(names) <= 12 else (*names[:3], "...", names[-1]))
 
 
 @dataclass(frozen=True)
@@ -210,7 +216,7 @@ def call_by_name(function: Callable[..., Any], values: Mapping[str, Any], *, own
     wanted = inspect.signature(function).parameters
     missing = [name for name in wanted if name not in values]
     if missing:
-        raise ValueError(f"{owner}: the argument {missing[0]!r} names nothing; available are {', '.join(values)}")
+        raise ValueError(f"{owner}: the argument {missing[0]!r} names nothing; available are {_listed(tuple(values))}")
     by_position = [name for name, parameter in wanted.items() if parameter.kind is parameter.POSITIONAL_ONLY]
     by_name = {name: values[name] for name in wanted if name not in by_position}
     return _called(function, [values[name] for name in by_position], by_name, owner)

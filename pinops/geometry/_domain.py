@@ -119,12 +119,13 @@ class Domain(eqx.Module):
         """The boundary parts meant by `on`: None is all, a coordinate its two faces, a part itself, a tuple several."""
         if on is None:
             return self.parts
+        parts, space = set(self.parts), set(self.space)  # once: there may be thousands
         chosen = []
         for name in (on,) if isinstance(on, str) else on:
-            pair = tuple(part for part in (f"{name}_min", f"{name}_max") if part in self.parts)
-            if name in self.parts:
+            pair = tuple(part for part in (f"{name}_min", f"{name}_max") if part in parts)
+            if name in parts:
                 chosen.append(name)
-            elif name in self.space and pair:
+            elif name in space and pair:
                 chosen.extend(pair)
             else:
                 raise ValueError(self._unknown_part(name))

@@ -256,11 +256,16 @@ class ConstrainedField(Field):
         return out
 
 
+def _bounds(problem: Problem) -> tuple[tuple[float, float], ...]:
+    domain = problem.domain
+    bounds = domain.bounds
+    return tuple(bounds[name] for name in domain.coordinates)
+
+
 def embedding_of(problem: Problem, imposition: Imposition) -> Embedding:
     """How the coordinates of a problem enter a network."""
     names = problem.domain.coordinates
-    bounds = tuple(problem.domain.bounds[name] for name in names)
-    return Embedding(bounds, tuple(sorted(names.index(name) for name in imposition.periodic)))
+    return Embedding(_bounds(problem), tuple(sorted(names.index(name) for name in imposition.periodic)))
 
 
 def field_of(problem: Problem, imposition: Imposition, network: Any) -> Field:
@@ -268,8 +273,7 @@ def field_of(problem: Problem, imposition: Imposition, network: Any) -> Field:
     field = NetworkField(network, embedding_of(problem, imposition))
     if not imposition.hard:
         return field
-    bounds = tuple(problem.domain.bounds[name] for name in problem.domain.coordinates)
-    return ConstrainedField(field, bounds, len(problem.unknowns), tuple(faces(problem, imposition.hard)))
+    return ConstrainedField(field, _bounds(problem), len(problem.unknowns), tuple(faces(problem, imposition.hard)))
 
 
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:

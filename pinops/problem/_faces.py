@@ -53,7 +53,7 @@ class Face:
             on_face = onto_face(point, axis, at)
             if self.is_value:
                 return function(on_face)
-            tangent = jnp.asarray(np.eye(point.size)[axis], point.dtype)
+            tangent = jnp.zeros_like(point).at[axis].set(1)
             value, slope = jax.jvp(function, (on_face,), (tangent,))
             return self.alpha * value + self.slope * slope
 
@@ -88,27 +88,27 @@ def faces(problem: Problem, conditions: tuple[int, ...] | None = None) -> list[F
 
 def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face] | None:
     """The face functionals of one condition, or None when it does not live on faces."""
+    if not isinstance(condition, Dirichlet | Neumann | Robin | Initial):
+        return None
     domain = problem.domain
     names = domain.coordinates
     owner = f"{type(problem).__name__}: {type(condition).__name__}"
+    functions = lambda value: by_unknown(problem, value, condition.unknown, owner=owner)
 
-    def expand(value, axis, upper, alpha, slope, is_value, is_slope):
-        unknown = condition.unknown if isinstance(condition, Dirichlet | Neumann | Robin | Initial) else None
+    def expand(data, axis, upper, alpha, slope, is_value, is_slope):
         return [
-            Face(number, problem.unknowns.index(name), axis, upper, alpha, slope, is_value, is_slope, data)
-            for name, data in by_unknown(problem, value, unknown, owner=owner).items()
+            Face(number, problem.unknowns.index(name), axis, upper, alpha, slope, is_value, is_slope, function)
+            for name, function in data.items()
         ]
 
     if isinstance(condition, Initial):
         if domain.time is None:
             raise ValueError(f"{owner}: the domain has no coordinate t; its coordinates are {', '.join(names)}")
         axis = names.index(domain.time)
-        out = expand(condition.value, axis, False, 1.0, 0.0, True, False)
+        out = expand(functions(condition.value), axis, False, 1.0, 0.0, True, False)
         if condition.derivative is not None:
-            out += expand(condition.rates(), axis, False, 0.0, 1.0, False, True)
+            out += expand(functions(condition.rates()), axis, False, 0.0, 1.0, False, True)
         return out
-    if not isinstance(condition, Dirichlet | Neumann | Robin):
-        return None
     parts = domain.select(condition.on)
     if not parts:
         raise ValueError(
@@ -117,19 +117,22 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
             if len(names) == 1
             else f"{owner}: on={condition.on!r} selects no part of the boundary; there are {', '.join(domain.parts)}"
         )
-    on_faces = {f"{name}_{end}": (name, end == "max") for name in domain.intervals for end in ("min", "max")}
+    intervals = domain.intervals
+    on_faces = {
+        f"{name}_{end}": (axis, end == "max") for axis, name in enumerate(names) if name in intervals for end in ("min", "max")
+    }
     if any(part not in on_faces for part in parts):
         return None
-    out, axes = [], {name: axis for axis, name in enumerate(names)}
+    out, data = [], functions(condition.value)
     for part in parts:
-        name, upper = on_faces[part]
-        axis, outward = axes[name], 1.0 if upper else -1.0
+        axis, upper = on_faces[part]
+        outward = 1.0 if upper else -1.0
         if isinstance(condition, Dirichlet):
-            out += expand(condition.value, axis, upper, 1.0, 0.0, True, False)
+            out += expand(data, axis, upper, 1.0, 0.0, True, False)
         elif isinstance(condition, Neumann):
-            out += expand(condition.value, axis, upper, 0.0, outward, False, True)
+            out += expand(data, axis, upper, 0.0, outward, False, True)
         else:
-            out += expand(condition.value, axis, upper, condition.alpha, outward * condition.beta, False, False)
+            out += expand(data, axis, upper, condition.alpha, outward * condition.beta, False, False)
     return out
 
 
@@ -150,7 +153,7 @@ def impose(problem: Problem) -> Imposition:
         raise ValueError(
             f"{type(problem).__name__}.conditions must return a tuple, got one {type(conditions).__name__}; add a comma"
         )
-    domain = problem.domain
+    domain, names = problem.domain, problem.domain.coordinates
     how, why = ["soft"] * len(conditions), [""] * len(conditions)
     periodic: list[str] = []
     for k, condition in enumerate(conditions):
@@ -175,11 +178,11 @@ def impose(problem: Problem) -> Imposition:
         new = _faces_of(problem, k, condition)
         if isinstance(condition, Observed):
             _check_coordinates(problem, condition)
-        for face in new or []:
-            if (name := domain.coordinates[face.axis]) in periodic:
+        for axis in dict.fromkeys(face.axis for face in new or []):
+            if names[axis] in periodic:
                 raise ValueError(
-                    f"{type(problem).__name__}: {name} is periodic and has no boundary for {type(condition).__name__}; name "
-                    "the boundary parts that are meant with on=..."
+                    f"{type(problem).__name__}: {names[axis]} is periodic and has no boundary for {type(condition).__name__}; "
+                    "name the boundary parts that are meant with on=..."
                 )
         if isinstance(condition, Dirichlet | Neumann | Robin) and new is None:
             why[k] = "part of its boundary is not a face of a box"
