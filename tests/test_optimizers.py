@@ -83,6 +83,11 @@ def rosenbrock(x):
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
+def dense(inverse_hessians):
+    """The matrices of a path of states."""
+    return np.asarray(jax.vmap(lambda h: h.dense())(jax.tree.map(jnp.asarray, inverse_hessians)))
+
+
 FAR = np.where(np.arange(10) % 2, 1.0, -1.2)
 
 
@@ -106,7 +111,7 @@ def test_every_step_decreases(valley):
 
 
 def test_the_inverse_hessian_stays_symmetric_and_positive_definite(valley):
-    h = valley.state.inverse_hessian[np.linalg.norm(valley.params - 1, axis=1) > 1e-8]  # then round-off takes over
+    h = dense(valley.state.inverse_hessian)[np.linalg.norm(valley.params - 1, axis=1) > 1e-8]  # then round-off takes over
     assert len(h) > 50
     asymmetry = np.linalg.norm(h - h.transpose(0, 2, 1), axis=(1, 2)) / np.linalg.norm(h, axis=(1, 2))
     assert np.max(asymmetry) < 1e-9
@@ -121,7 +126,7 @@ def test_the_inverse_hessian_is_found_on_a_quadratic(optimizer):
     error = np.linalg.norm(np.asarray(path.params) - 1, axis=1)
     assert error[-1] < 1e-7
     k = np.flatnonzero(error > 1e-4)[-1]  # the last state that is still away from the minimum
-    newton = path.state.inverse_hessian[k] @ path.state.gradient[k]
+    newton = dense(path.state.inverse_hessian)[k] @ path.state.gradient[k]
     assert np.linalg.norm(path.params[k] - 1 - newton) < 0.5 * error[k]
 
 
@@ -149,7 +154,7 @@ def test_no_update_where_the_curvature_is_not_positive():
     step = optimizer.update(objective, x, optimizer.start(objective, x, optimizer.init(x)))
     assert objective(step.params)[0] < step.value
     assert (step.params - x) @ (step.state.gradient - objective(x)[1]) < 0
-    assert np.array_equal(step.state.inverse_hessian, np.eye(2))
+    assert np.array_equal(step.state.inverse_hessian.dense(), np.eye(2))
     assert not step.stalled
 
 
@@ -160,10 +165,10 @@ def test_a_failed_search_starts_again_from_the_identity_and_then_stalls():
     for _ in range(3):
         step = optimizer.update(objective, x, state)
         x, state = step.params, step.state
-    assert not np.allclose(state.inverse_hessian, np.eye(10))
+    assert not np.allclose(state.inverse_hessian.dense(), np.eye(10))
     wrong = lambda x: (objective(x)[0] + 1e6, objective(x)[1])  # nothing is as low as the value that it remembers
     first = optimizer.update(wrong, x, state)
-    assert np.array_equal(first.params, x) and np.array_equal(first.state.inverse_hessian, np.eye(10))
+    assert np.array_equal(first.params, x) and np.array_equal(first.state.inverse_hessian.dense(), np.eye(10))
     assert not first.stalled and np.array_equal(first.state.direction, -state.gradient)
     second = optimizer.update(wrong, first.params, first.state)
     assert second.stalled and np.array_equal(second.params, x)
@@ -175,9 +180,9 @@ def test_a_new_objective_keeps_the_inverse_hessian_and_refreshes_the_rest(valley
     objective = jax.value_and_grad(lambda x: rosenbrock(x) + 0.1 * jnp.sum(x))
     new = optimizer.start(objective, x, state)
     value, gradient = objective(x)
-    assert np.array_equal(new.inverse_hessian, state.inverse_hessian)
+    assert np.array_equal(new.inverse_hessian.dense(), state.inverse_hessian.dense())
     assert new.value == value and np.array_equal(new.gradient, gradient)
-    assert np.asarray(new.direction) == pytest.approx(np.asarray(-state.inverse_hessian @ gradient), rel=1e-12)
+    assert np.asarray(new.direction) == pytest.approx(np.asarray(-(state.inverse_hessian @ gradient)), rel=1e-12)
     assert new.direction @ gradient < 0
 
 
@@ -195,7 +200,8 @@ def test_single_precision_stays_single_precision():
             path = minimise(rosenbrock, x, 50, optimizer)
             assert {leaf.dtype for leaf in jax.tree.leaves(path.params)} == {np.dtype(np.float32)}
             assert path.value[-1] < 0.6 * path.value[0]
-        assert minimise(rosenbrock, x, 200).params[-1] == pytest.approx(np.ones(10), abs=2e-2)
+        # Not from FAR: in more than three variables there is a second minimum near (-1, 1, ..., 1).
+        assert minimise(rosenbrock, jnp.zeros_like(x), 200).params[-1] == pytest.approx(np.ones(10), abs=2e-2)
 
 
 PLAIN = {
@@ -250,7 +256,7 @@ def test_recovery_clears_the_moments_and_halves_the_step():
 
 def test_recovery_of_a_quasi_newton_method_forgets_its_curvature(valley):
     state = jax.tree.map(lambda a: a[100], valley.state)
-    assert np.array_equal(SSBroyden().recover(valley.params[100], state).inverse_hessian, np.eye(10))
+    assert np.array_equal(SSBroyden().recover(valley.params[100], state).inverse_hessian.dense(), np.eye(10))
 
 
 def test_a_matrix_that_would_not_fit_is_refused():

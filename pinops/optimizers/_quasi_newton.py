@@ -1,29 +1,83 @@
-"""Self-scaled quasi-Newton methods: the inverse Hessian is kept dense and corrected by one rank-2 pass per step.
+"""Self-scaled quasi-Newton methods: the inverse Hessian is kept dense, and its latest corrections beside it.
 
 Al-Baali (1998) and Al-Baali & Khalfan (2005) for the scaling; Urban, Stefanou & Pons (2025, arXiv:2405.04230) for its use
 with physics-informed networks.  ``H (g+ - g) = H g+ + p`` with ``p = -H g`` the old direction: one product with H suffices.
-Memory is P^2 numbers for P parameters.
+Memory is P^2 numbers for P parameters, and reading them is what a step costs besides the objective.
 """
 
 import abc
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from pinops.optimizers._optimizer import Objective, Optimizer, Step
 from pinops.optimizers._wolfe import strong_wolfe
 
 _MAX_PARAMETERS = 30_000
+_PENDING = 16  # corrections that wait to be added to the matrix: it is written once in so many steps
+_ROWS = 128  # of the matrix that are written at once
+
+
+class InverseHessian(NamedTuple):
+    """``H = scale * matrix + vectors' middle vectors``: a dense matrix and up to 16 corrections of rank two."""
+
+    matrix: Float[Array, "p p"]
+    scale: Array
+    vectors: Float[Array, "m p"]
+    middle: Float[Array, "m m"]
+    pending: Int[Array, ""]
+
+    @classmethod
+    def identity(cls, like: Float[Array, " p"]) -> "InverseHessian":
+        size, m = like.size, 2 * _PENDING
+        zeros = lambda *shape: jnp.zeros(shape, like.dtype)
+        one = jnp.ones((), like.dtype)
+        return cls(jnp.eye(size, dtype=like.dtype), one, zeros(m, size), zeros(m, m), jnp.zeros((), jnp.int32))
+
+    def __matmul__(self, g: Float[Array, " p"]) -> Float[Array, " p"]:
+        return self.scale * (self.matrix @ g) + (self.middle @ (self.vectors @ g)) @ self.vectors
+
+    def dense(self) -> Float[Array, "p p"]:
+        """The matrix that this stands for, written over the old one in blocks of rows that stay in the cache."""
+        right = self.middle @ self.vectors
+        size = len(self.matrix)
+        block = min(_ROWS, size)
+
+        def write(start: Array | int, rows: int, matrix: Array) -> Array:
+            old = jax.lax.dynamic_slice_in_dim(matrix, start, rows)
+            left = jax.lax.dynamic_slice_in_dim(self.vectors, start, rows, 1)
+            return jax.lax.dynamic_update_slice_in_dim(matrix, self.scale * old + left.T @ right, start, 0)
+
+        matrix = jax.lax.fori_loop(0, size // block, lambda k, matrix: write(k * block, block, matrix), self.matrix)
+        return write(size - size % block, size % block, matrix) if size % block else matrix
+
+    def corrected(self, tau: Array, pair: Float[Array, "2 p"], middle: Float[Array, "2 2"], restart: Array) -> "InverseHessian":
+        """``H / tau + pair' middle pair``; the identity for a restart."""
+        at = 2 * self.pending
+        new = InverseHessian(
+            self.matrix,
+            self.scale / tau,
+            jax.lax.dynamic_update_slice_in_dim(self.vectors, pair, at, 0),
+            jax.lax.dynamic_update_slice(self.middle / tau, middle, (at, at)),
+            self.pending + 1,
+        )
+        renewed = restart | (new.pending == _PENDING)
+        fresh = InverseHessian.identity(pair[0])
+        other = lambda: jax.lax.cond(restart, lambda: fresh.matrix, new.dense)
+        matrix = jax.lax.cond(renewed, other, lambda: self.matrix)
+        return InverseHessian(matrix, *(jnp.where(renewed, a, b) for a, b in zip(fresh[1:], new[1:], strict=True)))
 
 
 class QuasiNewtonState(NamedTuple):
-    inverse_hessian: Float[Array, "p p"]
+    inverse_hessian: InverseHessian
     direction: Float[Array, " p"]
     value: Array
     gradient: Float[Array, " p"]
+    decrease: Array  # of the value in the last step; infinite where there is none
     fresh: Array  # the inverse Hessian is the identity: a failed search along -g means that nothing decreases
 
 
@@ -54,7 +108,8 @@ class _QuasiNewton(Optimizer):
                 f"above {_MAX_PARAMETERS} parameters take a smaller network, or Adam or L-BFGS"
             )
         zero = jnp.zeros((), x.dtype)
-        return QuasiNewtonState(jnp.eye(x.size, dtype=x.dtype), jnp.zeros_like(x), zero, jnp.zeros_like(x), zero == 0)
+        nothing = jnp.zeros_like(x)
+        return QuasiNewtonState(InverseHessian.identity(x), nothing, zero, nothing, zero + jnp.inf, zero == 0)
 
     def start(self, objective: Objective, params: PyTree, state: QuasiNewtonState) -> QuasiNewtonState:
         value, gradient = objective(params)
@@ -62,20 +117,24 @@ class _QuasiNewton(Optimizer):
         direction = -(state.inverse_hessian @ gradient)
         # Round-off can make the direction useless after many steps: fall back to steepest descent.
         downhill = direction @ gradient < 0
-        hessian = jnp.where(downhill, state.inverse_hessian, jnp.eye(gradient.size, dtype=gradient.dtype))
+        hessian = jax.tree.map(
+            lambda a, b: jnp.where(downhill, a, b), state.inverse_hessian, InverseHessian.identity(gradient)
+        )
         direction = jnp.where(downhill, direction, -gradient)
-        return QuasiNewtonState(hessian, direction, value, gradient, state.fresh | ~downhill)
+        return QuasiNewtonState(hessian, direction, value, gradient, jnp.full_like(value, jnp.inf), state.fresh | ~downhill)
 
     def update(self, objective: Objective, params: PyTree, state: QuasiNewtonState) -> Step:
         x, unravel = ravel_pytree(params)
-        hessian, p, value, g, fresh = state
+        hessian, p, value, g, decrease, fresh = state
 
         def flat(x):
             value, gradient = objective(unravel(x))
             return value, ravel_pytree(gradient)[0]
 
-        # Along -g nothing is known of the length of a step: try one of unit 1-norm first.
-        first = jnp.where(fresh, jnp.minimum(1.0, 1.0 / jnp.sum(jnp.abs(g))), 1.0)
+        # Along -g nothing is known of the length of a step: try one of unit 1-norm first. Later the one that gains as much as the
+        # last did, on a parabola (Nocedal & Wright, eq. 3.60): scaled inverse Hessians make full steps too long more often than not.
+        parabola = jnp.where(decrease > 0, jnp.maximum(1.01 * 2 * decrease / -(p @ g), 0.1), 1.0)
+        first = jnp.minimum(1.0, jnp.where(fresh, 1.0 / jnp.sum(jnp.abs(g)), parabola))
         found = strong_wolfe(flat, x, p, value, g, first=first, max_evaluations=self.max_evaluations)
         g_new = found.gradient
         s, y = found.length * p, g_new - g
@@ -86,21 +145,19 @@ class _QuasiNewton(Optimizer):
         # A step that is lost in round-off is none: the gradient vanishes, or the minimum is as close as floats come.
         progress = found.decreased & jnp.any(x + s != x)
         good = good & progress
-        v = jnp.sqrt(jnp.where(good, yhy, 1.0)) * (s / sy - hy / yhy)
-
-        def corrected(h, ky, kv, ks):
-            """``(H - Hy Hy'/y'Hy + phi v v') / tau + s s'/s'y`` applied to something, given the three inner products."""
-            return (h - ky * hy + phi * kv * v) / tau + ks * s
-
-        updated = (hessian - jnp.outer(hy, hy / yhy) + phi * jnp.outer(v, v)) / tau + jnp.outer(s, s / sy)
-        direction = -corrected(hg, hy @ g_new / yhy, v @ g_new, s @ g_new / sy)
-        direction = jnp.where(good, direction, -hg)
+        # (H - Hy Hy'/y'Hy + phi v v') / tau + s s'/s'y with v = sqrt(y'Hy) (s/s'y - Hy/y'Hy), in terms of the pair Hy, s.
+        tau = jnp.where(good, tau, 1.0)
+        pair = jnp.where(good, jnp.stack([hy, s]), 0.0)
+        cross = -phi / sy / tau
+        middle = jnp.stack([jnp.stack([(phi - 1) / yhy / tau, cross]), jnp.stack([cross, phi * yhy / sy**2 / tau + 1 / sy])])
+        middle = jnp.where(good, middle, 0.0)
+        direction = -(hg / tau + (middle @ (pair @ g_new)) @ pair)
         # The next update takes the direction for -H g: where it is useless both are given up.
         restart = ~progress | ~(direction @ g_new < 0)
-        identity = jnp.eye(x.size, dtype=x.dtype)
-        hessian = jnp.where(restart, identity, jnp.where(good, updated, hessian))
+        hessian = hessian.corrected(tau, pair, middle, restart)
         direction = jnp.where(restart, -g_new, direction)
-        new = QuasiNewtonState(hessian, direction, found.value, g_new, restart)
+        gained = jnp.where(progress, value - found.value, jnp.inf)
+        new = QuasiNewtonState(hessian, direction, found.value, g_new, gained, restart)
         return Step(unravel(x + s), new, value, ~progress & fresh)
 
     def recover(self, params: PyTree, state: QuasiNewtonState) -> QuasiNewtonState:
