@@ -58,7 +58,7 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
         if wanted not in networks.activations:
             raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
         settings["activation"] = networks.activations[wanted]
-    return _chosen("network", name, settings, {"mlp": networks.MLP})
+    return _chosen("network", name, settings, {"mlp": networks.MLP, "siren": networks.SIREN})
 
 
 def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
@@ -92,6 +92,20 @@ def _weighting(name: str | None, settings: dict[str, Any]) -> Any:
         "causal": losses.Causal,
     }
     return _chosen("weighting", name, settings, choices)
+
+
+def _collocation(settings: dict[str, Any]) -> Any:
+    import pinops
+
+    if not settings:
+        return None
+    directions = settings.pop("directions", None)
+    if directions is not None:
+        settings["laplacian"] = _call(pinops.STDE, {"directions": directions}, "the Laplacian along random directions")
+    for name in ("sampler", "refinement"):
+        if name in settings:
+            raise _Usage(f"--set-collocation: {name} is an object, which takes Python: pinops.Collocation({name}=...)")
+    return _construct(pinops.Collocation, settings, "collocation")
 
 
 def _continuation(pairs: Sequence[str], steps: int) -> Any:
@@ -176,6 +190,7 @@ def solve(
     set_network: Pairs = (),
     optimizer: str | None = None,
     set_optimizer: Pairs = (),
+    set_collocation: Pairs = (),
     weighting: str | None = None,
     set_weighting: Pairs = (),
     continuation: Pairs = (),
@@ -197,11 +212,13 @@ def solve(
     Args:
         name: A registered problem; `pinops problems` lists them.
         set: Coefficients, such as viscosity=0.01.
-        network: mlp.
+        network: mlp or siren.
         set_network: Settings of the network, such as width=30 depth=3 activation=sin.
         optimizer: adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, nystrom_newton_cg or levenberg_marquardt instead of Adam
             followed by SSBroyden.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
+        set_collocation: Points: interior, boundary, initial (numbers), every (steps between new points), batch, and directions,
+            so many random ones along which the Laplacian is estimated.
         weighting: fixed, gradient_norm, ntk, relobralo, self_adaptive, residual_attention or causal.
         set_weighting: Settings of the weighting, such as condition=100.
         continuation: Values of a coefficient in the first stages, such as reynolds=100,400.
@@ -237,6 +254,7 @@ def solve(
             problem,
             network=_network(network, _pairs(set_network, "--set-network")),
             optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
+            sampler=_collocation(_pairs(set_collocation, "--set-collocation")),
             weighting=_weighting(weighting, _pairs(set_weighting, "--set-weighting")),
             continuation=_continuation(continuation, stage_steps),
             steps=steps,

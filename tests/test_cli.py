@@ -138,6 +138,17 @@ def test_coefficients_network_and_optimizer_from_the_command_line(folder, tmp_pa
     assert request["phases"] == [{"Adam": {"learning_rate": 0.01, "decay_steps": 0}}]
 
 
+def test_points_from_the_command_line(folder, tmp_path, capsys):
+    more = ["--set-collocation", "interior=64", "every=0", "batch=16", "directions=1", "--optimizer", "adam", "--steps", "5"]
+    assert cli.run(solve(folder, *more, "--out", str(tmp_path / "run"), "--json")) == 0
+    capsys.readouterr()
+    points = json.loads((tmp_path / "run" / "run.json").read_text())["request"]["collocation"]["Collocation"]
+    assert points["interior"] == 64 and points["batch"] == 16 and points["laplacian"]["STDE"]["directions"] == 1
+    for wrong, says in (("sampler=Sobol", "takes Python"), ("points=3", "no setting 'points'"), ("directions=0", "at least 1")):
+        assert cli.run(solve(folder, "--set-collocation", wrong, "--out", str(tmp_path / "other"))) == 2
+        assert says in capsys.readouterr().err
+
+
 def test_runs_get_folders_of_their_own(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for expected in ("runs/decay_in_a_folder-seed0", "runs/decay_in_a_folder-seed0-2"):

@@ -15,6 +15,7 @@ from flax import linen, nnx
 from pinops.derivatives import LAPLACIAN, Plan
 from pinops.networks import (
     MLP,
+    SIREN,
     Architecture,
     Embedding,
     FromLinen,
@@ -97,6 +98,7 @@ NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
         for name, activation in activations.items()
     },
     "MLP of one hidden layer": (built_by(lambda o: MLP(5, 1)), DENSE),
+    "SIREN": (built_by(lambda o: SIREN(5, 2, 4.0)), lambda i, o: DENSE(i, o) + (5 + 1) * 5),
     "FromLinen": (built_by(lambda o: FromLinen(LinenMLP(o))), DENSE),
     "FromLinen with batch statistics": (built_by(lambda o: FromLinen(LinenNormalised(o))), NORMALISED),
     "FromNNX": (built_by(lambda o: FromNNX(lambda i, o, rngs: NNXMLP(i, o, rngs=rngs))), DENSE),
@@ -270,10 +272,28 @@ def test_glorot_initialisation(float64):
     assert [weight.shape for weight in network.weights] == [(100, 200), (200, 200), (200, 50)]
 
 
-def test_only_mlp_carries_its_own_derivatives():
+def test_siren_spans_a_band_of_frequencies(float64):
+    """The first layer's frequencies fill (-f, f) / inputs, and what passes through the others keeps its size."""
+    network = SIREN(1000, 3, 20.0).build(2, 1, key=KEY)
+    assert 9.9 < float(jnp.max(jnp.abs(network.weights[0]))) <= 10 and abs(float(jnp.mean(network.weights[0]))) < 1
+    assert np.pi - 0.02 < float(jnp.max(jnp.abs(network.biases[0]))) <= np.pi
+    signal = jnp.sin(jnp.linspace(-1, 1, 200)[:, None].repeat(2, 1) @ network.weights[0] + network.biases[0][None])
+    for weight, bias in zip(network.weights[1:-1], network.biases[1:-1], strict=True):
+        signal = jnp.sin(signal @ weight + bias[None])
+        assert 0.6 < float(jnp.std(signal)) < 0.8  # sqrt(1/2): the arcsine distribution
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": 0}, {"frequency": 0.0}])
+def test_siren_settings(wrong):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
+        SIREN(**wrong)
+
+
+def test_only_our_own_carry_their_derivatives():
     """The fast path is taken by type, so the table must hold both kinds."""
     fast = [name for name, (build, _) in NETWORKS.items() if isinstance(build(3, 2, KEY), JetNetwork)]
-    assert fast == [name for name in NETWORKS if name.startswith("MLP")]
+    assert fast == [name for name in NETWORKS if name.startswith(("MLP", "SIREN"))]
 
 
 # --- foreign state ---------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from pinops.problem import (
     impose,
     region_parts,
     residual_signature,
+    units,
 )
 
 
@@ -535,3 +536,43 @@ def test_an_equation_on_the_boundary_may_use_the_normal(float64):
     assert np.max(np.abs(found["equation 0 on circle"])) < 1e-12
     with pytest.raises(ValueError, match="'u_n' names nothing"):
         residual_signature(problem(LINE, residual=lambda self, u_n: u_n))
+
+
+# --- units --------------------------------------------------------------------------------------------------------
+
+
+class Roof(po.Problem):
+    """A soft condition whose data are far from 0 and 1, and an unknown with none."""
+
+    domain = po.Box(x=(0, 1), y=(0, 1))
+    unknowns = ("u", "v")
+    height: float = 50.0
+
+    def residual(self, lap_u, lap_v):
+        return {"u": lap_u, "v": lap_v}
+
+    def conditions(self):
+        return (po.Dirichlet({"u": lambda x, y: self.height + x}, soft=True),)
+
+
+def test_a_network_is_in_the_units_of_soft_data(float64):
+    problem = Roof()
+    centre, spread = units(problem, impose(problem))
+    assert centre == pytest.approx([50.5, 0], abs=0.05) and spread == pytest.approx([0.4, 1], abs=0.05)
+    plain, scaled = (
+        field_of(problem, impose(problem), MLP(4, 1).build(2, 2, key=jax.random.key(0)), given)
+        for given in (None, (jnp.asarray(centre), jnp.asarray(spread)))
+    )
+    points, plan = jnp.asarray([[0.2, 0.3], [0.7, 0.1]]), Plan([(0, 1)], (0, 1))
+    for index, values in scaled.jet(points, plan).items():
+        expected = spread[None] * plain.jet(points, plan)[index] + (centre[None] if index == () else 0)
+        np.testing.assert_allclose(values, np.broadcast_to(expected, values.shape), rtol=1e-12)
+
+
+def test_units_are_not_those_of_data_that_are_imposed_exactly():
+    class Imposed(Roof):
+        def conditions(self):
+            return po.Dirichlet({"u": 3.0}, on="x"), po.Dirichlet({"u": 7.0, "v": 7.0}, on="y", soft=True)
+
+    centre, spread = units(Imposed(), impose(Imposed()))
+    assert np.array_equal(centre, [0, 7]) and np.array_equal(spread, [1, 1])  # data without any spread have no unit

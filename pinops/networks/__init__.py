@@ -10,6 +10,7 @@ from pinops.networks._field import check_network as check_network
 from pinops.networks._field import embedding_of as embedding_of
 from pinops.networks._field import field_of as field_of
 from pinops.networks._network import MLP as MLP
+from pinops.networks._network import SIREN as SIREN
 from pinops.networks._network import Architecture as Architecture
 from pinops.networks._network import Frozen as Frozen
 from pinops.networks._network import JetNetwork as JetNetwork

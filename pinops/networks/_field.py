@@ -98,6 +98,21 @@ class NetworkField(Field):
 
 
 @dataclass(frozen=True)
+class ScaledField(Field):
+    """``centre + spread * field``: a field in the units of the data."""
+
+    field: Field
+    centre: Float[Array, " c"]
+    spread: Float[Array, " c"]
+
+    def jet(
+        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+    ) -> Jet:
+        out = {index: self.spread[None] * part for index, part in self.field.jet(points, plan, directions=directions).items()}
+        return out | {(): self.centre[None] + out[()]}
+
+
+@dataclass(frozen=True)
 class ConstrainedField(Field):
     """A field that meets its conditions for every value of the parameters.
 
@@ -268,9 +283,14 @@ def embedding_of(problem: Problem, imposition: Imposition) -> Embedding:
     return Embedding(_bounds(problem), tuple(sorted(names.index(name) for name in imposition.periodic)))
 
 
-def field_of(problem: Problem, imposition: Imposition, network: Any) -> Field:
-    """The field of a network for a problem: embedded inputs, and the conditions that are imposed exactly."""
-    field = NetworkField(network, embedding_of(problem, imposition))
+def field_of(problem: Problem, imposition: Imposition, network: Any, units: tuple[Array, Array] | None = None) -> Field:
+    """The field of a network for a problem: embedded inputs, and the conditions that are imposed exactly.
+
+    ``units``: the centre and spread of the network's values, `pinops.problem.units`; None: 0 and 1.
+    """
+    field: Field = NetworkField(network, embedding_of(problem, imposition))
+    if units is not None:
+        field = ScaledField(field, *units)
     if not imposition.hard:
         return field
     return ConstrainedField(field, _bounds(problem), len(problem.unknowns), tuple(faces(problem, imposition.hard)))

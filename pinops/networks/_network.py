@@ -86,6 +86,35 @@ class MLP(Architecture):
         return MLPNetwork(weights, [jnp.zeros(o) for o in sizes[1:]], self.activation)
 
 
+class SIREN(Architecture):
+    """A multilayer perceptron of sines whose first layer spans a band of frequencies (Sitzmann et al. 2020, section 3.2).
+
+    For solutions that oscillate: tanh networks find low frequencies long before high ones.
+
+    **Arguments:** ``width``, ``depth``: as for `MLP`; ``frequency`` > 0: the first layer starts with ``sin(w x + b)``, w uniform
+    in ``(-frequency, frequency) / inputs`` for inputs in (-1, 1), b uniform in (-pi, pi); the other layers with weights
+    uniform in ``+-sqrt(6 / width)``, which keeps the size of what passes through.
+    """
+
+    width: int = eqx.field(static=True, default=30)
+    depth: int = eqx.field(static=True, default=3)
+    frequency: float = eqx.field(static=True, default=30.0)
+
+    def __check_init__(self):
+        MLP(self.width, self.depth)
+        if not self.frequency > 0:
+            raise ValueError(f"SIREN: frequency must be greater than zero, got {self.frequency}")
+
+    def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
+        sizes = [in_size, *[self.width] * self.depth, out_size]
+        first, *rest, phases = jax.random.split(key, len(sizes))
+        uniform = lambda key, shape, bound: jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+        weights = [uniform(first, tuple(sizes[:2]), self.frequency / in_size)]
+        weights += [uniform(k, (i, o), (6 / i) ** 0.5) for k, i, o in zip(rest, sizes[1:], sizes[2:], strict=False)]
+        biases = [uniform(phases, (self.width,), jnp.pi), *(jnp.zeros(o) for o in sizes[2:])]
+        return MLPNetwork(weights, biases, jnp.sin)
+
+
 def trainable(network: Any) -> Any:
     """A filter for `equinox.partition`: floating-point arrays, except those under a `Frozen`."""
 

@@ -117,9 +117,7 @@ class _QuasiNewton(Optimizer):
         direction = -(state.inverse_hessian @ gradient)
         # Round-off can make the direction useless after many steps: fall back to steepest descent.
         downhill = direction @ gradient < 0
-        hessian = jax.tree.map(
-            lambda a, b: jnp.where(downhill, a, b), state.inverse_hessian, InverseHessian.identity(gradient)
-        )
+        hessian = jax.tree.map(lambda a, b: jnp.where(downhill, a, b), state.inverse_hessian, InverseHessian.identity(gradient))
         direction = jnp.where(downhill, direction, -gradient)
         return QuasiNewtonState(hessian, direction, value, gradient, jnp.full_like(value, jnp.inf), state.fresh | ~downhill)
 
@@ -131,9 +129,9 @@ class _QuasiNewton(Optimizer):
             value, gradient = objective(unravel(x))
             return value, ravel_pytree(gradient)[0]
 
-        # Along -g nothing is known of the length of a step: try one of unit 1-norm first. Later the one that gains as much as the
-        # last did, on a parabola (Nocedal & Wright, eq. 3.60): scaled inverse Hessians make full steps too long more often than not.
-        parabola = jnp.where(decrease > 0, jnp.maximum(1.01 * 2 * decrease / -(p @ g), 0.1), 1.0)
+        # Along -g nothing is known of the length of a step: try one of unit 1-norm first. Later the one that gains as much as
+        # the last did, on a parabola (Nocedal & Wright, eq. 3.60): where H is scaled, full steps are often too long.
+        parabola = jnp.where(decrease > 0, jnp.maximum(1.01 * 2 * decrease / -(p @ g), 1e-4), 1.0)
         first = jnp.minimum(1.0, jnp.where(fresh, 1.0 / jnp.sum(jnp.abs(g)), parabola))
         found = strong_wolfe(flat, x, p, value, g, first=first, max_evaluations=self.max_evaluations)
         g_new = found.gradient

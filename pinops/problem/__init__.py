@@ -14,6 +14,7 @@ from pinops.problem._constraints import Constraint as Constraint
 from pinops.problem._constraints import Points as Points
 from pinops.problem._constraints import constraints as constraints
 from pinops.problem._constraints import region_parts as region_parts
+from pinops.problem._constraints import units as units
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces

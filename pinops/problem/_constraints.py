@@ -5,12 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.derivatives import Signature, parse_names, parse_signature
 from pinops.problem._conditions import Dirichlet, Equation, Initial, Neumann, Observed, Periodic, Robin
+from pinops.problem._faces import Imposition, faces
 from pinops.problem._problem import Problem, by_unknown, names_of, residual_signature
+from pinops.sampling import Sobol
 
 INTERIOR = "interior"
 INITIAL = "initial"
@@ -96,6 +100,32 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
         Constraint(f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name, c.region, c.signature, c.function)
         for k, c in enumerate(out)
     ]
+
+
+def units(problem: Problem, imposition: Imposition) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+    """The mean and the standard deviation of what soft conditions prescribe for each unknown, from a few hundred points.
+
+    0 and 1 for an unknown of which nothing is prescribed, or something is imposed exactly. A network in these units need not
+    learn how large the solution is.
+    """
+    domain, cube = problem.domain, lambda n, d: Sobol().points(jax.random.key(0), n, d)
+    imposed = {problem.unknowns[face.component] for face in faces(problem, imposition.hard)}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in problem.unknowns if name not in imposed}
+    everything = problem.conditions()
+    for condition in (everything[k] for k in imposition.soft):
+        if isinstance(condition, Initial):
+            at = domain.sample_initial(cube, 256)
+        elif isinstance(condition, Dirichlet):
+            at, _ = domain.sample_boundary(domain.select(condition.on), cube, 256)
+        else:
+            continue
+        for name, data in by_unknown(problem, condition.value, condition.unknown, owner=type(condition).__name__).items():
+            if name in found:
+                values = jax.vmap(lambda point, data=data: jnp.asarray(data(point), point.dtype))(jnp.asarray(at))
+                found[name].append(np.asarray(values))
+    values = [np.concatenate(found[name]) if found.get(name) else np.zeros(1) for name in problem.unknowns]
+    spread = [float(np.std(v)) for v in values]
+    return np.asarray([np.mean(v) for v in values]), np.asarray([s if np.isfinite(s) and s > 0 else 1.0 for s in spread])
 
 
 def _label(on: Any) -> str:

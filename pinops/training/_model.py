@@ -19,7 +19,7 @@ from pinops.derivatives import Plan
 from pinops.losses import Snapshot, Weights, plans, residuals
 from pinops.networks import Field, field_of, trainable
 from pinops.optimizers import LeastSquares
-from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
+from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder, units
 from pinops.training._devices import POINTS
 
 
@@ -35,6 +35,7 @@ class Model(eqx.Module):
 
     problem: Problem
     frozen: PyTree
+    units: tuple[Float[Array, " c"], Float[Array, " c"]]  # of the network's values
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
     mesh: Mesh | None = eqx.field(static=True, default=None)  # the devices that share the interior points
@@ -54,7 +55,7 @@ class Model(eqx.Module):
 
     def field(self, params: Params) -> Field:
         """The present solution."""
-        return field_of(self.problem_at(params), self.imposition, eqx.combine(params.network, self.frozen))
+        return field_of(self.problem_at(params), self.imposition, eqx.combine(params.network, self.frozen), self.units)
 
     def prepared(self, params: Params, points: Mapping[str, Points]) -> dict[str, Points]:
         """The points with what the field computes there for every network alike.
@@ -210,7 +211,7 @@ def split(problem: Problem, network: Any, imposition: Imposition, owner: str, me
     cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array_like(x) else x, tree)
     arrays, frozen = eqx.partition(network, trainable(network))
     shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), dtype) for name in problem.trainable}
-    return Model(cast(problem), frozen, imposition, owner, mesh), Params(cast(arrays), shifts)
+    return Model(cast(problem), frozen, cast(units(problem, imposition)), imposition, owner, mesh), Params(cast(arrays), shifts)
 
 
 def _with(problem: Problem, coefficients: Mapping[str, Array]) -> Problem:
