@@ -48,7 +48,8 @@ def processor() -> str:
 
 def machine() -> dict:
     """What a record says of the hardware."""
-    return {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"processor": processor(), "cores": cores, "python": platform.python_version()}
 
 
 def versions() -> dict:
