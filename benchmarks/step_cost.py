@@ -227,7 +227,7 @@ def main() -> None:
         ratios = {name: float(np.median(np.divide(values, times["by hand"]))) for name, values in times.items()}
         needs = {name: size for name, (_, size) in contenders.items()}
         for name, (script, told) in PEERS.items() if arguments.peers else ():
-            found = peer(arguments.peers, arguments.peer_scripts / script, told, dtype)
+            found = peer(os.path.abspath(arguments.peers), arguments.peer_scripts.resolve() / script, told, dtype)
             if found is not None:
                 milliseconds[name], ratios[name] = found, found / milliseconds["by hand"]
         recorded["ms"][dtype], recorded["ratio"][dtype], recorded["bytes"][dtype] = milliseconds, ratios, needs

@@ -6,6 +6,7 @@ Exit codes: 0 solved, 2 bad usage or bad input (one line on stderr), 3 training 
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -94,18 +95,22 @@ def _weighting(name: str | None, settings: dict[str, Any]) -> Any:
     return _chosen("weighting", name, settings, choices)
 
 
-def _collocation(settings: dict[str, Any]) -> Any:
+def _collocation(problem: Any, settings: dict[str, Any]) -> Any:
     import pinops
+    from pinops.solvers import default_collocation
 
     if not settings:
         return None
+    numbers = ("interior", "boundary", "initial", "every", "batch")
+    for name in settings:
+        if name not in (*numbers, "directions"):
+            raise _Usage(
+                f"--set-collocation has no setting {name!r}; it has {', '.join(numbers)}, directions (and more in Python)"
+            )
     directions = settings.pop("directions", None)
     if directions is not None:
         settings["laplacian"] = _call(pinops.STDE, {"directions": directions}, "the Laplacian along random directions")
-    for name in ("sampler", "refinement"):
-        if name in settings:
-            raise _Usage(f"--set-collocation: {name} is an object, which takes Python: pinops.Collocation({name}=...)")
-    return _construct(pinops.Collocation, settings, "collocation")
+    return replace(default_collocation(problem), **settings)
 
 
 def _continuation(pairs: Sequence[str], steps: int) -> Any:
@@ -196,6 +201,7 @@ def solve(
     continuation: Pairs = (),
     stage_steps: int = 500,
     windows: int | None = None,
+    devices: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     target: float | None = None,
@@ -224,6 +230,7 @@ def solve(
         continuation: Values of a coefficient in the first stages, such as reynolds=100,400.
         stage_steps: Steps of every stage of a continuation.
         windows: Solve in so many parts of the time interval, one after the other.
+        devices: Share the interior points over so many accelerators, or cores where there are none.
         steps: Optimizer steps.
         minutes: Wall-clock limit.
         target: Stop at this relative L2 error against the reference.
@@ -237,6 +244,8 @@ def solve(
     """
     import pinops
 
+    if devices is not None:
+        _use_cores(devices)
     if problems is not None:
         pinops.load_folder(problems)
     problem = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
@@ -254,9 +263,10 @@ def solve(
             problem,
             network=_network(network, _pairs(set_network, "--set-network")),
             optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
-            sampler=_collocation(_pairs(set_collocation, "--set-collocation")),
+            sampler=_collocation(problem, _pairs(set_collocation, "--set-collocation")),
             weighting=_weighting(weighting, _pairs(set_weighting, "--set-weighting")),
             continuation=_continuation(continuation, stage_steps),
+            devices=devices,
             steps=steps,
             minutes=minutes,
             seed=seed,
@@ -353,6 +363,18 @@ def plot(folder: tyro.conf.Positional[Path], /, problems: Path | None = None) ->
     pinops.load(folder).plot(path)
     print(path)
     return 0
+
+
+def _use_cores(count: int) -> None:
+    """Let JAX see so many devices in the CPU, which must be said before it starts."""
+    import jax
+
+    if count < 1:
+        raise _Usage(f"--devices must be at least 1, got {count}")
+    try:
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError:  # it has started, in a Python that called this before
+        return
 
 
 def _switch_on_compilation_cache() -> None:

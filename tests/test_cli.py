@@ -139,12 +139,12 @@ def test_coefficients_network_and_optimizer_from_the_command_line(folder, tmp_pa
 
 
 def test_points_from_the_command_line(folder, tmp_path, capsys):
-    more = ["--set-collocation", "interior=64", "every=0", "batch=16", "directions=1", "--optimizer", "adam", "--steps", "5"]
+    more = ["--set-collocation", "interior=64", "every=0", "batch=16", "--optimizer", "adam", "--steps", "5"]
     assert cli.run(solve(folder, *more, "--out", str(tmp_path / "run"), "--json")) == 0
     capsys.readouterr()
     points = json.loads((tmp_path / "run" / "run.json").read_text())["request"]["collocation"]["Collocation"]
-    assert points["interior"] == 64 and points["batch"] == 16 and points["laplacian"]["STDE"]["directions"] == 1
-    for wrong, says in (("sampler=Sobol", "takes Python"), ("points=3", "no setting 'points'"), ("directions=0", "at least 1")):
+    assert points["interior"] == 64 and points["batch"] == 16 and points["laplacian"] is None
+    for wrong, says in (("sampler=Sobol", "no setting"), ("every=2.5", "whole number"), ("directions=0", "at least 1")):
         assert cli.run(solve(folder, "--set-collocation", wrong, "--out", str(tmp_path / "other"))) == 2
         assert says in capsys.readouterr().err
 

@@ -552,13 +552,13 @@ class Roof(po.Problem):
         return {"u": lap_u, "v": lap_v}
 
     def conditions(self):
-        return (po.Dirichlet({"u": lambda x, y: self.height + x}, soft=True),)
+        return (po.Dirichlet({"u": lambda x, y: self.height + 10 * x}, soft=True),)
 
 
 def test_a_network_is_in_the_units_of_soft_data(float64):
     problem = Roof()
     centre, spread = units(problem, impose(problem))
-    assert centre == pytest.approx([50.5, 0], abs=0.05) and spread == pytest.approx([0.4, 1], abs=0.05)
+    assert centre == pytest.approx([55, 0], abs=0.5) and spread == pytest.approx([4, 1], abs=0.5)
     plain, scaled = (
         field_of(problem, impose(problem), MLP(4, 1).build(2, 2, key=jax.random.key(0)), given)
         for given in (None, (jnp.asarray(centre), jnp.asarray(spread)))
@@ -572,7 +572,16 @@ def test_a_network_is_in_the_units_of_soft_data(float64):
 def test_units_are_not_those_of_data_that_are_imposed_exactly():
     class Imposed(Roof):
         def conditions(self):
-            return po.Dirichlet({"u": 3.0}, on="x"), po.Dirichlet({"u": 7.0, "v": 7.0}, on="y", soft=True)
+            return po.Dirichlet({"u": 3.0}, on="x"), po.Dirichlet({"u": 7.0, "v": 0.1}, on="y", soft=True)
 
     centre, spread = units(Imposed(), impose(Imposed()))
-    assert np.array_equal(centre, [0, 7]) and np.array_equal(spread, [1, 1])  # data without any spread have no unit
+    assert centre == pytest.approx([0, 0.1], rel=1e-6) and np.array_equal(spread, [1, 1])
+
+
+def test_units_leave_out_what_is_not_finite():
+    class Pole(Roof):
+        def conditions(self):
+            return (po.Dirichlet({"u": lambda x, y: jnp.where(x < 0.5, jnp.nan, 4.0), "v": jnp.inf}, soft=True),)
+
+    centre, spread = units(Pole(), impose(Pole()))
+    assert np.array_equal(centre, [4, 0]) and np.array_equal(spread, [1, 1])

@@ -669,3 +669,32 @@ def test_a_full_disk_leaves_the_old_checkpoint(run):
     assert re.search(r"OSError: .*cannot be written: .*", done.stdout), done.stdout + done.stderr
     assert contents(run) == before
     assert again(run, resume=True, steps=120).steps == 120
+
+
+class Tall(po.Problem):
+    """Nothing is imposed exactly, and the data are far from 0 and 1."""
+
+    domain = po.Box(x=(0, 1), y=(0, 1))
+    height: float = 300.0
+
+    def residual(self, lap_u):
+        return lap_u
+
+    def conditions(self):
+        return (po.Dirichlet(self.exact, soft=True),)
+
+    def exact(self, x, y):
+        return self.height + x * y
+
+
+def test_the_size_of_the_solution_need_not_be_learnt(tmp_path):
+    """Soft data give the units of the network; they are kept in the run and go on with a warm start."""
+    options = {"network": NETWORK, "steps": 150, "progress": False}
+    solution = po.solve(Tall(), out=tmp_path / "run", **options)
+    assert solution.error()["u"]["relative_l2"] < 1e-3
+    assert solution.request["units"][0] == pytest.approx([300.25], abs=0.1)
+    loaded = po.load(tmp_path / "run", problem=Tall(height=301.0))
+    assert np.array_equal(loaded(x=0.3, y=0.4), solution(x=0.3, y=0.4))
+    further = po.solve(Tall(height=301.0), start=solution, steps=20, out=tmp_path / "further", progress=False)
+    assert further.request["units"] == solution.request["units"]
+    assert np.array_equal(po.load(tmp_path / "further", problem=Tall())(x=0.3, y=0.4), further(x=0.3, y=0.4))

@@ -14,7 +14,7 @@ import pytest
 import pinops as po
 from pinops.networks import embedding_of
 from pinops.optimizers import Optimizer, SSBroyden, Step
-from pinops.problem import INITIAL, INTERIOR, InverseProblem, Points, constraints, impose
+from pinops.problem import INITIAL, INTERIOR, InverseProblem, Points, constraints, impose, units
 from pinops.training import Model, Training, _model, split
 from pinops.training._points import draw, refine
 
@@ -66,7 +66,7 @@ def training_of(problem, *phases, collocation=None, seed=0, **options):
     collocation = collocation or po.Collocation(interior=64, boundary=16, initial=16, every=0)
     imposition = impose(problem)
     network = NETWORK.build(embedding_of(problem, imposition).size, len(problem.unknowns), key=jax.random.key(seed))
-    model, params = split(problem, network, imposition, type(problem).__name__)
+    model, params = split(problem, network, imposition, units(problem, imposition), type(problem).__name__)
     return Training(model, phases, collocation, seed, **options), params
 
 

@@ -102,8 +102,8 @@ class SIREN(Architecture):
 
     def __check_init__(self):
         MLP(self.width, self.depth)
-        if not self.frequency > 0:
-            raise ValueError(f"SIREN: frequency must be greater than zero, got {self.frequency}")
+        if not 0 < self.frequency < float("inf"):
+            raise ValueError(f"SIREN: frequency must be greater than zero and finite, got {self.frequency}")
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
         sizes = [in_size, *[self.width] * self.depth, out_size]

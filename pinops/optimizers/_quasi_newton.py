@@ -6,6 +6,7 @@ Memory is P^2 numbers for P parameters, and reading them is what a step costs be
 """
 
 import abc
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import equinox as eqx
@@ -20,6 +21,10 @@ from pinops.optimizers._wolfe import strong_wolfe
 _MAX_PARAMETERS = 30_000
 _PENDING = 16  # corrections that wait to be added to the matrix: it is written once in so many steps
 _ROWS = 128  # of the matrix that are written at once
+
+
+# Accelerators would round the factors of a product in single precision to a dozen bits, and corrections cancel.
+_times = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 class InverseHessian(NamedTuple):
@@ -39,18 +44,19 @@ class InverseHessian(NamedTuple):
         return cls(jnp.eye(size, dtype=like.dtype), one, zeros(m, size), zeros(m, m), jnp.zeros((), jnp.int32))
 
     def __matmul__(self, g: Float[Array, " p"]) -> Float[Array, " p"]:
-        return self.scale * (self.matrix @ g) + (self.middle @ (self.vectors @ g)) @ self.vectors
+        latest = _times(_times(self.middle, _times(self.vectors, g)), self.vectors)
+        return self.scale * _times(self.matrix, g) + latest
 
     def dense(self) -> Float[Array, "p p"]:
         """The matrix that this stands for, written over the old one in blocks of rows that stay in the cache."""
-        right = self.middle @ self.vectors
+        right = _times(self.middle, self.vectors)
         size = len(self.matrix)
         block = min(_ROWS, size)
 
         def write(start: Array | int, rows: int, matrix: Array) -> Array:
             old = jax.lax.dynamic_slice_in_dim(matrix, start, rows)
             left = jax.lax.dynamic_slice_in_dim(self.vectors, start, rows, 1)
-            return jax.lax.dynamic_update_slice_in_dim(matrix, self.scale * old + left.T @ right, start, 0)
+            return jax.lax.dynamic_update_slice_in_dim(matrix, self.scale * old + _times(left.T, right), start, 0)
 
         matrix = jax.lax.fori_loop(0, size // block, lambda k, matrix: write(k * block, block, matrix), self.matrix)
         return write(size - size % block, size % block, matrix) if size % block else matrix
@@ -144,12 +150,13 @@ class _QuasiNewton(Optimizer):
         progress = found.decreased & jnp.any(x + s != x)
         good = good & progress
         # (H - Hy Hy'/y'Hy + phi v v') / tau + s s'/s'y with v = sqrt(y'Hy) (s/s'y - Hy/y'Hy), in terms of the pair Hy, s.
-        tau = jnp.where(good, tau, 1.0)
-        pair = jnp.where(good, jnp.stack([hy, s]), 0.0)
         cross = -phi / sy / tau
-        middle = jnp.stack([jnp.stack([(phi - 1) / yhy / tau, cross]), jnp.stack([cross, phi * yhy / sy**2 / tau + 1 / sy])])
-        middle = jnp.where(good, middle, 0.0)
-        direction = -(hg / tau + (middle @ (pair @ g_new)) @ pair)
+        last = phi * (yhy / sy) / sy / tau + 1 / sy
+        middle = jnp.stack([jnp.stack([(phi - 1) / yhy / tau, cross]), jnp.stack([cross, last])])
+        good &= jnp.all(jnp.isfinite(middle))
+        tau, middle = jnp.where(good, tau, 1.0), jnp.where(good, middle, 0.0)
+        pair = jnp.where(good, jnp.stack([hy, s]), 0.0)
+        direction = -(hg / tau + _times(_times(middle, _times(pair, g_new)), pair))
         # The next update takes the direction for -H g: where it is useless both are given up.
         restart = ~progress | ~(direction @ g_new < 0)
         hessian = hessian.corrected(tau, pair, middle, restart)

@@ -1,6 +1,7 @@
 """The front doors: solve, invert, load."""
 
 from pinops.solvers._ensemble import Ensemble as Ensemble
+from pinops.solvers._recipe import default_collocation as default_collocation
 from pinops.solvers._solution import Answer as Answer
 from pinops.solvers._solution import Solution as Solution
 from pinops.solvers._solution import read_run as read_run

@@ -194,7 +194,7 @@ class Solution(Answer):
 
     @property
     def network(self) -> Any:
-        """The trained network: embedded coordinates ``(features,)`` to unknowns ``(c,)`` (before conditions are imposed)."""
+        """The trained network: embedded coordinates ``(features,)`` to unknowns ``(c,)``, before units and conditions."""
         return eqx.combine(self.params.network, self.model.frozen)
 
     @property

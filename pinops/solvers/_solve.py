@@ -32,6 +32,7 @@ from pinops.problem import (
     load_problem,
     name_of,
     residual_signature,
+    units,
 )
 from pinops.reference import Reference
 from pinops.sampling import Sampler
@@ -170,9 +171,9 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         imposition = impose(problem)
         embedding = embedding_of(problem, imposition)
         if start is not None:
-            network = start.network
-        elif network is None:
-            network = default_architecture()
+            network, scales = start.network, tuple(np.asarray(part) for part in start.model.units)
+        else:
+            network, scales = default_architecture() if network is None else network, units(problem, imposition)
         weighting = Fixed() if weighting is None else weighting
         for name, values in ({} if continuation is None else continuation.coefficients).items():
             _check_stages(holder(problem), name, values)
@@ -180,7 +181,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         if isinstance(sampler, Collocation):
             collocation = sampler
         elif sampler is not None:
-            collocation = Collocation(sampler=sampler)
+            collocation = replace(collocation, sampler=sampler)
         mesh = mesh_of(devices)
         if mesh is not None and seeds is not None:
             raise ValueError("seeds and devices exclude each other: train the seeds on one device, or one seed on several")
@@ -214,6 +215,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "weighting": _describe(weighting),
                 "continuation": _describe(continuation),
                 "observations": _digest_of_observations(problem),
+                "units": [part.tolist() for part in scales],
                 "start": None if start is None else _digest(jax.tree.leaves(start.params)),
                 "seed": number,
                 "dtype": dtype,
@@ -221,7 +223,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             folder = None if out is None else Path(out) if seeds is None else Path(out) / f"seed_{number}"
             if folder is not None:
                 _prepare(folder, request, resume)
-            model, params = split(problem, built, imposition, owner, mesh)
+            model, params = split(problem, built, imposition, scales, owner, mesh)
             training = Training(model, plan, collocation, number, weighting, continuation, _monitor(problem, reference, model))
             runs.append(_Run(training, params, request, folder, resume, start))
         solutions = _train(problem, runs, minutes, everyone, checkpoint_seconds, began)
@@ -495,7 +497,8 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         built = network
         if isinstance(network, Architecture):
             built = network.build(embedding.size, len(problem.unknowns), key=_network_key(request["seed"]))
-        model, params = split(problem, built, imposition, request["problem"])
+        scales = request.get("units") or [[0.0] * len(problem.unknowns), [1.0] * len(problem.unknowns)]
+        model, params = split(problem, built, imposition, tuple(np.asarray(part) for part in scales), request["problem"])
         # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
         shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name))) for name in request["trainable"]}
         params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)

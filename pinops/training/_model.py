@@ -19,7 +19,7 @@ from pinops.derivatives import Plan
 from pinops.losses import Snapshot, Weights, plans, residuals
 from pinops.networks import Field, field_of, trainable
 from pinops.optimizers import LeastSquares
-from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder, units
+from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
 from pinops.training._devices import POINTS
 
 
@@ -205,13 +205,20 @@ class _Rows(NamedTuple):
         return cls([leaf for leaf, one in zip(leaves, own, strict=True) if one], together)
 
 
-def split(problem: Problem, network: Any, imposition: Imposition, owner: str, mesh: Mesh | None = None) -> tuple[Model, Params]:
+def split(
+    problem: Problem,
+    network: Any,
+    imposition: Imposition,
+    units: tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]],
+    owner: str,
+    mesh: Mesh | None = None,
+) -> tuple[Model, Params]:
     """Part what is trained from what is not, in the precision that is in force."""
     dtype = jnp.result_type(float)
     cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array_like(x) else x, tree)
     arrays, frozen = eqx.partition(network, trainable(network))
     shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), dtype) for name in problem.trainable}
-    return Model(cast(problem), frozen, cast(units(problem, imposition)), imposition, owner, mesh), Params(cast(arrays), shifts)
+    return Model(cast(problem), frozen, cast(units), imposition, owner, mesh), Params(cast(arrays), shifts)
 
 
 def _with(problem: Problem, coefficients: Mapping[str, Array]) -> Problem:

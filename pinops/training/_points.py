@@ -43,6 +43,12 @@ class Collocation(eqx.Module):
         return self.batch is not None or self.laplacian is not None
 
     def __check_init__(self):
+        for name in ("interior", "boundary", "initial", "every", "batch"):
+            number = getattr(self, name)
+            if not (isinstance(number, int) or (name == "batch" and number is None)) or isinstance(number, bool):
+                raise ValueError(f"Collocation: {name} must be a whole number, got {number!r}")
+        if not (self.laplacian is None or isinstance(self.laplacian, STDE)):
+            raise ValueError(f"Collocation: laplacian must be an STDE or None, got {self.laplacian!r}")
         if self.batch is not None and not (1 <= self.batch <= self.interior and self.interior % self.batch == 0):
             raise ValueError(f"Collocation: batch must divide the {self.interior} interior points, got {self.batch}")
         for name in ("interior", "boundary", "initial"):
