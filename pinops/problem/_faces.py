@@ -243,7 +243,8 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
                 left = b.apply(a.data, bounds[b.axis])
                 right = a.apply(b.data, bounds[a.axis])
                 at = points.at[:, a.axis].set(bounds[a.axis][a.upper]).at[:, b.axis].set(bounds[b.axis][b.upper])
-                left, right = jax.vmap(left)(at), jax.vmap(right)(at)
+                # Compiled as one: every operation by itself would be compiled too.
+                left, right = jax.jit(lambda at, pair=(left, right): [jax.vmap(one)(at) for one in pair])(at)
                 gap = float(jnp.max(jnp.abs(left - right)))
                 if not gap <= 1e-9 * (1 + float(jnp.max(jnp.abs(right)))):
                     return (
@@ -281,18 +282,25 @@ def _kink(problem: Problem, face: Face, points: Any) -> str:
         if axis == face.axis:
             continue
         low, high = problem.domain.bounds[name]
-        cells = low + (high - low) * (jnp.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
-        on_lines = lambda at, axis=axis: jnp.repeat(points[:2], len(at), 0).at[:, axis].set(jnp.tile(at, 2))
-        lower, function = face.data, _along(face.data, axis)
-        for k in range(_order(problem, axis)):
-            slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * ((high - low) / _KINK_CELLS)
-            ends = jax.vmap(lower)(on_lines(jnp.asarray([low, high]))).reshape(2, 2)
-            gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
-            scale = jnp.sum(jnp.abs(slope), 1) + jnp.sum(jnp.abs(ends), 1)
-            if not bool(jnp.all(gap <= 1e-2 * scale)):
-                what = f"its {_derivative_name(k)} jumps by about {float(jnp.max(gap)):.2g} along {name}"
+
+        def jumps(points, axis=axis, low=low, high=high):
+            """The jump of each derivative that the equation takes, and its scale."""
+            cells = low + (high - low) * (jnp.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
+            on_lines = lambda at: jnp.repeat(points[:2], len(at), 0).at[:, axis].set(jnp.tile(at, 2))
+            lower, function = face.data, _along(face.data, axis)
+            out = []
+            for _ in range(_order(problem, axis)):
+                slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * ((high - low) / _KINK_CELLS)
+                ends = jax.vmap(lower)(on_lines(jnp.asarray([low, high]))).reshape(2, 2)
+                gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
+                out.append((gap, jnp.sum(jnp.abs(slope), 1) + jnp.sum(jnp.abs(ends), 1)))
+                lower, function = function, _along(function, axis)
+            return out
+
+        for k, (gap, scale) in enumerate(jax.jit(jumps)(points)):
+            if not bool(np.all(gap <= 1e-2 * scale)):
+                what = f"its {_derivative_name(k)} jumps by about {float(np.max(gap)):.2g} along {name}"
                 return f"{what}, and a lift would keep that for all times"
-            lower, function = function, _along(function, axis)
     return ""
 
 
