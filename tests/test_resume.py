@@ -15,8 +15,8 @@ from decay import Decay
 
 import pinops as po
 from pinops.data import read_arrays
-from pinops.optimizers import SSBroyden
-from pinops.training import Training, _train
+from pinops.optimizers import Optimizer, SSBroyden
+from pinops.training import Training
 
 ADAM = optax.adam(1e-2)  # one object: a second one would compile again
 PHASES = (po.Phase(ADAM, 70), po.Phase(SSBroyden(), 80))
@@ -110,7 +110,7 @@ def test_everything_can_be_interrupted_resumed_and_recovered(options, tmp_path, 
         "steps": 24,
         **options,
     }
-    monkeypatch.setattr(_train, "STEPS_PER_DISPATCH", 5)
+    monkeypatch.setattr(Optimizer, "steps_per_dispatch", 5)
     po.solve(Decay(), out=tmp_path / "whole", **settings)
 
     def interrupt(report):

@@ -5,7 +5,7 @@ Both solve ``(J'J + mu I) d = J'r``, for p parameters and n residuals either as 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -84,6 +84,7 @@ class GaussNewton(Optimizer):
     **Arguments:** ``damping`` > 0: mu, relative to the mean squared length of the Jacobian's columns; ``momentum`` in [0, 1).
     """
 
+    steps_per_dispatch: ClassVar[int] = 5
     damping: float = eqx.field(static=True, default=1e-10)
     momentum: float = eqx.field(static=True, default=0.0)
 
@@ -134,6 +135,7 @@ class LevenbergMarquardt(Optimizer):
     **Arguments:** ``damping`` > 0: the first mu, relative to the mean squared length of the Jacobian's columns.
     """
 
+    steps_per_dispatch: ClassVar[int] = 5
     damping: float = eqx.field(static=True, default=1e-2)
     acceleration: bool = eqx.field(static=True, default=True)
     max_tries: int = eqx.field(static=True, default=10)

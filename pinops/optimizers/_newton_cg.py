@@ -6,7 +6,7 @@ Memory is p x rank numbers for p parameters.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -85,6 +85,7 @@ class NystromNewtonCG(Optimizer):
     length of the Jacobian's columns; ``tolerance`` of the linear system, relative, and ``max_products`` with J'J for it.
     """
 
+    steps_per_dispatch: ClassVar[int] = 5
     rank: int = eqx.field(static=True, default=50)
     every: int = eqx.field(static=True, default=20)
     damping: float = eqx.field(static=True, default=1e-4)

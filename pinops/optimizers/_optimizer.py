@@ -59,10 +59,13 @@ class Step(NamedTuple):
 class Optimizer(eqx.Module):
     """Abstract: how parameters are improved.
 
-    ``remembers``: whether a step relies on the value and gradient of the step before, so that all steps need the same objective.
+    ``remembers``: whether a step relies on the value and gradient of the step before, so that all steps need the same objective;
+    ``steps_per_dispatch``: the most steps in one run of the compiled program, few where each may take a second: what looks at the
+    clock or the keyboard waits for them.
     """
 
     remembers: ClassVar[bool] = False
+    steps_per_dispatch: ClassVar[int] = 50
 
     @abc.abstractmethod
     def init(self, params: PyTree) -> PyTree:

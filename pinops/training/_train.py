@@ -20,7 +20,6 @@ from pinops.training._devices import agreed, gathered, spread
 from pinops.training._model import Model, Params
 from pinops.training._points import Collocation, refine, sampled
 
-STEPS_PER_DISPATCH = 50
 MAX_RETRIES = 3
 MAX_STALLS = 2
 
@@ -49,7 +48,7 @@ class TrainState(eqx.Module):
     step: Array
     draws: Array  # how many point sets have been drawn: the random key of the next one
     retries: Array  # consecutive stretches that ended in a non-finite loss
-    stalls: Array  # consecutive stretches in which no step decreased the loss
+    stalls: Array  # how often no step decreased the loss any more since points were last drawn because they were due
     changed: Array  # the optimizer has not seen this objective yet: other points, or another optimizer
 
 
@@ -170,13 +169,13 @@ class Training:
     def ready(self, state: TrainState) -> tuple[TrainState, int]:
         """The state with the points of the next stretch, and how many steps that has."""
         step = int(state.step)
-        _, end = self.phase_at(step)
-        every = self.collocation.every
+        number, end = self.phase_at(step)
+        every, limit = self.collocation.every, self.phases[number].optimizer.steps_per_dispatch
         stages = self.continuation
         due = (every and step % every == 0) or (stages is not None and stages.begins(step))
         if step and due and not int(state.retries):
-            state = self._redraw(state)
-        until = min(end, step + STEPS_PER_DISPATCH, (step // every + 1) * every if every else end)
+            state = eqx.tree_at(lambda s: s.stalls, self._redraw(state), jnp.zeros_like(state.stalls))
+        until = min(end, step + limit, (step // every + 1) * every if every else end)
         until = until if stages is None else int(min(until, stages.until(step)))
         return state, until - step
 
@@ -201,7 +200,7 @@ class Training:
             message = f"the loss was not finite: back to step {step}, try {int(state.retries)} of {MAX_RETRIES}"
             return self._redraw(state), report(step=step, errors={}, coefficients={}, seconds=seconds, message=message)
         step += int(done.taken)
-        stalls = state.stalls + 1 if bool(done.stalled) else jnp.zeros_like(state.stalls)
+        stalls = state.stalls + 1 if bool(done.stalled) else state.stalls
         next_phase = step == self.phase_at(int(state.step))[1] and number + 1 < len(self.phases)
         state = TrainState(
             done.params,
