@@ -171,9 +171,9 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         imposition = impose(problem)
         embedding = embedding_of(problem, imposition)
         if start is not None:
-            network, scales = start.network, tuple(np.asarray(part) for part in start.model.units)
+            network, (centre, spread) = start.network, start.model.units
         else:
-            network, scales = default_architecture() if network is None else network, units(problem, imposition)
+            network, (centre, spread) = default_architecture() if network is None else network, units(problem, imposition)
         weighting = Fixed() if weighting is None else weighting
         for name, values in ({} if continuation is None else continuation.coefficients).items():
             _check_stages(holder(problem), name, values)
@@ -215,7 +215,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "weighting": _describe(weighting),
                 "continuation": _describe(continuation),
                 "observations": _digest_of_observations(problem),
-                "units": [part.tolist() for part in scales],
+                "units": [np.asarray(centre).tolist(), np.asarray(spread).tolist()],
                 "start": None if start is None else _digest(jax.tree.leaves(start.params)),
                 "seed": number,
                 "dtype": dtype,
@@ -223,7 +223,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             folder = None if out is None else Path(out) if seeds is None else Path(out) / f"seed_{number}"
             if folder is not None:
                 _prepare(folder, request, resume)
-            model, params = split(problem, built, imposition, scales, owner, mesh)
+            model, params = split(problem, built, imposition, (centre, spread), owner, mesh)
             training = Training(model, plan, collocation, number, weighting, continuation, _monitor(problem, reference, model))
             runs.append(_Run(training, params, request, folder, resume, start))
         solutions = _train(problem, runs, minutes, everyone, checkpoint_seconds, began)
@@ -497,8 +497,9 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         built = network
         if isinstance(network, Architecture):
             built = network.build(embedding.size, len(problem.unknowns), key=_network_key(request["seed"]))
-        scales = request.get("units") or [[0.0] * len(problem.unknowns), [1.0] * len(problem.unknowns)]
-        model, params = split(problem, built, imposition, tuple(np.asarray(part) for part in scales), request["problem"])
+        count = len(problem.unknowns)
+        centre, spread = request.get("units") or ([0.0] * count, [1.0] * count)  # runs of before have none
+        model, params = split(problem, built, imposition, (np.asarray(centre), np.asarray(spread)), request["problem"])
         # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
         shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name))) for name in request["trainable"]}
         params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)

@@ -209,7 +209,7 @@ def split(
     problem: Problem,
     network: Any,
     imposition: Imposition,
-    units: tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]],
+    units: tuple[Float[Array | np.ndarray, " c"], Float[Array | np.ndarray, " c"]],
     owner: str,
     mesh: Mesh | None = None,
 ) -> tuple[Model, Params]:
