@@ -68,7 +68,7 @@ def test_levenberg_marquardt_solves_a_linear_problem_superlinearly():
     matrix, y = random_system(30, 8)
     path = minimise(lambda x: matrix @ x - y, jnp.zeros(8), 12, LevenbergMarquardt())
     error = np.linalg.norm(path.params - np.linalg.lstsq(matrix, y)[0], axis=1)
-    assert error[-1] < 1e-12
+    assert error[-1] < 1e-8  # a decrease of the value cannot be seen beyond the root of round-off
     ratio = error[1:4] / error[:3]  # then round-off
     assert np.all(np.diff(ratio) < 0)
 
