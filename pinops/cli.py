@@ -4,6 +4,7 @@ Exit codes: 0 solved, 2 bad usage or bad input (one line on stderr), 3 training 
 """
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -230,7 +231,8 @@ def solve(
         continuation: Values of a coefficient in the first stages, such as reynolds=100,400.
         stage_steps: Steps of every stage of a continuation.
         windows: Solve in so many parts of the time interval, one after the other.
-        devices: Share the interior points over so many accelerators, or cores where there are none.
+        devices: Share the work over so many accelerators, or cores where there are none (default: the cores for the default
+            optimizers, else one).
         steps: Optimizer steps.
         minutes: Wall-clock limit.
         target: Stop at this relative L2 error against the reference.
@@ -244,8 +246,7 @@ def solve(
     """
     import pinops
 
-    if devices is not None:
-        _use_cores(devices)
+    _use_cores(devices)
     if problems is not None:
         pinops.load_folder(problems)
     problem = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
@@ -254,6 +255,9 @@ def solve(
     exclusive: dict[str, Any] = {} if target is None else {"target": target}
     if windows is not None:
         exclusive["windows"] = pinops.TimeWindows(windows)
+    collocation = _collocation(problem, _pairs(set_collocation, "--set-collocation"))
+    if devices is None and optimizer is None and not (collocation and collocation.stochastic):
+        devices = _sharing(pinops.Collocation.interior if collocation is None else collocation.interior)
     if out is None:
         if resume:
             raise _Usage("--resume needs --out, the run directory to go on from")
@@ -263,7 +267,7 @@ def solve(
             problem,
             network=_network(network, _pairs(set_network, "--set-network")),
             optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
-            sampler=_collocation(problem, _pairs(set_collocation, "--set-collocation")),
+            sampler=collocation,
             weighting=_weighting(weighting, _pairs(set_weighting, "--set-weighting")),
             continuation=_continuation(continuation, stage_steps),
             devices=devices,
@@ -365,16 +369,28 @@ def plot(folder: tyro.conf.Positional[Path], /, problems: Path | None = None) ->
     return 0
 
 
-def _use_cores(count: int) -> None:
-    """Let JAX see so many devices in the CPU, which must be said before it starts."""
+def _use_cores(count: int | None) -> None:
+    """Let JAX see so many devices in the CPU, by default its cores; this must be said before JAX starts."""
     import jax
 
+    if count is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = min(cores, 8)
     if count < 1:
         raise _Usage(f"--devices must be at least 1, got {count}")
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:  # it has started, in a Python that called this before
         return
+
+
+def _sharing(points: int) -> int | None:
+    """How many cores share the points: powers of two that divide them; None beside an accelerator."""
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return None
+    return max(n for n in (1, 2, 4, 8) if n <= len(jax.devices()) and points % n == 0)
 
 
 def _switch_on_compilation_cache() -> None:

@@ -195,7 +195,7 @@ def test_a_failed_search_starts_again_from_the_identity_and_then_stalls():
 
 def test_a_new_objective_keeps_the_inverse_hessian_and_refreshes_the_rest(valley):
     optimizer, x = SSBroyden(), valley.params[60]
-    state = jax.tree.map(lambda a: a[60], valley.state)
+    state = jax.tree.map(lambda a: jnp.asarray(a[60]), valley.state)
     objective = jax.value_and_grad(lambda x: rosenbrock(x) + 0.1 * jnp.sum(x))
     new = optimizer.start(objective, x, state)
     value, gradient = objective(x)

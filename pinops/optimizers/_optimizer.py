@@ -83,6 +83,10 @@ class Optimizer(eqx.Module):
     def recover(self, params: PyTree, state: PyTree) -> PyTree:
         """A more careful state, for another try after the loss was not finite."""
 
+    def divisible(self, state: PyTree) -> list[Array]:
+        """Large arrays of the state whose leading axis devices may divide among them."""
+        return []
+
 
 class OptaxState(NamedTuple):
     inner: PyTree

@@ -6,6 +6,7 @@ Memory is P^2 numbers for P parameters, and reading them is what a step costs be
 """
 
 import abc
+from collections.abc import Callable
 from functools import partial
 from typing import ClassVar, NamedTuple
 
@@ -13,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from pinops.optimizers._optimizer import Objective, Optimizer, Step
@@ -20,17 +22,40 @@ from pinops.optimizers._wolfe import strong_wolfe
 
 _MAX_PARAMETERS = 30_000
 _PENDING = 16  # corrections that wait to be added to the matrix: it is written once in so many steps
-_ROWS = 128  # of the matrix that are written at once
+_BLOCKS = 8  # of rows of the matrix: several devices share them
+_ROWS = 16  # of each block that are written at once
 
 
 # Accelerators would round the factors of a product in single precision to a dozen bits, and corrections cancel.
 _times = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
-class InverseHessian(NamedTuple):
-    """``H = scale * matrix + vectors' middle vectors``: a dense matrix and up to 16 corrections of rank two."""
+def _by_blocks(function: Callable[..., Array], *, whole: bool = False) -> Callable[..., Array]:
+    """A function of blocks of rows and of other arrays that gives blocks of rows, where devices share the blocks.
 
-    matrix: Float[Array, "p p"]
+    ``whole``: whether each device gets the whole result.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or _BLOCKS % mesh.size:
+        return function
+    blocks, everywhere = PartitionSpec(mesh.axis_names), PartitionSpec()
+
+    def on_devices(rows: PyTree, *others: Array) -> Array:
+        own = lambda rows, *others: jax.lax.all_gather(function(rows, *others), mesh.axis_names, tiled=True)
+        specs = (blocks, *[everywhere for _ in others])
+        out = everywhere if whole else blocks
+        return jax.shard_map(own if whole else function, in_specs=specs, out_specs=out, check_vma=False)(rows, *others)
+
+    return on_devices
+
+
+class InverseHessian(NamedTuple):
+    """``H = scale * matrix + vectors' middle vectors``: a dense matrix and up to 16 corrections of rank two.
+
+    The matrix is kept as 8 blocks of its rows, with rows of zeros at the end where they do not divide.
+    """
+
+    matrix: Float[Array, "8 r p"]
     scale: Array
     vectors: Float[Array, "m p"]
     middle: Float[Array, "m m"]
@@ -41,25 +66,33 @@ class InverseHessian(NamedTuple):
         size, m = like.size, 2 * _PENDING
         zeros = lambda *shape: jnp.zeros(shape, like.dtype)
         one = jnp.ones((), like.dtype)
-        return cls(jnp.eye(size, dtype=like.dtype), one, zeros(m, size), zeros(m, m), jnp.zeros((), jnp.int32))
+        matrix = jnp.eye(-(-size // _BLOCKS) * _BLOCKS, size, dtype=like.dtype).reshape(_BLOCKS, -1, size)
+        return cls(matrix, one, zeros(m, size), zeros(m, m), jnp.zeros((), jnp.int32))
 
     def __matmul__(self, g: Float[Array, " p"]) -> Float[Array, " p"]:
         latest = _times(_times(self.middle, _times(self.vectors, g)), self.vectors)
-        return self.scale * _times(self.matrix, g) + latest
+        return self.scale * _by_blocks(_times, whole=True)(self.matrix, g).ravel()[: g.size] + latest
 
     def dense(self) -> Float[Array, "p p"]:
-        """The matrix that this stands for, written over the old one in blocks of rows that stay in the cache."""
-        right = _times(self.middle, self.vectors)
-        size = len(self.matrix)
-        block = min(_ROWS, size)
+        """The whole matrix that this stands for."""
+        size = self.matrix.shape[2]
+        return self._written().reshape(-1, size)[:size]
 
-        def write(start: Array | int, rows: int, matrix: Array) -> Array:
-            old = jax.lax.dynamic_slice_in_dim(matrix, start, rows)
-            left = jax.lax.dynamic_slice_in_dim(self.vectors, start, rows, 1)
-            return jax.lax.dynamic_update_slice_in_dim(matrix, self.scale * old + _times(left.T, right), start, 0)
+    def _written(self) -> Float[Array, "8 r p"]:
+        """The blocks of the whole matrix, written over the old ones in slabs of rows that stay in the cache."""
+        blocks, rows, size = self.matrix.shape
+        left = jnp.pad(self.vectors, ((0, 0), (0, blocks * rows - size))).T.reshape(blocks, rows, -1)
+        slab = min(_ROWS, rows)
 
-        matrix = jax.lax.fori_loop(0, size // block, lambda k, matrix: write(k * block, block, matrix), self.matrix)
-        return write(size - size % block, size % block, matrix) if size % block else matrix
+        def write(own: tuple[Array, Array], left: Array, right: Array, scale: Array) -> Array:
+            def lines(start: Array | int, count: int, matrix: Array) -> Array:
+                old, factor = (jax.lax.dynamic_slice_in_dim(x, start, count, 1) for x in (matrix, left[own[1]]))
+                return jax.lax.dynamic_update_slice_in_dim(matrix, scale * old + _times(factor, right), start, 1)
+
+            matrix = jax.lax.fori_loop(0, rows // slab, lambda k, matrix: lines(k * slab, slab, matrix), own[0])
+            return lines(rows - rows % slab, rows % slab, matrix) if rows % slab else matrix
+
+        return _by_blocks(write)((self.matrix, jnp.arange(blocks)), left, _times(self.middle, self.vectors), self.scale)
 
     def corrected(self, tau: Array, pair: Float[Array, "2 p"], middle: Float[Array, "2 2"], restart: Array) -> "InverseHessian":
         """``H / tau + pair' middle pair``; the identity for a restart."""
@@ -73,7 +106,7 @@ class InverseHessian(NamedTuple):
         )
         renewed = restart | (new.pending == _PENDING)
         fresh = InverseHessian.identity(pair[0])
-        other = lambda: jax.lax.cond(restart, lambda: fresh.matrix, new.dense)
+        other = lambda: jax.lax.cond(restart, lambda: fresh.matrix, new._written)
         matrix = jax.lax.cond(renewed, other, lambda: self.matrix)
         return InverseHessian(matrix, *(jnp.where(renewed, a, b) for a, b in zip(fresh[1:], new[1:], strict=True)))
 
@@ -167,6 +200,9 @@ class _QuasiNewton(Optimizer):
 
     def recover(self, params: PyTree, state: QuasiNewtonState) -> QuasiNewtonState:
         return self.init(params)
+
+    def divisible(self, state: QuasiNewtonState) -> list[Array]:
+        return [state.inverse_hessian.matrix]
 
 
 class SSBroyden(_QuasiNewton):

@@ -4,6 +4,7 @@ Means over points are then sums over devices (data parallelism). All processes r
 what is computed on the host (points, decisions) is the same everywhere.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -65,5 +66,9 @@ def gathered(tree: Any, mesh: Mesh | None) -> Any:
     """The whole arrays of a tree, wherever their parts are, on the host."""
     if mesh is None:
         return tree
-    whole = jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(mesh, P()))
-    return jax.tree.map(np.asarray, whole(tree))
+    return jax.tree.map(np.asarray, tree if jax.process_count() == 1 else _whole(tree, mesh))
+
+
+@partial(jax.jit, static_argnames="mesh")
+def _whole(tree: Any, mesh: Mesh) -> Any:
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, P()))

@@ -78,6 +78,12 @@ class Model(eqx.Module):
 
     def terms(self, params: Params, points: Mapping[str, Points], weights: Weights) -> dict[str, Array]:
         """The weighted mean square of every term; their sum is the loss."""
+        others = {region: here for region, here in points.items() if region != INTERIOR}
+        inside = self._interior_mean(Model._terms, params, points[INTERIOR], weights)
+        return inside | self._terms(params, others, weights)
+
+    def _terms(self, params: Params, points: Mapping[str, Points], weights: Weights) -> dict[str, Array]:
+        """`terms`, of all points at once."""
         return {name: jnp.mean(weights[name] * jnp.square(r)) for name, r in self.residuals(params, points).items()}
 
     def objective(self, points: Mapping[str, Points], weights: Weights) -> LeastSquares:
@@ -122,43 +128,46 @@ class Model(eqx.Module):
         return Snapshot(vectors, named, times, gradient_norms, kernel_traces, key)
 
     def _value_and_gradient(self, params: Params, points: Mapping[str, Points], weights: Weights) -> tuple[Array, Params]:
-        """The loss and its gradient; interior points in chunks, and spread over the devices of the mesh."""
+        """The loss and its gradient."""
         others = {region: here for region, here in points.items() if region != INTERIOR}
-        rows = _Rows.of((points[INTERIOR], weights), len(points[INTERIOR].at))
-        if self.mesh is None:
-            chunk = self._chunk(params, points[INTERIOR])
-            if chunk == len(points[INTERIOR].at):
-                return self._loss(params, points, weights)
-            total = self._in_chunks(params, rows, chunk)
-        else:
-            # What the devices share enters as an argument: a mapped function must not close over traced arrays.
-            shared, structure = eqx.partition((self, params, (points[INTERIOR], weights)), eqx.is_array)
-
-            def on_device(shared, leaves):
-                model, params, (here, weights) = eqx.combine(shared, structure)
-                mine = _Rows(leaves, _Rows.of((here, weights), len(here.at)).together)
-                part = model._in_chunks(params, mine, model._chunk(params, mine.together(leaves)[0]))
-                return jax.lax.pmean(part, POINTS)
-
-            spread = jax.shard_map(on_device, mesh=self.mesh, in_specs=(P(), P(POINTS)), out_specs=P(), check_vma=False)
-            total = spread(shared, rows.leaves)
-        return jax.tree.map(jnp.add, total, self._loss(params, others, weights)) if others else total
+        inside = self._interior_mean(Model._loss, params, points[INTERIOR], weights)
+        return jax.tree.map(jnp.add, inside, self._loss(params, others, weights)) if others else inside
 
     def _loss(self, params: Params, points: Mapping[str, Points], weights: Weights) -> tuple[Array, Params]:
         """The sum of the terms at these points, and its gradient."""
-        loss = lambda params: sum(self.terms(params, points, weights).values(), start=jnp.zeros(()))
+        loss = lambda params: sum(self._terms(params, points, weights).values(), start=jnp.zeros(()))
         return jax.value_and_grad(loss)(params)
 
-    def _in_chunks(self, params: Params, rows: "_Rows", chunk: int) -> tuple[Array, Params]:
-        """The interior terms and their gradient, the mean over chunks of points."""
-        count = len(rows.leaves[0]) // chunk
+    def _interior_mean(self, part: Callable[..., PyTree], params: Params, points: Points, weights: Weights) -> PyTree:
+        """A mean over interior points from ``part(model, params, points, weights)``: in chunks, spread over the mesh."""
+        rows = _Rows.of((points, weights), len(points.at))
+        if self.mesh is None:
+            return self._mean_of_chunks(part, params, rows)
+        # What the devices share enters as an argument: a mapped function must not close over traced arrays.
+        shared, structure = eqx.partition((self, params, (points, weights)), eqx.is_array)
 
-        def add(total, leaves):
-            here, weights = rows.together(leaves)
-            return jax.tree.map(lambda a, b: a + b / count, total, self._loss(params, {INTERIOR: here}, weights)), None
+        def on_device(shared, leaves):
+            model, params, (points, weights) = eqx.combine(shared, structure)
+            mine = _Rows(leaves, _Rows.of((points, weights), len(points.at)).together)
+            return jax.lax.pmean(model._mean_of_chunks(part, params, mine), POINTS)
 
-        zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
-        return jax.lax.scan(add, zero, [leaf.reshape(count, chunk, *leaf.shape[1:]) for leaf in rows.leaves])[0]
+        spread = jax.shard_map(on_device, mesh=self.mesh, in_specs=(P(), P(POINTS)), out_specs=P(), check_vma=False)
+        return spread(shared, rows.leaves)
+
+    def _mean_of_chunks(self, part: Callable[..., PyTree], params: Params, rows: "_Rows") -> PyTree:
+        """`_interior_mean` on one device."""
+
+        def of_chunk(leaves: list[Array]) -> PyTree:
+            points, weights = rows.together(leaves)
+            return part(self, params, {INTERIOR: points}, weights)
+
+        total, chunk = len(rows.leaves[0]), self._chunk(params, rows.together(rows.leaves)[0])
+        if chunk == total:
+            return of_chunk(rows.leaves)
+        add = lambda mean, leaves: (jax.tree.map(lambda a, b: a + b * chunk / total, mean, of_chunk(leaves)), None)
+        chunks = [leaf.reshape(total // chunk, chunk, *leaf.shape[1:]) for leaf in rows.leaves]
+        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_chunk, [leaf[0] for leaf in chunks]))
+        return jax.lax.scan(add, zero, chunks)[0]
 
     def _chunk(self, params: Params, points: Points) -> int:
         """How many interior points are taken at once, a divisor of their number."""

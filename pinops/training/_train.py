@@ -126,7 +126,7 @@ class Training:
         return self.placed(TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0))
 
     def placed(self, state: TrainState) -> TrainState:
-        """The state with interior points spread over the devices of the model's mesh, all else on each of them."""
+        """The state with interior points and divisible arrays spread over the devices of the mesh, all else on each of them."""
         mesh, here = self.model.mesh, state.points[INTERIOR]
         if mesh is None:
             return state
@@ -136,10 +136,13 @@ class Training:
                 f"{count} interior points cannot be spread evenly over {mesh.size} devices; give a multiple, such as "
                 f"Collocation(interior={count // mesh.size * mesh.size or mesh.size})"
             )
-        split_up = (spread(here, mesh, count), spread(state.weighting, mesh, count))
-        others = spread(eqx.tree_at(lambda s: (s.points[INTERIOR], s.weighting), state, (None, None)), mesh)
-        hidden = lambda s: (s.points[INTERIOR], s.weighting)
-        return eqx.tree_at(hidden, others, split_up, is_leaf=lambda leaf: leaf is None)
+        optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
+        divided = lambda s: [s.points[INTERIOR], s.weighting, *optimizer.divisible(s.optimizer)]
+        points, weighting, *large = divided(state)
+        blocks = [spread(array, mesh, len(array) if len(array) % mesh.size == 0 else None) for array in large]
+        others = spread(eqx.tree_at(divided, state, replace_fn=lambda part: None), mesh)
+        parts = [spread(points, mesh, count), spread(weighting, mesh, count), *blocks]
+        return eqx.tree_at(divided, others, parts, is_leaf=lambda leaf: leaf is None)
 
     def _key(self, purpose: int) -> PRNGKeyArray:
         return jax.random.fold_in(jax.random.key(self.seed), purpose)
@@ -373,7 +376,15 @@ def _steps(
     return done._replace(terms=terms(done.params, done.weighting))
 
 
-_stretch = eqx.filter_jit(_steps)
+def _on_mesh(model: Model, *others: Any) -> _Stretch:
+    """`_steps`, where optimizers see the devices that share the work."""
+    if model.mesh is None:
+        return _steps(model, *others)
+    with jax.sharding.use_abstract_mesh(model.mesh.abstract_mesh):
+        return _steps(model, *others)
+
+
+_stretch = eqx.filter_jit(_on_mesh)
 _stretches = eqx.filter_jit(eqx.filter_vmap(_steps))
 
 
