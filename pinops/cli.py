@@ -22,7 +22,9 @@ class _Usage(Exception):
 
 
 def _value(text: str) -> Any:
-    """A number where the text is one (also nan and inf, which the problem then refuses), otherwise the text."""
+    """A number where the text is one (also nan and inf, which the problem then refuses), true or false, or the text."""
+    if text in ("true", "false"):
+        return text == "true"
     for kind in (int, float):
         try:
             return kind(text)
@@ -60,7 +62,28 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
         if wanted not in networks.activations:
             raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
         settings["activation"] = networks.activations[wanted]
-    return _chosen("network", name, settings, {"mlp": networks.MLP, "siren": networks.SIREN})
+    if isinstance(settings.get("scales"), str):
+        settings["scales"] = tuple(_value(part) for part in settings["scales"].split(","))
+
+    def fourier(width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15):
+        return networks.FourierFeatures(networks.MLP(width, depth, activation), scales, frequencies)
+
+    def factorised(width=30, depth=3, activation=networks.activations["tanh"], mean=1.0, spread=0.1):
+        return networks.WeightFactorised(networks.MLP(width, depth, activation), mean, spread)
+
+    choices = {
+        "mlp": networks.MLP,
+        "modified_mlp": networks.ModifiedMLP,
+        "piratenet": networks.PirateNet,
+        "siren": networks.SIREN,
+        "fourier": fourier,
+        "factorised": factorised,
+        "separable": networks.Separable,
+        "kan": networks.ChebyshevKAN,
+        "pig": networks.PIG,
+        "random_features": networks.RandomFeatures,
+    }
+    return _chosen("network", name, settings, choices)
 
 
 def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
@@ -75,6 +98,7 @@ def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
         "ssbroyden": optimizers.SSBroyden,
         "ssbfgs": optimizers.SSBFGS,
         "gauss_newton": optimizers.GaussNewton,
+        "truncated_gauss_newton": optimizers.TruncatedGaussNewton,
         "nystrom_newton_cg": optimizers.NystromNewtonCG,
         "levenberg_marquardt": optimizers.LevenbergMarquardt,
     }
@@ -129,11 +153,11 @@ def _continuation(pairs: Sequence[str], steps: int) -> Any:
 def _construct(factory: Any, settings: dict[str, Any], what: str) -> Any:
     import inspect
 
-    known = list(inspect.signature(factory).parameters)
+    known = inspect.signature(factory).parameters
     for name, value in settings.items():
         if name not in known:
             raise _Usage(f"{what} has no setting {name!r}; it has {', '.join(known)}")
-        if isinstance(value, str):
+        if isinstance(value, str) and not isinstance(known[name].default, str):
             raise _Usage(f"{what}: {name} must be a number, got {value!r}")
     return _call(factory, settings, what)
 
@@ -219,10 +243,10 @@ def solve(
     Args:
         name: A registered problem; `pinops problems` lists them.
         set: Coefficients, such as viscosity=0.01.
-        network: mlp or siren.
+        network: mlp, modified_mlp, piratenet, siren, fourier, factorised, separable, kan, pig or random_features.
         set_network: Settings of the network, such as width=30 depth=3 activation=sin.
-        optimizer: adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, nystrom_newton_cg or levenberg_marquardt instead of Adam
-            followed by SSBroyden.
+        optimizer: adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, truncated_gauss_newton, nystrom_newton_cg or
+            levenberg_marquardt instead of Adam followed by SSBroyden.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
         set_collocation: Points: interior, boundary, initial (numbers), every (steps between new points), batch, and directions,
             so many random ones along which the Laplacian is estimated.

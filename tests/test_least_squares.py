@@ -9,7 +9,7 @@ from paths import path
 import pinops as po
 from pinops.losses import Fixed
 from pinops.networks import embedding_of
-from pinops.optimizers import GaussNewton, LeastSquares, LevenbergMarquardt, NystromNewtonCG
+from pinops.optimizers import GaussNewton, LeastSquares, LevenbergMarquardt, NystromNewtonCG, TruncatedGaussNewton
 from pinops.optimizers._least_squares import Normal, normal_equations
 from pinops.optimizers._newton_cg import conjugate_gradients, nystrom
 from pinops.problem import impose, units
@@ -19,6 +19,7 @@ from pinops.training._points import draw
 METHODS = {
     "Gauss-Newton": GaussNewton(),
     "SPRING": GaussNewton(momentum=0.5),
+    "truncated": TruncatedGaussNewton(),
     "Levenberg-Marquardt": LevenbergMarquardt(),
     "Newton-CG": NystromNewtonCG(rank=6, every=2, damping=1e-10, tolerance=1e-8),
 }

@@ -103,6 +103,19 @@ def test_adaptive_weights_are_unbiased():
     assert np.mean(means) == pytest.approx(f.mean(), abs=4 * np.std(means) / 20 + 0.01)
 
 
+@pytest.mark.parametrize("n", [256, 300])
+def test_equal_residuals_leave_a_low_discrepancy_sequence_spread(n):
+    """Every fourth point of a Sobol sequence lies in a quarter of every axis; those chosen must not."""
+    for seed in range(4):
+        key = jax.random.key(seed)
+        points = Sobol().points(key, 4 * n, 2)
+        for scores in (np.ones(4 * n), 1 + 0.01 * points[:, 0]):
+            chosen, _ = residual_adaptive(key, scores, n)
+            counts = np.histogram2d(*points[chosen].T, bins=4, range=[[0, 1], [0, 1]])[0]
+            assert counts.min() > n / 16 * 0.6 and counts.max() < n / 16 * 1.4
+            assert qmc.discrepancy(points[chosen]) < 1e-3
+
+
 def test_adaptive_selection():
     r = np.random.default_rng(0).normal(size=1000)
     chosen, weights = residual_adaptive(KEY, r, 300)

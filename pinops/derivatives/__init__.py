@@ -16,9 +16,14 @@ from pinops.derivatives._taylor import Plan as Plan
 from pinops.derivatives._taylor import add as add
 from pinops.derivatives._taylor import concatenate as concatenate
 from pinops.derivatives._taylor import coordinates as coordinates
+from pinops.derivatives._taylor import cosine as cosine
 from pinops.derivatives._taylor import derivatives_of as derivatives_of
 from pinops.derivatives._taylor import elementwise as elementwise
+from pinops.derivatives._taylor import feature as feature
 from pinops.derivatives._taylor import linear as linear
 from pinops.derivatives._taylor import nested as nested
+from pinops.derivatives._taylor import partitions as partitions
 from pinops.derivatives._taylor import product as product
+from pinops.derivatives._taylor import sine as sine
 from pinops.derivatives._taylor import sine_and_cosine as sine_and_cosine
+from pinops.derivatives._taylor import tanh as tanh

@@ -5,7 +5,8 @@ tuple of the coordinates that are differentiated: ``()`` is the value, ``(0,)`` 
 Two instances of the idea: a linear layer maps every stream by the same matrix (one stacked matrix product for all of them);
 an activation mixes them by Faa di Bruno's formula, ``y_xx = s'(z) z_xx + s''(z) z_x z_x``.
 
-A stream that is identically zero is left out of the dictionary; one that is the same at every point has shape ``(1, w)``.
+A stream that is identically zero is left out of the dictionary; one that is the same at every point has shape ``(1, w)``, and
+is a NumPy array where it is known when a program is traced.
 The extra index ``LAPLACIAN`` carries the sum of the second derivatives along ``plan.laplacian`` without carrying each of
 them (forward Laplacian; Li et al. 2023, arXiv:2307.08214).
 """
@@ -22,7 +23,7 @@ from jaxtyping import Array, Float
 
 Index = tuple[int, ...]
 LAPLACIAN: Index = (-1,)
-Jet = dict[Index, Float[Array, "#n _w"]]  # a stream that is the same at every point has one row
+Jet = dict[Index, Float[Array | np.ndarray, "#n _w"]]  # a stream that is the same at every point has one row
 
 
 class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
@@ -92,7 +93,7 @@ def _sub_indices(index: Index) -> frozenset[Index]:
 
 
 @cache
-def _partitions(index: Index) -> tuple[tuple[int, tuple[Index, ...]], ...]:
+def partitions(index: Index) -> tuple[tuple[int, tuple[Index, ...]], ...]:
     """Set partitions of the positions of ``index``, equal ones merged: ``(multiplicity, blocks)``."""
 
     def split(positions: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
@@ -124,15 +125,17 @@ def _subsets(index: Index) -> tuple[tuple[int, Index, Index], ...]:
 
 
 def coordinates(points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None) -> Jet:
-    """The jet of the coordinates themselves: their values and unit first derivatives."""
+    """The jet of the coordinates themselves: their values and unit first derivatives, known numbers where they are unit ones."""
     return {(): points} | {index: _tangent(points, index[0], directions)[None] for index in plan.indices if len(index) == 1}
 
 
-def _tangent(points: Float[Array, "n d"], axis: int, directions: Float[Array, "m d"] | None) -> Float[Array, " d"]:
+def _tangent(
+    points: Float[Array, "n d"], axis: int, directions: Float[Array, "m d"] | None
+) -> Float[Array, " d"] | Float[np.ndarray, " d"]:
     """What a number stands for in an index: a coordinate, or beyond these a direction."""
     d = points.shape[1]
     if axis < d:
-        return jnp.zeros(d, points.dtype).at[axis].set(1.0)
+        return np.eye(d, dtype=points.dtype)[axis]
     assert directions is not None
     return directions[axis - d]
 
@@ -141,7 +144,7 @@ def linear(jet: Jet, weight: Float[Array, "i o"], bias: Float[Array, " o"] | Non
     """``z = x W + b`` for every stream, as one matrix product."""
     ends = np.cumsum([stream.shape[0] for stream in jet.values()])
     streams = jnp.split(jnp.concatenate(list(jet.values())) @ weight, ends[:-1])
-    out = dict(zip(jet, streams, strict=True))
+    out: Jet = dict(zip(jet, streams, strict=True))
     if bias is not None:
         out[()] = out[()] + bias[None]
     return out
@@ -149,11 +152,11 @@ def linear(jet: Jet, weight: Float[Array, "i o"], bias: Float[Array, " o"] | Non
 
 def elementwise(derivatives: Callable[[Array, int], Sequence[Array]], jet: Jet, plan: Plan) -> Jet:
     """``y = s(z)`` by Faa di Bruno's formula; ``derivatives(z, m)`` returns ``[s(z), s'(z), ..., s^(m)(z)]``."""
-    s = derivatives(jet[()], plan.order)
+    s = derivatives(jnp.asarray(jet[()]), plan.order)
     out: Jet = {(): s[0]}
     for index in plan.indices[1:]:
         terms = []
-        for count, blocks in _partitions(index):
+        for count, blocks in partitions(index):
             if all(block in jet for block in blocks):
                 term = s[len(blocks)]
                 for block in blocks:
@@ -188,6 +191,12 @@ def product(a: Jet, b: Jet, plan: Plan) -> Jet:
         if terms:
             out[LAPLACIAN] = sum(terms[1:], terms[0])
     return out
+
+
+def feature(jet: Jet, column: int) -> Jet:
+    """One column of a jet, without the streams that are known to be zero there."""
+    columns = {index: stream[:, column : column + 1] for index, stream in jet.items()}
+    return {index: one for index, one in columns.items() if not (isinstance(one, np.ndarray) and not one.any())}
 
 
 def add(a: Jet, b: Jet) -> Jet:
@@ -301,9 +310,14 @@ def cosine(z: Array, order: int) -> list[Array]:
     return [c, -s, -c, s, c][: order + 1]
 
 
+def exponential(z: Array, order: int) -> list[Array]:
+    """exp and its derivatives."""
+    return [jnp.exp(z)] * (order + 1)
+
+
 def derivatives_of(function: Callable[[Array], Array]) -> Callable[[Array, int], list[Array]]:
     """The derivatives of any elementwise function: closed forms where known, nested forward mode otherwise."""
-    known = {jnp.tanh: tanh, jax.nn.tanh: tanh, jax.lax.tanh: tanh, jnp.sin: sine, jnp.cos: cosine}
+    known = {jnp.tanh: tanh, jax.nn.tanh: tanh, jax.lax.tanh: tanh, jnp.sin: sine, jnp.cos: cosine, jnp.exp: exponential}
     if function in known:
         return known[function]
 

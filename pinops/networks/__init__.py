@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from pinops.networks._chebyshev import ChebyshevKAN as ChebyshevKAN
+from pinops.networks._encoded import FourierFeatures as FourierFeatures
+from pinops.networks._encoded import WeightFactorised as WeightFactorised
 from pinops.networks._field import ConstrainedField as ConstrainedField
 from pinops.networks._field import Embedding as Embedding
 from pinops.networks._field import Field as Field
@@ -9,6 +12,9 @@ from pinops.networks._field import NetworkField as NetworkField
 from pinops.networks._field import check_network as check_network
 from pinops.networks._field import embedding_of as embedding_of
 from pinops.networks._field import field_of as field_of
+from pinops.networks._gated import ModifiedMLP as ModifiedMLP
+from pinops.networks._gated import PirateNet as PirateNet
+from pinops.networks._gaussians import PIG as PIG
 from pinops.networks._network import MLP as MLP
 from pinops.networks._network import SIREN as SIREN
 from pinops.networks._network import Architecture as Architecture
@@ -17,6 +23,8 @@ from pinops.networks._network import JetNetwork as JetNetwork
 from pinops.networks._network import MLPNetwork as MLPNetwork
 from pinops.networks._network import activations as activations
 from pinops.networks._network import trainable as trainable
+from pinops.networks._random_features import RandomFeatures as RandomFeatures
+from pinops.networks._separable import Separable as Separable
 
 if TYPE_CHECKING:
     from pinops.networks._flax import FromLinen as FromLinen

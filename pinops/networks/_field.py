@@ -68,7 +68,7 @@ class Embedding:
         return len(self.bounds) + len(self.periodic)
 
     def jet(self, points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None) -> Jet:
-        low, high = jnp.asarray(self.bounds, points.dtype).T[:, None]
+        low, high = np.asarray(self.bounds, points.dtype).T[:, None]
         scale = 2 / (high - low)
         # Not a matrix product: accelerators round the factors of those.
         centred = {index: stream * scale for index, stream in coordinates(points, plan, directions).items()}
@@ -76,8 +76,8 @@ class Embedding:
         if not self.periodic:
             return centred
         plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
-        pick = lambda axes: {index: stream[:, jnp.asarray(axes)] for index, stream in centred.items()}
-        angle = {index: jnp.pi * stream for index, stream in pick(self.periodic).items()}
+        pick = lambda axes: {index: stream[:, np.asarray(axes)] for index, stream in centred.items()}
+        angle = {index: np.pi * stream for index, stream in pick(self.periodic).items()}
         waves = [elementwise(derivatives_of(wave), angle, plan) for wave in (jnp.cos, jnp.sin)]
         return concatenate([pick(plain), *waves] if plain else waves)
 
@@ -108,8 +108,10 @@ class ScaledField(Field):
     def jet(
         self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
     ) -> Jet:
-        out = {index: self.spread[None] * part for index, part in self.field.jet(points, plan, directions=directions).items()}
-        return out | {(): self.centre[None] + out[()]}
+        jet = self.field.jet(points, plan, directions=directions)
+        out: Jet = {index: self.spread[None] * stream for index, stream in jet.items()}
+        out[()] = self.centre[None] + out[()]
+        return out
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.derivatives import Jet, Plan, derivatives_of, elementwise, linear
 
@@ -37,13 +37,30 @@ class Architecture(eqx.Module):
 class JetNetwork(eqx.Module):
     """Abstract: a network that carries its own partial derivatives."""
 
-    @abc.abstractmethod
     def __call__(self, features: Float[Array, " i"]) -> Float[Array, " o"]:
         """Evaluate at one point; use `jax.vmap` for a batch."""
+        return self.jet({(): features[None]}, Plan())[()][0]
 
     @abc.abstractmethod
     def jet(self, features: Jet, plan: Plan) -> Jet:
         """Evaluate at a batch of points together with the partial derivatives of the plan."""
+
+    def fitted_first(self) -> PyTree:
+        """A last layer that is fitted to data, by least squares, before training; None for none."""
+        return None
+
+
+def whole_numbers(architecture: Architecture, *names: str) -> None:
+    """Raises ValueError for a setting that is no whole number of at least 1."""
+    for name in names:
+        value = getattr(architecture, name)
+        if not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{type(architecture).__name__}: {name} must be a whole number of at least 1, got {value!r}")
+
+
+def glorot(key: PRNGKeyArray, in_size: int, out_size: int) -> Float[Array, "{in_size} {out_size}"]:
+    """Normal weights of variance ``2 / (in_size + out_size)`` (Glorot & Bengio 2010)."""
+    return jax.random.normal(key, (in_size, out_size)) * jnp.sqrt(2 / (in_size + out_size))
 
 
 class MLPNetwork(JetNetwork):
@@ -52,9 +69,6 @@ class MLPNetwork(JetNetwork):
     weights: list[Float[Array, "_i _o"]]
     biases: list[Float[Array, " _o"]]
     activation: Callable[[Array], Array] = eqx.field(static=True)
-
-    def __call__(self, features: Float[Array, " i"]) -> Float[Array, " o"]:
-        return self.jet({(): features[None]}, Plan())[()][0]
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
         derivatives = derivatives_of(self.activation)
@@ -75,14 +89,12 @@ class MLP(Architecture):
     activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
 
     def __check_init__(self):
-        for name in ("width", "depth"):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= 1):
-                raise ValueError(f"MLP: {name} must be a whole number of at least 1, got {getattr(self, name)!r}")
+        whole_numbers(self, "width", "depth")
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
         sizes = [in_size, *[self.width] * self.depth, out_size]
         keys = jax.random.split(key, len(sizes) - 1)
-        weights = [jax.random.normal(k, (i, o)) * jnp.sqrt(2 / (i + o)) for k, i, o in zip(keys, sizes, sizes[1:], strict=False)]
+        weights = [glorot(k, i, o) for k, i, o in zip(keys, sizes, sizes[1:], strict=False)]
         return MLPNetwork(weights, [jnp.zeros(o) for o in sizes[1:]], self.activation)
 
 
@@ -101,7 +113,7 @@ class SIREN(Architecture):
     frequency: float = eqx.field(static=True, default=30.0)
 
     def __check_init__(self):
-        MLP(self.width, self.depth)
+        whole_numbers(self, "width", "depth")
         if not 0 < self.frequency < float("inf"):
             raise ValueError(f"SIREN: frequency must be greater than zero and finite, got {self.frequency}")
 

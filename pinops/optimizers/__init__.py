@@ -2,6 +2,7 @@
 
 from pinops.optimizers._least_squares import GaussNewton as GaussNewton
 from pinops.optimizers._least_squares import LevenbergMarquardt as LevenbergMarquardt
+from pinops.optimizers._least_squares import TruncatedGaussNewton as TruncatedGaussNewton
 from pinops.optimizers._least_squares import normal_equations as normal_equations
 from pinops.optimizers._newton_cg import NystromNewtonCG as NystromNewtonCG
 from pinops.optimizers._optimizer import Adam as Adam

@@ -121,6 +121,40 @@ class GaussNewton(Optimizer):
         return self.init(params)
 
 
+class TruncatedGaussNewton(Optimizer):
+    """Gauss-Newton with each step from the singular value decomposition of the Jacobian, and a backtracking line search.
+
+    For networks of which only a last layer is trained (`pinops.networks.RandomFeatures`): their Jacobians are so nearly singular
+    that normal equations lose half of the digits.  A linear problem takes one step.
+
+    **Arguments:** ``cutoff`` in [0, 1): singular values below this part of the largest are dropped.
+    """
+
+    steps_per_dispatch: ClassVar[int] = 1
+    cutoff: float = eqx.field(static=True, default=1e-15)
+
+    def __check_init__(self):
+        if not 0 <= self.cutoff < 1:
+            raise ValueError(f"TruncatedGaussNewton: cutoff must be at least 0 and less than 1, got {self.cutoff}")
+
+    def init(self, params: PyTree) -> None:
+        return None
+
+    def start(self, objective: Objective, params: PyTree, state: None) -> None:
+        return None
+
+    def update(self, objective: Objective, params: PyTree, state: None) -> Step:
+        objective = least_squares(objective, self)
+        x, unravel = ravel_pytree(params)
+        r, jacobian = objective.jacobian(params)
+        direction = jnp.linalg.lstsq(jacobian, r, rcond=self.cutoff)[0]
+        step, better = backtracked(lambda flat: objective.residuals(unravel(flat)), x, direction, r @ r)
+        return Step(unravel(x - step), None, r @ r, ~better)
+
+    def recover(self, params: PyTree, state: None) -> None:
+        return None
+
+
 class DampedState(NamedTuple):
     damping: Array  # mu; zero before the first objective is known
     growth: Array  # by how much the next failure raises it

@@ -127,8 +127,9 @@ def residual_adaptive(
     **Errors:** `ValueError` for n > m or residuals that are not finite.
 
     Source: Wu, Zhu, Tan, Kartha & Lu, CMAME 403 (2023) 115671, eq. (2), which leaves the weights out.  Here candidate i
-    is included with probability min(1, γ p_i) by systematic sampling in the order of the candidates (which keeps the
-    spread of a low-discrepancy sequence), and weighted by its inverse (Horvitz & Thompson, JASA 47 (1952) 663).
+    is included with probability min(1, γ p_i) by systematic sampling, and weighted by its inverse (Horvitz & Thompson,
+    JASA 47 (1952) 663). The candidates are taken in the order of their reversed binary numbers: every m-th of a Sobol sequence
+    fills a part of the domain only, while in this order equal residuals give a stretch of the sequence.
     """
     r = np.abs(np.asarray(scores, np.float64))
     if r.ndim != 1 or not 0 <= n <= r.size:
@@ -145,12 +146,19 @@ def residual_adaptive(
         p = np.maximum(p / p.mean() + uniform, 1e-12)  # a probability of zero could not fill n
     else:
         p = np.ones_like(r)  # an exact solution prefers no point
-    inclusion = _inclusion_probabilities(p, n)
-    edges = np.cumsum(inclusion)
+    inclusion, order = _inclusion_probabilities(p, n), _by_reversed_bits(r.size)
+    edges = np.cumsum(inclusion[order])
     offsets = np.arange(n) + generator(key).uniform()
-    indices = np.minimum(np.searchsorted(edges, offsets * (edges[-1] / n) if n else offsets, side="right"), r.size - 1)
+    places = np.minimum(np.searchsorted(edges, offsets * (edges[-1] / n) if n else offsets, side="right"), r.size - 1)
+    indices = order[places]
     weights = 1 / inclusion[indices]
     return indices, weights / weights.mean() if n else weights
+
+
+def _by_reversed_bits(count: int) -> Int[np.ndarray, " m"]:
+    """The numbers below count, sorted by their binary digits read from the last to the first."""
+    width, numbers = max(count - 1, 0).bit_length(), np.arange(count)
+    return np.argsort(sum((numbers >> bit & 1) << (width - 1 - bit) for bit in range(width)) + np.zeros(count, int))
 
 
 def _inclusion_probabilities(p: Float[np.ndarray, " m"], n: int) -> Float[np.ndarray, " m"]:

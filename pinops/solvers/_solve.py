@@ -283,7 +283,7 @@ class _Run(NamedTuple):
         if path is not None and self.resume and path.exists():
             state, history = load_checkpoint(path, self.training, self.params, self.request)
             return self.training.placed(state), history
-        state = self.training.init(self.params, self._optimizer())
+        state = self.training.init(self.params, self._optimizer(), fit=self.start is None)
         _check_first_evaluation(self.training, state)
         return state, []
 
@@ -534,9 +534,17 @@ def _architecture(description: Any, folder: Path) -> Architecture:
         ((name, content),) = description.items()
         cls = getattr(networks, name, None) if name.isidentifier() and not name.startswith("From") else None
         if isinstance(cls, type) and issubclass(cls, Architecture):
-            known = {key: activations.get(value, value) if isinstance(value, str) else value for key, value in content.items()}
-            return cls(**known)
+            return cls(**{name: _setting(value, folder) for name, value in content.items()})
     raise ValueError(f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)")
+
+
+def _setting(value: Any, folder: Path) -> Any:
+    """A setting of an architecture from its description: a number, an activation, several numbers, or an architecture."""
+    if isinstance(value, str):
+        return activations.get(value, value)
+    if isinstance(value, list):
+        return tuple(value)
+    return _architecture(value, folder) if isinstance(value, dict) else value
 
 
 def invert(

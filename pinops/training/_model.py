@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.derivatives import Plan
 from pinops.losses import Snapshot, Weights, plans, residuals
-from pinops.networks import Field, field_of, trainable
+from pinops.networks import Field, JetNetwork, field_of, trainable
 from pinops.optimizers import LeastSquares
 from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
 from pinops.training._devices import POINTS
@@ -228,6 +228,19 @@ def split(
     arrays, frozen = eqx.partition(network, trainable(network))
     shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), dtype) for name in problem.trainable}
     return Model(cast(problem), frozen, cast(units), imposition, owner, mesh), Params(cast(arrays), shifts)
+
+
+@eqx.filter_jit
+def fitted(model: Model, params: Params, points: Mapping[str, Points]) -> Params:
+    """The parameters with a last layer that asks for it fitted to the conditions in the loss, by least squares."""
+    where = lambda params: params.network.fitted_first()
+    data = {region: here for region, here in points.items() if region != INTERIOR}
+    if not isinstance(params.network, JetNetwork) or where(params) is None or not data:
+        return params
+    flat, unravel = ravel_pytree(where(params))
+    moved = lambda flat: eqx.tree_at(where, params, unravel(flat))
+    vector = lambda flat: jnp.concatenate(list(model.residuals(moved(flat), data).values()))
+    return moved(flat - jnp.linalg.lstsq(jax.jacfwd(vector)(flat), vector(flat))[0])
 
 
 def _with(problem: Problem, coefficients: Mapping[str, Array]) -> Problem:

@@ -17,7 +17,7 @@ from pinops.optimizers import Optimizer, as_optimizer
 from pinops.problem import INTERIOR, Points
 from pinops.training._continuation import Continuation
 from pinops.training._devices import agreed, gathered, spread
-from pinops.training._model import Model, Params
+from pinops.training._model import Model, Params, fitted
 from pinops.training._points import Collocation, refine, sampled
 
 MAX_RETRIES = 3
@@ -116,11 +116,17 @@ class Training:
                 return number, end
         return len(self.phases) - 1, end
 
-    def init(self, params: Params, optimizer: PyTree | None = None) -> TrainState:
-        """The state before the first step. ``optimizer``: the state of the first optimizer, where it goes on from another run."""
+    def init(self, params: Params, optimizer: PyTree | None = None, *, fit: bool = True) -> TrainState:
+        """The state before the first step.
+
+        ``optimizer``: the state of the first optimizer, where it goes on from another run; ``fit``: whether a network that asks
+        for it is fitted to data first.
+        """
         zero = jnp.zeros((), jnp.int32)
         model = self.model_at(0)
         points = self._points(model, params, 0)
+        if fit:
+            params = fitted(model, params, points)
         weighting = _weigh(model, self.weighting, params, points, None, self._key(2))
         optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
         return self.placed(TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0))

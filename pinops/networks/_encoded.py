@@ -1,0 +1,119 @@
+"""Architectures around another one: its input through Fourier features, or its matrices in factors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from pinops.derivatives import Jet, Plan, concatenate, cosine, elementwise, linear, sine
+from pinops.networks._network import MLP, Architecture, Frozen, JetNetwork, trainable, whole_numbers
+
+
+class FourierNetwork(JetNetwork):
+    """``network(cos(x B), sin(x B))`` for each matrix B of frequencies, side by side into one linear layer."""
+
+    frequencies: Frozen  # of the matrices, (in_size, frequencies) each
+    network: JetNetwork
+    last: Float[Array, "_m _o"] | None  # for several scales
+
+    def jet(self, features: Jet, plan: Plan) -> Jet:
+        outs = []
+        for matrix in self.frequencies.tree:
+            angle = linear(features, matrix)
+            waves = concatenate([elementwise(wave, angle, plan) for wave in (cosine, sine)])
+            outs.append(self.network.jet(waves, plan))
+        return outs[0] if self.last is None else linear(concatenate(outs), self.last)
+
+    def fitted_first(self) -> PyTree:
+        return self.network.fitted_first() if self.last is None else None
+
+
+def _as_tuple(value: float | Sequence[float]) -> tuple[float, ...]:
+    return tuple(value) if isinstance(value, Sequence) else (value,)
+
+
+class FourierFeatures(Architecture):
+    """A network of random Fourier features of its input (Tancik et al. 2020), of several scales where these are given.
+
+    Several scales share the network, whose outputs a last linear layer combines (Wang, Wang & Perdikaris 2021,
+    arXiv:2012.10047, multi-scale Fourier features).
+
+    **Arguments:** ``network``: the architecture behind the features; ``scales`` > 0: standard deviations of the angular
+    frequencies, for inputs in (-1, 1); ``frequencies`` >= 1 of each scale, which give twice as many features.
+    """
+
+    network: Architecture = MLP(width=30, depth=2)
+    scales: tuple[float, ...] = eqx.field(static=True, default=(3.0,), converter=_as_tuple)
+    frequencies: int = eqx.field(static=True, default=15)
+
+    def __check_init__(self):
+        whole_numbers(self, "frequencies")
+        if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
+            raise ValueError(f"FourierFeatures: scales must be greater than zero and finite, got {self.scales}")
+
+    def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FourierNetwork:
+        inner, last, *keys = jax.random.split(key, 2 + len(self.scales))
+        shape = (in_size, self.frequencies)
+        matrices = [scale * jax.random.normal(k, shape) for scale, k in zip(self.scales, keys, strict=True)]
+        network = self.network.build(2 * self.frequencies, out_size, key=inner)
+        count = len(matrices) * out_size
+        mixed = None if len(matrices) == 1 else jax.random.normal(last, (count, out_size)) * jnp.sqrt(2 / (count + out_size))
+        return FourierNetwork(Frozen(matrices), as_jet_network(network), mixed)
+
+
+class FactorisedNetwork(JetNetwork):
+    """A network whose matrices are ``V diag(exp(s))``."""
+
+    scales: list[Float[Array, " _o"]]
+    network: JetNetwork  # with V in place of its matrices
+
+    def jet(self, features: Jet, plan: Plan) -> Jet:
+        return _with_matrices(self.network, lambda v, s: v * jnp.exp(s)[None], self.scales).jet(features, plan)
+
+
+class WeightFactorised(Architecture):
+    """Random weight factorisation (Wang, Wang, Seidman & Perdikaris 2022, arXiv:2210.01274): ``W = V diag(exp(s))``.
+
+    The function at the start is that of the network itself; its training is another one.
+
+    **Arguments:** ``network``: the architecture; ``mean``, ``spread`` >= 0: of the normal distribution of s.
+    """
+
+    network: Architecture = MLP(width=30, depth=3)
+    mean: float = eqx.field(static=True, default=1.0)
+    spread: float = eqx.field(static=True, default=0.1)
+
+    def __check_init__(self):
+        if not 0 <= self.spread < float("inf"):
+            raise ValueError(f"WeightFactorised: spread must be zero or more and finite, got {self.spread}")
+
+    def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FactorisedNetwork:
+        inner, own = jax.random.split(key)
+        network = as_jet_network(self.network.build(in_size, out_size, key=inner))
+        matrices = _matrices(network)
+        keys = jax.random.split(own, len(matrices))
+        draw = lambda key, matrix: self.mean + self.spread * jax.random.normal(key, matrix.shape[1:])
+        scales = [draw(k, matrix) for k, matrix in zip(keys, matrices, strict=True)]
+        return FactorisedNetwork(scales, _with_matrices(network, lambda w, s: w * jnp.exp(-s)[None], scales))
+
+
+def as_jet_network(network: Any) -> JetNetwork:
+    """Raises ValueError for a network that does not carry its derivatives."""
+    if not isinstance(network, JetNetwork):
+        raise ValueError(f"the network inside must be one of pinops, which carries its derivatives; got {type(network).__name__}")
+    return network
+
+
+def _matrices(network: Any) -> list[Array]:
+    """The trainable matrices of a network."""
+    return [leaf for leaf in jax.tree.leaves(eqx.filter(network, trainable(network))) if leaf.ndim == 2]
+
+
+def _with_matrices(network: Any, change: Any, others: list[Array]) -> Any:
+    """The network with each of its trainable matrices changed by one of the others."""
+    train, rest = eqx.partition(network, trainable(network))
+    each = iter(others)
+    return eqx.combine(jax.tree.map(lambda leaf: change(leaf, next(each)) if leaf.ndim == 2 else leaf, train), rest)

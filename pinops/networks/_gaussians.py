@@ -1,0 +1,219 @@
+"""Physics-informed Gaussians: sums of Gaussians that move, behind a small network (Kang et al. 2025, arXiv:2412.05994).
+
+All derivatives are sums over the same Gaussians: ``G`` times a polynomial of the point, whose coefficients do not depend on it.
+So there is one exponential for a point and a Gaussian, and one matrix product makes every derivative of every order.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.derivatives import LAPLACIAN, Index, Jet, Plan, partitions
+from pinops.networks._network import MLP, Architecture, Frozen, JetNetwork, MLPNetwork, whole_numbers
+
+Monomial = tuple[int, ...]  # the factors, sorted: (0, 0, 1) is z0^2 z1
+Polynomial = dict[Monomial, Array]  # coefficients of each Gaussian
+Term = tuple[Array | np.ndarray | float, Index]  # a factor, and the features by which F is differentiated
+
+# Accelerators round the factors of a product in single precision, and the exponent is a difference of large numbers.
+_PRECISION = jax.lax.Precision.HIGHEST
+
+
+class GaussianNetwork(JetNetwork):
+    """``head(F(z))`` with ``F_c(z) = sum_i w_ci exp(-(z - m_ci)' S_ci^-1 (z - m_ci) / 2)`` for every channel c."""
+
+    centres: Float[Array, "c n d"] | Frozen
+    spreads: Float[Array, "c n d"]  # standard deviations, or their logarithms
+    rotations: Float[Array, "c n _r"] | None
+    weights: Float[Array, "c n"]
+    head: MLPNetwork | None  # without one an unknown is the mean over its own channels
+    unknowns: int = eqx.field(static=True)
+    logarithmic: bool = eqx.field(static=True)
+
+    @property
+    def scales(self) -> Float[Array, "c n d"]:
+        """Standard deviations along the axes of each Gaussian."""
+        return jnp.exp(self.spreads) if self.logarithmic else jnp.abs(self.spreads)
+
+    @property
+    def means(self) -> Float[Array, "c n d"]:
+        """The centres, in the unit coordinates (-1, 1) that networks see."""
+        return self.centres.tree if isinstance(self.centres, Frozen) else self.centres
+
+    @property
+    def axes(self) -> Float[Array, "c n d d"]:
+        """The directions of the axes, in columns."""
+        if self.rotations is None:
+            d = self.spreads.shape[-1]
+            return jnp.broadcast_to(jnp.eye(d, dtype=self.spreads.dtype), (*self.weights.shape, d, d))
+        return _rotation(self.rotations / jnp.linalg.norm(self.rotations, axis=-1, keepdims=True))
+
+    def jet(self, features: Jet, plan: Plan) -> Jet:
+        channels = self._channels(features, plan)
+        if self.head is not None:
+            return self.head.jet(channels, plan)
+        return {index: stream.reshape(len(stream), self.unknowns, -1).mean(-1) for index, stream in channels.items()}
+
+    def _slopes(self) -> list[Polynomial]:
+        """``S^-1 (z - m)``: minus the gradient of the exponent."""
+        d = self.spreads.shape[-1]
+        if self.rotations is None:
+            precision = jnp.square(1 / self.scales)
+            return [{(j,): precision[..., j], (): -precision[..., j] * self.means[..., j]} for j in range(d)]
+        factor = self.axes / self.scales[..., None, :]
+        precision = jnp.einsum("cnij,cnkj->cnik", factor, factor, precision=_PRECISION)
+        constant = -jnp.einsum("cnij,cnj->cni", precision, self.means, precision=_PRECISION)
+        return [{(k,): precision[..., j, k] for k in range(d)} | {(): constant[..., j]} for j in range(d)]
+
+    def _channels(self, features: Jet, plan: Plan) -> Jet:
+        """The jet of F."""
+        z, slopes = features[()], self._slopes()
+        if z.shape[1] != len(slopes):  # an index beyond the end would not be noticed
+            raise ValueError(f"these Gaussians have {len(slopes)} coordinates, not {z.shape[1]}")
+        power = lambda monomial: jnp.prod(z[:, np.asarray(monomial, int)], axis=1)[:, None]
+        exponent: Polynomial = {}
+        for j, slope in enumerate(slopes):  # -(z - m) . slope / 2
+            for monomial, coefficient in slope.items():
+                _add(exponent, tuple(sorted((*monomial, j))), -coefficient / 2)
+                _add(exponent, monomial, self.means[..., j] * coefficient / 2)
+        powers = jnp.concatenate([power(monomial) for monomial in exponent], 1)
+        coefficients = jnp.stack(list(exponent.values()), 1)
+        gaussians = jnp.exp(jnp.einsum("pm,cmn->cpn", powers, coefficients, precision=_PRECISION))
+        terms: dict[Index, list[Term]] = {index: list(_chain(features, index)) for index in plan.indices}
+        if plan.laplacian:
+            terms[LAPLACIAN] = [term for axis in plan.laplacian for term in _chain(features, (axis, axis)) if len(term[1]) == 2]
+            for j in range(z.shape[1]) if LAPLACIAN in features else ():
+                terms[LAPLACIAN].append((features[LAPLACIAN][:, j : j + 1], (j,)))
+        factors: dict[Index, Polynomial] = {(): {(): jnp.ones_like(self.weights)}}
+        wanted = sorted({by for found in terms.values() for _, by in found}, key=len)
+        for by in wanted:
+            for n in range(1, len(by) + 1):
+                if by[:n] not in factors:
+                    factors[by[:n]] = _differentiated(factors[by[: n - 1]], by[n - 1], slopes[by[n - 1]])
+        columns = [(by, monomial) for by in wanted for monomial in factors[by]]
+        stacked = jnp.stack([self.weights * factors[by][monomial] for by, monomial in columns], -1)
+        sums = jnp.einsum("cpn,cnk->kpc", gaussians, stacked, precision=_PRECISION)
+        derivatives: dict[Index, Array] = {}
+        for (by, monomial), column in zip(columns, sums, strict=True):
+            _add(derivatives, by, power(monomial) * column if monomial else column)
+        sums = lambda found: sum((factor * derivatives[by] for factor, by in found), start=jnp.zeros((), z.dtype))
+        return {index: sums(found) for index, found in terms.items() if found}
+
+
+def _add(total: dict, key: tuple[int, ...], term: Array) -> None:
+    total[key] = total[key] + term if key in total else term
+
+
+def _differentiated(factor: Polynomial, axis: int, slope: Polynomial) -> Polynomial:
+    """``d(P G)/dz = (dP/dz - P slope) G``."""
+    out: Polynomial = {}
+    for monomial, coefficient in factor.items():
+        if axis in monomial:
+            rest = list(monomial)
+            rest.remove(axis)
+            _add(out, tuple(rest), monomial.count(axis) * coefficient)
+        for other, slope_coefficient in slope.items():
+            _add(out, tuple(sorted(monomial + other)), -coefficient * slope_coefficient)
+    return out
+
+
+def _chain(features: Jet, index: Index) -> Iterator[Term]:
+    """The chain rule: ``F``'s derivative of an index is the sum of these factors times its derivatives by the features."""
+    if not index:
+        yield 1.0, ()
+    for count, blocks in partitions(index) if index else ():
+        present = [_nonzero(features, block) for block in blocks]
+        for chosen in itertools.product(*present):
+            factor: Array | np.ndarray | float = float(count)
+            for j, block in zip(chosen, blocks, strict=True):
+                factor = factor * features[block][:, j : j + 1]
+            yield factor, tuple(sorted(chosen))
+
+
+def _nonzero(features: Jet, index: Index) -> list[int]:
+    """The features whose derivative is not known to vanish."""
+    if index not in features:
+        return []
+    stream = features[index]
+    return [j for j in range(stream.shape[1]) if not isinstance(stream, np.ndarray) or stream[:, j].any()]
+
+
+def _rotation(q: Float[Array, "... r"]) -> Float[Array, "... d d"]:
+    """The rotation of a unit vector (cos, sin) or of a unit quaternion."""
+    if q.shape[-1] == 2:
+        c, s = jnp.moveaxis(q, -1, 0)
+        return jnp.stack([jnp.stack([c, -s], -1), jnp.stack([s, c], -1)], -2)
+    w, x, y, z = jnp.moveaxis(q, -1, 0)
+    rows = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
+    return jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+
+
+class PIG(Architecture):
+    """Physics-informed Gaussians (Kang et al. 2025, arXiv:2412.05994, section 3 and appendix A).
+
+    Centres start uniform in the domain, weights normal with standard deviation 0.01.
+
+    **Arguments:**
+
+    - `gaussians` >= 1 for each of `channels` >= 1.
+    - `scale` > 0: their standard deviation at the start, where the domain is (-1, 1) in every coordinate; about a quarter of
+      the shortest wave of the solution.
+    - `covariance`: "diagonal", or "full": turned by an angle or a quaternion as well, for two or three features.
+    - `spread`: what is trained of a standard deviation, "log": its logarithm, or "raw": itself, as in the paper.
+    - `head`: "tanh" or "sin": one hidden layer of `hidden` units behind the channels; "none": their mean.
+    - `moving`: whether the centres are trained.
+    """
+
+    gaussians: int = eqx.field(static=True, default=400)
+    channels: int = eqx.field(static=True, default=4)
+    scale: float = eqx.field(static=True, default=0.1)
+    covariance: Literal["diagonal", "full"] = eqx.field(static=True, default="diagonal")
+    spread: Literal["log", "raw"] = eqx.field(static=True, default="log")
+    head: Literal["tanh", "sin", "none"] = eqx.field(static=True, default="tanh")
+    hidden: int = eqx.field(static=True, default=16)
+    moving: bool = eqx.field(static=True, default=True)
+
+    def __check_init__(self):
+        whole_numbers(self, "gaussians", "channels", "hidden")
+        if not 0 < self.scale < float("inf"):
+            raise ValueError(f"PIG: scale must be greater than zero and finite, got {self.scale}")
+        choices = {"covariance": ("diagonal", "full"), "spread": ("log", "raw"), "head": ("tanh", "sin", "none")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"PIG: {name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+
+    def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> GaussianNetwork:
+        if self.covariance == "full" and in_size not in (2, 3):
+            raise ValueError(f"PIG: a full covariance is for two or three features, and there are {in_size}; take 'diagonal'")
+        places, weights, head = jax.random.split(key, 3)
+        channels = self.channels * (out_size if self.head == "none" else 1)
+        shape = (channels, self.gaussians)
+        centres = jax.random.uniform(places, (*shape, in_size), minval=-1.0, maxval=1.0)
+        spreads = jnp.full((*shape, in_size), jnp.log(self.scale) if self.spread == "log" else self.scale)
+        rotations = None
+        if self.covariance == "full":
+            size = 2 if in_size == 2 else 4
+            rotations = jnp.zeros((*shape, size)).at[..., 0].set(1.0)
+        network = None
+        if self.head != "none":
+            bend = jnp.tanh if self.head == "tanh" else jnp.sin
+            network = MLP(self.hidden, 1, bend).build(channels, out_size, key=head)
+        return GaussianNetwork(
+            centres if self.moving else Frozen(centres),
+            spreads,
+            rotations,
+            0.01 * jax.random.normal(weights, shape),
+            network,
+            out_size,
+            self.spread == "log",
+        )
