@@ -9,9 +9,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import linen, nnx
 
+import pinops as po
 from pinops.derivatives import LAPLACIAN, Plan
 from pinops.networks import (
     MLP,
@@ -28,12 +30,14 @@ from pinops.networks import (
     ModifiedMLP,
     NetworkField,
     PirateNet,
+    RandomFeatures,
     Separable,
     WeightFactorised,
     activations,
     check_network,
     trainable,
 )
+from pinops.optimizers import SSBroyden, TruncatedGaussNewton
 
 KEY = jax.random.key(0)
 EMBEDDING = Embedding(((-1.0, 3.0), (0.0, 0.5)), periodic=(0,))  # 3 features
@@ -139,6 +143,7 @@ NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
         built_by(lambda o: lively(PIG(10, 2, 0.7, head="none", moving=False))),
         lambda i, o: 20 * o * (i + 1),
     ),
+    "RandomFeatures": (built_by(lambda o: RandomFeatures(6)), lambda i, o: 7 * o),
     "FromLinen": (built_by(lambda o: FromLinen(LinenMLP(o))), DENSE),
     "FromLinen with batch statistics": (built_by(lambda o: FromLinen(LinenNormalised(o))), NORMALISED),
     "FromNNX": (built_by(lambda o: FromNNX(lambda i, o, rngs: NNXMLP(i, o, rngs=rngs))), DENSE),
@@ -254,6 +259,93 @@ def read(file, leaf):
 def is_key(leaf: Any) -> bool:
     """A random key of the new style, which Equinox does not write."""
     return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+class Bump(po.Problem):
+    """u'' = -pi^2 sin(pi x)."""
+
+    domain = po.Box(x=(-1, 1))
+    exact = staticmethod(lambda x: jnp.sin(jnp.pi * x))
+
+    def residual(self, u_xx, x):
+        return u_xx + jnp.pi**2 * jnp.sin(jnp.pi * x)
+
+    def conditions(self):
+        return (po.Dirichlet(0.0, on="x"),)
+
+
+OURS = {
+    "MLP": MLP(8, 2),
+    "ModifiedMLP": ModifiedMLP(8, 2),
+    "PirateNet": PirateNet(8, 1),
+    "SIREN": SIREN(8, 1, 4.0),
+    "FourierFeatures": FourierFeatures(MLP(8, 1), (1.0, 2.0), 4),
+    "WeightFactorised": WeightFactorised(MLP(8, 2)),
+    "Separable": Separable(4, 8, 1),
+    "ChebyshevKAN": ChebyshevKAN(4, 1, 4),
+    "PIG": PIG(10, 2, 0.3),
+    "RandomFeatures": RandomFeatures(40, 4.0),
+}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_solves_a_poisson_problem_and_comes_back_from_its_folder(name, tmp_path):
+    """In 120 steps of SSBroyden; the run directory knows the architecture, also one within another."""
+    points = po.Collocation(interior=128, every=0, refinement=None)
+    optimizer, steps = (TruncatedGaussNewton(), 2) if name == "RandomFeatures" else (SSBroyden(), 120)
+    options: dict[str, Any] = {"sampler": points, "progress": False, "out": tmp_path / "run"}
+    solution = po.solve(Bump(), network=OURS[name], optimizer=optimizer, steps=steps, **options)
+    assert solution.error()["u"]["relative_l2"] < 1e-3
+    x = np.linspace(-1, 1, 5)
+    np.testing.assert_array_equal(po.load(tmp_path / "run", problem=Bump())(x=x), solution(x=x))
+
+
+def test_a_piratenet_starts_from_its_data(float64):
+    """Its last layer is fitted to the conditions in the loss (arXiv:2402.00326, section 4.2)."""
+
+    class Given(Bump):
+        def conditions(self):
+            return (po.Dirichlet(lambda x: 3 * x, on="x", soft=True),)
+
+    first = []
+    for network in (PirateNet(8, 1), MLP(8, 2)):
+        solution = po.solve(Given(), network=network, optimizer=optax.sgd(1e-30), steps=1, progress=False)
+        first.append(next(v for name, v in solution.history[-1].terms.items() if name.startswith("dirichlet")))
+    assert first[0] < 1e-20 < 1e-3 < first[1]
+
+
+def test_random_features_solve_a_linear_problem_in_a_step():
+    solution = po.solve(
+        "poisson",
+        network=RandomFeatures(400, 4.0, jnp.sin),
+        optimizer=TruncatedGaussNewton(),
+        steps=1,
+        sampler=po.Collocation(interior=800),
+        progress=False,
+    )
+    assert solution.error()["u"]["relative_l2"] < 1e-10
+
+
+def test_gaussians_are_what_the_formula_says(float64):
+    """One turned Gaussian in the plane, and the report on those that are lost."""
+    network = PIG(1, 1, 0.5, "full", "raw", "none").build(2, 1, key=KEY)
+    network = eqx.tree_at(lambda n: n.rotations, network, jnp.asarray([[[3.0, 4.0]]]))
+    network = eqx.tree_at(lambda n: n.spreads, network, jnp.asarray([[[0.5, -0.2]]]))
+    x = jnp.asarray([0.3, -0.1])
+    turned = np.array([[0.6, -0.8], [0.8, 0.6]])
+    along = turned.T @ np.asarray(x - network.means[0, 0])
+    expected = float(network.weights[0, 0]) * np.exp(-0.5 * np.sum((along / [0.5, 0.2]) ** 2))
+    assert float(network(x)[0]) == pytest.approx(expected, rel=1e-12)
+    assert network.remarks(4096) == []
+    lost = eqx.tree_at(lambda n: (n.centres, n.spreads), network, (jnp.full((1, 1, 2), 9.0), jnp.full((1, 1, 2), 1e-4)))
+    assert [remark.split()[0] for remark in lost.remarks(4096)] == ["1", "1"]
+
+
+def test_full_covariance_equals_diagonal_without_a_rotation(float64):
+    one, other = (PIG(10, 2, 0.4, covariance).build(3, 2, key=KEY) for covariance in ("diagonal", "full"))
+    x = jnp.asarray([0.1, -0.3, 0.6])
+    np.testing.assert_allclose(one(x), other(x), rtol=1e-12)
+    np.testing.assert_allclose(jax.hessian(one)(x), jax.hessian(other)(x), rtol=1e-9, atol=1e-12)
 
 
 # --- check_network ---------------------------------------------------------------------------------------------------

@@ -54,6 +54,16 @@ class GaussianNetwork(JetNetwork):
             return jnp.broadcast_to(jnp.eye(d, dtype=self.spreads.dtype), (*self.weights.shape, d, d))
         return _rotation(self.rotations / jnp.linalg.norm(self.rotations, axis=-1, keepdims=True))
 
+    def remarks(self, points: int) -> list[str]:
+        means, scales = np.asarray(self.means), np.asarray(self.scales)
+        spacing = 2 / points ** (1 / means.shape[-1])
+        outside = int(np.sum(np.any(np.abs(means) > 1 + 2 * scales, axis=-1)))
+        narrow = int(np.sum(np.any(scales < spacing / 2, axis=-1)))
+        found = [f"{outside} of {self.weights.size} Gaussians have left the domain"] if outside else []
+        if narrow:
+            found.append(f"{narrow} of {self.weights.size} Gaussians are narrower than half the distance of the points")
+        return found
+
     def jet(self, features: Jet, plan: Plan) -> Jet:
         channels = self._channels(features, plan)
         if self.head is not None:

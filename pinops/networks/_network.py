@@ -49,6 +49,10 @@ class JetNetwork(eqx.Module):
         """A last layer that is fitted to data, by least squares, before training; None for none."""
         return None
 
+    def remarks(self, points: int) -> list[str]:
+        """Sentences on what may be wrong with the parameters, for so many collocation points."""
+        return []
+
 
 def whole_numbers(architecture: Architecture, *names: str) -> None:
     """Raises ValueError for a setting that is no whole number of at least 1."""

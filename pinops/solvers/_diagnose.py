@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from pinops.losses import Fixed, Weights
+from pinops.networks import JetNetwork
 from pinops.optimizers import LeastSquares, normal_equations
 from pinops.problem import INTERIOR, Points
 from pinops.training import Collocation, Model, Params, TrainState, draw, interior_score
@@ -29,7 +30,7 @@ class Diagnosis:
     damped Gauss-Newton step from other new points removes (None for very large networks); ``spectrum``: the eigenvalues of
     J J' at interior points, largest first; ``worst``: the point of the largest residual, ``largest`` and ``rms`` its size
     and the root mean square, ``concentration``: the share of the squares that the worst hundredth of the points holds;
-    ``limit``: "reference", "points", "optimizer" or "network".
+    ``remarks``: what the network says of its parameters; ``limit``: "reference", "points", "optimizer" or "network".
     """
 
     problem: str
@@ -43,6 +44,7 @@ class Diagnosis:
     largest: float
     rms: float
     concentration: float
+    remarks: list[str]
 
     @property
     def limit(self) -> str:
@@ -71,7 +73,7 @@ class Diagnosis:
         lines.append(f"  residual {self.rms:.1e} (root mean square), largest {self.largest:.1e} at {where}")
         lines.append(f"  the worst hundredth of the points holds {100 * self.concentration:.0f} % of its square")
         lines.append(f"  J J': {rank} of {len(self.spectrum)} eigenvalues above 1e-8 of the largest, {self.spectrum[0]:.1e}")
-        return "\n".join(lines)
+        return "\n".join(lines + [f"  {remark}" for remark in self.remarks])
 
 
 def diagnose(
@@ -95,6 +97,7 @@ def diagnose(
     scores = np.asarray(interior_score(model, params, one))
     squares = np.sort(scores**2)[::-1]
     few = {INTERIOR: Points(one[INTERIOR].at[:SPECTRUM_POINTS])}
+    network = eqx.combine(params.network, model.frozen)
     at = np.asarray(one[INTERIOR].at[int(np.argmax(scores))])
     return Diagnosis(
         model.owner,
@@ -108,6 +111,7 @@ def diagnose(
         float(scores.max()),
         float(np.sqrt(np.mean(scores**2))),
         float(squares[: max(1, len(squares) // 100)].sum() / max(squares.sum(), np.finfo(float).tiny)),
+        network.remarks(POINTS) if isinstance(network, JetNetwork) else [],
     )
 
 

@@ -534,13 +534,13 @@ def _architecture(description: Any, folder: Path) -> Architecture:
         ((name, content),) = description.items()
         cls = getattr(networks, name, None) if name.isidentifier() and not name.startswith("From") else None
         if isinstance(cls, type) and issubclass(cls, Architecture):
-            return cls(**{name: _setting(value, folder) for name, value in content.items()})
+            return cls(**{name: _setting(name, value, folder) for name, value in content.items()})
     raise ValueError(f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)")
 
 
-def _setting(value: Any, folder: Path) -> Any:
+def _setting(name: str, value: Any, folder: Path) -> Any:
     """A setting of an architecture from its description: a number, an activation, several numbers, or an architecture."""
-    if isinstance(value, str):
+    if name == "activation":
         return activations.get(value, value)
     if isinstance(value, list):
         return tuple(value)
