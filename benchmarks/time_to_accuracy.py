@@ -52,9 +52,9 @@ CASES: dict[str, tuple[float, float, list[str]]] = {
 }
 
 
-def median_run(case: str, seeds: list[int], overhead: float) -> dict:
+def median_run(case: str, bar: tuple[float, float, list[str]], seeds: list[int], overhead: float) -> dict:
     """All seeds of a case and the median of their errors."""
-    must, seconds, options = CASES[case]
+    must, seconds, options = bar
     runs = []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
@@ -83,9 +83,19 @@ def curve(folder: Path) -> list[list[float]]:
     return [[round(float(arrays["seconds"][k]), 2), float(f"{errors[:, k].max():.3e}")] for k in rows]
 
 
-def write_table() -> None:
+def record(path: Path, case: str, entry: dict) -> None:
+    """Put a result in a file of results, and say what it is."""
+    recorded = json.loads(path.read_text()) if path.exists() else {"cases": {}}
+    recorded["cases"][case] = entry | {"machine": machine(), "versions": versions()}
+    path.write_text(json.dumps(recorded, indent=1) + "\n")
+    missed = "" if entry["met"] else "  MISSED"
+    print(f"{case:32s} median {entry['median']:.2e}, must {entry['must']:.0e}{missed}", flush=True)
+
+
+def write_table(path: Path = RESULTS, marks: tuple[str, str] = (START, END)) -> None:
     """Put the recorded results between the marks in the README."""
-    recorded = json.loads(RESULTS.read_text())["cases"]
+    start, end = marks
+    recorded = json.loads(path.read_text())["cases"]
     lines = [
         "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | must | option |",
         "|---|---|---|---|---|---|",
@@ -99,8 +109,8 @@ def write_table() -> None:
         lines.append(f"| {case} | {errors} | {seconds} | {cores} | {must} | {' '.join(entry['options']) or 'none'} |")
     lines += ["", "Processor: " + ", ".join({entry["machine"]["processor"]: None for entry in recorded.values()}) + "."]
     text = README.read_text()
-    before, rest = text.split(START)
-    README.write_text(before + START + "\n" + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+    before, rest = text.split(start)
+    README.write_text(before + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1])
 
 
 def plot() -> None:
@@ -144,13 +154,7 @@ def main() -> None:
         write_table()
         return plot()
     for case in arguments.cases:
-        entry = median_run(case, arguments.seeds, arguments.overhead) | {"machine": machine(), "versions": versions()}
-        recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"cases": {}}
-        recorded["cases"][case] = entry
-        RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
-        print(
-            f"{case:32s} median {entry['median']:.2e}, must {entry['must']:.0e}{'' if entry['met'] else '  MISSED'}", flush=True
-        )
+        record(RESULTS, case, median_run(case, CASES[case], arguments.seeds, arguments.overhead))
 
 
 if __name__ == "__main__":
