@@ -1,16 +1,19 @@
 """Error after a fixed time, side by side with what is asked for: each case in fresh processes, compilation included.
 
     python benchmarks/time_to_accuracy.py [--seeds 0 1 2] [--cases burgers "helmholtz a1=10 a2=10" ...]
+    python benchmarks/time_to_accuracy.py --peers PYTHON [--peer-seconds 180] [--seeds 0]
     python benchmarks/time_to_accuracy.py --markdown
 
 The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median over the seeds counts) and the
-error against seconds of every run; the second writes the table of the README and draws
-``benchmarks/results/time_to_accuracy.png``.
+error against seconds of every run; the second runs Burgers' equation in a Python with DeepXDE; the last writes the table of the
+README and draws ``benchmarks/results/time_to_accuracy.png``.
 """
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -52,14 +55,17 @@ CASES: dict[str, tuple[float, float, list[str]]] = {
 }
 
 
-def median_run(case: str, bar: tuple[float, float, list[str]], seeds: list[int], overhead: float) -> dict:
-    """All seeds of a case and the median of their errors."""
+def median_run(
+    case: str, bar: tuple[float, float, list[str]], seeds: list[int], overhead: float, limit: float = float("inf")
+) -> dict:
+    """All seeds of a case and the median of their errors; ``limit``: fewer seconds than the bar allows."""
     must, seconds, options = bar
+    training = (min(seconds, limit) - overhead) / 60
     runs = []
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
             out = f"{folder}/run"
-            result = run(case, seed, [*options, "--minutes", str((seconds - overhead) / 60)], out)
+            result = run(case, seed, [*options, "--minutes", str(training)], out)
             if "relative_l2" in result:
                 result["curve"] = curve(Path(out))
         runs.append(result)
@@ -81,6 +87,28 @@ def curve(folder: Path) -> list[list[float]]:
     errors = np.stack([array for name, array in arrays.items() if name.startswith("errors/")])
     rows = np.unique(np.linspace(0, errors.shape[1] - 1, 100).astype(int))
     return [[round(float(arrays["seconds"][k]), 2), float(f"{errors[:, k].max():.3e}")] for k in rows]
+
+
+def peers(python: str, seeds: list[int], seconds: float) -> dict:
+    """Error against seconds of Burgers' equation in DeepXDE, for each seed."""
+    import numpy as np
+
+    import pinops as po
+
+    reference = po.load_problem("burgers").reference()
+    assert reference is not None
+    grids = np.broadcast_arrays(reference.coordinates["x"], reference.coordinates["t"])
+    script, curves = Path(__file__).with_name("peer_burgers.py"), []
+    with tempfile.TemporaryDirectory() as folder:
+        values = np.broadcast_to(reference.values["u"], grids[0].shape).ravel()
+        np.savez(f"{folder}/reference.npz", points=np.stack([grid.ravel() for grid in grids], -1), u=values)
+        for seed in seeds:
+            command = [python, str(script), f"{folder}/reference.npz", str(seconds), str(seed)]
+            environment = os.environ | {"DDE_BACKEND": "pytorch"}
+            done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=True)
+            curves.append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"DeepXDE, torch: burgers seed {seed}  {curves[-1][-1][1]:.2e}  {curves[-1][-1][0]:.1f} s", flush=True)
+    return {"burgers": {"DeepXDE, torch": curves}, "machine": machine()}
 
 
 def record(path: Path, case: str, entry: dict) -> None:
@@ -119,7 +147,8 @@ def plot() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    recorded = json.loads(RESULTS.read_text())["cases"]
+    whole = json.loads(RESULTS.read_text())
+    recorded = whole["cases"]
     columns = 3
     figure, axes = plt.subplots(
         -(-len(recorded) // columns), columns, figsize=(11, 2.6 * -(-len(recorded) // columns)), squeeze=False
@@ -130,6 +159,10 @@ def plot() -> None:
         for result in entry["runs"]:
             if "curve" in result:
                 axis.semilogy(*zip(*result["curve"], strict=True), color="C0", linewidth=1)
+        for number, (peer, curves) in enumerate(whole.get("peers", {}).get(case, {}).items()):
+            for curve in curves:
+                axis.semilogy(*zip(*curve, strict=True), color=f"C{number + 1}", linewidth=1, label=peer)
+            axis.legend(fontsize=6)
         axis.plot(entry["seconds"], entry["must"], "k+", markersize=9)
         axis.set_title(case, fontsize=9)
         axis.tick_params(labelsize=7)
@@ -148,11 +181,18 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     about = "seconds for the start of Python, the reference, the figure and the files; what is left of the time is for training"
     parser.add_argument("--overhead", type=float, default=13.0, help=about + " (default 13; 25 where all shares one core)")
+    parser.add_argument("--peers", metavar="PYTHON", help="with DeepXDE and torch")
+    parser.add_argument("--peer-seconds", type=float, default=180.0)
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
     if arguments.markdown:
         write_table()
         return plot()
+    if arguments.peers:
+        recorded = json.loads(RESULTS.read_text())
+        recorded["peers"] = peers(os.path.abspath(arguments.peers), arguments.seeds, arguments.peer_seconds)
+        RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
+        return None
     for case in arguments.cases:
         record(RESULTS, case, median_run(case, CASES[case], arguments.seeds, arguments.overhead))
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pinops.networks import GaussianNetwork
 from pinops.problem import Observed, exact_values
 from pinops.reference import Reference
 from pinops.solvers import Answer
@@ -56,6 +57,42 @@ def plot_solution(solution: Answer, path: str | Path | None = None) -> "Figure":
 def plot_history(solution: Answer, path: str | Path | None = None) -> "Figure":
     """Loss terms, errors and, for an inverse problem, coefficients over the steps; written to ``path`` where given."""
     return _draw(_title(solution), [], _history(solution), path)
+
+
+def plot_gaussians(solution: Answer, path: str | Path | None = None) -> "Figure":
+    """The Gaussians of a `PIG` network over its solution in two coordinates, one panel for each unknown.
+
+    Ellipses are one standard deviation wide, and the darker the larger their weight. Written to ``path`` where given.
+
+    **Raises** ValueError for another network, and for other than two coordinates or periodic ones.
+    """
+    network, domain = getattr(solution, "network", None), solution.problem.domain
+    if not isinstance(network, GaussianNetwork):
+        raise ValueError(f"plot_gaussians needs a solution with a PIG network, got {type(network).__name__}")
+    if len(domain.coordinates) != 2 or network.means.shape[-1] != 2:
+        raise ValueError("plot_gaussians needs two coordinates, neither of them periodic")
+    low, high = np.array([domain.bounds[name] for name in domain.coordinates]).T
+    half = (high - low) / 2
+    means, scales, axes, weights = (np.asarray(x) for x in (network.means, network.scales, network.axes, network.weights))
+    centres = (means * half + (low + high) / 2).reshape(-1, 2)
+    spans = (half[:, None] * axes * scales[..., None, :]).reshape(-1, 2, 2)  # one standard deviation along each axis, in columns
+    strength = np.abs(weights).ravel() / np.abs(weights).max()
+    grid = _display_axes(solution)
+    values = _evaluate(solution, grid)
+    circle = np.stack([np.cos(angle := np.linspace(0, 2 * np.pi, 40)), np.sin(angle)])
+
+    def over(map_: Panel) -> Panel:
+        def panel(ax: "Axes") -> None:
+            map_(ax)
+            for centre, span, alpha in zip(centres, spans, strength, strict=True):
+                ax.plot(*(centre[:, None] + span @ circle), color="black", linewidth=0.5, alpha=0.1 + 0.6 * alpha)
+
+        return panel
+
+    maps = [
+        _map(u, _label(solution, u), grid, domain.coordinates, values[u].T, _norm(values[u])) for u in solution.problem.unknowns
+    ]
+    return _draw(f"{len(centres)} Gaussians, step {solution.steps}", [[over(map_) for map_ in maps]], [], path)
 
 
 def _draw(title: str, rows: Rows, history: list[Panel], path: str | Path | None) -> "Figure":

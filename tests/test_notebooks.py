@@ -22,7 +22,7 @@ def lines(cell):
 
 
 def test_there_are_notebooks():
-    assert [path.stem for path in NOTEBOOKS] == ["01_solve_burgers", "02_register_your_pde"]
+    assert [path.stem for path in NOTEBOOKS] == ["01_solve_burgers", "02_register_your_pde", "03_physics_informed_gaussians"]
 
 
 @each_notebook
