@@ -132,7 +132,7 @@ def write_table(path: Path = RESULTS, marks: tuple[str, str] = (START, END)) -> 
         good = [row for row in entry["runs"] if "relative_l2" in row]
         errors = ", ".join(f"{max(row['relative_l2'].values()):.1e}" for row in good)
         seconds = ", ".join(f"{row['process_seconds']:.0f}" for row in entry["runs"])
-        must = f"{entry['must']:.0e} in {entry['seconds']:.0f} s" + ("" if entry["met"] else ", **missed**")
+        must = f"{entry['must']:.1e} in {entry['seconds']:.0f} s" + ("" if entry["met"] else ", **missed**")
         cores = entry["machine"]["cores"]
         lines.append(f"| {case} | {errors} | {seconds} | {cores} | {must} | {' '.join(entry['options']) or 'none'} |")
     lines += ["", "Processor: " + ", ".join({entry["machine"]["processor"]: None for entry in recorded.values()}) + "."]

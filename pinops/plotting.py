@@ -73,7 +73,8 @@ def plot_gaussians(solution: Answer, path: str | Path | None = None) -> "Figure"
         raise ValueError("plot_gaussians needs two coordinates, neither of them periodic")
     low, high = np.array([domain.bounds[name] for name in domain.coordinates]).T
     half = (high - low) / 2
-    means, scales, axes, weights = (np.asarray(x) for x in (network.means, network.scales, network.axes, network.weights))
+    with jax.enable_x64(network.weights.dtype == jnp.float64):
+        means, scales, axes, weights = (np.asarray(x) for x in (network.means, network.scales, network.axes, network.weights))
     centres = (means * half + (low + high) / 2).reshape(-1, 2)
     spans = (half[:, None] * axes * scales[..., None, :]).reshape(-1, 2, 2)  # one standard deviation along each axis, in columns
     strength = np.abs(weights).ravel() / np.abs(weights).max()

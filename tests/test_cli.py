@@ -213,6 +213,11 @@ MISTAKES = {
         "solve heat --network mlp --set-network size=3",
         "has no setting 'size'; it has width, depth, activation",
     ),
+    "covariance": (
+        "solve heat --network pig --set-network covariance=round",
+        "covariance must be one of diagonal, full, got 'round'",
+    ),
+    "scales": ("solve heat --network fourier --set-network scales=1,0", "scales must be greater than zero and finite"),
     "width": ("solve heat --network mlp --set-network width=0", "width must be a whole number of at least 1, got 0"),
     "width text": ("solve heat --network mlp --set-network width=abc", "width must be a number, got 'abc'"),
     "activation": (

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import pinops as po
-from pinops.plotting import plot_history, plot_solution
+from pinops.plotting import plot_gaussians, plot_history, plot_solution
 from pinops.reference import Reference
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -192,3 +192,18 @@ def test_a_loaded_solution_has_the_same_figure(tmp_path):
     solution = solved(Curve())
     loaded = po.load(solution.save(tmp_path / "run"))
     assert titles(loaded.plot()) == titles(solution.plot())
+
+
+def test_gaussians_over_the_solution(tmp_path):
+    small = {"sampler": po.Collocation(interior=64, every=0, refinement=None), "steps": 2, "progress": False}
+    solution = po.solve("poisson", network=po.networks.PIG(5, 2, 0.3, "full"), **small)
+    figure = plot_gaussians(solution, tmp_path / "gaussians.png")
+    assert (tmp_path / "gaussians.png").read_bytes().startswith(PNG)
+    (ax,) = [ax for ax in figure.axes if ax.get_title() == "u"]
+    assert len(ax.lines) == 10
+    ellipse = ax.lines[0].get_xydata()
+    expected = np.asarray(solution.network.means)[0, 0] / 2 + 0.5  # the domain is (0, 1)
+    low, high = solution.problem.domain.bounds["x"]
+    np.testing.assert_allclose(ellipse.mean(0)[0], low + (high - low) * expected[0], atol=0.05)
+    with pytest.raises(ValueError, match="plot_gaussians needs a solution with a PIG network, got MLPNetwork"):
+        plot_gaussians(po.solve("poisson", network=po.networks.MLP(4, 1), **small))

@@ -6,7 +6,6 @@ So there is one exponential for a point and a Gaussian, and one matrix product m
 
 import itertools
 from collections.abc import Iterator
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -55,7 +54,8 @@ class GaussianNetwork(JetNetwork):
         return _rotation(self.rotations / jnp.linalg.norm(self.rotations, axis=-1, keepdims=True))
 
     def remarks(self, points: int) -> list[str]:
-        means, scales = np.asarray(self.means), np.asarray(self.scales)
+        with jax.enable_x64(self.spreads.dtype == jnp.float64):
+            means, scales = np.asarray(self.means), np.asarray(self.scales)
         spacing = 2 / points ** (1 / means.shape[-1])
         outside = int(np.sum(np.any(np.abs(means) > 1 + 2 * scales, axis=-1)))
         narrow = int(np.sum(np.any(scales < spacing / 2, axis=-1)))
@@ -187,9 +187,9 @@ class PIG(Architecture):
     gaussians: int = eqx.field(static=True, default=400)
     channels: int = eqx.field(static=True, default=4)
     scale: float = eqx.field(static=True, default=0.1)
-    covariance: Literal["diagonal", "full"] = eqx.field(static=True, default="diagonal")
-    spread: Literal["log", "raw"] = eqx.field(static=True, default="log")
-    head: Literal["tanh", "sin", "none"] = eqx.field(static=True, default="tanh")
+    covariance: str = eqx.field(static=True, default="diagonal")
+    spread: str = eqx.field(static=True, default="log")
+    head: str = eqx.field(static=True, default="tanh")
     hidden: int = eqx.field(static=True, default=16)
     moving: bool = eqx.field(static=True, default=True)
 

@@ -58,7 +58,7 @@ def whole_numbers(architecture: Architecture, *names: str) -> None:
     """Raises ValueError for a setting that is no whole number of at least 1."""
     for name in names:
         value = getattr(architecture, name)
-        if not (isinstance(value, int) and value >= 1):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ValueError(f"{type(architecture).__name__}: {name} must be a whole number of at least 1, got {value!r}")
 
 
