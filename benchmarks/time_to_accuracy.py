@@ -158,7 +158,8 @@ def plot() -> None:
     for axis, (case, entry) in zip(axes.ravel(), recorded.items(), strict=False):
         for result in entry["runs"]:
             if "curve" in result:
-                axis.semilogy(*zip(*result["curve"], strict=True), color="C0", linewidth=1)
+                marker = "." if len(result["curve"]) < 5 else ""
+                axis.semilogy(*zip(*result["curve"], strict=True), color="C0", linewidth=1, marker=marker)
         for number, (peer, curves) in enumerate(whole.get("peers", {}).get(case, {}).items()):
             for curve in curves:
                 axis.semilogy(*zip(*curve, strict=True), color=f"C{number + 1}", linewidth=1, label=peer)

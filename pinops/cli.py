@@ -256,7 +256,7 @@ def solve(
         stage_steps: Steps of every stage of a continuation.
         windows: Solve in so many parts of the time interval, one after the other.
         devices: Share the work over so many accelerators, or cores where there are none (default: the cores for the default
-            optimizers, else one).
+            optimizers, else one). Another number changes the order of sums, and so the last digits.
         steps: Optimizer steps.
         minutes: Wall-clock limit.
         target: Stop at this relative L2 error against the reference.
@@ -394,10 +394,12 @@ def plot(folder: tyro.conf.Positional[Path], /, problems: Path | None = None) ->
 
 
 def _use_cores(count: int | None) -> None:
-    """Let JAX see so many devices in the CPU, by default its cores; this must be said before JAX starts."""
+    """Let JAX see so many devices in the CPU, by default its cores or what the user has set; before JAX starts."""
     import jax
 
     if count is None:
+        if "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+            return
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         count = min(cores, 8)
     if count < 1:

@@ -62,7 +62,8 @@ def plot_history(solution: Answer, path: str | Path | None = None) -> "Figure":
 def plot_gaussians(solution: Answer, path: str | Path | None = None) -> "Figure":
     """The Gaussians of a `PIG` network over its solution in two coordinates, one panel for each unknown.
 
-    Ellipses are one standard deviation wide, and the darker the larger their weight. Written to ``path`` where given.
+    Half an ellipse is one standard deviation wide; the darker, the larger the weight. Without a head an unknown has its own
+    Gaussians, and its panel shows these. Written to ``path`` where given.
 
     **Raises** ValueError for another network, and for other than two coordinates or periodic ones.
     """
@@ -77,23 +78,27 @@ def plot_gaussians(solution: Answer, path: str | Path | None = None) -> "Figure"
         means, scales, axes, weights = (np.asarray(x) for x in (network.means, network.scales, network.axes, network.weights))
     centres = (means * half + (low + high) / 2).reshape(-1, 2)
     spans = (half[:, None] * axes * scales[..., None, :]).reshape(-1, 2, 2)  # one standard deviation along each axis, in columns
-    strength = np.abs(weights).ravel() / np.abs(weights).max()
+    strength = np.abs(weights).ravel() / max(np.abs(weights).max(), np.finfo(weights.dtype).tiny)
     grid = _display_axes(solution)
     values = _evaluate(solution, grid)
     circle = np.stack([np.cos(angle := np.linspace(0, 2 * np.pi, 40)), np.sin(angle)])
 
-    def over(map_: Panel) -> Panel:
+    def over(map_: Panel, own: slice) -> Panel:
         def panel(ax: "Axes") -> None:
             map_(ax)
-            for centre, span, alpha in zip(centres, spans, strength, strict=True):
+            for centre, span, alpha in zip(centres[own], spans[own], strength[own], strict=True):
                 ax.plot(*(centre[:, None] + span @ circle), color="black", linewidth=0.5, alpha=0.1 + 0.6 * alpha)
 
         return panel
 
+    part = len(centres) // len(solution.problem.unknowns) if network.head is None else None
+    shares = [slice(None) if part is None else slice(k * part, (k + 1) * part) for k in range(len(solution.problem.unknowns))]
     maps = [
         _map(u, _label(solution, u), grid, domain.coordinates, values[u].T, _norm(values[u])) for u in solution.problem.unknowns
     ]
-    return _draw(f"{len(centres)} Gaussians, step {solution.steps}", [[over(map_) for map_ in maps]], [], path)
+    return _draw(
+        f"{len(centres)} Gaussians, step {solution.steps}", [[over(*pair) for pair in zip(maps, shares, strict=True)]], [], path
+    )
 
 
 def _draw(title: str, rows: Rows, history: list[Panel], path: str | Path | None) -> "Figure":

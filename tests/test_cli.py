@@ -217,7 +217,7 @@ MISTAKES = {
         "solve heat --network pig --set-network covariance=round",
         "covariance must be one of diagonal, full, got 'round'",
     ),
-    "scales": ("solve heat --network fourier --set-network scales=1,0", "scales must be greater than zero and finite"),
+    "scales": ("solve heat --network fourier --set-network scales=1,0", "scales must be numbers greater than zero and finite"),
     "width": ("solve heat --network mlp --set-network width=0", "width must be a whole number of at least 1, got 0"),
     "width text": ("solve heat --network mlp --set-network width=abc", "width must be a number, got 'abc'"),
     "activation": (
@@ -226,7 +226,7 @@ MISTAKES = {
     ),
     "unknown optimizer": (
         "solve heat --optimizer sgd",
-        "there is no optimizer 'sgd'; choose from adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, nystrom_newton_cg,",
+        "there is no optimizer 'sgd'; choose from adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, truncated_gauss_newton,",
     ),
     "no optimizer": ("solve heat --set-optimizer learning_rate=1", "--set-optimizer needs --optimizer"),
     "rate": (

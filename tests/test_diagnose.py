@@ -46,7 +46,8 @@ def test_the_numbers_of_a_report():
 
 
 def test_close_to_the_error_bar_it_is_the_reference():
-    report = Diagnosis("p", {"u": 1e-5}, {"u": 1e-5}, 1.0, 1.0, None, np.ones(1), {"x": 0.0}, 1.0, 1.0, 0.5)
+    report = Diagnosis("p", {"u": 1e-5}, {"u": 1e-5}, 1.0, 1.0, None, np.ones(1), {"x": 0.0}, 1.0, 1.0, 0.5, ["lost"])
+    assert str(report).endswith("  lost")
     assert report.limit == "reference" and "one step of Gauss-Newton" not in str(report)
 
 

@@ -341,6 +341,13 @@ def test_gaussians_are_what_the_formula_says(float64):
     assert [remark.split()[0] for remark in lost.remarks(4096)] == ["1", "1"]
 
 
+def test_settings_of_wrappers():
+    with pytest.raises(ValueError, match="mean must be from -20 to 20"):
+        WeightFactorised(mean=float("nan"))
+    with pytest.raises(ValueError, match="scales must be numbers greater than zero and finite"):
+        FourierFeatures(scales=(1.0, 0.0))
+
+
 def test_full_covariance_equals_diagonal_without_a_rotation(float64):
     one, other = (PIG(10, 2, 0.4, covariance).build(3, 2, key=KEY) for covariance in ("diagonal", "full"))
     x = jnp.asarray([0.1, -0.3, 0.6])

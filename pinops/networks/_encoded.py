@@ -30,6 +30,9 @@ class FourierNetwork(JetNetwork):
     def fitted_first(self) -> PyTree:
         return self.network.fitted_first() if self.last is None else None
 
+    def remarks(self, points: int) -> list[str]:
+        return self.network.remarks(points)
+
 
 def _as_tuple(value: float | Sequence[float]) -> tuple[float, ...]:
     return tuple(value) if isinstance(value, Sequence) else (value,)
@@ -51,8 +54,8 @@ class FourierFeatures(Architecture):
 
     def __check_init__(self):
         whole_numbers(self, "frequencies")
-        if not self.scales or not all(0 < scale < float("inf") for scale in self.scales):
-            raise ValueError(f"FourierFeatures: scales must be greater than zero and finite, got {self.scales}")
+        if not self.scales or not all(isinstance(scale, int | float) and 0 < scale < float("inf") for scale in self.scales):
+            raise ValueError(f"FourierFeatures: scales must be numbers greater than zero and finite, got {self.scales}")
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FourierNetwork:
         inner, last, *keys = jax.random.split(key, 2 + len(self.scales))
@@ -79,7 +82,7 @@ class WeightFactorised(Architecture):
 
     The function at the start is that of the network itself; its training is another one.
 
-    **Arguments:** ``network``: the architecture; ``mean``, ``spread`` >= 0: of the normal distribution of s.
+    **Arguments:** ``network``: the architecture; ``mean`` in [-20, 20], ``spread`` >= 0: of the normal distribution of s.
     """
 
     network: Architecture = MLP(width=30, depth=3)
@@ -89,6 +92,8 @@ class WeightFactorised(Architecture):
     def __check_init__(self):
         if not 0 <= self.spread < float("inf"):
             raise ValueError(f"WeightFactorised: spread must be zero or more and finite, got {self.spread}")
+        if not -20 <= self.mean <= 20:
+            raise ValueError(f"WeightFactorised: mean must be from -20 to 20 (its exponential is taken), got {self.mean}")
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FactorisedNetwork:
         inner, own = jax.random.split(key)

@@ -541,7 +541,12 @@ def _architecture(description: Any, folder: Path) -> Architecture:
 def _setting(name: str, value: Any, folder: Path) -> Any:
     """A setting of an architecture from its description: a number, an activation, several numbers, or an architecture."""
     if name == "activation":
-        return activations.get(value, value)
+        if value not in activations:
+            raise ValueError(
+                f"the activation {value} of the run in {folder} is not one of {', '.join(activations)}; give the network again, "
+                "load(..., network=...)"
+            )
+        return activations[value]
     if isinstance(value, list):
         return tuple(value)
     return _architecture(value, folder) if isinstance(value, dict) else value
