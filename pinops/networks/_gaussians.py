@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.derivatives import LAPLACIAN, Index, Jet, Plan, partitions
+from pinops.derivatives import LAPLACIAN, Index, Jet, Plan, feature, partitions
 from pinops.networks._network import MLP, Architecture, Frozen, JetNetwork, MLPNetwork, whole_numbers
 
 Monomial = tuple[int, ...]  # the factors, sorted: (0, 0, 1) is z0^2 z1
@@ -112,8 +112,8 @@ class GaussianNetwork(JetNetwork):
         derivatives: dict[Index, Array] = {}
         for (by, monomial), column in zip(columns, sums, strict=True):
             _add(derivatives, by, power(monomial) * column if monomial else column)
-        sums = lambda found: sum((factor * derivatives[by] for factor, by in found), start=jnp.zeros((), z.dtype))
-        return {index: sums(found) for index, found in terms.items() if found}
+        total = lambda found: sum((factor * derivatives[by] for factor, by in found), start=jnp.zeros((), z.dtype))
+        return {index: total(found) for index, found in terms.items() if found}
 
 
 def _add(total: dict, key: tuple[int, ...], term: Array) -> None:
@@ -148,10 +148,7 @@ def _chain(features: Jet, index: Index) -> Iterator[Term]:
 
 def _nonzero(features: Jet, index: Index) -> list[int]:
     """The features whose derivative is not known to vanish."""
-    if index not in features:
-        return []
-    stream = features[index]
-    return [j for j in range(stream.shape[1]) if not isinstance(stream, np.ndarray) or stream[:, j].any()]
+    return [j for j in range(features[()].shape[1]) if index in feature(features, j)]
 
 
 def _rotation(q: Float[Array, "... r"]) -> Float[Array, "... d d"]:
