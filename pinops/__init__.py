@@ -33,6 +33,7 @@ from pinops.problem import available as available
 from pinops.problem import load_folder as load_folder
 from pinops.problem import load_problem as load_problem
 from pinops.problem import manufacture as manufacture
+from pinops.problem import observe as observe
 from pinops.problem import positive as positive
 from pinops.problem import register as register
 from pinops.solvers import Ensemble as Ensemble

@@ -236,8 +236,9 @@ def grid_residuals(name: str, problem: Problem) -> dict[str, np.ndarray]:
 def test_a_numerical_reference_satisfies_its_equation(name, float64):
     # The median, because layers are finer than the grid on which references are kept.
     problem = po.load_problem(name)
-    if name == "burgers_inverse":
-        problem = po.load_problem(name, viscosity=problem.true_viscosity)
+    if problem.trainable:
+        (found,) = problem.trainable
+        problem = po.load_problem(name, **{found: getattr(problem, f"true_{found}")})
     right = grid_residuals(name, problem)
     wrong = grid_residuals(name, with_leaves(problem, lambda leaf: 1.05 * leaf))
     for equation, residual in right.items():
@@ -258,6 +259,7 @@ SOFT = {
     "nonlinear_diffusion": {"Initial": "its data for u differ by 9.4e-03 from those on x = -1"},
     "poisson_disks": {"Dirichlet": "part of its boundary is not a face of a box"},
     "poisson_nd": {"Dirichlet": "an exact lift over more than 3 coordinates"},
+    "allen_cahn_inverse": {"Initial": "its slope jumps by 4 across the periodic boundary of x", "Observed": "least-squares"},
     "burgers_inverse": {"Observed": "least-squares"},
 }
 
@@ -379,6 +381,22 @@ def test_the_observations_of_the_inverse_problem_belong_to_the_true_viscosity(fl
     other = po.load_problem("burgers_inverse", data_seed=1, num_observations=10).conditions()[-1]
     assert other.values["u"].shape == (10,) and not np.isin(other.coordinates["x"], x).any()
     assert problem.trainable == ("viscosity",) and problem.viscosity != problem.true_viscosity
+
+
+def test_a_reference_can_be_observed_at_random_nodes(float64):
+    ours = reference("allen_cahn_inverse")
+    exact, noisy, other = (po.observe(ours, 100, noise=n, seed=s) for n, s in ((0.0, 3), (0.1, 3), (0.0, 4)))
+    grids = np.broadcast_arrays(*ours.coordinates.values())
+    for x, t, u in zip(*exact.coordinates.values(), exact.values["u"], strict=True):
+        assert u == ours.values["u"][(grids[0] == x) & (grids[1] == t)]
+    noise = noisy.values["u"] - exact.values["u"]
+    assert np.std(noise) == pytest.approx(0.1 * np.std(exact.values["u"]), rel=0.3)
+    assert not np.array_equal(exact.coordinates["x"], other.coordinates["x"])
+    for count, settings, message in ((0, {}, "from 1 to 25957"), (5, {"noise": -1.0}, "noise must be"), (5, {"seed": -1}, "seed")):
+        with pytest.raises(ValueError, match=message):
+            po.observe(ours, count, **settings)
+    with pytest.raises(ValueError, match="true_rate must be greater than zero and finite, got -1"):
+        po.load_problem("allen_cahn_inverse", true_rate=-1.0)
 
 
 def test_the_vortex_of_flow_mixing_is_smooth_at_its_centre(float64):

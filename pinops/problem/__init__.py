@@ -8,6 +8,7 @@ from pinops.problem._conditions import Neumann as Neumann
 from pinops.problem._conditions import Observed as Observed
 from pinops.problem._conditions import Periodic as Periodic
 from pinops.problem._conditions import Robin as Robin
+from pinops.problem._conditions import observe as observe
 from pinops.problem._constraints import INITIAL as INITIAL
 from pinops.problem._constraints import INTERIOR as INTERIOR
 from pinops.problem._constraints import Constraint as Constraint

@@ -12,6 +12,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from pinops.reference import Reference
+
 Data = float | Any | Callable[..., Any]
 On = str | tuple[str, ...] | None
 
@@ -121,3 +123,26 @@ class Observed(Condition):
                     f"Observed: {name} has {bad.size} value(s) that are not finite (the first is {array[bad[0]]} at row "
                     f"{bad[0]}); drop those rows"
                 )
+
+
+def observe(reference: Reference, count: int, *, noise: float = 0.0, seed: int = 0) -> Observed:
+    """Values of a reference at ``count`` random nodes of its grid inside the domain.
+
+    ``noise`` >= 0: normal, its standard deviation relative to that of the values; ``seed`` of nodes and noise.
+
+    **Raises** ValueError for a count below 1 or above the number of nodes, negative noise, or a seed that is no whole number.
+    """
+    arrays = np.broadcast_arrays(*reference.coordinates.values(), *reference.values.values())
+    inside = np.flatnonzero(np.all([np.isfinite(array).ravel() for array in arrays], axis=0))
+    if not isinstance(count, int) or not 1 <= count <= inside.size:
+        raise ValueError(f"num_observations must be a whole number from 1 to {inside.size}, the nodes of the grid, got {count}")
+    if not 0 <= noise < np.inf:
+        raise ValueError(f"noise must be zero or more and finite, got {noise}")
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"data_seed must be a whole number of at least 0, got {seed}")
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(inside, count, replace=False)
+    taken = dict(zip((*reference.coordinates, *reference.values), (array.ravel()[rows] for array in arrays), strict=True))
+    for name in reference.values:
+        taken[name] = taken[name] + noise * np.std(taken[name]) * rng.standard_normal(count)
+    return Observed(*({name: taken[name] for name in part} for part in (reference.coordinates, reference.values)))
