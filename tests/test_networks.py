@@ -326,6 +326,35 @@ def test_random_features_solve_a_linear_problem_in_a_step():
     assert solution.error()["u"]["relative_l2"] < 1e-10
 
 
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_idle_gaussians_split_those_with_a_large_residual(covariance, float64):
+    network = PIG(6, 1, 0.1, covariance, head="none", idle=0.1).build(2, 1, key=KEY)
+    means = jnp.asarray([[-0.8, 0.0], [-0.4, 0.0], [0.0, 0.0], [0.4, 0.0], [0.8, 0.0], [5.0, 0.0]])[None]
+    where = lambda n: (n.centres, n.weights)
+    network = eqx.tree_at(where, network, (means, jnp.asarray([[1.0, 1.0, 1e-3, 1.0, 1.0, 1.0]])))
+    features = jnp.stack([jnp.linspace(-1, 1, 200), jnp.zeros(200)], -1)
+    scores = jnp.exp(-(((features[:, 0] - 0.75) / 0.05) ** 2)) + 0.1 * jnp.exp(-(((features[:, 0] + 0.4) / 0.05) ** 2))
+    moved = network.relocated(features, scores)
+    found = np.asarray(moved.means[0])
+    np.testing.assert_allclose(found[[2, 5]], [[0.85, 0], [-0.35, 0]])  # the idle one and the one that had left
+    np.testing.assert_allclose(found[[4, 1]], [[0.75, 0], [-0.45, 0]])
+    np.testing.assert_array_equal(np.asarray(moved.weights[0]), [1, 0.5, 0.5, 1, 0.5, 0.5])
+    assert moved.relocated(features, scores) is moved
+    assert PIG(6, 1, 0.1).build(2, 1, key=KEY).relocated(features, scores).idle == 0
+
+
+def test_idle_gaussians_are_moved_during_training(tmp_path):
+    network = PIG(12, 1, 0.3, head="none", idle=0.5)
+    options: dict[str, Any] = {"sampler": po.Collocation(interior=128, every=30), "network": network, "progress": False}
+    whole = po.solve(Bump(), optimizer=SSBroyden(), steps=120, **options)
+    assert whole.error()["u"]["relative_l2"] < 1e-3
+    still = po.solve(Bump(), optimizer=SSBroyden(), steps=120, **options | {"network": PIG(12, 1, 0.3, head="none")})
+    assert whole.history[1].loss != still.history[1].loss
+    po.solve(Bump(), optimizer=SSBroyden(), steps=40, out=tmp_path / "run", **options)
+    resumed = po.solve(Bump(), optimizer=SSBroyden(), steps=120, out=tmp_path / "run", resume=True, **options)
+    assert resumed.history[-1].loss == whole.history[-1].loss
+
+
 def test_gaussians_are_what_the_formula_says(float64):
     """One turned Gaussian in the plane, and the report on those that are lost."""
     network = PIG(1, 1, 0.5, "full", "raw", "none").build(2, 1, key=KEY)

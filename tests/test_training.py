@@ -93,8 +93,8 @@ def test_every_region_has_its_points():
 
 @pytest.mark.parametrize("problem", [Everywhere(), Spike()], ids=lambda problem: type(problem).__name__)
 def test_chunks_of_points_give_the_loss_and_gradient_of_all_points(problem, monkeypatch):
-    """With weights of points, fixed streams and terms outside of the interior."""
-    monkeypatch.setattr(Model, "_chunk", lambda *_: 128)
+    """With weights of points, fixed streams, terms outside of the interior, and chunks that leave a rest."""
+    monkeypatch.setattr(Model, "_chunk", lambda *_: 100)
     training, params = training_of(problem, po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=512, every=0))
     state = training.init(params)
     points, weights = state.points, state.weighting.weights
@@ -105,13 +105,15 @@ def test_chunks_of_points_give_the_loss_and_gradient_of_all_points(problem, monk
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
-def test_a_chunk_divides_the_points_and_fits_the_cache(monkeypatch):
-    training, params = training_of(Spike(), po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=600, every=0))
-    points = training.init(params).points[INTERIOR]
+def test_a_chunk_divides_the_points_where_it_can_and_fits_the_cache(monkeypatch):
+    training, params = training_of(Spike(), po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=601, every=0))
+    prime = training.init(params).points[INTERIOR]
+    points = jax.tree.map(lambda x: x[:600], prime)
     assert training.model._chunk(params, points) == 600
     monkeypatch.setattr(_model, "_chunk_bytes", lambda: 40_000)
     few = training.model._chunk(params, points)
     assert 1 < few < 600 and 600 % few == 0
+    assert few <= training.model._chunk(params, prime) <= 2 * few
     monkeypatch.setattr(_model, "_chunk_bytes", lambda: 1)
     assert training.model._chunk(params, points) == 1
 

@@ -34,6 +34,7 @@ class GaussianNetwork(JetNetwork):
     head: MLPNetwork | None  # without one an unknown is the mean over its own channels
     unknowns: int = eqx.field(static=True)
     logarithmic: bool = eqx.field(static=True)
+    idle: float = eqx.field(static=True)
 
     @property
     def scales(self) -> Float[Array, "c n d"]:
@@ -52,6 +53,33 @@ class GaussianNetwork(JetNetwork):
             d = self.spreads.shape[-1]
             return jnp.broadcast_to(jnp.eye(d, dtype=self.spreads.dtype), (*self.weights.shape, d, d))
         return _rotation(self.rotations / jnp.linalg.norm(self.rotations, axis=-1, keepdims=True))
+
+    def relocated(self, features: Float[Array, "n d"], scores: Float[Array, " n"]) -> "GaussianNetwork":
+        if not self.idle:
+            return self
+        means, scales, weights = (np.array(part) for part in (self.means, self.scales, self.weights))
+        size = np.where(np.all(np.abs(means) <= 1 + 2 * scales, axis=-1), np.abs(weights), 0.0)
+        idle = size < self.idle * np.sqrt(np.mean(size**2, axis=1, keepdims=True))
+        if not idle.any():
+            return self
+        away = np.einsum("cpnj,cnjk->cpnk", np.asarray(features)[None, :, None] - means[:, None], np.asarray(self.axes))
+        reach = np.exp(-0.5 * np.sum(np.square(away / scales[:, None]), -1))
+        residual = np.where(idle, -1.0, np.einsum("cpn,p->cn", reach, np.square(np.asarray(scores))))
+        arrays = [means, np.array(self.spreads), weights, *([] if self.rotations is None else [np.array(self.rotations)])]
+        for channel, gone in enumerate(idle):
+            gone = np.flatnonzero(gone)[: gone.size - gone.sum()]  # one parent for each
+            parents = np.argsort(-residual[channel])[: gone.size]
+            for array in arrays:
+                array[channel, gone] = array[channel, parents]
+            both = np.concatenate([gone, parents])
+            longest = np.argmax(scales[channel, parents], -1)
+            axis = np.take_along_axis(np.asarray(self.axes)[channel, parents], longest[:, None, None], -1)[..., 0]
+            step = 0.5 * axis * np.take_along_axis(scales[channel, parents], longest[:, None], -1)
+            means[channel, both] += np.concatenate([step, -step])
+            weights[channel, both] /= 2
+        changed = [jnp.asarray(array, self.weights.dtype) for array in arrays]
+        where = lambda n: [n.centres, n.spreads, n.weights, *([] if n.rotations is None else [n.rotations])]
+        return eqx.tree_at(where, self, changed)
 
     def remarks(self, points: int) -> list[str]:
         with jax.enable_x64(self.spreads.dtype == jnp.float64):
@@ -180,6 +208,8 @@ class PIG(Architecture):
     - `spread`: what is trained of a standard deviation, "log": its logarithm, or "raw": itself, as in the paper.
     - `head`: "tanh" or "sin": one hidden layer of `hidden` units behind the channels; "none": their mean.
     - `moving`: whether the centres are trained.
+    - `idle` from 0 to below 1: Gaussians whose weight is below this share of the root mean square, or that have left the domain,
+      are moved whenever points are drawn: they split those with the largest residual in their reach. 0: none.
     """
 
     gaussians: int = eqx.field(static=True, default=400)
@@ -190,6 +220,7 @@ class PIG(Architecture):
     head: str = eqx.field(static=True, default="tanh")
     hidden: int = eqx.field(static=True, default=16)
     moving: bool = eqx.field(static=True, default=True)
+    idle: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
         whole_numbers(self, "gaussians", "channels", "hidden")
@@ -197,6 +228,10 @@ class PIG(Architecture):
             raise ValueError(f"PIG: scale must be greater than zero and finite, got {self.scale}")
         if not isinstance(self.moving, bool):
             raise ValueError(f"PIG: moving must be true or false, got {self.moving!r}")
+        if not 0 <= self.idle < 1:
+            raise ValueError(f"PIG: idle must be from 0 to below 1, got {self.idle}")
+        if self.idle and not self.moving:
+            raise ValueError("PIG: idle Gaussians cannot be moved where moving is false; give one of the two")
         choices = {"covariance": ("diagonal", "full"), "spread": ("log", "raw"), "head": ("tanh", "sin", "none")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -226,4 +261,5 @@ class PIG(Architecture):
             network,
             out_size,
             self.spread == "log",
+            self.idle,
         )

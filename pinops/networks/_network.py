@@ -49,6 +49,13 @@ class JetNetwork(eqx.Module):
         """A last layer that is fitted to data, by least squares, before training; None for none."""
         return None
 
+    def relocated(self, features: Float[Array, "n i"], scores: Float[Array, " n"]) -> "JetNetwork":
+        """The network with idle parts moved to where the residual is large, ``scores`` at ``features``; itself where none is.
+
+        Called on the host whenever points are drawn anew; the optimizer then starts afresh.
+        """
+        return self
+
     def remarks(self, points: int) -> list[str]:
         """Sentences on what may be wrong with the parameters, for so many collocation points."""
         return []

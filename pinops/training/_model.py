@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.derivatives import Plan
 from pinops.losses import Snapshot, Weights, plans, residuals
-from pinops.networks import Field, JetNetwork, field_of, trainable
+from pinops.networks import Field, JetNetwork, embedding_of, field_of, trainable
 from pinops.optimizers import LeastSquares
 from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
 from pinops.training._devices import POINTS
@@ -164,19 +164,27 @@ class Model(eqx.Module):
         total, chunk = len(rows.leaves[0]), self._chunk(params, rows.together(rows.leaves)[0])
         if chunk == total:
             return of_chunk(rows.leaves)
-        add = lambda mean, leaves: (jax.tree.map(lambda a, b: a + b * chunk / total, mean, of_chunk(leaves)), None)
-        chunks = [leaf.reshape(total // chunk, chunk, *leaf.shape[1:]) for leaf in rows.leaves]
+        share = lambda mean, leaves: jax.tree.map(lambda x: x * len(leaves[0]) / total, mean)
+        add = lambda mean, leaves: (jax.tree.map(jnp.add, mean, share(of_chunk(leaves), leaves)), None)
+        whole = total // chunk * chunk
+        chunks = [leaf[:whole].reshape(-1, chunk, *leaf.shape[1:]) for leaf in rows.leaves]
         zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_chunk, [leaf[0] for leaf in chunks]))
-        return jax.lax.scan(add, zero, chunks)[0]
+        mean = jax.lax.scan(add, zero, chunks)[0]
+        return mean if whole == total else add(mean, [leaf[whole:] for leaf in rows.leaves])[0]
 
     def _chunk(self, params: Params, points: Points) -> int:
-        """How many interior points are taken at once, a divisor of their number."""
+        """How many interior points are taken at once: a divisor of their number, where there is one of the right size."""
         total = len(points.at)
         rows = _Rows.of(points, total)
-        first = {INTERIOR: rows.together([leaf[:1] for leaf in rows.leaves])}
-        size = _intermediate_bytes(jax.make_jaxpr(lambda params: self.residuals(params, first))(params).jaxpr)
-        fitting = max(1, _chunk_bytes() // size)
-        return max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
+
+        def size(count: int) -> int:
+            few = {INTERIOR: rows.together([leaf[:count] for leaf in rows.leaves])}
+            return _intermediate_bytes(jax.make_jaxpr(lambda params: self.residuals(params, few))(params).jaxpr)
+
+        # The difference: what is the same at all points does not count.
+        fitting = max(1, _chunk_bytes() // max(1, size(2) - size(1))) if total > 1 else 1
+        divisor = max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
+        return divisor if 2 * divisor > min(fitting, total) else fitting
 
     def linearised(self, params: Params, region: str, points: Points) -> dict[str, tuple[Array, Array]]:
         """The residual vectors of a region and their derivatives by the flattened parameters, ``(n,)`` and ``(n, p)``.
@@ -241,6 +249,17 @@ def fitted(model: Model, params: Params, points: Mapping[str, Points]) -> Params
     moved = lambda flat: eqx.tree_at(where, params, unravel(flat))
     vector = lambda flat: jnp.concatenate(list(model.residuals(moved(flat), data).values()))
     return moved(flat - jnp.linalg.lstsq(jax.jacfwd(vector)(flat), vector(flat))[0])
+
+
+def relocated(model: Model, params: Params, points: Points) -> Params:
+    """The parameters with idle parts of the network moved to where the residual is large at these points; or themselves."""
+    network = params.network
+    if not isinstance(network, JetNetwork) or type(network).relocated is JetNetwork.relocated:
+        return params
+    at = jnp.asarray(points.at)
+    features = embedding_of(model.problem, model.imposition).jet(at, Plan())[()]
+    moved = network.relocated(features, interior_score(model, params, {INTERIOR: Points(at)}))
+    return params if moved is network else dataclasses.replace(params, network=moved)
 
 
 def _with(problem: Problem, coefficients: Mapping[str, Array]) -> Problem:

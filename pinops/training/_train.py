@@ -17,7 +17,7 @@ from pinops.optimizers import Optimizer, as_optimizer
 from pinops.problem import INTERIOR, Points
 from pinops.training._continuation import Continuation
 from pinops.training._devices import agreed, gathered, spread
-from pinops.training._model import Model, Params, fitted
+from pinops.training._model import Model, Params, fitted, relocated
 from pinops.training._points import Collocation, refine, sampled
 
 MAX_RETRIES = 3
@@ -164,12 +164,22 @@ class Training:
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
+        state = self._relocated(model, state)
         points = self._points(model, state.params, int(state.draws), state.points[INTERIOR])
         key = jax.random.fold_in(self._key(2), int(state.step))
         before = gathered((state.params, state.weighting), model.mesh)
         weighting = _weigh(model, self.weighting, before[0], points, before[1], key)
         new = (points, weighting, state.draws + 1, jnp.ones((), bool))
         return self.placed(eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new))
+
+    def _relocated(self, model: Model, state: TrainState) -> TrainState:
+        """The state with idle parts of the network moved, and its optimizer begun again where there were any."""
+        params, points = gathered((state.params, state.points), model.mesh)
+        moved = relocated(model, params, points[INTERIOR])
+        if moved is params:
+            return state
+        optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
+        return eqx.tree_at(lambda s: (s.params, s.optimizer), state, (moved, optimizer.init(moved)))
 
     def run(self, state: TrainState, **options: Any) -> Outcome:
         """`train` for this one alone."""
