@@ -6,9 +6,11 @@
 Three stories: solve a registered PDE, register your own, train an operator on a family of them.
 """
 
+from pinops import functions as functions
 from pinops import geometry as geometry
 from pinops import losses as losses
 from pinops import networks as networks
+from pinops import operators as operators
 from pinops import optimizers as optimizers
 from pinops import reference as reference
 from pinops import sampling as sampling
@@ -38,12 +40,15 @@ from pinops.problem import positive as positive
 from pinops.problem import register as register
 from pinops.solvers import Ensemble as Ensemble
 from pinops.solvers import Solution as Solution
+from pinops.solvers import TrainedOperator as TrainedOperator
 from pinops.solvers import WindowedSolution as WindowedSolution
 from pinops.solvers import invert as invert
 from pinops.solvers import load as load
 from pinops.solvers import solve as solve
+from pinops.solvers import train_operator as train_operator
 from pinops.training import Collocation as Collocation
 from pinops.training import Continuation as Continuation
+from pinops.training import Functions as Functions
 from pinops.training import Phase as Phase
 from pinops.training import Report as Report
 from pinops.training import StopAt as StopAt

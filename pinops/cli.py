@@ -1,4 +1,4 @@
-"""The ``pinops`` command: solve, list, plot and compare problems without writing Python.
+"""The ``pinops`` command: list and solve problems, make data and train operators, plot and compare, without writing Python.
 
 Exit codes: 0 solved, 2 bad usage or bad input (one line on stderr), 3 training failed, 130 interrupted (a checkpoint is there).
 """
@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -307,16 +307,17 @@ def solve(
     except KeyboardInterrupt:
         print(f"\ninterrupted; go on with the same command and: --out {out} --resume", file=sys.stderr)
         return 130
-    result = solution.summary() | {"out": str(out)}
+    return _finish(solution, solution.summary(), out, json_)
+
+
+def _finish(result: Any, summary: dict[str, Any], out: Path, json_: bool) -> int:
+    """The figure, what is printed, and the exit code of a run."""
     try:
-        solution.plot(out / "figures" / "solution.png")
+        result.plot(out / "figures" / "solution.png")
     except OSError as error:
         print(f"the figure could not be written: {error}", file=sys.stderr)
-    if json_:
-        print(json.dumps(result))
-    else:
-        _print_result(result)
-    if solution.status == "diverged":
+    _print(summary | {"out": str(out)}, json_)
+    if result.status == "diverged":
         print("training diverged; the last good state was kept: try another seed or smaller steps", file=sys.stderr)
         return 3
     return 0
@@ -329,6 +330,31 @@ def _free_folder(name: str, seed: int) -> Path:
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
     return folder
+
+
+def _print(result: dict[str, Any], json_: bool) -> None:
+    if json_:
+        print(json.dumps(result))
+    elif "tested" in result:
+        _print_operator(result)
+    else:
+        _print_result(result)
+
+
+def _print_operator(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("unknown", "mean relative L2 error", "standard deviation", "median", "worst")
+    for unknown, error in result["relative_l2"].items():
+        table.add_row(unknown, *(f"{error[kind]:.2e}" for kind in ("mean", "std", "median", "worst")))
+    console.print(table)
+    console.print(
+        f"over {result['tested']} unseen problems; {result['status']} after {result['steps']} steps, {result['seconds']:.0f} s "
+        f"({result['compile_seconds']:.0f} s of it compiling and first steps), {result['parameters']} parameters"
+    )
+    console.print(f"written to {result['out']}", highlight=False)
 
 
 def _print_result(result: dict[str, Any]) -> None:
@@ -354,6 +380,148 @@ def _print_result(result: dict[str, Any]) -> None:
     console.print(f"written to {result['out']}", highlight=False)
 
 
+def train(
+    name: tyro.conf.Positional[str],
+    /,
+    set: Annotated[Pairs, tyro.conf.arg(metavar="NAME=VALUE")] = (),
+    operator: str = "deeponet",
+    set_operator: Pairs = (),
+    data: Path | None = None,
+    physics: bool | None = None,
+    set_functions: Pairs = (),
+    optimizer: str | None = None,
+    set_optimizer: Pairs = (),
+    weighting: str | None = None,
+    set_weighting: Pairs = (),
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    dtype: Literal["float64", "float32"] = "float32",
+    out: Path | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+    json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    problems: Path | None = None,
+) -> int:
+    """Train an operator on a family of problems, and compare it with the references of unseen members.
+
+    Args:
+        name: The family's name.
+        set: Coefficients of the family, such as viscosity=0.01.
+        operator: deeponet.
+        set_operator: Settings of the operator: width, depth, latent.
+        data: A file made by pinops data; without one the operator is trained on the equations.
+        physics: Put the equations in the loss (default: where there are no data).
+        set_functions: pool and batch of problems, interior, boundary and initial points, points in a step (of the interior),
+            data_points in a step, every (steps between new pools).
+        optimizer: As for pinops solve.
+        set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
+        weighting: As for pinops solve.
+        set_weighting: Settings of the weighting.
+        steps: Optimizer steps.
+        minutes: Wall-clock limit.
+        seed: Seed of the parameters, problems and points.
+        dtype: Working precision.
+        out: Run directory (default: runs/NAME-seedSEED, numbered if taken).
+        resume: Go on from the checkpoint in --out.
+        checkpoint_seconds: How often a checkpoint is written.
+        json_: Print one JSON object on the last line of stdout and nothing else there.
+        problems: A folder with your own problem files.
+    """
+    import pinops
+
+    if problems is not None:
+        pinops.load_folder(problems)
+    family = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
+    if out is None:
+        if resume:
+            raise _Usage("--resume needs --out, the run directory to go on from")
+        out = _free_folder(name, seed)
+    try:
+        trained = pinops.train_operator(
+            family,
+            _operator(operator, _pairs(set_operator, "--set-operator")),
+            data=data,
+            physics=physics,
+            functions=_functions(_pairs(set_functions, "--set-functions")),
+            optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
+            weighting=_weighting(weighting, _pairs(set_weighting, "--set-weighting")),
+            steps=steps,
+            minutes=minutes,
+            seed=seed,
+            dtype=dtype,
+            out=out,
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; go on with the same command and: --out {out} --resume", file=sys.stderr)
+        return 130
+    return _finish(trained, trained.summary(), out, json_)
+
+
+def _operator(name: str, settings: dict[str, Any]) -> Any:
+    from pinops import networks, operators
+
+    def deeponet(width=100, depth=4, latent=100):
+        return operators.DeepONet(networks.ModifiedMLP(width, depth), networks.ModifiedMLP(width, depth), latent)
+
+    return _chosen("operator", name, settings, {"deeponet": deeponet})
+
+
+def _functions(settings: dict[str, Any]) -> Any:
+    import pinops
+
+    default = pinops.Functions()
+    names = {"interior": "interior", "boundary": "boundary", "initial": "initial", "points": "batch", "every": "every"}
+    points = {own: settings.pop(name) for name, own in names.items() if name in settings}
+    known = [field.name for field in fields(default) if field.name != "points"]
+    for name in settings:
+        if name not in known:
+            raise _Usage(f"--set-functions has no setting {name!r}; it has {', '.join([*known, *names])}")
+    return replace(default, points=replace(default.points, **points), **settings)
+
+
+def data(
+    name: tyro.conf.Positional[str],
+    /,
+    out: Path,
+    set: Annotated[Pairs, tyro.conf.arg(metavar="NAME=VALUE")] = (),
+    count: int = 1000,
+    seed: int = 0,
+    workers: int | None = None,
+    problems: Path | None = None,
+) -> int:
+    """Solve random members of a family with the reference solver, and write them to one HDF5 file. Goes on where it was.
+
+    Args:
+        name: The family's name.
+        out: The file.
+        set: Coefficients of the family, such as viscosity=0.01.
+        count: Number of members; the last tenth is for testing, the tenth before it for validation.
+        seed: Seed of the members.
+        workers: Processes that share the work (default: the cores).
+        problems: A folder with your own problem files.
+    """
+    import pinops
+    from pinops.data import generate
+
+    if problems is not None:
+        pinops.load_folder(problems)
+    family = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
+    show = lambda done, count: print(f"\r{done} of {count} solved", end="", file=sys.stderr, flush=True)
+    try:
+        made = generate(family, out, count=count, seed=seed, workers=workers or _cores(), folder=problems, report=show)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on", file=sys.stderr)
+        return 130
+    bars = {name: made.rows(range(min(count, 32)))[f"error_bar/{name}"].max() for name in made.attributes["unknowns"]}
+    print(f"\n{made.count} members of {name}, {made.attributes['kind']}", file=sys.stderr)
+    print(", ".join(f"error bar of {unknown}: {bar:.0e}" for unknown, bar in bars.items()), file=sys.stderr)
+    print(out)
+    return 0
+
+
 def evaluate(
     folder: tyro.conf.Positional[Path],
     /,
@@ -371,8 +539,7 @@ def evaluate(
 
     if problems is not None:
         pinops.load_folder(problems)
-    result = pinops.load(folder).summary() | {"out": str(folder)}
-    print(json.dumps(result)) if json_ else _print_result(result)
+    _print(pinops.load(folder).summary() | {"out": str(folder)}, json_)
     return 0
 
 
@@ -393,6 +560,10 @@ def plot(folder: tyro.conf.Positional[Path], /, problems: Path | None = None) ->
     return 0
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _use_cores(count: int | None) -> None:
     """Let JAX see so many devices in the CPU, by default its cores or what the user has set; before JAX starts."""
     import jax
@@ -400,8 +571,7 @@ def _use_cores(count: int | None) -> None:
     if count is None:
         if "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
             return
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = min(cores, 8)
+        count = min(_cores(), 8)
     if count < 1:
         raise _Usage(f"--devices must be at least 1, got {count}")
     try:
@@ -433,7 +603,7 @@ def _switch_on_compilation_cache() -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command with these arguments (default: those of the process); returns the exit code."""
     command = tyro.extras.SubcommandApp()
-    for function in (problems, solve, evaluate, plot):
+    for function in (problems, solve, train, data, evaluate, plot):
         command.command(function)
     try:
         _switch_on_compilation_cache()

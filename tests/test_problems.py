@@ -392,7 +392,11 @@ def test_a_reference_can_be_observed_at_random_nodes(float64):
     noise = noisy.values["u"] - exact.values["u"]
     assert np.std(noise) == pytest.approx(0.1 * np.std(exact.values["u"]), rel=0.3)
     assert not np.array_equal(exact.coordinates["x"], other.coordinates["x"])
-    for count, settings, message in ((0, {}, "from 1 to 25957"), (5, {"noise": -1.0}, "noise must be"), (5, {"seed": -1}, "seed")):
+    for count, settings, message in (
+        (0, {}, "from 1 to 25957"),
+        (5, {"noise": -1.0}, "noise must be"),
+        (5, {"seed": -1}, "seed"),
+    ):
         with pytest.raises(ValueError, match=message):
             po.observe(ours, count, **settings)
     with pytest.raises(ValueError, match="true_rate must be greater than zero and finite, got -1"):
@@ -427,7 +431,7 @@ def registry(monkeypatch):
 def test_unknown_names_are_answered_with_the_nearest_that_exist():
     with pytest.raises(ValueError, match="no problem 'burger'; did you mean 'burgers'"):
         po.load_problem("burger")
-    with pytest.raises(ValueError, match="no problem 'zzz'; available are advection, allen_cahn"):
+    with pytest.raises(ValueError, match="no problem 'zzz'; available are advection, advection_family, allen_cahn"):
         po.load_problem("zzz")
     with pytest.raises(ValueError, match="no coefficient 'viscosty'; did you mean 'viscosity'"):
         po.load_problem("burgers", viscosty=1.0)

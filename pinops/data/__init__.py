@@ -1,5 +1,7 @@
-"""Files: HDF5 arrays written atomically and checked when read, and the cache of references."""
+"""Files: HDF5 arrays written atomically and checked when read, data sets of families, and the cache of references."""
 
+from pinops.data._dataset import Dataset as Dataset
+from pinops.data._dataset import generate as generate
 from pinops.data._hdf5 import DataFileError as DataFileError
 from pinops.data._hdf5 import read_arrays as read_arrays
 from pinops.data._hdf5 import write_arrays as write_arrays

@@ -24,6 +24,7 @@ from pinops.networks._network import JetNetwork as JetNetwork
 from pinops.networks._network import MLPNetwork as MLPNetwork
 from pinops.networks._network import activations as activations
 from pinops.networks._network import trainable as trainable
+from pinops.networks._network import whole_numbers as whole_numbers
 from pinops.networks._random_features import RandomFeatures as RandomFeatures
 from pinops.networks._separable import Separable as Separable
 

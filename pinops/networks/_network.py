@@ -61,7 +61,7 @@ class JetNetwork(eqx.Module):
         return []
 
 
-def whole_numbers(architecture: Architecture, *names: str) -> None:
+def whole_numbers(architecture: eqx.Module, *names: str) -> None:
     """Raises ValueError for a setting that is no whole number of at least 1."""
     for name in names:
         value = getattr(architecture, name)

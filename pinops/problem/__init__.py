@@ -26,10 +26,12 @@ from pinops.problem._inverse import coefficients_of as coefficients_of
 from pinops.problem._inverse import holder as holder
 from pinops.problem._manufactured import manufacture as manufacture
 from pinops.problem._problem import Problem as Problem
+from pinops.problem._problem import check_family as check_family
 from pinops.problem._problem import exact_values as exact_values
 from pinops.problem._problem import names_of as names_of
 from pinops.problem._problem import positive as positive
 from pinops.problem._problem import residual_signature as residual_signature
+from pinops.problem._problem import unstacked as unstacked
 from pinops.problem._registry import available as available
 from pinops.problem._registry import load_folder as load_folder
 from pinops.problem._registry import load_problem as load_problem

@@ -29,6 +29,9 @@ class Problem(eqx.Module):
     ``residual`` (whose argument names are the derivative plan) and ``conditions``; optionally ``exact`` or ``reference``.
     Coefficients become NumPy float64 leaves: differentiable, batchable, trainable, and never a reason to recompile.
 
+    A *family* is a problem that also has ``sample(key)``, another member of the family at random, and ``inputs()``, ``(m,)``:
+    what an operator sees of a member (values of a function at sensors, coefficients, parameters).
+
     ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are taken after removing the mean.
     ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).
 
@@ -41,12 +44,16 @@ class Problem(eqx.Module):
     trainable: ClassVar[tuple[str, ...]] = ()
     # Not annotated, so that a subclass may define a method.
     exact = cast("Callable[..., Any] | None", None)
+    sample = cast("Any", None)
+    inputs = cast("Any", None)
 
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, str) and not field.metadata.get("static"):
                 raise ValueError(f"{type(self).__name__}: {field.name} must be a number, got {value!r}")
+            if isinstance(value, list | tuple) and not field.metadata.get("static"):
+                value = np.asarray(value)
             number = isinstance(value, int | float | np.ndarray | np.generic | jax.Array) and not isinstance(value, bool)
             if field.metadata.get("static") or not number or isinstance(value, Tracer):
                 continue
@@ -99,6 +106,22 @@ def residual_signature(problem: Problem) -> Signature:
     if type(problem).residual is Problem.residual:
         raise ValueError(f"{type(problem).__name__} has no residual; define one, such as residual(self, u_t, u_xx)")
     return parse_signature(problem.residual, names_of(problem), owner=f"{type(problem).__name__}.residual")
+
+
+def check_family(problem: Problem) -> None:
+    """Raises ValueError for a problem that is no family, naming what it lacks."""
+    for name, what in (("sample", "sample(key), a member at random"), ("inputs", "inputs(), what an operator sees of a member")):
+        if getattr(problem, name) is None:
+            raise ValueError(f"{type(problem).__name__} is no family: it has no {what}; define it")
+    shape = jnp.shape(problem.inputs())
+    if len(shape) != 1 or not shape[0]:
+        raise ValueError(f"{type(problem).__name__}.inputs must return a vector of numbers, got an array of shape {shape}")
+
+
+def unstacked(problems: Problem, count: int) -> list[Problem]:
+    """The members, ``count`` of them, in the leading axis of every array of a problem, one by one in NumPy."""
+    one = lambda k: jax.tree.map(lambda leaf: np.asarray(leaf[k]) if eqx.is_array(leaf) else leaf, problems)
+    return [one(k) for k in range(count)]
 
 
 def coefficients(problem: Problem) -> dict[str, Any]:

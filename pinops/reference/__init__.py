@@ -1,5 +1,8 @@
 """Trusted numerical solvers: each returns a `Reference`, a solution on a grid with an error bar from refinement."""
 
+from ._along_a_line import antiderivative as antiderivative
+from ._along_a_line import characteristics as characteristics
+from ._along_a_line import grid_values as grid_values
 from ._cole_hopf import cole_hopf as cole_hopf
 from ._etdrk4 import periodic_etdrk4 as periodic_etdrk4
 from ._lid_driven_cavity import lid_driven_cavity as lid_driven_cavity

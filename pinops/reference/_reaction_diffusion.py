@@ -16,11 +16,12 @@ def reaction_diffusion(
     diffusivity: float,
     reaction: Callable[[np.ndarray], np.ndarray],
     initial: Callable[[np.ndarray], np.ndarray],
+    source: Callable[[np.ndarray], np.ndarray] = np.zeros_like,
     interval: tuple[float, float] = (0.0, 1.0),
     nodes: int = 64,
     max_step: float = 1e-3,
 ) -> Reference:
-    """u_t = D u_xx + reaction(u) on `interval`, u = 0 at both ends, by Chebyshev collocation and ETDRK4.
+    """u_t = D u_xx + reaction(u) + source(x) on `interval`, u = 0 at both ends, by Chebyshev collocation and ETDRK4.
 
     Fisher's equation (1937) is `reaction=lambda u: rate * u * (1 - u)`.
 
@@ -29,6 +30,7 @@ def reaction_diffusion(
     - `x`, `t`: the evaluation grid, 1-D, x inside `interval`, times increasing from t >= 0.
     - `diffusivity`: D > 0. `reaction`, `initial`: vectorised; `initial` vanishes at both ends, or the first instants
         (t < (interval / `nodes`²)² / D) are not resolved.
+    - `source`: vectorised over x.
     - `nodes`: polynomial degree; `max_step`: the longest time step. The error bar is the distance to a second solution
         with half the degree and twice the step.
 
@@ -43,10 +45,11 @@ def reaction_diffusion(
         eigenvalues, vectors = np.linalg.eig((matrix @ matrix)[1:-1, 1:-1])
         eigenvalues, vectors = np.real(eigenvalues), np.real(vectors)
         inverse = np.linalg.inv(vectors)
+        constant = source(grid[1:-1])
         history = integrate_etdrk4(
             inverse @ initial(grid[1:-1]),
             diffusivity * eigenvalues,
-            lambda state: inverse @ reaction(vectors @ state),
+            lambda state: inverse @ (reaction(vectors @ state) + constant),
             t,
             max_step,
             refinement,

@@ -1,12 +1,12 @@
 """The front door for one PDE: from a problem to a solution with an error."""
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import equinox as eqx
 import jax
@@ -14,11 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from pinops import networks
 from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
-from pinops.networks import Architecture, activations, check_network, embedding_of
+from pinops.networks import Architecture, check_network, embedding_of
 from pinops.problem import (
     INTERIOR,
     InverseProblem,
@@ -38,29 +37,24 @@ from pinops.reference import Reference
 from pinops.sampling import Sampler
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import MINUTES, default_architecture, default_collocation, default_steps, phases
-from pinops.solvers._solution import CHECKPOINT, Answer, Solution, coefficients_as_json, read_run, write_run
+from pinops.solvers._runs import Run, check_options, describe, prepare, train_runs
+from pinops.solvers._solution import Solution, coefficients_as_json, read_run
 from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import (
     Callback,
     Collocation,
     Continuation,
     Model,
+    Outcome,
     Params,
     Progress,
-    Report,
     StopAt,
     Training,
     TrainState,
-    agreed,
-    difference,
     evaluate,
     gathered,
-    load_checkpoint,
-    load_params,
     mesh_of,
-    save_checkpoint,
     split,
-    train,
 )
 
 _MONITOR_POINTS = 10_000
@@ -145,18 +139,9 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         }
         return _solve_windows(problem, windows, minutes, start, None if out is None else Path(out), resume, options)
     began = time.monotonic()
-    if dtype not in ("float64", "float32"):
-        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
-    if minutes is not None and not minutes > 0:
-        raise ValueError(f"minutes must be greater than zero, got {minutes}")
     if seeds is not None and not (isinstance(seeds, int) and seeds >= 1):
         raise ValueError(f"seeds must be a whole number of at least 1, got {seeds!r}")
-    if not isinstance(seed, int) or not 0 <= seed < 2**32 - (seeds or 1) + 1:
-        raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
-    if checkpoint_seconds < 0:
-        raise ValueError(f"checkpoint_seconds must be zero or more, got {checkpoint_seconds}")
-    if resume and out is None:
-        raise ValueError("resume needs out, the run directory to go on from")
+    check_options(dtype, minutes, seed, seeds or 1, checkpoint_seconds, resume and out is None)
     if start is not None and network is not None:
         raise ValueError("start and network exclude each other: the network of the solution to start from goes on")
     limited = minutes  # as asked for, before the default
@@ -189,11 +174,11 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         reference = cached_reference(problem)
         if target is not None and reference is None:
             raise ValueError(f"target needs a reference to compare with, and {owner} has none")
-        runs: list[_Run] = []
+        runs: list[Run] = []
         for number in range(seed, seed + (seeds or 1)):
             built = network
             if isinstance(network, Architecture):
-                built = network.build(embedding.size, len(problem.unknowns), key=_network_key(number))
+                built = network.build(embedding.size, len(problem.unknowns), key=network_key(number))
             check_network(built, embedding, problem.unknowns)
             plan = phases(optimizer, steps, enough, warm=start is not None)
             for phase in plan:
@@ -204,16 +189,16 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                     )
             request = {
                 "problem": owner,
-                "coefficients": _describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),
+                "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),
                 "trainable": list(problem.trainable),
-                "network": _describe(network) if start is None else start.request["network"],
-                "phases": [_describe(phase.optimizer) for phase in plan],
+                "network": describe(network) if start is None else start.request["network"],
+                "phases": [describe(phase.optimizer) for phase in plan],
                 "phase_steps": [phase.steps for phase in plan[:-1]],
                 "steps": sum(phase.steps for phase in plan),
                 "minutes": minutes,
-                "collocation": _describe(collocation),
-                "weighting": _describe(weighting),
-                "continuation": _describe(continuation),
+                "collocation": describe(collocation),
+                "weighting": describe(weighting),
+                "continuation": describe(continuation),
                 "observations": _digest_of_observations(problem),
                 "units": [np.asarray(centre).tolist(), np.asarray(spread).tolist()],
                 "start": None if start is None else _digest(jax.tree.leaves(start.params)),
@@ -222,11 +207,13 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             }
             folder = None if out is None else Path(out) if seeds is None else Path(out) / f"seed_{number}"
             if folder is not None:
-                _prepare(folder, request, resume)
+                prepare(folder, request, resume)
             model, params = split(problem, built, imposition, (centre, spread), owner, mesh)
             training = Training(model, plan, collocation, number, weighting, continuation, _monitor(problem, reference, model))
-            runs.append(_Run(training, params, request, folder, resume, start))
-        solutions = _train(problem, runs, minutes, everyone, checkpoint_seconds, began)
+            first = partial(_first_state, training, params, start)
+            runs.append(Run(training, params, request, folder, resume, first))
+        outcomes = train_runs(runs, minutes, everyone, checkpoint_seconds, began)
+        solutions = [_solution(problem, run, outcome) for run, outcome in zip(runs, outcomes, strict=True)]
     return solutions[0] if seeds is None else Ensemble(tuple(solutions))
 
 
@@ -267,115 +254,36 @@ def _solve_windows(
     return solution
 
 
-class _Run(NamedTuple):
-    """One training, how it was asked for, and the folder that it is kept in."""
-
-    training: Training
-    params: Params
-    request: dict[str, Any]
-    folder: Path | None
-    resume: bool
-    start: Solution | None
-
-    def begin(self) -> tuple[TrainState, list[Report]]:
-        """The state and history that training goes on from."""
-        path = None if self.folder is None else self.folder / CHECKPOINT
-        if path is not None and self.resume and path.exists():
-            state, history = load_checkpoint(path, self.training, self.params, self.request)
-            return self.training.placed(state), history
-        state = self.training.init(self.params, self._optimizer(), fit=self.start is None)
-        _check_first_evaluation(self.training, state)
-        return state, []
-
-    def _optimizer(self) -> Any:
-        """The optimizer's state in the solution to start from, where it fits."""
-        if self.start is None or self.start.state is None:
-            return None
+def _first_state(training: Training, params: Params, start: Solution | None) -> TrainState:
+    """The state before the first step, with the optimizer's state of the solution to start from, where that fits."""
+    carried = None
+    if start is not None and start.state is not None:
         shapes = lambda tree: jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
-        carried, fresh = self.start.state.optimizer, self.training.phases[0].optimizer.init(self.params)
-        same = jax.tree.structure(carried) == jax.tree.structure(fresh) and shapes(carried) == shapes(fresh)
-        return carried if same else None
+        carried, fresh = start.state.optimizer, training.phases[0].optimizer.init(params)
+        if jax.tree.structure(carried) != jax.tree.structure(fresh) or shapes(carried) != shapes(fresh):
+            carried = None
+    state = training.init(params, carried, fit=start is None)
+    _check_first_evaluation(training, state)
+    return state
 
 
-def _train(
-    problem: Problem,
-    runs: Sequence[_Run],
-    minutes: float | None,
-    callbacks: Sequence[Callback],
-    checkpoint_seconds: float,
-    began: float,
-) -> list[Solution]:
-    latest = [run.begin() for run in runs]
-    for run in runs:
-        if run.folder is not None and jax.process_index() == 0 and not (run.folder / "run.json").exists():
-            write_run(run.folder, run.request, None)
-    last_written = time.monotonic()
-
-    mesh = runs[0].training.model.mesh
-    first = jax.process_index() == 0  # of several processes one writes
-
-    def write() -> None:
-        for run, (state, history) in zip(runs, latest, strict=True):
-            if run.folder is not None:
-                whole = gathered(state, mesh)  # on all processes
-                if first:
-                    save_checkpoint(run.folder / CHECKPOINT, whole, history, run.request)
-
-    def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
-        nonlocal last_written
-        latest[:] = zip(states, histories, strict=True)
-        if agreed(time.monotonic() - last_written >= checkpoint_seconds):
-            write()
-            last_written = time.monotonic()
-
-    states, histories = zip(*latest, strict=True)
-    try:
-        outcomes = train(
-            [run.training for run in runs],
-            states,
-            minutes=minutes,
-            callbacks=callbacks,
-            keep=keep,
-            histories=histories,
-            before=time.monotonic() - began,
-        )
-    except KeyboardInterrupt:
-        write()
-        raise
-    solutions = []
-    for run, outcome in zip(runs, outcomes, strict=True):
-        model, state = replace(run.training.model, mesh=None), gathered(outcome.state, mesh)
-        seconds = outcome.compile_seconds
-        solution = Solution(problem, run.request, model, state.params, outcome.history, outcome.status, seconds, state)
-        solutions.append(solution)
-        if run.folder is not None and first:
-            solution.save(run.folder)
-    return solutions
-
-
-def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
-    """Make the run directory; refuse one that holds another run or cannot be written to.
-
-    **Raises** ValueError with the first thing that differs; OSError when it cannot be written.
-    """
-    existing = folder / "run.json"
-    if existing.exists():
-        if not resume:
-            raise ValueError(f"{folder} already holds a run; choose another folder, or resume it")
-        before = read_run(folder)["request"]
-        name = difference(before, request)
-        if name is not None:
-            raise ValueError(
-                f"{folder} holds a run with {name} = {before.get(name)}, not {request[name]}; "
-                "resume it as it was, or choose another folder"
-            )
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file; choose a folder for the run")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OSError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
+def _solution(problem: Problem, run: Run, outcome: Outcome) -> Solution:
+    """The outcome as a solution, written to its folder."""
+    model = run.training.model
+    state = gathered(outcome.state, model.mesh)
+    solution = Solution(
+        problem,
+        run.request,
+        replace(model, mesh=None),
+        state.params,
+        outcome.history,
+        outcome.status,
+        outcome.compile_seconds,
+        state,
+    )
+    if run.folder is not None and jax.process_index() == 0:  # of several processes one writes
+        solution.save(run.folder)
+    return solution
 
 
 def _monitor(problem: Problem, reference: Reference | None, model: Model) -> Callable[[Params], dict[str, float]]:
@@ -430,7 +338,7 @@ def _region_of(model: Model, term: str) -> str:
     return next((c.region for c in conditions if term == c.name or term.startswith(f"{c.name} ")), INTERIOR)
 
 
-def _network_key(seed: int) -> PRNGKeyArray:
+def network_key(seed: int) -> PRNGKeyArray:
     """The random key of an architecture's parameters, and of what it keeps fixed."""
     return jax.random.fold_in(jax.random.key(seed), 0)
 
@@ -448,108 +356,6 @@ def _digest(arrays: Sequence[Any]) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _describe(thing: Any) -> Any:
-    """A description of an object in JSON, for run directories and for comparing a resumed run with its request."""
-    if thing is None or isinstance(thing, bool | int | float | str):
-        return thing
-    if isinstance(thing, tuple | list):
-        return [_describe(item) for item in thing]
-    if isinstance(thing, dict):
-        return {str(name): _describe(value) for name, value in thing.items()}
-    if is_dataclass(thing) and not isinstance(thing, type):
-        content = {field.name: _describe(getattr(thing, field.name, None)) for field in fields(thing)}
-        # Only our own classes by their bare name: `load` builds architectures from it, and equinox has an MLP too.
-        ours = type(thing).__module__.startswith("pinops.")
-        return {type(thing).__name__ if ours else f"{type(thing).__module__}.{type(thing).__qualname__}": content}
-    if isinstance(thing, np.ndarray | jax.Array):
-        if thing.ndim == 0:
-            return thing.item()
-        return f"array of shape {thing.shape}"
-    known = next((name for name, function in activations.items() if function is thing), None)
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    name = known or f"{named.__module__}.{named.__qualname__}"
-    # The settings of an optax transformation are what its functions close over.
-    settings = [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
-    settings = [setting for setting in settings if setting is not thing]  # it may call itself
-    return {name: [_describe(setting) for setting in settings]} if settings else name
-
-
-def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Answer:
-    """The solution in a run directory. Executes no code from it.
-
-    ``problem`` and ``network`` are needed only where they were not a registered name and one of our own architectures.
-
-    **Raises** FileNotFoundError or DataFileError (a ValueError) for a folder that holds no readable run.
-    """
-    folder = Path(folder)
-    request = read_run(folder)["request"]
-    if "windows" in request:
-        return _load_windows(folder, request, problem, network)
-    result = read_run(folder).get("result") or {}
-    with jax.enable_x64(request["dtype"] == "float64"):
-        problem = _problem_of(folder, request) if problem is None else problem
-        if network is None:
-            network = _architecture(request["network"], folder)
-        imposition = impose(problem)
-        embedding = embedding_of(problem, imposition)
-        built = network
-        if isinstance(network, Architecture):
-            built = network.build(embedding.size, len(problem.unknowns), key=_network_key(request["seed"]))
-        count = len(problem.unknowns)
-        centre, spread = request.get("units") or ([0.0] * count, [1.0] * count)  # runs of before have none
-        model, params = split(problem, built, imposition, (np.asarray(centre), np.asarray(spread)), request["problem"])
-        # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
-        shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name))) for name in request["trainable"]}
-        params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
-    status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
-    return Solution(problem, request, model, params, history, status, compiling)
-
-
-def _problem_of(folder: Path, request: dict[str, Any]) -> Problem:
-    # JSON has no tuples; a static coefficient must be hashable.
-    coefficients = {name: tuple(value) if isinstance(value, list) else value for name, value in request["coefficients"].items()}
-    try:
-        return load_problem(request["problem"], **coefficients)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"the problem of the run in {folder} must be given, load(..., problem=...): {error}") from error
-
-
-def _load_windows(folder: Path, request: dict[str, Any], problem: Problem | None, network: Any) -> WindowedSolution:
-    problem = _problem_of(folder, request) if problem is None else problem
-    windows = TimeWindows(**request["windows"])
-    parts: list[Solution] = []
-    while len(parts) < windows.count and (folder / f"window_{len(parts)}" / "run.json").exists():
-        window = window_of(problem, windows, len(parts), parts[-1] if parts else None)
-        part = load(folder / f"window_{len(parts)}", problem=window, network=network)
-        assert isinstance(part, Solution)
-        parts.append(part)
-    return WindowedSolution(problem, request, tuple(parts))
-
-
-def _architecture(description: Any, folder: Path) -> Architecture:
-    """One of our own architectures from its description. Raises ValueError for any other network."""
-    if isinstance(description, dict) and len(description) == 1:
-        ((name, content),) = description.items()
-        cls = getattr(networks, name, None) if name.isidentifier() and not name.startswith("From") else None
-        if isinstance(cls, type) and issubclass(cls, Architecture):
-            return cls(**{name: _setting(name, value, folder) for name, value in content.items()})
-    raise ValueError(f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)")
-
-
-def _setting(name: str, value: Any, folder: Path) -> Any:
-    """A setting of an architecture from its description: a number, an activation, several numbers, or an architecture."""
-    if name == "activation":
-        if value not in activations:
-            raise ValueError(
-                f"the activation {value} of the run in {folder} is not one of {', '.join(activations)}; give the network again, "
-                "load(..., network=...)"
-            )
-        return activations[value]
-    if isinstance(value, list):
-        return tuple(value)
-    return _architecture(value, folder) if isinstance(value, dict) else value
 
 
 def invert(

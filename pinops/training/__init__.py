@@ -14,6 +14,14 @@ from pinops.training._model import Params as Params
 from pinops.training._model import evaluate as evaluate
 from pinops.training._model import interior_score as interior_score
 from pinops.training._model import split as split
+from pinops.training._operator import DATA as DATA
+from pinops.training._operator import Draw as Draw
+from pinops.training._operator import Functions as Functions
+from pinops.training._operator import Members as Members
+from pinops.training._operator import OperatorModel as OperatorModel
+from pinops.training._operator import evaluate_members as evaluate_members
+from pinops.training._operator import inputs_of as inputs_of
+from pinops.training._operator import sample_members as sample_members
 from pinops.training._points import Collocation as Collocation
 from pinops.training._points import draw as draw
 from pinops.training._progress import Progress as Progress

@@ -88,18 +88,15 @@ class Model(eqx.Module):
 
     def objective(self, points: Mapping[str, Points], weights: Weights) -> LeastSquares:
         """The loss at these points as optimizers see it."""
-        scale = lambda name, size: jnp.sqrt(weights[name] / size)
 
         # In the order of the names: what has passed a transformation of JAX is sorted.
         def vector(params: Params) -> Float[Array, " n"]:
             vectors = self.residuals(params, points)
-            return jnp.concatenate([scale(name, vectors[name].size) * vectors[name] for name in sorted(vectors)])
+            return jnp.concatenate([root_weights(weights, name, vectors[name].size) * vectors[name] for name in sorted(vectors)])
 
         def jacobian(params: Params) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
-            rows = {k: v for region, here in points.items() for k, v in self.linearised(params, region, here).items()}
-            scales = {name: scale(name, values.size) for name, (values, _) in rows.items()}
-            values = [scales[name] * rows[name][0] for name in sorted(rows)]
-            return jnp.concatenate(values), jnp.concatenate([scales[name][:, None] * rows[name][1] for name in sorted(rows)])
+            parts = (self.linearised(params, region, here) for region, here in points.items())
+            return weighted({name: rows for part in parts for name, rows in part.items()}, weights)
 
         return LeastSquares(lambda params: self._value_and_gradient(params, points, weights), vector, jacobian)
 
@@ -187,21 +184,42 @@ class Model(eqx.Module):
         return divisor if 2 * divisor > min(fitting, total) else fitting
 
     def linearised(self, params: Params, region: str, points: Points) -> dict[str, tuple[Array, Array]]:
-        """The residual vectors of a region and their derivatives by the flattened parameters, ``(n,)`` and ``(n, p)``.
+        """`linearised` at the points of a region."""
+        return linearised(lambda params, points: self.residuals(params, {region: points}), params, points)
 
-        A residual depends on its own point only: the rows are gradients of a program for one point, batched.
-        """
-        flat, unravel = ravel_pytree(params)
-        rows = _Rows.of(points, len(points.at))
 
-        def at_point(leaves: list[Array]) -> dict[str, tuple[Array, Array]]:
-            point = {region: rows.together([leaf[None] for leaf in leaves])}
-            values, back = jax.vjp(lambda flat: jnp.concatenate(list(self.residuals(unravel(flat), point).values())), flat)
-            gradients = jax.vmap(lambda row: back(row)[0])(jnp.eye(values.size, dtype=values.dtype))
-            names = jax.eval_shape(lambda: self.residuals(params, point))
-            return {name: (values[k], gradients[k]) for k, name in enumerate(names)}
+def linearised(
+    residuals: Callable[[Params, Points], dict[str, Float[Array, " n"]]], params: Params, points: Points
+) -> dict[str, tuple[Float[Array, " n"], Float[Array, "n p"]]]:
+    """The residual vectors at points and their derivatives by the flattened parameters.
 
-        return jax.vmap(at_point)(rows.leaves)
+    A residual depends on its own point only: the rows are gradients of a program for one point, batched.
+    """
+    flat, unravel = ravel_pytree(params)
+    rows = _Rows.of(points, len(points.at))
+
+    def at_point(leaves: list[Array]) -> dict[str, tuple[Array, Array]]:
+        point = rows.together([leaf[None] for leaf in leaves])
+        values, back = jax.vjp(lambda flat: jnp.concatenate(list(residuals(unravel(flat), point).values())), flat)
+        gradients = jax.vmap(lambda row: back(row)[0])(jnp.eye(values.size, dtype=values.dtype))
+        names = jax.eval_shape(lambda: residuals(params, point))
+        return {name: (values[k], gradients[k]) for k, name in enumerate(names)}
+
+    return jax.vmap(at_point)(rows.leaves)
+
+
+def weighted(
+    rows: Mapping[str, tuple[Array, Array]], weights: Mapping[str, Array]
+) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
+    """Residual vectors and their derivatives as those of one mean square, in the order of the names."""
+    scales = {name: root_weights(weights, name, values.size) for name, (values, _) in rows.items()}
+    values = [scales[name] * rows[name][0] for name in sorted(rows)]
+    return jnp.concatenate(values), jnp.concatenate([scales[name][:, None] * rows[name][1] for name in sorted(rows)])
+
+
+def root_weights(weights: Mapping[str, Array], name: str, size: int) -> Array:
+    """What the residuals of a term are scaled by, so that the sum of their squares is its weighted mean square."""
+    return jnp.sqrt(weights[name] / size)
 
 
 class _Rows(NamedTuple):
@@ -239,11 +257,13 @@ def split(
 
 
 @eqx.filter_jit
-def fitted(model: Model, params: Params, points: Mapping[str, Points]) -> Params:
+def fitted(model: Any, params: Params, points: Any) -> Params:
     """The parameters with a last layer that asks for it fitted to the conditions in the loss, by least squares."""
     where = lambda params: params.network.fitted_first()
+    if not isinstance(params.network, JetNetwork) or where(params) is None:
+        return params
     data = {region: here for region, here in points.items() if region != INTERIOR}
-    if not isinstance(params.network, JetNetwork) or where(params) is None or not data:
+    if not data:
         return params
     flat, unravel = ravel_pytree(where(params))
     moved = lambda flat: eqx.tree_at(where, params, unravel(flat))
@@ -251,13 +271,13 @@ def fitted(model: Model, params: Params, points: Mapping[str, Points]) -> Params
     return moved(flat - jnp.linalg.lstsq(jax.jacfwd(vector)(flat), vector(flat))[0])
 
 
-def relocated(model: Model, params: Params, points: Points) -> Params:
+def relocated(model: Any, params: Params, points: Any) -> Params:
     """The parameters with idle parts of the network moved to where the residual is large at these points; or themselves."""
     network = params.network
     if not isinstance(network, JetNetwork) or type(network).relocated is JetNetwork.relocated:
         return params
-    at = jnp.asarray(points.at)
-    features = embedding_of(model.problem, model.imposition).jet(at, Plan())[()]
+    at = jnp.asarray(points[INTERIOR].at)
+    features = jnp.asarray(embedding_of(model.problem, model.imposition).jet(at, Plan())[()])
     moved = network.relocated(features, interior_score(model, params, {INTERIOR: Points(at)}))
     return params if moved is network else dataclasses.replace(params, network=moved)
 

@@ -42,6 +42,20 @@ class Collocation(eqx.Module):
         """Whether every step has a loss of its own."""
         return self.batch is not None or self.laplacian is not None
 
+    def drawn(self, model: Model, params: Params, key: PRNGKeyArray, present: dict[str, Points] | None) -> dict[str, Points]:
+        """`refine`."""
+        return refine(model, params, self, key, None if present is None else present[INTERIOR])
+
+    def sampled(
+        self, model: Model, points: Mapping[str, Points], weights: Weights, key: PRNGKeyArray
+    ) -> tuple[dict[str, Points], Weights]:
+        """`sampled`."""
+        return sampled(model.problem, self, points, weights, key)
+
+    def representative(self, points: dict[str, Points]) -> dict[str, Points]:
+        """What the loss is reported for, and weights follow from: all points."""
+        return points
+
     def __check_init__(self):
         for name in ("interior", "boundary", "initial", "every", "batch"):
             number = getattr(self, name)

@@ -14,11 +14,10 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting, WeightingState
 from pinops.optimizers import Optimizer, as_optimizer
-from pinops.problem import INTERIOR, Points
+from pinops.problem import INTERIOR
 from pinops.training._continuation import Continuation
 from pinops.training._devices import agreed, gathered, spread
-from pinops.training._model import Model, Params, fitted, relocated
-from pinops.training._points import Collocation, refine, sampled
+from pinops.training._model import Params, fitted, relocated
 
 MAX_RETRIES = 3
 MAX_STALLS = 2
@@ -43,7 +42,7 @@ class TrainState(eqx.Module):
 
     params: Params
     optimizer: PyTree
-    points: dict[str, Points]
+    points: Any  # of the source: dict[str, Points], or Members
     weighting: WeightingState
     step: Array
     draws: Array  # how many point sets have been drawn: the random key of the next one
@@ -95,9 +94,9 @@ class _Stretch(NamedTuple):
 class Training:
     """A training that can be started, continued and repeated: nothing in it changes."""
 
-    model: Model
+    model: Any  # Model, or OperatorModel
     phases: tuple[Phase, ...]
-    collocation: Collocation
+    collocation: Any  # Collocation, or Draw
     seed: int
     weighting: Weighting = Fixed()
     continuation: Continuation | None = None
@@ -127,16 +126,16 @@ class Training:
         points = self._points(model, params, 0)
         if fit:
             params = fitted(model, params, points)
-        weighting = _weigh(model, self.weighting, params, points, None, self._key(2))
+        weighting = _weigh(model, self.weighting, params, self.collocation.representative(points), None, self._key(2))
         optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
         return self.placed(TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0))
 
     def placed(self, state: TrainState) -> TrainState:
         """The state with interior points and divisible arrays spread over the devices of the mesh, all else on each of them."""
-        mesh, here = self.model.mesh, state.points[INTERIOR]
+        mesh = self.model.mesh
         if mesh is None:
             return state
-        count = len(here.at)
+        count = len(state.points[INTERIOR].at)
         if count % mesh.size:
             raise ValueError(
                 f"{count} interior points cannot be spread evenly over {mesh.size} devices; give a multiple, such as "
@@ -153,29 +152,29 @@ class Training:
     def _key(self, purpose: int) -> PRNGKeyArray:
         return jax.random.fold_in(jax.random.key(self.seed), purpose)
 
-    def model_at(self, step: int) -> Model:
+    def model_at(self, step: int) -> Any:
         """The model with the coefficients of a step."""
         return self.model if self.continuation is None else self.model.at(self.continuation.at(step))
 
-    def _points(self, model: Model, params: Params, draws: int, present: Points | None = None) -> dict[str, Points]:
+    def _points(self, model: Any, params: Params, draws: int, present: Any = None) -> Any:
         """Drawn on the host of every process alike."""
         params, present = gathered((params, present), model.mesh)
-        return refine(model, params, self.collocation, jax.random.fold_in(self._key(1), draws), present)
+        return self.collocation.drawn(model, params, jax.random.fold_in(self._key(1), draws), present)
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
         state = self._relocated(model, state)
-        points = self._points(model, state.params, int(state.draws), state.points[INTERIOR])
+        points = self._points(model, state.params, int(state.draws), state.points)
         key = jax.random.fold_in(self._key(2), int(state.step))
         before = gathered((state.params, state.weighting), model.mesh)
-        weighting = _weigh(model, self.weighting, before[0], points, before[1], key)
+        weighting = _weigh(model, self.weighting, before[0], self.collocation.representative(points), before[1], key)
         new = (points, weighting, state.draws + 1, jnp.ones((), bool))
         return self.placed(eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new))
 
-    def _relocated(self, model: Model, state: TrainState) -> TrainState:
+    def _relocated(self, model: Any, state: TrainState) -> TrainState:
         """The state with idle parts of the network moved, and its optimizer begun again where there were any."""
         params, points = gathered((state.params, state.points), model.mesh)
-        moved = relocated(model, params, points[INTERIOR])
+        moved = relocated(model, params, points)
         if moved is params:
             return state
         optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
@@ -348,16 +347,17 @@ def _numbers(values: Mapping[str, Array]) -> dict[str, float]:
 
 
 def _steps(
-    model: Model,
+    model: Any,  # with a source and points of its kind
     optimizer: Optimizer,
     weighting: Weighting,
-    collocation: Collocation,
+    collocation: Any,
     state: TrainState,
     count: Array,
     key: PRNGKeyArray,
 ) -> _Stretch:
     """Up to ``count`` steps in one program."""
     points, every = state.points, weighting.every
+    shown = collocation.representative(points)
 
     def segment(carry: _Stretch) -> _Stretch:
         """The steps between two updates of the weights."""
@@ -366,7 +366,7 @@ def _steps(
         if every:
             step = state.step + carry.taken
             due = (step > 0) & (step % every == 0)
-            snapshot = model.snapshot(carry.params, points, jax.random.fold_in(jax.random.fold_in(key, 0), step))
+            snapshot = model.snapshot(carry.params, shown, jax.random.fold_in(jax.random.fold_in(key, 0), step))
             weights = jax.lax.cond(due, lambda w: weighting.update(w, snapshot), lambda w: w, weights)
             changed |= due
             until = jnp.minimum(count, carry.taken + every - step % every)
@@ -376,7 +376,7 @@ def _steps(
             own = objective
             if collocation.stochastic:
                 step_key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step + carry.taken)
-                own = model.objective(*sampled(model.problem, collocation, points, weights.weights, step_key))
+                own = model.objective(*collocation.sampled(model, points, weights.weights, step_key))
             step = optimizer.update(own, carry.params, carry.optimizer)
             return carry._replace(params=step.params, optimizer=step.state, taken=carry.taken + 1, stalled=step.stalled)
 
@@ -384,7 +384,7 @@ def _steps(
         carry = carry._replace(weighting=weights, optimizer=jax.lax.cond(changed, start, lambda s: s, carry.optimizer))
         return jax.lax.while_loop(lambda c: (c.taken < until) & ~c.stalled, advance, carry)
 
-    terms = lambda params, weights: model.terms(params, points, weights.weights)
+    terms = lambda params, weights: model.terms(params, shown, weights.weights)
     unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(terms, state.params, state.weighting))
     first = _Stretch(state.params, state.optimizer, state.weighting, jnp.zeros_like(count), unknown, jnp.zeros((), bool))
     go_on = lambda c: (c.taken < count) & ~c.stalled
@@ -392,7 +392,7 @@ def _steps(
     return done._replace(terms=terms(done.params, done.weighting))
 
 
-def _on_mesh(model: Model, *others: Any) -> _Stretch:
+def _on_mesh(model: Any, *others: Any) -> _Stretch:
     """`_steps`, where optimizers see the devices that share the work."""
     if model.mesh is None:
         return _steps(model, *others)
@@ -406,10 +406,10 @@ _stretches = eqx.filter_jit(eqx.filter_vmap(_steps))
 
 @eqx.filter_jit
 def _weigh(
-    model: Model,
+    model: Any,
     weighting: Weighting,
     params: Params,
-    points: dict[str, Points],
+    points: Any,
     state: WeightingState | None,
     key: PRNGKeyArray,
 ) -> WeightingState:

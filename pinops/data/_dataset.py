@@ -1,0 +1,291 @@
+"""Data sets of families: problems and their solutions in one HDF5 file, in blocks that are made, checked and read one by one.
+
+A file that is being made is a folder of finished blocks beside it, so that an interruption costs one block; the data set appears
+whole.  Members are in random order: the last tenth is for testing, the tenth before it for validation.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import cached_property, lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import h5py
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from pinops.data._hdf5 import DataFileError, read_arrays, write_arrays
+from pinops.problem import Problem, check_family, coefficients_of, load_folder, load_problem, name_of, unstacked
+
+BLOCK = 32  # members that are solved, checked and read together
+_KIND, _PART = "data set", "part of a data set"
+
+
+def generate(
+    family: Problem,
+    path: str | Path,
+    *,
+    count: int = 1000,
+    seed: int = 0,
+    workers: int = 1,
+    folder: Path | None = None,
+    report: Callable[[int, int], None] = lambda done, count: None,
+) -> "Dataset":
+    """Solve random members of a family with their references and write them to a file.
+
+    **Arguments:** ``count`` of members; ``seed`` of their random keys; ``workers``: processes that share the work (more than one
+    needs a registered family, by default coefficients or those that are numbers; ``folder``: where its file lies, for one that
+    is not in the catalogue); ``report(done, count)`` is called after every block.
+
+    An interrupted call goes on where it was. **Raises** ValueError for what cannot be meant, and for blocks of other settings;
+    OSError when the file cannot be written.
+    """
+    path = Path(path)
+    check_family(family)
+    for name, number in (("count", count), ("workers", workers)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    if path.exists():
+        raise ValueError(f"{path} exists already; choose another file, or delete it")
+    settings = {"problem": name_of(family), "coefficients": _settings(family), "count": count, "seed": seed}
+    parts = path.with_name(f"{path.name}.parts")
+    names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
+    for name in names:
+        if name.exists() and (before := read_arrays(name, _PART)[1]["settings"]) != json.loads(json.dumps(settings)):
+            raise ValueError(f"{parts} holds parts of another data set, {before}; delete that folder, or choose another file")
+    missing = [(k, name) for k, name in enumerate(names) if not name.exists()]
+    done = len(names) - len(missing)
+    report(min(done * BLOCK, count), count)
+    if workers == 1 or len(missing) < 2:
+        for k, name in missing:
+            _solve_block(family, settings, k, name)
+            done += 1
+            report(min(done * BLOCK, count), count)
+    else:
+        with ProcessPoolExecutor(min(workers, len(missing)), get_context("spawn")) as pool:
+            jobs = [pool.submit(_in_process, settings, folder, k, name) for k, name in missing]
+            try:
+                for job in as_completed(jobs):
+                    job.result()
+                    done += 1
+                    report(min(done * BLOCK, count), count)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    _join(path, names, settings)
+    shutil.rmtree(parts)
+    return Dataset(path)
+
+
+def _settings(family: Problem) -> dict[str, Any]:
+    arrays = {name: np.asarray(value) for name, value in coefficients_of(family).items()}
+    return {name: array.tolist() for name, array in arrays.items() if array.dtype != object}
+
+
+def _in_process(settings: dict[str, Any], folder: Path | None, block: int, path: Path) -> None:
+    if folder is not None:
+        load_folder(folder)
+    _solve_block(load_problem(settings["problem"], **settings["coefficients"]), settings, block, path)
+
+
+def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Path) -> None:
+    """The members of one block, their solutions and error bars, in a file."""
+    start, stop = block * BLOCK, min((block + 1) * BLOCK, settings["count"])
+    with jax.enable_x64(True):
+        keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(settings["seed"]), k))(np.arange(start, stop))
+        stacked = eqx.filter_vmap(lambda key: family.sample(key))(keys)
+        inputs = np.asarray(eqx.filter_vmap(lambda problem: problem.inputs())(stacked))
+        members = unstacked(stacked, len(keys))
+    references = [reference for member in members if (reference := member.reference()) is not None]
+    if len(references) < len(members):
+        raise ValueError(f"{settings['problem']} has no reference to make data from; give the family one")
+    for k, reference in enumerate(references):
+        for name, values in reference.values.items():
+            if np.isinf(values).any() or np.isnan(values).all():
+                raise ValueError(f"the reference of member {start + k} of {settings['problem']} has no finite {name}; look at it")
+    first = references[0]
+    arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()} | {"inputs": inputs}
+    for name in leaves_of(family):
+        arrays[f"members/{name}"] = np.stack([np.asarray(getattr(member, name)) for member in members])
+    for unknown in first.values:
+        arrays[f"values/{unknown}"] = np.stack([reference.values[unknown] for reference in references])
+        arrays[f"error_bar/{unknown}"] = np.asarray([reference.error_bar[unknown] for reference in references])
+    attributes = {"settings": settings, "coordinates": list(first.coordinates), "unknowns": list(first.values)}
+    write_arrays(path, _PART, arrays, attributes | {"kind": first.kind, "source": first.source})
+
+
+def leaves_of(family: Problem) -> list[str]:
+    """The coefficients that may differ from member to member: those that are arrays."""
+    return [
+        field.name
+        for field in dataclasses.fields(family)
+        if eqx.is_array_like(getattr(family, field.name)) and not field.metadata.get("static")
+    ]
+
+
+def _join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
+    """One file of all blocks, with the checksum of each; it appears whole or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with _opened(temporary, "w") as file:
+            digests, attributes = [], {}
+            for number, part in enumerate(parts):
+                arrays, attributes = read_arrays(part, _PART)
+                rows = {key: array for key, array in arrays.items() if not key.startswith("coordinates/")}
+                if number == 0:
+                    for key in arrays.keys() - rows.keys():
+                        file.create_dataset(key, data=arrays[key])
+                    for key, array in rows.items():
+                        file.create_dataset(key, (settings["count"], *array.shape[1:]), array.dtype)
+                here = slice(number * BLOCK, number * BLOCK + len(next(iter(rows.values()))))
+                for key, array in rows.items():
+                    file[key][here] = array
+                digests.append(_digest(rows))
+            file.attrs["pinops"] = _KIND
+            file.attrs["attributes"] = json.dumps(attributes | {"sha256": digests})
+            file.flush()
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {error.strerror or error}; free some space or choose another file") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _opened(path: Path, mode: str = "r") -> Any:
+    return h5py.File(path, mode)
+
+
+def _digest(rows: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(rows):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(rows[name]).tobytes())
+    return digest.hexdigest()
+
+
+class Dataset:
+    """A data set in a file. Only the blocks that are asked for are read, and each is checked when it is.
+
+    **Raises** FileNotFoundError when there is no such file; DataFileError when it is truncated, damaged, or holds something else.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._block = lru_cache(maxsize=256)(self._read)
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there is no file {self.path}; make one with pinops data NAME --out {self.path}")
+        try:
+            with _opened(self.path) as file:
+                if file.attrs.get("pinops") != _KIND:
+                    raise DataFileError(f"{self.path} is no data set of pinops; make one with pinops data NAME --out FILE")
+                self.attributes: dict[str, Any] = json.loads(str(file.attrs["attributes"]))
+                self.coordinates = {name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]}
+                self._names = [
+                    "inputs",
+                    *(f"{group}/{key}" for group in ("members", "values", "error_bar") for key in file[group]),
+                ]
+        except DataFileError:
+            raise
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise self._damaged(f"truncated or not HDF5 ({error})") from error
+
+    def _damaged(self, how: str) -> DataFileError:
+        return DataFileError(f"{self.path} cannot be read: it is {how}; make it again or restore a copy")
+
+    @property
+    def count(self) -> int:
+        """How many members there are."""
+        return self.attributes["settings"]["count"]
+
+    @property
+    def digest(self) -> str:
+        """A checksum of the whole."""
+        return hashlib.sha256("".join(self.attributes["sha256"]).encode()).hexdigest()[:16]
+
+    @property
+    def splits(self) -> dict[str, range]:
+        """The members for training, validation and testing: eight, one and one tenth of the blocks, at least one each.
+
+        **Raises** ValueError for a data set of fewer than three blocks.
+        """
+        blocks = len(self.attributes["sha256"])
+        if blocks < 3:
+            raise ValueError(f"{self.path} has {self.count} members; training, validation and test need at least {2 * BLOCK + 1}")
+        tenth = max(1, blocks // 10)
+        edges = [0, (blocks - 2 * tenth) * BLOCK, (blocks - tenth) * BLOCK, self.count]
+        return {name: range(*edges[k : k + 2]) for k, name in enumerate(("training", "validation", "test"))}
+
+    @cached_property
+    def points(self) -> Float[np.ndarray, "l d"]:
+        """The points of the grid, in the order of the coordinates of the file."""
+        return np.stack([grid.ravel() for grid in np.broadcast_arrays(*self.coordinates.values())], -1)
+
+    @cached_property
+    def scale(self) -> list[float]:
+        """The standard deviation of each unknown over the first blocks for training."""
+        rows = self.rows(self.splits["training"][: 8 * BLOCK])
+        return [float(f"{np.nanstd(rows[f'values/{name}']) or 1.0:.6g}") for name in self.attributes["unknowns"]]
+
+    def inputs(self) -> Float[np.ndarray, "n m"]:
+        """What operators see of the first members for training."""
+        return self.rows(self.splits["training"][: 16 * BLOCK])["inputs"]
+
+    def check_family(self, family: Problem) -> None:
+        """Raises ValueError when the data are those of another family, or on other coordinates."""
+        settings = self.attributes["settings"]
+        if settings["problem"] != name_of(family):
+            raise ValueError(f"{self.path} holds data of {settings['problem']}, not of {name_of(family)}")
+        if tuple(self.coordinates) != family.domain.coordinates:
+            raise ValueError(
+                f"{self.path} has the coordinates {', '.join(self.coordinates)}, and {name_of(family)} has "
+                f"{', '.join(family.domain.coordinates)}; make the data again"
+            )
+        wanted = np.shape(family.inputs())
+        with _opened(self.path) as file:
+            found = file["inputs"].shape[1:]
+        if found != wanted:
+            raise ValueError(f"{self.path} has inputs of shape {found}, and the family gives {wanted}; make the data again")
+
+    def rows(self, members: range) -> dict[str, np.ndarray]:
+        """Everything that is known of consecutive members."""
+        blocks = range(members.start // BLOCK, -(-members.stop // BLOCK))
+        read = [self._block(k) for k in blocks]
+        offset = members.start - blocks.start * BLOCK
+        return {name: np.concatenate([block[name] for block in read])[offset : offset + len(members)] for name in self._names}
+
+    def problems(self, family: Problem, rows: dict[str, np.ndarray]) -> Problem:
+        """The members of such rows, in the leading axis of every array."""
+        return dataclasses.replace(family, **{name: rows[f"members/{name}"] for name in leaves_of(family)})
+
+    def drawn(self, key: PRNGKeyArray, count: int) -> dict[str, np.ndarray]:
+        """So many random members for training, by whole blocks."""
+        training = self.splits["training"]
+        blocks = np.asarray(jax.random.permutation(key, len(training) // BLOCK))[: -(-count // BLOCK)]
+        read = [self._block(int(k)) for k in sorted(blocks)]
+        return {name: np.concatenate([block[name] for block in read])[:count] for name in self._names}
+
+    def _read(self, number: int) -> dict[str, np.ndarray]:
+        here = slice(number * BLOCK, (number + 1) * BLOCK)
+        try:
+            with _opened(self.path) as file:
+                rows = {name: file[name][here] for name in self._names}
+        except (OSError, KeyError, RuntimeError) as error:
+            raise self._damaged(f"truncated or not HDF5 ({error})") from error
+        if _digest(rows) != self.attributes["sha256"][number]:
+            raise self._damaged(f"damaged: the checksum of members {here.start} to {here.stop - 1} does not match")
+        return rows

@@ -1,0 +1,79 @@
+"""DeepONet: a basis of functions of the coordinates, and coefficients that depend on the problem (Lu et al. 2021)."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.derivatives import Jet, Plan, linear
+from pinops.networks import Architecture, Frozen, JetNetwork, ModifiedMLP, whole_numbers
+from pinops.operators._operator import Operator, OperatorArchitecture
+
+
+class Combination(JetNetwork):
+    """``sum over k of coefficients[k] trunk_k``.
+
+    For many problems at the same points `jax.vmap` computes the trunk and all of its derivatives once, and every derivative of
+    every solution is one matrix product.
+    """
+
+    trunk: JetNetwork
+    coefficients: Float[Array, "p c"]
+
+    def jet(self, features: Jet, plan: Plan) -> Jet:
+        return linear(self.trunk.jet(features, plan), self.coefficients)
+
+
+class DeepONetwork(Operator):
+    """A branch ``(m,) -> (p c,)`` and a trunk ``(features,) -> (p,)`` for c unknowns."""
+
+    branch: Any
+    trunk: JetNetwork
+    centre: Frozen
+    deviation: Frozen
+    unknowns: int = eqx.field(static=True)
+
+    def __call__(self, inputs: Float[Array, " m"]) -> Combination:
+        size = self.centre.tree.shape
+        if inputs.shape != size:
+            raise ValueError(f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as many sensors")
+        branch = self.branch((inputs - self.centre.tree) / self.deviation.tree)
+        return Combination(self.trunk, branch.reshape(-1, self.unknowns))
+
+
+class DeepONet(OperatorArchitecture):
+    """Deep operator network (Lu et al. 2021, doi:10.1038/s42256-021-00302-5), unstacked, without an output bias.
+
+    With several unknowns all share the trunk and each has its own coefficients. The branch sees its inputs less their mean over
+    the family, divided by the root of their mean variance.
+
+    **Arguments:** ``branch``, ``trunk``: architectures; ``latent`` >= 1: p, the number of basis functions.
+    """
+
+    branch: Architecture = ModifiedMLP(100, 4)
+    trunk: Architecture = ModifiedMLP(100, 4)
+    latent: int = eqx.field(static=True, default=100)
+
+    def __check_init__(self):
+        whole_numbers(self, "latent")
+        for name in ("branch", "trunk"):
+            if not isinstance(getattr(self, name), Architecture):
+                raise ValueError(f"DeepONet: {name} must be an architecture such as MLP(100, 4), got {getattr(self, name)!r}")
+
+    def build(
+        self, centre: Float[np.ndarray, " m"], deviation: float, features: int, unknowns: int, *, key: PRNGKeyArray
+    ) -> DeepONetwork:
+        first, second = jax.random.split(key)
+        trunk = self.trunk.build(features, self.latent, key=second)
+        if not isinstance(trunk, JetNetwork):
+            raise ValueError(f"DeepONet: a trunk must carry its own derivatives, as those of pinops do; {self.trunk} does not")
+        return DeepONetwork(
+            self.branch.build(len(centre), self.latent * unknowns, key=first),
+            trunk,
+            Frozen(jnp.asarray(centre, jnp.result_type(float))),
+            Frozen(jnp.asarray(deviation, jnp.result_type(float))),
+            unknowns,
+        )

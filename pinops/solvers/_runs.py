@@ -1,0 +1,157 @@
+"""What every training that is kept in a folder shares: how it was asked for, its checkpoints, and what it goes on from."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from pinops.networks import activations
+from pinops.solvers._solution import CHECKPOINT, read_run, write_run
+from pinops.training import (
+    Callback,
+    Outcome,
+    Params,
+    Report,
+    Training,
+    TrainState,
+    agreed,
+    difference,
+    gathered,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+)
+
+
+def check_options(
+    dtype: str, minutes: float | None, seed: int, seeds: int, checkpoint_seconds: float, resume_without_folder: bool
+) -> None:
+    """Raises ValueError for an option of a front door that cannot be meant."""
+    if dtype not in ("float64", "float32"):
+        raise ValueError(f"dtype must be 'float64' or 'float32', got {dtype!r}")
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"minutes must be greater than zero, got {minutes}")
+    if not isinstance(seed, int) or not 0 <= seed < 2**32 - seeds + 1:
+        raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
+    if checkpoint_seconds < 0:
+        raise ValueError(f"checkpoint_seconds must be zero or more, got {checkpoint_seconds}")
+    if resume_without_folder:
+        raise ValueError("resume needs out, the run directory to go on from")
+
+
+class Run(NamedTuple):
+    """One training, how it was asked for, the folder that it is kept in, and how its first state is made."""
+
+    training: Training
+    params: Params
+    request: dict[str, Any]
+    folder: Path | None
+    resume: bool
+    first: Callable[[], TrainState]
+
+    def begin(self) -> tuple[TrainState, list[Report]]:
+        """The state and history that training goes on from."""
+        path = None if self.folder is None else self.folder / CHECKPOINT
+        if path is not None and self.resume and path.exists():
+            state, history = load_checkpoint(path, self.training, self.params, self.request)
+            return self.training.placed(state), history
+        return self.first(), []
+
+
+def train_runs(
+    runs: Sequence[Run], minutes: float | None, callbacks: Sequence[Callback], checkpoint_seconds: float, began: float
+) -> list[Outcome]:
+    """Train all of them together, with a checkpoint in every folder from time to time, and when the user interrupts."""
+    latest = [run.begin() for run in runs]
+    for run in runs:
+        if run.folder is not None and jax.process_index() == 0 and not (run.folder / "run.json").exists():
+            write_run(run.folder, run.request, None)
+    last_written = time.monotonic()
+
+    mesh = runs[0].training.model.mesh
+    first = jax.process_index() == 0  # of several processes one writes
+
+    def write() -> None:
+        for run, (state, history) in zip(runs, latest, strict=True):
+            if run.folder is not None:
+                whole = gathered(state, mesh)  # on all processes
+                if first:
+                    save_checkpoint(run.folder / CHECKPOINT, whole, history, run.request)
+
+    def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
+        nonlocal last_written
+        latest[:] = zip(states, histories, strict=True)
+        if agreed(time.monotonic() - last_written >= checkpoint_seconds):
+            write()
+            last_written = time.monotonic()
+
+    states, histories = zip(*latest, strict=True)
+    try:
+        return train(
+            [run.training for run in runs],
+            states,
+            minutes=minutes,
+            callbacks=callbacks,
+            keep=keep,
+            histories=histories,
+            before=time.monotonic() - began,
+        )
+    except KeyboardInterrupt:
+        write()
+        raise
+
+
+def prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
+    """Make the run directory; refuse one that holds another run or cannot be written to.
+
+    **Raises** ValueError with the first thing that differs; OSError when it cannot be written.
+    """
+    existing = folder / "run.json"
+    if existing.exists():
+        if not resume:
+            raise ValueError(f"{folder} already holds a run; choose another folder, or resume it")
+        before = read_run(folder)["request"]
+        name = difference(before, request)
+        if name is not None:
+            raise ValueError(
+                f"{folder} holds a run with {name} = {before.get(name)}, not {request[name]}; "
+                "resume it as it was, or choose another folder"
+            )
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; choose a folder for the run")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
+
+
+def describe(thing: Any) -> Any:
+    """A description of an object in JSON, for run directories and for comparing a resumed run with its request."""
+    if thing is None or isinstance(thing, bool | int | float | str):
+        return thing
+    if isinstance(thing, tuple | list):
+        return [describe(item) for item in thing]
+    if isinstance(thing, dict):
+        return {str(name): describe(value) for name, value in thing.items()}
+    if is_dataclass(thing) and not isinstance(thing, type):
+        content = {field.name: describe(getattr(thing, field.name, None)) for field in fields(thing)}
+        # Only our own classes by their bare name: `load` builds architectures from it, and equinox has an MLP too.
+        ours = type(thing).__module__.startswith("pinops.")
+        return {type(thing).__name__ if ours else f"{type(thing).__module__}.{type(thing).__qualname__}": content}
+    if isinstance(thing, np.ndarray | jax.Array):
+        if thing.ndim == 0:
+            return thing.item()
+        return f"array of shape {thing.shape}"
+    known = next((name for name, function in activations.items() if function is thing), None)
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    name = known or f"{named.__module__}.{named.__qualname__}"
+    # The settings of an optax transformation are what its functions close over.
+    settings = [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
+    settings = [setting for setting in settings if setting is not thing]  # it may call itself
+    return {name: [describe(setting) for setting in settings]} if settings else name

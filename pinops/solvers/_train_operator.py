@@ -1,0 +1,346 @@
+"""The front door for families: from many problems to an operator that solves all of them."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from pinops.data import Dataset, write_arrays
+from pinops.losses import Fixed, Weighting
+from pinops.metrics import errors
+from pinops.networks import embedding_of
+from pinops.operators import DeepONet, OperatorArchitecture
+from pinops.optimizers import Adam
+from pinops.problem import (
+    Problem,
+    check_family,
+    coefficients_of,
+    impose,
+    load_problem,
+    name_of,
+    residual_signature,
+    units,
+    unstacked,
+)
+from pinops.reference import Reference
+from pinops.solvers._recipe import phases
+from pinops.solvers._runs import Run, check_options, describe, prepare, train_runs
+from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, write_run
+from pinops.training import (
+    Callback,
+    Draw,
+    Functions,
+    OperatorModel,
+    Outcome,
+    Params,
+    Phase,
+    Progress,
+    Report,
+    Training,
+    TrainState,
+    evaluate_members,
+    history_arrays,
+    inputs_of,
+    sample_members,
+    save_checkpoint,
+    split,
+)
+
+STEPS = 20_000
+_MONITORED = 8  # members whose errors are shown during training
+_TESTED = 100
+_FOR_UNITS = 512  # members whose inputs tell their mean and size
+# Random keys of members: never those of training, which follow from its seed by folding in 0, 1, 2, 3.
+_TEST, _MONITOR, _INPUTS = 11, 12, 13
+
+
+def train_operator(
+    family: str | Problem,
+    operator: OperatorArchitecture | None = None,
+    *,
+    data: "Dataset | str | Path | None" = None,
+    physics: bool | None = None,
+    optimizer: Any = None,
+    functions: Functions | None = None,
+    weighting: Weighting | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    dtype: str = "float32",
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+    out: str | Path | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+) -> "TrainedOperator":
+    """Train an operator on a family of problems: ``po.train_operator("burgers_family")``.
+
+    **Arguments:**
+
+    - `family`: a registered name or a `Problem` with ``sample(key)`` and ``inputs()``.
+    - `operator`: an architecture such as `DeepONet(...)`; default: a DeepONet of modified multilayer perceptrons, 4 x 100.
+    - `data`: solutions made by `pinops data`, a `Dataset` or its file. `physics`: whether the equations are in the loss; default:
+      where there are no data.
+    - `functions`: how many problems and points are drawn, and how many a step takes.
+    - `optimizer`, `weighting`, `steps`, `minutes`, `seed`, `callbacks`, `progress`, `out`, `resume`, `checkpoint_seconds`: as for
+      `solve`. Default: 20000 steps of Adam, its learning rate falling from 2e-3 to zero.
+    - `dtype`: "float32" or "float64".
+
+    **Raises** ValueError for what cannot be meant, OSError for what cannot be written. A KeyboardInterrupt leaves a checkpoint
+    behind.
+    """
+    began = time.monotonic()
+    check_options(dtype, minutes, seed, 1, checkpoint_seconds, resume and out is None)
+    with jax.enable_x64(dtype == "float64"):
+        problem = load_problem(family) if isinstance(family, str) else family
+        owner = name_of(problem)
+        check_family(problem)
+        dataset = Dataset(data) if isinstance(data, str | Path) else data
+        if dataset is not None:
+            dataset.check_family(problem)
+        physics = dataset is None if physics is None else physics
+        if not physics and dataset is None:
+            raise ValueError("there is nothing to train on: give data, or leave physics as it is")
+        residual_signature(problem)
+        operator = DeepONet() if operator is None else operator
+        functions = Functions() if functions is None else functions
+        if dataset is not None:
+            functions = _within(functions, len(dataset.splits["training"]))
+        total = STEPS if steps is None else steps
+        plan = phases(optimizer if optimizer is not None else Adam(2e-3, total), None if _phased(optimizer) else total, STEPS)
+        request = {
+            "problem": owner,
+            "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
+            "operator": describe(operator),
+            "data": None if dataset is None else dataset.digest,
+            "physics": physics,
+            "phases": [describe(phase.optimizer) for phase in plan],
+            "phase_steps": [phase.steps for phase in plan[:-1]],
+            "steps": sum(phase.steps for phase in plan),
+            "minutes": minutes,
+            "functions": describe(functions),
+            "weighting": describe(weighting),
+            "inputs": _inputs(problem, dataset),
+            "scale": [1.0] * len(problem.unknowns) if dataset is None else dataset.scale,
+            "seed": seed,
+            "dtype": dtype,
+        }
+        model, params = built_operator(problem, operator, request)
+        drawn = Draw(functions, None, None)
+        if dataset is not None:
+            drawn = Draw(functions, dataset, jnp.asarray(dataset.points, jnp.result_type(float)))
+        if drawn.stochastic:
+            for phase in plan:
+                if phase.optimizer.remembers:
+                    raise ValueError(
+                        f"{type(phase.optimizer).__name__} needs the same loss in every step; let a step take all problems and "
+                        "points, Functions(batch=pool, points=Collocation(batch=None), data_points=None), or choose Adam"
+                    )
+        folder = None if out is None else Path(out)
+        if folder is not None:
+            prepare(folder, request, resume)
+        measure = _monitor(problem, model)
+        training = Training(model, plan, drawn, seed, Fixed() if weighting is None else weighting, None, measure)
+        run = Run(training, params, request, folder, resume, lambda: training.init(params, fit=False))
+        everyone = [*callbacks, *([Progress(minutes)] if progress else [])]
+        (outcome,) = train_runs([run], minutes, everyone, checkpoint_seconds, began)
+    trained = _trained(problem, request, model, outcome)
+    if folder is not None:
+        trained.save(folder)
+    return trained
+
+
+def _within(functions: Functions, members: int) -> Functions:
+    """With no more problems than a data set has."""
+    pool = min(functions.pool, members)
+    return replace(functions, pool=pool, batch=min(functions.batch, pool))
+
+
+def _phased(optimizer: Any) -> bool:
+    return isinstance(optimizer, tuple | list) and all(isinstance(phase, Phase) for phase in optimizer)
+
+
+def _key(purpose: int) -> PRNGKeyArray:
+    return jax.random.fold_in(jax.random.key(0), purpose)
+
+
+def built_operator(problem: Problem, operator: OperatorArchitecture, request: Mapping[str, Any]) -> tuple[OperatorModel, Params]:
+    """The model of a request and its fresh parameters."""
+    imposition, count = impose(problem), len(problem.unknowns)
+    features = embedding_of(problem, imposition).size
+    centre, deviation = np.asarray(request["inputs"]["mean"]), request["inputs"]["deviation"]
+    built = operator.build(centre, deviation, features, count, key=jax.random.fold_in(jax.random.key(request["seed"]), 0))
+    plain, params = split(problem, built, imposition, units(problem, imposition), request["problem"])
+    scale = jnp.asarray(request["scale"], jnp.result_type(float))
+    return OperatorModel(plain.problem, plain.frozen, plain.units, scale, imposition, plain.owner, request["physics"]), params
+
+
+def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
+    """The mean of the inputs of a family, and the root of their mean variance, to six digits."""
+    inputs = dataset.inputs() if dataset is not None else None
+    if inputs is None:
+        inputs = np.asarray(eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), _FOR_UNITS)))
+    rounded = lambda number: float(f"{number:.6g}")
+    deviation = rounded(np.sqrt(np.mean(np.var(inputs, axis=0)))) or 1.0
+    return {"mean": [rounded(mean) for mean in np.mean(inputs, axis=0)], "deviation": deviation}
+
+
+def _members(problem: Problem, key: PRNGKeyArray, count: int) -> list[Problem]:
+    """Members drawn in double precision: references are made for them."""
+    with jax.enable_x64(True):
+        return unstacked(sample_members(problem, key, count), count)
+
+
+def _comparison(
+    model: OperatorModel, members: Sequence[Problem], references: Sequence[Reference]
+) -> Callable[[Params], list[dict[str, dict[str, float]]]]:
+    """From parameters to the errors of every member, as `pinops.metrics.errors` has them."""
+    coordinates = references[0].coordinates
+    names = model.problem.domain.coordinates
+    grids = np.broadcast_arrays(*(coordinates[name] for name in names))
+    points = jnp.asarray(np.stack([grid.ravel() for grid in grids], -1), jnp.result_type(float))
+    cast = lambda leaf: jnp.asarray(leaf, jnp.result_type(float)) if eqx.is_inexact_array_like(leaf) else leaf
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[jax.tree.map(cast, member) for member in members])
+
+    def compare(params: Params) -> list[dict[str, dict[str, float]]]:
+        out = np.asarray(evaluate_members(model, params, stacked, points))
+        found = []
+        for values, reference in zip(out, references, strict=True):
+            by_name = {name: values[:, k].reshape(grids[0].shape) for k, name in enumerate(model.problem.unknowns)}
+            found.append(errors(by_name, reference, gauge=model.problem.gauge, time=model.problem.domain.time))
+        return found
+
+    return compare
+
+
+def _monitor(problem: Problem, model: OperatorModel) -> Callable[[Params], dict[str, float]]:
+    """Mean relative L2 errors over a few members that are not trained on; nothing where there is no reference."""
+    members = _members(problem, _key(_MONITOR), _MONITORED)
+    references = [member.reference() for member in members]
+    if any(reference is None for reference in references):
+        return lambda params: {}
+    compare = _comparison(model, members, [reference for reference in references if reference is not None])
+
+    def measure(params: Params) -> dict[str, float]:
+        found = compare(params)
+        return {name: float(np.mean([error[name]["relative_l2"] for error in found])) for name in found[0]}
+
+    return measure
+
+
+def _trained(problem: Problem, request: dict[str, Any], model: OperatorModel, outcome: Outcome) -> "TrainedOperator":
+    return TrainedOperator(
+        problem, request, model, outcome.state.params, outcome.history, outcome.status, outcome.compile_seconds, outcome.state
+    )
+
+
+@dataclass(frozen=True)
+class TrainedOperator:
+    """What `train_operator` returns. Immutable; evaluates in the precision that it was trained in.
+
+    Called with a member of the family it gives a `Solution`: ``trained(member)(x=0.3, t=0.5)``; that of a network like any other,
+    which `solve(member, start=trained(member))` refines.
+    """
+
+    family: Problem
+    request: dict[str, Any]
+    model: OperatorModel
+    params: Params
+    history: list[Report]
+    status: str
+    compile_seconds: float = 0.0
+    state: TrainState | None = None
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers were trained."""
+        return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self.params, eqx.is_array)))
+
+    @property
+    def _x64(self) -> bool:
+        return self.request["dtype"] == "float64"
+
+    def __call__(self, member: Problem) -> Solution:
+        """The solution of one member.
+
+        **Raises** ValueError for a problem of another family, and for inputs of another size.
+        """
+        if type(member) is not type(self.family):
+            raise ValueError(f"this operator solves {type(self.family).__name__}, not {type(member).__name__}")
+        with jax.enable_x64(self._x64):
+            operator = self.model.operator(self.params)
+            network = operator(inputs_of(member))
+            model, params = split(member, network, self.model.imposition, self.model.units, self.model.owner)
+        request = {
+            "problem": self.request["problem"],
+            "coefficients": coefficients_as_json(member),
+            "trainable": [],
+            "network": self.request["operator"],
+            "seed": self.request["seed"],
+            "dtype": self.request["dtype"],
+        }
+        return Solution(member, request, model, params, self.history, self.status)
+
+    def errors(self, members: Sequence[Problem]) -> dict[str, np.ndarray]:
+        """The relative L2 error of every unknown for every member, ``{unknown: (n,)}``, against their references.
+
+        **Raises** ValueError where a member has no reference.
+        """
+        references = [member.reference() for member in members]
+        if not references or any(reference is None for reference in references):
+            raise ValueError(f"{self.request['problem']} has no reference to compare with; give the family one")
+        with jax.enable_x64(self._x64):
+            compare = _comparison(self.model, members, [r for r in references if r is not None])
+            found = compare(self.params)
+        return {name: np.asarray([error[name]["relative_l2"] for error in found]) for name in found[0]}
+
+    def test_members(self, count: int = _TESTED) -> list[Problem]:
+        """Members that no training and no monitor has seen, the same for every run of the family."""
+        return _members(self.family, _key(_TEST), count)
+
+    def error(self, count: int = _TESTED) -> dict[str, dict[str, float]]:
+        """``{unknown: {"mean", "std", "median", "worst"}}`` of the relative L2 errors over `test_members`."""
+        statistics = {"mean": np.mean, "std": np.std, "median": np.median, "worst": np.max}
+        found = self.errors(self.test_members(count))
+        return {name: {kind: float(of(values)) for kind, of in statistics.items()} for name, values in found.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
+        devices = jax.devices()
+        return {
+            "problem": self.request["problem"],
+            "relative_l2": self.error(),
+            "tested": _TESTED,
+            "seconds": round(self.history[-1].seconds, 3) if self.history else 0.0,
+            "compile_seconds": round(self.compile_seconds, 3),
+            "steps": self.history[-1].step if self.history else 0,
+            "parameters": self.num_parameters,
+            "seed": self.request["seed"],
+            "dtype": self.request["dtype"],
+            "device": f"{len(devices)} x {devices[0].device_kind}",
+            "status": self.status,
+            "loss": self.history[-1].loss if self.history else None,
+        }
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A figure of the solution, reference and error of one test member, and the loss history; written to ``path``."""
+        return self(self.test_members(1)[0]).plot(path)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write a run directory: ``run.json, history.h5, checkpoint/``. Loading it executes no code.
+
+        **Raises** OSError when it cannot be written.
+        """
+        folder = Path(folder)
+        if self.state is not None or not (folder / CHECKPOINT).exists():
+            save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+        write_arrays(folder / "history.h5", "history", history_arrays(self.history))
+        write_run(folder, self.request, self.summary())
+        return folder

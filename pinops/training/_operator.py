@@ -1,0 +1,270 @@
+"""What is trained of an operator: many problems of a family at the same points.
+
+Everything is written for one member, whose field is that of any network, and batched by `jax.vmap` over the members: what does
+not depend on the member (the trunk of a DeepONet and all of its derivatives) is then computed once for all of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.data import Dataset
+from pinops.derivatives import Plan, parse_names
+from pinops.losses import Snapshot, Weights, residuals
+from pinops.networks import Field, field_of
+from pinops.operators import Operator
+from pinops.optimizers import LeastSquares
+from pinops.problem import INTERIOR, Constraint, Imposition, Points, Problem, constraints, names_of
+from pinops.training._model import Params, linearised, root_weights, weighted
+from pinops.training._points import Collocation, draw, sampled
+
+DATA = "data"  # the region of the points of a data set
+
+
+class Members(eqx.Module):
+    """Problems of a family, F of them in the leading axis of every array, and points that they share.
+
+    ``values``: solutions ``(F, l)`` by unknown, at the points of the region "data"; NaN where there is none.
+    """
+
+    problems: Problem
+    points: dict[str, Points]
+    values: dict[str, Float[Array | np.ndarray, "f l"]]
+
+
+class OperatorModel(eqx.Module):
+    """A family, and all of its operator but the parameters. Immutable; array leaves may be traced.
+
+    ``scale``: what errors of data are divided by, for each unknown; ``physics``: whether the equations are in the loss.
+    """
+
+    problem: Problem
+    frozen: Any
+    units: tuple[Float[Array, " c"], Float[Array, " c"]]
+    scale: Float[Array, " c"]
+    imposition: Imposition = eqx.field(static=True)
+    owner: str = eqx.field(static=True)
+    physics: bool = eqx.field(static=True)
+    mesh: None = eqx.field(static=True, default=None)
+
+    def coefficients(self, params: Params) -> dict[str, Array]:
+        """None are trained."""
+        return {}
+
+    def operator(self, params: Params) -> Operator:
+        """The present operator."""
+        return eqx.combine(params.network, self.frozen)
+
+    def field(self, params: Params, problem: Problem) -> Field:
+        """The present solution of one member."""
+        return field_of(problem, self.imposition, self.operator(params)(inputs_of(problem)), self.units)
+
+    def _constraints(self, problem: Problem) -> list[Constraint]:
+        """The equations of one member, and its data."""
+        out = constraints(problem, self.imposition.soft) if self.physics else []
+        for k, unknown in enumerate(problem.unknowns):
+            signature = parse_names((unknown,), names_of(problem), owner=DATA)
+            out.append(Constraint(f"data {unknown}", DATA, signature, _misfit(unknown, self.scale[k])))
+        return out
+
+    def _of_member(
+        self, params: Params, problem: Problem, points: Mapping[str, Points], values: Mapping[str, Array]
+    ) -> dict[str, Float[Array, " n"]]:
+        """The residual vectors of one member."""
+        points = dict(points)
+        if DATA in points:
+            own: dict[str, Any] = {f"observed_{name}": value for name, value in values.items()}
+            points[DATA] = Points(points[DATA].at, data=own)
+        here = [c for c in self._constraints(problem) if c.region in points]
+        return residuals(self.field(params, problem), here, points, owner=self.owner)
+
+    def residuals(self, params: Params, members: Members) -> dict[str, Float[Array, " n"]]:
+        """The residual vector of every term, over members and points."""
+        of = lambda problem, values: self._of_member(params, problem, members.points, values)
+        return {name: vectors.ravel() for name, vectors in eqx.filter_vmap(of)(members.problems, members.values).items()}
+
+    def terms(self, params: Params, members: Members, weights: Weights) -> dict[str, Array]:
+        """The weighted mean square of every term; their sum is the loss."""
+        return {name: jnp.mean(weights[name] * jnp.square(r)) for name, r in self.residuals(params, members).items()}
+
+    def objective(self, members: Members, weights: Weights) -> LeastSquares:
+        """The loss of these members at these points as optimizers see it."""
+
+        def value_and_gradient(params: Params) -> tuple[Array, Params]:
+            loss = lambda params: sum(self.terms(params, members, weights).values(), start=jnp.zeros(()))
+            return jax.value_and_grad(loss)(params)
+
+        def vector(params: Params) -> Float[Array, " n"]:
+            vectors = self.residuals(params, members)
+            return jnp.concatenate([root_weights(weights, name, vectors[name].size) * vectors[name] for name in sorted(vectors)])
+
+        return LeastSquares(value_and_gradient, vector, lambda params: weighted(self._rows(params, members), weights))
+
+    def _rows(self, params: Params, members: Members) -> dict[str, tuple[Array, Array]]:
+        """The residual vectors and their derivatives by the parameters, over members and points."""
+        found: dict[str, tuple[Array, Array]] = {}
+        for region, points in members.points.items():
+
+            def of(problem, values, region=region, points=points):
+                data = {f"observed_{name}": value for name, value in values.items()} if region == DATA else points.data
+                here = Points(points.at, points.normals, data, points.weights)
+
+                def at(params, here):
+                    own = {name.removeprefix("observed_"): value for name, value in here.data.items()}
+                    return self._of_member(params, problem, {region: here}, own)
+
+                return linearised(at, params, here)
+
+            for name, (vectors, rows) in eqx.filter_vmap(of)(members.problems, members.values).items():
+                found[name] = vectors.ravel(), rows.reshape(vectors.size, -1)
+        return found
+
+    def snapshot(self, params: Params, members: Members, key: PRNGKeyArray) -> Snapshot:
+        """What a weighting is updated from. Times are not known: points are shared by members."""
+        vectors = self.residuals(params, members)
+        conditions = {c.name for c in self._constraints(self.problem) if c.region != INTERIOR}
+        named = [name for name in vectors if any(name.startswith(c) for c in conditions)]
+
+        def gradient_norms() -> dict[str, Array]:
+            norm = lambda name: lambda params: jnp.mean(jnp.square(self.residuals(params, members)[name]))
+            return {name: jnp.linalg.norm(ravel_pytree(jax.grad(norm(name))(params))[0]) for name in vectors}
+
+        def kernel_traces() -> dict[str, Array]:
+            return {name: jnp.mean(jnp.sum(jnp.square(rows), 1)) for name, (_, rows) in self._rows(params, members).items()}
+
+        return Snapshot(vectors, named, {}, gradient_norms, kernel_traces, key)
+
+
+def inputs_of(problem: Problem) -> Float[Array, " m"]:
+    """What an operator sees of a problem, in the precision that is in force."""
+    return jnp.asarray(problem.inputs(), jnp.result_type(float))
+
+
+def _misfit(unknown: str, scale: Array) -> Callable[..., Any]:
+    def misfit(**values: Any) -> Any:
+        wanted = values[f"observed_{unknown}"]
+        there = jnp.isfinite(wanted)
+        return jnp.where(there, values[unknown] - jnp.where(there, wanted, 0.0), 0.0) / scale
+
+    return misfit
+
+
+class Functions(eqx.Module):
+    """How many problems of a family, and how many points, a step takes from how many that are at hand.
+
+    **Arguments:** ``pool``: problems drawn at once, new ones with every new point set; ``batch``: problems in a step;
+    ``points``: a `Collocation`, whose ``batch`` is the number of interior points in a step, shared by the problems;
+    ``data_points``: points of a data set in a step (None: all).
+    """
+
+    pool: int = eqx.field(static=True, default=4096)
+    batch: int = eqx.field(static=True, default=64)
+    points: Collocation = Collocation(boundary=1024, initial=1024, every=1000, refinement=None, batch=256)
+    data_points: int | None = eqx.field(static=True, default=256)
+
+    def __check_init__(self):
+        for name in ("pool", "batch", "data_points"):
+            number = getattr(self, name)
+            if name == "data_points" and number is None:
+                continue
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise ValueError(f"Functions: {name} must be a whole number of at least 1, got {number!r}")
+        if self.batch > self.pool:
+            raise ValueError(f"Functions: batch must be at most the {self.pool} problems of the pool, got {self.batch}")
+
+
+class Draw(eqx.Module):
+    """`Functions` of one family, physical ones or those of a data set: the points of a training of operators.
+
+    ``dataset``: where problems and their solutions come from, at the points ``data``; None: problems are sampled.
+    """
+
+    functions: Functions
+    dataset: Dataset | None = eqx.field(static=True)
+    data: Float[Array, "l d"] | None
+
+    @property
+    def every(self) -> int:
+        return self.functions.points.every
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether every step has a loss of its own."""
+        whole = self.functions.batch == self.functions.pool and self.functions.points.batch is None
+        return not whole or (self.data is not None and self._data_points < len(self.data))
+
+    @property
+    def _data_points(self) -> int:
+        assert self.data is not None
+        return min(self.functions.data_points or len(self.data), len(self.data))
+
+    def drawn(self, model: OperatorModel, params: Params, key: PRNGKeyArray, present: Members | None) -> Members:
+        """New problems and points."""
+        first, second = jax.random.split(key)
+        points: dict[str, Points] = {}
+        if model.physics:
+            points = draw(model.problem, model.imposition.soft, self.functions.points, first)
+        if self.dataset is None:
+            return Members(sample_members(model.problem, second, self.functions.pool), points, {})
+        rows = self.dataset.drawn(second, self.functions.pool)
+        assert self.data is not None
+        points[DATA] = Points(self.data)
+        values: dict[str, Any] = {
+            name: rows[f"values/{name}"].reshape(len(rows["inputs"]), -1) for name in model.problem.unknowns
+        }
+        members = Members(self.dataset.problems(model.problem, rows), points, values)
+        dtype = jnp.result_type(float)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype) if eqx.is_inexact_array_like(leaf) else leaf, members)
+
+    def sampled(self, model: OperatorModel, members: Members, weights: Weights, key: PRNGKeyArray) -> tuple[Members, Weights]:
+        """What one step takes of them."""
+        which, where, data = jax.random.split(key, 3)
+        chosen = jax.random.choice(which, self.functions.pool, (self.functions.batch,), replace=False)
+        return self._some(model, members, chosen, where, data), weights
+
+    def representative(self, members: Members) -> Members:
+        """As many problems and points as a step takes, always the same."""
+        pick = jnp.arange(self.functions.batch)
+        return self._some(None, members, pick, jax.random.key(0), jax.random.key(1))
+
+    def _some(
+        self, model: OperatorModel | None, members: Members, chosen: Array, where: PRNGKeyArray, data: PRNGKeyArray
+    ) -> Members:
+        take = lambda tree: jax.tree.map(lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, tree)
+        points, values = dict(members.points), take(members.values)
+        of_data = points.pop(DATA, None)
+        if points:
+            points, _ = sampled(members.problems, self.functions.points, points, {}, where)
+        if of_data is not None:
+            total, count = len(of_data.at), self._data_points
+            if count < total:
+                index = jax.random.choice(data, total, (count,), replace=False)
+                of_data = Points(of_data.at[index])
+                values = {name: value[:, index] for name, value in values.items()}
+            points[DATA] = of_data
+        return Members(take(members.problems), points, values)
+
+
+@eqx.filter_jit
+def sample_members(family: Problem, key: PRNGKeyArray, count: int) -> Problem:
+    """So many problems of a family, in the leading axis of every array."""
+    return eqx.filter_vmap(lambda key: family.sample(key))(jax.random.split(key, count))
+
+
+@eqx.filter_jit
+def evaluate_members(
+    model: OperatorModel, params: Params, problems: Problem, points: Float[Array, "n d"]
+) -> Float[Array, "f n c"]:
+    """The solutions of many members at the same points, in slices that keep memory small."""
+    of = lambda problem, at: model.field(params, problem).jet(at, Plan())[()]
+    slices = lambda at: jax.vmap(lambda problem: of(problem, at))(problems)
+    count = len(points)
+    size = min(count, 2048)
+    starts = range(0, count, size)
+    return jnp.concatenate([slices(points[k : k + size]) for k in starts], 1)

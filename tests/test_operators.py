@@ -1,0 +1,396 @@
+"""Families, operators and data: the front door `train_operator`, its files, and published weights."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import equinox as eqx
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pinops as po
+from pinops import cli
+from pinops.data import DataFileError, Dataset, generate
+from pinops.derivatives import Plan
+from pinops.functions import GaussianProcess, PeriodicGaussianField, fourier_series, interpolate
+from pinops.networks import MLP, ModifiedMLP
+from pinops.operators import DeepONet
+from pinops.optimizers import GaussNewton, SSBroyden
+from pinops.problem import impose, unstacked
+from pinops.reference import grid_values
+from pinops.solvers._train_operator import built_operator
+from pinops.training import Draw, Members, Training, sample_members
+
+FAMILIES = ["antiderivative", "diffusion_reaction", "burgers_family", "advection_family"]
+SMALL = DeepONet(MLP(16, 2), MLP(16, 2), 12)
+FEW = po.Functions(pool=64, batch=16, points=po.Collocation(interior=64, batch=32, refinement=None, every=40))
+KEY = jax.random.key(0)
+REFDATA = Path(__file__).parents[2] / "shared" / "refdata" / "deeponet"
+needs_refdata = pytest.mark.skipif(not REFDATA.exists(), reason="the reference data (../shared/refdata) are not here")
+
+
+def model_of(problem, operator=SMALL, physics=True):
+    inputs = {"mean": [0.0] * len(problem.inputs()), "deviation": 1.0}
+    scale = [1.0] * len(problem.unknowns)
+    return built_operator(problem, operator, {"inputs": inputs, "seed": 0, "scale": scale, "physics": physics, "problem": "test"})
+
+
+# Functions
+
+
+def test_a_gaussian_process_has_its_covariance(float64):
+    nodes = np.linspace(0, 1, 20)
+    process = GaussianProcess(0.3, 2.0)
+    samples = jax.vmap(lambda key: process.sample(key, nodes))(jax.random.split(KEY, 20_000))
+    wanted = 4 * np.exp(-0.5 * ((nodes[:, None] - nodes) / 0.3) ** 2)
+    np.testing.assert_allclose(np.cov(samples.T), wanted, atol=0.15)
+    with pytest.raises(ValueError, match="length must be greater than zero and finite, got 0"):
+        GaussianProcess(0)
+
+
+def test_interpolation_is_exact_for_cubics_and_of_fourth_order(float64):
+    cubic = lambda x: 1 - 2 * x + 3 * x**2 - x**3
+    x = jnp.linspace(-1, 2, 2003)
+    read = lambda values: jax.vmap(lambda x: interpolate(jnp.asarray(values), x, (-1.0, 2.0)))(x)
+    np.testing.assert_allclose(read(cubic(np.linspace(-1, 2, 9))), cubic(x), atol=1e-13)
+    errors = [np.abs(read(np.sin(np.linspace(-1, 2, n))) - np.sin(x)).max() for n in (31, 61, 121)]
+    assert 3.7 < np.log2(errors[0] / errors[1]) < 4.3 and 3.7 < np.log2(errors[1] / errors[2]) < 4.3
+    values = np.sin(np.linspace(-1, 2, 9))
+    np.testing.assert_allclose(read(values), grid_values(values, np.asarray(x), (-1.0, 2.0)), atol=1e-14)
+    with pytest.raises(ValueError, match=r"at least four values in one dimension, got an array of shape \(3,\)"):
+        interpolate(jnp.zeros(3), jnp.zeros(()), (0.0, 1.0))
+
+
+def test_a_fourier_series_is_its_sum_and_a_random_one_has_its_deviation(float64):
+    coefficients = jnp.asarray([[1.0, 0.0, 0.5], [0.0, 2.0, 0.0]])
+    x = 0.3
+    z = 2 * np.pi * (x - 1) / 2
+    found = fourier_series(coefficients, jnp.asarray(x), (1.0, 3.0))
+    assert found == pytest.approx(np.cos(z) + 2 * np.sin(2 * z) + 0.5 * np.cos(3 * z), abs=1e-14)
+    field = PeriodicGaussianField(np.asarray([1.0, 0.1]))
+    samples = np.asarray(jax.vmap(field.sample)(jax.random.split(KEY, 5000)))
+    np.testing.assert_allclose(samples.std(0), [[1.0, 0.1]] * 2, rtol=0.05)
+
+
+# Families
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_members_of_a_family_are_problems(name, float64):
+    """Different for different keys, the same for the same one, with a reference, and conditions that are met exactly."""
+    family = po.load_problem(name)
+    one, again, other = (family.sample(jax.random.key(k)) for k in (1, 1, 2))
+    assert np.array_equal(one.inputs(), again.inputs()) and not np.allclose(one.inputs(), other.inputs())
+    assert one.inputs().shape == family.inputs().shape
+    assert not impose(one).soft
+    reference = one.reference()
+    assert reference.error_bar["u"] < 1e-5
+
+
+@needs_refdata
+def test_advection_by_characteristics_agrees_with_third_party_solutions():
+    stored = np.load(REFDATA / "pi_deeponet" / "advection_test_20_characteristics.npz")
+    for speed, wanted in zip(stored["a_sensors"][:5], stored["u_tx"][:5], strict=True):
+        found = po.reference.characteristics(
+            speed,
+            (0.0, 1.0),
+            np.linspace(0, 1, 100),
+            initial=lambda x: np.sin(np.pi * x),
+            inflow=lambda t: np.sin(np.pi * t / 2),
+        )
+        np.testing.assert_allclose(found.values["u"].T, wanted, atol=1e-4)
+
+
+# The operator
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_batch_of_members_is_every_member_alone(name, float64):
+    """Residuals of the batch, where the trunk is computed once, equal those of a network for each member."""
+    family = po.load_problem(name)
+    model, params = model_of(family)
+    problems = sample_members(model.problem, KEY, 3)
+    points = Draw(FEW, None, None).drawn(model, params, KEY, None).points
+    together = model.residuals(params, Members(problems, points, {}))
+    for k in range(3):
+        one = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], problems)
+        alone = model.residuals(params, Members(one, points, {}))
+        for term, vector in together.items():
+            np.testing.assert_allclose(vector.reshape(3, -1)[k], alone[term], rtol=1e-10, atol=1e-11)
+
+
+def test_the_trunk_is_computed_once_for_all_members():
+    """Matrix products with the points do not grow in number or size with the members, but for the last."""
+    model, params = model_of(po.load_problem("diffusion_reaction"))
+
+    def flops(members):
+        problems = sample_members(model.problem, KEY, members)
+        points = Draw(FEW, None, None).drawn(model, params, KEY, None).points
+        compiled = jax.jit(lambda params: model.residuals(params, Members(problems, points, {}))).lower(params).compile()
+        return compiled.cost_analysis()["flops"]
+
+    assert flops(64) < 12 * flops(1)
+
+
+def test_the_jacobian_of_an_operator_is_that_of_its_residual_vector(float64):
+    family = po.load_problem("burgers_family")
+    model, params = model_of(family)
+    draw = Draw(FEW, None, None)
+    members = draw.representative(draw.drawn(model, params, KEY, None))
+    weights = {"residual": jnp.ones(1)}
+    objective = model.objective(members, weights)
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    vector, rows = objective.jacobian(params)
+    np.testing.assert_allclose(vector, objective.residuals(params), rtol=1e-10)
+    direction = jax.random.normal(KEY, flat.shape)
+    _, wanted = jax.jvp(lambda flat: objective.residuals(unravel(flat)), (flat,), (direction,))
+    np.testing.assert_allclose(rows @ direction, wanted, rtol=1e-8, atol=1e-10)
+    value, gradient = objective(params)
+    np.testing.assert_allclose(value, vector @ vector, rtol=1e-10)
+    np.testing.assert_allclose(jax.flatten_util.ravel_pytree(gradient)[0], 2 * rows.T @ vector, rtol=1e-8, atol=1e-9)
+
+
+def test_another_number_of_sensors_is_refused():
+    model, params = model_of(po.load_problem("antiderivative"))
+    with pytest.raises(ValueError, match=r"built for inputs of shape \(100,\), got \(50,\); give as many sensors"):
+        model.operator(params)(jnp.zeros(50))
+    with pytest.raises(ValueError, match="branch must be an architecture such as MLP"):
+        DeepONet(branch=3)
+    with pytest.raises(ValueError, match="latent must be a whole number"):
+        DeepONet(latent=0)
+
+
+# Published weights: our networks and generators against those of Wang, Wang & Perdikaris (2021)
+
+
+def published(name, branch, trunk):
+    """A DeepONet of modified perceptrons with the weights of a flat vector, and the number of its parameters."""
+    flat = np.load(REFDATA / "pi_deeponet" / name)
+    used = 0
+
+    def take(*shape):
+        nonlocal used
+        used += int(np.prod(shape))
+        return jnp.asarray(flat[used - int(np.prod(shape)) : used].reshape(shape))
+
+    def net(sizes):
+        network = ModifiedMLP(sizes[1], len(sizes) - 2).build(sizes[0], sizes[-1], key=KEY)
+        layers = [(take(i, o), take(o)) for i, o in zip(sizes, sizes[1:], strict=False)]
+        encoders = [(take(sizes[0], sizes[1]), take(sizes[1])) for _ in range(2)]
+        where = lambda n: [m for d in (*n.layers, n.last, *n.encoders) for m in (d.weight, d.bias)]
+        return eqx.tree_at(where, network, [array for pair in (*layers, *encoders) for array in pair])
+
+    nets = net(branch), net(trunk)
+    assert used == flat.size
+    return nets
+
+
+@needs_refdata
+@pytest.mark.parametrize(
+    ("name", "test", "inputs", "values", "branch", "trunk", "time_first", "low", "high"),
+    [
+        ("burger_modified_MLP_lam_20_params.npy", "burgers_test_20_spectral.npz", "u0_sensors", "u", [101] + [100] * 7,
+         [2] + [100] * 7, True, 0.007, 0.02),
+        ("advection_adv_params.npy", "advection_test_20_characteristics.npz", "a_sensors", "u_tx", [100] + [100] * 6,
+         [2] + [100] * 6, False, 0.017, 0.028),
+    ],
+    ids=["burgers", "advection"],
+)  # fmt: skip
+def test_published_weights_solve_the_published_problem(name, test, inputs, values, branch, trunk, time_first, low, high):
+    """Their error on the stored tests is what is published: our modified perceptron and our Cartesian product are theirs."""
+    branch_net, trunk_net = published(name, branch, trunk)
+    stored = np.load(REFDATA / "pi_deeponet" / test)
+    t, x = np.linspace(0, 1, stored[values].shape[1]), np.linspace(0, 1, stored[values].shape[2])
+    grid = np.stack(np.meshgrid(t, x, indexing="ij"), -1).reshape(-1, 2)
+    basis = trunk_net.jet({(): jnp.asarray(grid if time_first else grid[:, ::-1], jnp.float32)}, Plan())[()]
+    found = jax.vmap(branch_net)(jnp.asarray(stored[inputs], jnp.float32)) @ basis.T
+    wanted = stored[values].reshape(len(found), -1)
+    errors = np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
+    assert low < errors.mean() < high
+
+
+@needs_refdata
+@pytest.mark.parametrize(("name", "file", "branch", "trunk", "time_first", "low", "high"), [
+    ("burgers_family", "burger_modified_MLP_lam_20_params.npy", [101] + [100] * 7, [2] + [100] * 7, True, 0.010, 0.016),
+    ("advection_family", "advection_adv_params.npy", [100] + [100] * 6, [2] + [100] * 6, False, 0.017, 0.027),
+])  # fmt: skip
+def test_published_weights_certify_our_generators(name, file, branch, trunk, time_first, low, high, float64):
+    """The published operators have the published error on members that our families draw and our solvers solve."""
+    branch_net, trunk_net = jax.tree.map(lambda x: jnp.asarray(x, float), published(file, branch, trunk))
+    members = unstacked(sample_members(po.load_problem(name), KEY, 40), 40)
+    references = [member.reference() for member in members]
+    x, t = np.broadcast_arrays(references[0].coordinates["x"], references[0].coordinates["t"])
+    grid = np.stack([t, x] if time_first else [x, t], -1).reshape(-1, 2)
+    basis = trunk_net.jet({(): jnp.asarray(grid)}, Plan())[()]
+    found = jax.vmap(branch_net)(jnp.asarray([np.asarray(member.inputs()) for member in members])) @ basis.T
+    wanted = np.stack([reference.values["u"].ravel() for reference in references])
+    found = np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
+    assert low < np.mean(found) < high
+
+
+# Training
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("operator") / "run"
+    options = {"functions": FEW, "steps": 400, "optimizer": po.optimizers.Adam(5e-3, 400), "progress": False}
+    return po.train_operator("antiderivative", SMALL, out=out, **options), out
+
+
+def test_training_solves_unseen_members(trained):
+    operator, _ = trained
+    assert operator.history[-1].loss < 0.5 * operator.history[0].loss
+    error = operator.error(10)["u"]
+    assert error["mean"] < 0.5 and error["worst"] >= error["mean"] > 0
+    member = operator.test_members(1)[0]
+    solution = operator(member)
+    assert solution(x=0.0) == 0.0  # the condition is exact
+    assert solution.error()["u"]["relative_l2"] == pytest.approx(operator.errors([member])["u"][0], rel=1e-5)
+    np.testing.assert_allclose(solution.partial("u_x", x=0.5), (solution(x=0.51) - solution(x=0.49)) / 0.02, rtol=0.05, atol=0.05)
+
+
+def test_a_solution_of_the_operator_is_a_start_for_solve(trained):
+    operator, _ = trained
+    member = operator.test_members(1)[0]
+    before = operator(member)
+    after = po.solve(member, start=before, steps=100, progress=False, dtype="float64", sampler=po.Collocation(interior=256))
+    assert after.error()["u"]["relative_l2"] < 0.1 * before.error()["u"]["relative_l2"]
+
+
+def test_a_run_is_read_again_and_resumed_bit_for_bit(trained, tmp_path):
+    operator, out = trained
+    again = po.load(out)
+    member = operator.test_members(1)[0]
+    np.testing.assert_array_equal(again(member)(x=np.linspace(0, 1, 7)), operator(member)(x=np.linspace(0, 1, 7)))
+    content = json.loads((out / "run.json").read_text())
+    assert content["result"]["relative_l2"]["u"]["mean"] == pytest.approx(operator.error()["u"]["mean"])
+    options = {"functions": FEW, "optimizer": po.optimizers.Adam(5e-3, 400), "progress": False, "out": tmp_path / "run"}
+    po.train_operator("antiderivative", SMALL, steps=130, **options)
+    resumed = po.train_operator("antiderivative", SMALL, steps=400, resume=True, **options)
+    assert resumed.history[-1].loss == operator.history[-1].loss
+    with pytest.raises(ValueError, match="holds a run with seed = 0, not 1"):
+        po.train_operator("antiderivative", SMALL, steps=400, seed=1, resume=True, **options)
+
+
+def test_gauss_newton_trains_an_operator():
+    """In sample space: fewer residuals than parameters, new ones in every step."""
+    options = {"functions": FEW, "steps": 40, "progress": False, "dtype": "float64"}
+    newton = po.train_operator("antiderivative", SMALL, optimizer=GaussNewton(1e-2), **options)
+    adam = po.train_operator("antiderivative", SMALL, optimizer=po.optimizers.Adam(5e-3), **options)
+    assert newton.error(5)["u"]["mean"] < 0.5 * adam.error(5)["u"]["mean"]
+
+
+def test_what_cannot_be_meant_is_refused():
+    family = po.load_problem("antiderivative")
+    few = {"functions": FEW, "steps": 1, "progress": False}
+    with pytest.raises(ValueError, match=r"Burgers is no family: it has no sample\(key\)"):
+        po.train_operator("burgers", SMALL, **few)
+    with pytest.raises(ValueError, match="there is nothing to train on"):
+        po.train_operator(family, SMALL, physics=False, **few)
+    with pytest.raises(ValueError, match="SSBroyden needs the same loss in every step"):
+        po.train_operator(family, SMALL, optimizer=SSBroyden(), **few)
+    with pytest.raises(ValueError, match="batch must be at most the 4 problems of the pool, got 5"):
+        po.Functions(pool=4, batch=5)
+    with pytest.raises(ValueError, match="pool must be a whole number of at least 1, got 0"):
+        po.Functions(pool=0)
+    with pytest.raises(ValueError, match="this operator solves Antiderivative, not Burgers"):
+        model, params = model_of(family)
+        po.TrainedOperator(family, {"dtype": "float32"}, model, params, [], "")(po.load_problem("burgers"))
+
+
+# Data
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return generate(po.load_problem("diffusion_reaction"), tmp_path_factory.mktemp("data") / "data.h5", count=110, seed=3)
+
+
+def test_a_data_set_holds_members_and_their_solutions(dataset, float64):
+    rows = dataset.rows(range(40, 42))
+    family = po.load_problem("diffusion_reaction")
+    members = dataset.problems(family, rows)
+    one = dataclasses.replace(family, source=members.source[1])
+    np.testing.assert_allclose(one.reference().values["u"], rows["values/u"][1], atol=1e-12)
+    np.testing.assert_array_equal(rows["inputs"][1], one.inputs())
+    sizes = {name: len(part) for name, part in dataset.splits.items()}
+    assert sizes == {"training": 64, "validation": 32, "test": 14} and dataset.count == 110
+    assert rows["error_bar/u"].shape == (2,)
+
+
+def test_an_operator_is_trained_on_data(dataset):
+    options = {"functions": FEW, "steps": 300, "optimizer": po.optimizers.Adam(5e-3, 300), "progress": False}
+    on_data = po.train_operator("diffusion_reaction", SMALL, data=dataset.path, **options)
+    assert set(on_data.history[-1].terms) == {"data u"}
+    both = po.train_operator("diffusion_reaction", SMALL, data=dataset, physics=True, **options)
+    assert set(both.history[-1].terms) == {"data u", "residual"}
+    for operator in (on_data, both):
+        assert operator.error(5)["u"]["mean"] < 0.4
+
+
+def test_an_interrupted_data_set_goes_on_and_other_settings_are_refused(tmp_path):
+    family, path = po.load_problem("antiderivative"), tmp_path / "data.h5"
+
+    class Stop(Exception):
+        pass
+
+    def stop(done, count):
+        if done == 64:
+            raise Stop
+
+    with pytest.raises(Stop):
+        generate(family, path, count=100, report=stop)
+    assert not path.exists()
+    with pytest.raises(ValueError, match="holds parts of another data set"):
+        generate(family, path, count=100, seed=1)
+    seen = []
+    whole = generate(family, path, count=100, workers=2, report=lambda done, count: seen.append(done))
+    assert seen[0] == 64 and not path.with_name("data.h5.parts").exists()
+    other = generate(family, tmp_path / "other.h5", count=100)
+    assert whole.digest == other.digest
+    with pytest.raises(ValueError, match="exists already"):
+        generate(family, path, count=100)
+
+
+def test_damaged_and_wrong_files_are_named(dataset, tmp_path):
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(dataset.path.read_bytes())
+    with h5py.File(copy, "r+") as file:
+        file["values/u"][40, 3, 3] += 1e-9
+    damaged = Dataset(copy)
+    damaged.rows(range(0, 10))
+    with pytest.raises(DataFileError, match="the checksum of members 32 to 63 does not match"):
+        damaged.rows(range(30, 40))
+    copy.write_bytes(dataset.path.read_bytes()[:5000])
+    with pytest.raises(DataFileError, match="truncated or not HDF5"):
+        Dataset(copy)
+    with pytest.raises(FileNotFoundError, match="make one with pinops data"):
+        Dataset(tmp_path / "none.h5")
+    with pytest.raises(ValueError, match="holds data of diffusion_reaction, not of antiderivative"):
+        po.train_operator("antiderivative", SMALL, data=dataset, steps=1, progress=False)
+
+
+def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
+    data, out = tmp_path / "data.h5", tmp_path / "run"
+    assert cli.run(["data", "antiderivative", "--out", str(data), "--count", "96", "--workers", "1"]) == 0
+    few = ["--set-functions", "pool=64", "batch=8", "interior=64", "points=32"]
+    network = ["--set-operator", "width=8", "depth=2", "latent=8"]
+    command = ["train", "antiderivative", "--data", str(data), "--steps", "20", "--out", str(out), "--json", *few, *network]
+    assert cli.run(command) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["steps"] == 20 and result["relative_l2"]["u"]["mean"] > 0
+    assert cli.run(["evaluate", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["relative_l2"] == result["relative_l2"]
+    assert cli.run(["train", "burgers", "--steps", "1", "--out", str(tmp_path / "x")]) == 2
+    assert "no family" in capsys.readouterr().err
+
+
+def test_training_states_are_of_the_operator():
+    model, params = model_of(po.load_problem("antiderivative"))
+    training = Training(model, (po.Phase(po.optimizers.Adam(), 10),), Draw(FEW, None, None), 0)
+    state = training.init(params, fit=False)
+    assert state.points.problems.source.shape == (64, 100) and state.points.points["interior"].at.shape == (64, 1)
