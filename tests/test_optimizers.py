@@ -324,6 +324,7 @@ def test_soap_takes_parameters_of_any_shape_and_its_first_step_only_gathers():
         updates, state = transformation.update(ones, state)
     assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, params)
     assert all(np.all(leaf < 0) for leaf in jax.tree.leaves(updates))
-    for wrong in ({"learning_rate": 0.0}, {"every": 0}):
+    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(soap(0.1, decay_steps=3).update(ones, state)[0]))  # five are done
+    for wrong in ({"learning_rate": 0.0}, {"every": 0}, {"decay_steps": -1}):
         with pytest.raises(ValueError, match="soap: "):
             soap(**wrong)

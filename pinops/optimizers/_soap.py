@@ -28,19 +28,30 @@ class SoapState(NamedTuple):
 
 
 def soap(
-    learning_rate: float = 3e-3, b1: float = 0.95, b2: float = 0.95, eps: float = 1e-8, every: int = 10
+    learning_rate: float = 3e-3,
+    decay_steps: int = 0,
+    *,
+    b1: float = 0.95,
+    b2: float = 0.95,
+    eps: float = 1e-8,
+    every: int = 10,
 ) -> optax.GradientTransformation:
     """SOAP as an optax transformation. Vectors and scalars are columns; arrays of more axes are matrices of their last one.
 
-    **Arguments:** ``b1``, ``b2``: decay of the means of gradient and squares (b2 also of the preconditioner); ``every``: steps
-    between the QR iterations that follow the eigenbasis. The first step only gathers.
+    **Arguments:** ``decay_steps``: the learning rate falls to zero over so many, by a cosine (0: constant); ``b1``, ``b2``: decay
+    of the means of gradient and squares (b2 also of the preconditioner); ``every``: steps between the QR iterations that follow
+    the eigenbasis. The first step only gathers.
 
     **Raises** ValueError for a learning rate that is not positive, or ``every`` below 1.
     """
     if not learning_rate > 0:
         raise ValueError(f"soap: learning_rate must be greater than zero, got {learning_rate}")
+    if decay_steps < 0:
+        raise ValueError(f"soap: decay_steps must be zero or more, got {decay_steps}")
     if every < 1:
         raise ValueError(f"soap: every must be at least 1, got {every}")
+
+    rate = optax.cosine_decay_schedule(learning_rate, decay_steps) if decay_steps else lambda count: learning_rate
 
     def init(params: PyTree) -> SoapState:
         def leaf(parameter: Array) -> _Leaf:
@@ -66,7 +77,7 @@ def soap(
         age = jnp.maximum(count, 1)
         corrected = (left.T @ mean @ right) / (1 - b1**age)
         step = corrected / (jnp.sqrt(square / (1 - b2**age)) + eps)
-        update = jnp.where(count > 0, -learning_rate, 0.0) * (left @ step @ right.T)
+        update = jnp.where(count > 0, -rate(count), 0.0) * (left @ step @ right.T)
         gathered = lambda new: jnp.where(count > 0, new, 0.0)
 
         def turned(_):

@@ -17,7 +17,7 @@ from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
 from pinops.networks import embedding_of
 from pinops.operators import DeepONet, OperatorArchitecture
-from pinops.optimizers import Adam
+from pinops.optimizers import soap
 from pinops.problem import (
     Problem,
     check_family,
@@ -53,7 +53,7 @@ from pinops.training import (
     split,
 )
 
-STEPS = 20_000
+STEPS = 10_000
 _MONITORED = 8  # members whose errors are shown during training
 _TESTED = 100
 _FOR_UNITS = 512  # members whose inputs tell their mean and size
@@ -90,7 +90,7 @@ def train_operator(
       where there are no data.
     - `functions`: how many problems and points are drawn, and how many a step takes.
     - `optimizer`, `weighting`, `steps`, `minutes`, `seed`, `callbacks`, `progress`, `out`, `resume`, `checkpoint_seconds`: as for
-      `solve`. Default: 20000 steps of Adam, its learning rate falling from 2e-3 to zero.
+      `solve`. Default: 10000 steps of SOAP, its learning rate falling from 3e-3 to zero.
     - `dtype`: "float32" or "float64".
 
     **Raises** ValueError for what cannot be meant, OSError for what cannot be written. A KeyboardInterrupt leaves a checkpoint
@@ -114,7 +114,7 @@ def train_operator(
         if dataset is not None:
             functions = _within(functions, len(dataset.splits["training"]))
         total = STEPS if steps is None else steps
-        plan = phases(optimizer if optimizer is not None else Adam(2e-3, total), None if _phased(optimizer) else total, STEPS)
+        plan = phases(optimizer if optimizer is not None else soap(3e-3, total), None if _phased(optimizer) else total, STEPS)
         request = {
             "problem": owner,
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
