@@ -33,7 +33,7 @@ needs_refdata = pytest.mark.skipif(not REFDATA.exists(), reason="the reference d
 
 
 def model_of(problem, operator=SMALL, physics=True):
-    inputs = {"mean": [0.0] * len(problem.inputs()), "deviation": 1.0}
+    inputs = {"mean": [0.0] * len(problem.inputs()), "deviation": [1.0] * len(problem.inputs())}
     scale = [1.0] * len(problem.unknowns)
     return built_operator(problem, operator, {"inputs": inputs, "seed": 0, "scale": scale, "physics": physics, "problem": "test"})
 

@@ -47,8 +47,8 @@ class DeepONetwork(Operator):
 class DeepONet(OperatorArchitecture):
     """Deep operator network (Lu et al. 2021, doi:10.1038/s42256-021-00302-5), unstacked, without an output bias.
 
-    With several unknowns all share the trunk and each has its own coefficients. The branch sees its inputs less their mean over
-    the family, divided by the root of their mean variance.
+    With several unknowns all share the trunk and each has its own coefficients. The branch sees every input less its mean over
+    the family, divided by its standard deviation.
 
     **Arguments:** ``branch``, ``trunk``: architectures; ``latent`` >= 1: p, the number of basis functions.
     """
@@ -64,7 +64,13 @@ class DeepONet(OperatorArchitecture):
                 raise ValueError(f"DeepONet: {name} must be an architecture such as MLP(100, 4), got {getattr(self, name)!r}")
 
     def build(
-        self, centre: Float[np.ndarray, " m"], deviation: float, features: int, unknowns: int, *, key: PRNGKeyArray
+        self,
+        centre: Float[np.ndarray, " m"],
+        deviation: Float[np.ndarray, " m"],
+        features: int,
+        unknowns: int,
+        *,
+        key: PRNGKeyArray,
     ) -> DeepONetwork:
         first, second = jax.random.split(key)
         trunk = self.trunk.build(features, self.latent, key=second)

@@ -22,6 +22,12 @@ class OperatorArchitecture(eqx.Module):
 
     @abc.abstractmethod
     def build(
-        self, centre: Float[np.ndarray, " m"], deviation: float, features: int, unknowns: int, *, key: PRNGKeyArray
+        self,
+        centre: Float[np.ndarray, " m"],
+        deviation: Float[np.ndarray, " m"],
+        features: int,
+        unknowns: int,
+        *,
+        key: PRNGKeyArray,
     ) -> Operator:
         """An operator with fresh parameters, which sees ``(inputs - centre) / deviation``."""

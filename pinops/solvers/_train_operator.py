@@ -175,7 +175,7 @@ def built_operator(problem: Problem, operator: OperatorArchitecture, request: Ma
     """The model of a request and its fresh parameters."""
     imposition, count = impose(problem), len(problem.unknowns)
     features = embedding_of(problem, imposition).size
-    centre, deviation = np.asarray(request["inputs"]["mean"]), request["inputs"]["deviation"]
+    centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
     built = operator.build(centre, deviation, features, count, key=jax.random.fold_in(jax.random.key(request["seed"]), 0))
     plain, params = split(problem, built, imposition, units(problem, imposition), request["problem"])
     scale = jnp.asarray(request["scale"], jnp.result_type(float))
@@ -183,13 +183,14 @@ def built_operator(problem: Problem, operator: OperatorArchitecture, request: Ma
 
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
-    """The mean of the inputs of a family, and the root of their mean variance, to six digits."""
+    """The mean and standard deviation of every input of a family, to six digits."""
     inputs = dataset.inputs() if dataset is not None else None
     if inputs is None:
         inputs = np.asarray(eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), _FOR_UNITS)))
-    rounded = lambda number: float(f"{number:.6g}")
-    deviation = rounded(np.sqrt(np.mean(np.var(inputs, axis=0)))) or 1.0
-    return {"mean": [rounded(mean) for mean in np.mean(inputs, axis=0)], "deviation": deviation}
+    deviation = np.std(inputs, axis=0)
+    deviation = np.where(deviation > 1e-6 * np.max(deviation), deviation, 1.0)  # some may be the same for all
+    rounded = lambda numbers: [float(f"{number:.6g}") for number in numbers]
+    return {"mean": rounded(np.mean(inputs, axis=0)), "deviation": rounded(deviation)}
 
 
 def _members(problem: Problem, key: PRNGKeyArray, count: int) -> list[Problem]:
