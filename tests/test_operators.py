@@ -325,9 +325,9 @@ def test_a_data_set_holds_members_and_their_solutions(dataset, float64):
 def test_an_operator_is_trained_on_data(dataset):
     options = {"functions": FEW, "steps": 300, "optimizer": po.optimizers.Adam(5e-3, 300), "progress": False}
     on_data = po.train_operator("diffusion_reaction", SMALL, data=dataset.path, **options)
-    assert set(on_data.history[-1].terms) == {"data u"}
+    assert set(on_data.history[-1].terms) == {"observed u"}
     both = po.train_operator("diffusion_reaction", SMALL, data=dataset, physics=True, **options)
-    assert set(both.history[-1].terms) == {"data u", "residual"}
+    assert set(both.history[-1].terms) == {"observed u", "residual"}
     for operator in (on_data, both):
         assert operator.error(5)["u"]["mean"] < 0.4
 

@@ -70,7 +70,7 @@ class OperatorModel(eqx.Module):
         out = constraints(problem, self.imposition.soft) if self.physics else []
         for k, unknown in enumerate(problem.unknowns):
             signature = parse_names((unknown,), names_of(problem), owner=DATA)
-            out.append(Constraint(f"data {unknown}", DATA, signature, _misfit(unknown, self.scale[k])))
+            out.append(Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown, self.scale[k])))
         return out
 
     def _of_member(
