@@ -6,7 +6,7 @@ Run by ``operators.py --step --peers PYTHON`` in a Python with DeepXDE and torch
 import statistics
 import time
 
-import deepxde as dde
+import deepxde as dde  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 

@@ -22,7 +22,8 @@ def lines(cell):
 
 
 def test_there_are_notebooks():
-    assert [path.stem for path in NOTEBOOKS] == ["01_solve_burgers", "02_register_your_pde", "03_physics_informed_gaussians"]
+    names = ["01_solve_burgers", "02_register_your_pde", "03_physics_informed_gaussians", "04_deeponet"]
+    assert [path.stem for path in NOTEBOOKS] == names
 
 
 @each_notebook

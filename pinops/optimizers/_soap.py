@@ -1,6 +1,6 @@
 """SOAP: Adam in the slowly moving eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, arXiv:2409.11321)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ def soap(
     if every < 1:
         raise ValueError(f"soap: every must be at least 1, got {every}")
 
-    rate = optax.cosine_decay_schedule(learning_rate, decay_steps) if decay_steps else lambda count: learning_rate
+    rate: Any = optax.cosine_decay_schedule(learning_rate, decay_steps) if decay_steps else lambda count: learning_rate
 
     def init(params: PyTree) -> SoapState:
         def leaf(parameter: Array) -> _Leaf:
