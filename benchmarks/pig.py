@@ -46,6 +46,8 @@ CASES: dict[str, tuple[str, tuple[float, float, list[str]]]] = {
     "flow_mixing": ("flow_mixing", (1.5e-3, 900, gaussians(400, 0.3))),
     "nonlinear_diffusion": ("nonlinear_diffusion", (2e-3, 900, gaussians(200, 0.3))),
     "allen_cahn": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2))),
+    "allen_cahn, idle ones moved": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2, "idle=0.05"))),
+    "allen_cahn_inverse": ("allen_cahn_inverse", (1e-2, 600, gaussians(400, 0.2))),
     "lid_driven_cavity": ("lid_driven_cavity", (2e-3, 600, gaussians(250, 0.25))),
 }
 

@@ -479,7 +479,10 @@ def _functions(settings: dict[str, Any]) -> Any:
     for name in settings:
         if name not in known:
             raise _Usage(f"--set-functions has no setting {name!r}; it has {', '.join([*known, *names])}")
-    return replace(default, points=replace(default.points, **points), **settings)
+    try:
+        return replace(default, points=replace(default.points, **points), **settings)
+    except ValueError as error:
+        raise _Usage(f"{error} (--set-functions: points is the batch of the interior points)") from error
 
 
 def data(
@@ -498,7 +501,7 @@ def data(
         name: The family's name.
         out: The file.
         set: Coefficients of the family, such as viscosity=0.01.
-        count: Number of members; the last tenth is for testing, the tenth before it for validation.
+        count: Number of members; eight tenths are for training, the others for validation and tests of your own.
         seed: Seed of the members.
         workers: Processes that share the work (default: the cores).
         problems: A folder with your own problem files.

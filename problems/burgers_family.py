@@ -21,8 +21,9 @@ SENSORS = np.linspace(0, 1, 101)
 class BurgersFamily(po.Problem):
     """u_t + u u_x = ν u_xx on (0, 1) x (0, 1], periodic in x, u(x, 0) = g(x), for smooth random periodic g.
 
-    Source: Wang, Wang & Perdikaris (2021), section 4.3. A family: g is a Gaussian field of covariance 625 (25 - Δ)^-4 and
-    standard deviation about 0.2, seen by its values at 101 sensors. Waves steepen to fronts of width ~ν.
+    Source: Wang, Wang & Perdikaris (2021), section 4.3. A family: the coefficients of g are normal with standard deviations
+    √2 625 ((2πk)² + 25)^-2, as in the authors' program, which makes g about 0.2; seen by its values at 101 sensors. Waves
+    steepen to fronts of width ~ν.
 
     ``initial``: the cosine and sine coefficients of g for 32 wave numbers (default: 0.2 sin 2πx); ``viscosity`` ν > 0
     (default 0.01).
@@ -31,6 +32,10 @@ class BurgersFamily(po.Problem):
     domain = po.Box(x=(0, 1), t=(0, 1))
     initial: Float[Array | np.ndarray, "2 k"] = eqx.field(default_factory=lambda: 0.2 * np.eye(2, 32, -1))
     viscosity: float = po.positive(0.01)
+
+    def __check_init__(self):
+        if np.shape(self.initial)[-2:] != (2, MODES.size):
+            raise ValueError(f"BurgersFamily: initial must have shape (2, {MODES.size}), got {np.shape(self.initial)}")
 
     def residual(self, u, u_t, u_x, u_xx):
         return u_t + u * u_x - self.viscosity * u_xx

@@ -31,6 +31,11 @@ class DiffusionReaction(po.Problem):
     rate: float = 0.01
     length: float = eqx.field(static=True, default=0.2)
 
+    def __check_init__(self):
+        GaussianProcess(self.length)
+        if np.shape(self.source)[-1:] != SENSORS.shape:
+            raise ValueError(f"{type(self).__name__}: source must have {SENSORS.size} values, got shape {np.shape(self.source)}")
+
     def residual(self, u, u_t, u_xx, x):
         return u_t - self.diffusivity * u_xx - self.rate * u**2 - interpolate(jnp.asarray(self.source), x, (0.0, 1.0))
 

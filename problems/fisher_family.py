@@ -48,6 +48,10 @@ class FisherFamily(po.Problem):
     def __check_init__(self):
         if self.task not in ("all", *KINDS):
             raise ValueError(f"FisherFamily: task must be one of all, {', '.join(KINDS)}, got {self.task!r}")
+        if np.shape(self.initial)[-1:] != SENSORS.shape:
+            raise ValueError(f"FisherFamily: initial must have {SENSORS.size} values, got shape {np.shape(self.initial)}")
+        if isinstance(self.kind, np.ndarray) and not np.isin(self.kind, range(len(KINDS))).all():
+            raise ValueError(f"FisherFamily: kind must be 0, 1, 2 or 3, got {self.kind}")
 
     def reaction(self, u, xp=jnp):
         growth = u * (1 - u)

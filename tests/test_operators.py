@@ -34,7 +34,7 @@ needs_refdata = pytest.mark.skipif(not REFDATA.exists(), reason="the reference d
 
 def model_of(problem, operator=SMALL, physics=True):
     inputs = {"mean": [0.0] * len(problem.inputs()), "deviation": [1.0] * len(problem.inputs())}
-    scale = [1.0] * len(problem.unknowns)
+    scale = dict.fromkeys(problem.unknowns, 1.0)
     return built_operator(problem, operator, {"inputs": inputs, "seed": 0, "scale": scale, "physics": physics, "problem": "test"})
 
 
@@ -47,8 +47,10 @@ def test_a_gaussian_process_has_its_covariance(float64):
     samples = jax.vmap(lambda key: process.sample(key, nodes))(jax.random.split(KEY, 20_000))
     wanted = 4 * np.exp(-0.5 * ((nodes[:, None] - nodes) / 0.3) ** 2)
     np.testing.assert_allclose(np.cov(samples.T), wanted, atol=0.15)
-    with pytest.raises(ValueError, match="length must be greater than zero and finite, got 0"):
+    with pytest.raises(ValueError, match="length must be a number greater than zero and finite, got 0"):
         GaussianProcess(0)
+    with pytest.raises(ValueError, match="length must be a number greater than zero and finite, got 'abc'"):
+        po.load_problem("antiderivative", length="abc")
 
 
 def test_interpolation_is_exact_for_cubics_and_of_fourth_order(float64):
@@ -272,6 +274,10 @@ def test_a_run_is_read_again_and_resumed_bit_for_bit(trained, tmp_path):
     po.train_operator("antiderivative", SMALL, steps=130, **options)
     resumed = po.train_operator("antiderivative", SMALL, steps=400, resume=True, **options)
     assert resumed.history[-1].loss == operator.history[-1].loss
+    default = {"functions": FEW, "progress": False, "out": tmp_path / "default"}
+    po.train_operator("antiderivative", SMALL, steps=2, **default)
+    with pytest.raises(ValueError, match="falls to zero over its 2 steps; resume it with that number"):
+        po.train_operator("antiderivative", SMALL, steps=4, resume=True, **default)
     with pytest.raises(ValueError, match="holds a run with seed = 0, not 1"):
         po.train_operator("antiderivative", SMALL, steps=400, seed=1, resume=True, **options)
 
@@ -297,6 +303,16 @@ def test_what_cannot_be_meant_is_refused():
         po.Functions(pool=4, batch=5)
     with pytest.raises(ValueError, match="pool must be a whole number of at least 1, got 0"):
         po.Functions(pool=0)
+    with pytest.raises(ValueError, match="Causal weighs single points"):
+        po.train_operator(family, SMALL, weighting=po.losses.Causal(), **few)
+    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got -5"):
+        po.train_operator(family, SMALL, **few | {"steps": -5})
+    with pytest.raises(ValueError, match="which cannot follow a residual"):
+        po.Functions(points=po.Collocation())
+    with pytest.raises(ValueError, match=r"initial must have 64 values, got shape \(\)"):
+        po.load_problem("fisher_family", initial=2)
+    with pytest.raises(ValueError, match="kind must be 0, 1, 2 or 3, got 0.5"):
+        po.load_problem("fisher_family", kind=0.5)
     with pytest.raises(ValueError, match="this operator solves Antiderivative, not Burgers"):
         model, params = model_of(family)
         po.TrainedOperator(family, {"dtype": "float32"}, model, params, [], "")(po.load_problem("burgers"))
@@ -365,6 +381,11 @@ def test_damaged_and_wrong_files_are_named(dataset, tmp_path):
     damaged.rows(range(0, 10))
     with pytest.raises(DataFileError, match="the checksum of members 32 to 63 does not match"):
         damaged.rows(range(30, 40))
+    copy.write_bytes(dataset.path.read_bytes())
+    with h5py.File(copy, "r+") as file:
+        file["coordinates/x"][3] = 0.5
+    with pytest.raises(DataFileError, match="the checksum of its coordinates does not match"):
+        Dataset(copy)
     copy.write_bytes(dataset.path.read_bytes()[:5000])
     with pytest.raises(DataFileError, match="truncated or not HDF5"):
         Dataset(copy)
@@ -387,6 +408,52 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["relative_l2"] == result["relative_l2"]
     assert cli.run(["train", "burgers", "--steps", "1", "--out", str(tmp_path / "x")]) == 2
     assert "no family" in capsys.readouterr().err
+
+
+class Two(po.Problem):
+    """u_x = a, v_x = 1000 a, both 0 at the start, for random a: two unknowns of different size, the second named first."""
+
+    domain = po.Box(x=(0, 1))
+    unknowns = ("u", "v")
+    slope: float = 1.0
+    known: bool = eqx.field(static=True, default=True)
+
+    def residual(self, u_x, v_x):
+        return {"u": u_x - self.slope, "v": v_x / 1000 - self.slope}
+
+    def conditions(self):
+        return (po.Dirichlet(0.0, on="x_min"),)
+
+    def sample(self, key):
+        return dataclasses.replace(self, slope=jax.random.normal(key))
+
+    def inputs(self):
+        return jnp.asarray(self.slope)[None]
+
+    def reference(self):
+        x = np.linspace(0, 1, 11)
+        values = {"v": 1000 * float(self.slope) * x, "u": float(self.slope) * x}
+        return po.reference.Reference({"x": x}, values, {"v": 1e-15, "u": 1e-15}, "exact", "by hand") if self.known else None
+
+
+def test_data_of_several_unknowns_keep_their_names(tmp_path):
+    data = generate(Two(), tmp_path / "two.h5", count=100)
+    assert data.scale["v"] == pytest.approx(1000 * data.scale["u"], rel=1e-4)
+    options = {"functions": FEW, "steps": 100, "progress": False}
+    trained = po.train_operator(Two(), DeepONet(MLP(8, 1), MLP(8, 1), 4), data=data, **options)
+    terms = trained.history[-1].terms
+    assert 1e-2 < terms["observed u"] / terms["observed v"] < 1e2
+    drawn = data.drawn(jax.random.key(1), 8)["inputs"]
+    assert not np.array_equal(np.sort(drawn, 0), np.sort(data.drawn(jax.random.key(2), 8)["inputs"], 0))
+    with pytest.raises(ValueError, match="was made with slope = 1.0, and the family has 2.0; give the same"):
+        po.train_operator(Two(slope=2.0), SMALL, data=data, **options)
+
+
+def test_a_family_without_a_reference_is_trained_all_the_same(tmp_path):
+    trained = po.train_operator(Two(known=False), SMALL, functions=FEW, steps=20, progress=False, out=tmp_path / "run")
+    assert trained.summary()["relative_l2"] == {} and (tmp_path / "run" / "run.json").exists()
+    with pytest.raises(ValueError, match="has no reference to compare with"):
+        trained.error(3)
 
 
 def test_training_states_are_of_the_operator():

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property, lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -80,6 +81,10 @@ def generate(
                     job.result()
                     done += 1
                     report(min(done * BLOCK, count), count)
+            except BrokenProcessPool:
+                raise OSError(
+                    "a process that solves members was ended from outside; the same call goes on where it was"
+                ) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -141,7 +146,7 @@ def _join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
     temporary = Path(name)
     try:
         with _opened(temporary, "w") as file:
-            digests, attributes = [], {}
+            digests, attributes, arrays = [], {}, {}
             for number, part in enumerate(parts):
                 arrays, attributes = read_arrays(part, _PART)
                 rows = {key: array for key, array in arrays.items() if not key.startswith("coordinates/")}
@@ -155,7 +160,8 @@ def _join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
                     file[key][here] = array
                 digests.append(_digest(rows))
             file.attrs["pinops"] = _KIND
-            file.attrs["attributes"] = json.dumps(attributes | {"sha256": digests})
+            grid = {key: array for key, array in arrays.items() if key.startswith("coordinates/")}
+            file.attrs["attributes"] = json.dumps(attributes | {"sha256": digests, "coordinates_sha256": _digest(grid)})
             file.flush()
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
@@ -203,6 +209,9 @@ class Dataset:
             raise
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise self._damaged(f"truncated or not HDF5 ({error})") from error
+        grid = {f"coordinates/{name}": array for name, array in self.coordinates.items()}
+        if _digest(grid) != self.attributes["coordinates_sha256"]:
+            raise self._damaged("damaged: the checksum of its coordinates does not match")
 
     def _damaged(self, how: str) -> DataFileError:
         return DataFileError(f"{self.path} cannot be read: it is {how}; make it again or restore a copy")
@@ -215,7 +224,8 @@ class Dataset:
     @property
     def digest(self) -> str:
         """A checksum of the whole."""
-        return hashlib.sha256("".join(self.attributes["sha256"]).encode()).hexdigest()[:16]
+        digests = [self.attributes["coordinates_sha256"], *self.attributes["sha256"]]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
     @property
     def splits(self) -> dict[str, range]:
@@ -236,20 +246,27 @@ class Dataset:
         return np.stack([grid.ravel() for grid in np.broadcast_arrays(*self.coordinates.values())], -1)
 
     @cached_property
-    def scale(self) -> list[float]:
+    def scale(self) -> dict[str, float]:
         """The standard deviation of each unknown over the first blocks for training."""
         rows = self.rows(self.splits["training"][: 8 * BLOCK])
-        return [float(f"{np.nanstd(rows[f'values/{name}']) or 1.0:.6g}") for name in self.attributes["unknowns"]]
+        return {name: float(f"{np.nanstd(rows[f'values/{name}']) or 1.0:.6g}") for name in self.attributes["unknowns"]}
 
     def inputs(self) -> Float[np.ndarray, "n m"]:
         """What operators see of the first members for training."""
         return self.rows(self.splits["training"][: 16 * BLOCK])["inputs"]
 
     def check_family(self, family: Problem) -> None:
-        """Raises ValueError when the data are those of another family, or on other coordinates."""
+        """Raises ValueError when the data are those of another family or of other coefficients, unknowns or coordinates."""
         settings = self.attributes["settings"]
         if settings["problem"] != name_of(family):
             raise ValueError(f"{self.path} holds data of {settings['problem']}, not of {name_of(family)}")
+        for name, value in json.loads(json.dumps(_settings(family))).items():
+            if settings["coefficients"].get(name) != value:
+                there = settings["coefficients"].get(name)
+                raise ValueError(f"{self.path} was made with {name} = {there}, and the family has {value}; give the same")
+        if set(self.attributes["unknowns"]) != set(family.unknowns):
+            found = ", ".join(self.attributes["unknowns"])
+            raise ValueError(f"{self.path} has the unknowns {found}, and {name_of(family)} has {', '.join(family.unknowns)}")
         if tuple(self.coordinates) != family.domain.coordinates:
             raise ValueError(
                 f"{self.path} has the coordinates {', '.join(self.coordinates)}, and {name_of(family)} has "
@@ -273,11 +290,12 @@ class Dataset:
         return dataclasses.replace(family, **{name: rows[f"members/{name}"] for name in leaves_of(family)})
 
     def drawn(self, key: PRNGKeyArray, count: int) -> dict[str, np.ndarray]:
-        """So many random members for training, by whole blocks."""
+        """So many random members for training, of as few blocks as they fill."""
         training = self.splits["training"]
         blocks = np.asarray(jax.random.permutation(key, len(training) // BLOCK))[: -(-count // BLOCK)]
         read = [self._block(int(k)) for k in sorted(blocks)]
-        return {name: np.concatenate([block[name] for block in read])[:count] for name in self._names}
+        chosen = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), len(read) * BLOCK))[:count]
+        return {name: np.concatenate([block[name] for block in read])[chosen] for name in self._names}
 
     def _read(self, number: int) -> dict[str, np.ndarray]:
         here = slice(number * BLOCK, (number + 1) * BLOCK)

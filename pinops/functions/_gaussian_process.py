@@ -18,13 +18,17 @@ class GaussianProcess(eqx.Module):
 
     def __check_init__(self):
         for name in ("length", "deviation"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"GaussianProcess: {name} must be greater than zero and finite, got {getattr(self, name)}")
+            value = getattr(self, name)
+            if isinstance(value, str) or not 0 < value < float("inf"):
+                raise ValueError(f"GaussianProcess: {name} must be a number greater than zero and finite, got {value!r}")
 
     def sample(self, key: PRNGKeyArray, nodes: Float[np.ndarray, " m"]) -> Float[Array, " m"]:
-        """Values at the nodes, from the eigenvectors of the covariance (Karhunen-Loève)."""
+        """Values at the nodes: normal numbers times the symmetric root of the covariance.
+
+        That root is unique, unlike a triangle or eigenvectors: the same key gives the same function on every machine.
+        """
         nodes = np.asarray(nodes, np.float64)
         covariance = self.deviation**2 * np.exp(-0.5 * ((nodes[:, None] - nodes) / self.length) ** 2)
         eigenvalues, vectors = np.linalg.eigh(covariance)
-        modes = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-        return jnp.asarray(modes, jnp.result_type(float)) @ jax.random.normal(key, (len(nodes),))
+        root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0)) @ vectors.T
+        return jnp.asarray(root, jnp.result_type(float)) @ jax.random.normal(key, (len(nodes),))

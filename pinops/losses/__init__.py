@@ -6,6 +6,7 @@ from pinops.losses._weighting import NTK as NTK
 from pinops.losses._weighting import Causal as Causal
 from pinops.losses._weighting import Fixed as Fixed
 from pinops.losses._weighting import GradientNorm as GradientNorm
+from pinops.losses._weighting import PointWeighting as PointWeighting
 from pinops.losses._weighting import ReLoBRaLo as ReLoBRaLo
 from pinops.losses._weighting import ResidualAttention as ResidualAttention
 from pinops.losses._weighting import SelfAdaptive as SelfAdaptive

@@ -217,7 +217,7 @@ class ReLoBRaLo(Weighting):
         pass
 
 
-class _PointWeighting(Weighting):
+class PointWeighting(Weighting):
     """Abstract: the weights of ``terms`` times a factor for each interior point, which starts afresh with other points."""
 
     every: eqx.AbstractVar[int]
@@ -246,7 +246,7 @@ class _PointWeighting(Weighting):
         self.terms.check(terms)
 
 
-class Causal(_PointWeighting):
+class Causal(PointWeighting):
     """What comes later counts once the equations are met before: ``exp(-tolerance sum of L_k over the earlier time bins k)``.
 
     Wang, Sankaran & Perdikaris 2024 (arXiv:2203.07404), eq. (14); L_k is the weighted mean square of the interior equations in
@@ -285,7 +285,7 @@ class Causal(_PointWeighting):
         return factors
 
 
-class ResidualAttention(_PointWeighting):
+class ResidualAttention(PointWeighting):
     """Points where the residual stays large count more: ``lambda <- decay lambda + rate |r| / max|r|``, the factor is lambda^2.
 
     Anagnostopoulos, Toscano, Stergiopulos & Karniadakis 2024 (arXiv:2307.00379), eq. (6). New points start from the equilibrium

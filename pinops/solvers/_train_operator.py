@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from pinops.data import Dataset, write_arrays
-from pinops.losses import Fixed, Weighting
+from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import errors
 from pinops.networks import embedding_of
 from pinops.operators import DeepONet, OperatorArchitecture
@@ -32,7 +33,7 @@ from pinops.problem import (
 from pinops.reference import Reference
 from pinops.solvers._recipe import phases
 from pinops.solvers._runs import Run, check_options, describe, prepare, train_runs
-from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, write_run
+from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, read_run, write_run
 from pinops.training import (
     Callback,
     Draw,
@@ -114,6 +115,20 @@ def train_operator(
         if dataset is not None:
             functions = _within(functions, len(dataset.splits["training"]))
         total = STEPS if steps is None else steps
+        if not isinstance(total, int) or total < 1:
+            raise ValueError(f"steps must be a whole number of at least 1, got {total!r}")
+        if isinstance(weighting, PointWeighting | SelfAdaptive):
+            raise ValueError(
+                f"{type(weighting).__name__} weighs single points, and every step of an operator has other problems and points; "
+                "choose one that weighs terms, such as GradientNorm or ReLoBRaLo"
+            )
+        if resume and optimizer is None and (Path(out or "") / "run.json").exists():
+            before = read_run(Path(out or ""))["request"].get("steps")
+            if before != total:
+                raise ValueError(
+                    f"the learning rate of this run falls to zero over its {before} steps; resume it with that number, or give "
+                    "both runs an optimizer of your own"
+                )
         plan = phases(optimizer if optimizer is not None else soap(3e-3, total), None if _phased(optimizer) else total, STEPS)
         request = {
             "problem": owner,
@@ -128,7 +143,7 @@ def train_operator(
             "functions": describe(functions),
             "weighting": describe(weighting),
             "inputs": _inputs(problem, dataset),
-            "scale": [1.0] * len(problem.unknowns) if dataset is None else dataset.scale,
+            "scale": dict.fromkeys(problem.unknowns, 1.0) if dataset is None else dataset.scale,
             "seed": seed,
             "dtype": dtype,
         }
@@ -178,7 +193,7 @@ def built_operator(problem: Problem, operator: OperatorArchitecture, request: Ma
     centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
     built = operator.build(centre, deviation, features, count, key=jax.random.fold_in(jax.random.key(request["seed"]), 0))
     plain, params = split(problem, built, imposition, units(problem, imposition), request["problem"])
-    scale = jnp.asarray(request["scale"], jnp.result_type(float))
+    scale = jnp.asarray([request["scale"][name] for name in problem.unknowns], jnp.result_type(float))
     return OperatorModel(plain.problem, plain.frozen, plain.units, scale, imposition, plain.owner, request["physics"]), params
 
 
@@ -308,6 +323,15 @@ class TrainedOperator:
 
     def error(self, count: int = _TESTED) -> dict[str, dict[str, float]]:
         """``{unknown: {"mean", "std", "median", "worst"}}`` of the relative L2 errors over `test_members`."""
+        if count == _TESTED:
+            return self._tested
+        return self._error(count)
+
+    @cached_property
+    def _tested(self) -> dict[str, dict[str, float]]:
+        return self._error(_TESTED)
+
+    def _error(self, count: int) -> dict[str, dict[str, float]]:
         statistics = {"mean": np.mean, "std": np.std, "median": np.median, "worst": np.max}
         found = self.errors(self.test_members(count))
         return {name: {kind: float(of(values)) for kind, of in statistics.items()} for name, values in found.items()}
@@ -315,10 +339,11 @@ class TrainedOperator:
     def summary(self) -> dict[str, Any]:
         """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
         devices = jax.devices()
+        known = self.test_members(1)[0].reference() is not None
         return {
             "problem": self.request["problem"],
-            "relative_l2": self.error(),
-            "tested": _TESTED,
+            "relative_l2": self.error() if known else {},
+            "tested": _TESTED if known else 0,
             "seconds": round(self.history[-1].seconds, 3) if self.history else 0.0,
             "compile_seconds": round(self.compile_seconds, 3),
             "steps": self.history[-1].step if self.history else 0,

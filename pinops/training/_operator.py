@@ -113,7 +113,7 @@ class OperatorModel(eqx.Module):
 
             def of(problem, values, region=region, points=points):
                 data = {f"observed_{name}": value for name, value in values.items()} if region == DATA else points.data
-                here = Points(points.at, points.normals, data, points.weights)
+                here = Points(points.at, points.normals, data, points.weights, directions=points.directions)
 
                 def at(params, here):
                     own = {name.removeprefix("observed_"): value for name, value in here.data.items()}
@@ -175,6 +175,10 @@ class Functions(eqx.Module):
                 continue
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise ValueError(f"Functions: {name} must be a whole number of at least 1, got {number!r}")
+        if self.points.refinement is not None:
+            raise ValueError(
+                "Functions: problems share their points, which cannot follow a residual; give Collocation(refinement=None)"
+            )
         if self.batch > self.pool:
             raise ValueError(f"Functions: batch must be at most the {self.pool} problems of the pool, got {self.batch}")
 
@@ -196,7 +200,7 @@ class Draw(eqx.Module):
     @property
     def stochastic(self) -> bool:
         """Whether every step has a loss of its own."""
-        whole = self.functions.batch == self.functions.pool and self.functions.points.batch is None
+        whole = self.functions.batch == self.functions.pool and not self.functions.points.stochastic
         return not whole or (self.data is not None and self._data_points < len(self.data))
 
     @property
