@@ -13,7 +13,7 @@ from pinops.functions import GaussianProcess, interpolate
 from pinops.reference import Reference, grid_values, no_flux_reaction
 
 SENSORS = np.linspace(0, 1, 64)
-KINDS = ("fisher", "newell_whitehead", "zeldovich", "degenerate")  # `kind` is the index
+KINDS = ("fisher", "newell_whitehead", "zeldovich", "degenerate")
 
 
 @po.register("fisher_family")
@@ -24,21 +24,21 @@ class FisherFamily(po.Problem):
 
     | kind | F(u) | as c₁u + c₂u² + c₃u³ + c₄u⁴ |
     |---|---|---|
-    | fisher (0) | a u (1 - u) | a (1, -1, 0, 0) |
-    | newell_whitehead (1) | a u (1 - u²) | a (1, 0, -1, 0) |
-    | zeldovich (2) | a u (1 - u) exp(-b (1 - u)) | a exp(-b) (1, b - 1, b (b/2 - 1), -b²/2), to second order of exp(bu) |
-    | degenerate (3) | a u² (1 - u) | a (0, 1, -1, 0) |
+    | fisher | a u (1 - u) | a (1, -1, 0, 0) |
+    | newell_whitehead | a u (1 - u²) | a (1, 0, -1, 0) |
+    | zeldovich | a u (1 - u) exp(-b (1 - u)) | a exp(-b) (1, b - 1, b (b/2 - 1), -b²/2), to second order of exp(bu) |
+    | degenerate | a u² (1 - u) | a (0, 1, -1, 0) |
 
     A family: an operator sees the four numbers c and g at 64 sensors, so that one operator serves all kinds. Members have a in
     0.1, 0.2, ..., 1, ten values of b from 0.5 to 2, and g = max(0, 1 + z/4), z a Gaussian process of correlation length 0.12.
 
-    ``kind``: of F, 0 to 3 (default 0); ``rate`` a (default 1); ``steepness`` b (default 1); ``initial``: g at the sensors
-    (default 1 + 0.25 cos πx); ``diffusivity`` D > 0 (default 1e-3); ``task``: which kinds are sampled, "all" of the first three
-    (half of them zeldovich), or one by name.
+    ``mixture``: how much of each kind is in F, for members all of one (default: fisher); ``rate`` a (default 1); ``steepness`` b
+    (default 1); ``initial``: g at the sensors (default 1 + 0.25 cos πx); ``diffusivity`` D > 0 (default 1e-3); ``task``: which
+    kinds are sampled, "all" of the first three (half of them zeldovich), or one by name.
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
-    kind: float = 0.0
+    mixture: Float[Array | np.ndarray, " k"] = eqx.field(default_factory=lambda: np.eye(len(KINDS))[0])
     rate: float = 1.0
     steepness: float = 1.0
     initial: Float[Array | np.ndarray, " m"] = eqx.field(default_factory=lambda: 1 + 0.25 * np.cos(np.pi * SENSORS))
@@ -50,13 +50,13 @@ class FisherFamily(po.Problem):
             raise ValueError(f"FisherFamily: task must be one of all, {', '.join(KINDS)}, got {self.task!r}")
         if np.shape(self.initial)[-1:] != SENSORS.shape:
             raise ValueError(f"FisherFamily: initial must have {SENSORS.size} values, got shape {np.shape(self.initial)}")
-        if isinstance(self.kind, np.ndarray) and not np.isin(self.kind, range(len(KINDS))).all():
-            raise ValueError(f"FisherFamily: kind must be 0, 1, 2 or 3, got {self.kind}")
+        if np.shape(self.mixture)[-1:] != (len(KINDS),):
+            raise ValueError(f"FisherFamily: mixture must have {len(KINDS)} values, got shape {np.shape(self.mixture)}")
 
     def reaction(self, u, xp=jnp):
         growth = u * (1 - u)
         per_kind = (growth, growth * (1 + u), growth * xp.exp(-self.steepness * (1 - u)), growth * u)
-        return self.rate * sum(xp.where(self.kind == k, f, 0.0) for k, f in enumerate(per_kind))
+        return self.rate * sum(self.mixture[k] * f for k, f in enumerate(per_kind))
 
     def polynomial(self):
         """c₁, ..., c₄."""
@@ -69,7 +69,7 @@ class FisherFamily(po.Problem):
             [zero, one, -one, zero],
         ]
         rows[2] = [jnp.exp(-b) * c for c in rows[2]]
-        return jnp.asarray(self.rate) * jnp.stack([jnp.stack(row) for row in rows])[jnp.asarray(self.kind, jnp.int32)]
+        return jnp.asarray(self.rate) * (jnp.asarray(self.mixture) @ jnp.stack([jnp.stack(row) for row in rows]))
 
     def residual(self, u, u_t, u_xx):
         return u_t - self.diffusivity * u_xx - self.reaction(u)
@@ -80,13 +80,11 @@ class FisherFamily(po.Problem):
     def sample(self, key):
         which, rate, steepness, field = jax.random.split(key, 4)
         dtype = jnp.result_type(float)
-        kind = jax.random.choice(which, jnp.asarray([0.0, 1.0, 2.0, 2.0], dtype))
-        if self.task != "all":
-            kind = jnp.asarray(KINDS.index(self.task), dtype)
+        kind = jax.random.choice(which, jnp.asarray([0, 1, 2, 2])) if self.task == "all" else KINDS.index(self.task)
         z = GaussianProcess(0.12).sample(field, SENSORS)
         return replace(
             self,
-            kind=kind,
+            mixture=jnp.eye(len(KINDS), dtype=dtype)[kind],
             rate=jax.random.choice(rate, jnp.linspace(0.1, 1.0, 10)),
             steepness=jax.random.choice(steepness, jnp.linspace(0.5, 2.0, 10)),
             initial=jnp.maximum(0.0, 1 + z / 4),

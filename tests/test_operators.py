@@ -92,6 +92,27 @@ def test_members_of_a_family_are_problems(name, float64):
     assert reference.error_bar["u"] < 1e-5
 
 
+def test_the_polynomials_of_the_fisher_family_are_its_reactions(float64):
+    """Exactly, but for zeldovich's exponential: to second order of exp(b u)."""
+    u = jnp.linspace(0, 0.05, 6)
+    for number in range(4):
+        member = po.load_problem("fisher_family", mixture=np.eye(4)[number], rate=0.7, steepness=1.3)
+        powers = jnp.stack([u, u**2, u**3, u**4])
+        np.testing.assert_allclose(member.polynomial() @ powers, member.reaction(u), atol=3e-6 if number == 2 else 1e-15)
+
+
+def test_the_reference_without_flux_follows_the_logistic_curve():
+    """Without diffusion every point is on its own."""
+    x, t, g = np.linspace(0, 1, 9), np.linspace(0, 1, 5), lambda x: 0.5 + 0.2 * np.cos(np.pi * x)
+    found = po.reference.no_flux_reaction(x, t, diffusivity=0.0, reaction=lambda u: u * (1 - u), initial=g).values["u"]
+    wanted = g(x)[:, None] / (g(x)[:, None] + (1 - g(x)[:, None]) * np.exp(-t))
+    np.testing.assert_allclose(found, wanted, atol=1e-9)
+    decay = po.reference.no_flux_reaction(x, t, diffusivity=0.1, reaction=np.zeros_like, initial=g)
+    np.testing.assert_allclose(
+        decay.values["u"], 0.5 + 0.2 * np.cos(np.pi * x)[:, None] * np.exp(-0.1 * np.pi**2 * t), atol=1e-12
+    )
+
+
 @needs_refdata
 def test_advection_by_characteristics_agrees_with_third_party_solutions():
     stored = np.load(REFDATA / "pi_deeponet" / "advection_test_20_characteristics.npz")
@@ -311,8 +332,8 @@ def test_what_cannot_be_meant_is_refused():
         po.Functions(points=po.Collocation())
     with pytest.raises(ValueError, match=r"initial must have 64 values, got shape \(\)"):
         po.load_problem("fisher_family", initial=2)
-    with pytest.raises(ValueError, match="kind must be 0, 1, 2 or 3, got 0.5"):
-        po.load_problem("fisher_family", kind=0.5)
+    with pytest.raises(ValueError, match=r"mixture must have 4 values, got shape \(2,\)"):
+        po.load_problem("fisher_family", mixture=[1.0, 0.0])
     with pytest.raises(ValueError, match="this operator solves Antiderivative, not Burgers"):
         model, params = model_of(family)
         po.TrainedOperator(family, {"dtype": "float32"}, model, params, [], "")(po.load_problem("burgers"))

@@ -179,6 +179,18 @@ def start(folder: Path, out: Path, *more: str) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+def test_an_interrupt_is_noticed_after_the_stretch(whole, tmp_path):
+    """Wherever in a stretch the signal comes; the handler is the user's again afterwards."""
+    own = signal.getsignal(signal.SIGINT)
+    press = lambda report: os.kill(os.getpid(), signal.SIGINT) if report.step == 60 else None
+    with pytest.raises(KeyboardInterrupt):
+        po.solve(Decay(), **OPTIONS, optimizer=PHASES, out=tmp_path / "run", callbacks=[press])
+    assert signal.getsignal(signal.SIGINT) is own
+    assert int(arrays(tmp_path / "run")["state/.step"]) == 70  # the next one
+    po.solve(Decay(), **OPTIONS, optimizer=PHASES, out=tmp_path / "run", resume=True)
+    assert_equal_bits(arrays(whole), arrays(tmp_path / "run"))
+
+
 def test_a_run_killed_at_random_times_ends_as_if_it_had_not_been(tmp_path):
     """SIGKILL to a real process of the command, with the default recipe and a checkpoint at every chance."""
     (tmp_path / "killed.py").write_text(PROBLEM)

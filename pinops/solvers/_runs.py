@@ -1,8 +1,11 @@
 """What every training that is kept in a folder shares: how it was asked for, its checkpoints, and what it goes on from."""
 
+import signal
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,24 +89,52 @@ def train_runs(
     def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
         nonlocal last_written
         latest[:] = zip(states, histories, strict=True)
+        if interrupted():
+            raise KeyboardInterrupt
         if agreed(time.monotonic() - last_written >= checkpoint_seconds):
             write()
             last_written = time.monotonic()
 
     states, histories = zip(*latest, strict=True)
+    with _interrupts_between_stretches() as interrupted:
+        try:
+            return train(
+                [run.training for run in runs],
+                states,
+                minutes=minutes,
+                callbacks=callbacks,
+                keep=keep,
+                histories=histories,
+                before=time.monotonic() - began,
+            )
+        except KeyboardInterrupt:
+            write()
+            raise
+
+
+@contextmanager
+def _interrupts_between_stretches() -> Iterator[Callable[[], bool]]:
+    """Whether the user has pressed Ctrl-C, to be asked between two stretches of steps.
+
+    An interrupt that Python raises while JAX is at work may be lost (in a finaliser or a callback) or end the process without a
+    checkpoint. A second one is raised at once. Handlers of others, and threads that get no signals, are left as they are.
+    """
+    asked = False
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, note)
     try:
-        return train(
-            [run.training for run in runs],
-            states,
-            minutes=minutes,
-            callbacks=callbacks,
-            keep=keep,
-            histories=histories,
-            before=time.monotonic() - began,
-        )
-    except KeyboardInterrupt:
-        write()
-        raise
+        yield lambda: asked
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
