@@ -230,16 +230,13 @@ class Draw(eqx.Module):
         """What one step takes of them."""
         which, where, data = jax.random.split(key, 3)
         chosen = jax.random.choice(which, self.functions.pool, (self.functions.batch,), replace=False)
-        return self._some(model, members, chosen, where, data), weights
+        return self._some(members, chosen, where, data), weights
 
     def representative(self, members: Members) -> Members:
         """As many problems and points as a step takes, always the same."""
-        pick = jnp.arange(self.functions.batch)
-        return self._some(None, members, pick, jax.random.key(0), jax.random.key(1))
+        return self._some(members, jnp.arange(self.functions.batch), jax.random.key(0), jax.random.key(1))
 
-    def _some(
-        self, model: OperatorModel | None, members: Members, chosen: Array, where: PRNGKeyArray, data: PRNGKeyArray
-    ) -> Members:
+    def _some(self, members: Members, chosen: Array, where: PRNGKeyArray, data: PRNGKeyArray) -> Members:
         take = lambda tree: jax.tree.map(lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, tree)
         points, values = dict(members.points), take(members.values)
         of_data = points.pop(DATA, None)
