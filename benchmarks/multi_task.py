@@ -18,8 +18,7 @@ from catalogue import machine, versions
 
 import pinops as po
 from pinops.data import generate
-from pinops.problem import unstacked
-from pinops.training import sample_members
+from pinops.problem import sample_members, unstacked
 
 RESULTS = Path(__file__).parent / "results" / "multi_task.json"
 KINDS = ("fisher", "newell_whitehead", "zeldovich")
@@ -29,7 +28,7 @@ UNSEEN = "degenerate"
 def members(kind: str) -> list:
     """Members of a kind that no training sees."""
     with jax.enable_x64(True):
-        return unstacked(sample_members(po.load_problem("fisher_family", task=kind), jax.random.key(99), 40), 40)
+        return unstacked(sample_members(po.load_problem("fisher_family", task=kind), jax.random.key(99), range(40)), 40)
 
 
 def main() -> None:

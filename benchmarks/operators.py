@@ -135,7 +135,7 @@ def step_cost(rounds: int = 7, repeats: int = 30) -> dict[str, float]:
     }
     model, params = built_operator(Source(), DeepONet(MLP(100, 3), MLP(100, 3), 100), request)
     functions = po.Functions(pool=128, batch=128, points=po.Collocation(interior=256, refinement=None))
-    members: Any = Draw(functions, None, None).drawn(model, params, jax.random.key(0), None)
+    members: Any = Draw(functions).drawn(model, params, jax.random.key(0), None)
     optimizer = Adam(1e-3)
     weights = {"residual": jnp.ones(1)}
     ours = jax.jit(lambda p, s: optimizer.update(model.objective(members, weights), p, s)[:2])

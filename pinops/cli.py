@@ -271,9 +271,7 @@ def solve(
     import pinops
 
     _use_cores(devices)
-    if problems is not None:
-        pinops.load_folder(problems)
-    problem = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
+    problem = _problem(name, set, problems)
     if windows is not None and target is not None:
         raise _Usage("--target and --windows exclude each other")
     exclusive: dict[str, Any] = {} if target is None else {"target": target}
@@ -282,10 +280,7 @@ def solve(
     collocation = _collocation(problem, _pairs(set_collocation, "--set-collocation"))
     if devices is None and optimizer is None and not (collocation and collocation.stochastic):
         devices = _sharing(pinops.Collocation.interior if collocation is None else collocation.interior)
-    if out is None:
-        if resume:
-            raise _Usage("--resume needs --out, the run directory to go on from")
-        out = _free_folder(name, seed)
+    out = _run_folder(name, seed, out, resume)
     try:
         solution = pinops.solve(
             problem,
@@ -305,8 +300,7 @@ def solve(
             **exclusive,
         )
     except KeyboardInterrupt:
-        print(f"\ninterrupted; go on with the same command and: --out {out} --resume", file=sys.stderr)
-        return 130
+        return _interrupted(out)
     return _finish(solution, solution.summary(), out, json_)
 
 
@@ -323,7 +317,26 @@ def _finish(result: Any, summary: dict[str, Any], out: Path, json_: bool) -> int
     return 0
 
 
-def _free_folder(name: str, seed: int) -> Path:
+def _problem(name: str, coefficients: Sequence[str], folder: Path | None) -> Any:
+    """The problem of a command, from the user's folder of problems too."""
+    import pinops
+
+    if folder is not None:
+        pinops.load_folder(folder)
+    return _call(partial(pinops.load_problem, name), _pairs(coefficients, "--set"), f"the problem {name!r}")
+
+
+def _interrupted(out: Path) -> int:
+    print(f"\ninterrupted; go on with the same command and: --out {out} --resume", file=sys.stderr)
+    return 130
+
+
+def _run_folder(name: str, seed: int, out: Path | None, resume: bool) -> Path:
+    """The folder of a run: the one that is given, or a new one."""
+    if out is not None:
+        return out
+    if resume:
+        raise _Usage("--resume needs --out, the run directory to go on from")
     base = Path("runs") / f"{name}-seed{seed}"
     number, folder = 1, base
     while folder.exists():
@@ -429,14 +442,10 @@ def train(
         problems: A folder with your own problem files.
     """
     import pinops
+    from pinops.solvers import read_run
 
-    if problems is not None:
-        pinops.load_folder(problems)
-    family = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
-    if out is None:
-        if resume:
-            raise _Usage("--resume needs --out, the run directory to go on from")
-        out = _free_folder(name, seed)
+    family = _problem(name, set, problems)
+    out = _run_folder(name, seed, out, resume)
     try:
         trained = pinops.train_operator(
             family,
@@ -455,9 +464,8 @@ def train(
             checkpoint_seconds=checkpoint_seconds,
         )
     except KeyboardInterrupt:
-        print(f"\ninterrupted; go on with the same command and: --out {out} --resume", file=sys.stderr)
-        return 130
-    return _finish(trained, trained.summary(), out, json_)
+        return _interrupted(out)
+    return _finish(trained, read_run(out)["result"], out, json_)  # its test takes time: not again
 
 
 def _operator(name: str, settings: dict[str, Any]) -> Any:
@@ -506,12 +514,9 @@ def data(
         workers: Processes that share the work (default: the cores).
         problems: A folder with your own problem files.
     """
-    import pinops
     from pinops.data import generate
 
-    if problems is not None:
-        pinops.load_folder(problems)
-    family = _call(partial(pinops.load_problem, name), _pairs(set, "--set"), f"the problem {name!r}")
+    family = _problem(name, set, problems)
     show = lambda done, count: print(f"\r{done} of {count} solved", end="", file=sys.stderr, flush=True)
     try:
         made = generate(family, out, count=count, seed=seed, workers=workers or _cores(), folder=problems, report=show)

@@ -19,10 +19,10 @@ from pinops.functions import GaussianProcess, PeriodicGaussianField, fourier_ser
 from pinops.networks import MLP, ModifiedMLP
 from pinops.operators import DeepONet
 from pinops.optimizers import GaussNewton, SSBroyden
-from pinops.problem import impose, unstacked
+from pinops.problem import impose, sample_members, unstacked
 from pinops.reference import grid_values
 from pinops.solvers._train_operator import built_operator
-from pinops.training import Draw, Members, Training, sample_members
+from pinops.training import Draw, Members, Training
 
 FAMILIES = ["antiderivative", "diffusion_reaction", "burgers_family", "advection_family"]
 SMALL = DeepONet(MLP(16, 2), MLP(16, 2), 12)
@@ -135,8 +135,8 @@ def test_a_batch_of_members_is_every_member_alone(name, float64):
     """Residuals of the batch, where the trunk is computed once, equal those of a network for each member."""
     family = po.load_problem(name)
     model, params = model_of(family)
-    problems = sample_members(model.problem, KEY, 3)
-    points = Draw(FEW, None, None).drawn(model, params, KEY, None).points
+    problems = sample_members(model.problem, KEY, range(3))
+    points = Draw(FEW).drawn(model, params, KEY, None).points
     together = model.residuals(params, Members(problems, points, {}))
     for k in range(3):
         one = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], problems)
@@ -150,8 +150,8 @@ def test_the_trunk_is_computed_once_for_all_members():
     model, params = model_of(po.load_problem("diffusion_reaction"))
 
     def flops(members):
-        problems = sample_members(model.problem, KEY, members)
-        points = Draw(FEW, None, None).drawn(model, params, KEY, None).points
+        problems = sample_members(model.problem, KEY, range(members))
+        points = Draw(FEW).drawn(model, params, KEY, None).points
         compiled = jax.jit(lambda params: model.residuals(params, Members(problems, points, {}))).lower(params).compile()
         return compiled.cost_analysis()["flops"]
 
@@ -161,7 +161,7 @@ def test_the_trunk_is_computed_once_for_all_members():
 def test_the_jacobian_of_an_operator_is_that_of_its_residual_vector(float64):
     family = po.load_problem("burgers_family")
     model, params = model_of(family)
-    draw = Draw(FEW, None, None)
+    draw = Draw(FEW)
     members = draw.representative(draw.drawn(model, params, KEY, None))
     weights = {"residual": jnp.ones(1)}
     objective = model.objective(members, weights)
@@ -243,7 +243,7 @@ def test_published_weights_solve_the_published_problem(name, test, inputs, value
 def test_published_weights_certify_our_generators(name, file, branch, trunk, time_first, low, high, float64):
     """The published operators have the published error on members that our families draw and our solvers solve."""
     branch_net, trunk_net = jax.tree.map(lambda x: jnp.asarray(x, float), published(file, branch, trunk))
-    members = unstacked(sample_members(po.load_problem(name), KEY, 40), 40)
+    members = unstacked(sample_members(po.load_problem(name), KEY, range(40)), 40)
     references = [member.reference() for member in members]
     x, t = np.broadcast_arrays(references[0].coordinates["x"], references[0].coordinates["t"])
     grid = np.stack([t, x] if time_first else [x, t], -1).reshape(-1, 2)
@@ -479,6 +479,6 @@ def test_a_family_without_a_reference_is_trained_all_the_same(tmp_path):
 
 def test_training_states_are_of_the_operator():
     model, params = model_of(po.load_problem("antiderivative"))
-    training = Training(model, (po.Phase(po.optimizers.Adam(), 10),), Draw(FEW, None, None), 0)
+    training = Training(model, (po.Phase(po.optimizers.Adam(), 10),), Draw(FEW), 0)
     state = training.init(params, fit=False)
     assert state.points.problems.source.shape == (64, 100) and state.points.points["interior"].at.shape == (64, 1)

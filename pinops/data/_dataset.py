@@ -1,15 +1,14 @@
 """Data sets of families: problems and their solutions in one HDF5 file, in blocks that are made, checked and read one by one.
 
 A file that is being made is a folder of finished blocks beside it, so that an interruption costs one block; the data set appears
-whole.  Members are in random order: the last tenth is for testing, the tenth before it for validation.
+whole.  Eight tenths of the blocks are for training, one for
+validation and the last for testing.
 """
 
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,8 +23,17 @@ import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from pinops.data._hdf5 import DataFileError, read_arrays, write_arrays
-from pinops.problem import Problem, check_family, coefficients_of, load_folder, load_problem, name_of, unstacked
+from pinops.data._hdf5 import DataFileError, digest_of, read_arrays, replacing, write_arrays
+from pinops.problem import (
+    Problem,
+    check_family,
+    coefficients_as_json,
+    load_folder,
+    load_problem,
+    name_of,
+    sample_members,
+    unstacked,
+)
 
 BLOCK = 32  # members that are solved, checked and read together
 _KIND, _PART = "data set", "part of a data set"
@@ -44,7 +52,7 @@ def generate(
     """Solve random members of a family with their references and write them to a file.
 
     **Arguments:** ``count`` of members; ``seed`` of their random keys; ``workers``: processes that share the work (more than one
-    needs a registered family, by default coefficients or those that are numbers; ``folder``: where its file lies, for one that
+    needs a registered family; ``folder``: where its file lies, for one that
     is not in the catalogue); ``report(done, count)`` is called after every block.
 
     An interrupted call goes on where it was. **Raises** ValueError for what cannot be meant, and for blocks of other settings;
@@ -59,7 +67,7 @@ def generate(
         raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
     if path.exists():
         raise ValueError(f"{path} exists already; choose another file, or delete it")
-    settings = {"problem": name_of(family), "coefficients": _settings(family), "count": count, "seed": seed}
+    settings = {"problem": name_of(family), "coefficients": coefficients_as_json(family), "count": count, "seed": seed}
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for name in names:
@@ -93,11 +101,6 @@ def generate(
     return Dataset(path)
 
 
-def _settings(family: Problem) -> dict[str, Any]:
-    arrays = {name: np.asarray(value) for name, value in coefficients_of(family).items()}
-    return {name: array.tolist() for name, array in arrays.items() if array.dtype != object}
-
-
 def _in_process(settings: dict[str, Any], folder: Path | None, block: int, path: Path) -> None:
     if folder is not None:
         load_folder(folder)
@@ -108,10 +111,9 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
     """The members of one block, their solutions and error bars, in a file."""
     start, stop = block * BLOCK, min((block + 1) * BLOCK, settings["count"])
     with jax.enable_x64(True):
-        keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(settings["seed"]), k))(np.arange(start, stop))
-        stacked = eqx.filter_vmap(lambda key: family.sample(key))(keys)
+        stacked = sample_members(family, jax.random.key(settings["seed"]), range(start, stop))
         inputs = np.asarray(eqx.filter_vmap(lambda problem: problem.inputs())(stacked))
-        members = unstacked(stacked, len(keys))
+        members = unstacked(stacked, stop - start)
     references = [reference for member in members if (reference := member.reference()) is not None]
     if len(references) < len(members):
         raise ValueError(f"{settings['problem']} has no reference to make data from; give the family one")
@@ -141,47 +143,27 @@ def leaves_of(family: Problem) -> list[str]:
 
 def _join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
     """One file of all blocks, with the checksum of each; it appears whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with _opened(temporary, "w") as file:
-            digests, attributes, arrays = [], {}, {}
-            for number, part in enumerate(parts):
-                arrays, attributes = read_arrays(part, _PART)
-                rows = {key: array for key, array in arrays.items() if not key.startswith("coordinates/")}
-                if number == 0:
-                    for key in arrays.keys() - rows.keys():
-                        file.create_dataset(key, data=arrays[key])
-                    for key, array in rows.items():
-                        file.create_dataset(key, (settings["count"], *array.shape[1:]), array.dtype)
-                here = slice(number * BLOCK, number * BLOCK + len(next(iter(rows.values()))))
+    with replacing(path) as temporary, _opened(temporary, "w") as file:
+        digests, attributes, arrays = [], {}, {}
+        for number, part in enumerate(parts):
+            arrays, attributes = read_arrays(part, _PART)
+            rows = {key: array for key, array in arrays.items() if not key.startswith("coordinates/")}
+            if number == 0:
+                for key in arrays.keys() - rows.keys():
+                    file.create_dataset(key, data=arrays[key])
                 for key, array in rows.items():
-                    file[key][here] = array
-                digests.append(_digest(rows))
-            file.attrs["pinops"] = _KIND
-            grid = {key: array for key, array in arrays.items() if key.startswith("coordinates/")}
-            file.attrs["attributes"] = json.dumps(attributes | {"sha256": digests, "coordinates_sha256": _digest(grid)})
-            file.flush()
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}; free some space or choose another file") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+                    file.create_dataset(key, (settings["count"], *array.shape[1:]), array.dtype)
+            here = slice(number * BLOCK, number * BLOCK + len(next(iter(rows.values()))))
+            for key, array in rows.items():
+                file[key][here] = array
+            digests.append(digest_of(rows))
+        file.attrs["pinops"] = _KIND
+        grid = {key: array for key, array in arrays.items() if key.startswith("coordinates/")}
+        file.attrs["attributes"] = json.dumps(attributes | {"sha256": digests, "coordinates_sha256": digest_of(grid)})
 
 
 def _opened(path: Path, mode: str = "r") -> Any:
     return h5py.File(path, mode)
-
-
-def _digest(rows: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(rows):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(rows[name]).tobytes())
-    return digest.hexdigest()
 
 
 class Dataset:
@@ -210,7 +192,7 @@ class Dataset:
         except (OSError, KeyError, ValueError, RuntimeError) as error:
             raise self._damaged(f"truncated or not HDF5 ({error})") from error
         grid = {f"coordinates/{name}": array for name, array in self.coordinates.items()}
-        if _digest(grid) != self.attributes["coordinates_sha256"]:
+        if digest_of(grid) != self.attributes["coordinates_sha256"]:
             raise self._damaged("damaged: the checksum of its coordinates does not match")
 
     def _damaged(self, how: str) -> DataFileError:
@@ -260,7 +242,7 @@ class Dataset:
         settings = self.attributes["settings"]
         if settings["problem"] != name_of(family):
             raise ValueError(f"{self.path} holds data of {settings['problem']}, not of {name_of(family)}")
-        for name, value in json.loads(json.dumps(_settings(family))).items():
+        for name, value in json.loads(json.dumps(coefficients_as_json(family))).items():
             if settings["coefficients"].get(name) != value:
                 there = settings["coefficients"].get(name)
                 raise ValueError(f"{self.path} was made with {name} = {there}, and the family has {value}; give the same")
@@ -304,6 +286,6 @@ class Dataset:
                 rows = {name: file[name][here] for name in self._names}
         except (OSError, KeyError, RuntimeError) as error:
             raise self._damaged(f"truncated or not HDF5 ({error})") from error
-        if _digest(rows) != self.attributes["sha256"][number]:
+        if digest_of(rows) != self.attributes["sha256"][number]:
             raise self._damaged(f"damaged: the checksum of members {here.start} to {here.stop - 1} does not match")
         return rows

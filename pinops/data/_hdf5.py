@@ -5,7 +5,8 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ class DataFileError(ValueError):
     """A file that cannot be used; the message says which, why, and what to do."""
 
 
-def _digest(arrays: Mapping[str, np.ndarray], attributes: str) -> str:
+def digest_of(arrays: Mapping[str, np.ndarray], attributes: str = "") -> str:
+    """A checksum of named arrays and a text."""
     digest = hashlib.sha256(attributes.encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -39,24 +41,35 @@ def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Any], attribu
     with h5py.File(image, "w") as file:
         file.attrs["pinops"] = kind
         file.attrs["attributes"] = text
-        file.attrs["sha256"] = _digest(arrays, text)
+        file.attrs["sha256"] = digest_of(arrays, text)
         for key, array in arrays.items():
             file.create_dataset(key, data=array)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
-    os.close(handle)
+    with replacing(path) as temporary:
+        temporary.write_bytes(image.getbuffer())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file to be written; it takes the place of ``path`` once that is done, and is removed otherwise.
+
+    **Raises** OSError naming the file when the folder cannot be written or the disk is full.
+    """
+    temporary: Path | None = None
     try:
-        with open(temporary, "wb") as file:
-            file.write(image.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
+        os.close(handle)
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise OSError(f"{path} cannot be written: {error.strerror or error}; free some space or choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -97,6 +110,6 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
     except (OSError, KeyError, RuntimeError) as error:
         message = f"{path} cannot be read: it is truncated or not HDF5 ({error}); delete it or restore a copy"
         raise DataFileError(message) from error
-    if _digest(arrays, text) != expected:
+    if digest_of(arrays, text) != expected:
         raise DataFileError(f"{path} is damaged: its checksum does not match its content; delete it or restore a copy")
     return arrays, json.loads(text)

@@ -22,6 +22,7 @@ from pinops.problem._faces import faces as faces
 from pinops.problem._faces import impose as impose
 from pinops.problem._faces import onto_face as onto_face
 from pinops.problem._inverse import InverseProblem as InverseProblem
+from pinops.problem._inverse import coefficients_as_json as coefficients_as_json
 from pinops.problem._inverse import coefficients_of as coefficients_of
 from pinops.problem._inverse import holder as holder
 from pinops.problem._manufactured import manufacture as manufacture
@@ -31,6 +32,7 @@ from pinops.problem._problem import exact_values as exact_values
 from pinops.problem._problem import names_of as names_of
 from pinops.problem._problem import positive as positive
 from pinops.problem._problem import residual_signature as residual_signature
+from pinops.problem._problem import sample_members as sample_members
 from pinops.problem._problem import unstacked as unstacked
 from pinops.problem._registry import available as available
 from pinops.problem._registry import load_folder as load_folder

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 
 from pinops.problem._conditions import Condition, Observed
 from pinops.problem._problem import DerivedProblem, Problem, coefficients
@@ -55,3 +56,9 @@ def holder(problem: Problem) -> Problem:
 def coefficients_of(problem: Problem) -> dict[str, Any]:
     """The coefficients of a problem by name, those of the inner one for an inverse problem."""
     return coefficients(holder(problem))
+
+
+def coefficients_as_json(problem: Problem) -> dict[str, Any]:
+    """The coefficients of a problem: numbers, texts and nested lists of them; what is none of these is left out."""
+    arrays = {name: np.asarray(value) for name, value in coefficients_of(problem).items()}
+    return {name: array.tolist() for name, array in arrays.items() if array.dtype != object}

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from pinops.derivatives import Names, Signature, call_by_name, parse_signature
 from pinops.geometry import Domain
@@ -116,6 +117,16 @@ def check_family(problem: Problem) -> None:
     shape = jnp.shape(problem.inputs())
     if len(shape) != 1 or not shape[0]:
         raise ValueError(f"{type(problem).__name__}.inputs must return a vector of numbers, got an array of shape {shape}")
+
+
+def sample_members(family: Problem, key: PRNGKeyArray, numbers: range) -> Problem:
+    """The members with these numbers, in the leading axis of every array; each depends on the key and its own number only."""
+    return _sampled(family, key, jnp.arange(numbers.start, numbers.stop, numbers.step))
+
+
+@eqx.filter_jit
+def _sampled(family: Problem, key: PRNGKeyArray, numbers: Int[Array, " f"]) -> Problem:
+    return eqx.filter_vmap(lambda number: family.sample(jax.random.fold_in(key, number)))(numbers)
 
 
 def unstacked(problems: Problem, count: int) -> list[Problem]:

@@ -3,6 +3,7 @@
 The same numbers for every problem; the number of steps follows from the declaration (coordinates, unknowns, order).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from pinops.networks import MLP, Architecture
@@ -44,6 +45,21 @@ def default_collocation(problem: Problem) -> Collocation:
     return Collocation(boundary=points, initial=points)
 
 
+def checked_steps(steps: int | None, default: int) -> int:
+    """The number of steps, or the default for None. Raises ValueError for one below 1."""
+    total = default if steps is None else steps
+    if not isinstance(total, int) or total < 1:
+        raise ValueError(f"steps must be a whole number of at least 1, got {total!r}")
+    return total
+
+
+def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
+    """Raises ValueError when an optimizer relies on the step before, where every step has a loss of its own."""
+    for phase in plan:
+        if phase.optimizer.remembers:
+            raise ValueError(f"{type(phase.optimizer).__name__} needs the same loss in every step; {remedy}")
+
+
 def phases(optimizer: Any, steps: int | None, default: int, *, warm: bool = False) -> tuple[Phase, ...]:
     """The phases of a training: the default ones, one optimizer for all steps, or those that are given.
 
@@ -51,9 +67,7 @@ def phases(optimizer: Any, steps: int | None, default: int, *, warm: bool = Fals
 
     **Raises** ValueError for a number of steps below 1; TypeError for what is no optimizer.
     """
-    total = default if steps is None else steps
-    if not isinstance(total, int) or total < 1:
-        raise ValueError(f"steps must be a whole number of at least 1, got {total!r}")
+    total = checked_steps(steps, default)
     if optimizer is None:
         first = 0 if warm else min(ADAM_STEPS, total)
         return tuple(Phase(o, n) for o, n in ((Adam(5e-3, ADAM_STEPS), first), (SSBroyden(), total - first)) if n)

@@ -4,7 +4,7 @@ import abc
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -19,7 +19,7 @@ import numpy as np
 from pinops.data import DataFileError, cached_reference, write_arrays
 from pinops.derivatives import parse_names
 from pinops.metrics import deviations, errors
-from pinops.problem import Problem, coefficients_of, holder, names_of
+from pinops.problem import Problem, coefficients_as_json, names_of
 from pinops.reference import Reference
 from pinops.solvers._diagnose import Diagnosis, diagnose
 from pinops.training import Model, Params, Report, TrainState, difference, evaluate, history_arrays, save_checkpoint
@@ -111,7 +111,6 @@ class Answer(abc.ABC):
     def summary(self) -> dict[str, Any]:
         """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
         error = self.error() if self.reference is not None else {}
-        devices = jax.devices()
         reference = None
         if self.reference is not None:
             reference = {"kind": self.reference.kind, "error_bar": self.reference.error_bar}
@@ -119,16 +118,8 @@ class Answer(abc.ABC):
             "problem": self.request["problem"],
             "relative_l2": {name: value["relative_l2"] for name, value in error.items()},
             "max_abs": {name: value["max_abs"] for name, value in error.items()},
-            "seconds": round(self.seconds, 3),
-            "compile_seconds": round(self.compile_seconds, 3),
-            "steps": self.steps,
-            "parameters": self.num_parameters,
-            "seed": self.request["seed"],
-            "dtype": self.request["dtype"],
-            "device": f"{len(devices)} x {devices[0].device_kind}",
+            **training_summary(self.request, self.history, self.compile_seconds, self.num_parameters, self.status),
             "reference": reference,
-            "status": self.status,
-            "loss": self.history[-1].loss if self.history else None,
             "coefficients": self.coefficients,
             "conditions": self.conditions,
         }
@@ -181,16 +172,14 @@ class Solution(Answer):
     @property
     def num_parameters(self) -> int:
         """How many numbers were trained."""
-        return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self.params, eqx.is_array)))
+        return count_parameters(self.params)
 
     @property
     def coefficients(self) -> dict[str, float]:
         """All coefficients; those that were to be found at their estimates."""
         with jax.enable_x64(self.x64):
             found = self.model.coefficients(self.params)
-            return coefficients_as_json(holder(self.problem)) | {
-                name: np.asarray(value).tolist() for name, value in found.items()
-            }
+            return coefficients_as_json(self.problem) | {name: np.asarray(value).tolist() for name, value in found.items()}
 
     @property
     def network(self) -> Any:
@@ -249,10 +238,27 @@ class Solution(Answer):
         return self._save_summary(folder)
 
 
-def coefficients_as_json(problem: Problem) -> dict[str, Any]:
-    """The coefficients of a problem: numbers, texts and nested lists of them; what is none of these is left out."""
-    arrays = {name: np.asarray(value) for name, value in coefficients_of(problem).items()}
-    return {name: array.tolist() for name, array in arrays.items() if array.dtype != object}
+def count_parameters(params: Params) -> int:
+    """How many numbers are trained."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(params, eqx.is_array)))
+
+
+def training_summary(
+    request: Mapping[str, Any], history: Sequence[Report], compile_seconds: float, parameters: int, status: str
+) -> dict[str, Any]:
+    """What any training was, for ``run.json`` and ``--json``."""
+    devices = jax.devices()
+    return {
+        "seconds": round(history[-1].seconds, 3) if history else 0.0,
+        "compile_seconds": round(compile_seconds, 3),
+        "steps": history[-1].step if history else 0,
+        "parameters": parameters,
+        "seed": request["seed"],
+        "dtype": request["dtype"],
+        "device": f"{len(devices)} x {devices[0].device_kind}",
+        "status": status,
+        "loss": history[-1].loss if history else None,
+    }
 
 
 def write_run(folder: Path, request: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:

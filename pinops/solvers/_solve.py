@@ -24,6 +24,7 @@ from pinops.problem import (
     Observed,
     Problem,
     TimeWindows,
+    coefficients_as_json,
     coefficients_of,
     constraints,
     holder,
@@ -36,9 +37,9 @@ from pinops.problem import (
 from pinops.reference import Reference
 from pinops.sampling import Sampler
 from pinops.solvers._ensemble import Ensemble
-from pinops.solvers._recipe import MINUTES, default_architecture, default_collocation, default_steps, phases
+from pinops.solvers._recipe import MINUTES, check_forgetful, default_architecture, default_collocation, default_steps, phases
 from pinops.solvers._runs import Run, check_options, describe, prepare, train_runs
-from pinops.solvers._solution import Solution, coefficients_as_json, read_run
+from pinops.solvers._solution import Solution, read_run
 from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import (
     Callback,
@@ -181,15 +182,11 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 built = network.build(embedding.size, len(problem.unknowns), key=network_key(number))
             check_network(built, embedding, problem.unknowns)
             plan = phases(optimizer, steps, enough, warm=start is not None)
-            for phase in plan:
-                if collocation.stochastic and phase.optimizer.remembers:
-                    raise ValueError(
-                        f"{type(phase.optimizer).__name__} needs the same loss in every step, which batch and laplacian do not "
-                        "give; choose another optimizer, such as Adam"
-                    )
+            if collocation.stochastic:
+                check_forgetful(plan, "batch and laplacian do not give that; choose another optimizer, such as Adam")
             request = {
                 "problem": owner,
-                "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(holder(problem)),
+                "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
                 "trainable": list(problem.trainable),
                 "network": describe(network) if start is None else start.request["network"],
                 "phases": [describe(phase.optimizer) for phase in plan],

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +21,34 @@ from pinops.optimizers import soap
 from pinops.problem import (
     Problem,
     check_family,
+    coefficients_as_json,
     coefficients_of,
     impose,
     load_problem,
     name_of,
     residual_signature,
+    sample_members,
     units,
     unstacked,
 )
 from pinops.reference import Reference
-from pinops.solvers._recipe import phases
+from pinops.solvers._recipe import check_forgetful, checked_steps, phases
 from pinops.solvers._runs import Run, check_options, describe, prepare, train_runs
-from pinops.solvers._solution import CHECKPOINT, Solution, coefficients_as_json, read_run, write_run
+from pinops.solvers._solution import CHECKPOINT, Solution, count_parameters, read_run, training_summary, write_run
 from pinops.training import (
     Callback,
     Draw,
     Functions,
     OperatorModel,
-    Outcome,
     Params,
-    Phase,
     Progress,
     Report,
     Training,
     TrainState,
+    cast,
     evaluate_members,
     history_arrays,
     inputs_of,
-    sample_members,
     save_checkpoint,
     split,
 )
@@ -114,22 +113,17 @@ def train_operator(
         functions = Functions() if functions is None else functions
         if dataset is not None:
             functions = _within(functions, len(dataset.splits["training"]))
-        total = STEPS if steps is None else steps
-        if not isinstance(total, int) or total < 1:
-            raise ValueError(f"steps must be a whole number of at least 1, got {total!r}")
         if isinstance(weighting, PointWeighting | SelfAdaptive):
             raise ValueError(
                 f"{type(weighting).__name__} weighs single points, and every step of an operator has other problems and points; "
                 "choose one that weighs terms, such as GradientNorm or ReLoBRaLo"
             )
-        if resume and optimizer is None and (Path(out or "") / "run.json").exists():
-            before = read_run(Path(out or ""))["request"].get("steps")
-            if before != total:
-                raise ValueError(
-                    f"the learning rate of this run falls to zero over its {before} steps; resume it with that number, or give "
-                    "both runs an optimizer of your own"
-                )
-        plan = phases(optimizer if optimizer is not None else soap(3e-3, total), None if _phased(optimizer) else total, STEPS)
+        if optimizer is None:
+            total = checked_steps(steps, STEPS)
+            if resume and out is not None:
+                _check_schedule(Path(out), total)
+            optimizer = soap(3e-3, total)
+        plan = phases(optimizer, steps, STEPS)
         request = {
             "problem": owner,
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
@@ -148,16 +142,12 @@ def train_operator(
             "dtype": dtype,
         }
         model, params = built_operator(problem, operator, request)
-        drawn = Draw(functions, None, None)
-        if dataset is not None:
-            drawn = Draw(functions, dataset, jnp.asarray(dataset.points, jnp.result_type(float)))
+        drawn = Draw(functions, dataset)
         if drawn.stochastic:
-            for phase in plan:
-                if phase.optimizer.remembers:
-                    raise ValueError(
-                        f"{type(phase.optimizer).__name__} needs the same loss in every step; let a step take all problems and "
-                        "points, Functions(batch=pool, points=Collocation(batch=None), data_points=None), or choose Adam"
-                    )
+            check_forgetful(
+                plan,
+                "let a step take all, Functions(batch=pool, points=Collocation(batch=None), data_points=None), or choose Adam",
+            )
         folder = None if out is None else Path(out)
         if folder is not None:
             prepare(folder, request, resume)
@@ -166,20 +156,27 @@ def train_operator(
         run = Run(training, params, request, folder, resume, lambda: training.init(params, fit=False))
         everyone = [*callbacks, *([Progress(minutes)] if progress else [])]
         (outcome,) = train_runs([run], minutes, everyone, checkpoint_seconds, began)
-    trained = _trained(problem, request, model, outcome)
+    result = (outcome.state.params, outcome.history, outcome.status, outcome.compile_seconds, outcome.state)
+    trained = TrainedOperator(problem, request, model, *result)
     if folder is not None:
         trained.save(folder)
     return trained
+
+
+def _check_schedule(folder: Path, steps: int) -> None:
+    """Raises ValueError when the run in a folder has another number of steps, over which its default learning rate falls."""
+    before = read_run(folder)["request"].get("steps") if (folder / "run.json").exists() else steps
+    if before != steps:
+        raise ValueError(
+            f"the learning rate of this run falls to zero over its {before} steps; resume it with that number, or give both "
+            "runs an optimizer of your own"
+        )
 
 
 def _within(functions: Functions, members: int) -> Functions:
     """With no more problems than a data set has."""
     pool = min(functions.pool, members)
     return replace(functions, pool=pool, batch=min(functions.batch, pool))
-
-
-def _phased(optimizer: Any) -> bool:
-    return isinstance(optimizer, tuple | list) and all(isinstance(phase, Phase) for phase in optimizer)
 
 
 def _key(purpose: int) -> PRNGKeyArray:
@@ -199,19 +196,20 @@ def built_operator(problem: Problem, operator: OperatorArchitecture, request: Ma
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     """The mean and standard deviation of every input of a family, to six digits."""
-    inputs = dataset.inputs() if dataset is not None else None
-    if inputs is None:
-        inputs = np.asarray(eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), _FOR_UNITS)))
+    if dataset is not None:
+        inputs = dataset.inputs()
+    else:
+        inputs = np.asarray(eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), range(_FOR_UNITS))))
     deviation = np.std(inputs, axis=0)
     deviation = np.where(deviation > 1e-6 * np.max(deviation), deviation, 1.0)  # some may be the same for all
     rounded = lambda numbers: [float(f"{number:.6g}") for number in numbers]
     return {"mean": rounded(np.mean(inputs, axis=0)), "deviation": rounded(deviation)}
 
 
-def _members(problem: Problem, key: PRNGKeyArray, count: int) -> list[Problem]:
+def _members(problem: Problem, purpose: int, count: int) -> list[Problem]:
     """Members drawn in double precision: references are made for them."""
     with jax.enable_x64(True):
-        return unstacked(sample_members(problem, key, count), count)
+        return unstacked(sample_members(problem, _key(purpose), range(count)), count)
 
 
 def _comparison(
@@ -222,8 +220,7 @@ def _comparison(
     names = model.problem.domain.coordinates
     grids = np.broadcast_arrays(*(coordinates[name] for name in names))
     points = jnp.asarray(np.stack([grid.ravel() for grid in grids], -1), jnp.result_type(float))
-    cast = lambda leaf: jnp.asarray(leaf, jnp.result_type(float)) if eqx.is_inexact_array_like(leaf) else leaf
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[jax.tree.map(cast, member) for member in members])
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[cast(member) for member in members])
 
     def compare(params: Params) -> list[dict[str, dict[str, float]]]:
         out = np.asarray(evaluate_members(model, params, stacked, points))
@@ -238,7 +235,7 @@ def _comparison(
 
 def _monitor(problem: Problem, model: OperatorModel) -> Callable[[Params], dict[str, float]]:
     """Mean relative L2 errors over a few members that are not trained on; nothing where there is no reference."""
-    members = _members(problem, _key(_MONITOR), _MONITORED)
+    members = _members(problem, _MONITOR, _MONITORED)
     references = [member.reference() for member in members]
     if any(reference is None for reference in references):
         return lambda params: {}
@@ -249,12 +246,6 @@ def _monitor(problem: Problem, model: OperatorModel) -> Callable[[Params], dict[
         return {name: float(np.mean([error[name]["relative_l2"] for error in found])) for name in found[0]}
 
     return measure
-
-
-def _trained(problem: Problem, request: dict[str, Any], model: OperatorModel, outcome: Outcome) -> "TrainedOperator":
-    return TrainedOperator(
-        problem, request, model, outcome.state.params, outcome.history, outcome.status, outcome.compile_seconds, outcome.state
-    )
 
 
 @dataclass(frozen=True)
@@ -273,11 +264,6 @@ class TrainedOperator:
     status: str
     compile_seconds: float = 0.0
     state: TrainState | None = None
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers were trained."""
-        return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(self.params, eqx.is_array)))
 
     @property
     def _x64(self) -> bool:
@@ -319,40 +305,22 @@ class TrainedOperator:
 
     def test_members(self, count: int = _TESTED) -> list[Problem]:
         """Members that no training and no monitor has seen, the same for every run of the family."""
-        return _members(self.family, _key(_TEST), count)
+        return _members(self.family, _TEST, count)
 
     def error(self, count: int = _TESTED) -> dict[str, dict[str, float]]:
         """``{unknown: {"mean", "std", "median", "worst"}}`` of the relative L2 errors over `test_members`."""
-        if count == _TESTED:
-            return self._tested
-        return self._error(count)
-
-    @cached_property
-    def _tested(self) -> dict[str, dict[str, float]]:
-        return self._error(_TESTED)
-
-    def _error(self, count: int) -> dict[str, dict[str, float]]:
         statistics = {"mean": np.mean, "std": np.std, "median": np.median, "worst": np.max}
         found = self.errors(self.test_members(count))
         return {name: {kind: float(of(values)) for kind, of in statistics.items()} for name, values in found.items()}
 
     def summary(self) -> dict[str, Any]:
         """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
-        devices = jax.devices()
         known = self.test_members(1)[0].reference() is not None
         return {
             "problem": self.request["problem"],
             "relative_l2": self.error() if known else {},
             "tested": _TESTED if known else 0,
-            "seconds": round(self.history[-1].seconds, 3) if self.history else 0.0,
-            "compile_seconds": round(self.compile_seconds, 3),
-            "steps": self.history[-1].step if self.history else 0,
-            "parameters": self.num_parameters,
-            "seed": self.request["seed"],
-            "dtype": self.request["dtype"],
-            "device": f"{len(devices)} x {devices[0].device_kind}",
-            "status": self.status,
-            "loss": self.history[-1].loss if self.history else None,
+            **training_summary(self.request, self.history, self.compile_seconds, count_parameters(self.params), self.status),
         }
 
     def plot(self, path: str | Path | None = None) -> Any:

@@ -11,6 +11,7 @@ from pinops.training._devices import gathered as gathered
 from pinops.training._devices import mesh_of as mesh_of
 from pinops.training._model import Model as Model
 from pinops.training._model import Params as Params
+from pinops.training._model import cast as cast
 from pinops.training._model import evaluate as evaluate
 from pinops.training._model import interior_score as interior_score
 from pinops.training._model import split as split
@@ -21,7 +22,6 @@ from pinops.training._operator import Members as Members
 from pinops.training._operator import OperatorModel as OperatorModel
 from pinops.training._operator import evaluate_members as evaluate_members
 from pinops.training._operator import inputs_of as inputs_of
-from pinops.training._operator import sample_members as sample_members
 from pinops.training._points import Collocation as Collocation
 from pinops.training._points import draw as draw
 from pinops.training._progress import Progress as Progress

@@ -91,8 +91,7 @@ class Model(eqx.Module):
 
         # In the order of the names: what has passed a transformation of JAX is sorted.
         def vector(params: Params) -> Float[Array, " n"]:
-            vectors = self.residuals(params, points)
-            return jnp.concatenate([root_weights(weights, name, vectors[name].size) * vectors[name] for name in sorted(vectors)])
+            return weighted_vector(self.residuals(params, points), weights)
 
         def jacobian(params: Params) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
             parts = (self.linearised(params, region, here) for region, here in points.items())
@@ -112,17 +111,9 @@ class Model(eqx.Module):
             inside = (jnp.asarray(points[INTERIOR].at)[:, domain.coordinates.index(domain.time)] - start) / (end - start)
             times = {name: inside for name in vectors if name not in named}
 
-        def gradient_norms() -> dict[str, Array]:
-            means = lambda params: {name: jnp.mean(jnp.square(r)) for name, r in self.residuals(params, points).items()}
-            _, back = jax.vjp(means, params)
-            one = lambda name: {other: jnp.where(other == name, 1.0, jnp.zeros_like(v[0])) for other, v in vectors.items()}
-            return {name: jnp.linalg.norm(ravel_pytree(back(one(name))[0])[0]) for name in vectors}
-
-        def kernel_traces() -> dict[str, Array]:
-            rows = {k: v for region, here in points.items() for k, v in self.linearised(params, region, here).items()}
-            return {name: jnp.mean(jnp.sum(jnp.square(jacobian), 1)) for name, (_, jacobian) in rows.items()}
-
-        return Snapshot(vectors, named, times, gradient_norms, kernel_traces, key)
+        rows = lambda: {k: v for region, here in points.items() for k, v in self.linearised(params, region, here).items()}
+        norms = lambda: gradient_norms(lambda params: self.residuals(params, points), params)
+        return Snapshot(vectors, named, times, norms, lambda: kernel_traces(rows()), key)
 
     def _value_and_gradient(self, params: Params, points: Mapping[str, Points], weights: Weights) -> tuple[Array, Params]:
         """The loss and its gradient."""
@@ -212,14 +203,30 @@ def weighted(
     rows: Mapping[str, tuple[Array, Array]], weights: Mapping[str, Array]
 ) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
     """Residual vectors and their derivatives as those of one mean square, in the order of the names."""
-    scales = {name: root_weights(weights, name, values.size) for name, (values, _) in rows.items()}
+    scales = {name: _root_weights(weights, name, values.size) for name, (values, _) in rows.items()}
     values = [scales[name] * rows[name][0] for name in sorted(rows)]
     return jnp.concatenate(values), jnp.concatenate([scales[name][:, None] * rows[name][1] for name in sorted(rows)])
 
 
-def root_weights(weights: Mapping[str, Array], name: str, size: int) -> Array:
-    """What the residuals of a term are scaled by, so that the sum of their squares is its weighted mean square."""
+def weighted_vector(vectors: Mapping[str, Array], weights: Mapping[str, Array]) -> Float[Array, " n"]:
+    """Residual vectors as one, in the order of the names; the sum of its squares is that of the weighted mean squares."""
+    return jnp.concatenate([_root_weights(weights, name, vectors[name].size) * vectors[name] for name in sorted(vectors)])
+
+
+def _root_weights(weights: Mapping[str, Array], name: str, size: int) -> Array:
     return jnp.sqrt(weights[name] / size)
+
+
+def gradient_norms(residuals: Callable[[Params], dict[str, Array]], params: Params) -> dict[str, Array]:
+    """The length of the gradient of the mean square of every term."""
+    means, back = jax.vjp(lambda params: {name: jnp.mean(jnp.square(r)) for name, r in residuals(params).items()}, params)
+    one = lambda name: {other: jnp.where(other == name, 1.0, jnp.zeros_like(mean)) for other, mean in means.items()}
+    return {name: jnp.linalg.norm(ravel_pytree(back(one(name))[0])[0]) for name in means}
+
+
+def kernel_traces(rows: Mapping[str, tuple[Array, Array]]) -> dict[str, Array]:
+    """The mean squared length of the rows of every term."""
+    return {name: jnp.mean(jnp.sum(jnp.square(jacobian), 1)) for name, (_, jacobian) in rows.items()}
 
 
 class _Rows(NamedTuple):
@@ -249,11 +256,14 @@ def split(
     mesh: Mesh | None = None,
 ) -> tuple[Model, Params]:
     """Part what is trained from what is not, in the precision that is in force."""
-    dtype = jnp.result_type(float)
-    cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype) if eqx.is_inexact_array_like(x) else x, tree)
     arrays, frozen = eqx.partition(network, trainable(network))
-    shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), dtype) for name in problem.trainable}
+    shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name)), jnp.result_type(float)) for name in problem.trainable}
     return Model(cast(problem), frozen, cast(units), imposition, owner, mesh), Params(cast(arrays), shifts)
+
+
+def cast(tree: PyTree) -> PyTree:
+    """The tree with its floating-point arrays and numbers in the precision that is in force."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)) if eqx.is_inexact_array_like(x) else x, tree)
 
 
 @eqx.filter_jit

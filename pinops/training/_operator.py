@@ -11,7 +11,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.data import Dataset
@@ -20,8 +19,8 @@ from pinops.losses import Snapshot, Weights, residuals
 from pinops.networks import Field, field_of
 from pinops.operators import Operator
 from pinops.optimizers import LeastSquares
-from pinops.problem import INTERIOR, Constraint, Imposition, Points, Problem, constraints, names_of
-from pinops.training._model import Params, linearised, root_weights, weighted
+from pinops.problem import INTERIOR, Constraint, Imposition, Points, Problem, constraints, names_of, sample_members
+from pinops.training._model import Params, cast, gradient_norms, kernel_traces, linearised, weighted, weighted_vector
 from pinops.training._points import Collocation, draw, sampled
 
 DATA = "data"  # the region of the points of a data set
@@ -36,6 +35,17 @@ class Members(eqx.Module):
     problems: Problem
     points: dict[str, Points]
     values: dict[str, Float[Array | np.ndarray, "f l"]]
+
+    def map(self, function: Callable[[Problem, dict[str, Points]], Any]) -> Any:
+        """``function(problem, points)`` of every member, its own data among the points, in the leading axis of every array."""
+
+        def of(problem: Problem, values: dict[str, Array]) -> Any:
+            points = dict(self.points)
+            if DATA in points:
+                points[DATA] = Points(points[DATA].at, data={f"observed_{name}": value for name, value in values.items()})
+            return function(problem, points)
+
+        return eqx.filter_vmap(of)(self.problems, self.values)
 
 
 class OperatorModel(eqx.Module):
@@ -73,21 +83,15 @@ class OperatorModel(eqx.Module):
             out.append(Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown, self.scale[k])))
         return out
 
-    def _of_member(
-        self, params: Params, problem: Problem, points: Mapping[str, Points], values: Mapping[str, Array]
-    ) -> dict[str, Float[Array, " n"]]:
-        """The residual vectors of one member."""
-        points = dict(points)
-        if DATA in points:
-            own: dict[str, Any] = {f"observed_{name}": value for name, value in values.items()}
-            points[DATA] = Points(points[DATA].at, data=own)
+    def _of_member(self, params: Params, problem: Problem, points: Mapping[str, Points]) -> dict[str, Float[Array, " n"]]:
+        """The residual vectors of one member at its points."""
         here = [c for c in self._constraints(problem) if c.region in points]
         return residuals(self.field(params, problem), here, points, owner=self.owner)
 
     def residuals(self, params: Params, members: Members) -> dict[str, Float[Array, " n"]]:
         """The residual vector of every term, over members and points."""
-        of = lambda problem, values: self._of_member(params, problem, members.points, values)
-        return {name: vectors.ravel() for name, vectors in eqx.filter_vmap(of)(members.problems, members.values).items()}
+        vectors = members.map(lambda problem, points: self._of_member(params, problem, points))
+        return {name: vector.ravel() for name, vector in vectors.items()}
 
     def terms(self, params: Params, members: Members, weights: Weights) -> dict[str, Array]:
         """The weighted mean square of every term; their sum is the loss."""
@@ -95,50 +99,30 @@ class OperatorModel(eqx.Module):
 
     def objective(self, members: Members, weights: Weights) -> LeastSquares:
         """The loss of these members at these points as optimizers see it."""
-
-        def value_and_gradient(params: Params) -> tuple[Array, Params]:
-            loss = lambda params: sum(self.terms(params, members, weights).values(), start=jnp.zeros(()))
-            return jax.value_and_grad(loss)(params)
-
-        def vector(params: Params) -> Float[Array, " n"]:
-            vectors = self.residuals(params, members)
-            return jnp.concatenate([root_weights(weights, name, vectors[name].size) * vectors[name] for name in sorted(vectors)])
-
-        return LeastSquares(value_and_gradient, vector, lambda params: weighted(self._rows(params, members), weights))
+        loss = lambda params: sum(self.terms(params, members, weights).values(), start=jnp.zeros(()))
+        vector = lambda params: weighted_vector(self.residuals(params, members), weights)
+        jacobian = lambda params: weighted(self._rows(params, members), weights)
+        return LeastSquares(jax.value_and_grad(loss), vector, jacobian)
 
     def _rows(self, params: Params, members: Members) -> dict[str, tuple[Array, Array]]:
         """The residual vectors and their derivatives by the parameters, over members and points."""
-        found: dict[str, tuple[Array, Array]] = {}
-        for region, points in members.points.items():
 
-            def of(problem, values, region=region, points=points):
-                data = {f"observed_{name}": value for name, value in values.items()} if region == DATA else points.data
-                here = Points(points.at, points.normals, data, points.weights, directions=points.directions)
+        def of(problem: Problem, points: Mapping[str, Points]) -> dict[str, tuple[Array, Array]]:
+            found: dict[str, tuple[Array, Array]] = {}
+            for region, here in points.items():
+                at = lambda params, here, region=region: self._of_member(params, problem, {region: here})
+                found |= linearised(at, params, here)
+            return found
 
-                def at(params, here):
-                    own = {name.removeprefix("observed_"): value for name, value in here.data.items()}
-                    return self._of_member(params, problem, {region: here}, own)
-
-                return linearised(at, params, here)
-
-            for name, (vectors, rows) in eqx.filter_vmap(of)(members.problems, members.values).items():
-                found[name] = vectors.ravel(), rows.reshape(vectors.size, -1)
-        return found
+        return {name: (v.ravel(), rows.reshape(v.size, -1)) for name, (v, rows) in members.map(of).items()}
 
     def snapshot(self, params: Params, members: Members, key: PRNGKeyArray) -> Snapshot:
-        """What a weighting is updated from. Times are not known: points are shared by members."""
-        vectors = self.residuals(params, members)
+        """What a weighting is updated from; without times, which are for weights of points."""
         conditions = {c.name for c in self._constraints(self.problem) if c.region != INTERIOR}
+        vectors = self.residuals(params, members)
         named = [name for name in vectors if any(name.startswith(c) for c in conditions)]
-
-        def gradient_norms() -> dict[str, Array]:
-            norm = lambda name: lambda params: jnp.mean(jnp.square(self.residuals(params, members)[name]))
-            return {name: jnp.linalg.norm(ravel_pytree(jax.grad(norm(name))(params))[0]) for name in vectors}
-
-        def kernel_traces() -> dict[str, Array]:
-            return {name: jnp.mean(jnp.sum(jnp.square(rows), 1)) for name, (_, rows) in self._rows(params, members).items()}
-
-        return Snapshot(vectors, named, {}, gradient_norms, kernel_traces, key)
+        norms = lambda: gradient_norms(lambda params: self.residuals(params, members), params)
+        return Snapshot(vectors, named, {}, norms, lambda: kernel_traces(self._rows(params, members)), key)
 
 
 def inputs_of(problem: Problem) -> Float[Array, " m"]:
@@ -186,12 +170,11 @@ class Functions(eqx.Module):
 class Draw(eqx.Module):
     """`Functions` of one family, physical ones or those of a data set: the points of a training of operators.
 
-    ``dataset``: where problems and their solutions come from, at the points ``data``; None: problems are sampled.
+    ``dataset``: where problems and their solutions come from; None: problems are sampled.
     """
 
     functions: Functions
-    dataset: Dataset | None = eqx.field(static=True)
-    data: Float[Array, "l d"] | None
+    dataset: Dataset | None = eqx.field(static=True, default=None)
 
     @property
     def every(self) -> int:
@@ -201,12 +184,11 @@ class Draw(eqx.Module):
     def stochastic(self) -> bool:
         """Whether every step has a loss of its own."""
         whole = self.functions.batch == self.functions.pool and not self.functions.points.stochastic
-        return not whole or (self.data is not None and self._data_points < len(self.data))
+        some = self.dataset is not None and self._data_points(len(self.dataset.points)) < len(self.dataset.points)
+        return some or not whole
 
-    @property
-    def _data_points(self) -> int:
-        assert self.data is not None
-        return min(self.functions.data_points or len(self.data), len(self.data))
+    def _data_points(self, there: int) -> int:
+        return min(self.functions.data_points or there, there)
 
     def drawn(self, model: OperatorModel, params: Params, key: PRNGKeyArray, present: Members | None) -> Members:
         """New problems and points."""
@@ -214,17 +196,13 @@ class Draw(eqx.Module):
         points: dict[str, Points] = {}
         if model.physics:
             points = draw(model.problem, model.imposition.soft, self.functions.points, first)
+        pool = self.functions.pool
         if self.dataset is None:
-            return Members(sample_members(model.problem, second, self.functions.pool), points, {})
-        rows = self.dataset.drawn(second, self.functions.pool)
-        assert self.data is not None
-        points[DATA] = Points(self.data)
-        values: dict[str, Any] = {
-            name: rows[f"values/{name}"].reshape(len(rows["inputs"]), -1) for name in model.problem.unknowns
-        }
-        members = Members(self.dataset.problems(model.problem, rows), points, values)
-        dtype = jnp.result_type(float)
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype) if eqx.is_inexact_array_like(leaf) else leaf, members)
+            return Members(sample_members(model.problem, second, range(pool)), points, {})
+        rows = self.dataset.drawn(second, pool)
+        values: dict[str, Any] = {name: rows[f"values/{name}"].reshape(pool, -1) for name in model.problem.unknowns}
+        points[DATA] = Points(self.dataset.points)
+        return cast(Members(self.dataset.problems(model.problem, rows), points, values))
 
     def sampled(self, model: OperatorModel, members: Members, weights: Weights, key: PRNGKeyArray) -> tuple[Members, Weights]:
         """What one step takes of them."""
@@ -243,19 +221,13 @@ class Draw(eqx.Module):
         if points:
             points, _ = sampled(members.problems, self.functions.points, points, {}, where)
         if of_data is not None:
-            total, count = len(of_data.at), self._data_points
-            if count < total:
+            total = len(of_data.at)
+            if (count := self._data_points(total)) < total:
                 index = jax.random.choice(data, total, (count,), replace=False)
                 of_data = Points(of_data.at[index])
                 values = {name: value[:, index] for name, value in values.items()}
             points[DATA] = of_data
         return Members(take(members.problems), points, values)
-
-
-@eqx.filter_jit
-def sample_members(family: Problem, key: PRNGKeyArray, count: int) -> Problem:
-    """So many problems of a family, in the leading axis of every array."""
-    return eqx.filter_vmap(lambda key: family.sample(key))(jax.random.split(key, count))
 
 
 @eqx.filter_jit
