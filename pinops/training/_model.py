@@ -281,11 +281,14 @@ def fitted(model: Any, params: Params, points: Any) -> Params:
     return moved(flat - jnp.linalg.lstsq(jax.jacfwd(vector)(flat), vector(flat))[0])
 
 
-def relocated(model: Any, params: Params, points: Any) -> Params:
+def relocates(network: Any) -> bool:
+    """Whether it is a network that moves its idle parts."""
+    return isinstance(network, JetNetwork) and type(network).relocated is not JetNetwork.relocated
+
+
+def relocated(model: Model, params: Params, points: Mapping[str, Points]) -> Params:
     """The parameters with idle parts of the network moved to where the residual is large at these points; or themselves."""
     network = params.network
-    if not isinstance(network, JetNetwork) or type(network).relocated is JetNetwork.relocated:
-        return params
     at = jnp.asarray(points[INTERIOR].at)
     features = jnp.asarray(embedding_of(model.problem, model.imposition).jet(at, Plan())[()])
     moved = network.relocated(features, interior_score(model, params, {INTERIOR: Points(at)}))

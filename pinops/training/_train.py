@@ -17,7 +17,7 @@ from pinops.optimizers import Optimizer, as_optimizer
 from pinops.problem import INTERIOR
 from pinops.training._continuation import Continuation
 from pinops.training._devices import agreed, gathered, spread
-from pinops.training._model import Params, fitted, relocated
+from pinops.training._model import Params, fitted, relocated, relocates
 
 MAX_RETRIES = 3
 MAX_STALLS = 2
@@ -173,6 +173,8 @@ class Training:
 
     def _relocated(self, model: Any, state: TrainState) -> TrainState:
         """The state with idle parts of the network moved, and its optimizer begun again where there were any."""
+        if not relocates(state.params.network):
+            return state
         params, points = gathered((state.params, state.points), model.mesh)
         moved = relocated(model, params, points)
         if moved is params:
