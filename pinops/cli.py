@@ -122,16 +122,25 @@ def _weighting(name: str | None, settings: dict[str, Any]) -> Any:
 
 def _collocation(problem: Any, settings: dict[str, Any]) -> Any:
     import pinops
+    from pinops import sampling
     from pinops.solvers import default_collocation
 
     if not settings:
         return None
-    numbers = ("interior", "boundary", "initial", "every", "batch")
+    known = ("interior", "boundary", "initial", "every", "batch", "directions", "sampler")
     for name in settings:
-        if name not in (*numbers, "directions"):
-            raise _Usage(
-                f"--set-collocation has no setting {name!r}; it has {', '.join(numbers)}, directions (and more in Python)"
-            )
+        if name not in known:
+            raise _Usage(f"--set-collocation has no setting {name!r}; it has {', '.join(known)} (and more in Python)")
+    if "sampler" in settings:
+        kinds = {
+            "sobol": sampling.Sobol,
+            "uniform": sampling.Uniform,
+            "halton": sampling.Halton,
+            "latin_hypercube": sampling.LatinHypercube,
+            "grid": sampling.Grid,
+            "arcsine": sampling.Arcsine,
+        }
+        settings["sampler"] = _chosen("sampler", settings["sampler"], {}, kinds)
     directions = settings.pop("directions", None)
     if directions is not None:
         settings["laplacian"] = _call(pinops.STDE, {"directions": directions}, "the Laplacian along random directions")
@@ -248,8 +257,9 @@ def solve(
         optimizer: adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, truncated_gauss_newton, nystrom_newton_cg or
             levenberg_marquardt instead of Adam followed by SSBroyden.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
-        set_collocation: Points: interior, boundary, initial (numbers), every (steps between new points), batch, and directions,
-            so many random ones along which the Laplacian is estimated.
+        set_collocation: Points: interior, boundary, initial (numbers), every (steps between new points), batch, directions,
+            so many random ones along which the Laplacian is estimated, and sampler: sobol, uniform, halton, latin_hypercube,
+            grid or arcsine.
         weighting: fixed, gradient_norm, ntk, relobralo, self_adaptive, residual_attention or causal.
         set_weighting: Settings of the weighting, such as condition=100.
         continuation: Values of a coefficient in the first stages, such as reynolds=100,400.

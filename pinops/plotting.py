@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.networks import GaussianNetwork
-from pinops.problem import Observed, exact_values
+from pinops.problem import Observed, values_at
 from pinops.reference import Reference
 from pinops.solvers import Answer
 
@@ -231,7 +231,7 @@ def _exact(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.ndarra
     mesh = np.meshgrid(*(axes[name] for name in problem.domain.coordinates), indexing="ij")
     points = np.stack([array.ravel() for array in mesh], -1)
     with jax.enable_x64(True):
-        values = jax.vmap(lambda point: exact_values(problem, point))(jnp.asarray(points))
+        values = jax.vmap(lambda point: values_at(problem, "exact", point))(jnp.asarray(points))
     outside = ~problem.domain.contains(points)
     values = {u: np.where(outside, np.nan, np.asarray(values[u])) for u in problem.unknowns if u in values}
     return _centred(solution, {u: array.reshape(mesh[0].shape) for u, array in values.items()})

@@ -18,12 +18,12 @@ from pinops.problem import (
     Imposition,
     Problem,
     constraints,
-    exact_values,
     faces,
     impose,
     region_parts,
     residual_signature,
     units,
+    values_at,
 )
 
 
@@ -71,7 +71,7 @@ quick_jit = functools.partial(
 
 def exact_jet(problem: Problem):
     def exact(point):
-        values = exact_values(problem, point)
+        values = values_at(problem, "exact", point)
         return jnp.stack([values[name] for name in problem.unknowns])
 
     return lambda points, plan: nested(exact, points, plan)
@@ -585,3 +585,124 @@ def test_units_leave_out_what_is_not_finite():
 
     centre, spread = units(Pole(), impose(Pole()))
     assert np.array_equal(centre, [4, 0]) and np.array_equal(spread, [1, 1])
+
+
+def test_what_is_known_of_a_solution_is_lifted_and_the_conditions_hold_for_the_sum(float64):
+    """The layer exp(-x / 0.01) is no smooth network's business: with a lift it is there before training."""
+
+    class Layer(po.Problem):
+        domain = SQUARE
+        steepness: float = 100.0
+
+        def residual(self, lap_u):
+            return lap_u
+
+        def lift(self, x, y):
+            return jnp.exp(-self.steepness * x)
+
+        def conditions(self):
+            return (po.Dirichlet(lambda x: 1 + x / 2, on="y"), po.Neumann(0.5, on="x_max"))
+
+    layer = Layer()
+    field = random_field(layer, impose(layer), 0)
+    at = jnp.asarray(cube(8, 2)) * 2 - jnp.array([[0.0, 1.0]])
+    jet = field.jet(at.at[:, 1].set(1.0), Plan([()]))
+    np.testing.assert_allclose(jet[()][:, 0], 1 + at[:, 0] / 2, atol=1e-12)
+    np.testing.assert_allclose(field.jet(at.at[:, 0].set(2.0), Plan([(0,)]))[0,][:, 0], 0.5, atol=1e-12)
+    plain = random_field(nothing_known := problem(SQUARE), impose(nothing_known), 0)
+    alone = random_field(Known(), impose(Known()), 0)
+    np.testing.assert_allclose(alone(at[0]) - plain(at[0]), [jnp.exp(at[0, 0])], atol=1e-12)
+    window = po.problem.Window(Moving(), 1.0, np.asarray(1.0), None)
+    assert float(values_at(window, "lift", jnp.array([0.5, 0.25]))["u"]) == 0.5 * 1.25
+    assert po.manufacture(Known(), lambda x, y: x).lift is None and po.manufacture(Known(), lambda x, y: x).factor is None
+
+
+class Known(po.Problem):
+    domain = SQUARE
+
+    def residual(self, lap_u):
+        return lap_u
+
+    def lift(self, x):
+        return {"u": jnp.exp(x)}
+
+
+class Moving(po.Problem):
+    domain = ROD
+
+    def residual(self, u_t, u_xx):
+        return u_t - u_xx
+
+    def lift(self, x, t):
+        return x * (t - 1)
+
+
+def test_a_lift_of_an_unknown_that_does_not_exist_is_refused():
+    class Wrong(Known):
+        def lift(self, x):
+            return {"w": x}
+
+    with pytest.raises(ValueError, match=r"Wrong\.lift: there is no unknown 'w'; the unknowns are u"):
+        random_field(Wrong(), impose(Wrong()), 0)(jnp.array([0.5, 0.5]))
+
+
+def test_a_solution_that_vanishes_like_a_root_on_a_circle_does_so_for_every_network(float64):
+    class Round(po.Problem):
+        domain = po.Disk(x=0, y=0, radius=2)
+        unknowns = ("u", "v")
+
+        def residual(self, lap_u, lap_v):
+            return {"u": lap_u, "v": lap_v}
+
+        def lift(self, x):
+            return {"u": x}
+
+        def factor(self, x, y):
+            return {"u": jnp.sqrt(4 - x**2 - y**2)}
+
+    field = random_field(Round(), impose(Round()), 0)
+    bare = random_field(bare := problem(Round.domain, unknowns=("u", "v")), impose(bare), 0)
+    at = jnp.array([1.2, -0.5])
+    np.testing.assert_allclose(field(at), [1.2 + jnp.sqrt(4 - 1.69) * bare(at)[0], bare(at)[1]], atol=1e-12)
+    with pytest.raises(ValueError, match=r"Wrong\.factor: there is no unknown 'w'; the unknowns are u"):
+
+        class Wrong(Known):
+            def factor(self, x):
+                return {"w": x}
+
+        random_field(Wrong(), impose(Wrong()), 0)(at)
+
+
+def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float64):
+    class Layered(po.Problem):
+        domain = ROD
+        thickness: float = 0.1
+
+        def residual(self, u_t, lap_u):
+            return u_t - lap_u
+
+        def features(self, x, t):
+            return jnp.tanh(x / self.thickness), x * t
+
+        def conditions(self):
+            return (po.Periodic("x"),)
+
+    layered = Layered()
+    embedding = embedding_of(layered, impose(layered))
+    assert embedding.size == 5
+    at, plan = jnp.asarray(cube(8, 2)) + jnp.array([[0.0, 1.0]]), Plan([(0, 0), (0, 1)], (0,))
+    jet = embedding.jet(at, plan)
+    wanted = nested(lambda point: jnp.stack([jnp.tanh(point[0] / 0.1), point[0] * point[1]]), at, plan)
+    for index, stream in wanted.items():
+        np.testing.assert_allclose(jet[index][:, 3:], stream, atol=1e-12)
+    later = embedding_of(window := po.problem.Window(layered, 1.0, np.asarray(1.0), None), impose(window))
+    np.testing.assert_allclose(later.jet(at - jnp.array([[0.0, 1.0]]), Plan())[()][:, 3:], jet[()][:, 3:], atol=1e-12)
+
+
+def test_features_that_are_no_tuple_of_numbers_are_refused():
+    class Wrong(Known):
+        def features(self, x):
+            return x
+
+    with pytest.raises(ValueError, match=r"Wrong\.features must return a tuple of numbers, one for each feature"):
+        random_field(Wrong(), impose(Wrong()), 0)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from pinops.sampling import R3, RAD, RAR, Grid, Halton, LatinHypercube, Sampler, Sobol, Uniform, residual_adaptive
+from pinops.sampling import R3, RAD, RAR, Arcsine, Grid, Halton, LatinHypercube, Sampler, Sobol, Uniform, residual_adaptive
 
-SAMPLERS: list[Sampler] = [Uniform(), Sobol(), Halton(), LatinHypercube(), Grid()]
+SAMPLERS: list[Sampler] = [Uniform(), Sobol(), Halton(), LatinHypercube(), Grid(), Arcsine()]
 EACH = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
 KEY = jax.random.key(0)
 

@@ -27,7 +27,7 @@ from pinops.derivatives import (
     product,
 )
 from pinops.networks._network import JetNetwork
-from pinops.problem import Face, Imposition, Problem, faces, onto_face
+from pinops.problem import Face, Imposition, Problem, faces, features_at, onto_face, values_at
 
 # A factor or lift that belongs to one face only levels off at this fraction of the interval, so that what is left for the
 # network is as large far from the face as near it.
@@ -58,14 +58,20 @@ class Field(abc.ABC):
 
 @dataclass(frozen=True)
 class Embedding:
-    """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as cosine and sine."""
+    """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as cosine and sine, and other
+    ``features``, ``(d,) -> (k,)``."""
 
     bounds: tuple[tuple[float, float], ...]
     periodic: tuple[int, ...] = ()
+    features: Callable[[Array], Array] = lambda point: jnp.zeros(0, point.dtype)
 
     @property
     def size(self) -> int:
-        return len(self.bounds) + len(self.periodic)
+        return len(self.bounds) + len(self.periodic) + self._more
+
+    @property
+    def _more(self) -> int:
+        return jax.eval_shape(self.features, jax.ShapeDtypeStruct((len(self.bounds),), jnp.result_type(float))).size
 
     def jet(self, points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None) -> Jet:
         low, high = np.asarray(self.bounds, points.dtype).T[:, None]
@@ -73,13 +79,14 @@ class Embedding:
         # Not a matrix product: accelerators round the factors of those.
         centred = {index: stream * scale for index, stream in coordinates(points, plan, directions).items()}
         centred[()] = (points - (low + high) / 2) * scale
+        more = [nested(self.features, points, plan, directions)] if self._more else []
         if not self.periodic:
-            return centred
+            return concatenate([centred, *more])
         plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
         pick = lambda axes: {index: stream[:, np.asarray(axes)] for index, stream in centred.items()}
         angle = {index: np.pi * stream for index, stream in pick(self.periodic).items()}
         waves = [elementwise(derivatives_of(wave), angle, plan) for wave in (jnp.cos, jnp.sin)]
-        return concatenate([pick(plain), *waves] if plain else waves)
+        return concatenate([*([pick(plain)] if plain else []), *waves, *more])
 
 
 @dataclass(frozen=True)
@@ -120,13 +127,16 @@ class ConstrainedField(Field):
 
     ``u = lift + C[factor * field]``: the factor vanishes where values are prescribed (to second order where the slope is
     prescribed too), ``C`` removes slopes and Robin fluxes by subtracting their interpolation from the faces, and the lift
-    carries the data.  The interpolations are one-dimensional and applied axis by axis (Leake & Mortari 2020).
+    carries the data, on top of what is ``known``, ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The interpolations are one-dimensional
+    and applied axis by axis (Leake & Mortari 2020).
     """
 
     field: Field
     bounds: tuple[tuple[float, float], ...]
     components: int
     faces: tuple[Face, ...]
+    known: Callable[[Array], Array] | None = None
+    known_factor: Callable[[Array], Array] | None = None
 
     def jet(
         self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
@@ -163,8 +173,9 @@ class ConstrainedField(Field):
         return (point[axis] - low) / (high - low)
 
     def _factor(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
-        """Zero, to the right order, on every face where a value is prescribed; at most 1."""
-        out = [jnp.ones((), point.dtype)] * self.components
+        """Zero, to the right order, on every face where a value is prescribed; at most 1, times what is known."""
+        ones = jnp.ones(self.components, point.dtype)
+        out = list(ones if self.known_factor is None else self.known_factor(point))
         met = [face for face in self.faces if self._with_value(face)]
         for component in range(self.components):
             for axis in sorted({face.axis for face in met if face.component == component}):
@@ -215,19 +226,20 @@ class ConstrainedField(Field):
 
     def _lift(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
         def of(component: int) -> Array:
-            zero = lambda point: jnp.zeros((), point.dtype)
-            function = zero
+            known, function = self.known, None
+            if known is not None:
+                function = lambda point: known(point)[component]
             for axis in sorted({face.axis for face in self.faces if face.component == component}):
-                function = interpolate(function, axis, component, function is zero)
-            return function(point)
+                function = interpolate(function, axis, component)
+            return jnp.zeros((), point.dtype) if function is None else function(point)
 
-        def interpolate(inner, axis, component, inner_is_zero):
+        def interpolate(inner, axis, component):
             def function(point):
-                total = inner(point)
+                total = jnp.zeros((), point.dtype) if inner is None else inner(point)
                 for face, weight in self._cardinal(point, axis, component).items():
                     on_face = onto_face(point, axis, self.bounds[axis][face.upper])
                     gap = face.data(on_face)
-                    if not inner_is_zero:
+                    if inner is not None:
                         gap = gap - face.apply(inner, self.bounds[axis])(point)
                     total = total + weight * gap
                 return total
@@ -282,7 +294,8 @@ def _bounds(problem: Problem) -> tuple[tuple[float, float], ...]:
 def embedding_of(problem: Problem, imposition: Imposition) -> Embedding:
     """How the coordinates of a problem enter a network."""
     names = problem.domain.coordinates
-    return Embedding(_bounds(problem), tuple(sorted(names.index(name) for name in imposition.periodic)))
+    periodic = tuple(sorted(names.index(name) for name in imposition.periodic))
+    return Embedding(_bounds(problem), periodic, lambda point: features_at(problem, point))
 
 
 def field_of(problem: Problem, imposition: Imposition, network: Any, units: tuple[Array, Array] | None = None) -> Field:
@@ -293,9 +306,21 @@ def field_of(problem: Problem, imposition: Imposition, network: Any, units: tupl
     field: Field = NetworkField(network, embedding_of(problem, imposition))
     if units is not None:
         field = ScaledField(field, *units)
-    if not imposition.hard:
+    if not imposition.hard and problem.lift is None and problem.factor is None:
         return field
-    return ConstrainedField(field, _bounds(problem), len(problem.unknowns), tuple(faces(problem, imposition.hard)))
+
+    def known(method: str, missing: float) -> Callable[[Array], Array] | None:
+        if getattr(problem, method) is None:
+            return None
+
+        def at(point):
+            values = values_at(problem, method, point)
+            return jnp.stack([values.get(name, jnp.asarray(missing, point.dtype)) for name in problem.unknowns])
+
+        return at
+
+    met = tuple(faces(problem, imposition.hard))
+    return ConstrainedField(field, _bounds(problem), len(problem.unknowns), met, known("lift", 0.0), known("factor", 1.0))
 
 
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from pinops.derivatives import Jet, Names, Normal, Plan, Signature, nested, parse_signature
 from pinops.geometry import Domain
 from pinops.problem._conditions import Condition, Dirichlet, Equation, Initial, Neumann, Observed, Periodic, Robin
-from pinops.problem._problem import DerivedProblem, Problem, exact_values, names_of, residual_signature
+from pinops.problem._problem import DerivedProblem, Problem, names_of, residual_signature, values_at
 
 
 class ManufacturedProblem(DerivedProblem):
@@ -26,6 +26,16 @@ class ManufacturedProblem(DerivedProblem):
         return self.solution
 
     @property
+    def lift(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """None: that of the problem belongs to another solution."""
+        return None
+
+    @property
+    def factor(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """None: that of the problem belongs to another solution."""
+        return None
+
+    @property
     def residual(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The original residual minus its value for the chosen solution (the source term that makes it exact)."""
         return self._shifted(self.problem.residual, residual_signature(self.problem))
@@ -37,7 +47,7 @@ class ManufacturedProblem(DerivedProblem):
         """The partial derivatives of the chosen solution at one point, ``{index: (1, unknowns)}``."""
 
         def function(point):
-            values = exact_values(self, point)
+            values = values_at(self, "exact", point)
             return jnp.stack([values[name] for name in self.unknowns])
 
         return nested(function, point[None], plan)
@@ -85,7 +95,7 @@ class ManufacturedProblem(DerivedProblem):
             points = np.stack([condition.coordinates[name] for name in self.domain.coordinates], -1)
             # Data, not a part of the program that asks for them.
             with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-                values = jax.vmap(lambda point: exact_values(self, point))(jnp.asarray(points))
+                values = jax.vmap(lambda point: values_at(self, "exact", point))(jnp.asarray(points))
                 return [Observed(condition.coordinates, {name: values[name] for name in condition.values})]
         assert isinstance(condition, Dirichlet | Neumann | Robin | Initial)
         value, unknown = condition.value, condition.unknown
@@ -155,7 +165,7 @@ def manufacture(problem: Problem, exact: Callable[..., Any]) -> ManufacturedProb
     """
     point = jnp.asarray([0.5 * sum(problem.domain.bounds[name]) for name in problem.domain.coordinates])
     made = ManufacturedProblem(problem, exact)
-    missing = [name for name in problem.unknowns if name not in jax.eval_shape(lambda p: exact_values(made, p), point)]
+    missing = [name for name in problem.unknowns if name not in jax.eval_shape(lambda p: values_at(made, "exact", p), point)]
     if missing:
         raise ValueError(f"manufacture: exact gives no value for {', '.join(missing)}; return a dict by unknown")
     return made

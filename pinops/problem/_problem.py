@@ -16,6 +16,7 @@ from pinops.derivatives import Names, Signature, call_by_name, parse_signature
 from pinops.geometry import Domain
 from pinops.problem._conditions import Condition
 from pinops.reference import Reference
+from pinops.sampling import Sampler, Sobol
 
 
 def positive(default: float) -> Any:
@@ -33,8 +34,14 @@ class Problem(eqx.Module):
     A *family* is a problem that also has ``sample(key)``, another member of the family at random, and ``inputs()``, ``(m,)``:
     what an operator sees of a member (values of a function at sensors, coefficients, parameters).
 
+    What is known of the solution before it is computed is said by three functions of the coordinates: the solution is ``lift``
+    plus ``factor`` times a network (Lagaris, Likas & Fotiadis 1998), each a number or a dict by unknown, with the conditions
+    imposed on the whole. A factor may vanish on a curved boundary, or like a root where the solution does. ``features`` of the
+    coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these: steep where the solution is steep.
+
     ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are taken after removing the mean.
     ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).
+    ``sampler`` is how points are spread where nobody says otherwise.
 
     **Raises** ValueError for a coefficient that is not finite, or not positive where it must be.
     """
@@ -43,8 +50,12 @@ class Problem(eqx.Module):
     unknowns: ClassVar[tuple[str, ...]] = ("u",)
     gauge: ClassVar[tuple[str, ...]] = ()
     trainable: ClassVar[tuple[str, ...]] = ()
+    sampler: ClassVar[Sampler] = Sobol()
     # Not annotated, so that a subclass may define a method.
     exact = cast("Callable[..., Any] | None", None)
+    lift = cast("Callable[..., Any] | None", None)
+    factor = cast("Callable[..., Any] | None", None)
+    features = cast("Callable[..., Any] | None", None)
     sample = cast("Any", None)
     inputs = cast("Any", None)
 
@@ -94,6 +105,22 @@ class DerivedProblem(Problem):
     @property
     def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.problem.gauge
+
+    @property
+    def sampler(self) -> Sampler:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.sampler
+
+    @property
+    def lift(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.lift
+
+    @property
+    def factor(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.factor
+
+    @property
+    def features(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.features
 
 
 def names_of(problem: Problem) -> Names:
@@ -184,18 +211,28 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
     return function
 
 
-def exact_values(problem: Problem, point: Any) -> dict[str, Any]:
-    """The exact solution at one point ``(d,)``, by unknown (those that ``exact`` gives)."""
-    assert problem.exact is not None
-    out = call_by_name(problem.exact, _AtPoint(problem.domain.coordinates, point), owner=f"{type(problem).__name__}.exact")
+def features_at(problem: Problem, point: Any) -> Array:
+    """The features of a problem at one point, ``(d,) -> (k,)``; none without a method of that name."""
+    if problem.features is None:
+        return jnp.zeros(0, point.dtype)
+    owner = f"{type(problem).__name__}.features"
+    out = call_by_name(problem.features, _AtPoint(problem.domain.coordinates, point), owner=owner)
+    if not isinstance(out, tuple | list) or any(jnp.shape(value) != () for value in out):
+        raise ValueError(f"{owner} must return a tuple of numbers, one for each feature, got {out!r}")
+    return jnp.stack([jnp.asarray(value, point.dtype) for value in out])
+
+
+def values_at(problem: Problem, method: str, point: Any) -> dict[str, Any]:
+    """What a method of the coordinates (``exact``, ``lift``) gives at one point ``(d,)``, by unknown (those that it names)."""
+    owner = f"{type(problem).__name__}.{method}"
+    out = call_by_name(getattr(problem, method), _AtPoint(problem.domain.coordinates, point), owner=owner)
     if not isinstance(out, dict):
         out = {problem.unknowns[0]: out}
     for name, value in out.items():
+        if name not in problem.unknowns:
+            raise ValueError(f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}")
         if jnp.shape(value) != ():
-            raise ValueError(
-                f"{type(problem).__name__}.exact: {name} at one point must be one number, got an array of shape "
-                f"{jnp.shape(value)}"
-            )
+            raise ValueError(f"{owner}: {name} at one point must be one number, got an array of shape {jnp.shape(value)}")
     return {name: jnp.asarray(value, point.dtype) for name, value in out.items()}
 
 
@@ -210,7 +247,7 @@ def exact_reference(problem: Problem) -> Reference | None:
     grids = np.broadcast_arrays(*coordinates.values())
     points = np.stack([grid.ravel() for grid in grids], -1)
     with jax.enable_x64(True):
-        on_grid = lambda problem: jax.vmap(lambda point: exact_values(problem, point))(jnp.asarray(points))
+        on_grid = lambda problem: jax.vmap(lambda point: values_at(problem, "exact", point))(jnp.asarray(points))
         values = on_grid(problem)
         if problem.trainable:
             guesses = lambda problem: [getattr(problem, name) for name in problem.trainable]

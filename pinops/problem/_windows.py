@@ -70,6 +70,18 @@ class Window(DerivedProblem):
     def exact(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         return None if self.problem.exact is None else self._later(self.problem.exact)
 
+    @property
+    def lift(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return None if self.problem.lift is None else self._later(self.problem.lift)
+
+    @property
+    def factor(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return None if self.problem.factor is None else self._later(self.problem.factor)
+
+    @property
+    def features(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return None if self.problem.features is None else self._later(self.problem.features)
+
     def reference(self) -> Reference | None:
         whole = self.problem.reference()
         return None if whole is None else self.part(whole)

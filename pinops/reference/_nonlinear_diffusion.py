@@ -34,7 +34,8 @@ def nonlinear_diffusion(
     - `nodes`: polynomial degree per direction. The error bar is the distance to the solution of degree 0.7 `nodes`
         (time errors, tolerance 1e-9, are far below).
 
-    **Returns:** a [`Reference`][] of `u` with `x (nx, 1, 1)`, `y (1, ny, 1)`, `t (1, 1, nt)`.
+    **Returns:** a [`Reference`][] of `u` with `x (nx, 1, 1)`, `y (1, ny, 1)`, `t (1, 1, nt)`; NaN at t = 0 where data that do
+    not vanish meet a wall.
     """
     from scipy.integrate import solve_ivp
 
@@ -71,6 +72,9 @@ def nonlinear_diffusion(
         u = np.einsum("xjt,yj->xyt", u, along_y, optimize=True)
         if t[0] == 0:
             u[:, :, 0] = initial(x[:, None], y[None, :])
+            # Where data that do not vanish meet the wall the solution has no value.
+            on_wall = (np.abs(x)[:, None] == half_width) | (np.abs(y)[None, :] == half_width)
+            u[on_wall & (u[:, :, 0] != 0), 0] = np.nan
         return u
 
     u = solve(nodes)

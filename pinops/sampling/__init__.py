@@ -10,6 +10,9 @@ from ._adaptive import RAR as RAR
 from ._adaptive import Refinement as Refinement
 from ._adaptive import residual_adaptive as residual_adaptive
 from ._points import (
+    Arcsine as Arcsine,
+)
+from ._points import (
     Grid as Grid,
 )
 from ._points import (

@@ -40,9 +40,9 @@ def default_steps(problem: Problem, minutes: float | None) -> int:
 
 
 def default_collocation(problem: Problem) -> Collocation:
-    """4096 interior points, 512 for each soft condition; 2048 where its points fill more than a line."""
+    """4096 interior points, 512 for each soft condition; 2048 where its points fill more than a line; spread as it says."""
     points = 512 if len(problem.domain.coordinates) <= 2 else 2048
-    return Collocation(boundary=points, initial=points)
+    return Collocation(boundary=points, initial=points, sampler=problem.sampler)
 
 
 def checked_steps(steps: int | None, default: int) -> int:
