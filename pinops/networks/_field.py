@@ -127,8 +127,8 @@ class ConstrainedField(Field):
 
     ``u = lift + C[factor * field]``: the factor vanishes where values are prescribed (to second order where the slope is
     prescribed too), ``C`` removes slopes and Robin fluxes by subtracting their interpolation from the faces, and the lift
-    carries the data, on top of what is ``known``, ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The interpolations are one-dimensional
-    and applied axis by axis (Leake & Mortari 2020).
+    carries the data, on top of what is ``known``, ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The
+    interpolations are one-dimensional and applied axis by axis (Leake & Mortari 2020).
     """
 
     field: Field
