@@ -459,7 +459,7 @@ def train(
     try:
         trained = pinops.train_operator(
             family,
-            _operator(operator, _pairs(set_operator, "--set-operator")),
+            _operator(operator, _pairs(set_operator, "--set-operator"), family),
             data=data,
             physics=physics,
             functions=_functions(_pairs(set_functions, "--set-functions")),
@@ -478,11 +478,12 @@ def train(
     return _finish(trained, read_run(out)["result"], out, json_)  # its test takes time: not again
 
 
-def _operator(name: str, settings: dict[str, Any]) -> Any:
+def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
     from pinops import networks, operators
 
     def deeponet(width=100, depth=4, latent=100):
-        return operators.DeepONet(networks.ModifiedMLP(width, depth), networks.ModifiedMLP(width, depth), latent)
+        trunk = networks.ModifiedMLP(width, depth)
+        return operators.DeepONet(trunk if family.inputs().ndim == 1 else None, trunk, latent)
 
     return _chosen("operator", name, settings, {"deeponet": deeponet})
 

@@ -233,7 +233,7 @@ class Dataset:
         rows = self.rows(self.splits["training"][: 8 * BLOCK])
         return {name: float(f"{np.nanstd(rows[f'values/{name}']) or 1.0:.6g}") for name in self.attributes["unknowns"]}
 
-    def inputs(self) -> Float[np.ndarray, "n m"]:
+    def inputs(self) -> Float[np.ndarray, "n ..."]:
         """What operators see of the first members for training."""
         return self.rows(self.splits["training"][: 16 * BLOCK])["inputs"]
 

@@ -7,5 +7,6 @@ instances: `GaussianProcess(length=0.2).sample(key, nodes)` gives values that `i
 
 from pinops.functions._gaussian_process import GaussianProcess as GaussianProcess
 from pinops.functions._grid import interpolate as interpolate
+from pinops.functions._grid import interpolate_plane as interpolate_plane
 from pinops.functions._series import PeriodicGaussianField as PeriodicGaussianField
 from pinops.functions._series import fourier_series as fourier_series

@@ -1,7 +1,7 @@
 """Functions that are known by their values on an equally spaced grid."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 
 def interpolate(values: Float[Array, " m"], x: Float[Array, ""], interval: tuple[float, float]) -> Float[Array, ""]:
@@ -11,19 +11,36 @@ def interpolate(values: Float[Array, " m"], x: Float[Array, ""], interval: tuple
 
     **Raises** ValueError for fewer than four values.
     """
-    if values.ndim != 1 or values.shape[0] < 4:
-        raise ValueError(f"interpolate: it needs at least four values in one dimension, got an array of shape {values.shape}")
+    _check(values, 1)
+    nodes, weights = _nearest(values.shape[0], x, interval)
+    return weights @ values[nodes]
+
+
+def interpolate_plane(
+    values: Float[Array, "m n"], at: Float[Array, "2"], intervals: tuple[tuple[float, float], tuple[float, float]]
+) -> Float[Array, ""]:
+    """`interpolate` along both axes of a grid: values at m nodes of the first coordinate and n of the second."""
+    _check(values, 2)
+    (i, u), (j, v) = (_nearest(size, x, interval) for size, x, interval in zip(values.shape, at, intervals, strict=True))
+    return u @ values[i[:, None], j[None]] @ v
+
+
+def _check(values: Array, dimensions: int) -> None:
+    if values.ndim != dimensions or min(values.shape) < 4:
+        what = {1: "one dimension", 2: "each of two dimensions"}[dimensions]
+        raise ValueError(f"interpolate: it needs at least four values in {what}, got an array of shape {values.shape}")
+
+
+def _nearest(count: int, x: Float[Array, ""], interval: tuple[float, float]) -> tuple[Int[Array, "4"], Float[Array, "4"]]:
+    """The four nearest of so many nodes, and Lagrange's polynomials of these at x."""
     low, high = interval
-    position = (x - low) / (high - low) * (values.shape[0] - 1)
-    first = jnp.clip(jnp.floor(position).astype(jnp.int32) - 1, 0, values.shape[0] - 4)
+    position = (x - low) / (high - low) * (count - 1)
+    first = jnp.clip(jnp.floor(position).astype(jnp.int32) - 1, 0, count - 4)
     s = position - first
-    # Lagrange's polynomials of the nodes 0, 1, 2, 3.
-    weights = jnp.stack(
-        [
-            -(s - 1) * (s - 2) * (s - 3) / 6,
-            s * (s - 2) * (s - 3) / 2,
-            -s * (s - 1) * (s - 3) / 2,
-            s * (s - 1) * (s - 2) / 6,
-        ]
-    )
-    return weights @ values[first + jnp.arange(4)]
+    weights = [
+        -(s - 1) * (s - 2) * (s - 3) / 6,
+        s * (s - 2) * (s - 3) / 2,
+        -s * (s - 1) * (s - 3) / 2,
+        s * (s - 1) * (s - 2) / 6,
+    ]
+    return first + jnp.arange(4), jnp.stack(weights)

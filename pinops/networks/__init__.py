@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from pinops.networks._chebyshev import ChebyshevKAN as ChebyshevKAN
+from pinops.networks._convolutional import Convolutional as Convolutional
+from pinops.networks._convolutional import ConvolutionalNetwork as ConvolutionalNetwork
 from pinops.networks._encoded import FourierFeatures as FourierFeatures
 from pinops.networks._encoded import WeightFactorised as WeightFactorised
 from pinops.networks._field import ConstrainedField as ConstrainedField

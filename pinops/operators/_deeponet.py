@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, linear
-from pinops.networks import Architecture, Frozen, JetNetwork, ModifiedMLP, whole_numbers
+from pinops.networks import Architecture, Convolutional, Frozen, JetNetwork, ModifiedMLP, whole_numbers
 from pinops.operators._operator import Operator, OperatorArchitecture
 
 
@@ -28,7 +28,7 @@ class Combination(JetNetwork):
 
 
 class DeepONetwork(Operator):
-    """A branch ``(m,) -> (p c,)`` and a trunk ``(features,) -> (p,)`` for c unknowns."""
+    """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)`` for c unknowns."""
 
     branch: Any
     trunk: JetNetwork
@@ -36,7 +36,7 @@ class DeepONetwork(Operator):
     deviation: Frozen
     unknowns: int = eqx.field(static=True)
 
-    def __call__(self, inputs: Float[Array, " m"]) -> Combination:
+    def __call__(self, inputs: Float[Array, "..."]) -> Combination:
         size = self.centre.tree.shape
         if inputs.shape != size:
             raise ValueError(f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as many sensors")
@@ -50,34 +50,40 @@ class DeepONet(OperatorArchitecture):
     With several unknowns all share the trunk and each has its own coefficients. The branch sees every input less its mean over
     the family, divided by its standard deviation.
 
-    **Arguments:** ``branch``, ``trunk``: architectures; ``latent`` >= 1: p, the number of basis functions.
+    **Arguments:** ``branch``: an architecture, or `Convolutional` for inputs that are an image (default: that, or for a vector
+    a modified multilayer perceptron of 4 x 100); ``trunk``: an architecture; ``latent`` >= 1: p, the number of basis functions.
     """
 
-    branch: Architecture = ModifiedMLP(100, 4)
+    branch: Architecture | Convolutional | None = None
     trunk: Architecture = ModifiedMLP(100, 4)
     latent: int = eqx.field(static=True, default=100)
 
     def __check_init__(self):
         whole_numbers(self, "latent")
-        for name in ("branch", "trunk"):
-            if not isinstance(getattr(self, name), Architecture):
+        for name, kinds in (("branch", (Architecture, Convolutional, type(None))), ("trunk", (Architecture,))):
+            if not isinstance(getattr(self, name), kinds):
                 raise ValueError(f"DeepONet: {name} must be an architecture such as MLP(100, 4), got {getattr(self, name)!r}")
 
     def build(
         self,
-        centre: Float[np.ndarray, " m"],
-        deviation: Float[np.ndarray, " m"],
+        centre: Float[np.ndarray, "..."],
+        deviation: Float[np.ndarray, "..."],
         features: int,
         unknowns: int,
         *,
         key: PRNGKeyArray,
     ) -> DeepONetwork:
         first, second = jax.random.split(key)
+        image = centre.ndim > 1
+        branch = self.branch or (Convolutional() if image else ModifiedMLP(100, 4))
+        if isinstance(branch, Convolutional) != image:
+            what, wanted = (f"an image {centre.shape}", "Convolutional") if image else (f"{centre.size} numbers", "MLP")
+            raise ValueError(f"DeepONet: the inputs of this family are {what}; choose {wanted} as branch")
         trunk = self.trunk.build(features, self.latent, key=second)
         if not isinstance(trunk, JetNetwork):
             raise ValueError(f"DeepONet: a trunk must carry its own derivatives, as those of pinops do; {self.trunk} does not")
         return DeepONetwork(
-            self.branch.build(len(centre), self.latent * unknowns, key=first),
+            branch.build(centre.shape if image else centre.size, self.latent * unknowns, key=first),
             trunk,
             Frozen(jnp.asarray(centre, jnp.result_type(float))),
             Frozen(jnp.asarray(deviation, jnp.result_type(float))),

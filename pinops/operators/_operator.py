@@ -10,10 +10,10 @@ from pinops.networks import JetNetwork
 
 
 class Operator(eqx.Module):
-    """Abstract: the inputs of a problem ``(m,)`` to a network ``(features,) -> (unknowns,)``."""
+    """Abstract: the inputs of a problem, a vector or an image, to a network ``(features,) -> (unknowns,)``."""
 
     @abc.abstractmethod
-    def __call__(self, inputs: Float[Array, " m"]) -> JetNetwork:
+    def __call__(self, inputs: Float[Array, "..."]) -> JetNetwork:
         """The network of one problem."""
 
 
@@ -23,8 +23,8 @@ class OperatorArchitecture(eqx.Module):
     @abc.abstractmethod
     def build(
         self,
-        centre: Float[np.ndarray, " m"],
-        deviation: Float[np.ndarray, " m"],
+        centre: Float[np.ndarray, "..."],
+        deviation: Float[np.ndarray, "..."],
         features: int,
         unknowns: int,
         *,

@@ -32,7 +32,8 @@ class Problem(eqx.Module):
     Coefficients become NumPy float64 leaves: differentiable, batchable, trainable, and never a reason to recompile.
 
     A *family* is a problem that also has ``sample(key)``, another member of the family at random, and ``inputs()``, ``(m,)``:
-    what an operator sees of a member (values of a function at sensors, coefficients, parameters).
+    what an operator sees of a member (values of a function at sensors, coefficients, parameters); or ``(h, w, c)``, an image of
+    functions on a plane grid.
 
     What is known of the solution before it is computed is said by three functions of the coordinates: the solution is ``lift``
     plus ``factor`` times a network (Lagaris, Likas & Fotiadis 1998), each a number or a dict by unknown, with the conditions
@@ -142,8 +143,10 @@ def check_family(problem: Problem) -> None:
         if getattr(problem, name) is None:
             raise ValueError(f"{type(problem).__name__} is no family: it has no {what}; define it")
     shape = jnp.shape(problem.inputs())
-    if len(shape) != 1 or not shape[0]:
-        raise ValueError(f"{type(problem).__name__}.inputs must return a vector of numbers, got an array of shape {shape}")
+    if len(shape) not in (1, 3) or 0 in shape:
+        raise ValueError(
+            f"{type(problem).__name__}.inputs must return a vector of numbers or an image (h, w, c), got the shape {shape}"
+        )
 
 
 def sample_members(family: Problem, key: PRNGKeyArray, numbers: range) -> Problem:

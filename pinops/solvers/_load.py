@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops import networks, operators
-from pinops.networks import Architecture, activations, embedding_of
+from pinops.networks import Architecture, Convolutional, activations, embedding_of
 from pinops.operators import OperatorArchitecture
 from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
 from pinops.solvers._solution import CHECKPOINT, Solution, read_run
@@ -90,7 +90,7 @@ def _architecture(description: Any, folder: Path) -> Any:
         ((name, content),) = description.items()
         known = name.isidentifier() and not name.startswith("From")
         cls = getattr(networks, name, None) or getattr(operators, name, None) if known else None
-        if isinstance(cls, type) and issubclass(cls, Architecture | OperatorArchitecture):
+        if isinstance(cls, type) and issubclass(cls, Architecture | Convolutional | OperatorArchitecture):
             return cls(**{name: _setting(name, value, folder) for name, value in content.items()})
     raise ValueError(f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)")
 

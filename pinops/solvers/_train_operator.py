@@ -202,7 +202,7 @@ def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
         inputs = np.asarray(eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), range(_FOR_UNITS))))
     deviation = np.std(inputs, axis=0)
     deviation = np.where(deviation > 1e-6 * np.max(deviation), deviation, 1.0)  # some may be the same for all
-    rounded = lambda numbers: [float(f"{number:.6g}") for number in numbers]
+    rounded = lambda numbers: np.vectorize(lambda number: float(f"{number:.6g}"))(numbers).tolist()
     return {"mean": rounded(np.mean(inputs, axis=0)), "deviation": rounded(deviation)}
 
 

@@ -125,7 +125,7 @@ class OperatorModel(eqx.Module):
         return Snapshot(vectors, named, {}, norms, lambda: kernel_traces(self._rows(params, members)), key)
 
 
-def inputs_of(problem: Problem) -> Float[Array, " m"]:
+def inputs_of(problem: Problem) -> Float[Array, "..."]:
     """What an operator sees of a problem, in the precision that is in force."""
     return jnp.asarray(problem.inputs(), jnp.result_type(float))
 
