@@ -1,6 +1,7 @@
 """Families, operators and data: the front door `train_operator`, its files, and published weights."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import pytest
 import pinops as po
 from pinops import cli
 from pinops.data import DataFileError, Dataset, generate
-from pinops.derivatives import Plan
+from pinops.derivatives import Plan, add, derivatives_of, elementwise, linear
 from pinops.functions import GaussianProcess, PeriodicGaussianField, fourier_series, interpolate
-from pinops.networks import MLP, ModifiedMLP
-from pinops.operators import DeepONet
+from pinops.networks import MLP, Convolutional, ConvolutionalNetwork, Frozen, JetNetwork, MLPNetwork, ModifiedMLP
+from pinops.operators import DeepONet, DeepONetwork
 from pinops.optimizers import GaussNewton, SSBroyden
 from pinops.problem import impose, sample_members, unstacked
 from pinops.reference import grid_values
@@ -252,6 +253,154 @@ def test_published_weights_certify_our_generators(name, file, branch, trunk, tim
     wanted = np.stack([reference.values["u"].ravel() for reference in references])
     found = np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
     assert low < np.mean(found) < high
+
+
+# Published weights: the three networks of the multi-task DeepONet, run as ours
+
+
+def released(name):
+    """The weights and the forward passes of one of its checkpoints, in the precision in force."""
+    stored = {kind: np.load(REFDATA / f"{name}_{file}.npz") for kind, file in (("weights", WEIGHTS[name]), ("passes", PASSES))}
+    take = lambda key: jnp.asarray(stored["weights"][key], float)
+    dense = lambda layer: (take(f"{layer}.kernel"), take(f"{layer}.bias"))
+    return take, dense, stored["passes"], sum(array.size for array in stored["weights"].values())
+
+
+WEIGHTS, PASSES = {"fisher": "weights", "darcy": "source_weights", "plate3d": "weights"}, "golden_forward"
+leaky = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
+
+
+def perceptron(layers, activation):
+    weights, biases = zip(*layers, strict=True)
+    return MLPNetwork(list(weights), list(biases), activation)
+
+
+def operator_of(branch, trunk, inputs):
+    """Our DeepONet of given networks, which sees inputs as they are."""
+    return DeepONetwork(branch, trunk, Frozen(jnp.zeros(inputs)), Frozen(jnp.ones(inputs)), 1)
+
+
+def solutions(operator, inputs, points):
+    return jax.vmap(lambda one: operator(one).jet({(): points}, Plan())[()][:, 0])(inputs)
+
+
+@needs_refdata
+def test_the_released_fisher_weights_give_their_forward_pass(float64):
+    take, dense, passes, count = released("fisher")
+
+    def branch(x):
+        for k in (1, 2):
+            weight, bias = dense(f"br1_l{k}")
+            x = x @ weight + bias
+            x = (x - x.mean()) / jnp.sqrt(x.var() + 1e-3) * take(f"norm_br1_l{k}.gamma") + take(f"norm_br1_l{k}.beta")
+            x = leaky(x)
+        weight, bias = dense("br1_l3")
+        return x @ weight + bias
+
+    operator = operator_of(branch, perceptron([dense(f"trk_l{k}") for k in (1, 2, 3, 4)], leaky), 68)
+    points = jnp.stack([grid.ravel() for grid in jnp.meshgrid(passes["t"], passes["x"], indexing="ij")], -1)
+    inputs = jnp.concatenate([passes["coef"], passes["ic_normalised"]], 1)
+    wanted = passes["out_normalised"].reshape(len(inputs), -1)
+    assert count == 136_664
+    np.testing.assert_allclose(solutions(operator, inputs, points), wanted, atol=1e-8)
+
+
+@needs_refdata
+def test_the_released_darcy_weights_give_their_forward_pass():
+    _, dense, passes, count = released("darcy")
+    convolutions = [dense(f"br_l{k}") for k in (1, 3, 5, 7)]
+    head = perceptron([dense(f"br_l{k}") for k in (12, 13, 14)], jnp.tanh)
+    branch = ConvolutionalNetwork([kernel for kernel, _ in convolutions], [bias for _, bias in convolutions], head)
+    trunk = perceptron([dense(f"trk_l{k}") for k in range(1, 6)], leaky)
+    rows = [0, 4, 8]
+    images = jnp.stack([jnp.asarray(passes[name][rows], jnp.float32) for name in ("log_k_normalised", "mask")], -1)
+    line = jnp.linspace(-1, 1, 100)
+    y, x = jnp.meshgrid(line, line, indexing="ij")
+    found = solutions(operator_of(branch, trunk, (100, 100, 2)), images, jnp.stack([x.ravel(), y.ravel()], -1))
+    found = passes["mask"][rows] * np.asarray(found).reshape(-1, 100, 100) / 10
+    built = Convolutional((16, 32, 64, 64)).build((100, 100, 2), 150, key=KEY)
+    assert count == 559_164 == sum(leaf.size for leaf in jax.tree.leaves((built, trunk)))
+    np.testing.assert_allclose(found, passes["u_net"][rows], atol=1e-4)
+
+
+@needs_refdata
+def test_the_released_plate_weights_give_their_forward_pass(float64):
+    take, dense, passes, count = released("plate3d")
+
+    def normalised(layer, norm):
+        """A dense layer with the statistics of its batches folded in."""
+        weight, bias = dense(layer)
+        scale = take(f"{norm}.gamma") / jnp.sqrt(take(f"{norm}.moving_variance") + 1e-3)
+        return weight * scale[None], (bias - take(f"{norm}.moving_mean")) * scale + take(f"{norm}.beta")
+
+    def branch(x):
+        for k in (1, 2, 3, 4):
+            weight, bias = normalised(f"br1_l{k}", f"br1_norm{k}")
+            x = jax.nn.swish(x @ weight + bias)
+        weight, bias = dense("br1_l7")
+        return jax.nn.selu(x @ weight + bias)
+
+    class Residual(JetNetwork):
+        def jet(self, features, plan):
+            swish, before = derivatives_of(jax.nn.swish), []
+            for k in range(1, 10):
+                here = elementwise(swish, linear(features, *normalised(f"trk1_l{k}", f"batchnorm_trk1_l{k}")), plan)
+                if k > 2:
+                    here = add(here, linear(before[-2], *dense(f"trk1_proj_lyr{k - 2}")))
+                before.append(features := here)
+            return linear(features, *dense("trk1_l10"))
+
+    found = solutions(operator_of(branch, Residual(), 2), jnp.asarray(passes["params_normalised"]), jnp.asarray(passes["points"]))
+    assert count == 240_880
+    np.testing.assert_allclose(found, passes["T_normalised"], atol=1e-8)
+
+
+# Shapes
+
+
+@pytest.mark.parametrize(
+    ("shape", "peak", "tolerance"), [(0, 0.0736713, 5e-4), (1, 0.0625, 1e-12), (2, 1 / 36, 1e-3), (3, 0.0117640, 1e-2)]
+)
+def test_darcy_flow_without_contrast_is_the_torsion_of_a_bar(shape, peak, tolerance):
+    """Prandtl's stress functions: the series of the square, 1/16 of the squared diameter, 1/36 of the squared side."""
+    member = po.load_problem("darcy_family", shape=np.eye(4)[shape])
+    reference = member.reference()
+    assert np.nanmax(reference.values["u"]) == pytest.approx(peak, rel=tolerance)
+    x, y = reference.coordinates["x"], reference.coordinates["y"]
+    np.testing.assert_array_equal(np.isnan(reference.values["u"]), member.level(x, y, np) < -1e-12)
+
+
+def test_the_reference_of_darcy_flow_converges_with_second_order():
+    """Also at an oblique and curved boundary and where the medium varies."""
+    level = lambda x, y: 1 - 4 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
+    medium = lambda x, y: np.sin(3 * x + 2 * y)
+    found = [po.reference.darcy(medium, level, nodes=9, refine=refine).values["u"] for refine in (2, 4, 8, 32)]
+    errors = [np.nanmax(np.abs(u - found[-1])) for u in found[:-1]]
+    assert errors[0] / errors[2] > 10
+
+
+def test_members_of_the_darcy_family_meet_their_equation_and_vanish_on_their_boundary(float64):
+    family = po.load_problem("darcy_family")
+    for key, shape in ((1, "disc"), (2, "triangle")):
+        member = dataclasses.replace(family, task=shape).sample(jax.random.key(key))
+        assert member.inputs().shape == (33, 33, 2)
+        reference = member.reference()
+        assert reference.error_bar["u"] < 4e-3
+        corner = {"disc": (0.5 + 0.3, 0.5 + 0.4), "triangle": (0.25, 0.25 * 3**0.5)}[shape]
+        assert abs(float(member.factor(*corner))) < 1e-12
+    spread = jax.vmap(lambda key: family.sample(key).medium)(jax.random.split(KEY, 400)).std(0)
+    np.testing.assert_allclose(spread, 0.58, atol=0.1)
+    with pytest.raises(ValueError, match="task must be one of all, square, disc, triangle, right_triangle, got 'cross'"):
+        po.load_problem("darcy_family", task="cross")
+
+
+def test_a_branch_must_suit_the_inputs():
+    with pytest.raises(ValueError, match=r"inputs of this family are an image \(33, 33, 2\); choose Convolutional as branch"):
+        po.train_operator("darcy_family", SMALL, steps=1)
+    with pytest.raises(ValueError, match="inputs of this family are 100 numbers; choose MLP as branch"):
+        po.train_operator("antiderivative", DeepONet(Convolutional()), steps=1)
+    with pytest.raises(ValueError, match=r"3 means over 2 x 2 points leave nothing of \(4, 9\)"):
+        Convolutional().build((4, 9, 1), 3, key=KEY)
 
 
 # Training

@@ -5,5 +5,6 @@ derivatives, and conditions are imposed on it exactly.  Operators are written fo
 """
 
 from pinops.operators._deeponet import DeepONet as DeepONet
+from pinops.operators._deeponet import DeepONetwork as DeepONetwork
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
