@@ -433,6 +433,27 @@ def test_a_solution_of_the_operator_is_a_start_for_solve(trained):
     assert after.error()["u"]["relative_l2"] < 0.1 * before.error()["u"]["relative_l2"]
 
 
+def test_an_operator_goes_on_with_some_of_its_layers(trained, tmp_path):
+    operator, _ = trained
+    rougher = po.load_problem("antiderivative", length=0.15)
+    last = lambda params: params.network.trunk.weights[-1]
+    options = {"functions": FEW, "progress": False, "steps": 60, "out": tmp_path / "run"}
+    tuned = po.train_operator(rougher, start=operator, optimizer=po.optimizers.Only(po.optimizers.Adam(2e-3), last), **options)
+    before, after = operator.params.network, tuned.params.network
+    np.testing.assert_array_equal(after.trunk.weights[0], before.trunk.weights[0])
+    assert not np.array_equal(last(tuned.params), last(operator.params))
+    assert tuned.history[0].loss < operator.history[0].loss
+    again = po.load(tmp_path / "run")
+    member = tuned.test_members(1)[0]
+    np.testing.assert_array_equal(again(member)(x=0.3), tuned(member)(x=0.3))
+    with pytest.raises(ValueError, match="start and operator exclude each other"):
+        po.train_operator(rougher, SMALL, start=operator, steps=1)
+    with pytest.raises(
+        ValueError, match=r"for inputs of shape \(100,\) and u; burgers_family has inputs of shape \(101,\) and u"
+    ):
+        po.train_operator("burgers_family", start=operator, steps=1)
+
+
 def test_a_run_is_read_again_and_resumed_bit_for_bit(trained, tmp_path):
     operator, out = trained
     again = po.load(out)

@@ -7,7 +7,18 @@ import optax
 import pytest
 from paths import path
 
-from pinops.optimizers import SSBFGS, Adam, Optax, SSBroyden, as_optimizer, soap, strong_wolfe
+from pinops.optimizers import (
+    SSBFGS,
+    Adam,
+    GaussNewton,
+    LeastSquares,
+    Only,
+    Optax,
+    SSBroyden,
+    as_optimizer,
+    soap,
+    strong_wolfe,
+)
 from pinops.optimizers._quasi_newton import InverseHessian
 
 DECREASE, CURVATURE = 1e-4, 0.9
@@ -328,3 +339,23 @@ def test_soap_takes_parameters_of_any_shape_and_its_first_step_only_gathers():
     for wrong in ({"learning_rate": 0.0}, {"every": 0}, {"decay_steps": -1}):
         with pytest.raises(ValueError, match="soap: "):
             soap(**wrong)
+
+
+@pytest.mark.parametrize("inner", [Adam(1e-2), SSBroyden(), GaussNewton(), optax.adam(1e-2)], ids=lambda o: type(o).__name__)
+def test_only_some_parameters_are_trained_as_if_the_others_were_constants(inner, float64):
+    matrix = jax.random.normal(jax.random.key(0), (20, 6))
+    both = LeastSquares.of(lambda p: matrix @ jnp.concatenate([p["a"], p["b"]]) - 1.0)
+    start = {"a": jnp.ones(2), "b": jnp.arange(4.0)}
+    alone = LeastSquares.of(lambda b: matrix @ jnp.concatenate([start["a"], b]) - 1.0)
+
+    def trained(optimizer, objective, params):
+        state = optimizer.start(objective, params, optimizer.init(params))
+        for _ in range(5):
+            params, state, *_ = optimizer.update(objective, params, state)
+        return params
+
+    found = trained(Only(inner, lambda params: params["b"]), both, start)
+    np.testing.assert_array_equal(found["a"], start["a"])
+    np.testing.assert_allclose(found["b"], trained(as_optimizer(inner), alone, start["b"]), rtol=1e-9)
+    with pytest.raises(ValueError, match="Only: the part that is to be trained has no parameters"):
+        Only(inner, lambda params: params["c"]).init(start | {"c": None})

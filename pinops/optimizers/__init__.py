@@ -5,6 +5,7 @@ from pinops.optimizers._least_squares import LevenbergMarquardt as LevenbergMarq
 from pinops.optimizers._least_squares import TruncatedGaussNewton as TruncatedGaussNewton
 from pinops.optimizers._least_squares import normal_equations as normal_equations
 from pinops.optimizers._newton_cg import NystromNewtonCG as NystromNewtonCG
+from pinops.optimizers._only import Only as Only
 from pinops.optimizers._optimizer import Adam as Adam
 from pinops.optimizers._optimizer import LeastSquares as LeastSquares
 from pinops.optimizers._optimizer import Objective as Objective

@@ -1,5 +1,6 @@
 """What every training that is kept in a folder shares: how it was asked for, its checkpoints, and what it goes on from."""
 
+import hashlib
 import signal
 import tempfile
 import threading
@@ -160,6 +161,14 @@ def prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise OSError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
+
+
+def digest(arrays: Sequence[Any]) -> str:
+    """A checksum of arrays."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()[:16]
 
 
 def describe(thing: Any) -> Any:

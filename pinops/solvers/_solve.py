@@ -1,6 +1,5 @@
 """The front door for one PDE: from a problem to a solution with an error."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -38,7 +37,7 @@ from pinops.reference import Reference
 from pinops.sampling import Sampler
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import MINUTES, check_forgetful, default_architecture, default_collocation, default_steps, phases
-from pinops.solvers._runs import Run, check_options, describe, prepare, train_runs
+from pinops.solvers._runs import Run, check_options, describe, digest, prepare, train_runs
 from pinops.solvers._solution import Solution, read_run
 from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import (
@@ -198,7 +197,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "continuation": describe(continuation),
                 "observations": _digest_of_observations(problem),
                 "units": [np.asarray(centre).tolist(), np.asarray(spread).tolist()],
-                "start": None if start is None else _digest(jax.tree.leaves(start.params)),
+                "start": None if start is None else digest(jax.tree.leaves(start.params)),
                 "seed": number,
                 "dtype": dtype,
             }
@@ -344,15 +343,7 @@ def _digest_of_observations(problem: Problem) -> str | None:
     """A checksum of all observations, None without any: a resumed run must have the same ones."""
     observed = [condition for condition in problem.conditions() if isinstance(condition, Observed)]
     named = [pair for condition in observed for pair in sorted((condition.coordinates | condition.values).items())]
-    return _digest([part for name, array in named for part in (np.frombuffer(name.encode(), np.uint8), array)]) if named else None
-
-
-def _digest(arrays: Sequence[Any]) -> str:
-    """A checksum of arrays."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
+    return digest([part for name, array in named for part in (np.frombuffer(name.encode(), np.uint8), array)]) if named else None
 
 
 def invert(

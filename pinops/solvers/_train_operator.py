@@ -16,7 +16,7 @@ from pinops.data import Dataset, write_arrays
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import errors
 from pinops.networks import embedding_of
-from pinops.operators import DeepONet, OperatorArchitecture
+from pinops.operators import DeepONet, Operator, OperatorArchitecture
 from pinops.optimizers import soap
 from pinops.problem import (
     Problem,
@@ -33,7 +33,7 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.solvers._recipe import check_forgetful, checked_steps, phases
-from pinops.solvers._runs import Run, check_options, describe, prepare, train_runs
+from pinops.solvers._runs import Run, check_options, describe, digest, prepare, train_runs
 from pinops.solvers._solution import CHECKPOINT, Solution, count_parameters, read_run, training_summary, write_run
 from pinops.training import (
     Callback,
@@ -70,6 +70,7 @@ def train_operator(
     optimizer: Any = None,
     functions: Functions | None = None,
     weighting: Weighting | None = None,
+    start: "TrainedOperator | None" = None,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -89,6 +90,8 @@ def train_operator(
     - `data`: solutions made by `pinops data`, a `Dataset` or its file. `physics`: whether the equations are in the loss; default:
       where there are no data.
     - `functions`: how many problems and points are drawn, and how many a step takes.
+    - `start`: go on from this operator, of the same family or of another with inputs of the same shape (`optimizers.Only` then
+      trains some of its layers).
     - `optimizer`, `weighting`, `steps`, `minutes`, `seed`, `callbacks`, `progress`, `out`, `resume`, `checkpoint_seconds`: as for
       `solve`. Default: 10000 steps of SOAP, its learning rate falling from 3e-3 to zero.
     - `dtype`: "float32" or "float64".
@@ -109,6 +112,8 @@ def train_operator(
         if not physics and dataset is None:
             raise ValueError("there is nothing to train on: give data, or leave physics as it is")
         residual_signature(problem)
+        if start is not None and operator is not None:
+            raise ValueError("start and operator exclude each other: the operator to start from goes on")
         operator = DeepONet() if operator is None else operator
         functions = Functions() if functions is None else functions
         if dataset is not None:
@@ -127,7 +132,7 @@ def train_operator(
         request = {
             "problem": owner,
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
-            "operator": describe(operator),
+            "operator": describe(operator) if start is None else start.request["operator"],
             "data": None if dataset is None else dataset.digest,
             "physics": physics,
             "phases": [describe(phase.optimizer) for phase in plan],
@@ -136,12 +141,13 @@ def train_operator(
             "minutes": minutes,
             "functions": describe(functions),
             "weighting": describe(weighting),
-            "inputs": _inputs(problem, dataset),
+            "inputs": _inputs(problem, dataset) if start is None else start.request["inputs"],
             "scale": dict.fromkeys(problem.unknowns, 1.0) if dataset is None else dataset.scale,
+            "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "seed": seed,
             "dtype": dtype,
         }
-        model, params = built_operator(problem, operator, request)
+        model, params = built_operator(problem, operator if start is None else _built_before(start, problem), request)
         drawn = Draw(functions, dataset)
         if drawn.stochastic:
             check_forgetful(
@@ -183,12 +189,26 @@ def _key(purpose: int) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(0), purpose)
 
 
-def built_operator(problem: Problem, operator: OperatorArchitecture, request: Mapping[str, Any]) -> tuple[OperatorModel, Params]:
-    """The model of a request and its fresh parameters."""
+def _built_before(start: "TrainedOperator", problem: Problem) -> Operator:
+    """The operator to start from. Raises ValueError where it does not fit the problem."""
+    if inputs_of(problem).shape != inputs_of(start.family).shape or problem.unknowns != start.family.unknowns:
+        raise ValueError(
+            f"start is an operator for inputs of shape {inputs_of(start.family).shape} and {', '.join(start.family.unknowns)}; "
+            f"{name_of(problem)} has inputs of shape {inputs_of(problem).shape} and {', '.join(problem.unknowns)}"
+        )
+    return start.model.operator(start.params)
+
+
+def built_operator(
+    problem: Problem, operator: OperatorArchitecture | Operator, request: Mapping[str, Any]
+) -> tuple[OperatorModel, Params]:
+    """The model of a request and its parameters, fresh ones for an architecture."""
     imposition, count = impose(problem), len(problem.unknowns)
-    features = embedding_of(problem, imposition).size
-    centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
-    built = operator.build(centre, deviation, features, count, key=jax.random.fold_in(jax.random.key(request["seed"]), 0))
+    built = operator
+    if not isinstance(built, Operator):
+        features = embedding_of(problem, imposition).size
+        centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
+        built = built.build(centre, deviation, features, count, key=jax.random.fold_in(jax.random.key(request["seed"]), 0))
     plain, params = split(problem, built, imposition, units(problem, imposition), request["problem"])
     scale = jnp.asarray([request["scale"][name] for name in problem.unknowns], jnp.result_type(float))
     return OperatorModel(plain.problem, plain.frozen, plain.units, scale, imposition, plain.owner, request["physics"]), params
