@@ -1,15 +1,15 @@
 """Operators against what is published for them: error over unseen problems after a fixed time, and the cost of a step.
 
-    python benchmarks/operators.py [--seeds 0 1 2] [--cases antiderivative ...] [--seconds 200]
+    python benchmarks/operators.py [--seeds 0 1 2] [--cases antiderivative ...] [--seconds 200] [--keep FOLDER]
     python benchmarks/operators.py --step [--peers PYTHON]
     python benchmarks/operators.py --markdown
 
 The first updates ``benchmarks/results/operators.json``: each run is ``pinops train`` in a fresh process, on the equations alone
 or on data, and its error is the mean over 100 unseen members of the family of the relative L2 error against our references;
-``--seconds`` limits each run to less than the case allows. ``--step`` measures one step of Adam of a physics-informed DeepONet
-(128 functions x 256 points, four layers of 100, float32; pin it to one core) against the same arithmetic written by hand, in
-turns, in one process; with a Python that has DeepXDE and torch then also its mode for aligned points. The last writes the
-table of the README.
+``--seconds`` limits each run to less than the case allows; ``--keep`` keeps the runs and their data. ``--step`` measures one step
+of Adam of a physics-informed DeepONet (128 functions x 256 points, four layers of 100, float32; pin it to one core) against the
+same arithmetic written by hand, in turns, in one process; with a Python that has DeepXDE and torch then also its mode for aligned
+points. The last writes the table of the README.
 """
 
 import argparse
@@ -39,32 +39,39 @@ def options(width: int, depth: int, latent: int, points: int, batch: int, rate: 
     return [*operator, *functions, *optimizer, "--steps", str(steps)]
 
 
-DATA = {"fisher_family": 2400}  # members of a data set; the time to make it is recorded and does not count
+CONVOLUTIONAL = ["--set-operator", "width=100", "depth=4", "latent=100", "--set-functions", "batch=64", "data_points=256"]
+CONVOLUTIONAL += ["--optimizer", "adam", "--set-optimizer", "learning_rate=0.001", "decay_steps=3000", "--steps", "3000"]
+DATA = {"fisher_family": 2400, "darcy_family": 1920}  # members of a data set; the time to make it is recorded and does not count
 # Mean relative L2 error, seconds, what is published (Wang, Wang & Perdikaris 2021, from their notebooks), and the options.
 CASES: dict[str, tuple[float, float, str, list[str]]] = {
     "antiderivative": (2.5e-3, 300, "2.5e-3", options(50, 4, 50, 128, 64, 5e-3, 16_000)),
     "diffusion_reaction": (5e-3, 600, "5.3e-3", options(64, 4, 64, 256, 64, 5e-3, 20_000)),
     "fisher_family": (2e-2, 900, "-", options(100, 4, 100, 256, 100, 5e-3, 6_000)),
+    "eikonal_family": (3e-3, 600, "2.8e-3", options(64, 4, 64, 256, 64, 3e-3, 6_000)),
+    "darcy_family": (8e-2, 1800, "-", CONVOLUTIONAL),
     "burgers_family": (4e-2, 1800, "1.4e-2", options(100, 4, 100, 512, 64, 3e-3, 10_000)),
     "advection_family": (4e-2, 1800, "2.4e-2", options(100, 4, 100, 512, 64, 3e-3, 10_000)),
 }
 
 
-def made(case: str, folder: str) -> tuple[list[str], float]:
+def made(case: str, folder: str | Path) -> tuple[list[str], float]:
     """The option for the data of a case, and the seconds that it took to make them."""
     if case not in DATA:
         return [], 0.0
     start = time.perf_counter()
-    command = [sys.executable, "-m", "pinops", "data", case, "--count", str(DATA[case]), "--out", f"{folder}/{case}.h5"]
-    subprocess.run(command, check=True, capture_output=True)
-    return ["--data", f"{folder}/{case}.h5"], time.perf_counter() - start
+    path = Path(folder) / f"{case}.h5"
+    if not path.exists():
+        command = [sys.executable, "-m", "pinops", "data", case, "--count", str(DATA[case]), "--out", str(path)]
+        subprocess.run(command, check=True, capture_output=True)
+    return ["--data", str(path)], time.perf_counter() - start
 
 
-def run(case: str, seed: int, seconds: float, overhead: float, data: list[str]) -> dict:
+def run(case: str, seed: int, seconds: float, overhead: float, data: list[str], keep: Path | None) -> dict:
     """One ``pinops train`` in a fresh process with an empty compilation cache."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
-        command = [sys.executable, "-m", "pinops", "train", case, "--seed", str(seed), "--json", "--out", f"{folder}/run"]
+        out = f"{folder}/run" if keep is None else str(keep / f"{case}_{seed}")
+        command = [sys.executable, "-m", "pinops", "train", case, "--seed", str(seed), "--json", "--out", out]
         command += [*CASES[case][3], *data, "--minutes", str((seconds - overhead) / 60)]
         start = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -186,6 +193,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     parser.add_argument("--seconds", type=float, default=float("inf"), help="less than the case allows")
     parser.add_argument("--overhead", type=float, default=30.0, help="seconds for the start, the test members and the files")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where runs and data are kept, and data are found")
     parser.add_argument("--step", action="store_true")
     parser.add_argument("--peers", metavar="PYTHON", help="with DeepXDE and torch")
     parser.add_argument("--markdown", action="store_true")
@@ -210,9 +218,9 @@ def main() -> None:
         seconds = min(allowed, arguments.seconds)
         runs = []
         with tempfile.TemporaryDirectory() as folder:
-            data, making = made(case, folder)
+            data, making = made(case, arguments.keep or folder)
             for seed in arguments.seeds:
-                runs.append(run(case, seed, seconds, arguments.overhead, data))
+                runs.append(run(case, seed, seconds, arguments.overhead, data, arguments.keep))
                 found = runs[-1].get("relative_l2", runs[-1].get("failed"))
                 print(f"{case} seed {seed}: {found}, {runs[-1]['process_seconds']:.0f} s", flush=True)
         means = [r["relative_l2"]["u"]["mean"] if "relative_l2" in r else float("inf") for r in runs]
