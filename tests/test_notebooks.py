@@ -22,7 +22,7 @@ def lines(cell):
 
 
 def test_there_are_notebooks():
-    names = ["01_solve_burgers", "02_register_your_pde", "03_physics_informed_gaussians", "04_deeponet"]
+    names = ["01_solve_burgers", "02_register_your_pde", "03_physics_informed_gaussians", "04_deeponet", "05_multi_task_deeponet"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 
