@@ -80,8 +80,8 @@ def run(case: str, seed: int, seconds: float, overhead: float, data: list[str], 
     if done.returncode:
         return {"seed": seed, "process_seconds": wall, "failed": done.stderr.strip().splitlines()[-1:]}
     result = json.loads(done.stdout.splitlines()[-1])
-    keep = ("relative_l2", "seconds", "compile_seconds", "steps", "parameters", "status")
-    return {"seed": seed, "process_seconds": round(wall, 1)} | {key: result[key] for key in keep}
+    recorded = ("relative_l2", "seconds", "compile_seconds", "steps", "parameters", "status")
+    return {"seed": seed, "process_seconds": round(wall, 1)} | {key: result[key] for key in recorded}
 
 
 def write_table() -> None:

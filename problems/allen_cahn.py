@@ -26,7 +26,7 @@ class AllenCahn(po.Problem):
         return u_t - self.diffusivity * u_xx - self.rate * (u - u**3)
 
     def conditions(self):
-        return (po.Periodic("x"), po.Initial(lambda x: x**2 * jnp.cos(jnp.pi * x)))
+        return (po.Periodic("x", even=True), po.Initial(lambda x: x**2 * jnp.cos(jnp.pi * x)))
 
     def reference(self) -> Reference:
         diffusivity, rate = float(self.diffusivity), float(self.rate)

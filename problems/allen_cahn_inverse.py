@@ -55,7 +55,7 @@ class AllenCahnInverse(po.Problem):
 
     def conditions(self):
         observed = observations(self.true_rate, self.diffusivity, self.num_observations, self.noise, self.data_seed)
-        return (po.Periodic("x"), po.Initial(lambda x: x**2 * jnp.cos(jnp.pi * x)), observed)
+        return (po.Periodic("x", even=True), po.Initial(lambda x: x**2 * jnp.cos(jnp.pi * x)), observed)
 
     def reference(self) -> Reference:
         return solution(self.true_rate, self.diffusivity)

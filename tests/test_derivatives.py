@@ -283,6 +283,15 @@ def test_a_periodic_coordinate_repeats_with_all_its_derivatives(float64):
     assert_jets_agree(field.jet(x + jnp.asarray([[3.0, 0.0]]), plan), field.jet(x, plan), plan, 1e-11)
 
 
+def test_an_even_coordinate_has_mirrored_derivatives(float64):
+    network = MLP(5, 2).build(2, 1, key=jax.random.key(0))
+    field = NetworkField(network, Embedding(((-1.0, 2.0), (0.0, 1.0)), (0,), even=(0,)))
+    x, plan = jnp.asarray([[-0.7, 0.3], [0.4, 0.9]]), Plan(all_indices(2, 2))
+    mirrored = field.jet(jnp.asarray([[1.7, 0.3], [0.6, 0.9]]), plan)
+    signed = {index: (-1) ** index.count(0) * stream for index, stream in mirrored.items()}
+    assert_jets_agree(signed, field.jet(x, plan), plan, 1e-11)
+
+
 def test_bounds_are_mapped_to_plus_and_minus_one():
     """To the last bit but one, in float32 too: no matrix product, whose factors accelerators round."""
     ends = jnp.asarray(BOUNDS, jnp.float32).T

@@ -457,6 +457,14 @@ def test_what_is_declared_twice_is_refused(conditions):
         impose(problem(ROD, *conditions))
 
 
+def test_initial_data_must_be_even_where_the_solution_is():
+    rod = po.Box(x=(-1, 1), t=(0, 1))
+    made = lambda data: impose(problem(rod, po.Periodic("x", even=True), po.Initial(data)))
+    assert made(lambda x: jnp.cos(jnp.pi * x)).even == ("x",)
+    with pytest.raises(ValueError, match=r"Mine: Initial: data for u differ by .* mirror image along x; leave even=True out"):
+        made(lambda x: jnp.sin(jnp.pi * x))
+
+
 def test_a_periodic_coordinate_has_no_boundary():
     with pytest.raises(ValueError, match="x is periodic and has no boundary for Dirichlet"):
         impose(problem(SQUARE, po.Periodic("x"), D(None)))

@@ -58,16 +58,17 @@ class Field(abc.ABC):
 
 @dataclass(frozen=True)
 class Embedding:
-    """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as cosine and sine, and other
-    ``features``, ``(d,) -> (k,)``."""
+    """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as cosine and sine (``even`` ones as
+    cosine), and other ``features``, ``(d,) -> (k,)``."""
 
     bounds: tuple[tuple[float, float], ...]
     periodic: tuple[int, ...] = ()
     features: Callable[[Array], Array] = lambda point: jnp.zeros(0, point.dtype)
+    even: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
-        return len(self.bounds) + len(self.periodic) + self._more
+        return len(self.bounds) + len(self.periodic) - len(self.even) + self._more
 
     @property
     def _more(self) -> int:
@@ -84,8 +85,11 @@ class Embedding:
             return concatenate([centred, *more])
         plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
         pick = lambda axes: {index: stream[:, np.asarray(axes)] for index, stream in centred.items()}
-        angle = {index: np.pi * stream for index, stream in pick(self.periodic).items()}
-        waves = [elementwise(derivatives_of(wave), angle, plan) for wave in (jnp.cos, jnp.sin)]
+        waves = []
+        for wave, axes in ((jnp.cos, self.periodic), (jnp.sin, tuple(axis for axis in self.periodic if axis not in self.even))):
+            if axes:
+                angle = {index: np.pi * stream for index, stream in pick(axes).items()}
+                waves.append(elementwise(derivatives_of(wave), angle, plan))
         return concatenate([*([pick(plain)] if plain else []), *waves, *more])
 
 
@@ -294,8 +298,8 @@ def _bounds(problem: Problem) -> tuple[tuple[float, float], ...]:
 def embedding_of(problem: Problem, imposition: Imposition) -> Embedding:
     """How the coordinates of a problem enter a network."""
     names = problem.domain.coordinates
-    periodic = tuple(sorted(names.index(name) for name in imposition.periodic))
-    return Embedding(_bounds(problem), periodic, lambda point: features_at(problem, point))
+    periodic, even = (tuple(sorted(map(names.index, on))) for on in (imposition.periodic, imposition.even))
+    return Embedding(_bounds(problem), periodic, lambda point: features_at(problem, point), even)
 
 
 def field_of(problem: Problem, imposition: Imposition, network: Any, units: tuple[Array, Array] | None = None) -> Field:

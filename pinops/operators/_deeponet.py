@@ -79,11 +79,14 @@ class DeepONet(OperatorArchitecture):
         if isinstance(branch, Convolutional) != image:
             what, wanted = (f"an image {centre.shape}", "Convolutional") if image else (f"{centre.size} numbers", "MLP")
             raise ValueError(f"DeepONet: the inputs of this family are {what}; choose {wanted} as branch")
+        outputs = self.latent * unknowns
         trunk = self.trunk.build(features, self.latent, key=second)
         if not isinstance(trunk, JetNetwork):
             raise ValueError(f"DeepONet: a trunk must carry its own derivatives, as those of pinops do; {self.trunk} does not")
         return DeepONetwork(
-            branch.build(centre.shape if image else centre.size, self.latent * unknowns, key=first),
+            branch.build(centre.shape, outputs, key=first)
+            if isinstance(branch, Convolutional)
+            else branch.build(centre.size, outputs, key=first),
             trunk,
             Frozen(jnp.asarray(centre, jnp.result_type(float))),
             Frozen(jnp.asarray(deviation, jnp.result_type(float))),

@@ -59,9 +59,13 @@ class Robin(Condition):
 
 
 class Periodic(Condition):
-    """All unknowns are periodic along a coordinate (imposed exactly, by an embedding of that coordinate)."""
+    """All unknowns are periodic along a coordinate (imposed exactly, by an embedding of that coordinate).
+
+    ``even``: they are also the same on both sides of the middle of the interval, because the equation and all data are.
+    """
 
     on: str | tuple[str, ...] = eqx.field(static=True)
+    even: bool = eqx.field(static=True, default=False, kw_only=True)
     soft: bool = eqx.field(static=True, default=False, init=False)
 
 

@@ -67,6 +67,7 @@ class Imposition:
     how: tuple[str, ...]
     why: tuple[str, ...]
     periodic: tuple[str, ...]
+    even: tuple[str, ...]
 
     @property
     def hard(self) -> tuple[int, ...]:
@@ -145,8 +146,8 @@ def impose(problem: Problem) -> Imposition:
     then keep for all times).
 
     **Raises** ValueError for a condition on a part or unknown that does not exist, a periodic coordinate that is not an
-    interval of the domain or has other conditions at its ends, observations at other coordinates, and two conditions
-    that impose the same thing.
+    interval of the domain or has other conditions at its ends, initial data that are not even where the solution is said to
+    be, observations at other coordinates, and two conditions that impose the same thing.
     """
     conditions = problem.conditions()
     if not isinstance(conditions, tuple | list):
@@ -156,6 +157,7 @@ def impose(problem: Problem) -> Imposition:
     domain, names = problem.domain, problem.domain.coordinates
     how, why = ["soft"] * len(conditions), [""] * len(conditions)
     periodic: list[str] = []
+    even: list[str] = []
     for k, condition in enumerate(conditions):
         if isinstance(condition, Periodic):
             for name in (condition.on,) if isinstance(condition.on, str) else condition.on:
@@ -168,7 +170,9 @@ def impose(problem: Problem) -> Imposition:
                 if name in periodic:
                     raise ValueError(f"{type(problem).__name__}: {name} is declared periodic twice; keep one condition")
                 periodic.append(name)
-            how[k], why[k] = "embedded", "coordinate enters through sine and cosine"
+                if condition.even:
+                    even.append(name)
+            how[k], why[k] = "embedded", f"coordinate enters through {'cosine' if condition.even else 'sine and cosine'}"
     taken: list[Face] = []
     order = sorted(range(len(conditions)), key=lambda k: isinstance(conditions[k], Initial))
     for k in order:
@@ -178,6 +182,8 @@ def impose(problem: Problem) -> Imposition:
         new = _faces_of(problem, k, condition)
         if isinstance(condition, Observed):
             _check_coordinates(problem, condition)
+        if isinstance(condition, Initial):
+            _check_even(problem, condition, even)
         for axis in dict.fromkeys(face.axis for face in new or []):
             if names[axis] in periodic:
                 raise ValueError(
@@ -197,7 +203,7 @@ def impose(problem: Problem) -> Imposition:
             else:
                 how[k] = "hard"
                 taken += new
-    return Imposition(tuple(how), tuple(why), tuple(periodic))
+    return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
 
 
 def _check_coordinates(problem: Problem, observed: Observed) -> None:
@@ -211,6 +217,25 @@ def _check_coordinates(problem: Problem, observed: Observed) -> None:
             raise ValueError(f"{owner} gives no values of the coordinate {name!r}; give one for each observation")
 
 
+def _check_even(problem: Problem, initial: Initial, even: list[str]) -> None:
+    """Raises ValueError for initial data that differ on the two sides of a coordinate along which solutions are even."""
+    domain, owner = problem.domain, f"{type(problem).__name__}: Initial"
+    for name in even:
+        axis, ends = domain.coordinates.index(name), domain.bounds[name]
+        with jax.enable_x64(True):
+            points = jnp.asarray(_scattered(problem))
+            mirrored = points.at[:, axis].set(sum(ends) - points[:, axis])
+            for value in (initial.value, initial.rates()):
+                for unknown, data in ({} if value is None else by_unknown(problem, value, initial.unknown, owner=owner)).items():
+                    one, other = jax.vmap(data)(points), jax.vmap(data)(mirrored)
+                    gap = float(jnp.max(jnp.abs(one - other)))
+                    if not gap <= 1e-6 * float(jnp.max(jnp.abs(one))):
+                        raise ValueError(
+                            f"{owner}: data for {unknown} differ by {gap:.1e} from their mirror image along {name}; leave "
+                            f"even=True out of Periodic(on={name!r})"
+                        )
+
+
 def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tuple[str, ...]) -> str:
     """Why the new functionals cannot be imposed together with those already taken; empty when they can."""
     domain = problem.domain
@@ -218,10 +243,8 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
     if len({face.axis for face in new + taken}) > MAX_LIFTED_AXES:
         return f"an exact lift over more than {MAX_LIFTED_AXES} coordinates is too costly"
     bounds = [domain.bounds[name] for name in names]
-    rng = np.random.default_rng(0)
-    points = np.array([[rng.uniform(*b) for b in bounds] for _ in range(32)])
     with jax.enable_x64(True):
-        points = jnp.asarray(points)
+        points = jnp.asarray(_scattered(problem))
         for position, a in enumerate(new):
             for name in periodic:
                 jump = _periodic_jump(problem, a, name, points)
@@ -252,6 +275,12 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
                         f"{names[b.axis]} = {bounds[b.axis][b.upper]:g}, where the two meet"
                     )
     return ""
+
+
+def _scattered(problem: Problem) -> np.ndarray:
+    """A few points, ``(32, d)``, in the bounds of the domain, where data are compared."""
+    rng, bounds = np.random.default_rng(0), problem.domain.bounds
+    return np.array([[rng.uniform(*bounds[name]) for name in problem.domain.coordinates] for _ in range(32)])
 
 
 def _order(problem: Problem, axis: int) -> int:

@@ -87,7 +87,7 @@ class ManufacturedProblem(DerivedProblem):
     def _with_data(self, condition: Condition) -> list[Condition]:
         """The same condition with data from the chosen solution (a normal derivative is split by faces)."""
         if isinstance(condition, Periodic):
-            return [condition]
+            return [Periodic(condition.on)]
         if isinstance(condition, Equation):
             signature = parse_signature(condition.residual, names_of(self), owner="Equation", boundary=True)
             return [Equation(self._shifted(condition.residual, signature), on=condition.on)]
