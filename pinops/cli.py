@@ -420,6 +420,7 @@ def train(
     minutes: float | None = None,
     seed: int = 0,
     dtype: Literal["float64", "float32"] = "float32",
+    devices: int | None = None,
     out: Path | None = None,
     resume: bool = False,
     checkpoint_seconds: float = 30.0,
@@ -445,6 +446,7 @@ def train(
         minutes: Wall-clock limit.
         seed: Seed of the parameters, problems and points.
         dtype: Working precision.
+        devices: Share the problems of a step among so many accelerators, or cores where there are none (default: the cores).
         out: Run directory (default: runs/NAME-seedSEED, numbered if taken).
         resume: Go on from the checkpoint in --out.
         checkpoint_seconds: How often a checkpoint is written.
@@ -454,7 +456,9 @@ def train(
     import pinops
     from pinops.solvers import read_run
 
+    _use_cores(devices)
     family = _problem(name, set, problems)
+    functions = _functions(_pairs(set_functions, "--set-functions"))
     out = _run_folder(name, seed, out, resume)
     try:
         trained = pinops.train_operator(
@@ -462,13 +466,14 @@ def train(
             _operator(operator, _pairs(set_operator, "--set-operator"), family),
             data=data,
             physics=physics,
-            functions=_functions(_pairs(set_functions, "--set-functions")),
+            functions=functions,
             optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
             weighting=_weighting(weighting, _pairs(set_weighting, "--set-weighting")),
             steps=steps,
             minutes=minutes,
             seed=seed,
             dtype=dtype,
+            devices=_sharing((functions or pinops.Functions()).batch) if devices is None else devices,
             out=out,
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,

@@ -71,6 +71,15 @@ for optimizer in (GaussNewton(damping=1e-4), LevenbergMarquardt(), SSBroyden()):
     one, eight = (flat(end.params) for end in ends)
     out[type(optimizer).__name__] = [float(np.max(np.abs(one - eight)) / np.max(np.abs(one)))]
     assert all(array.addressable_shards[0].data.shape[0] == 1 for array in optimizer.divisible(ends[1].optimizer))
+small = po.operators.DeepONet(po.networks.MLP(8, 2), po.networks.MLP(8, 2), latent=8)
+points = po.Collocation(interior=256, batch=32, refinement=None)
+for optimizer in (Adam(1e-3), GaussNewton(damping=1e-3)):
+    ends = [
+        po.train_operator("diffusion_reaction", small, functions=po.Functions(pool=64, batch=16, points=points), steps=10,
+                          optimizer=optimizer, dtype="float64", devices=n, progress=False) for n in (1, 8)
+    ]
+    one, eight = (flat(end.params) for end in ends)
+    out["operator, " + type(optimizer).__name__] = [float(np.max(np.abs(one - eight)) / np.max(np.abs(one)))]
 print(json.dumps(out))
 """
 )
@@ -131,6 +140,20 @@ def test_eight_devices_give_what_one_gives(tmp_path):
     for name in ("fixed", "causal", "norm"):
         assert max(found[name][:3]) < 1e-12 and found[name][3] < 1e-9, (name, found[name])
     assert all(found[name][0] < 1e-6 for name in ("GaussNewton", "LevenbergMarquardt", "SSBroyden")), found
+    assert found["operator, Adam"][0] < 1e-12 and found["operator, GaussNewton"][0] < 1e-6, found
+
+
+def test_problems_that_devices_cannot_share_are_one_sentence():
+    script = """
+import pinops as po
+try:
+    po.train_operator("antiderivative", functions=po.Functions(pool=64, batch=15), devices=2)
+except ValueError as error:
+    print(error)
+"""
+    (line,) = run(["-c", script], devices=2)
+    wanted = "the 15 problems of a step cannot be spread evenly over 2 devices; give Functions(batch=14)"
+    assert line == wanted
 
 
 def test_a_checkpoint_of_some_devices_goes_on_with_others(tmp_path):

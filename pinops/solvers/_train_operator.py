@@ -47,8 +47,10 @@ from pinops.training import (
     TrainState,
     cast,
     evaluate_members,
+    gathered,
     history_arrays,
     inputs_of,
+    mesh_of,
     save_checkpoint,
     split,
 )
@@ -75,6 +77,7 @@ def train_operator(
     minutes: float | None = None,
     seed: int = 0,
     dtype: str = "float32",
+    devices: int | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     out: str | Path | None = None,
@@ -94,7 +97,7 @@ def train_operator(
       trains some of its layers).
     - `optimizer`, `weighting`, `steps`, `minutes`, `seed`, `callbacks`, `progress`, `out`, `resume`, `checkpoint_seconds`: as for
       `solve`. Default: 10000 steps of SOAP, its learning rate falling from 3e-3 to zero.
-    - `dtype`: "float32" or "float64".
+    - `dtype`: "float32" or "float64". `devices`: as for `solve`; they share the problems of a step.
 
     **Raises** ValueError for what cannot be meant, OSError for what cannot be written. A KeyboardInterrupt leaves a checkpoint
     behind.
@@ -147,7 +150,13 @@ def train_operator(
             "seed": seed,
             "dtype": dtype,
         }
-        model, params = built_operator(problem, operator if start is None else _built_before(start, problem), request)
+        built, params = built_operator(problem, operator if start is None else _built_before(start, problem), request)
+        model = replace(built, mesh=mesh_of(devices))
+        if model.mesh is not None and functions.batch % model.mesh.size:
+            raise ValueError(
+                f"the {functions.batch} problems of a step cannot be spread evenly over {model.mesh.size} devices; give "
+                f"Functions(batch={functions.batch // model.mesh.size * model.mesh.size or model.mesh.size})"
+            )
         drawn = Draw(functions, dataset)
         if drawn.stochastic:
             check_forgetful(
@@ -162,9 +171,10 @@ def train_operator(
         run = Run(training, params, request, folder, resume, lambda: training.init(params, fit=False))
         everyone = [*callbacks, *([Progress(minutes)] if progress else [])]
         (outcome,) = train_runs([run], minutes, everyone, checkpoint_seconds, began)
-    result = (outcome.state.params, outcome.history, outcome.status, outcome.compile_seconds, outcome.state)
-    trained = TrainedOperator(problem, request, model, *result)
-    if folder is not None:
+    state = gathered(outcome.state, model.mesh)
+    result = (state.params, outcome.history, outcome.status, outcome.compile_seconds, state)
+    trained = TrainedOperator(problem, request, built, *result)
+    if folder is not None and jax.process_index() == 0:  # of several processes one writes
         trained.save(folder)
     return trained
 

@@ -4,6 +4,7 @@ Everything is written for one member, whose field is that of any network, and ba
 not depend on the member (the trunk of a DeepONet and all of its derivatives) is then computed once for all of them.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.data import Dataset
@@ -20,6 +23,7 @@ from pinops.networks import Field, field_of
 from pinops.operators import Operator
 from pinops.optimizers import LeastSquares
 from pinops.problem import INTERIOR, Constraint, Imposition, Points, Problem, constraints, names_of, sample_members
+from pinops.training._devices import POINTS
 from pinops.training._model import Params, cast, gradient_norms, kernel_traces, linearised, weighted, weighted_vector
 from pinops.training._points import Collocation, draw, sampled
 
@@ -61,7 +65,7 @@ class OperatorModel(eqx.Module):
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
     physics: bool = eqx.field(static=True)
-    mesh: None = eqx.field(static=True, default=None)
+    mesh: Mesh | None = eqx.field(static=True, default=None)  # the devices that share the members of a step
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         """None are trained."""
@@ -90,7 +94,7 @@ class OperatorModel(eqx.Module):
 
     def residuals(self, params: Params, members: Members) -> dict[str, Float[Array, " n"]]:
         """The residual vector of every term, over members and points."""
-        vectors = members.map(lambda problem, points: self._of_member(params, problem, points))
+        vectors = self._spread(members).map(lambda problem, points: self._of_member(params, problem, points))
         return {name: vector.ravel() for name, vector in vectors.items()}
 
     def terms(self, params: Params, members: Members, weights: Weights) -> dict[str, Array]:
@@ -114,7 +118,18 @@ class OperatorModel(eqx.Module):
                 found |= linearised(at, params, here)
             return found
 
-        return {name: (v.ravel(), rows.reshape(v.size, -1)) for name, (v, rows) in members.map(of).items()}
+        found = self._spread(members).map(of)
+        return {name: (v.ravel(), rows.reshape(v.size, -1)) for name, (v, rows) in found.items()}
+
+    def _spread(self, members: Members) -> Members:
+        """The members, divided among the devices; the compiler then divides all that is computed of each."""
+        if self.mesh is None:
+            return members
+        place = NamedSharding(self.mesh, P(POINTS))
+        put = lambda leaf: jax.lax.with_sharding_constraint(leaf, place) if eqx.is_array(leaf) else leaf
+        return dataclasses.replace(
+            members, problems=jax.tree.map(put, members.problems), values=jax.tree.map(put, members.values)
+        )
 
     def snapshot(self, params: Params, members: Members, key: PRNGKeyArray) -> Snapshot:
         """What a weighting is updated from; without times, which are for weights of points."""
@@ -209,6 +224,9 @@ class Draw(eqx.Module):
         which, where, data = jax.random.split(key, 3)
         chosen = jax.random.choice(which, self.functions.pool, (self.functions.batch,), replace=False)
         return self._some(members, chosen, where, data), weights
+
+    def divided(self, members: Members) -> None:
+        """Nothing of them lies on one device only: the members of a step are anywhere among them."""
 
     def representative(self, members: Members) -> Members:
         """As many problems and points as a step takes, always the same."""

@@ -52,6 +52,10 @@ class Collocation(eqx.Module):
         """`sampled`."""
         return sampled(model.problem, self, points, weights, key)
 
+    def divided(self, points: dict[str, Points]) -> Points:
+        """Those of which each device keeps its share."""
+        return points[INTERIOR]
+
     def representative(self, points: dict[str, Points]) -> dict[str, Points]:
         """What the loss is reported for, and weights follow from: all points."""
         return points

@@ -14,7 +14,6 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting, WeightingState
 from pinops.optimizers import Optimizer, as_optimizer
-from pinops.problem import INTERIOR
 from pinops.training._continuation import Continuation
 from pinops.training._devices import agreed, gathered, spread
 from pinops.training._model import Params, fitted, relocated, relocates
@@ -135,18 +134,21 @@ class Training:
         mesh = self.model.mesh
         if mesh is None:
             return state
-        count = len(state.points[INTERIOR].at)
-        if count % mesh.size:
+        optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
+        share = self.collocation.divided
+        count = None if share(state.points) is None else len(share(state.points).at)
+        if count is not None and count % mesh.size:
             raise ValueError(
                 f"{count} interior points cannot be spread evenly over {mesh.size} devices; give a multiple, such as "
                 f"Collocation(interior={count // mesh.size * mesh.size or mesh.size})"
             )
-        optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
-        divided = lambda s: [s.points[INTERIOR], s.weighting, *optimizer.divisible(s.optimizer)]
-        points, weighting, *large = divided(state)
-        blocks = [spread(array, mesh, len(array) if len(array) % mesh.size == 0 else None) for array in large]
+        rows = lambda s: [] if count is None else [share(s.points), s.weighting]
+        divided = lambda s: [*rows(s), *optimizer.divisible(s.optimizer)]
+        blocks = [(a, len(a) if len(a) % mesh.size == 0 else None) for a in optimizer.divisible(state.optimizer)]
+        parts = [spread(part, mesh, total) for part, total in [*((part, count) for part in rows(state)), *blocks]]
+        if not parts:
+            return spread(state, mesh)
         others = spread(eqx.tree_at(divided, state, replace_fn=lambda part: None), mesh)
-        parts = [spread(points, mesh, count), spread(weighting, mesh, count), *blocks]
         return eqx.tree_at(divided, others, parts, is_leaf=lambda leaf: leaf is None)
 
     def _key(self, purpose: int) -> PRNGKeyArray:
