@@ -454,10 +454,12 @@ def train(
         problems: A folder with your own problem files.
     """
     import pinops
+    from pinops.problem import check_family
     from pinops.solvers import read_run
 
     _use_cores(devices)
     family = _problem(name, set, problems)
+    check_family(family)
     functions = _functions(_pairs(set_functions, "--set-functions"))
     out = _run_folder(name, seed, out, resume)
     try:

@@ -144,7 +144,12 @@ def test_points_from_the_command_line(folder, tmp_path, capsys):
     capsys.readouterr()
     points = json.loads((tmp_path / "run" / "run.json").read_text())["request"]["collocation"]["Collocation"]
     assert points["interior"] == 64 and points["batch"] == 16 and points["laplacian"] is None
-    for wrong, says in (("sampler=Sobol", "no setting"), ("every=-1", "zero (never) or more"), ("directions=0", "at least 1")):
+    for wrong, says in (
+        ("sampler=Sobol", "there is no sampler 'Sobol'; choose from sobol"),
+        ("samples=9", "no setting"),
+        ("every=-1", "zero (never) or more"),
+        ("directions=0", "at least 1"),
+    ):
         assert cli.run(solve(folder, "--set-collocation", wrong, "--out", str(tmp_path / "other"))) == 2
         assert says in capsys.readouterr().err
 
