@@ -62,8 +62,9 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
         if wanted not in networks.activations:
             raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
         settings["activation"] = networks.activations[wanted]
-    if isinstance(settings.get("scales"), str):
-        settings["scales"] = tuple(_value(part) for part in settings["scales"].split(","))
+    for several in ("scales", "scale"):
+        if isinstance(settings.get(several), str):
+            settings[several] = tuple(_value(part) for part in settings[several].split(","))
 
     def fourier(width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15):
         return networks.FourierFeatures(networks.MLP(width, depth, activation), scales, frequencies)
@@ -235,6 +236,7 @@ def solve(
     continuation: Pairs = (),
     stage_steps: int = 500,
     windows: int | None = None,
+    set_windows: Pairs = (),
     devices: int | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -265,6 +267,7 @@ def solve(
         continuation: Values of a coefficient in the first stages, such as reynolds=100,400.
         stage_steps: Steps of every stage of a continuation.
         windows: Solve in so many parts of the time interval, one after the other.
+        set_windows: nodes of each spatial coordinate on which a part is handed over.
         devices: Share the work over so many accelerators, or cores where there are none (default: the cores for the default
             optimizers, else one). Another number changes the order of sums, and so the last digits.
         steps: Optimizer steps.
@@ -285,8 +288,11 @@ def solve(
     if windows is not None and target is not None:
         raise _Usage("--target and --windows exclude each other")
     exclusive: dict[str, Any] = {} if target is None else {"target": target}
+    more = _pairs(set_windows, "--set-windows")
     if windows is not None:
-        exclusive["windows"] = pinops.TimeWindows(windows)
+        exclusive["windows"] = _construct(partial(pinops.TimeWindows, windows), more, "the time windows")
+    elif more:
+        raise _Usage("--set-windows needs --windows")
     collocation = _collocation(problem, _pairs(set_collocation, "--set-collocation"))
     if devices is None and optimizer is None and not (collocation and collocation.stochastic):
         devices = _sharing(pinops.Collocation.interior if collocation is None else collocation.interior)

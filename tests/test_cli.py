@@ -212,6 +212,12 @@ MISTAKES = {
     "setting half": ("solve poisson_nd --set dimension=2.5", "dimension must be at least 1, got 2.5; give a whole number"),
     "no value": ("solve burgers --set viscosity", "--set takes NAME=VALUE, such as viscosity=0.01, got 'viscosity'"),
     "no name": ("solve burgers --set =3", "--set takes NAME=VALUE"),
+    "windows": ("solve heat --set-windows nodes=9", "--set-windows needs --windows"),
+    "window setting": ("solve heat --windows 2 --set-windows points=9", "has no setting 'points'; it has nodes"),
+    "scale of inputs": (
+        "solve heat --network random_features --set-network scale=1,2,3",
+        "one for each of the 2 inputs, got (1, 2, 3)",
+    ),
     "unknown network": ("solve heat --network mlpp", "there is no network 'mlpp'; choose from mlp"),
     "no network": ("solve heat --set-network width=3", "--set-network needs --network"),
     "network setting": (

@@ -314,6 +314,15 @@ def test_a_piratenet_starts_from_its_data(float64):
     assert first[0] < 1e-20 < 1e-3 < first[1]
 
 
+def test_random_features_have_a_scale_for_each_input():
+    built = RandomFeatures(500, (0.5, 8.0)).build(2, 1, key=jax.random.key(0))
+    weights, offsets = built.hidden.tree
+    np.testing.assert_allclose(np.max(np.abs(weights), axis=1), [0.5, 8.0], rtol=0.02)
+    assert np.max(np.abs(offsets)) == pytest.approx(8.0, rel=0.02)
+    with pytest.raises(ValueError, match=r"one for each of the 3 inputs, got \(0.5, 8.0\)"):
+        RandomFeatures(500, (0.5, 8.0)).build(3, 1, key=jax.random.key(0))
+
+
 def test_random_features_solve_a_linear_problem_in_a_step():
     solution = po.solve(
         "poisson",

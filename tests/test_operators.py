@@ -22,6 +22,7 @@ from pinops.operators import DeepONet, DeepONetwork
 from pinops.optimizers import GaussNewton, SSBroyden
 from pinops.problem import impose, sample_members, unstacked
 from pinops.reference import grid_values
+from pinops.reference._heated_plate import solve_plate
 from pinops.solvers._train_operator import built_operator
 from pinops.training import Draw, Members, Training
 
@@ -392,6 +393,39 @@ def test_members_of_the_darcy_family_meet_their_equation_and_vanish_on_their_bou
     np.testing.assert_allclose(spread, 0.58, atol=0.1)
     with pytest.raises(ValueError, match="task must be one of all, square, disc, triangle, right_triangle, got 'cross'"):
         po.load_problem("darcy_family", task="cross")
+
+
+def test_the_heated_plate_loses_what_it_receives():
+    """And its error bar covers the distance to a computation on twice as many cells."""
+    _, _, lost = solve_plate(3, 1.1, 48, 10)
+    assert lost < 1e-9
+    reference = po.reference.heated_plate(3, 1.1, cells=24, layers=5)
+    finer = po.reference.heated_plate(3, 1.1, cells=48, layers=10).values["u"]
+    mean = finer.reshape(24, 2, 24, 2, 5, 2).mean((1, 3, 5))
+    both = np.isfinite(mean) & np.isfinite(reference.values["u"])
+    error = np.linalg.norm((mean - reference.values["u"])[both]) / np.linalg.norm(mean[both])
+    assert error < reference.error_bar["u"] < 2e-2
+
+
+@pytest.mark.parametrize(("holes", "position"), [(2, 0.9), (5, 1.2), (9, 1.6)])
+def test_members_of_the_plate_family_know_where_the_plate_is(holes, position):
+    member = po.load_problem("plate_family", holes=holes, position=position)
+    reference = member.reference()
+    grids = np.broadcast_arrays(*reference.coordinates.values())
+    there = np.isfinite(reference.values["u"])
+    inside = np.asarray(member.inside(*grids))
+    assert np.all(inside[there]) and 0.85 < there.sum() / inside.sum() < 1  # but for cells that a wall cuts
+
+
+def test_designs_of_plates_are_those_of_the_table(float64):
+    found = {
+        name: {float(po.load_problem("plate_family", designs=name).sample(jax.random.key(k)).position) for k in range(40)}
+        for name in ("table", "unseen", "any")
+    }
+    assert found["table"] == {0.9, 1.2, 1.6} and found["unseen"] == {1.0, 1.1, 1.3, 1.4, 1.5}
+    assert found["any"] == found["table"] | found["unseen"]
+    with pytest.raises(ValueError, match="designs must be one of table, unseen, any, got 'all'"):
+        po.load_problem("plate_family", designs="all")
 
 
 def test_a_branch_must_suit_the_inputs():

@@ -137,6 +137,15 @@ def test_poisson_in_any_dimension_is_solved_by_its_exact_solution(dimension, flo
 ROUGH = {
     "lid_driven_cavity": 1e-5,  # layers of width 1/50 and singular vorticity at the corners of the lid
     "nonlinear_diffusion": 1e-5,  # u falls like the square root of the distance to the wall
+    "darcy_family": 4e-3,  # hundreds of members: coarse grids of second order
+    "plate_family": 4e-3,
+}
+
+
+# Which part of a reference may have no value.
+MISSING = {
+    "nonlinear_diffusion": 3e-3,  # on the walls data disagree with those at the start
+    "plate_family": 0.5,  # around the plate
 }
 
 
@@ -154,8 +163,7 @@ def test_a_reference_covers_the_domain_and_knows_its_error(name):
         assert np.min(ours.coordinates[c]) >= low and np.max(ours.coordinates[c]) <= high
     for unknown, values in ours.values.items():
         finite = np.isfinite(values).ravel()
-        # On the walls the data of nonlinear_diffusion disagree with those at the start, and the solution has no value there.
-        assert not np.any(finite & ~inside) and np.mean(inside & ~finite) < (3e-3 if name == "nonlinear_diffusion" else 1e-9)
+        assert not np.any(finite & ~inside) and np.mean(inside & ~finite) < MISSING.get(name, 1e-9)
         assert ours.error_bar[unknown] < ROUGH.get(name, 1e-6)
 
 
@@ -234,7 +242,7 @@ def grid_residuals(name: str, problem: Problem) -> dict[str, np.ndarray]:
     return found
 
 
-@pytest.mark.parametrize("name", NUMERICAL)
+@pytest.mark.parametrize("name", sorted({*NUMERICAL} - {"darcy_family", "plate_family"}))  # too coarse: see test_operators.py
 def test_a_numerical_reference_satisfies_its_equation(name, float64):
     # The median, because layers are finer than the grid on which references are kept.
     problem = po.load_problem(name)
@@ -271,7 +279,8 @@ SOFT = {
 def test_conditions_are_imposed_exactly_but_where_they_cannot_be(name):
     problem = po.load_problem(name)
     imposition = impose(problem)
-    assert len(imposition.how) == len(problem.conditions()) > 0
+    assert len(imposition.how) == len(problem.conditions())
+    assert problem.conditions() or problem.factor is not None or name == "plate_family"  # which learns from data
     for condition, how, why in zip(problem.conditions(), imposition.how, imposition.why, strict=True):
         kind = type(condition).__name__
         if kind in SOFT.get(name, {}):

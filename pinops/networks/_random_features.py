@@ -5,6 +5,7 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, derivatives_of, elementwise, linear
@@ -30,21 +31,27 @@ class RandomFeatures(Architecture):
     With `pinops.optimizers.TruncatedGaussNewton` a linear problem is solved in one step, a nonlinear one in several.
 
     **Arguments:** ``features`` >= 1; ``scale`` > 0: W and b are uniform in (-scale, scale), for inputs in (-1, 1); about the
-    largest angular frequency of the solution; ``activation``: elementwise, as for `MLP`.
+    largest angular frequency of the solution; or a tuple, one for each input (plain coordinates come first, then the cosines and
+    the sines of periodic ones); ``activation``: elementwise, as for `MLP`.
     """
 
     features: int = eqx.field(static=True, default=1000)
-    scale: float = eqx.field(static=True, default=6.0)
+    scale: float | tuple[float, ...] = eqx.field(static=True, default=6.0)
     activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
 
     def __check_init__(self):
         whole_numbers(self, "features")
-        if not 0 < self.scale < float("inf"):
+        if not all(0 < scale < float("inf") for scale in np.atleast_1d(self.scale)):
             raise ValueError(f"RandomFeatures: scale must be greater than zero and finite, got {self.scale}")
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> RandomFeatureNetwork:
+        if isinstance(self.scale, tuple) and len(self.scale) != in_size:
+            raise ValueError(f"RandomFeatures: scale must be a number, or one for each of the {in_size} inputs, got {self.scale}")
         directions, offsets, last = jax.random.split(key, 3)
-        draw = lambda key, *shape: jax.random.uniform(key, shape, minval=-self.scale, maxval=self.scale)
-        hidden = Frozen((draw(directions, in_size, self.features), draw(offsets, self.features)))
+        scales = np.broadcast_to(self.scale, in_size)
+        draw = lambda key, *shape: jax.random.uniform(key, shape, minval=-1, maxval=1)
+        hidden = Frozen(
+            (draw(directions, in_size, self.features) * scales[:, None], draw(offsets, self.features) * np.max(scales))
+        )
         weight = jax.random.normal(last, (self.features, out_size)) / self.features
         return RandomFeatureNetwork(hidden, weight, jnp.zeros(out_size), self.activation)

@@ -6,6 +6,7 @@ from ._along_a_line import grid_values as grid_values
 from ._cole_hopf import cole_hopf as cole_hopf
 from ._darcy import darcy as darcy
 from ._etdrk4 import periodic_etdrk4 as periodic_etdrk4
+from ._heated_plate import heated_plate as heated_plate
 from ._lid_driven_cavity import lid_driven_cavity as lid_driven_cavity
 from ._no_flux import no_flux_reaction as no_flux_reaction
 from ._nonlinear_diffusion import nonlinear_diffusion as nonlinear_diffusion

@@ -1,0 +1,70 @@
+"""Heat conduction in a plate with a random number of holes: a multi-task family."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+import pinops as po
+from pinops.reference import Reference, heated_plate
+
+HOLES = range(2, 10)
+POSITIONS = {
+    "table": (0.9, 1.2, 1.6),
+    "unseen": (1.0, 1.1, 1.3, 1.4, 1.5),
+    "any": tuple(k / 10 for k in range(9, 17)),
+}
+
+
+@po.register("plate_family")
+class PlateFamily(po.Problem):
+    """Δu = 0 in a plate with holes and a boss on (-2, 2)² x (-0.25, 1), heated at the walls of holes, cooled at all others.
+
+    Source: the multi-task DeepONet's third problem: 64 designs of 2 to 9 holes in 8 positions, 24 for training, 40 that are new.
+    The plate is round; what is not published (radius of the holes, flux, cooling) is as `pinops.reference.heated_plate` says.
+
+    A family: an operator sees the number of holes and the distance of their centres from the axis. It learns from data; the
+    equation is asked for inside the plate only, and nothing outside.
+
+    ``holes`` and ``position`` (default 5 and 1.2); ``designs``: which positions are sampled, "table" (0.9, 1.2, 1.6: those of the
+    published training), "unseen" (the others) or "any" (default).
+    """
+
+    domain = po.Box(x=(-2, 2), y=(-2, 2), z=(-0.25, 1))
+    holes: float = po.positive(5.0)
+    position: float = po.positive(1.2)
+    designs: str = eqx.field(static=True, default="any")
+
+    def __check_init__(self):
+        if self.designs not in POSITIONS:
+            raise ValueError(f"PlateFamily: designs must be one of {', '.join(POSITIONS)}, got {self.designs!r}")
+
+    def inside(self, x, y, z):
+        """Whether a point is in the plate."""
+        turn = 2 * jnp.pi / self.holes
+        nearest = jnp.pi + turn * jnp.round((jnp.arctan2(y, x) - jnp.pi) / turn)
+        hole = (x - self.position * jnp.cos(nearest)) ** 2 + (y - self.position * jnp.sin(nearest)) ** 2 < 0.15**2
+        squared = x**2 + y**2
+        return jnp.where(z < 0, squared < 0.75**2, (squared < 4) & ~hole)
+
+    def residual(self, x, y, z, lap_u):
+        return jnp.where(self.inside(x, y, z), lap_u, 0.0)
+
+    def sample(self, key):
+        number, place = jax.random.split(key)
+        return replace(
+            self,
+            holes=jax.random.randint(number, (), HOLES[0], HOLES[-1] + 1).astype(float),
+            position=jax.random.choice(place, jnp.asarray(POSITIONS[self.designs])),
+        )
+
+    def inputs(self):
+        return jnp.stack([jnp.asarray(self.holes, float), jnp.asarray(self.position, float)])
+
+    def reference(self) -> Reference:
+        return solved(round(float(self.holes)), float(self.position))
+
+
+solved = lru_cache(heated_plate)  # there are few designs
