@@ -439,7 +439,7 @@ def train(
         name: The family's name.
         set: Coefficients of the family, such as viscosity=0.01.
         operator: deeponet.
-        set_operator: Settings of the operator: width, depth, latent.
+        set_operator: Settings of the operator: width, depth, latent, stacked (of the branch).
         data: A file made by pinops data; without one the operator is trained on the equations.
         physics: Put the equations in the loss (default: where there are no data).
         set_functions: pool and batch of problems, interior, boundary and initial points, points in a step (of the interior),
@@ -494,9 +494,10 @@ def train(
 def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
     from pinops import networks, operators
 
-    def deeponet(width=100, depth=4, latent=100):
+    def deeponet(width=100, depth=4, latent=100, stacked=False):
         trunk = networks.ModifiedMLP(width, depth)
-        return operators.DeepONet(trunk if family.inputs().ndim == 1 else None, trunk, latent)
+        branch = networks.Stacked(trunk) if stacked else trunk
+        return operators.DeepONet(branch if family.inputs().ndim == 1 else None, trunk, latent)
 
     return _chosen("operator", name, settings, {"deeponet": deeponet})
 

@@ -32,6 +32,7 @@ from pinops.networks import (
     PirateNet,
     RandomFeatures,
     Separable,
+    Stacked,
     WeightFactorised,
     activations,
     check_network,
@@ -133,6 +134,7 @@ NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
     ),
     "WeightFactorised": (built_by(lambda o: WeightFactorised(MLP(5, 1))), lambda i, o: DENSE(i, o) + 5 + o),
     "Separable": (built_by(lambda o: Separable(4, 5, 1)), lambda i, o: i * DENSE(1, 4 * o)),
+    "Stacked": (built_by(lambda o: Stacked(MLP(5, 1))), lambda i, o: o * DENSE(i, 1)),
     "ChebyshevKAN": (built_by(lambda o: ChebyshevKAN(5, 1, 3)), lambda i, o: (3 * i + 1) * 5 + (3 * 5 + 1) * o),
     "PIG": (built_by(lambda o: lively(PIG(10, 2, 0.7, hidden=5))), lambda i, o: 20 * (2 * i + 1) + DENSE(2, o)),
     "PIG of turned Gaussians": (
@@ -282,6 +284,7 @@ OURS = {
     "FourierFeatures": FourierFeatures(MLP(8, 1), (1.0, 2.0), 4),
     "WeightFactorised": WeightFactorised(MLP(8, 2)),
     "Separable": Separable(4, 8, 1),
+    "Stacked": Stacked(MLP(8, 1)),
     "ChebyshevKAN": ChebyshevKAN(4, 1, 4),
     "PIG": PIG(10, 2, 0.3),
     "RandomFeatures": RandomFeatures(40, 4.0),

@@ -29,6 +29,7 @@ from pinops.networks._network import trainable as trainable
 from pinops.networks._network import whole_numbers as whole_numbers
 from pinops.networks._random_features import RandomFeatures as RandomFeatures
 from pinops.networks._separable import Separable as Separable
+from pinops.networks._stacked import Stacked as Stacked
 
 if TYPE_CHECKING:
     from pinops.networks._flax import FromLinen as FromLinen
