@@ -698,6 +698,7 @@ def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float
     layered = Layered()
     embedding = embedding_of(layered, impose(layered))
     assert embedding.size == 5
+    assert embedding_of(layered, impose(layered), po.networks.PIG(5)).size == 3  # Gaussians are somewhere in the domain
     at, plan = jnp.asarray(cube(8, 2)) + jnp.array([[0.0, 1.0]]), Plan([(0, 0), (0, 1)], (0,))
     jet = embedding.jet(at, plan)
     wanted = nested(lambda point: jnp.stack([jnp.tanh(point[0] / 0.1), point[0] * point[1]]), at, plan)

@@ -295,10 +295,13 @@ def _bounds(problem: Problem) -> tuple[tuple[float, float], ...]:
     return tuple(bounds[name] for name in domain.coordinates)
 
 
-def embedding_of(problem: Problem, imposition: Imposition) -> Embedding:
-    """How the coordinates of a problem enter a network."""
+def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) -> Embedding:
+    """How the coordinates of a problem enter a network; without the problem's features for one, or an architecture, that is
+    ``local``: what it is made of lies somewhere in the domain."""
     names = problem.domain.coordinates
     periodic, even = (tuple(sorted(map(names.index, on))) for on in (imposition.periodic, imposition.even))
+    if getattr(network, "local", False):
+        return Embedding(_bounds(problem), periodic, even=even)
     return Embedding(_bounds(problem), periodic, lambda point: features_at(problem, point), even)
 
 
@@ -307,7 +310,7 @@ def field_of(problem: Problem, imposition: Imposition, network: Any, units: tupl
 
     ``units``: the centre and spread of the network's values, `pinops.problem.units`; None: 0 and 1.
     """
-    field: Field = NetworkField(network, embedding_of(problem, imposition))
+    field: Field = NetworkField(network, embedding_of(problem, imposition, network))
     if units is not None:
         field = ScaledField(field, *units)
     if not imposition.hard and problem.lift is None and problem.factor is None:

@@ -6,6 +6,7 @@ So there is one exponential for a point and a Gaussian, and one matrix product m
 
 import itertools
 from collections.abc import Iterator
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -27,6 +28,7 @@ _PRECISION = jax.lax.Precision.HIGHEST
 class GaussianNetwork(JetNetwork):
     """``head(F(z))`` with ``F_c(z) = sum_i w_ci exp(-(z - m_ci)' S_ci^-1 (z - m_ci) / 2)`` for every channel c."""
 
+    local: ClassVar[bool] = True
     centres: Float[Array, "c n d"] | Frozen
     spreads: Float[Array, "c n d"]  # standard deviations, or their logarithms
     rotations: Float[Array, "c n _r"] | None
@@ -212,6 +214,7 @@ class PIG(Architecture):
       are moved whenever points are drawn: they split those with the largest residual in their reach. 0: none.
     """
 
+    local: ClassVar[bool] = True
     gaussians: int = eqx.field(static=True, default=400)
     channels: int = eqx.field(static=True, default=4)
     scale: float = eqx.field(static=True, default=0.1)

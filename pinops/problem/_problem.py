@@ -38,7 +38,8 @@ class Problem(eqx.Module):
     What is known of the solution before it is computed is said by three functions of the coordinates: the solution is ``lift``
     plus ``factor`` times a network (Lagaris, Likas & Fotiadis 1998), each a number or a dict by unknown, with the conditions
     imposed on the whole. A factor may vanish on a curved boundary, or like a root where the solution does. ``features`` of the
-    coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these: steep where the solution is steep.
+    coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these: steep where the solution is steep
+    (Gaussians, which lie somewhere in the domain, do not see them).
 
     ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are taken after removing the mean.
     ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).

@@ -37,7 +37,7 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         if network is None:
             network = _architecture(request["network"], folder)
         imposition = impose(problem)
-        embedding = embedding_of(problem, imposition)
+        embedding = embedding_of(problem, imposition, network)
         built = network
         if isinstance(network, Architecture):
             built = network.build(embedding.size, len(problem.unknowns), key=network_key(request["seed"]))

@@ -154,11 +154,11 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         owner = name_of(holder(problem))
         residual_signature(problem)
         imposition = impose(problem)
-        embedding = embedding_of(problem, imposition)
         if start is not None:
             network, (centre, spread) = start.network, start.model.units
         else:
             network, (centre, spread) = default_architecture() if network is None else network, units(problem, imposition)
+        embedding = embedding_of(problem, imposition, network)
         weighting = Fixed() if weighting is None else weighting
         for name, values in ({} if continuation is None else continuation.coefficients).items():
             _check_stages(holder(problem), name, values)

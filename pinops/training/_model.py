@@ -290,7 +290,7 @@ def relocated(model: Model, params: Params, points: Mapping[str, Points]) -> Par
     """The parameters with idle parts of the network moved to where the residual is large at these points; or themselves."""
     network = params.network
     at = jnp.asarray(points[INTERIOR].at)
-    features = jnp.asarray(embedding_of(model.problem, model.imposition).jet(at, Plan())[()])
+    features = jnp.asarray(embedding_of(model.problem, model.imposition, network).jet(at, Plan())[()])
     moved = network.relocated(features, interior_score(model, params, {INTERIOR: Points(at)}))
     return params if moved is network else dataclasses.replace(params, network=moved)
 
