@@ -558,21 +558,30 @@ def data(
 def evaluate(
     folder: tyro.conf.Positional[Path],
     /,
+    set: Annotated[Pairs, tyro.conf.arg(metavar="NAME=VALUE")] = (),
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
     problems: Path | None = None,
 ) -> int:
-    """Evaluate a run directory again against the reference.
+    """Evaluate a run directory again against the reference; an operator on other members than those of its family, too.
 
     Args:
         folder: The run directory.
+        set: Coefficients of the family whose members an operator is evaluated on, such as viscosity=0.02.
         json_: Print one JSON object.
         problems: A folder with your own problem files.
     """
     import pinops
+    from pinops.solvers import TrainedOperator
 
     if problems is not None:
         pinops.load_folder(problems)
-    _print(pinops.load(folder).summary() | {"out": str(folder)}, json_)
+    result, changed = pinops.load(folder), _pairs(set, "--set")
+    if changed:
+        if not isinstance(result, TrainedOperator):
+            raise _Usage(f"--set is for operators, which know many problems; {folder} holds a solution of one")
+        name, before = result.request["problem"], pinops.problem.coefficients_as_json(result.family)
+        result = replace(result, family=_call(partial(pinops.load_problem, name), before | changed, f"the problem {name!r}"))
+    _print(result.summary() | {"out": str(folder)}, json_)
     return 0
 
 

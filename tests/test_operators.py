@@ -631,6 +631,12 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     assert result["steps"] == 20 and result["relative_l2"]["u"]["mean"] > 0
     assert cli.run(["evaluate", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["relative_l2"] == result["relative_l2"]
+    assert cli.run(["evaluate", str(out), "--json", "--set", "length=0.5"]) == 0
+    smoother = json.loads(capsys.readouterr().out.splitlines()[-1])["relative_l2"]["u"]["mean"]
+    family = po.load_problem("antiderivative", length=0.5)
+    assert smoother == po.load(out, problem=family).error()["u"]["mean"] != result["relative_l2"]["u"]["mean"]
+    assert cli.run(["evaluate", str(out), "--set", "width=0.5"]) == 2
+    assert "no coefficient 'width'; it has" in capsys.readouterr().err
     assert cli.run(["train", "burgers", "--steps", "1", "--out", str(tmp_path / "x")]) == 2
     assert "no family" in capsys.readouterr().err
 
