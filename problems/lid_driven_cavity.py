@@ -32,9 +32,13 @@ class LidDrivenCavity(po.Problem):
     sampler = po.sampling.Arcsine()
     reynolds: float = po.positive(100.0)
 
+    def scale(self, x, y):
+        """What the momentum equations are multiplied by."""
+        left, right = x**2 + (1 - y) ** 2, (1 - x) ** 2 + (1 - y) ** 2
+        return left / (left + 0.01) * right / (right + 0.01)
+
     def residual(self, x, y, u, u_x, u_y, lap_u, v, v_x, v_y, lap_v, p_x, p_y):
-        squares = (x**2 + (1 - y) ** 2, (1 - x) ** 2 + (1 - y) ** 2)
-        scale = squares[0] / (squares[0] + 0.01) * squares[1] / (squares[1] + 0.01)
+        scale = self.scale(x, y)
         return {
             "momentum_x": scale * (u * u_x + v * u_y + p_x - lap_u / self.reynolds),
             "momentum_y": scale * (u * v_x + v * v_y + p_y - lap_v / self.reynolds),

@@ -237,7 +237,9 @@ def grid_residuals(name: str, problem: Problem) -> dict[str, np.ndarray]:
     found = {k: np.asarray(v).reshape(shape) for k, v in residuals.items()}
     if name == "lid_driven_cavity":
         # The curl of the momentum equation has no pressure.
-        x, y = found.pop("momentum_x"), found.pop("momentum_y")
+        with np.errstate(invalid="ignore"):
+            scale = np.asarray(problem.scale(*grids))
+            x, y = found.pop("momentum_x") / scale, found.pop("momentum_y") / scale
         found["vorticity"] = difference(x, 1, 1, spacing[1]) - difference(y, 0, 1, spacing[0])
     return found
 

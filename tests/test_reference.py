@@ -334,7 +334,9 @@ def test_nonlinear_diffusion_error_bar_bounds_its_error_with_incompatible_data()
     )
     assert fine.error_bar["u"] < 1e-5
     assert relative_l2(coarse.values["u"], fine.values["u"]) <= coarse.error_bar["u"]
-    assert np.array_equal(fine.values["u"][:, :, 0], gaussians(points[:, None], points[None, :]))
+    inner = points[1:-1]  # on the walls data disagree with those at the start
+    assert np.array_equal(fine.values["u"][1:-1, 1:-1, 0], gaussians(inner[:, None], inner[None, :]))
+    assert np.all(np.isnan(fine.values["u"][0, :, 0]))
 
 
 # Lid-driven cavity
