@@ -559,6 +559,7 @@ def evaluate(
     folder: tyro.conf.Positional[Path],
     /,
     set: Annotated[Pairs, tyro.conf.arg(metavar="NAME=VALUE")] = (),
+    data: Path | None = None,
     json_: Annotated[bool, tyro.conf.arg(name="json")] = False,
     problems: Path | None = None,
 ) -> int:
@@ -567,21 +568,28 @@ def evaluate(
     Args:
         folder: The run directory.
         set: Coefficients of the family whose members an operator is evaluated on, such as viscosity=0.02.
+        data: A file made by pinops data; an operator is evaluated on its test part.
         json_: Print one JSON object.
         problems: A folder with your own problem files.
     """
     import pinops
+    from pinops.data import Dataset
+    from pinops.problem import coefficients_as_json
     from pinops.solvers import TrainedOperator
 
     if problems is not None:
         pinops.load_folder(problems)
     result, changed = pinops.load(folder), _pairs(set, "--set")
-    if changed:
-        if not isinstance(result, TrainedOperator):
-            raise _Usage(f"--set is for operators, which know many problems; {folder} holds a solution of one")
-        name, before = result.request["problem"], pinops.problem.coefficients_as_json(result.family)
-        result = replace(result, family=_call(partial(pinops.load_problem, name), before | changed, f"the problem {name!r}"))
-    _print(result.summary() | {"out": str(folder)}, json_)
+    if not isinstance(result, TrainedOperator):
+        if changed or data is not None:
+            raise _Usage(f"--set and --data are for operators, which know many problems; {folder} holds a solution of one")
+        summary = result.summary()
+    else:
+        name, before = result.request["problem"], coefficients_as_json(result.family)
+        if changed:
+            result = replace(result, family=_call(partial(pinops.load_problem, name), before | changed, f"the problem {name!r}"))
+        summary = result.summary(None if data is None else Dataset(data))
+    _print(summary | {"out": str(folder)}, json_)
     return 0
 
 

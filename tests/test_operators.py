@@ -635,6 +635,18 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     smoother = json.loads(capsys.readouterr().out.splitlines()[-1])["relative_l2"]["u"]["mean"]
     family = po.load_problem("antiderivative", length=0.5)
     assert smoother == po.load(out, problem=family).error()["u"]["mean"] != result["relative_l2"]["u"]["mean"]
+    assert cli.run(["evaluate", str(out), "--json", "--data", str(data)]) == 0
+    own = json.loads(capsys.readouterr().out.splitlines()[-1])
+    trained, dataset = po.load(out), Dataset(data)
+    members, references = dataset.solved(trained.family, dataset.splits["test"])
+    np.testing.assert_allclose(references[3].values["u"], members[3].reference().values["u"], rtol=1e-12)
+    assert own["tested"] == 32 and own["relative_l2"]["u"]["mean"] == pytest.approx(trained.error(members)["u"]["mean"], rel=1e-6)
+    shorter = tmp_path / "shorter.h5"
+    assert cli.run(["data", "antiderivative", "--out", str(shorter), "--count", "65", "--workers", "1"]) == 0
+    capsys.readouterr()
+    moved = dataclasses.replace(trained, request=trained.request | {"data_members": [dataset.origin, 80]})
+    with pytest.raises(ValueError, match="shorter.h5 is made with the seed of the data of the training, which has seen its test"):
+        moved.errors(Dataset(shorter))
     assert cli.run(["evaluate", str(out), "--set", "width=0.5"]) == 2
     assert "no coefficient 'width'; it has" in capsys.readouterr().err
     assert cli.run(["train", "burgers", "--steps", "1", "--out", str(tmp_path / "x")]) == 2

@@ -34,6 +34,7 @@ from pinops.problem import (
     sample_members,
     unstacked,
 )
+from pinops.reference import Reference
 
 BLOCK = 32  # members that are solved, checked and read together
 _KIND, _PART = "data set", "part of a data set"
@@ -204,6 +205,12 @@ class Dataset:
         return self.attributes["settings"]["count"]
 
     @property
+    def origin(self) -> str:
+        """A checksum of family, coefficients and seed: members of one number and origin are the same."""
+        settings = {name: value for name, value in self.attributes["settings"].items() if name != "count"}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
     def digest(self) -> str:
         """A checksum of the whole."""
         digests = [self.attributes["coordinates_sha256"], *self.attributes["sha256"]]
@@ -266,6 +273,15 @@ class Dataset:
         read = [self._block(k) for k in blocks]
         offset = members.start - blocks.start * BLOCK
         return {name: np.concatenate([block[name] for block in read])[offset : offset + len(members)] for name in self._names}
+
+    def solved(self, family: Problem, members: range) -> tuple[list[Problem], list[Reference]]:
+        """Consecutive members and their solutions."""
+        rows, names = self.rows(members), self.attributes["unknowns"]
+        of = lambda group, k: {name: rows[f"{group}/{name}"][k] for name in names}
+        bars = lambda k: {name: float(bar) for name, bar in of("error_bar", k).items()}
+        kind, source = self.attributes["kind"], self.attributes["source"]
+        references = [Reference(self.coordinates, of("values", k), bars(k), kind, source) for k in range(len(members))]
+        return unstacked(self.problems(family, rows), len(members)), references
 
     def problems(self, family: Problem, rows: dict[str, np.ndarray]) -> Problem:
         """The members of such rows, in the leading axis of every array."""

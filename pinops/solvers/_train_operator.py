@@ -137,6 +137,7 @@ def train_operator(
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
             "operator": describe(operator) if start is None else start.request["operator"],
             "data": None if dataset is None else dataset.digest,
+            "data_members": None if dataset is None else [dataset.origin, len(dataset.splits["training"])],
             "physics": physics,
             "phases": [describe(phase.optimizer) for phase in plan],
             "phase_steps": [phase.steps for phase in plan[:-1]],
@@ -166,7 +167,7 @@ def train_operator(
         folder = None if out is None else Path(out)
         if folder is not None:
             prepare(folder, request, resume)
-        measure = _monitor(problem, model)
+        measure = _monitor(problem, model, dataset)
         training = Training(model, plan, drawn, seed, Fixed() if weighting is None else weighting, None, measure)
         run = Run(training, params, request, folder, resume, lambda: training.init(params, fit=False))
         everyone = [*callbacks, *([Progress(minutes)] if progress else [])]
@@ -263,10 +264,13 @@ def _comparison(
     return compare
 
 
-def _monitor(problem: Problem, model: OperatorModel) -> Callable[[Params], dict[str, float]]:
+def _monitor(problem: Problem, model: OperatorModel, dataset: Dataset | None) -> Callable[[Params], dict[str, float]]:
     """Mean relative L2 errors over a few members that are not trained on; nothing where there is no reference."""
-    members = _members(problem, _MONITOR, _MONITORED)
-    references = [member.reference() for member in members]
+    if dataset is not None:
+        members, references = dataset.solved(problem, dataset.splits["validation"][:_MONITORED])
+    else:
+        members = _members(problem, _MONITOR, _MONITORED)
+        references = [member.reference() for member in members]
     if any(reference is None for reference in references):
         return lambda params: {}
     compare = _comparison(model, members, [reference for reference in references if reference is not None])
@@ -320,12 +324,17 @@ class TrainedOperator:
         }
         return Solution(member, request, model, params, self.history, self.status)
 
-    def errors(self, members: Sequence[Problem]) -> dict[str, np.ndarray]:
+    def errors(self, members: Sequence[Problem] | Dataset) -> dict[str, np.ndarray]:
         """The relative L2 error of every unknown for every member, ``{unknown: (n,)}``, against their references.
 
-        **Raises** ValueError where a member has no reference.
+        ``members``: of the family, or a data set, of which the test part is taken.
+
+        **Raises** ValueError where a member has no reference, and for a data set with members that the training has seen.
         """
-        references = [member.reference() for member in members]
+        if isinstance(members, Dataset):
+            members, references = self._tested_on(members)
+        else:
+            references = [member.reference() for member in members]
         if not references or any(reference is None for reference in references):
             raise ValueError(f"{self.request['problem']} has no reference to compare with; give the family one")
         with jax.enable_x64(self._x64):
@@ -337,19 +346,35 @@ class TrainedOperator:
         """Members that no training and no monitor has seen, the same for every run of the family."""
         return _members(self.family, _TEST, count)
 
-    def error(self, count: int = _TESTED) -> dict[str, dict[str, float]]:
-        """``{unknown: {"mean", "std", "median", "worst"}}`` of the relative L2 errors over `test_members`."""
+    def _tested_on(self, dataset: Dataset) -> tuple[list[Problem], list[Reference]]:
+        """The test part of a data set. Raises ValueError where the training has seen it."""
+        dataset.check_family(self.family)
+        members = dataset.splits["test"]
+        origin, seen = self.request.get("data_members") or ("", 0)
+        if origin == dataset.origin and members.start < seen:
+            raise ValueError(
+                f"{dataset.path} is made with the seed of the data of the training, which has seen its test members; make it "
+                "with another seed"
+            )
+        return dataset.solved(self.family, members)
+
+    def error(self, members: int | Sequence[Problem] | Dataset = _TESTED) -> dict[str, dict[str, float]]:
+        """``{unknown: {"mean", "std", "median", "worst"}}`` of the `errors`; for a number: of so many `test_members`."""
         statistics = {"mean": np.mean, "std": np.std, "median": np.median, "worst": np.max}
-        found = self.errors(self.test_members(count))
+        found = self.errors(self.test_members(members) if isinstance(members, int) else members)
         return {name: {kind: float(of(values)) for kind, of in statistics.items()} for name, values in found.items()}
 
-    def summary(self) -> dict[str, Any]:
-        """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
-        known = self.test_members(1)[0].reference() is not None
+    def summary(self, dataset: Dataset | None = None) -> dict[str, Any]:
+        """What a run was and what came out, on a hundred `test_members` or the test part of a data set.
+
+        The contents of ``run.json`` and of ``--json``.
+        """
+        known = dataset is not None or self.test_members(1)[0].reference() is not None
+        tested = _TESTED if dataset is None else len(dataset.splits["test"])
         return {
             "problem": self.request["problem"],
-            "relative_l2": self.error() if known else {},
-            "tested": _TESTED if known else 0,
+            "relative_l2": self.error(_TESTED if dataset is None else dataset) if known else {},
+            "tested": tested if known else 0,
             **training_summary(self.request, self.history, self.compile_seconds, count_parameters(self.params), self.status),
         }
 
