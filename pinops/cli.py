@@ -33,6 +33,13 @@ def _value(text: str) -> Any:
     return text
 
 
+def _number(text: str, flag: str) -> int | float:
+    value = _value(text)
+    if isinstance(value, bool | str):
+        raise _Usage(f"{flag}: a number is needed, got {text!r}")
+    return value
+
+
 def _pairs(pairs: Sequence[str], flag: str) -> dict[str, Any]:
     out = {}
     for pair in pairs:
@@ -62,9 +69,9 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
         if wanted not in networks.activations:
             raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
         settings["activation"] = networks.activations[wanted]
-    for several in ("scales", "scale"):
-        if isinstance(settings.get(several), str):
-            settings[several] = tuple(_value(part) for part in settings[several].split(","))
+    several = {"fourier": "scales", "random_features": "scale"}.get(name or "", "")
+    if isinstance(settings.get(several), str):
+        settings[several] = tuple(_number(part, f"--set-network {several}") for part in settings[several].split(","))
 
     def fourier(width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15):
         return networks.FourierFeatures(networks.MLP(width, depth, activation), scales, frequencies)
@@ -439,7 +446,8 @@ def train(
         name: The family's name.
         set: Coefficients of the family, such as viscosity=0.01.
         operator: deeponet.
-        set_operator: Settings of the operator: width, depth, latent, stacked (of the branch).
+        set_operator: Settings of the operator: width and depth (of the trunk alone where inputs are an image), latent, and
+            stacked=true for a branch of its own for each coefficient.
         data: A file made by pinops data; without one the operator is trained on the equations.
         physics: Put the equations in the loss (default: where there are no data).
         set_functions: pool and batch of problems, interior, boundary and initial points, points in a step (of the interior),
@@ -492,12 +500,16 @@ def train(
 
 
 def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
+    import numpy as np
+
     from pinops import networks, operators
 
     def deeponet(width=100, depth=4, latent=100, stacked=False):
-        trunk = networks.ModifiedMLP(width, depth)
+        trunk, image = networks.ModifiedMLP(width, depth), np.ndim(family.inputs()) > 1
+        if not isinstance(stacked, bool) or (stacked and image):
+            raise ValueError(f"stacked must be true or false, and false for inputs that are an image, got {stacked}")
         branch = networks.Stacked(trunk) if stacked else trunk
-        return operators.DeepONet(branch if family.inputs().ndim == 1 else None, trunk, latent)
+        return operators.DeepONet(None if image else branch, trunk, latent)
 
     return _chosen("operator", name, settings, {"deeponet": deeponet})
 

@@ -26,7 +26,8 @@ class DarcyFamily(po.Problem):
 
     Source: the multi-task DeepONet's second problem. The shapes are the square, the disc of diameter 1, the equilateral triangle
     of side 1 on the lower side of the square, and its left half. ln K is 0.58 times a Gaussian process of unit variance: the
-    100 leading modes of the covariance 1 - 2(|Δx| + |Δy|) + 2/27 (|Δx|³ + |Δy|³), 0 where that is below 0.01.
+    100 leading modes of the covariance 1 - 2(|Δx| + |Δy|) + 2/27 (|Δx|³ + |Δy|³), 0 where that is below 0.01
+    (which is not quite positive: modes enter with the sizes of their variances).
 
     A family: an operator sees ln K on a grid of 33 x 33 points and 1 or 0 at each, inside or outside. Solutions are a polynomial
     that vanishes on the boundary of the shape times a network; outside nothing is asked.

@@ -16,7 +16,7 @@ class EikonalFamily(po.Problem):
     """|∇u|² = 1 on (-1, 1)², u = 0 on a circle about the origin, u < 0 inside. Source: Wang, Wang & Perdikaris (2021), 4.5.
 
     A family: an operator sees 100 points of the circle (200 numbers), whose radius is uniform in (0, 1). The solution is the
-    signed distance, with a kink in the centre. It is a smooth function that vanishes on the circle, with slope close to 1
+    signed distance, with a kink in the centre. It is a smooth function that vanishes on the circle, with slope 2 / (1 + √2)
     there, times a network: the sign of the distance, which the equation leaves open, is that of this function.
 
     ``radius`` > 0 of the circle (default 0.5).

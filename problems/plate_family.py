@@ -64,7 +64,8 @@ class PlateFamily(po.Problem):
         return jnp.stack([jnp.asarray(self.holes, float), jnp.asarray(self.position, float)])
 
     def reference(self) -> Reference:
-        return solved(round(float(self.holes)), float(self.position))
+        holes = float(self.holes)
+        return solved(int(holes) if holes.is_integer() else holes, float(self.position))
 
 
 solved = lru_cache(heated_plate)  # there are few designs

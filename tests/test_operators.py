@@ -17,7 +17,7 @@ from pinops import cli
 from pinops.data import DataFileError, Dataset, generate
 from pinops.derivatives import Plan, add, derivatives_of, elementwise, linear
 from pinops.functions import GaussianProcess, PeriodicGaussianField, fourier_series, interpolate
-from pinops.networks import MLP, Convolutional, ConvolutionalNetwork, Frozen, JetNetwork, MLPNetwork, ModifiedMLP
+from pinops.networks import MLP, Convolutional, ConvolutionalNetwork, FourierFeatures, Frozen, JetNetwork, MLPNetwork, ModifiedMLP
 from pinops.operators import DeepONet, DeepONetwork
 from pinops.optimizers import GaussNewton, SSBroyden
 from pinops.problem import impose, sample_members, unstacked
@@ -426,6 +426,38 @@ def test_designs_of_plates_are_those_of_the_table(float64):
     assert found["any"] == found["table"] | found["unseen"]
     with pytest.raises(ValueError, match="designs must be one of table, unseen, any, got 'all'"):
         po.load_problem("plate_family", designs="all")
+
+
+def test_impossible_plates_and_operators_are_one_sentence():
+    for holes, position in ((9, 0.4), (3, 1.95), (2.5, 1.2)):
+        with pytest.raises(ValueError, match="cannot be: their number must be whole, and they must not overlap"):
+            po.load_problem("plate_family", holes=holes, position=position).reference()
+    with pytest.raises(ValueError, match="the equation of plate_family alone has many solutions, and it has no conditions"):
+        po.train_operator("plate_family", SMALL, steps=1)
+    with pytest.raises(ValueError, match="EikonalFamily has no condition but its factor"):
+        po.manufacture(po.load_problem("eikonal_family"), lambda x, y: x)
+    assert cli.run(["train", "darcy_family", "--set-operator", "stacked=true"]) == 2
+
+
+def test_what_a_network_keeps_fixed_is_that_of_the_run_it_started_from(tmp_path):
+    """Also with another seed and precision; and what cannot be read again says so."""
+    features = FourierFeatures(MLP(6, 1), 2.0, 3)
+    few = po.Functions(pool=64, batch=8, points=po.Collocation(interior=64, batch=32, refinement=None))
+    options = {"steps": 2, "functions": few, "progress": False}
+    first = po.train_operator("antiderivative", DeepONet(MLP(6, 1), features, latent=4), dtype="float64", **options)
+    then = po.train_operator("antiderivative", start=first, seed=4, out=tmp_path / "run", **options)
+    member = po.load_problem("antiderivative")
+    assert po.load(tmp_path / "run")(member)(x=0.3) == then(member)(x=0.3)
+    po.solve(member, start=then(member), steps=2, out=tmp_path / "refined", progress=False)
+    with pytest.raises(ValueError, match="is that of an operator for one problem, which is not kept with it"):
+        po.load(tmp_path / "refined")
+    with pytest.raises(ValueError, match="start is an operator of 1 features of the coordinates; diffusion_reaction has 2"):
+        po.train_operator("diffusion_reaction", start=first, **options)
+    solution = po.solve(member, network=features, steps=2, progress=False)
+    with pytest.raises(ValueError, match="start must be a trained operator, got a Solution"):
+        po.train_operator("antiderivative", start=solution, **options)
+    again = po.solve(member, start=solution, seed=7, dtype="float32", steps=2, out=tmp_path / "solution", progress=False)
+    assert po.load(tmp_path / "solution")(x=0.3) == again(x=0.3)
 
 
 def test_a_branch_must_suit_the_inputs():

@@ -461,8 +461,19 @@ def test_initial_data_must_be_even_where_the_solution_is():
     rod = po.Box(x=(-1, 1), t=(0, 1))
     made = lambda data: impose(problem(rod, po.Periodic("x", even=True), po.Initial(data)))
     assert made(lambda x: jnp.cos(jnp.pi * x)).even == ("x",)
-    with pytest.raises(ValueError, match=r"Mine: Initial: data for u differ by .* mirror image along x; leave even=True out"):
+    with pytest.raises(ValueError, match="Mine: data of Initial for u differ by .* the two sides of x; leave even=True out"):
         made(lambda x: jnp.sin(jnp.pi * x))
+    walls = po.Dirichlet(lambda x: jnp.sin(jnp.pi * x), on="y_min")
+    with pytest.raises(ValueError, match="data of Dirichlet for u differ by"):
+        impose(problem(po.Box(x=(-1, 1), y=(0, 1)), po.Periodic("x", even=True), walls))
+
+
+@pytest.mark.parametrize("known", ["lift", "factor", "features"])
+def test_what_is_known_must_be_periodic_where_the_solution_is(known):
+    made = problem(ROD, po.Periodic("x"))
+    setattr(type(made), known, lambda self, x: (x,) if known == "features" else x)
+    with pytest.raises(ValueError, match=f"Mine: {known} differ by .* between the two ends of x; leave Periodic"):
+        impose(made)
 
 
 def test_a_periodic_coordinate_has_no_boundary():
@@ -690,7 +701,8 @@ def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float
             return u_t - lap_u
 
         def features(self, x, t):
-            return jnp.tanh(x / self.thickness), x * t
+            wave = jnp.sin(2 * jnp.pi * x / (ROD.bounds["x"][1] - ROD.bounds["x"][0]))
+            return jnp.tanh(wave / self.thickness), wave * t
 
         def conditions(self):
             return (po.Periodic("x"),)
@@ -701,11 +713,34 @@ def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float
     assert embedding_of(layered, impose(layered), po.networks.PIG(5)).size == 3  # Gaussians are somewhere in the domain
     at, plan = jnp.asarray(cube(8, 2)) + jnp.array([[0.0, 1.0]]), Plan([(0, 0), (0, 1)], (0,))
     jet = embedding.jet(at, plan)
-    wanted = nested(lambda point: jnp.stack([jnp.tanh(point[0] / 0.1), point[0] * point[1]]), at, plan)
+    wanted = nested(lambda point: jnp.stack(layered.features(*point)), at, plan)
     for index, stream in wanted.items():
         np.testing.assert_allclose(jet[index][:, 3:], stream, atol=1e-12)
     later = embedding_of(window := po.problem.Window(layered, 1.0, np.asarray(1.0), None), impose(window))
     np.testing.assert_allclose(later.jet(at - jnp.array([[0.0, 1.0]]), Plan())[()][:, 3:], jet[()][:, 3:], atol=1e-12)
+
+
+def test_what_is_known_is_of_all_unknowns_and_well_formed():
+    pair = type(problem(SQUARE, residual=lambda self, u_x, v_x: {"a": u_x, "b": v_x}))
+    pair.unknowns = ("u", "v")
+    pair.lift, pair.exact = lambda self, x: 2 * x, lambda self, x: x
+    at = jnp.array([0.25, 0.5])
+    assert {name: float(value) for name, value in values_at(pair(), "lift", at).items()} == {"u": 0.5, "v": 0.5}
+    with pytest.raises(ValueError, match="exact must return a dict by unknown, of u, v, got one value"):
+        values_at(pair(), "exact", at)
+    pair.lift = lambda self, x: None
+    with pytest.raises(ValueError, match="lift: u at one point must be one number, got None"):
+        values_at(pair(), "lift", at)
+    pair.lift = 1.0
+    with pytest.raises(ValueError, match=r"lift must be a method of coordinates, such as lift\(self, x\), got 1.0"):
+        values_at(pair(), "lift", at)
+
+    class Reserved(po.Problem):
+        domain = SQUARE
+        factor: float = 2.0
+
+    with pytest.raises(ValueError, match="Reserved: factor is what a problem knows, not a coefficient; rename it"):
+        Reserved()
 
 
 def test_features_that_are_no_tuple_of_numbers_are_refused():

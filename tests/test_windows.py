@@ -98,6 +98,8 @@ def test_windows_are_kept_and_resumed_bit_for_bit(tmp_path):
     assert np.array_equal(loaded(t=t), whole(t=t)) and loaded.error() == whole.error()
     assert [len(loaded.parts), loaded.steps] == [2, 680]
     loaded.plot(tmp_path / "figure.png")
+    with pytest.raises(ValueError, match="window_0 holds a run with window = .*'length': 0.5"):
+        po.solve(Decay(), out=tmp_path / "run", resume=True, **(options | {"windows": po.TimeWindows(4)}))
 
 
 @pytest.mark.parametrize(

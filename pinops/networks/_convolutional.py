@@ -17,7 +17,7 @@ class ConvolutionalNetwork(eqx.Module):
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, " o"]:
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            # One matrix product: convolutions of XLA inside a loop are fifty times slower on a CPU.
+            # One matrix product: convolutions of XLA are slow inside a loop on a CPU.
             patches = _patches(image, kernel.shape[0])
             image = jax.nn.relu(patches @ kernel.reshape(-1, bias.size) + bias[None, None])
             h, w, c = (image.shape[0] // 2, image.shape[1] // 2, image.shape[2])

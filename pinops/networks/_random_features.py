@@ -41,6 +41,8 @@ class RandomFeatures(Architecture):
 
     def __check_init__(self):
         whole_numbers(self, "features")
+        if not isinstance(self.scale, int | float | tuple):
+            raise ValueError(f"RandomFeatures: scale must be a number, or a tuple of one for each input, got {self.scale!r}")
         if not all(0 < scale < float("inf") for scale in np.atleast_1d(self.scale)):
             raise ValueError(f"RandomFeatures: scale must be greater than zero and finite, got {self.scale}")
 

@@ -15,8 +15,8 @@ class Only(Optimizer):
     """Any optimizer, of some of the parameters: ``Only(Adam(1e-3), lambda params: params.network.branch.head)``.
 
     **Arguments:** ``optimizer``; ``where``: from the parameters of a training to the part of them, or a tuple of parts, that is
-    trained. ``params.network`` is the network of `solve` or the operator of `train_operator`. The others cost nothing in the
-    optimizer, and second-order methods see a smaller problem.
+    trained. ``params.network`` is the network of `solve` or the operator of `train_operator`. The optimizer sees a smaller
+    problem; the gradient or Jacobian is that of all.
 
     **Raises** ValueError when the part has no parameters.
     """

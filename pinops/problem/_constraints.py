@@ -106,8 +106,11 @@ def units(problem: Problem, imposition: Imposition) -> tuple[Float[np.ndarray, "
     """The mean of what soft conditions prescribe for each unknown, and its standard deviation where that is above 1.
 
     From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an unknown of which nothing is
-    prescribed, or something is imposed exactly. A network in these units need not learn how large the solution is.
+    prescribed, or something is imposed exactly, and for all where a lift or factor says more. A network in these units need not
+    learn how large the solution is.
     """
+    if problem.lift is not None or problem.factor is not None:
+        return np.zeros(len(problem.unknowns)), np.ones(len(problem.unknowns))
     domain, cube = problem.domain, lambda n, d: Uniform().points(jax.random.key(0), n, d)
     imposed = {problem.unknowns[face.component] for face in faces(problem, imposition.hard)}
     found: dict[str, list[np.ndarray]] = {name: [] for name in problem.unknowns if name not in imposed}

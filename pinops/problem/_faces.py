@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.problem._conditions import Condition, Dirichlet, Initial, Neumann, Observed, Periodic, Robin
-from pinops.problem._problem import Problem, by_unknown, residual_signature
+from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
 
 PointFunction = Callable[[Any], Any]
 
@@ -146,8 +146,8 @@ def impose(problem: Problem) -> Imposition:
     then keep for all times).
 
     **Raises** ValueError for a condition on a part or unknown that does not exist, a periodic coordinate that is not an
-    interval of the domain or has other conditions at its ends, initial data that are not even where the solution is said to
-    be, observations at other coordinates, and two conditions that impose the same thing.
+    interval of the domain or has other conditions at its ends, data (or what is known of the solution) that are not even or not
+    periodic where the solution is said to be, observations at other coordinates, and two conditions that impose the same thing.
     """
     conditions = problem.conditions()
     if not isinstance(conditions, tuple | list):
@@ -182,8 +182,6 @@ def impose(problem: Problem) -> Imposition:
         new = _faces_of(problem, k, condition)
         if isinstance(condition, Observed):
             _check_coordinates(problem, condition)
-        if isinstance(condition, Initial):
-            _check_even(problem, condition, even)
         for axis in dict.fromkeys(face.axis for face in new or []):
             if names[axis] in periodic:
                 raise ValueError(
@@ -203,6 +201,7 @@ def impose(problem: Problem) -> Imposition:
             else:
                 how[k] = "hard"
                 taken += new
+    _check_known(problem, periodic, even)
     return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
 
 
@@ -217,23 +216,41 @@ def _check_coordinates(problem: Problem, observed: Observed) -> None:
             raise ValueError(f"{owner} gives no values of the coordinate {name!r}; give one for each observation")
 
 
-def _check_even(problem: Problem, initial: Initial, even: list[str]) -> None:
-    """Raises ValueError for initial data that differ on the two sides of a coordinate along which solutions are even."""
-    domain, owner = problem.domain, f"{type(problem).__name__}: Initial"
-    for name in even:
-        axis, ends = domain.coordinates.index(name), domain.bounds[name]
-        with jax.enable_x64(True):
-            points = jnp.asarray(_scattered(problem))
-            mirrored = points.at[:, axis].set(sum(ends) - points[:, axis])
-            for value in (initial.value, initial.rates()):
-                for unknown, data in ({} if value is None else by_unknown(problem, value, initial.unknown, owner=owner)).items():
-                    one, other = jax.vmap(data)(points), jax.vmap(data)(mirrored)
-                    gap = float(jnp.max(jnp.abs(one - other)))
-                    if not gap <= 1e-6 * float(jnp.max(jnp.abs(one))):
-                        raise ValueError(
-                            f"{owner}: data for {unknown} differ by {gap:.1e} from their mirror image along {name}; leave "
-                            f"even=True out of Periodic(on={name!r})"
-                        )
+def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None:
+    """Raises ValueError for what a problem knows of its solution and for data that contradict its symmetries."""
+    domain, owner = problem.domain, type(problem).__name__
+    known: dict[str, Callable[[Any], Any]] = {}
+    for method in ("lift", "factor"):
+        if getattr(problem, method) is not None:
+            known[method] = lambda point, method=method: jnp.stack(list(values_at(problem, method, point).values()))
+    if problem.features is not None:
+        known["features"] = lambda point: features_at(problem, point)
+    data: dict[str, Callable[[Any], Any]] = {}
+    if even and problem.exact is not None:
+        data["exact"] = lambda point: jnp.stack(list(values_at(problem, "exact", point).values()))
+    for condition in problem.conditions() if even else ():
+        if not isinstance(condition, Dirichlet | Neumann | Robin | Initial):
+            continue
+        rates = condition.rates() if isinstance(condition, Initial) else None
+        for value in [condition.value, *([] if rates is None else [rates])]:
+            name = f"data of {type(condition).__name__}"
+            for unknown, function in by_unknown(problem, value, condition.unknown, owner=f"{owner}: {name}").items():
+                data[f"{name} for {unknown}"] = function
+    with jax.enable_x64(True):
+        points = jnp.asarray(_scattered(problem))
+        for name in periodic:
+            axis, (low, high) = domain.coordinates.index(name), domain.bounds[name]
+            ends = [points.at[:, axis].set(end) for end in (low, high)]
+            mirrored = points.at[:, axis].set(low + high - points[:, axis])
+            pairs = [(what, f, ends, f"between the two ends of {name}", f"Periodic(on={name!r})") for what, f in known.items()]
+            if name in even:
+                sides = f"between the two sides of {name}"
+                pairs += [(what, f, [points, mirrored], sides, "even=True") for what, f in (known | data).items()]
+            for what, function, places, where, remedy in pairs:
+                one, other = (jax.vmap(function)(at) for at in places)
+                gap = float(jnp.max(jnp.abs(one - other)))
+                if not gap <= 1e-6 * float(jnp.max(jnp.abs(one))):
+                    raise ValueError(f"{owner}: {what} differ by {gap:.1e} {where}; leave {remedy} out, or mend them")
 
 
 def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tuple[str, ...]) -> str:

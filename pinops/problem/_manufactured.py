@@ -161,8 +161,13 @@ def manufacture(problem: Problem, exact: Callable[..., Any]) -> ManufacturedProb
     **Arguments:** ``exact``: a function of named coordinates, ``lambda x, t: ...``, that returns a scalar or, for a system,
     a dict by unknown; smooth enough for the residual, and periodic where the problem is.
 
-    **Raises** ValueError when ``exact`` names a coordinate that does not exist or leaves an unknown out.
+    **Raises** ValueError when ``exact`` names a coordinate that does not exist or leaves an unknown out, and for a problem whose
+    only condition is a factor, which ``exact`` need not have.
     """
+    if problem.factor is not None and not problem.conditions():
+        raise ValueError(
+            f"{type(problem).__name__} has no condition but its factor, and exact need not have it: declare conditions"
+        )
     point = jnp.asarray([0.5 * sum(problem.domain.bounds[name]) for name in problem.domain.coordinates])
     made = ManufacturedProblem(problem, exact)
     missing = [name for name in problem.unknowns if name not in jax.eval_shape(lambda p: values_at(made, "exact", p), point)]

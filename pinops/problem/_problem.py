@@ -43,7 +43,7 @@ class Problem(eqx.Module):
 
     ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are taken after removing the mean.
     ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).
-    ``sampler`` is how points are spread where nobody says otherwise.
+    ``sampler`` is how `solve` spreads points where no `Collocation` is given.
 
     **Raises** ValueError for a coefficient that is not finite, or not positive where it must be.
     """
@@ -63,6 +63,8 @@ class Problem(eqx.Module):
 
     def __post_init__(self):
         for field in fields(self):
+            if field.name in ("lift", "factor", "features", "sampler"):
+                raise ValueError(f"{type(self).__name__}: {field.name} is what a problem knows, not a coefficient; rename it")
             value = getattr(self, field.name)
             if isinstance(value, str) and not field.metadata.get("static"):
                 raise ValueError(f"{type(self).__name__}: {field.name} must be a number, got {value!r}")
@@ -215,13 +217,21 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
     return function
 
 
+def _called(problem: Problem, method: str, point: Any, owner: str) -> Any:
+    """What a method of the coordinates returns at one point."""
+    function = getattr(problem, method)
+    if not callable(function):
+        raise ValueError(f"{owner} must be a method of coordinates, such as {method}(self, x), got {function!r}")
+    return call_by_name(function, _AtPoint(problem.domain.coordinates, point), owner=owner)
+
+
 def features_at(problem: Problem, point: Any) -> Array:
     """The features of a problem at one point, ``(d,) -> (k,)``; none without a method of that name."""
     if problem.features is None:
         return jnp.zeros(0, point.dtype)
     owner = f"{type(problem).__name__}.features"
-    out = call_by_name(problem.features, _AtPoint(problem.domain.coordinates, point), owner=owner)
-    if not isinstance(out, tuple | list) or any(jnp.shape(value) != () for value in out):
+    out = _called(problem, "features", point, owner)
+    if not isinstance(out, tuple | list) or not out or any(jnp.shape(value) != () for value in out):
         raise ValueError(f"{owner} must return a tuple of numbers, one for each feature, got {out!r}")
     return jnp.stack([jnp.asarray(value, point.dtype) for value in out])
 
@@ -229,14 +239,17 @@ def features_at(problem: Problem, point: Any) -> Array:
 def values_at(problem: Problem, method: str, point: Any) -> dict[str, Any]:
     """What a method of the coordinates (``exact``, ``lift``) gives at one point ``(d,)``, by unknown (those that it names)."""
     owner = f"{type(problem).__name__}.{method}"
-    out = call_by_name(getattr(problem, method), _AtPoint(problem.domain.coordinates, point), owner=owner)
+    out = _called(problem, method, point, owner)
     if not isinstance(out, dict):
-        out = {problem.unknowns[0]: out}
+        if method == "exact" and len(problem.unknowns) > 1:
+            raise ValueError(f"{owner} must return a dict by unknown, of {', '.join(problem.unknowns)}, got one value")
+        out = dict.fromkeys(problem.unknowns, out)
     for name, value in out.items():
         if name not in problem.unknowns:
             raise ValueError(f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}")
-        if jnp.shape(value) != ():
-            raise ValueError(f"{owner}: {name} at one point must be one number, got an array of shape {jnp.shape(value)}")
+        if value is None or jnp.shape(value) != ():
+            what = "None" if value is None else f"an array of shape {jnp.shape(value)}"
+            raise ValueError(f"{owner}: {name} at one point must be one number, got {what}")
     return {name: jnp.asarray(value, point.dtype) for name, value in out.items()}
 
 

@@ -22,13 +22,22 @@ def heated_plate(holes: int, position: float, *, cells: int = 48, layers: int = 
     The heat flux through the walls of the holes (radius 0.15) is 1; all other surfaces lose ``h u``, h = 0.2, and the base of the
     boss h = 1 (conductivity 1, surroundings at 0). Heat that enters leaves, to the tolerance of the solver.
 
-    **Arguments:** `holes` and their `position`, the distance of their centres from the axis, where they must not touch each
+    **Arguments:** `holes` and their `position`, the distance of their centres from the axis, where they must not overlap each
     other, the boss, or the rim; `cells` of the result along x and y, `layers` along z (a multiple of 5). Computed with twice as
     many; the error bar is the distance to the computation with these.
 
     **Returns:** `u` at the centres of cells, `x (cells, 1, 1)`, `y (1, cells, 1)`, `z (1, 1, layers)` on (-2, 2)² x (-0.25, 1);
     NaN where a cell is not wholly inside.
+
+    **Raises** ValueError for a design that cannot be.
     """
+    half_gap = position * np.sin(np.pi / holes) if holes > 1 else position
+    apart = half_gap > HOLE_RADIUS and position >= BOSS_RADIUS + HOLE_RADIUS - 1e-9 and position < RADIUS - HOLE_RADIUS
+    if not isinstance(holes, int) or holes < 1 or not apart:
+        raise ValueError(
+            f"{holes} holes at {position:g} cannot be: their number must be whole, and they must not overlap each other, the "
+            f"boss within {BOSS_RADIUS}, or the rim at {RADIUS:g}; their radius is {HOLE_RADIUS}"
+        )
     coarse, whole, _ = solve_plate(holes, position, cells, layers)
     fine, _, _ = solve_plate(holes, position, 2 * cells, 2 * layers, coarse)
     mean = fine.reshape(cells, 2, cells, 2, layers, 2).mean((1, 3, 5))

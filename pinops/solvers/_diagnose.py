@@ -88,7 +88,7 @@ def diagnose(
 
     Without the state of the training the terms are weighed as by default.
     """
-    collocation = Collocation(interior=POINTS)
+    collocation = Collocation(interior=POINTS, sampler=model.problem.sampler)
     one, other = (draw(model.problem, model.imposition.soft, collocation, jax.random.key(seed)) for seed in (1, 2))
     weights = Fixed().init(model.snapshot(params, other, jax.random.key(0))).weights
     loss = eqx.filter_jit(lambda model, params, points, weights: sum(model.terms(params, points, weights).values()))

@@ -11,8 +11,8 @@ from pinops import networks, operators
 from pinops.networks import Architecture, Convolutional, activations, embedding_of
 from pinops.operators import OperatorArchitecture
 from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
+from pinops.solvers._runs import as_drawn
 from pinops.solvers._solution import CHECKPOINT, Solution, read_run
-from pinops.solvers._solve import network_key
 from pinops.solvers._train_operator import TrainedOperator, built_operator
 from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import Params, load_params, split
@@ -40,7 +40,12 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         embedding = embedding_of(problem, imposition, network)
         built = network
         if isinstance(network, Architecture):
-            built = network.build(embedding.size, len(problem.unknowns), key=network_key(request["seed"]))
+            built = as_drawn(request, lambda key: network.build(embedding.size, len(problem.unknowns), key=key))
+        elif isinstance(network, OperatorArchitecture):
+            raise ValueError(
+                f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
+                "again, load(..., network=trained(member).network)"
+            )
         count = len(problem.unknowns)
         centre, spread = request.get("units") or ([0.0] * count, [1.0] * count)  # runs of before have none
         model, params = split(problem, built, imposition, (np.asarray(centre), np.asarray(spread)), request["problem"])

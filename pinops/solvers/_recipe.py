@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pinops.networks import MLP, Architecture
-from pinops.optimizers import Adam, SSBroyden, as_optimizer
+from pinops.optimizers import Adam, Only, SSBroyden, as_optimizer
 from pinops.problem import Problem, residual_signature
 from pinops.training import Collocation, Phase
 
@@ -57,7 +57,8 @@ def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
     """Raises ValueError when an optimizer relies on the step before, where every step has a loss of its own."""
     for phase in plan:
         if phase.optimizer.remembers:
-            raise ValueError(f"{type(phase.optimizer).__name__} needs the same loss in every step; {remedy}")
+            inner = phase.optimizer.optimizer if isinstance(phase.optimizer, Only) else phase.optimizer
+            raise ValueError(f"{type(inner).__name__} needs the same loss in every step; {remedy}")
 
 
 def phases(optimizer: Any, steps: int | None, default: int, *, warm: bool = False) -> tuple[Phase, ...]:

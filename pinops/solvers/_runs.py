@@ -5,14 +5,16 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PRNGKeyArray
 
 from pinops.networks import activations
 from pinops.solvers._solution import CHECKPOINT, read_run, write_run
@@ -24,6 +26,7 @@ from pinops.training import (
     Training,
     TrainState,
     agreed,
+    cast,
     difference,
     gathered,
     load_checkpoint,
@@ -169,6 +172,20 @@ def digest(arrays: Sequence[Any]) -> str:
     for array in arrays:
         total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()[:16]
+
+
+def drawn_with(request: Mapping[str, Any]) -> list[Any]:
+    """The seed and precision that a network's first parameters, and what it keeps fixed, were drawn with."""
+    return request.get("drawn") or [request["seed"], request["dtype"]]
+
+
+def as_drawn(request: Mapping[str, Any], build: Callable[[PRNGKeyArray], Any]) -> Any:
+    """A network drawn as that of a request was, perhaps by the run that it started from, in the precision that is in force."""
+    seed, dtype = drawn_with(request)
+    with jax.enable_x64(dtype == "float64"):
+        built = build(jax.random.fold_in(jax.random.key(seed), 0))
+        there = jnp.result_type(float)
+    return built if jnp.result_type(float) == there else cast(built)
 
 
 def describe(thing: Any) -> Any:

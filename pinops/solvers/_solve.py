@@ -11,7 +11,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
@@ -37,9 +36,9 @@ from pinops.reference import Reference
 from pinops.sampling import Sampler
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import MINUTES, check_forgetful, default_architecture, default_collocation, default_steps, phases
-from pinops.solvers._runs import Run, check_options, describe, digest, prepare, train_runs
+from pinops.solvers._runs import Run, as_drawn, check_options, describe, digest, drawn_with, prepare, train_runs
 from pinops.solvers._solution import Solution, read_run
-from pinops.solvers._windows import WindowedSolution, window_of
+from pinops.solvers._windows import WindowedSolution, window_of, window_shape
 from pinops.training import (
     Callback,
     Collocation,
@@ -51,6 +50,7 @@ from pinops.training import (
     StopAt,
     Training,
     TrainState,
+    cast,
     evaluate,
     gathered,
     mesh_of,
@@ -155,7 +155,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         residual_signature(problem)
         imposition = impose(problem)
         if start is not None:
-            network, (centre, spread) = start.network, start.model.units
+            network, (centre, spread) = cast(start.network), start.model.units
         else:
             network, (centre, spread) = default_architecture() if network is None else network, units(problem, imposition)
         embedding = embedding_of(problem, imposition, network)
@@ -178,7 +178,8 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         for number in range(seed, seed + (seeds or 1)):
             built = network
             if isinstance(network, Architecture):
-                built = network.build(embedding.size, len(problem.unknowns), key=network_key(number))
+                build = lambda key, network=network: network.build(embedding.size, len(problem.unknowns), key=key)
+                built = as_drawn({"seed": number, "dtype": dtype}, build)
             check_network(built, embedding, problem.unknowns)
             plan = phases(optimizer, steps, enough, warm=start is not None)
             if collocation.stochastic:
@@ -198,6 +199,8 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "observations": _digest_of_observations(problem),
                 "units": [np.asarray(centre).tolist(), np.asarray(spread).tolist()],
                 "start": None if start is None else digest(jax.tree.leaves(start.params)),
+                "drawn": None if start is None else drawn_with(start.request),
+                "window": window_shape(problem),
                 "seed": number,
                 "dtype": dtype,
             }
@@ -332,11 +335,6 @@ def _region_of(model: Model, term: str) -> str:
     """The region in which a term of the loss is evaluated."""
     conditions = [c for c in constraints(model.problem, model.imposition.soft) if c.region != INTERIOR]
     return next((c.region for c in conditions if term == c.name or term.startswith(f"{c.name} ")), INTERIOR)
-
-
-def network_key(seed: int) -> PRNGKeyArray:
-    """The random key of an architecture's parameters, and of what it keeps fixed."""
-    return jax.random.fold_in(jax.random.key(seed), 0)
 
 
 def _digest_of_observations(problem: Problem) -> str | None:

@@ -33,7 +33,7 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.solvers._recipe import check_forgetful, checked_steps, phases
-from pinops.solvers._runs import Run, check_options, describe, digest, prepare, train_runs
+from pinops.solvers._runs import Run, as_drawn, check_options, describe, digest, drawn_with, prepare, train_runs
 from pinops.solvers._solution import CHECKPOINT, Solution, count_parameters, read_run, training_summary, write_run
 from pinops.training import (
     Callback,
@@ -114,9 +114,12 @@ def train_operator(
         physics = dataset is None if physics is None else physics
         if not physics and dataset is None:
             raise ValueError("there is nothing to train on: give data, or leave physics as it is")
+        if dataset is None and not problem.conditions() and problem.factor is None:
+            raise ValueError(f"the equation of {owner} alone has many solutions, and it has no conditions: give data")
         residual_signature(problem)
         if start is not None and operator is not None:
             raise ValueError("start and operator exclude each other: the operator to start from goes on")
+        before = None if start is None else _built_before(start, problem)
         operator = DeepONet() if operator is None else operator
         functions = Functions() if functions is None else functions
         if dataset is not None:
@@ -148,10 +151,11 @@ def train_operator(
             "inputs": _inputs(problem, dataset) if start is None else start.request["inputs"],
             "scale": dict.fromkeys(problem.unknowns, 1.0) if dataset is None else dataset.scale,
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
+            "drawn": None if start is None else drawn_with(start.request),
             "seed": seed,
             "dtype": dtype,
         }
-        built, params = built_operator(problem, operator if start is None else _built_before(start, problem), request)
+        built, params = built_operator(problem, operator if before is None else before, request)
         model = replace(built, mesh=mesh_of(devices))
         if model.mesh is not None and functions.batch % model.mesh.size:
             raise ValueError(
@@ -202,12 +206,17 @@ def _key(purpose: int) -> PRNGKeyArray:
 
 def _built_before(start: "TrainedOperator", problem: Problem) -> Operator:
     """The operator to start from. Raises ValueError where it does not fit the problem."""
+    if not isinstance(start, TrainedOperator):
+        raise ValueError(f"start must be a trained operator, got a {type(start).__name__}")
+    sizes = [embedding_of(p, impose(p)).size for p in (problem, start.family)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} has {sizes[0]}")
     if inputs_of(problem).shape != inputs_of(start.family).shape or problem.unknowns != start.family.unknowns:
         raise ValueError(
             f"start is an operator for inputs of shape {inputs_of(start.family).shape} and {', '.join(start.family.unknowns)}; "
             f"{name_of(problem)} has inputs of shape {inputs_of(problem).shape} and {', '.join(problem.unknowns)}"
         )
-    return start.model.operator(start.params)
+    return cast(start.model.operator(start.params))
 
 
 def built_operator(
@@ -216,10 +225,10 @@ def built_operator(
     """The model of a request and its parameters, fresh ones for an architecture."""
     imposition, count = impose(problem), len(problem.unknowns)
     built = operator
-    if not isinstance(built, Operator):
+    if isinstance(operator, OperatorArchitecture):
         features = embedding_of(problem, imposition).size
         centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
-        built = built.build(centre, deviation, features, count, key=jax.random.fold_in(jax.random.key(request["seed"]), 0))
+        built = as_drawn(request, lambda key: operator.build(centre, deviation, features, count, key=key))
     plain, params = split(problem, built, imposition, units(problem, imposition), request["problem"])
     scale = jnp.asarray([request["scale"][name] for name in problem.unknowns], jnp.result_type(float))
     return OperatorModel(plain.problem, plain.frozen, plain.units, scale, imposition, plain.owner, request["physics"]), params

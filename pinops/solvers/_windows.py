@@ -90,6 +90,14 @@ def _window(part: Solution) -> Window:
     return part.problem
 
 
+def window_shape(problem: Problem) -> dict[str, Any] | None:
+    """The length of a window and the number of coefficients that are handed to it: what a resumed run must have again."""
+    if not isinstance(problem, Window):
+        return None
+    handed = problem.handed or {}
+    return {"length": problem.length, "nodes": {name: list(np.shape(values)) for name, values in handed.items()}}
+
+
 def window_of(problem: Problem, windows: TimeWindows, number: int, before: Solution | None) -> Window:
     """The window of a number, begun from the solution of the one before."""
     domain = problem.domain

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting, WeightingState
-from pinops.optimizers import Optimizer, as_optimizer
+from pinops.optimizers import Only, Optimizer, as_optimizer
 from pinops.training._continuation import Continuation
 from pinops.training._devices import agreed, gathered, spread
 from pinops.training._model import Params, fitted, relocated, relocates
@@ -123,7 +123,7 @@ class Training:
         zero = jnp.zeros((), jnp.int32)
         model = self.model_at(0)
         points = self._points(model, params, 0)
-        if fit:
+        if fit and not isinstance(self.phases[0].optimizer, Only):
             params = fitted(model, params, points)
         weighting = _weigh(model, self.weighting, params, self.collocation.representative(points), None, self._key(2))
         optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
@@ -175,13 +175,13 @@ class Training:
 
     def _relocated(self, model: Any, state: TrainState) -> TrainState:
         """The state with idle parts of the network moved, and its optimizer begun again where there were any."""
-        if not relocates(state.params.network):
+        optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
+        if not relocates(state.params.network) or isinstance(optimizer, Only):
             return state
         params, points = gathered((state.params, state.points), model.mesh)
         moved = relocated(model, params, points)
         if moved is params:
             return state
-        optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
         return eqx.tree_at(lambda s: (s.params, s.optimizer), state, (moved, optimizer.init(moved)))
 
     def run(self, state: TrainState, **options: Any) -> Outcome:
