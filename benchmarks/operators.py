@@ -151,6 +151,7 @@ def step_cost(rounds: int = 7, repeats: int = 30) -> dict[str, float]:
     request = {
         "inputs": {"mean": [0.0] * 100, "deviation": [1.0] * 100},
         "seed": 0,
+        "dtype": "float32",
         "scale": {"u": 1.0},
         "physics": True,
         "problem": "source",

@@ -16,14 +16,14 @@ LEVEL = 1.0
 
 class Base(po.Problem):
     domain = po.Box(x=(0, 1))
-    factor: float = 1.0
+    strength: float = 1.0
 
     def residual(self, u_x):
         return u_x
 
     def reference(self):
         x = np.linspace(0, 1, 5)
-        return Reference({"x": x}, {"u": LEVEL * self.factor + 0 * x}, {"u": 1e-9}, "constant", "none")
+        return Reference({"x": x}, {"u": LEVEL * self.strength + 0 * x}, {"u": 1e-9}, "constant", "none")
 
 
 @po.register("kept_for_tests")
@@ -54,14 +54,14 @@ def test_a_reference_is_computed_once_for_equal_problems(level):
     assert level(compute=False) is None
     assert level() == 1.0 and len(level.files()) == 1
     assert level(compute=False) == 1.0
-    assert level(factor=3.0) == 3.0 and len(level.files()) == 2
+    assert level(strength=3.0) == 3.0 and len(level.files()) == 2
 
 
 def test_anything_in_the_file_of_a_problem_makes_a_new_reference(level):
     """Its base class and the constants of its module, too."""
     assert level() == 1.0
     assert level(SOURCE.replace("LEVEL = 1.0", "LEVEL = 2.0")) == 2.0
-    assert level(SOURCE.replace("LEVEL * self.factor", "7 * self.factor")) == 7.0
+    assert level(SOURCE.replace("LEVEL * self.strength", "7 * self.strength")) == 7.0
 
 
 def test_a_damaged_file_is_computed_around(level):
