@@ -229,6 +229,9 @@ def main() -> None:
         recorded["step"] = {"ms": found, "machine": machine(), "versions": versions()}
         RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
         return None
+    there = [f"{case}_{seed}" for case in arguments.cases for seed in arguments.seeds]
+    if arguments.keep and (old := [name for name in there if (arguments.keep / name).exists()]):
+        parser.error(f"{arguments.keep} holds {old[0]} already; choose another folder")
     for case in arguments.cases:
         must, allowed, published, settings = CASES[case]
         seconds = min(allowed, arguments.seconds)
