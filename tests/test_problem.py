@@ -474,6 +474,9 @@ def test_what_is_known_must_be_periodic_where_the_solution_is(known):
     setattr(type(made), known, lambda self, x: (x,) if known == "features" else x)
     with pytest.raises(ValueError, match=f"Mine: {known} differ by .* between the two ends of x; leave Periodic"):
         impose(made)
+    wave = lambda x: jnp.sin(2 * jnp.pi * (x + 1) / 3)  # zero at both ends
+    setattr(type(made), known, lambda self, x: (wave(x),) if known == "features" else wave(x))
+    assert impose(made).periodic == ("x",)
 
 
 def test_a_periodic_coordinate_has_no_boundary():
