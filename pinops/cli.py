@@ -597,8 +597,8 @@ def evaluate(
             raise _Usage(f"--set and --data are for operators, which know many problems; {folder} holds a solution of one")
         summary = result.summary()
     else:
-        name, before = result.request["problem"], coefficients_as_json(result.family)
         if changed:
+            name, before = result.request["problem"], coefficients_as_json(result.family)
             result = replace(result, family=_call(partial(pinops.load_problem, name), before | changed, f"the problem {name!r}"))
         summary = result.summary(None if data is None else Dataset(data))
     _print(summary | {"out": str(folder)}, json_)

@@ -432,6 +432,8 @@ def test_impossible_plates_and_operators_are_one_sentence():
     for holes, position in ((9, 0.4), (3, 1.95), (2.5, 1.2)):
         with pytest.raises(ValueError, match="cannot be: their number must be whole, and they must not overlap"):
             po.load_problem("plate_family", holes=holes, position=position).reference()
+    with pytest.raises(ValueError, match="layers must be a multiple of 5, so that the boss is some of them, got 8"):
+        po.reference.heated_plate(3, 1.1, layers=8)
     with pytest.raises(ValueError, match="the equation of plate_family alone has many solutions, and it has no conditions"):
         po.train_operator("plate_family", SMALL, steps=1)
     with pytest.raises(ValueError, match="EikonalFamily has no condition but its factor"):

@@ -29,8 +29,10 @@ def heated_plate(holes: int, position: float, *, cells: int = 48, layers: int = 
     **Returns:** `u` at the centres of cells, `x (cells, 1, 1)`, `y (1, cells, 1)`, `z (1, 1, layers)` on (-2, 2)² x (-0.25, 1);
     NaN where a cell is not wholly inside.
 
-    **Raises** ValueError for a design that cannot be.
+    **Raises** ValueError for a design that cannot be, and layers of which the boss is no whole number.
     """
+    if layers < 5 or layers % 5:
+        raise ValueError(f"layers must be a multiple of 5, so that the boss is some of them, got {layers}")
     half_gap = position * np.sin(np.pi / holes) if holes > 1 else position
     apart = half_gap > HOLE_RADIUS and position >= BOSS_RADIUS + HOLE_RADIUS - 1e-9 and position < RADIUS - HOLE_RADIUS
     if not isinstance(holes, int) or holes < 1 or not apart:

@@ -136,7 +136,8 @@ class Training:
             return state
         optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
         share = self.collocation.divided
-        count = None if share(state.points) is None else len(share(state.points).at)
+        mine = share(state.points)
+        count = None if mine is None else len(mine.at)
         if count is not None and count % mesh.size:
             raise ValueError(
                 f"{count} interior points cannot be spread evenly over {mesh.size} devices; give a multiple, such as "
