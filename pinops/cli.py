@@ -69,7 +69,7 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
         if wanted not in networks.activations:
             raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
         settings["activation"] = networks.activations[wanted]
-    several = {"fourier": "scales", "random_features": "scale"}.get(name or "", "")
+    several = {"fourier": "scales", "random_features": "scale", "spectral": "degrees"}.get(name or "", "")
     if isinstance(settings.get(several), str):
         settings[several] = tuple(_number(part, f"--set-network {several}") for part in settings[several].split(","))
 
@@ -88,6 +88,8 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
         "factorised": factorised,
         "separable": networks.Separable,
         "kan": networks.ChebyshevKAN,
+        "spectral": networks.Spectral,
+        "symmetric": networks.Symmetric,
         "pig": networks.PIG,
         "random_features": networks.RandomFeatures,
     }
@@ -135,7 +137,7 @@ def _collocation(problem: Any, settings: dict[str, Any]) -> Any:
 
     if not settings:
         return None
-    known = ("interior", "boundary", "initial", "every", "batch", "directions", "sampler")
+    known = ("interior", "boundary", "initial", "every", "batch", "directions", "kind", "sampler")
     for name in settings:
         if name not in known:
             raise _Usage(f"--set-collocation has no setting {name!r}; it has {', '.join(known)} (and more in Python)")
@@ -149,9 +151,9 @@ def _collocation(problem: Any, settings: dict[str, Any]) -> Any:
             "arcsine": sampling.Arcsine,
         }
         settings["sampler"] = _chosen("sampler", settings["sampler"], {}, kinds)
-    directions = settings.pop("directions", None)
-    if directions is not None:
-        settings["laplacian"] = _call(pinops.STDE, {"directions": directions}, "the Laplacian along random directions")
+    estimator = {name: settings.pop(name) for name in ("directions", "kind") if name in settings}
+    if estimator:
+        settings["laplacian"] = _call(pinops.STDE, estimator, "the Laplacian along random directions")
     return replace(default_collocation(problem), **settings)
 
 
@@ -261,13 +263,14 @@ def solve(
     Args:
         name: A registered problem; `pinops problems` lists them.
         set: Coefficients, such as viscosity=0.01.
-        network: mlp, modified_mlp, piratenet, siren, fourier, factorised, separable, kan, pig or random_features.
+        network: mlp, modified_mlp, piratenet, siren, fourier, factorised, separable, symmetric, kan, pig, spectral or
+            random_features.
         set_network: Settings of the network, such as width=30 depth=3 activation=sin.
         optimizer: adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, truncated_gauss_newton, nystrom_newton_cg or
             levenberg_marquardt instead of Adam followed by SSBroyden.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
         set_collocation: Points: interior, boundary, initial (numbers), every (steps between new points), batch, directions,
-            so many random ones along which the Laplacian is estimated, and sampler: sobol, uniform, halton, latin_hypercube,
+            so many random ones along which the Laplacian is estimated, their kind, sparse or dense, and sampler: sobol, uniform, halton, latin_hypercube,
             grid or arcsine.
         weighting: fixed, gradient_norm, ntk, relobralo, self_adaptive, residual_attention or causal.
         set_weighting: Settings of the weighting, such as condition=100.

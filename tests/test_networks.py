@@ -32,7 +32,10 @@ from pinops.networks import (
     PirateNet,
     RandomFeatures,
     Separable,
+    Spectral,
     Stacked,
+    Symmetric,
+    SymmetricNetwork,
     WeightFactorised,
     activations,
     check_network,
@@ -135,6 +138,7 @@ NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
     "WeightFactorised": (built_by(lambda o: WeightFactorised(MLP(5, 1))), lambda i, o: DENSE(i, o) + 5 + o),
     "Separable": (built_by(lambda o: Separable(4, 5, 1)), lambda i, o: i * DENSE(1, 4 * o)),
     "Stacked": (built_by(lambda o: Stacked(MLP(5, 1))), lambda i, o: o * DENSE(i, 1)),
+    "Symmetric": (built_by(lambda o: Symmetric(4, 2, outer=5)), lambda i, o: 2 * 4 + 5 * 4 + DENSE(4, o)),
     "ChebyshevKAN": (built_by(lambda o: ChebyshevKAN(5, 1, 3)), lambda i, o: (3 * i + 1) * 5 + (3 * 5 + 1) * o),
     "PIG": (built_by(lambda o: lively(PIG(10, 2, 0.7, hidden=5))), lambda i, o: 20 * (2 * i + 1) + DENSE(2, o)),
     "PIG of turned Gaussians": (
@@ -145,6 +149,7 @@ NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
         built_by(lambda o: lively(PIG(10, 2, 0.7, head="none", moving=False))),
         lambda i, o: 20 * o * (i + 1),
     ),
+    "Spectral": (built_by(lambda o: Spectral(3)), lambda i, o: 4**i * o),
     "RandomFeatures": (built_by(lambda o: RandomFeatures(6)), lambda i, o: 7 * o),
     "FromLinen": (built_by(lambda o: FromLinen(LinenMLP(o))), DENSE),
     "FromLinen with batch statistics": (built_by(lambda o: FromLinen(LinenNormalised(o))), NORMALISED),
@@ -285,8 +290,10 @@ OURS = {
     "WeightFactorised": WeightFactorised(MLP(8, 2)),
     "Separable": Separable(4, 8, 1),
     "Stacked": Stacked(MLP(8, 1)),
+    "Symmetric": Symmetric(12),
     "ChebyshevKAN": ChebyshevKAN(4, 1, 4),
     "PIG": PIG(10, 2, 0.3),
+    "Spectral": Spectral(12),
     "RandomFeatures": RandomFeatures(40, 4.0),
 }
 
@@ -324,6 +331,38 @@ def test_random_features_have_a_scale_for_each_input():
     assert np.max(np.abs(offsets)) == pytest.approx(8.0, rel=0.02)
     with pytest.raises(ValueError, match=r"one for each of the 3 inputs, got \(0.5, 8.0\)"):
         RandomFeatures(500, (0.5, 8.0)).build(3, 1, key=jax.random.key(0))
+
+
+@pytest.mark.parametrize("d", [3, 3000])
+def test_a_symmetric_network_of_any_dimension_does_not_know_its_features_apart(d):
+    network = Symmetric(4).build(d, 1, key=KEY)
+    points = jax.random.uniform(KEY, (50, d), minval=-1)
+    values = jax.vmap(network)(points)
+    np.testing.assert_allclose(jax.vmap(network)(points[:, ::-1]), values, atol=1e-5)
+    assert 0.01 < np.std(values) < 10
+
+
+def test_a_spectral_network_is_the_fourier_series_of_a_periodic_coordinate(float64):
+    """Degrees K and 1 of cos x and sin x: wave numbers up to K, with their fourth derivatives."""
+    angles = jnp.linspace(0, 2 * jnp.pi, 40, endpoint=False)[:, None]
+    embedding = Embedding(((0.0, 2 * np.pi),), periodic=(0,))
+    plan = Plan([(0,) * 4])
+    network = Spectral((9, 1)).build(2, 1, key=KEY)
+    field = lambda coefficients: NetworkField(eqx.tree_at(lambda n: n.coefficients, network, coefficients), embedding)
+    each = jax.vmap(lambda one: field(one[:, None]).jet(angles, plan))(jnp.eye(20))
+    values, fourth = (np.asarray(each[index][:, :, 0].T) for index in ((), (0,) * 4))
+    for k in (0, 1, 5, 9):
+        target = np.cos(k * angles[:, 0] + 0.3)
+        coefficients, *_ = np.linalg.lstsq(values, target)
+        np.testing.assert_allclose(values @ coefficients, target, atol=1e-12)
+        np.testing.assert_allclose(fourth @ coefficients, k**4 * target, atol=1e-7)
+
+
+def test_a_spectral_network_needs_a_degree_for_each_feature():
+    with pytest.raises(ValueError, match=r"one for each of the 3 features, got \(4, 5\)"):
+        Spectral((4, 5)).build(3, 1, key=KEY)
+    with pytest.raises(ValueError, match=r"degrees must be whole numbers of at least 1, got \(4, 0\)"):
+        Spectral((4, 0))
 
 
 def test_random_features_solve_a_linear_problem_in_a_step():
@@ -405,6 +444,8 @@ def test_a_right_size_passes_and_a_wrong_one_is_a_sentence(build, parameters):
     wrong_output = r"must map 3 features to one value per unknown \(u\), shape \(1,\); it returns shape \(2,\)"
     with pytest.raises(ValueError, match=wrong_output):
         check_network(build(3, 2, KEY), EMBEDDING, ("u",))
+    if isinstance(build(2, 2, KEY), SymmetricNetwork):
+        return  # of any number of features
     with pytest.raises(ValueError, match=r"cannot be called with 3 features, an array of shape \(3,\): \S+") as caught:
         check_network(build(2, 2, KEY), EMBEDDING, ("u", "v"))
     assert "\n" not in str(caught.value)

@@ -223,9 +223,10 @@ def nested(
 ) -> Jet:
     """The jet of any JAX function of one point, ``(d,) -> (c,)``, by nested forward mode.
 
-    Each order differentiates the dictionary of all lower ones, so that every partial derivative is computed once.
+    Each order differentiates the dictionary of all lower ones, so that every partial derivative is computed once; the second
+    derivatives of a Laplacian are those along one coordinate, or direction, after the other.
     """
-    wanted = plan.expanded().indices
+    wanted = plan[0]
 
     def raise_order(lower: Callable[[Array], Jet], order: int) -> Callable[[Array], Jet]:
         new = [index for index in wanted if len(index) == order]
@@ -245,10 +246,15 @@ def nested(
         jet = raise_order(jet, order)
     streams = jax.vmap(jet)(points)
     if plan.laplacian:
-        seconds = [streams[axis, axis] for axis in plan.laplacian]
-        streams[LAPLACIAN] = sum(seconds[1:], seconds[0])
-    kept = {*plan.indices, LAPLACIAN} if plan.laplacian else set(plan.indices)
-    return {index: stream for index, stream in streams.items() if index in kept}
+
+        def along(point: Array, tangent: Array) -> tuple[Array, Array]:
+            slope = lambda point: jax.jvp(function, (point,), (tangent,))[1]
+            return jax.jvp(slope, (point,), (tangent,))
+
+        tangents = jnp.stack([jnp.asarray(_tangent(points, axis, directions)) for axis in plan.laplacian])
+        slopes, seconds = jax.vmap(jax.vmap(along, (None, 0)), (0, None), 1)(points, tangents)
+        streams |= {(axis,): slopes[k] for k, axis in enumerate(plan.laplacian)} | {LAPLACIAN: jnp.sum(seconds, 0)}
+    return streams
 
 
 def tanh(z: Array, order: int) -> list[Array]:

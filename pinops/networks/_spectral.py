@@ -1,0 +1,73 @@
+"""Spectral expansions: sums of products of Chebyshev polynomials of the features."""
+
+from functools import reduce
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.derivatives import LAPLACIAN, Jet, Plan, feature, linear, product
+from pinops.networks._network import Architecture, JetNetwork, whole_numbers
+
+
+def chebyshev(x: Jet, degree: int, plan: Plan) -> Jet:
+    """T_0, ..., T_degree of one feature: streams (n, degree + 1)."""
+    value = jnp.asarray(x[()])
+    zero = {index: jnp.zeros_like(value) for index in (*plan.indices, *([LAPLACIAN] if plan.laplacian else []))}
+    first = zero | {index: jnp.broadcast_to(stream, value.shape) for index, stream in x.items()}
+    twice_x = {index: 2 * stream for index, stream in first.items()}
+
+    def next_one(pair: tuple[Jet, Jet], _):
+        before, last = pair
+        after = {index: stream - before[index] for index, stream in product(twice_x, last, plan).items()}
+        return (last, after), before
+
+    # A loop: unrolled, a high degree takes long to compile.
+    _, polynomials = jax.lax.scan(next_one, (zero | {(): jnp.ones_like(value)}, first), length=degree + 1)
+    return {index: stream[:, :, 0].T for index, stream in polynomials.items()}
+
+
+class SpectralNetwork(JetNetwork):
+    """``u_c(x) = sum_ij... a_ij...c T_i(x_1) T_j(x_2) ...``."""
+
+    coefficients: Float[Array, "_m _o"]  # the degree of the last feature runs fastest
+    degrees: tuple[int, ...] = eqx.field(static=True)
+
+    def jet(self, features: Jet, plan: Plan) -> Jet:
+        if features[()].shape[1] != len(self.degrees):
+            raise ValueError(f"this spectral network has {len(self.degrees)} features, not {features[()].shape[1]}")
+
+        def outer(a: Jet, b: Jet) -> Jet:
+            each = {index: jnp.repeat(stream, b[()].shape[1], axis=1) for index, stream in a.items()}
+            return product(each, {index: jnp.tile(stream, a[()].shape[1]) for index, stream in b.items()}, plan)
+
+        basis = [chebyshev(feature(features, k), degree, plan) for k, degree in enumerate(self.degrees)]
+        return linear(reduce(outer, basis), self.coefficients)
+
+
+class Spectral(Architecture):
+    """A spectral expansion, linear in its parameters: products of Chebyshev polynomials, one factor for each feature.
+
+    Features are the plain coordinates, mapped to (-1, 1), then the cosines and then the sines of periodic ones: degrees K and 1
+    of cos x and sin x are the Fourier series up to wave number K.  For smooth solutions on boxes in few dimensions, with
+    `pinops.optimizers.GaussNewton`: least-squares collocation (Boyd, Chebyshev and Fourier Spectral Methods, 2001).
+
+    **Arguments:** ``degrees`` >= 1: a number, or a tuple of one for each feature.
+    """
+
+    degrees: int | tuple[int, ...] = eqx.field(static=True, default=12)
+
+    def __check_init__(self):
+        if not isinstance(self.degrees, tuple):
+            whole_numbers(self, "degrees")
+        elif not all(isinstance(degree, int) and degree >= 1 for degree in self.degrees):
+            raise ValueError(f"Spectral: degrees must be whole numbers of at least 1, got {self.degrees}")
+
+    def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> SpectralNetwork:
+        if isinstance(self.degrees, tuple) and len(self.degrees) != in_size:
+            raise ValueError(f"Spectral: degrees must be a number, or one for each of the {in_size} features, got {self.degrees}")
+        degrees = tuple(int(degree) for degree in np.broadcast_to(self.degrees, in_size))
+        size = int(np.prod(np.asarray(degrees) + 1))
+        return SpectralNetwork(jax.random.normal(key, (size, out_size)) / size, degrees)

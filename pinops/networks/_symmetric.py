@@ -1,0 +1,57 @@
+"""Symmetric networks: functions that stay the same when their features change places."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from pinops.derivatives import Jet, Plan, derivatives_of, elementwise
+from pinops.networks._network import MLP, Architecture, JetNetwork, MLPNetwork, glorot, whole_numbers
+
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
+
+
+class SymmetricNetwork(JetNetwork):
+    """``outer(sum_i (s(inner(x_i)) - mean of s(inner) on (-1, 1)) / sqrt(d))`` of d features."""
+
+    inner: MLPNetwork
+    outer: MLPNetwork
+
+    def jet(self, features: Jet, plan: Plan) -> Jet:
+        activation = derivatives_of(self.inner.activation)
+        each = lambda jet, plan: elementwise(activation, self.inner.jet(jet, plan), plan)
+        n, d = features[()].shape
+        streams = each({index: jnp.broadcast_to(stream, (n, d)).reshape(-1, 1) for index, stream in features.items()}, plan)
+        # The sum of thousands of equal terms would drown what differs from point to point.
+        nodes = each({(): jnp.asarray(NODES[:, None], streams[()].dtype)}, Plan())[()]
+        streams[()] = streams[()] - (jnp.asarray(WEIGHTS / 2, nodes.dtype) @ nodes)[None]
+        return self.outer.jet({index: stream.reshape(n, d, -1).sum(1) / d**0.5 for index, stream in streams.items()}, plan)
+
+
+class Symmetric(Architecture):
+    """For problems that stay the same when coordinates change places: a function of sums over all features (DeepSets: Zaheer et
+    al. 2017, arXiv:1703.06114). The number of its parameters does not depend on the dimension.
+
+    **Arguments:** ``width``, ``depth``, ``activation``: of the layers that each feature passes through by itself; the sums of
+    the last one's units are the inputs of an `MLP` of ``outer`` units; the numbers are >= 1.
+    """
+
+    width: int = eqx.field(static=True, default=8)
+    depth: int = eqx.field(static=True, default=1)
+    activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
+    outer: int = eqx.field(static=True, default=16)
+
+    def __check_init__(self):
+        whole_numbers(self, "width", "depth", "outer")
+
+    def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> SymmetricNetwork:
+        last, *keys = jax.random.split(key, 1 + 2 * self.depth)
+        sizes = [1, *[self.width] * self.depth]
+        weights = [glorot(k, i, o) for k, i, o in zip(keys[::2], sizes, sizes[1:], strict=False)]
+        # Without offsets all functions of one feature would be odd.
+        biases = [jax.random.uniform(k, (self.width,), minval=-1, maxval=1) for k in keys[1::2]]
+        outer = MLP(self.outer, 1, self.activation).build(self.width, out_size, key=last)
+        return SymmetricNetwork(MLPNetwork(weights, biases, self.activation), outer)
