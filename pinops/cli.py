@@ -270,8 +270,8 @@ def solve(
             levenberg_marquardt instead of Adam followed by SSBroyden.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
         set_collocation: Points: interior, boundary, initial (numbers), every (steps between new points), batch, directions,
-            so many random ones along which the Laplacian is estimated, their kind, sparse or dense, and sampler: sobol, uniform, halton, latin_hypercube,
-            grid or arcsine.
+            so many random ones along which the Laplacian is estimated, their kind, sparse or dense, and sampler: sobol, uniform,
+            halton, latin_hypercube, grid or arcsine.
         weighting: fixed, gradient_norm, ntk, relobralo, self_adaptive, residual_attention or causal.
         set_weighting: Settings of the weighting, such as condition=100.
         continuation: Values of a coefficient in the first stages, such as reynolds=100,400.

@@ -15,17 +15,18 @@ from pinops.networks._network import Architecture, JetNetwork, whole_numbers
 def chebyshev(x: Jet, degree: int, plan: Plan) -> Jet:
     """T_0, ..., T_degree of one feature: streams (n, degree + 1)."""
     value = jnp.asarray(x[()])
-    zero = {index: jnp.zeros_like(value) for index in (*plan.indices, *([LAPLACIAN] if plan.laplacian else []))}
-    first = zero | {index: jnp.broadcast_to(stream, value.shape) for index, stream in x.items()}
-    twice_x = {index: 2 * stream for index, stream in first.items()}
+    zero: Jet = {index: jnp.zeros_like(value) for index in (*plan.indices, *([LAPLACIAN] if plan.laplacian else []))}
+    first: Jet = zero | {index: jnp.broadcast_to(stream, value.shape) for index, stream in x.items()}
+    twice_x: Jet = {index: 2 * stream for index, stream in first.items()}
 
     def next_one(pair: tuple[Jet, Jet], _):
         before, last = pair
-        after = {index: stream - before[index] for index, stream in product(twice_x, last, plan).items()}
+        after: Jet = {index: stream - before[index] for index, stream in product(twice_x, last, plan).items()}
         return (last, after), before
 
+    one: Jet = zero | {(): jnp.ones_like(value)}
     # A loop: unrolled, a high degree takes long to compile.
-    _, polynomials = jax.lax.scan(next_one, (zero | {(): jnp.ones_like(value)}, first), length=degree + 1)
+    _, polynomials = jax.lax.scan(next_one, (one, first), length=degree + 1)
     return {index: stream[:, :, 0].T for index, stream in polynomials.items()}
 
 
@@ -40,8 +41,9 @@ class SpectralNetwork(JetNetwork):
             raise ValueError(f"this spectral network has {len(self.degrees)} features, not {features[()].shape[1]}")
 
         def outer(a: Jet, b: Jet) -> Jet:
-            each = {index: jnp.repeat(stream, b[()].shape[1], axis=1) for index, stream in a.items()}
-            return product(each, {index: jnp.tile(stream, a[()].shape[1]) for index, stream in b.items()}, plan)
+            each: Jet = {index: jnp.repeat(stream, b[()].shape[1], axis=1) for index, stream in a.items()}
+            every: Jet = {index: jnp.tile(stream, a[()].shape[1]) for index, stream in b.items()}
+            return product(each, every, plan)
 
         basis = [chebyshev(feature(features, k), degree, plan) for k, degree in enumerate(self.degrees)]
         return linear(reduce(outer, basis), self.coefficients)
