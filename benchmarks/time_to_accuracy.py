@@ -68,7 +68,7 @@ CASES: dict[str, tuple[float, float, list[str]]] = {
     "lid_driven_cavity reynolds=1000": (2e-2, 900, FOUR),
     "kuramoto_sivashinsky": (1e-2, 1800, CHAOTIC),
     "poisson_nd dimension=100": (1e-2, 600, many_dimensions(128, 2, 20_000)),
-    "poisson_nd dimension=10000": (1e-2, 600, many_dimensions(16, 1, 6_000)),
+    "poisson_nd dimension=10000": (1e-2, 600, many_dimensions(16, 1, 3_000)),
 }
 
 
