@@ -41,13 +41,16 @@ from pinops.problem import register as register
 from pinops.solvers import Ensemble as Ensemble
 from pinops.solvers import Solution as Solution
 from pinops.solvers import TrainedOperator as TrainedOperator
+from pinops.solvers import TrainedSurrogate as TrainedSurrogate
 from pinops.solvers import WindowedSolution as WindowedSolution
 from pinops.solvers import invert as invert
 from pinops.solvers import load as load
 from pinops.solvers import solve as solve
 from pinops.solvers import train_operator as train_operator
+from pinops.solvers import train_surrogate as train_surrogate
 from pinops.training import Collocation as Collocation
 from pinops.training import Continuation as Continuation
+from pinops.training import Curriculum as Curriculum
 from pinops.training import Functions as Functions
 from pinops.training import Phase as Phase
 from pinops.training import Report as Report

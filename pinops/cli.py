@@ -376,6 +376,8 @@ def _print(result: dict[str, Any], json_: bool) -> None:
         print(json.dumps(result))
     elif "tested" in result:
         _print_operator(result)
+    elif "rollout" in result:
+        _print_surrogate(result)
     else:
         _print_result(result)
 
@@ -392,6 +394,23 @@ def _print_operator(result: dict[str, Any]) -> None:
     console.print(
         f"over {result['tested']} unseen problems; {result['status']} after {result['steps']} steps, {result['seconds']:.0f} s "
         f"({result['compile_seconds']:.0f} s of it compiling and first steps), {result['parameters']} parameters"
+    )
+    console.print(f"written to {result['out']}", highlight=False)
+
+
+def _print_surrogate(result: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("test trajectories of", "nRMSE of the rollout", "of the fluctuation", "RMSE", "correlated for")
+    for label, found in result["rollout"].items():
+        numbers = (f"{found[name]:.2e}" for name in ("nrmse", "fluctuation", "rmse"))
+        table.add_row(label, *numbers, f"{found['correlated']:.0%}")
+    console.print(table)
+    console.print(
+        f"{result['status']} after {result['steps']} steps, {result['seconds']:.0f} s ({result['compile_seconds']:.0f} s of it "
+        f"compiling and first steps), {result['parameters']} parameters"
     )
     console.print(f"written to {result['out']}", highlight=False)
 
@@ -428,6 +447,7 @@ def train(
     data: Path | None = None,
     physics: bool | None = None,
     set_functions: Pairs = (),
+    set_curriculum: Pairs = (),
     optimizer: str | None = None,
     set_optimizer: Pairs = (),
     weighting: str | None = None,
@@ -448,13 +468,16 @@ def train(
     Args:
         name: The family's name.
         set: Coefficients of the family, such as viscosity=0.01.
-        operator: deeponet.
+        operator: deeponet; or an autoregressive surrogate on a grid, trained on data: fno, conditional_fno, unet,
+            conditional_unet, cape_fno or cape_unet.
         set_operator: Settings of the operator: width and depth (of the trunk alone where inputs are an image), latent, and
-            stacked=true for a branch of its own for each coefficient.
+            stacked=true for a branch of its own for each coefficient; of a surrogate: width, modes (fno) and padding, and of CAPE
+            embedding (its width), kernel, pooling, spectral_modes, residual and norm.
         data: A file made by pinops data; without one the operator is trained on the equations.
         physics: Put the equations in the loss (default: where there are no data).
         set_functions: pool and batch of problems, interior, boundary and initial points, points in a step (of the interior),
-            data_points in a step, every (steps between new pools).
+            data_points in a step, every (steps between new pools); batch alone for surrogates.
+        set_curriculum: Of a surrogate: epochs, warm_up, schedule (tanh, linear, forced or free), push_forward=true.
         optimizer: As for pinops solve.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
         weighting: As for pinops solve.
@@ -477,12 +500,36 @@ def train(
     _use_cores(devices)
     family = _problem(name, set, problems)
     check_family(family)
+    architecture = _operator(operator, _pairs(set_operator, "--set-operator"), family)
+    if isinstance(architecture, pinops.operators.SurrogateArchitecture):
+        given = {"--steps": steps, "--weighting": weighting, "--devices": devices, "--physics": physics}
+        for flag, value in given.items():
+            if value is not None:
+                raise _Usage(f"{flag} is not for surrogates on a grid, which are trained for epochs on the frames of data")
+        return _train_surrogate(
+            name,
+            family,
+            architecture,
+            data,
+            _pairs(set_functions, "--set-functions"),
+            _pairs(set_curriculum, "--set-curriculum"),
+            out=_run_folder(name, seed, out, resume),
+            json_=json_,
+            optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
+            minutes=minutes,
+            seed=seed,
+            dtype=dtype,
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    if set_curriculum:
+        raise _Usage("--set-curriculum is for surrogates on a grid, such as --operator cape_fno")
     functions = _functions(_pairs(set_functions, "--set-functions"))
     out = _run_folder(name, seed, out, resume)
     try:
         trained = pinops.train_operator(
             family,
-            _operator(operator, _pairs(set_operator, "--set-operator"), family),
+            architecture,
             data=data,
             physics=physics,
             functions=functions,
@@ -503,6 +550,8 @@ def train(
 
 
 def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
+    import inspect
+
     import numpy as np
 
     from pinops import networks, operators
@@ -514,7 +563,71 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
         branch = networks.Stacked(trunk) if stacked else trunk
         return operators.DeepONet(None if image else branch, trunk, latent)
 
-    return _chosen("operator", name, settings, {"deeponet": deeponet})
+    def fno(width=22, modes=12, padding=0):
+        return operators.FNO(width, modes, padding=padding)
+
+    def unet(width=16, padding="circular"):
+        return operators.UNet(width, padding)
+
+    def direct(network, conditional):
+        def build(**settings):
+            return operators.Direct(network(**settings), conditional)
+
+        build.__signature__ = inspect.signature(network)  # pyright: ignore[reportFunctionMemberAccess]
+        return build
+
+    attention = {
+        "embedding": "width",
+        "kernel": "kernel",
+        "pooling": "pooling",
+        "spectral_modes": "modes",
+        "residual": "residual",
+        "norm": "norm",
+    }
+    default = operators.CAPE()
+
+    def cape(network):
+        def build(**settings):
+            own = {attention[key]: settings.pop(key) for key in attention if key in settings}
+            return operators.CAPE(network(**settings), **own)
+
+        own = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=getattr(default, v)) for k, v in attention.items()]
+        parameters = [*inspect.signature(network).parameters.values(), *own]
+        build.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        return build
+
+    choices = {"deeponet": deeponet}
+    for kind, network in (("fno", fno), ("unet", unet)):
+        choices |= {kind: direct(network, False), f"conditional_{kind}": direct(network, True), f"cape_{kind}": cape(network)}
+    return _chosen("operator", name, settings, choices)
+
+
+def _train_surrogate(
+    name: str,
+    family: Any,
+    architecture: Any,
+    data: Path | None,
+    functions: dict[str, Any],
+    curriculum: dict[str, Any],
+    *,
+    out: Path,
+    json_: bool,
+    **options: Any,
+) -> int:
+    import pinops
+    from pinops.solvers import read_run
+
+    if data is None:
+        raise _Usage(f"a surrogate is trained on data; make them with pinops data {name} --out FILE, and give --data FILE")
+    for setting in functions:
+        if setting != "batch":
+            raise _Usage(f"--set-functions has no setting {setting!r} for surrogates; it has batch")
+    stages = _construct(pinops.Curriculum, curriculum, "the curriculum")
+    try:
+        trained = pinops.train_surrogate(family, data, architecture, curriculum=stages, out=out, **functions, **options)
+    except KeyboardInterrupt:
+        return _interrupted(out)
+    return _finish(trained, read_run(out)["result"], out, json_)
 
 
 def _functions(settings: dict[str, Any]) -> Any:
@@ -583,19 +696,23 @@ def evaluate(
     Args:
         folder: The run directory.
         set: Coefficients of the family whose members an operator is evaluated on, such as viscosity=0.02.
-        data: A file made by pinops data; an operator is evaluated on its test part.
+        data: A file made by pinops data; an operator or surrogate is evaluated on its test part.
         json_: Print one JSON object.
         problems: A folder with your own problem files.
     """
     import pinops
     from pinops.data import Dataset
     from pinops.problem import coefficients_as_json
-    from pinops.solvers import TrainedOperator
+    from pinops.solvers import TrainedOperator, TrainedSurrogate
 
     if problems is not None:
         pinops.load_folder(problems)
     result, changed = pinops.load(folder), _pairs(set, "--set")
-    if not isinstance(result, TrainedOperator):
+    if isinstance(result, TrainedSurrogate):
+        if changed:
+            raise _Usage("--set is for operators; give --data with the members that a surrogate is to be evaluated on")
+        summary = result.summary(data)
+    elif not isinstance(result, TrainedOperator):
         if changed or data is not None:
             raise _Usage(f"--set and --data are for operators, which know many problems; {folder} holds a solution of one")
         summary = result.summary()

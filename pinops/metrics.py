@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 from pinops.reference import Reference
 
@@ -52,3 +53,52 @@ def _axes_of_a_mean(reference: Reference, time: str | None) -> tuple[int, ...]:
     own = (1,) * (len(shape) - len(own)) + own
     # Scattered points have no axis apart from time: one mean over all of them.
     return tuple(axis for axis in range(len(shape)) if own[axis] == 1) or tuple(range(len(shape)))
+
+
+BANDS = {"low": (0, 4), "middle": (4, 12), "high": (12, np.inf)}
+CORRELATED = 0.8
+FLAT = 1e-3  # of the size of a solution: fluctuations below are none
+
+
+def rollout_metrics(
+    predicted: Float[np.ndarray, "n t *grid c"], truth: Float[np.ndarray, "n t *grid c"]
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """How far trajectories on a grid are from the true ones, a number for each (the mean over unknowns), first frames apart.
+
+    ``nrmse``: mean over time of RMSE / RMS of the truth (PDEBench; Takamoto et al. 2022); ``fluctuation``: relative L2 error of
+    what differs from the mean over the grid (relative to a thousandth of the whole, where that is more); ``rmse``;
+    ``max_abs``; ``conserved``: RMS over time of the error of the mean; ``boundary``: RMSE of the first and last places;
+    ``low``, ``middle``, ``high``: RMSE of wave numbers below 4, below 12 and beyond; ``correlated``: the part of the time until
+    the correlation with the truth is below 0.8 for the first time.
+    """
+    p, u = (np.asarray(x, np.float64)[:, 1:] for x in (predicted, truth))
+    grid = tuple(range(2, p.ndim - 1))
+    rms = lambda x, axes: np.sqrt(np.mean(np.square(x), axes))
+    rest = tuple(range(1, p.ndim))
+    difference = p - u
+    p0, u0 = (x - x.mean(grid, keepdims=True) for x in (p, u))
+    tiny = np.finfo(np.float64).tiny
+    scale = np.maximum(rms(u, grid), tiny)
+    each = lambda x: x.reshape(len(x), -1)
+    out = {
+        "nrmse": each(rms(difference, grid) / scale).mean(1),
+        "fluctuation": np.linalg.norm(each(p0 - u0), axis=1)
+        / np.maximum(np.linalg.norm(each(u0), axis=1), FLAT * np.linalg.norm(each(u), axis=1)),
+        "rmse": rms(difference, rest),
+        "max_abs": np.abs(each(difference)).max(1),
+        "conserved": rms(difference.mean(grid), (1, 2)),
+    }
+    edges = [np.take(difference, [0, -1], axis) for axis in grid]
+    out["boundary"] = np.sqrt(np.mean(np.concatenate([each(np.square(edge)) for edge in edges], 1), 1))
+    sizes = [p.shape[axis] for axis in grid]
+    power = np.square(np.abs(np.fft.fftn(difference, axes=grid))) / np.prod(sizes) ** 2
+    waves = np.meshgrid(*(np.abs(np.fft.fftfreq(n, 1 / n)) for n in sizes), indexing="ij")
+    wave = np.sqrt(sum(np.square(k) for k in waves))[..., None]
+    for name, (low, high) in BANDS.items():
+        inside = (wave >= low) & (wave < high)
+        out[name] = np.sqrt(np.mean(np.sum(np.where(inside, power, 0.0), grid), (1, 2)))
+    product = np.sum(p0 * u0, grid) / np.maximum(np.sqrt(np.sum(p0**2, grid) * np.sum(u0**2, grid)), tiny)
+    flat = rms(u0, grid) < FLAT * scale
+    lost: np.ndarray = np.where(flat, 1.0, product).min(-1) < CORRELATED
+    out["correlated"] = np.where(lost.any(1), lost.argmax(1), lost.shape[1]) / lost.shape[1]
+    return out

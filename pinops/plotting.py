@@ -4,7 +4,7 @@ A figure is rows of panels, a panel a function that draws into given axes. Two i
 true geometry, and the history of the loss. One row (two in three dimensions) per unknown, the history below.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import cycle, pairwise, zip_longest
@@ -18,7 +18,7 @@ import numpy as np
 from pinops.networks import GaussianNetwork
 from pinops.problem import Observed, values_at
 from pinops.reference import Reference
-from pinops.solvers import Answer
+from pinops.solvers import Answer, TrainedSurrogate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -144,6 +144,53 @@ def _title(solution: Answer) -> str:
         return name
     errors = ", ".join(f"{unknown} {error['relative_l2']:.1e}" for unknown, error in solution.error().items())
     return f"{name}, relative L2 error: {errors}"
+
+
+def plot_rollouts(
+    trained: TrainedSurrogate,
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    labels: Sequence[str],
+    path: str | Path | None = None,
+) -> "Figure":
+    """Trajectories ``(n, t, *grid, c)`` of a surrogate beside the true ones: a row for each of the first three (space and time in
+    one dimension, the last frame in two), the growth of the error of each, and the training; written to ``path`` where given.
+    """
+    names = trained.family.domain.coordinates
+    time = names.index(trained.family.domain.time)
+    steps = trained.request["grid"]["steps"]
+    sizes = list(truth.shape[2:-1])
+    sizes.insert(time, truth.shape[1])
+    axes = {name: step * np.arange(n) for name, step, n in zip(names, steps, sizes, strict=True)}
+    (unknown, *_), space = trained.family.unknowns, [name for name in names if name != names[time]]
+    rows: Rows = []
+    for k, label in list(enumerate(labels))[:3]:
+        found, true = predicted[k, ..., 0], truth[k, ..., 0]
+        if len(space) == 1:
+            plane, image = (names[time], space[0]), lambda field: field.T
+        else:
+            plane, image = (space[0], space[1]), lambda field: field[-1].T
+        norm = _norm(image(true))
+        error = image(np.abs(found - true))
+        rows.append(
+            [
+                _map(f"{unknown}, {label}", unknown, axes, plane, image(found), norm),
+                _map("reference", unknown, axes, plane, image(true), norm),
+                _error_map(unknown, axes, plane, error),
+            ]
+        )
+    rest = tuple(range(2, truth.ndim))
+    growth = np.sqrt(np.mean((predicted - truth) ** 2, rest) / np.maximum(np.mean(truth**2, rest), 1e-300))[:, 1:]
+
+    def growing(ax: "Axes") -> None:
+        for label, curve, color in zip(labels, growth, cycle(_COLORS)):
+            ax.plot(axes[names[time]][1:], curve, color=color, linewidth=1.3, label=label)
+        _logarithmic(ax)
+        ax.set(title="error of a rollout", xlabel=names[time], ylabel="RMSE / RMS of the reference")
+        _beside(ax)
+
+    history = [growing, _loss(trained, "relative L2")] if trained.history else [growing]
+    return _draw(f"{trained.request['problem']}, rollouts of {truth.shape[1] - 1} steps", rows, history, path)
 
 
 # -- Values on grids --------------------------------------------------------------------------------------------------
@@ -499,7 +546,7 @@ def _history(solution: Answer) -> list[Panel]:
     return panels + [_coefficient(solution, name) for name in history[-1].coefficients]
 
 
-def _over_steps(ax: "Axes", solution: Answer, curves: dict[str, list[float]], **style: Any) -> None:
+def _over_steps(ax: "Axes", solution: Any, curves: dict[str, list[float]], **style: Any) -> None:
     """Curves over the steps; a thin line where one optimizer hands over to the next."""
     steps = [report.step for report in solution.history]
     marker = "." if len(steps) < 20 else ""
@@ -528,12 +575,12 @@ def _beside(ax: "Axes") -> None:
     ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.4, frameon=False)
 
 
-def _loss(solution: Answer) -> Panel:
+def _loss(solution: Any, measure: str = "mean square") -> Panel:
     history = solution.history
     phases = list(dict.fromkeys(report.phase for report in history))
     names = list(history[-1].terms)
     curves = {name: [report.terms.get(name, np.nan) for report in history] for name in names}
-    quantity = "mean square" if len(names) > 1 else f"mean square of {names[0]}"
+    quantity = measure if len(names) > 1 else f"{measure} of {names[0]}"
 
     def panel(ax: "Axes") -> None:
         _over_steps(ax, solution, curves)

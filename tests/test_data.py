@@ -1,10 +1,12 @@
-"""What is kept in the user's cache folder: equal problems find it, others do not."""
+"""What is kept in the user's cache folder: equal problems find it, others do not; and data sets for surrogates."""
 
 import numpy as np
 import pytest
 
 import pinops as po
-from pinops.data import cached_reference
+from pinops import cli
+from pinops.data import Dataset, cached_reference
+from pinops.functions import waves
 
 SOURCE = """
 import numpy as np
@@ -69,3 +71,20 @@ def test_a_damaged_file_is_computed_around(level):
     (file,) = level.files()
     file.write_bytes(file.read_bytes()[:100])
     assert level() == 1.0 and np.all([path.stat().st_size > 100 for path in level.files()])
+
+
+def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
+    path = tmp_path / "burgers.h5"
+    assert cli.run(["data", "cape_burgers", "--out", str(path), "--count", "64", "--workers", "1"]) == 0
+    data = Dataset(path)
+    rows = data.rows(range(64))
+    assert rows["values/u"].shape == (64, 64, 21) and rows["inputs"].shape == (64, 1)
+    assert {name: array.shape for name, array in data.coordinates.items()} == {"x": (64, 1), "t": (1, 21)}
+    assert rows["error_bar/u"].max() < 1e-6
+    np.testing.assert_array_equal(rows["inputs"][:, 0], rows["members/viscosity"])
+    for member in range(0, 64, 8):
+        start = waves(rows["members/initial"][member], data.coordinates["x"][:, 0])
+        np.testing.assert_array_equal(rows["values/u"][member, :, 0], start)
+    data.check_family(po.load_problem("cape_burgers"))
+    with pytest.raises(ValueError, match="was made with parameters = training, and the family has interpolation"):
+        data.check_family(po.load_problem("cape_burgers", parameters="interpolation"))

@@ -10,6 +10,7 @@ import pytest
 
 import pinops as po
 from pinops.derivatives import LAPLACIAN, Plan, apply_pointwise, call_by_name, nested
+from pinops.functions import RandomWaves, waves
 from pinops.problem import (
     INITIAL,
     INTERIOR,
@@ -22,6 +23,8 @@ from pinops.problem import (
     names_of,
     region_parts,
     residual_signature,
+    sample_members,
+    unstacked,
     values_at,
 )
 from pinops.reference import Reference
@@ -431,6 +434,102 @@ def test_the_vortex_of_flow_mixing_is_smooth_at_its_centre(float64):
     at = points_of(problem, INTERIOR, 200)[0][:, :2]
     r = np.linalg.norm(at, axis=1)
     np.testing.assert_allclose(jax.vmap(rotation)(at)[:, 0], np.tanh(r) / np.cosh(r) ** 2 / (r * v), atol=1e-14)
+
+
+def test_random_waves_have_the_statistics_of_their_definition(float64):
+    samples = np.asarray(jax.jit(jax.vmap(RandomWaves().sample))(jax.random.split(jax.random.key(0), 4000)))
+    amplitudes, phases, numbers, (folded, sign, left, right) = samples.transpose(1, 2, 0)
+    assert np.all((amplitudes > 0) & (amplitudes < 1)) and np.all((phases > 0) & (phases < 2 * np.pi))
+    assert abs(amplitudes.mean() - 1 / 2) < 0.01 and abs(phases.mean() - np.pi) < 0.06
+    # Each of four is drawn once or twice, by two draws.
+    times = numbers / np.arange(1, 5)[:, None]
+    assert np.all(times.sum(axis=0) == 2) and np.mean(times.max(axis=0) == 2) == pytest.approx(1 / 4, abs=0.03)
+    np.testing.assert_allclose(times.mean(axis=1), 1 / 2, atol=0.04)
+    cut = right > left
+    assert np.mean(folded) == pytest.approx(0.1, abs=0.02) and np.mean(cut) == pytest.approx(0.1, abs=0.02)
+    assert set(sign) == {-1, 1} and abs(sign.mean()) < 0.05
+    for edges, low, high in ((left[cut], 0.1, 0.45), (right[cut], 0.55, 0.9)):
+        assert low < edges.min() < low + 0.03 and high - 0.03 < edges.max() < high
+    # The mean of u is the sum of the 2.25 waves that are not drawn, each of variance 1/6.
+    x = (np.arange(64) + 0.5) / 64
+    means = np.array([waves(sample, x).mean() for sample in samples[(folded == 0) & ~cut]])
+    assert np.std(means) == pytest.approx(np.sqrt(2.25 / 6), rel=0.05) and abs(means.mean()) < 0.05
+
+
+def test_waves_are_their_formula_and_periodic(float64):
+    a, phi, k = np.array([0.2, 0.9, 0.4, 0.7]), np.array([3.0, 0.5, 2.0, 6.0]), np.array([0, 2, 0, 4])
+    x = np.linspace(0, 1, 201)
+    v = (a * np.sin(2 * np.pi * k * x[:, None] + phi)).sum(axis=1)
+    window = (np.tanh((x - 0.3) / 0.01) - np.tanh((x - 0.6) / 0.01)) / 2
+    for settings, wanted in (
+        ([0, -1, 0, 0], -v),
+        ([1, 1, 0, 0], np.abs(v)),
+        ([0, 1, 0.3, 0.6], window * v),
+        ([1, -1, 0.3, 0.6], -window * np.abs(v)),
+    ):
+        coefficients = np.array([a, phi, k, settings])
+        found = waves(coefficients, x)
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_allclose(found, wanted, atol=1e-12)
+        np.testing.assert_allclose(waves(coefficients, x - 3), found, atol=1e-12)
+        on_jax = jax.vmap(lambda x, c=coefficients: waves(c, x))(jnp.asarray(x))
+        np.testing.assert_allclose(on_jax, found, atol=1e-13)
+        # Smooth across the ends of a period, far into the tails of the window's steps.
+        slope = jax.grad(lambda x, c=coefficients: waves(c, x))
+        assert float(slope(1e-12)) == pytest.approx(float(slope(1 - 1e-12)), abs=1e-8)
+
+
+CAPE = {"cape_advection": "speed", "cape_burgers": "viscosity"}
+CAPE_PARAMETERS = {
+    "cape_advection": {"training": [0.2, 0.4, 0.7, 2, 4], "interpolation": [1], "extrapolation": [0.1, 7]},
+    "cape_burgers": {
+        "training": [0.002, 0.007, 0.02, 0.04, 0.2, 0.4, 2],
+        "interpolation": [0.004, 0.01, 0.1, 1],
+        "extrapolation": [0.001, 4],
+    },
+}
+
+
+@pytest.mark.parametrize("name", CAPE)
+def test_members_for_surrogates_start_from_their_data_and_meet_their_conditions(name, float64):
+    family = po.load_problem(name, cells=16, frames=5)
+    members = unstacked(sample_members(family, jax.random.key(1), range(12)), 12)
+    assert len({float(member.inputs()[0]) for member in members}) > 2
+    for member in members:
+        ours = member.reference()
+        assert ours.values["u"].shape == (16, 5) and ours.error_bar["u"] < 1e-6
+        np.testing.assert_allclose(ours.coordinates["x"][:, 0], (np.arange(16) + 0.5) / 16, atol=1e-15)
+        np.testing.assert_allclose(ours.coordinates["t"][0], [0, 0.5, 1, 1.5, 2], atol=1e-15)
+        start = jax.vmap(lambda x, member=member: waves(member.initial, x))(jnp.asarray(ours.coordinates["x"][:, 0]))
+        np.testing.assert_allclose(ours.values["u"][:, 0], start, atol=1e-13)
+        assert member.inputs().shape == (1,) and member.inputs()[0] == getattr(member, CAPE[name])
+    for member in members[:3]:
+        assert not impose(member).soft or member.initial[3, 0] > 0  # kinks
+
+
+@pytest.mark.parametrize("name", CAPE)
+def test_members_for_surrogates_are_drawn_from_the_list_that_is_asked_for(name):
+    for parameters, wanted in CAPE_PARAMETERS[name].items():
+        members = sample_members(po.load_problem(name, parameters=parameters), jax.random.key(0), range(200))
+        values, counts = np.unique(np.asarray(getattr(members, CAPE[name])), return_counts=True)
+        np.testing.assert_allclose(values, wanted, rtol=1e-6)
+        np.testing.assert_allclose(counts / 200, 1 / len(wanted), atol=0.12)
+    with pytest.raises(ValueError, match="parameters must be one of training, interpolation, extrapolation, got 'unseen'"):
+        po.load_problem(name, parameters="unseen")
+    for setting in ("cells", "frames"):
+        for wrong in (1, 2.5, True, "many"):
+            with pytest.raises(ValueError, match=f"{setting} must be a whole number of at least 2, got {wrong!r}"):
+                po.load_problem(name, **{setting: wrong})
+    with pytest.raises(ValueError, match=r"initial must have shape \(4, 4\), got \(2, 4\)"):
+        po.load_problem(name, initial=np.ones((2, 4)))
+
+
+def test_the_data_of_advection_travel_at_their_speed():
+    initial = np.array([[0.5, 0.3, 0.9, 0.2], [0.3, 1.0, 2.0, 5.0], [1, 0, 3, 0], [1, -1, 0.2, 0.8]])
+    u = po.load_problem("cape_advection", initial=initial, speed=7.0).reference().values["u"]
+    np.testing.assert_allclose(u[:, 10], u[:, 0], atol=1e-11)  # seven crossings
+    shifted = po.load_problem("cape_advection", initial=initial, speed=1.25, frames=9).reference().values["u"]
+    np.testing.assert_allclose(shifted[:, 1], np.roll(u[:, 0], 20), atol=1e-12)  # 1.25 / 4 of the domain
 
 
 # The registry

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pinops.functions import waves
 from pinops.reference import (
     Reference,
     cole_hopf,
     lid_driven_cavity,
     nonlinear_diffusion,
+    periodic_cole_hopf,
     periodic_etdrk4,
     poisson_disks,
     reaction_diffusion,
@@ -112,6 +114,80 @@ def test_cole_hopf_refuses_bad_input():
         cole_hopf(np.zeros(2), np.zeros(2), 0)
     with pytest.raises(ValueError, match="earliest time is -1"):
         cole_hopf(np.zeros(2), np.array([-1.0, 0.0]), 0.1)
+
+
+def test_periodic_cole_hopf_agrees_with_the_literature_file():
+    file = np.load(shared("cape/burgers_colehopf_reference.npz"))
+    for case in range(6):  # with absolute values and a window among them
+        edges = [file["ic_xl"][case], file["ic_xr"][case]] if file["ic_window"][case] else [0, 0]
+        settings = [file["ic_abs"][case], file["ic_sign"][case], *edges]
+        coefficients = np.array([file["ic_A"][case], file["ic_phi"][case], file["ic_k"][case], settings], np.float64)
+        for column in (0, 3, 6, 9, 12):
+            ours = periodic_cole_hopf(
+                file["x"], file["t"], file["nu_effective"][column], initial=lambda x, c=coefficients: waves(c, x)
+            )
+            assert ours.error_bar["u"] < 1e-7
+            assert relative_l2(file["u"][case, column].T, ours.values["u"]) < 2e-5  # the accuracy stated with the file
+
+
+KINKED = np.array([[0.8, 0.3, 0.6, 0.2], [1.0, 2.0, 3.0, 4.0], [1, 0, 3, 0], [1, -1, 0, 0]])
+WINDOWED = np.array([[0.8, 0.3, 0.6, 0.2], [1.0, 2.0, 3.0, 4.0], [0, 0, 3, 4], [0, 1, 0.2, 0.7]])
+
+
+def test_periodic_cole_hopf_agrees_with_cole_hopf_and_with_etdrk4():
+    x, t = np.linspace(-1, 1, 41), np.linspace(0, 1, 6)
+    initial = lambda y: -np.sin(np.pi * y)
+    for nu in (1e-3, 1e-2, 0.3):  # the sum over nodes twice, and the series
+        line, periodic = cole_hopf(x, t, nu), periodic_cole_hopf(x, t, nu, initial=initial, interval=(-1, 1))
+        assert relative_l2(periodic.values["u"], line.values["u"]) <= periodic.error_bar["u"] < 1e-9
+    x, t = (np.arange(64) + 0.5) / 64, np.linspace(0, 2, 5)
+    marched = periodic_etdrk4(
+        x,
+        t,
+        interval=(0, 1),
+        symbol=lambda k: -0.02 * k**2,
+        flux=lambda u: u**2 / 2,
+        initial=lambda y: waves(WINDOWED, y),
+        modes=512,
+        max_step=1e-3,
+    )
+    ours = periodic_cole_hopf(x, t, 0.02, initial=lambda y: waves(WINDOWED, y))
+    assert relative_l2(ours.values["u"], marched.values["u"]) <= marched.error_bar["u"] + ours.error_bar["u"] < 1e-6
+
+
+@pytest.mark.parametrize("nu", [3e-4, 1e-2, 0.1])
+def test_the_error_bar_of_periodic_cole_hopf_bounds_its_error(nu):
+    x, t = (np.arange(64) + 0.5) / 64, np.linspace(0, 2, 5)
+    for coefficients in (KINKED, WINDOWED):
+        coarse, fine = (
+            periodic_cole_hopf(x, t, nu, initial=lambda y, c=coefficients: waves(c, y), nodes=nodes) for nodes in (1024, 5000)
+        )
+        assert relative_l2(coarse.values["u"], fine.values["u"]) <= coarse.error_bar["u"] < 1e-6
+
+
+def test_periodic_burgers_keeps_its_mean_and_loses_energy():
+    x, t = (np.arange(512) + 0.5) / 512, np.linspace(0.1, 2, 5)
+    for nu in (5e-3, 0.2):
+        for coefficients in (KINKED, WINDOWED):
+            u = periodic_cole_hopf(x, t, nu, initial=lambda y, c=coefficients: waves(c, y)).values["u"]
+            assert np.ptp(u.mean(axis=0)) < 1e-9
+            assert np.all(np.diff(u.var(axis=0)) < 0) or nu > 0.1  # where it ends in round-off
+            assert np.all(np.diff((u**2).mean(axis=0)) < 1e-14)
+
+
+def test_periodic_cole_hopf_starts_from_its_data():
+    x = np.linspace(0, 1, 9)
+    ours = periodic_cole_hopf(x, np.zeros(1), 0.1, initial=lambda y: waves(KINKED, y))
+    assert np.array_equal(ours.values["u"][:, 0], waves(KINKED, x))
+
+
+def test_periodic_cole_hopf_refuses_bad_input():
+    with pytest.raises(ValueError, match="viscosity is 0"):
+        periodic_cole_hopf(np.zeros(2), np.zeros(2), 0, initial=np.sin)
+    with pytest.raises(ValueError, match="earliest time is -1"):
+        periodic_cole_hopf(np.zeros(2), np.array([-1.0, 0.0]), 0.1, initial=np.sin)
+    with pytest.raises(ValueError, match="nodes is 5"):
+        periodic_cole_hopf(np.zeros(2), np.zeros(2), 0.1, initial=np.sin, nodes=5)
 
 
 # Periodic equations

@@ -18,6 +18,7 @@ from pinops.networks._gated import ModifiedMLP as ModifiedMLP
 from pinops.networks._gated import PirateNet as PirateNet
 from pinops.networks._gaussians import PIG as PIG
 from pinops.networks._gaussians import GaussianNetwork as GaussianNetwork
+from pinops.networks._grid import GridField as GridField
 from pinops.networks._network import MLP as MLP
 from pinops.networks._network import SIREN as SIREN
 from pinops.networks._network import Architecture as Architecture

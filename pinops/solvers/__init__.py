@@ -10,4 +10,6 @@ from pinops.solvers._solve import invert as invert
 from pinops.solvers._solve import solve as solve
 from pinops.solvers._train_operator import TrainedOperator as TrainedOperator
 from pinops.solvers._train_operator import train_operator as train_operator
+from pinops.solvers._train_surrogate import TrainedSurrogate as TrainedSurrogate
+from pinops.solvers._train_surrogate import train_surrogate as train_surrogate
 from pinops.solvers._windows import WindowedSolution as WindowedSolution

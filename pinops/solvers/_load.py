@@ -9,17 +9,20 @@ import numpy as np
 
 from pinops import networks, operators
 from pinops.networks import Architecture, Convolutional, activations, embedding_of
-from pinops.operators import OperatorArchitecture
+from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
 from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
 from pinops.solvers._runs import as_drawn
 from pinops.solvers._solution import CHECKPOINT, Solution, read_run
 from pinops.solvers._train_operator import TrainedOperator, built_operator
+from pinops.solvers._train_surrogate import TrainedSurrogate, built_surrogate
 from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import Params, load_params, split
 
+_ARCHITECTURES = (Architecture, Convolutional, OperatorArchitecture, GridArchitecture, SurrogateArchitecture)
+
 
 def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Any:
-    """The solution (or the trained operator) in a run directory. Executes no code from it.
+    """The solution (or the trained operator or surrogate) in a run directory. Executes no code from it.
 
     ``problem`` and ``network`` are needed only where they were not a registered name and one of our own architectures.
 
@@ -31,6 +34,8 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         return _load_windows(folder, request, problem, network)
     if "operator" in request:
         return _load_operator(folder, request, problem, network)
+    if "surrogate" in request:
+        return _load_surrogate(folder, request, problem, network)
     result = read_run(folder).get("result") or {}
     with jax.enable_x64(request["dtype"] == "float64"):
         problem = _problem_of(folder, request) if problem is None else problem
@@ -89,13 +94,24 @@ def _load_operator(folder: Path, request: dict[str, Any], problem: Problem | Non
     return TrainedOperator(problem, request, model, params, history, status, compiling)
 
 
+def _load_surrogate(folder: Path, request: dict[str, Any], problem: Problem | None, surrogate: Any) -> TrainedSurrogate:
+    with jax.enable_x64(request["dtype"] == "float64"):
+        problem = _problem_of(folder, request) if problem is None else problem
+        surrogate = _architecture(request["surrogate"], folder) if surrogate is None else surrogate
+        model, params = built_surrogate(problem, surrogate, request)
+        params, history = load_params(folder / CHECKPOINT, params, request)
+    result = read_run(folder).get("result") or {}
+    status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
+    return TrainedSurrogate(problem, request, model, params, history, status, compiling)
+
+
 def _architecture(description: Any, folder: Path) -> Any:
     """One of our own architectures, of a network or an operator, from its description. Raises ValueError for any other."""
     if isinstance(description, dict) and len(description) == 1:
         ((name, content),) = description.items()
         known = name.isidentifier() and not name.startswith("From")
         cls = getattr(networks, name, None) or getattr(operators, name, None) if known else None
-        if isinstance(cls, type) and issubclass(cls, Architecture | Convolutional | OperatorArchitecture):
+        if isinstance(cls, type) and issubclass(cls, _ARCHITECTURES):
             return cls(**{name: _setting(name, value, folder) for name, value in content.items()})
     raise ValueError(f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)")
 

@@ -26,6 +26,15 @@ from pinops.training._points import Collocation as Collocation
 from pinops.training._points import draw as draw
 from pinops.training._progress import Progress as Progress
 from pinops.training._progress import StopAt as StopAt
+from pinops.training._surrogate import MAPS as MAPS
+from pinops.training._surrogate import Batches as Batches
+from pinops.training._surrogate import Curriculum as Curriculum
+from pinops.training._surrogate import Epochs as Epochs
+from pinops.training._surrogate import SurrogateModel as SurrogateModel
+from pinops.training._surrogate import Trajectories as Trajectories
+from pinops.training._surrogate import as_frames as as_frames
+from pinops.training._surrogate import frames_of as frames_of
+from pinops.training._surrogate import grid_residuals as grid_residuals
 from pinops.training._train import Callback as Callback
 from pinops.training._train import Outcome as Outcome
 from pinops.training._train import Phase as Phase

@@ -14,7 +14,6 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting, WeightingState
 from pinops.optimizers import Only, Optimizer, as_optimizer
-from pinops.training._continuation import Continuation
 from pinops.training._devices import agreed, gathered, spread
 from pinops.training._model import Params, fitted, relocated, relocates
 
@@ -98,7 +97,7 @@ class Training:
     collocation: Any  # Collocation, or Draw
     seed: int
     weighting: Weighting = Fixed()
-    continuation: Continuation | None = None
+    continuation: Any = None  # Continuation, or Epochs
     measure: Callable[[Params], dict[str, float]] = field(default=lambda params: {})
 
     @property

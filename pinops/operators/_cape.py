@@ -1,0 +1,151 @@
+"""Channel attention guided by the parameters of an equation (CAPE; Takamoto, Alesiani & Niepert 2023, arXiv:2304.14118)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.networks import whole_numbers
+from pinops.operators._convolution import Convolution, Depthwise, check_padding, pooled
+from pinops.operators._fno import FNO, SpectralConvolution, check_modes
+from pinops.operators._pointwise import Affine, gelu
+from pinops.operators._surrogate import GridArchitecture, GridNetwork, Parameters, States, Surrogate, SurrogateArchitecture
+
+BRANCHES = ("spectral", "pointwise", "depthwise")
+
+
+class Gain(eqx.Module):
+    """A signed gain for every channel, from the parameters by one hidden layer."""
+
+    hidden: Affine
+    out: Affine
+
+    def __call__(self, parameters: Parameters, axes: int) -> Float[Array, "b *ones w"]:
+        gains = self.out(gelu(self.hidden(parameters)))
+        return gains.reshape(len(gains), *[1] * axes, -1)
+
+
+class Embedding(eqx.Module):
+    """What the parameters make of a state: three branches of convolutions with gains that depend on the parameters."""
+
+    lift: Convolution
+    branches: dict[str, SpectralConvolution | Affine | Depthwise]
+    gains: dict[str, Gain]
+    skip: Affine
+    project: Affine
+    scale: Float[Array, "..."]
+    offset: Float[Array, "..."]
+    pooling: int = eqx.field(static=True)
+    multiplicative: bool = eqx.field(static=True)
+    norm: str = eqx.field(static=True)
+
+    def __call__(self, states: States, parameters: Parameters) -> States:
+        axes = states.ndim - 2
+        y = gelu(self.lift(states))
+        total = self.skip(y)
+        for name, branch in self.branches.items():
+            out = self._spectral(branch, y) if isinstance(branch, SpectralConvolution) else branch(y)
+            total = total + self.gains[name](parameters, axes) * out
+        change = self._normal(self.project(gelu(total)))
+        return states * (1 + change) if self.multiplicative else states + change
+
+    def _spectral(self, branch: SpectralConvolution, y: Float[Array, "b *grid h"]) -> Float[Array, "b *grid w"]:
+        """On a grid of means over some places, and back to the nearest ones."""
+        coarse = pooled(y, self.pooling, jnp.mean)
+        out = jnp.moveaxis(branch(jnp.moveaxis(coarse, 0, -2)), -2, 0)
+        for axis in range(1, y.ndim - 1):
+            out = jnp.repeat(out, self.pooling, axis=axis)
+        return out
+
+    def _normal(self, change: States) -> States:
+        """Each channel with mean 0 and deviation 1 over the grid, then scaled and shifted."""
+        if self.norm == "none":
+            return change
+        axes = tuple(range(1, change.ndim - 1))
+        mean, variance = change.mean(axes, keepdims=True), change.var(axes, keepdims=True)
+        normal = (change - mean) / jnp.sqrt(variance + 1e-5)
+        shape = normal.shape
+        return normal * jnp.broadcast_to(self.scale, shape) + jnp.broadcast_to(self.offset, shape)
+
+
+class CAPESurrogate(Surrogate):
+    """A network of the state and of what the embedding makes of it."""
+
+    embedding: Embedding
+    network: GridNetwork
+    last: Affine
+
+    def advanced(self, states: States, parameters: Parameters) -> tuple[States, States]:
+        guess = self.embedding(states, parameters)
+        return self.last(self.network(jnp.concatenate([states, guess], -1))), guess
+
+
+class CAPE(SurrogateArchitecture):
+    """CAPE around any network on grids: ``gelu`` of the sum of three branches and a skip, projected onto the unknowns, added to
+    the state, is a first guess of the next state; the network sees both.
+
+    The gains of each branch are signed; the guess is trained to be the next state by a loss of its own.
+
+    **Arguments:** ``network``: the architecture around which it is put; ``width`` W, an even number of channels; ``kernel``: an
+    odd number of places of the convolutions; ``modes`` and ``pooling`` (4 in the paper) of the spectral branch; ``branches``:
+    those of spectral, pointwise and depthwise that take part; ``residual``: ``"add"`` or ``"multiply"``; ``norm`` of what is
+    added, over the grid: ``"channel"`` (for any grid), ``"spatial"`` (a scale and offset for every place, as published) or
+    ``"none"``; ``padding``: circular, zeros (as published) or reflect.
+    """
+
+    network: GridArchitecture = FNO(20)
+    width: int = eqx.field(static=True, default=64)
+    kernel: int = eqx.field(static=True, default=5)
+    modes: int = eqx.field(static=True, default=8)
+    pooling: int = eqx.field(static=True, default=4)
+    branches: tuple[str, ...] = eqx.field(static=True, default=BRANCHES)
+    residual: str = eqx.field(static=True, default="add")
+    norm: str = eqx.field(static=True, default="none")
+    padding: str = eqx.field(static=True, default="circular")
+
+    def __check_init__(self):
+        whole_numbers(self, "width", "kernel", "modes", "pooling")
+        check_padding("CAPE", self.padding)
+        if self.width % 2 or not self.kernel % 2:
+            raise ValueError(f"CAPE: width must be even and kernel odd, got width={self.width} and kernel={self.kernel}")
+        for name, value, known in (
+            ("residual", self.residual, ("add", "multiply")),
+            ("norm", self.norm, ("channel", "spatial", "none")),
+        ):
+            if value not in known:
+                raise ValueError(f"CAPE: {name} must be one of {', '.join(known)}, got {value!r}")
+        if not isinstance(self.branches, tuple) or not set(self.branches) <= set(BRANCHES):
+            raise ValueError(f"CAPE: branches are a tuple of some of {', '.join(BRANCHES)}, got {self.branches!r}")
+
+    def build(self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> CAPESurrogate:
+        if any(n % self.pooling for n in grid):
+            raise ValueError(f"CAPE: the points of every axis must be a multiple of pooling={self.pooling}, got a grid of {grid}")
+        check_modes("CAPE", self.modes, tuple(n // self.pooling for n in grid))
+        h, w, axes = self.width // 2, self.width, len(grid)
+        lift, one, two, three, skip, project, gains, network, last = jax.random.split(key, 9)
+        make = {
+            "spectral": lambda: SpectralConvolution.drawn(h, w, (self.modes,) * axes, key=one),
+            "pointwise": lambda: Affine.drawn(h, w, key=two),
+            "depthwise": lambda: Depthwise.drawn(h, 2, self.kernel, axes, self.padding, key=three),
+        }
+
+        def gain(key: PRNGKeyArray) -> Gain:
+            first, second = jax.random.split(key)
+            return Gain(Affine.drawn(parameters, h, key=first), Affine.drawn(h, w, key=second))
+
+        keys = dict(zip(BRANCHES, jax.random.split(gains, 3), strict=True))
+        place = (*grid, 1) if self.norm == "spatial" else (unknowns,) if self.norm == "channel" else (0,)
+        embedding = Embedding(
+            Convolution.drawn(unknowns, h, self.kernel, axes, self.padding, key=lift),
+            {name: make[name]() for name in BRANCHES if name in self.branches},
+            {name: gain(keys[name]) for name in BRANCHES if name in self.branches},
+            Affine.drawn(h, w, key=skip),
+            Affine.drawn(w, unknowns, key=project),
+            jnp.ones(place),
+            jnp.zeros(place),
+            self.pooling,
+            self.residual == "multiply",
+            self.norm,
+        )
+        inner = self.network.build(2 * unknowns, 2 * unknowns, grid, key=network)
+        return CAPESurrogate(embedding, inner, Affine.drawn(2 * unknowns, unknowns, key=last))

@@ -1,0 +1,71 @@
+"""Convolutions on grids with a choice of what lies outside."""
+
+import math
+from collections.abc import Callable
+from itertools import product
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.operators._pointwise import Affine
+
+PADDINGS = {"circular": "wrap", "zeros": "constant", "reflect": "reflect"}
+
+
+def check_padding(name: str, padding: str) -> None:
+    """Raises ValueError for one that is not known."""
+    if padding not in PADDINGS:
+        raise ValueError(f"{name}: padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
+
+
+def shifts(x: Float[Array, "b *grid i"], kernel: int, padding: str) -> list[Float[Array, "b *grid i"]]:
+    """The field as seen from every place of an odd kernel, row by row."""
+    grid, reach = x.shape[1:-1], kernel // 2
+    wide = jnp.pad(x, [(0, 0), *[(reach, reach)] * len(grid), (0, 0)], mode=PADDINGS[padding])
+    window = lambda start: wide[(slice(None), *(slice(k, k + n) for k, n in zip(start, grid, strict=True)))]
+    return [window(start) for start in product(range(kernel), repeat=len(grid))]
+
+
+def pooled(x: Float[Array, "b *grid i"], size: int, reduce: Callable[..., Array]) -> Float[Array, "b *_coarser i"]:
+    """``reduce`` (`jnp.mean`, `jnp.max`) of every ``size`` neighbours along each axis."""
+    b, *grid, i = x.shape
+    blocks = x.reshape(b, *(part for n in grid for part in (n // size, size)), i)
+    return reduce(blocks, axis=tuple(range(2, 2 + 2 * len(grid), 2)))
+
+
+class Convolution(eqx.Module):
+    """A convolution of all channels, of an odd kernel."""
+
+    affine: Affine  # rows: place in the kernel, then channel
+    kernel: int = eqx.field(static=True)
+    padding: str = eqx.field(static=True)
+
+    @classmethod
+    def drawn(
+        cls, in_size: int, out_size: int, kernel: int, axes: int, padding: str, *, key: PRNGKeyArray, bias: bool = False
+    ) -> "Convolution":
+        return cls(Affine.drawn(in_size * kernel**axes, out_size, key=key, bias=bias), kernel, padding)
+
+    def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
+        return self.affine(jnp.concatenate(shifts(x, self.kernel, self.padding), -1))
+
+
+class Depthwise(eqx.Module):
+    """A convolution of every channel with kernels of its own, ``multiplier`` for each."""
+
+    weight: Float[Array, "k i multiplier"]
+    kernel: int = eqx.field(static=True)
+    padding: str = eqx.field(static=True)
+
+    @classmethod
+    def drawn(cls, in_size: int, multiplier: int, kernel: int, axes: int, padding: str, *, key: PRNGKeyArray) -> "Depthwise":
+        count = kernel**axes
+        weight = jax.random.uniform(key, (count, in_size, multiplier), minval=-1, maxval=1) / math.sqrt(count)
+        return cls(weight, kernel, padding)
+
+    def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
+        seen = zip(shifts(x, self.kernel, self.padding), self.weight, strict=True)
+        terms = [one[..., None] * jnp.broadcast_to(weight, (*one.shape, weight.shape[-1])) for one, weight in seen]
+        return sum(terms[1:], terms[0]).reshape(*x.shape[:-1], -1)

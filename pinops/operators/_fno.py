@@ -1,0 +1,135 @@
+"""Fourier neural operators (Li et al. 2021, arXiv:2010.08895)."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.networks import whole_numbers
+from pinops.operators._pointwise import Affine, gelu
+from pinops.operators._surrogate import GridArchitecture, GridNetwork
+
+
+class SpectralConvolution(eqx.Module):
+    """A linear map of the lowest Fourier modes, a matrix for each, in real arithmetic.
+
+    ``modes``: how many wave numbers of each axis: 0, ..., m - 1, and on all axes but the last -m, ..., -1 too. Transforms are
+    products with a few columns of the Fourier matrix: for grids of thousands of points and few modes faster than the fast one.
+    """
+
+    weight: Float[Array, "2 k i o"]  # real and imaginary part; the wave numbers in the order of the axes
+    modes: tuple[int, ...] = eqx.field(static=True)
+
+    @classmethod
+    def drawn(cls, in_size: int, out_size: int, modes: tuple[int, ...], *, key: PRNGKeyArray) -> "SpectralConvolution":
+        """Uniform in ``(0, 1) / (i o)``, both parts."""
+        count = math.prod(modes) * 2 ** (len(modes) - 1)
+        return cls(jax.random.uniform(key, (2, count, in_size, out_size)) / (in_size * out_size), modes)
+
+    def __call__(self, x: Float[Array, "*grid b i"]) -> Float[Array, "*grid b o"]:
+        *signed, last = range(len(self.modes))
+        sizes = x.shape[: len(self.modes)]
+        both = [fourier(m, n, axis != last) for axis, (m, n) in enumerate(zip(self.modes, sizes, strict=True))]
+        cosines, sines = [c for c, _ in both], [s for _, s in both]
+        real, imaginary = _along(cosines[last], x, last), -_along(sines[last], x, last)
+        for axis in signed:
+            c, s = cosines[axis], sines[axis]
+            real, imaginary = (
+                _along(c, real, axis) + _along(s, imaginary, axis),
+                _along(c, imaginary, axis) - _along(s, real, axis),
+            )
+        shape = real.shape[:-1]
+        # One product of real matrices for each mode.
+        parts = jnp.concatenate([real, imaginary], -1).reshape(-1, shape[-1], 2 * real.shape[-1])
+        wr, wi = self.weight
+        matrix = jnp.concatenate([jnp.concatenate([wr, wi], -1), jnp.concatenate([-wi, wr], -1)], -2)
+        real, imaginary = jnp.split(jnp.matmul(parts, matrix).reshape(*shape, -1), 2, -1)
+        for axis in signed:
+            c, s = cosines[axis].T / sizes[axis], sines[axis].T / sizes[axis]
+            real, imaginary = (
+                _along(c, real, axis) - _along(s, imaginary, axis),
+                _along(c, imaginary, axis) + _along(s, real, axis),
+            )
+        # Of a real function the negative wave numbers are the conjugates of the positive ones.
+        k = np.arange(self.modes[last])
+        count = np.where((k == 0) | (2 * k == sizes[last]), 1.0, 2.0)[:, None] / sizes[last]
+        return _along((count * cosines[last]).T, real, last) - _along((count * sines[last]).T, imaginary, last)
+
+
+def fourier(modes: int, size: int, signed: bool) -> tuple[Float[np.ndarray, "k n"], Float[np.ndarray, "k n"]]:
+    """cos kx and sin kx at ``size`` equal steps of a period."""
+    k = np.concatenate([np.arange(modes), np.arange(-modes, 0)]) if signed else np.arange(modes)
+    angles = 2 * np.pi * np.outer(k, np.arange(size)) / size
+    return np.cos(angles), np.sin(angles)
+
+
+def _along(matrix: Float[np.ndarray, "k n"], x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """A matrix applied to one axis."""
+    x = jnp.moveaxis(x, axis, 0)
+    out = jnp.asarray(matrix, x.dtype) @ x.reshape(len(x), -1)
+    return jnp.moveaxis(out.reshape(len(matrix), *x.shape[1:]), 0, axis)
+
+
+class FNONetwork(GridNetwork):
+    """Lift, Fourier layers ``gelu(K v + W v)`` (the last one without gelu), and two pointwise layers."""
+
+    lift: Affine
+    spectral: list[SpectralConvolution]
+    pointwise: list[Affine]
+    project: list[Affine]
+    padding: int = eqx.field(static=True)
+
+    def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
+        grid = states.shape[1:-1]
+        # Batch and channels last: every transform and every pointwise layer is then one matrix product.
+        v = jnp.moveaxis(states, 0, -2)
+        places = [np.linspace(0, 1, n, endpoint=False).reshape(-1, *[1] * (len(grid) - axis)) for axis, n in enumerate(grid)]
+        channel = lambda place: jnp.broadcast_to(jnp.asarray(place, v.dtype), v.shape[:-1])[..., None]
+        v = self.lift(jnp.concatenate([v, *map(channel, places)], -1))
+        v = jnp.pad(v, [(0, self.padding)] * len(grid) + [(0, 0)] * 2)
+        for number, (spectral, pointwise) in enumerate(zip(self.spectral, self.pointwise, strict=True)):
+            v = spectral(v) + pointwise(v)
+            v = gelu(v) if number + 1 < len(self.spectral) else v
+        v = v[tuple(slice(n) for n in grid)]
+        first, last = self.project
+        return jnp.moveaxis(last(gelu(first(v))), -2, 0)
+
+
+class FNO(GridArchitecture):
+    """A Fourier neural operator (Li et al. 2021), which sees the places too.
+
+    **Arguments:** ``width``: channels of the layers; ``modes``: wave numbers of each axis; ``depth``: Fourier layers, each >= 1;
+    ``padding`` >= 0: points that are added to each axis, where states are not periodic.
+    """
+
+    width: int = eqx.field(static=True, default=36)
+    modes: int = eqx.field(static=True, default=12)
+    depth: int = eqx.field(static=True, default=4)
+    padding: int = eqx.field(static=True, default=0)
+
+    def __check_init__(self):
+        whole_numbers(self, "width", "modes", "depth")
+        if not isinstance(self.padding, int) or self.padding < 0:
+            raise ValueError(f"FNO: padding must be a whole number of at least 0, got {self.padding!r}")
+
+    def build(self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> FNONetwork:
+        check_modes("FNO", self.modes, tuple(n + self.padding for n in grid))
+        first, second, third, *keys = jax.random.split(key, 3 + 2 * self.depth)
+        modes = (self.modes,) * len(grid)
+        return FNONetwork(
+            Affine.drawn(in_size + len(grid), self.width, key=first),
+            [SpectralConvolution.drawn(self.width, self.width, modes, key=k) for k in keys[::2]],
+            [Affine.drawn(self.width, self.width, key=k) for k in keys[1::2]],
+            [Affine.drawn(self.width, 128, key=second), Affine.drawn(128, out_size, key=third)],
+            self.padding,
+        )
+
+
+def check_modes(name: str, modes: int, grid: tuple[int, ...]) -> None:
+    """Raises ValueError where a grid does not carry so many wave numbers."""
+    for n in grid:
+        if modes > n // 2 + 1:
+            raise ValueError(f"{name}: {n} points carry at most {n // 2 + 1} modes, got {modes}; give fewer, or a finer grid")

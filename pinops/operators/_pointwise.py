@@ -1,0 +1,31 @@
+"""Layers that act on the channels of every place alike."""
+
+import math
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class Affine(eqx.Module):
+    """``x W + b`` in the last axis, or without b."""
+
+    weight: Float[Array, "i o"]
+    bias: Float[Array, " o"] | None
+
+    @classmethod
+    def drawn(cls, in_size: int, out_size: int, *, key: PRNGKeyArray, bias: bool = True) -> "Affine":
+        """Uniform in ``+-1 / sqrt(in_size)``."""
+        one, two = jax.random.split(key)
+        uniform = lambda key, *shape: jax.random.uniform(key, shape, minval=-1, maxval=1) / math.sqrt(in_size)
+        return cls(uniform(one, in_size, out_size), uniform(two, out_size) if bias else None)
+
+    def __call__(self, x: Float[Array, "... i"]) -> Float[Array, "... o"]:
+        out = x.reshape(-1, x.shape[-1]) @ self.weight  # gradients of products of more axes take several times as long
+        out = out if self.bias is None else out + self.bias[None]
+        return out.reshape(*x.shape[:-1], -1)
+
+
+def gelu(x: Array) -> Array:
+    """With the error function, as published operators have it."""
+    return jax.nn.gelu(x, approximate=False)

@@ -1,0 +1,84 @@
+"""Autoregressive surrogates: from the state of a system on a grid, and its parameters, to the state one step later.
+
+States are batches ``(b, *grid, c)`` of c unknowns at equally spaced places; parameters are ``(b, p)``.
+"""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+States = Float[Array, "b *grid c"]
+Parameters = Float[Array, "b p"]
+
+
+class GridNetwork(eqx.Module):
+    """Abstract: a function of states, ``(b, *grid, i) -> (b, *grid, o)``."""
+
+    @abc.abstractmethod
+    def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
+        """The values of all members of a batch."""
+
+
+class GridArchitecture(eqx.Module):
+    """Abstract: a description that builds networks on grids."""
+
+    @abc.abstractmethod
+    def build(self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> GridNetwork:
+        """A network with fresh parameters, from ``in_size`` to ``out_size`` channels.
+
+        **Raises** ValueError for a grid that it cannot work on.
+        """
+
+
+class Surrogate(eqx.Module):
+    """Abstract: one step of a system."""
+
+    @abc.abstractmethod
+    def advanced(self, states: States, parameters: Parameters) -> tuple[States, States | None]:
+        """The states one step later, and what an embedding of the parameters alone makes of them (None without one)."""
+
+    def __call__(self, states: States, parameters: Parameters) -> States:
+        """The states one step later."""
+        return self.advanced(states, parameters)[0]
+
+
+class SurrogateArchitecture(eqx.Module):
+    """Abstract: a description that builds surrogates."""
+
+    @abc.abstractmethod
+    def build(self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> Surrogate:
+        """A surrogate with fresh parameters."""
+
+
+class DirectSurrogate(Surrogate):
+    """A network of the state, and of the parameters as constant channels where it is conditional."""
+
+    network: GridNetwork
+    conditional: bool = eqx.field(static=True)
+
+    def advanced(self, states: States, parameters: Parameters) -> tuple[States, None]:
+        if self.conditional:
+            states = jnp.concatenate([states, constant_channels(parameters, states.shape[1:-1])], -1)
+        return self.network(states), None
+
+
+class Direct(SurrogateArchitecture):
+    """A network that maps a state to the next one.
+
+    **Arguments:** ``network``: its architecture; ``conditional``: whether it sees the parameters, as constant channels.
+    """
+
+    network: GridArchitecture
+    conditional: bool = eqx.field(static=True, default=True)
+
+    def build(self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> DirectSurrogate:
+        channels = unknowns + parameters * self.conditional
+        return DirectSurrogate(self.network.build(channels, unknowns, grid, key=key), self.conditional)
+
+
+def constant_channels(parameters: Parameters, grid: tuple[int, ...]) -> Float[Array, "b *grid p"]:
+    """The parameters at every place of a grid."""
+    b, p = parameters.shape
+    return jnp.broadcast_to(parameters.reshape(b, *[1] * len(grid), p), (b, *grid, p))

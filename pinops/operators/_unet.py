@@ -1,0 +1,101 @@
+"""U-shaped convolutional networks on grids (Ronneberger, Fischer & Brox 2015, arXiv:1505.04597)."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.networks import whole_numbers
+from pinops.operators._convolution import Convolution, check_padding, pooled
+from pinops.operators._pointwise import Affine
+from pinops.operators._surrogate import GridArchitecture, GridNetwork
+
+LEVELS = 4
+
+
+class _Block(eqx.Module):
+    """Twice a convolution of three, a scale and offset for each channel, and tanh."""
+
+    convolutions: list[Convolution]
+    scales: list[Float[Array, " o"]]
+    offsets: list[Float[Array, " o"]]
+
+    @classmethod
+    def drawn(cls, in_size: int, out_size: int, axes: int, padding: str, *, key: PRNGKeyArray) -> "_Block":
+        sizes = zip((in_size, out_size), jax.random.split(key), strict=True)
+        convolutions = [Convolution.drawn(size, out_size, 3, axes, padding, key=k) for size, k in sizes]
+        return cls(convolutions, [jnp.full(out_size, 3**0.5)] * 2, [jnp.zeros(out_size)] * 2)
+
+    def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
+        for convolution, scale, offset in zip(self.convolutions, self.scales, self.offsets, strict=True):
+            y = convolution(x)
+            x = jnp.tanh(y * jnp.broadcast_to(scale, y.shape) + jnp.broadcast_to(offset, y.shape))
+        return x
+
+
+class UNetNetwork(GridNetwork):
+    """Blocks on grids of half the size, four times, and back, with what was there before beside it."""
+
+    down: list[_Block]
+    up: list[_Block]
+    rise: list[Affine]  # from a place to the two (four) places of the finer grid
+    last: Affine
+
+    def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
+        seen = []
+        x = states
+        for block in self.down[:-1]:
+            x = block(x)
+            seen.append(x)
+            x = pooled(x, 2, jnp.max)
+        x = self.down[-1](x)
+        for block, rise, before in zip(self.up, self.rise, reversed(seen), strict=True):
+            x = block(jnp.concatenate([_risen(rise, x), before], -1))
+        return self.last(x)
+
+
+def _risen(rise: Affine, x: Float[Array, "b *grid i"]) -> Float[Array, "b *_finer o"]:
+    """A transposed convolution of two with stride two."""
+    b, *grid, _ = x.shape
+    axes = len(grid)
+    assert rise.bias is not None
+    parts = (x.reshape(-1, x.shape[-1]) @ rise.weight).reshape(b, *grid, *[2] * axes, -1)
+    order = [0, *(k for axis in range(axes) for k in (1 + axis, 1 + axes + axis)), 1 + 2 * axes]
+    out = parts.transpose(order).reshape(b, *(2 * n for n in grid), -1)
+    return out + jnp.broadcast_to(rise.bias, out.shape)
+
+
+class UNet(GridArchitecture):
+    """A U-Net of four levels; a scale and offset of each channel stand where others normalise over the batch: members of a batch
+    do not see each other, and amplitudes are kept.
+
+    **Arguments:** ``width`` >= 1: channels of the first level, twice as many in each further one; ``padding``: circular, zeros or
+    reflect.
+    """
+
+    width: int = eqx.field(static=True, default=32)
+    padding: str = eqx.field(static=True, default="circular")
+
+    def __check_init__(self):
+        whole_numbers(self, "width")
+        check_padding("UNet", self.padding)
+
+    def build(self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> UNetNetwork:
+        if any(n % 2**LEVELS for n in grid):
+            raise ValueError(f"UNet: the points of every axis must be a multiple of {2**LEVELS}, got a grid of {grid}")
+        if self.padding == "reflect" and any(n < 2 ** (LEVELS + 1) for n in grid):
+            raise ValueError(
+                f"UNet: padding='reflect' needs at least {2 ** (LEVELS + 1)} points on every axis, got a grid of {grid}"
+            )
+        axes, sizes = len(grid), [self.width * 2**k for k in range(LEVELS + 1)]
+        first, second, third, last = jax.random.split(key, 4)
+        block = lambda i, o, key: _Block.drawn(i, o, axes, self.padding, key=key)
+        keys = jax.random.split(first, LEVELS + 1)
+        down = [block(i, o, k) for i, o, k in zip([in_size, *sizes], sizes, keys, strict=False)]
+        pairs = list(zip(sizes[:0:-1], sizes[-2::-1], strict=True))
+        up = [block(2 * o, o, k) for (_, o), k in zip(pairs, jax.random.split(second, LEVELS), strict=True)]
+        rise = []
+        for (i, o), k in zip(pairs, jax.random.split(third, LEVELS), strict=True):
+            every = Affine.drawn(i, o * 2**axes, key=k)
+            rise.append(Affine(every.weight, jnp.zeros(o)))
+        return UNetNetwork(down, up, rise, Affine.drawn(sizes[0], out_size, key=last))

@@ -1,0 +1,400 @@
+"""The front door for autoregressive surrogates: from trajectories on a grid to the next frame, and the next."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float
+
+from pinops.data import Dataset, leaves_of, write_arrays
+from pinops.metrics import rollout_metrics
+from pinops.networks import trainable
+from pinops.operators import CAPE, Surrogate, SurrogateArchitecture
+from pinops.problem import (
+    Problem,
+    check_family,
+    coefficients_as_json,
+    coefficients_of,
+    load_problem,
+    name_of,
+    sample_members,
+    unstacked,
+)
+from pinops.solvers._recipe import phases
+from pinops.solvers._runs import Run, as_drawn, check_options, describe, prepare, train_runs
+from pinops.solvers._solution import CHECKPOINT, count_parameters, training_summary, write_run
+from pinops.training import (
+    MAPS,
+    Batches,
+    Callback,
+    Curriculum,
+    Epochs,
+    Params,
+    Progress,
+    Report,
+    SurrogateModel,
+    Training,
+    TrainState,
+    as_frames,
+    cast,
+    frames_of,
+    grid_residuals,
+    history_arrays,
+    inputs_of,
+    save_checkpoint,
+)
+
+_MONITORED = 32  # trajectories whose rollouts are compared during training
+_POOL = 4096  # trajectories at hand
+_SHOWN = 21  # the random key of the members in figures
+
+
+def train_surrogate(
+    family: str | Problem,
+    data: "Dataset | str | Path",
+    surrogate: SurrogateArchitecture | None = None,
+    *,
+    curriculum: Curriculum | None = None,
+    batch: int = 30,
+    noise: float = 1e-3,
+    embedding: float = 1e-3,
+    physics: float = 0.0,
+    parameter_map: str = "auto",
+    optimizer: Any = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    dtype: str = "float32",
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+    out: str | Path | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+) -> "TrainedSurrogate":
+    """Train a surrogate of one time step on trajectories: ``po.train_surrogate("cape_burgers", "burgers.h5")``.
+
+    The loss is the mean relative L2 error of all frames of a trajectory, which follow from the truth or from predictions as the
+    curriculum says.
+
+    **Arguments:**
+
+    - `family`: a registered name or a `Problem` with ``sample(key)``, and ``inputs()``, the vector of the parameters that a
+      surrogate sees. `data`: its solutions, made by `pinops data`, a `Dataset` or its file.
+    - `surrogate`: an architecture such as ``Direct(FNO(22))`` or ``CAPE(UNet(16))``; default: CAPE around an FNO.
+    - `curriculum`: default `Curriculum()`, 30 epochs. `batch`: trajectories in a step.
+    - `noise` >= 0: the standard deviation of what is added to the states that steps begin at, in units of the data.
+    - `embedding` >= 0: the weight of the loss of what CAPE's embedding predicts by itself; `physics` >= 0: that of the mean
+      square of the family's equations at the predictions (Fourier series in space, second-order differences in time).
+    - `parameter_map`: "identity", "log" or "sigmoid_log", x / (1 + x), before parameters are standardised; "auto": the logarithm
+      where all are positive and the largest is more than a hundred times the smallest.
+    - `optimizer`: default: Adam, its learning rate falling from 3e-3 to zero by a cosine.
+    - `minutes`, `seed`, `dtype`, `callbacks`, `progress`, `out`, `resume`, `checkpoint_seconds`: as for `solve`.
+
+    **Raises** ValueError for what cannot be meant, OSError for what cannot be written or read.
+    """
+    began = time.monotonic()
+    check_options(dtype, minutes, seed, 1, checkpoint_seconds, resume and out is None)
+    for name, value in (("noise", noise), ("embedding", embedding), ("physics", physics)):
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{name} must be zero or more and finite, got {value}")
+    with jax.enable_x64(dtype == "float64"):
+        problem = load_problem(family) if isinstance(family, str) else family
+        check_family(problem)
+        dataset = Dataset(data) if isinstance(data, str | Path) else data
+        dataset.check_family(problem)
+        surrogate = CAPE() if surrogate is None else surrogate
+        curriculum = Curriculum() if curriculum is None else curriculum
+        count = len(dataset.splits["training"])
+        if not isinstance(batch, int) or not 1 <= batch <= count:
+            raise ValueError(f"batch must be a whole number from 1 to the {count} trajectories for training, got {batch!r}")
+        request = {
+            "problem": name_of(problem),
+            "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
+            "surrogate": describe(surrogate),
+            "data": dataset.digest,
+            "data_members": [dataset.origin, count],
+            "grid": grid_of(problem, dataset),
+            "parameters": _parameters(problem, dataset, parameter_map),
+            "scale": dataset.scale,
+            "curriculum": describe(curriculum),
+            "batch": batch,
+            "noise": noise,
+            "embedding": embedding,
+            "physics": physics,
+            "optimizer": "Adam" if optimizer is None else describe(optimizer),
+            "minutes": minutes,
+            "seed": seed,
+            "dtype": dtype,
+        }
+        model, params = built_surrogate(problem, surrogate, request)
+        epochs = Epochs(curriculum, -(-count // batch), request["grid"]["frames"])
+        total = curriculum.epochs * epochs.steps
+        optimizer = optax.adam(optax.cosine_decay_schedule(3e-3, total)) if optimizer is None else optimizer
+        schedule = phases(optimizer, total, total)
+        folder = None if out is None else Path(out)
+        if folder is not None:
+            prepare(folder, request, resume)
+        batches = Batches(dataset, min(_POOL, count), batch)
+        training: Any = Training(model, schedule, batches, seed, continuation=epochs, measure=_monitor(problem, model, dataset))
+        run = Run(training, params, request, folder, resume, lambda: training.init(params, fit=False))
+        everyone = [*callbacks, *([Progress(minutes)] if progress else [])]
+        (outcome,) = train_runs([run], minutes, everyone, checkpoint_seconds, began)
+    state = outcome.state
+    trained = TrainedSurrogate(
+        problem, request, model, state.params, outcome.history, outcome.status, outcome.compile_seconds, state
+    )
+    if folder is not None:
+        trained.save(folder, dataset)
+    return trained
+
+
+def grid_of(problem: Problem, dataset: Dataset) -> dict[str, Any]:
+    """How many places and frames there are, and how far apart in each coordinate.
+
+    **Raises** ValueError for coordinates that are not a regular grid with time.
+    """
+    time = problem.domain.time
+    if time is None:
+        raise ValueError(f"{name_of(problem)} has no time coordinate; a surrogate goes from one time to the next")
+    steps, sizes = {}, {}
+    for name, values in dataset.coordinates.items():
+        line = np.unique(np.asarray(values))
+        apart = np.diff(line)
+        if np.asarray(values).size != line.size or len(line) < 2 or np.ptp(apart) > 1e-6 * abs(apart[0]):
+            raise ValueError(f"{dataset.path}: {name} is not equally spaced on a regular grid, which surrogates need")
+        steps[name], sizes[name] = float(f"{(line[-1] - line[0]) / (len(line) - 1):.12g}"), len(line)
+    frames = sizes.pop(time)
+    return {"steps": list(steps.values()), "places": list(sizes.values()), "frames": frames}
+
+
+def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, Any]:
+    """Names, range, map, mean and deviation of the parameters that a surrogate sees, from the training part of the data."""
+    if wanted not in ("auto", *MAPS):
+        raise ValueError(f"parameter_map must be one of auto, {', '.join(MAPS)}, got {wanted!r}")
+    values = np.asarray(dataset.inputs(), np.float64)
+    if values.ndim != 2:
+        raise ValueError(
+            f"{name_of(problem)}: a surrogate sees a vector of parameters, and inputs() gives shape {values.shape[1:]}; is it a "
+            "family for a DeepONet?"
+        )
+    low, high = values.min(0), values.max(0)
+    positive = low > 0
+    if wanted == "log" and not positive.all():
+        raise ValueError("parameter_map='log' needs positive parameters; choose identity")
+    names = ["log" if wide else "identity" for wide in positive & (high > 100 * low)]
+    names = names if wanted == "auto" else [wanted] * len(names)
+    mapped = np.stack([np.asarray(MAPS[name](values[:, k])) for k, name in enumerate(names)], 1)
+    deviation = np.std(mapped, axis=0)
+    rounded = lambda numbers: [float(f"{number:.6g}") for number in numbers]
+    return {
+        "names": names_of_parameters(problem),
+        "low": rounded(low),
+        "high": rounded(high),
+        "maps": names,
+        "mean": rounded(np.mean(mapped, axis=0)),
+        "deviation": rounded(np.where(deviation > 1e-6 * np.abs(mapped).max(0), deviation, 1.0)),
+    }
+
+
+def names_of_parameters(problem: Problem) -> list[str]:
+    """The coefficients that the parameters of a family are, ``inputs()``: those that change them."""
+    before = np.asarray(inputs_of(problem))
+    names = [f"parameter {k}" for k in range(before.size)]
+    for name in leaves_of(problem):
+        value = np.asarray(getattr(problem, name))
+        if value.ndim == 0:
+            changed = np.asarray(inputs_of(replace(problem, **{name: 2 * value + 1})))
+            for k in np.flatnonzero(changed != before):
+                names[k] = name
+    return names
+
+
+def built_surrogate(
+    problem: Problem, surrogate: SurrogateArchitecture | Surrogate, request: Mapping[str, Any]
+) -> tuple[SurrogateModel, Params]:
+    """The model of a request and its parameters, fresh ones for an architecture."""
+    grid, seen = request["grid"], request["parameters"]
+    built = surrogate
+    if isinstance(surrogate, SurrogateArchitecture):
+        sizes = (len(problem.unknowns), len(seen["names"]), tuple(grid["places"]))
+        built = as_drawn(request, lambda key: surrogate.build(*sizes, key=key))
+    arrays, frozen = eqx.partition(built, trainable(built))
+    number = lambda values: jnp.asarray(values, jnp.result_type(float))
+    model = SurrogateModel(
+        cast(problem),
+        frozen,
+        number([request["scale"][name] for name in problem.unknowns]),
+        number(seen["mean"]),
+        number(seen["deviation"]),
+        jnp.asarray(1, jnp.int32),
+        number(0.0),
+        tuple(seen["maps"]),
+        tuple(grid["steps"]),
+        request["noise"],
+        request["embedding"],
+        request["physics"],
+        request["curriculum"]["Curriculum"]["push_forward"],
+        request["problem"],
+    )
+    return model, Params(cast(arrays), {})
+
+
+_rolled = eqx.filter_jit(SurrogateModel.rollout)
+
+
+def _monitor(problem: Problem, model: SurrogateModel, dataset: Dataset) -> Callable[[Params], dict[str, float]]:
+    """The error of whole rollouts over some trajectories for validation."""
+    members = dataset.splits["validation"][:_MONITORED]
+    rows = dataset.rows(members)
+    truth = frames_of(problem, dataset, rows)
+    frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, rows["inputs"]))
+
+    def measure(params: Params) -> dict[str, float]:
+        predicted = _rolled(model, params, frames[:, 0], parameters, truth.shape[1] - 1)
+        whole = np.concatenate([truth[:, :1], np.asarray(predicted)], 1)
+        return {"rollout": float(np.mean(rollout_metrics(whole, truth)["nrmse"]))}
+
+    return measure
+
+
+@dataclass(frozen=True)
+class TrainedSurrogate:
+    """What `train_surrogate` returns. Immutable; evaluates in the precision that it was trained in."""
+
+    family: Problem
+    request: dict[str, Any]
+    model: SurrogateModel
+    params: Params
+    history: list[Report]
+    status: str
+    compile_seconds: float = 0.0
+    state: TrainState | None = None
+
+    def rollout(
+        self, first: Float[Any, "n *grid c"], parameters: Float[Any, "n p"], count: int
+    ) -> Float[np.ndarray, "n t *grid c"]:
+        """The first frames and ``count`` further ones that follow from them, each from the one before.
+
+        Warns where parameters are outside the range of the training. **Raises** ValueError for a wrong number of channels,
+        places or parameters, and for values that are not finite.
+        """
+        first, parameters = np.asarray(first), np.asarray(parameters)
+        self._check(first, parameters)
+        with jax.enable_x64(self.request["dtype"] == "float64"):
+            at = lambda x: jnp.asarray(x, jnp.result_type(float))
+            out = np.asarray(_rolled(self.model, self.params, at(first), at(parameters), count))
+        return np.concatenate([first[:, None], out], 1)
+
+    def _check(self, first: np.ndarray, parameters: np.ndarray) -> None:
+        grid, seen = self.request["grid"], self.request["parameters"]
+        channels = len(self.family.unknowns)
+        if first.ndim != len(grid["places"]) + 2:
+            raise ValueError(f"first frames have shape (n, *grid, {channels}), got {first.shape}")
+        if first.shape[-1] != channels:
+            raise ValueError(
+                f"first frames need {channels} channels ({', '.join(self.family.unknowns)}), got {first.shape[-1]} in shape "
+                f"{first.shape}"
+            )
+        if first.shape[1:-1] != tuple(grid["places"]):
+            raise ValueError(f"the surrogate was trained on a grid of {tuple(grid['places'])}, got frames of {first.shape[1:-1]}")
+        if not np.isfinite(first).all():
+            raise ValueError("first frames must be finite; one has a NaN or infinite value")
+        if parameters.shape != (len(first), len(seen["names"])):
+            raise ValueError(
+                f"parameters need shape ({len(first)}, {len(seen['names'])}), {', '.join(seen['names'])} of each trajectory, got "
+                f"{parameters.shape}"
+            )
+        for k, (name, low, high) in enumerate(zip(seen["names"], seen["low"], seen["high"], strict=True)):
+            outside = np.unique(parameters[(parameters[:, k] < low * (1 - 1e-5)) | (parameters[:, k] > high * (1 + 1e-5)), k])
+            if outside.size:
+                values = ", ".join(f"{value:.4g}" for value in outside[:5])
+                warnings.warn(f"{name} = {values} is outside the trained range, {low:g} to {high:g}", stacklevel=3)
+
+    def predicted(self, data: "Dataset | str | Path", part: str | None = "test") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The rollouts of a part of a data set (None: of all of it), the truth and the parameters of each.
+
+        **Raises** ValueError where the training has seen it, and for another grid.
+        """
+        dataset = Dataset(data) if isinstance(data, str | Path) else data
+        held = dataset.attributes["settings"]["problem"]
+        if held != self.request["problem"]:
+            raise ValueError(f"{dataset.path} holds data of {held}, and the surrogate is of {self.request['problem']}")
+        members = range(dataset.count) if part is None else dataset.splits[part]
+        origin, seen = self.request["data_members"]
+        if origin == dataset.origin and members.start < seen:
+            raise ValueError(f"{dataset.path}: the training has seen members of this part; choose the test part, or another seed")
+        rows = dataset.rows(members)
+        truth = frames_of(self.family, dataset, rows)
+        grid = grid_of(self.family, dataset)
+        if grid != self.request["grid"]:
+            raise ValueError(f"{dataset.path} has the grid {grid}, and the surrogate was trained on {self.request['grid']}")
+        return self.rollout(truth[:, 0], rows["inputs"], truth.shape[1] - 1), truth, rows["inputs"]
+
+    def errors(self, data: "Dataset | str | Path", part: str | None = "test") -> dict[str, dict[str, float]]:
+        """`pinops.metrics.rollout_metrics` of whole rollouts, means over the trajectories of each value of the parameters.
+
+        ``{"viscosity=0.02": {"nrmse": ..., ...}, ...}``, and "all" of them.
+        """
+        predicted, truth, parameters = self.predicted(data, part)
+        metrics = rollout_metrics(predicted, truth)
+        names = self.request["parameters"]["names"]
+        groups: dict[str, Any] = {"all": np.ones(len(truth), bool)}
+        for row in np.unique(parameters.round(12), axis=0):
+            label = ", ".join(f"{name}={value:g}" for name, value in zip(names, row, strict=True))
+            groups[label] = np.isclose(parameters, row, rtol=1e-6).all(1)
+        return {label: {name: float(np.mean(m[chosen])) for name, m in metrics.items()} for label, chosen in groups.items()}
+
+    def residual(self, frames: Float[Any, "t *grid c"], member: Problem) -> float:
+        """The root mean square of a member's equation at a trajectory: how wrong it is where no truth is known."""
+        with jax.enable_x64(True):
+            vectors = grid_residuals(member, jnp.asarray(frames), tuple(self.request["grid"]["steps"]), owner=name_of(member))
+            return float(jnp.sqrt(sum(jnp.mean(jnp.square(v)) for v in vectors.values())))
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A figure of rollouts of new members beside their references, and of the training; written to ``path`` where given."""
+        from pinops.plotting import plot_rollouts
+
+        with jax.enable_x64(True):
+            members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(5)), 5)
+            parameters = np.stack([np.asarray(inputs_of(member)) for member in members])
+        references = [member.reference() for member in members]
+        if any(reference is None for reference in references):
+            raise ValueError(f"{self.request['problem']} has no reference to show; give the family one")
+        rows = {f"values/{name}": np.stack([r.values[name] for r in references if r]) for name in self.family.unknowns}
+        truth = as_frames(self.family, rows)
+        predicted = self.rollout(truth[:, 0], parameters, truth.shape[1] - 1)
+        names = self.request["parameters"]["names"]
+        label = lambda row: ", ".join(f"{name} {value:g}" for name, value in zip(names, row, strict=True))
+        return plot_rollouts(self, predicted, truth, [label(row) for row in parameters], path)
+
+    def summary(self, data: "Dataset | str | Path | None" = None) -> dict[str, Any]:
+        """What a run was and what came out, on the test part of a data set where one is given.
+
+        The contents of ``run.json`` and of ``--json``.
+        """
+        return {
+            "problem": self.request["problem"],
+            "rollout": {} if data is None else self.errors(data),
+            **training_summary(self.request, self.history, self.compile_seconds, count_parameters(self.params), self.status),
+        }
+
+    def save(self, folder: str | Path, data: "Dataset | None" = None) -> Path:
+        """Write a run directory: ``run.json, history.h5, checkpoint/``. Loading it executes no code.
+
+        ``data``: what the summary in it is made from.
+
+        **Raises** OSError when it cannot be written.
+        """
+        folder = Path(folder)
+        if self.state is not None or not (folder / CHECKPOINT).exists():
+            save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+        write_arrays(folder / "history.h5", "history", history_arrays(self.history))
+        write_run(folder, self.request, self.summary(data))
+        return folder

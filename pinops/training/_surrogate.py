@@ -1,0 +1,282 @@
+"""What is trained of a surrogate on a grid: trajectories, one step after the other, more and more from its own predictions."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from pinops.data import Dataset
+from pinops.losses import Snapshot, Weights, residuals
+from pinops.networks import GridField
+from pinops.operators import Surrogate
+from pinops.optimizers import Objective
+from pinops.problem import INTERIOR, Points, Problem, constraints
+from pinops.training._model import Params, cast
+
+SCHEDULES = ("tanh", "linear", "forced", "free")
+
+
+class Curriculum(eqx.Module):
+    """From steps that begin at the truth to steps that begin at the last prediction (Takamoto, Alesiani & Niepert 2023).
+
+    In epoch e of E, w of them for warming up, the first ``clip(int(T s), 1, T)`` of T frames follow from the surrogate's own
+    predictions, where ``s = (1 + tanh((r - 1/2) / 0.2)) / 2`` and ``r = (e - w) / (E - w)``.
+
+    **Arguments:** ``epochs`` >= 1: passes through the trajectories; ``warm_up`` >= 0: of them, epochs in which only the embedding
+    of the parameters is trained, by a loss of its own; ``schedule``: tanh; linear: s = r; forced: every step begins at the
+    truth; or free: none but the first; ``push_forward``: no gradient goes through the predictions that steps begin at.
+    """
+
+    epochs: int = eqx.field(static=True, default=30)
+    warm_up: int = eqx.field(static=True, default=2)
+    schedule: str = eqx.field(static=True, default="tanh")
+    push_forward: bool = eqx.field(static=True, default=False)
+
+    def __check_init__(self):
+        for name, least in (("epochs", 1), ("warm_up", 0)):
+            number = getattr(self, name)
+            if not isinstance(number, int) or isinstance(number, bool) or number < least:
+                raise ValueError(f"Curriculum: {name} must be a whole number of at least {least}, got {number!r}")
+        if self.warm_up >= self.epochs:
+            raise ValueError(f"Curriculum: warm_up must be less than the {self.epochs} epochs, got {self.warm_up}")
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"Curriculum: schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+
+    def free(self, epoch: int, frames: int) -> int:
+        """How many of the frames of a trajectory follow from predictions in an epoch; 1: none does."""
+        r = (epoch - self.warm_up) / (self.epochs - self.warm_up)
+        s = {"tanh": (1 + math.tanh((r - 0.5) / 0.2)) / 2, "linear": r, "forced": 0.0, "free": 1.0}[self.schedule]
+        return 1 if epoch < self.warm_up else min(max(int(frames * s), 1), frames)
+
+
+class Epochs(eqx.Module):
+    """A curriculum as the stages of a training: ``steps`` in every epoch, for trajectories of so many frames."""
+
+    curriculum: Curriculum
+    steps: int = eqx.field(static=True)
+    frames: int = eqx.field(static=True)
+
+    def at(self, step: int) -> Mapping[str, float]:
+        epoch = step // self.steps
+        return {"free": self.curriculum.free(epoch, self.frames), "warm": epoch < self.curriculum.warm_up}
+
+    def begins(self, step: int) -> bool:
+        return step % self.steps == 0
+
+    def until(self, step: int) -> float:
+        return (step // self.steps + 1) * self.steps
+
+
+class Trajectories(eqx.Module):
+    """Solutions on a grid, the parameters that a surrogate sees, and the problems where equations are in the loss."""
+
+    frames: Float[Array | np.ndarray, "n t *grid c"]
+    parameters: Float[Array | np.ndarray, "n p"]
+    problems: Problem | None
+    key: PRNGKeyArray | None = None  # of the noise of a step
+
+
+class SurrogateModel(eqx.Module):
+    """A family on a grid, and all of its surrogate but the parameters. Immutable; array leaves may be traced.
+
+    ``scale``: frames are divided by it, for each unknown; ``centre``, ``spread``: of the parameters, after their ``maps``;
+    ``free``: how many frames follow from predictions; ``warm``: 1 while only the embedding is trained.
+    """
+
+    problem: Problem
+    frozen: Any
+    scale: Float[Array, " c"]
+    centre: Float[Array, " p"]
+    spread: Float[Array, " p"]
+    free: Array
+    warm: Array
+    maps: tuple[str, ...] = eqx.field(static=True)
+    steps: tuple[float, ...] = eqx.field(static=True)  # the distances of the places of each coordinate of the domain
+    noise: float = eqx.field(static=True)
+    guess: float = eqx.field(static=True)  # the weight of the embedding's own loss
+    physics: float = eqx.field(static=True)
+    push_forward: bool = eqx.field(static=True)
+    owner: str = eqx.field(static=True)
+    mesh: Mesh | None = eqx.field(static=True, default=None)
+
+    def coefficients(self, params: Params) -> dict[str, Array]:
+        """None are trained."""
+        return {}
+
+    def at(self, stage: Mapping[str, float]) -> "SurrogateModel":
+        """The model in a stage of its curriculum."""
+        new = (jnp.asarray(stage["free"], jnp.int32), jnp.asarray(stage["warm"], self.warm.dtype))
+        return eqx.tree_at(lambda model: (model.free, model.warm), self, new)
+
+    def surrogate(self, params: Params) -> Surrogate:
+        """The present surrogate, of states that are divided by their scale and standardised parameters."""
+        return eqx.combine(params.network, self.frozen)
+
+    def standardised(self, parameters: Float[Array, "n p"]) -> Float[Array, "n p"]:
+        """The parameters as the surrogate sees them."""
+        columns = [MAPS[name](parameters[:, k]) for k, name in enumerate(self.maps)]
+        return (jnp.stack(columns, 1) - self.centre[None]) / self.spread[None] if columns else parameters
+
+    def rollout(self, params: Params, first: Float[Array, "n *grid c"], parameters: Array, count: int) -> Array:
+        """``count`` frames that follow from the first one, ``(n, count, *grid, c)``."""
+        surrogate, seen = self.surrogate(params), self.standardised(parameters)
+
+        def advance(state, _):
+            state = surrogate(state, seen)
+            return state, state
+
+        _, frames = jax.lax.scan(advance, first / self._scaled(first), length=count)
+        frames = jnp.moveaxis(frames, 0, 1)
+        return frames * self._scaled(frames)
+
+    def _scaled(self, frames: Array) -> Array:
+        return jnp.broadcast_to(self.scale, frames.shape)
+
+    def predictions(self, params: Params, trajectories: Trajectories) -> tuple[Array, Array | None, Array]:
+        """All frames but the first as predicted, what the embedding makes of them (or None), and the truth: ``(t, n, ...)``."""
+        surrogate, seen = self.surrogate(params), self.standardised(jnp.asarray(trajectories.parameters))
+        frames = jnp.moveaxis(jnp.asarray(trajectories.frames), 1, 0)
+        truth = frames / self._scaled(frames)
+        before, after = truth[:-1], truth[1:]
+        disturbed = jnp.zeros_like(before)
+        if self.noise and trajectories.key is not None:
+            disturbed = self.noise * jax.random.normal(trajectories.key, before.shape, before.dtype)
+
+        def forced(_):
+            """All steps at once."""
+            states = (before + disturbed).reshape(-1, *before.shape[2:])
+            out = surrogate.advanced(states, jnp.tile(seen, (len(before), 1)))
+            return jax.tree.map(lambda x: x.reshape(before.shape), out)
+
+        def in_turn(_):
+            @jax.checkpoint
+            def advance(last, step):
+                number, true, noise = step
+                last = jax.lax.stop_gradient(last) if self.push_forward else last
+                state = jnp.where((number > 0) & (number < self.free), last, true)
+                out = surrogate.advanced(state + noise, seen)
+                return out[0], out
+
+            return jax.lax.scan(advance, jnp.zeros_like(before[0]), (jnp.arange(len(before)), before, disturbed))[1]
+
+        predicted, guessed = jax.lax.cond(self.free > 1, in_turn, forced, None)
+        return predicted, guessed, after
+
+    def residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Float[Array, " m"]]:
+        """Relative L2 errors of single frames, and the equations' residuals at the predicted ones."""
+        predicted, guessed, truth = self.predictions(params, trajectories)
+        out = {"frames": relative(predicted, truth)}
+        if guessed is not None:
+            out["embedding"] = relative(guessed, truth)
+        if trajectories.problems is not None and self.physics:
+            first = jnp.asarray(trajectories.frames)[:, :1]
+            frames = jnp.moveaxis(predicted, 0, 1)
+            whole = jnp.concatenate([first, frames * self._scaled(frames)], 1)
+            of = lambda problem, frames: grid_residuals(problem, frames, self.steps, owner=self.owner)
+            out |= {name: vector.ravel() for name, vector in eqx.filter_vmap(of)(trajectories.problems, whole).items()}
+        return out
+
+    def terms(self, params: Params, trajectories: Trajectories, weights: Weights) -> dict[str, Array]:
+        """The weighted mean of every term; their sum is the loss."""
+        out = {}
+        for name, vector in self.residuals(params, trajectories).items():
+            if name == "frames":
+                out[name] = (1 - self.warm) * jnp.mean(vector)
+            elif name == "embedding":
+                out[name] = jnp.where(self.warm > 0, 1.0, self.guess) * jnp.mean(vector)
+            else:
+                out[name] = (1 - self.warm) * self.physics * jnp.mean(jnp.square(vector))
+        return out
+
+    def objective(self, trajectories: Trajectories, weights: Weights) -> Objective:
+        """The loss of these trajectories as optimizers see it."""
+        return jax.value_and_grad(lambda params: sum(self.terms(params, trajectories, weights).values(), start=jnp.zeros(())))
+
+    def snapshot(self, params: Params, trajectories: Trajectories, key: PRNGKeyArray) -> Snapshot:
+        """What constant weights are made from."""
+        nothing = lambda: {}
+        return Snapshot(self.residuals(params, trajectories), (), {}, nothing, nothing, key)
+
+
+MAPS = {"identity": lambda x: x, "log": jnp.log, "sigmoid_log": lambda x: x / (1 + x)}
+
+
+def relative(predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]) -> Float[Array, " m"]:
+    """The relative L2 error of every frame."""
+    each = lambda x: jnp.linalg.norm(x.reshape(x.shape[0] * x.shape[1], -1), axis=1)
+    return each(predicted - truth) / each(truth)
+
+
+def grid_residuals(
+    problem: Problem, frames: Float[Array, "t *grid c"], steps: tuple[float, ...], *, owner: str
+) -> dict[str, Float[Array, "..."]]:
+    """The interior equations at all places and frames of a trajectory but the first and last frame, ``(t - 2, *grid)``.
+
+    Fourier series along space, which must be periodic, and central differences in time.
+    """
+    names = problem.domain.coordinates
+    time = names.index(problem.domain.time)
+    values = jnp.moveaxis(frames, 0, time)
+    periodic = tuple(axis for axis in range(len(names)) if axis != time)
+    shape = values.shape[:-1]
+    axes = [jnp.arange(n) * step for n, step in zip(shape, steps, strict=True)]
+    at = jnp.stack([axis.ravel() for axis in jnp.meshgrid(*axes, indexing="ij")], -1)
+    vectors = residuals(GridField(values, steps, periodic), constraints(problem, ()), {INTERIOR: Points(at)}, owner=owner)
+    return {name: jnp.moveaxis(vector.reshape(shape), time, 0)[1:-1] for name, vector in vectors.items()}
+
+
+class Batches(eqx.Module):
+    """The trajectories of a data set: so many at hand, others in every epoch where there are more, and so many in a step."""
+
+    dataset: Dataset = eqx.field(static=True)
+    pool: int = eqx.field(static=True)
+    batch: int = eqx.field(static=True)
+    every: int = eqx.field(static=True, default=0, init=False)  # the stages of the curriculum say when
+    stochastic: bool = eqx.field(static=True, default=True, init=False)
+
+    def drawn(self, model: SurrogateModel, params: Params, key: PRNGKeyArray, present: Trajectories | None) -> Trajectories:
+        """The trajectories of an epoch, in random order."""
+        rows = self.dataset.drawn(key, self.pool)
+        problems = self.dataset.problems(model.problem, rows) if model.physics else None
+        return cast(Trajectories(frames_of(model.problem, self.dataset, rows), rows["inputs"], problems))
+
+    def sampled(
+        self, model: SurrogateModel, trajectories: Trajectories, weights: Weights, key: PRNGKeyArray
+    ) -> tuple[Trajectories, Weights]:
+        """What one step takes of them."""
+        which, noise = jax.random.split(key)
+        chosen = jax.random.choice(which, self.pool, (self.batch,), replace=False)
+        return eqx.tree_at(lambda t: t.key, self._some(trajectories, chosen), noise, is_leaf=lambda x: x is None), weights
+
+    def representative(self, trajectories: Trajectories) -> Trajectories:
+        """As many as a step takes, always the same."""
+        return self._some(trajectories, np.arange(self.batch))
+
+    def divided(self, trajectories: Trajectories) -> None:
+        """Nothing is spread over devices."""
+
+    def _some(self, trajectories: Trajectories, chosen: Any) -> Trajectories:
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen] if eqx.is_array_like(leaf) else leaf, trajectories)
+
+
+def frames_of(problem: Problem, dataset: Dataset, rows: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n t *grid c"]:
+    """The solutions of members of a data set as frames. Raises ValueError where a value is not finite."""
+    frames = as_frames(problem, rows)
+    if not np.isfinite(frames).all():
+        bad = int(np.flatnonzero(~np.isfinite(frames.reshape(len(frames), -1)).all(1))[0])
+        raise ValueError(
+            f"{dataset.path}: trajectory {bad} of those that were read has values that are not finite; make it again"
+        )
+    return frames
+
+
+def as_frames(problem: Problem, rows: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n t *grid c"]:
+    """Solutions by unknown, with an axis for each coordinate, as frames."""
+    time = problem.domain.coordinates.index(problem.domain.time)
+    return np.stack([np.moveaxis(rows[f"values/{name}"], 1 + time, 1) for name in problem.unknowns], -1)

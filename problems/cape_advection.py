@@ -1,0 +1,70 @@
+"""Advection at a constant speed from random initial values: a family for surrogates that see the speed."""
+
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+import pinops as po
+from pinops.functions import RandomWaves, waves
+from pinops.reference import Reference
+
+SPEEDS = {"training": (0.2, 0.4, 0.7, 2.0, 4.0), "interpolation": (1.0,), "extrapolation": (0.1, 7.0)}
+
+
+@po.register("cape_advection")
+class CapeAdvection(po.Problem):
+    """u_t + β u_x = 0 on (0, 1) x (0, 2], periodic in x, u(x, 0) = g(x), for random sums of sine waves g.
+
+    Source: Takamoto, Alesiani & Niepert (ICML 2023), with the data of PDEBench (Takamoto et al., NeurIPS 2022), made exactly
+    periodic. A family: β is seen, as a vector of one number; g is not (the first frame is). Waves keep their shape and cross the
+    domain 2β times. A tenth of g have kinks, and a tenth are steep at the edges of a window (`pinops.functions.RandomWaves`).
+
+    The solution is known at the centres of ``cells`` cells (default 64) and in ``frames`` frames from 0 to 2 (default 21).
+
+    ``initial``: the coefficients of g for `pinops.functions.waves` (default: 0.5 sin 2πx); ``speed`` β (default 0.4);
+    ``parameters``: the speeds that are sampled, "training" (0.2, 0.4, 0.7, 2, 4; default), "interpolation" (1) or "extrapolation"
+    (0.1, 7).
+    """
+
+    domain = po.Box(x=(0, 1), t=(0, 2))
+    initial: Float[Array | np.ndarray, "4 4"] = eqx.field(
+        default_factory=lambda: np.array([[0.5, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]])
+    )
+    speed: float = 0.4
+    parameters: str = eqx.field(static=True, default="training")
+    cells: int = eqx.field(static=True, default=64)
+    frames: int = eqx.field(static=True, default=21)
+
+    def __check_init__(self):
+        if np.shape(self.initial)[-2:] != (4, 4):
+            raise ValueError(f"CapeAdvection: initial must have shape (4, 4), got {np.shape(self.initial)}")
+        if self.parameters not in SPEEDS:
+            raise ValueError(f"CapeAdvection: parameters must be one of {', '.join(SPEEDS)}, got {self.parameters!r}")
+        for name, number in (("cells", self.cells), ("frames", self.frames)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < 2:
+                raise ValueError(f"CapeAdvection: {name} must be a whole number of at least 2, got {number!r}")
+
+    def residual(self, u_t, u_x):
+        return u_t + self.speed * u_x
+
+    def conditions(self):
+        return (po.Periodic("x"), po.Initial(lambda x: waves(self.initial, x)))
+
+    def sample(self, key):
+        shape, value = jax.random.split(key)
+        speed = jax.random.choice(value, jnp.asarray(SPEEDS[self.parameters]))
+        return replace(self, initial=RandomWaves().sample(shape), speed=speed)
+
+    def inputs(self):
+        return jnp.stack([jnp.asarray(self.speed, float)])
+
+    def reference(self) -> Reference:
+        x = (np.arange(self.cells)[:, None] + 0.5) / self.cells
+        t = np.linspace(0, 2, self.frames)[None, :]
+        u = waves(np.asarray(self.initial, np.float64), x - float(self.speed) * t)
+        # x - βt is rounded to 1e-15, and a window of width 0.01 makes slopes of 100 of it.
+        return Reference({"x": x, "t": t}, {"u": u}, {"u": 1e-12}, "closed form", "u(x, t) = g(x - βt)")

@@ -1,0 +1,301 @@
+"""Autoregressive surrogates on grids: networks, CAPE, curriculum, training, rollouts (spec: CAPE, section 9)."""
+
+import json
+import warnings
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pinops as po
+from pinops.cli import run
+from pinops.data import Dataset, generate
+from pinops.metrics import rollout_metrics
+from pinops.operators import CAPE, FNO, Direct, SpectralConvolution, UNet
+from pinops.problem import load_problem
+from pinops.training import Curriculum, Trajectories, grid_residuals
+
+KEY = jax.random.key(0)
+SMALL = CAPE(FNO(6, 4, 2), 8, 3, 4, 2)
+
+
+def published(network, modes, **settings):
+    return CAPE(network, 64, 5, modes, norm="spatial", padding="zeros", **settings)
+
+
+@pytest.mark.parametrize(
+    "build, once, twice",
+    [
+        (lambda: FNO(36, 12, 4, 2).build(1, 1, (128,), key=KEY), 72_509, 134_717),
+        (lambda: FNO(36, 12, 4, 2).build(2, 2, (128,), key=KEY), 72_674, 134_882),  # the parameter is an output there, too
+        (lambda: FNO(28, 12, 4, 2).build(4, 4, (64, 64), key=KEY), 910_840, 1_814_008),
+        (lambda: published(FNO(20, 12, 4, 2), 16).build(1, 1, (128,), key=KEY).embedding, 44_321, 77_089),
+        (lambda: published(FNO(20, 12, 4, 2), 16).build(1, 1, (128,), key=KEY), 68_230, 120_198),
+        (lambda: published(FNO(20, 12, 4, 2), 9).build(4, 3, (64, 64), key=KEY), 822_428, 1_615_004),
+        (lambda: UNet(32).build(1, 1, (128,), key=KEY), 2_707_809, None),
+        (lambda: published(UNet(32), 16).build(1, 1, (128,), key=KEY), 2_752_262, None),
+        (lambda: UNet(32).build(4, 4, (64, 64), key=KEY), 7_763_428, None),
+        (lambda: published(UNet(30), 9).build(4, 3, (64, 64), key=KEY), 7_180_986, None),
+    ],
+)
+def test_parameter_counts_are_those_of_the_published_configurations(build, once, twice):
+    # Shapes alone: nothing is computed.
+    network = eqx.filter_eval_shape(build)
+    network = jax.tree.map(lambda leaf: np.broadcast_to(0.0, leaf.shape) if hasattr(leaf, "shape") else leaf, network)
+    sizes = [
+        part.weight.size
+        for part in jax.tree.leaves(network, is_leaf=lambda x: isinstance(x, SpectralConvolution))
+        if isinstance(part, SpectralConvolution)
+    ]
+    total = sum(leaf.size for leaf in jax.tree.leaves(network) if isinstance(leaf, np.ndarray))
+    assert total - sum(sizes) // 2 == once
+    assert twice is None or total == twice
+
+
+def test_the_curriculum_is_the_published_one(shared):
+    golden = json.loads((shared / "refdata" / "cape" / "golden_schedule_and_param_counts.json").read_text())
+    schedule = Curriculum(100, 3)
+    for frames in (41, 21):
+        published = golden["curriculum_t_ar_per_epoch"][f"T{frames}_epochs100_warmup3"]
+        assert [schedule.free(epoch, frames) for epoch in range(100)] == published
+
+
+def test_other_curricula():
+    assert [Curriculum(4, 1, "linear").free(epoch, 10) for epoch in range(4)] == [1, 1, 3, 6]
+    assert [Curriculum(4, 1, "forced").free(epoch, 10) for epoch in range(4)] == [1, 1, 1, 1]
+    assert [Curriculum(4, 1, "free").free(epoch, 10) for epoch in range(4)] == [1, 10, 10, 10]
+
+
+@pytest.mark.parametrize("grid", [(17,), (12, 10), (16, 16), (6, 8, 7)])
+def test_a_spectral_convolution_is_that_of_the_fourier_transform(grid, float64):
+    m, axes = 3, tuple(range(len(grid)))
+    layer = SpectralConvolution.drawn(3, 4, (m,) * len(grid), key=KEY)
+    x = jax.random.normal(KEY, (*grid, 2, 3))
+    spectrum = np.fft.rfftn(x, axes=axes)
+    weight = np.asarray(layer.weight[0] + 1j * layer.weight[1]).reshape(*[2 * m] * (len(grid) - 1), m, 3, 4)
+    chosen = np.ix_(*[[*range(m), *range(n - m, n)] for n in grid[:-1]], range(m))
+    out = np.zeros((*spectrum.shape[:-1], 4), complex)
+    out[chosen] = np.einsum("...bi,...io->...bo", spectrum[chosen], weight)
+    np.testing.assert_allclose(layer(x), np.fft.irfftn(out, s=grid, axes=axes), atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "network, grid",
+    [
+        (FNO(5, 3, 2), (32,)),
+        (FNO(5, 3, 1), (8, 8)),
+        (UNet(2), (32,)),
+        (UNet(2, "zeros"), (16,)),
+        (UNet(2, "reflect"), (32,)),
+        (UNet(2), (16, 16)),
+    ],
+    ids=str,
+)
+def test_surrogates_of_any_network_keep_shape_and_precision(network, grid):
+    for architecture in (Direct(network, False), Direct(network), CAPE(network, 8, 3, 3, 2)):
+        surrogate = eqx.filter_jit(architecture.build(2, 3, grid, key=KEY))
+        states, parameters = jax.random.normal(KEY, (4, *grid, 2)), jax.random.normal(KEY, (4, 3))
+        out = surrogate(states, parameters)
+        assert out.shape == states.shape and out.dtype == states.dtype
+        # Members of a batch do not see each other.
+        others = states.at[2:].add(1.0)
+        np.testing.assert_allclose(surrogate(others, parameters)[:2], out[:2], atol=2e-6)
+        changed = surrogate(states, parameters + 1)
+        assert (architecture == Direct(network, False)) == bool(jnp.all(out == changed))
+
+
+def test_identities_of_cape(float64):
+    surrogate = CAPE(FNO(6, 4, 1), 8, 5, 4, 4).build(1, 1, (32,), key=KEY)
+    states, parameters = jax.random.normal(KEY, (3, 32, 1)), jnp.ones((3, 1))
+    embed = surrogate.embedding
+    call = eqx.filter_jit(lambda embed, states: embed(states, parameters))
+    # Moved by a multiple of the pooling: so is the result.
+    np.testing.assert_allclose(call(embed, jnp.roll(states, 8, 1)), jnp.roll(call(embed, states), 8, 1), atol=1e-12)
+    # Without a projection nothing is added.
+    still = eqx.tree_at(lambda e: (e.project.weight, e.project.bias), embed, replace_fn=jnp.zeros_like)
+    np.testing.assert_array_equal(call(still, states), states)
+    # With gains of zero the branches do not count.
+    silent = eqx.tree_at(
+        lambda e: [a for g in e.gains.values() for a in (g.out.weight, g.out.bias)], embed, replace_fn=jnp.zeros_like
+    )
+    other = eqx.tree_at(lambda e: e.branches["pointwise"].weight, silent, replace_fn=lambda w: w + 1)
+    np.testing.assert_array_equal(call(other, states), call(silent, states))
+    assert set(CAPE(FNO(6, 4, 2), 8, 5, 4, branches=("depthwise",)).build(1, 1, (32,), key=KEY).embedding.branches) == {
+        "depthwise"
+    }
+
+
+def test_metrics_of_hand_made_rollouts():
+    x = np.arange(16) / 16
+    wave = lambda k: np.cos(2 * np.pi * k * x)
+    truth = np.stack([2 + wave(1)] * 4)[None, :, :, None]
+    predicted = truth + 0.1 * wave(5)[None, None, :, None] + 0.3
+    found = {name: float(value[0]) for name, value in rollout_metrics(predicted, truth).items()}
+    assert found["conserved"] == pytest.approx(0.3)
+    assert found["rmse"] == pytest.approx(np.sqrt(0.09 + 0.005))
+    assert found["nrmse"] == pytest.approx(np.sqrt(0.09 + 0.005) / np.sqrt(4.5))
+    assert found["fluctuation"] == pytest.approx(0.1)
+    assert found["low"] == pytest.approx(0.3) and found["middle"] == pytest.approx(0.1 / np.sqrt(2))
+    assert found["high"] < 1e-12 and found["correlated"] == 1
+    lost = np.concatenate([truth[:, :2], 4 - truth[:, 2:]], 1)  # the wave upside down from the third frame on
+    assert rollout_metrics(lost, truth)["correlated"][0] == pytest.approx(1 / 3)
+
+
+def test_residuals_of_exact_trajectories_vanish(float64):
+    """Fourier series in space, differences of second order in time."""
+    rough = []
+    for frames in (41, 81):
+        family = load_problem("cape_burgers", viscosity=1.0, frames=frames)
+        u = family.reference().values["u"].T[..., None]
+        (vector,) = grid_residuals(family, jnp.asarray(u), (1 / 64, 2 / (frames - 1)), owner="test").values()
+        assert vector.shape == (frames - 2, 64)
+        rough.append(float(jnp.sqrt(jnp.mean(jnp.square(vector[frames // 4 :])))))
+    assert rough[1] < rough[0] / 3 and rough[1] < 1e-4
+
+
+# -- Training ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    family = load_problem("cape_advection", cells=16, frames=6)
+    return generate(family, tmp_path_factory.mktemp("data") / "advection.h5", count=96)
+
+
+FAMILY = {"cells": 16, "frames": 6}
+TINY = CAPE(FNO(6, 4, 2), 8, 3, 4, 2)
+
+
+def trained(data, **options):
+    options = {"curriculum": Curriculum(4, 1), "batch": 16, "progress": False} | options
+    return po.train_surrogate(load_problem("cape_advection", **FAMILY), data, TINY, **options)
+
+
+@pytest.fixture(scope="module")
+def short(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "short"
+    return trained(data, out=out), out
+
+
+def test_training_lowers_the_loss_and_comes_back_from_its_folder(data, short):
+    result, out = short
+    frames = [report.terms["frames"] for report in result.history if report.terms["frames"] > 0]
+    assert frames[-1] < frames[0] and set(result.history[-1].terms) == {"frames", "embedding"}
+    again = po.load(out, problem=load_problem("cape_advection", **FAMILY))
+    for one, other in zip(again.predicted(data), result.predicted(data), strict=True):
+        np.testing.assert_array_equal(one, other)
+    summary = json.loads((out / "run.json").read_text())["result"]
+    assert summary["rollout"]["all"]["nrmse"] == pytest.approx(result.errors(data)["all"]["nrmse"])
+    assert any(label.startswith("speed=") for label in summary["rollout"])
+
+
+def test_only_the_embedding_is_trained_while_it_warms_up(data):
+    result = trained(data, callbacks=[lambda report: True])  # stops after the first epoch
+    network = result.model.surrogate(result.params)
+    fresh = TINY.build(1, 1, (16,), key=jax.random.fold_in(jax.random.key(0), 0))
+    np.testing.assert_array_equal(network.network.lift.weight, fresh.network.lift.weight)
+    assert bool(jnp.any(network.embedding.project.weight != fresh.embedding.project.weight))
+
+
+def test_a_resumed_training_is_the_same_bit_for_bit(data, short, tmp_path):
+    stopped = trained(data, out=tmp_path / "run", callbacks=[lambda report: report.step >= 8])
+    assert stopped.status == "stopped"
+    resumed = trained(data, out=tmp_path / "run", resume=True)
+    for one, other in zip(jax.tree.leaves(resumed.params), jax.tree.leaves(short[0].params), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_truth(data, short):
+    model, params = short[0].model, short[0].params
+    rows = data.rows(range(8))
+    frames = np.moveaxis(rows["values/u"], 2, 1)[..., None].astype(np.float32)
+    trajectories = Trajectories(frames, rows["inputs"].astype(np.float32), None, KEY)
+    at_once = model.at({"free": 1, "warm": 0}).predictions(params, trajectories)
+    # Of two frames the second follows from a prediction; with more it is in turn, and the truth stands at the first two.
+    in_turn = model.at({"free": 2, "warm": 0}).predictions(params, trajectories)
+    np.testing.assert_allclose(in_turn[0][0], at_once[0][0], atol=1e-6)
+    np.testing.assert_allclose(in_turn[0][2:], at_once[0][2:], atol=1e-6)
+    assert float(jnp.max(jnp.abs(in_turn[0][1] - at_once[0][1]))) > 1e-4
+    free = model.at({"free": 6, "warm": 0})
+    clean = replace(trajectories, key=None)
+    rolled = model.rollout(params, jnp.asarray(frames[:, 0]), jnp.asarray(trajectories.parameters), 5)
+    scaled = free.predictions(params, clean)[0] * model.scale[0]
+    np.testing.assert_allclose(jnp.moveaxis(scaled, 0, 1), rolled, atol=1e-5)
+    gradient = lambda m: jax.tree.leaves(m.objective(trajectories, {})(params)[1])
+    pushed = gradient(replace(free, push_forward=True))
+    assert any(bool(jnp.any(jnp.abs(a - b) > 1e-6)) for a, b in zip(pushed, gradient(free), strict=True))
+
+
+def test_equations_may_be_in_the_loss(data):
+    result = trained(data, curriculum=Curriculum(2, 0), physics=1e-3)
+    assert result.history[-1].terms["residual"] > 0
+    member = load_problem("cape_advection", **FAMILY)
+    truth = member.reference().values["u"].T[..., None]
+    assert result.residual(truth + 0.1 * np.random.default_rng(0).normal(size=truth.shape), member) > result.residual(
+        truth, member
+    )
+
+
+def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
+    result, _ = short
+    frame, speed = np.zeros((2, 16, 1)), np.ones((2, 1))
+    for wrong, message in (
+        ((np.zeros((2, 32, 1)), speed), r"trained on a grid of \(16,\), got frames of \(32,\)"),
+        ((np.zeros((2, 16, 3)), speed), "need 1 channels \\(u\\), got 3"),
+        ((np.full((2, 16, 1), np.nan), speed), "must be finite"),
+        ((frame, np.ones((2, 2))), r"parameters need shape \(2, 1\), speed of each"),
+        ((frame[0], speed), r"first frames have shape \(n, \*grid, 1\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            result.rollout(*wrong, 3)
+    with pytest.warns(UserWarning, match=r"speed = 9 is outside the trained range, 0.2 to 4"):
+        result.rollout(frame, 9 * speed, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result.rollout(frame, speed, 2)
+    with pytest.raises(ValueError, match="has seen members of this part"):
+        result.predicted(data, "training")
+    with pytest.raises(ValueError, match="batch must be a whole number from 1 to"):
+        trained(data, batch=4096)
+    with pytest.raises(ValueError, match="noise must be zero or more and finite, got -1"):
+        trained(data, noise=-1)
+    with pytest.raises(ValueError, match="12 modes|at most 9 modes, got 12"):
+        po.train_surrogate(load_problem("cape_advection", **FAMILY), data, Direct(FNO(4, 12)), progress=False)
+    with pytest.raises(ValueError, match="multiple of 16, got a grid of \\(40,\\)"):
+        UNet(4).build(1, 1, (40,), key=KEY)
+    with pytest.raises(ValueError, match="padding must be one of circular, zeros, reflect, got 'mirror'"):
+        UNet(4, "mirror")
+    with pytest.raises(ValueError, match="branches are a tuple of some of"):
+        CAPE(branches=("wavelet",))
+    with pytest.raises(ValueError, match="schedule must be one of"):
+        Curriculum(schedule="steep")
+    with pytest.raises(ValueError, match="warm_up must be less than the 3 epochs"):
+        Curriculum(3, 3)
+    with pytest.raises(ValueError, match="holds data of cape_advection, not of cape_burgers"):
+        po.train_surrogate("cape_burgers", data, TINY, progress=False)
+    other = generate(load_problem("cape_advection", cells=32, frames=6), tmp_path / "other.h5", count=96)
+    with pytest.raises(ValueError, match="and the surrogate was trained on"):
+        result.predicted(other)
+    assert isinstance(data, Dataset)
+
+
+def test_on_the_command_line(data, tmp_path, capsys):
+    coefficients = ["--set", "cells=16", "frames=6"]
+    small = ["--set-operator", "width=6", "modes=4"]
+    assert run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", "--out", str(tmp_path / "a")]) == 2
+    assert "make them with pinops data cape_advection" in capsys.readouterr().err
+    options = ["--data", str(data.path), "--set-curriculum", "epochs=2", "warm_up=0", "--set-functions", "batch=32"]
+    cape = [*small, "embedding=8", "pooling=2", "spectral_modes=6"]
+    assert run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", *cape, *options]) == 2
+    assert "8 points carry at most 5 modes, got 6" in capsys.readouterr().err
+    command = ["train", "cape_advection", *coefficients, "--operator", "conditional_fno", *small, *options]
+    assert run([*command, "--steps", "3"]) == 2
+    assert "--steps is not for surrogates" in capsys.readouterr().err
+    assert run([*command, "--out", str(tmp_path / "a"), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["rollout"]["all"]["nrmse"] > 0 and (tmp_path / "a" / "figures" / "solution.png").exists()
+    assert run(["evaluate", str(tmp_path / "a"), "--data", str(data.path)]) == 0
+    assert "nRMSE" in capsys.readouterr().out
