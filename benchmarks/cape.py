@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from catalogue import machine, versions
-from time_to_accuracy import record, write_table
+from catalogue import into_readme, machine, versions
 
 RESULTS = Path(__file__).parent / "results" / "cape.json"
 MARKS = ("<!-- surrogates: benchmarks/cape.py --markdown -->", "<!-- end of surrogates -->")
@@ -72,7 +71,7 @@ def nrmse(run: dict[str, Any], part: str) -> float:
     return statistics.geometric_mean(found["nrmse"] for label, found in run[part].items() if label != "all")
 
 
-def markdown(results: dict[str, Any]) -> str:
+def markdown(results: dict[str, Any]) -> list[str]:
     rows = ["| equation | model | parameters | seconds | seen | between | beyond |", "|---|---|---|---|---|---|---|"]
     for pde in results["pdes"]:
         for model, runs in results["pdes"][pde].items():
@@ -101,7 +100,8 @@ def markdown(results: dict[str, Any]) -> str:
             ratio = mean(one) / mean(other)
             cells.append(f"{ratio:.2f}" + ("" if wanted is None or ratio <= wanted else ", **missed**"))
         ratios.append(f"| {label} | {'-' if wanted is None else f'at most {wanted}'} | {' | '.join(cells)} |")
-    return "\n".join([*rows, *ratios])
+    processor = f"{results['machine']['processor']}, jax {results['versions']['jax']}; trainings beside other work."
+    return [*rows, *ratios, "", processor]
 
 
 def main() -> None:
@@ -114,7 +114,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"pdes": {}}
     if arguments.markdown:
-        write_table(markdown(results), MARKS)
+        into_readme(markdown(results), MARKS)
         return
     arguments.data.mkdir(exist_ok=True)
     for pde in arguments.pdes:
@@ -127,7 +127,7 @@ def main() -> None:
                 runs = results["pdes"].setdefault(pde, {}).setdefault(model, [])
                 runs[:] = sorted([*(r for r in runs if r["seed"] != seed), run], key=lambda r: r["seed"])
                 results |= {"versions": versions(), "machine": machine()}
-                record(RESULTS, results)
+                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -109,10 +109,14 @@ def write_table() -> None:
         lines.append(f"| {name} | {errors} | {seconds} | {bar} | {reference['kind']}, {worst:.0e} |")
     machine = recorded["machine"]
     lines += ["", f"{machine['cores']} cores of {machine['processor']}, jax {recorded['versions']['jax']}."]
-    text = README.read_text()
-    before, rest = text.split(START)
-    _, after = rest.split(END)
-    README.write_text(before + START + "\n" + "\n".join(lines) + "\n" + END + after)
+    into_readme(lines, (START, END))
+
+
+def into_readme(lines: list[str], marks: tuple[str, str]) -> None:
+    """Put lines between two marks of the README."""
+    start, end = marks
+    before, rest = README.read_text().split(start)
+    README.write_text(before + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1])
 
 
 def main() -> None:

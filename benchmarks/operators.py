@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from catalogue import README, machine, versions
+from catalogue import into_readme, machine, versions
 
 RESULTS = Path(__file__).parent / "results" / "operators.json"
 START, END = "<!-- operators: benchmarks/operators.py --markdown -->", "<!-- end of operators -->"
@@ -112,9 +112,7 @@ def write_table() -> None:
     if "step" in recorded:
         costs = ", ".join(f"{name} {value:.1f} ms" for name, value in recorded["step"]["ms"].items())
         lines += ["", f"One step (one core, {recorded['step']['machine']['processor']}): {costs}."]
-    text = README.read_text()
-    before, rest = text.split(START)
-    README.write_text(before + START + "\n" + "\n".join(lines) + "\n" + END + rest.split(END)[1])
+    into_readme(lines, (START, END))
 
 
 def step_cost(rounds: int = 7, repeats: int = 30) -> dict[str, float]:

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from catalogue import README, machine, measure, run, versions
+from catalogue import into_readme, machine, measure, run, versions
 
 RESULTS = Path(__file__).parent / "results" / "time_to_accuracy.json"
 START, END = "<!-- time to accuracy: benchmarks/time_to_accuracy.py --markdown -->", "<!-- end of time to accuracy -->"
@@ -138,7 +138,6 @@ def record(path: Path, case: str, entry: dict) -> None:
 
 def write_table(path: Path = RESULTS, marks: tuple[str, str] = (START, END)) -> None:
     """Put the recorded results between the marks in the README."""
-    start, end = marks
     recorded = json.loads(path.read_text())["cases"]
     lines = [
         "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | must | option |",
@@ -153,9 +152,7 @@ def write_table(path: Path = RESULTS, marks: tuple[str, str] = (START, END)) -> 
         cores = entry["machine"]["cores"]
         lines.append(f"| {case} | {errors} | {seconds} | {cores} | {must} | {' '.join(entry['options']) or 'none'} |")
     lines += ["", "Processor: " + ", ".join({entry["machine"]["processor"]: None for entry in recorded.values()}) + "."]
-    text = README.read_text()
-    before, rest = text.split(start)
-    README.write_text(before + start + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1])
+    into_readme(lines, marks)
 
 
 def plot() -> None:
