@@ -32,10 +32,8 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
     request = read_run(folder)["request"]
     if "windows" in request:
         return _load_windows(folder, request, problem, network)
-    if "operator" in request:
-        return _load_operator(folder, request, problem, network)
-    if "surrogate" in request:
-        return _load_surrogate(folder, request, problem, network)
+    if "operator" in request or "surrogate" in request:
+        return _load_trained(folder, request, problem, network)
     result = read_run(folder).get("result") or {}
     with jax.enable_x64(request["dtype"] == "float64"):
         problem = _problem_of(folder, request) if problem is None else problem
@@ -82,27 +80,20 @@ def _load_windows(folder: Path, request: dict[str, Any], problem: Problem | None
     return WindowedSolution(problem, request, tuple(parts))
 
 
-def _load_operator(folder: Path, request: dict[str, Any], problem: Problem | None, operator: Any) -> TrainedOperator:
+def _load_trained(folder: Path, request: dict[str, Any], problem: Problem | None, architecture: Any) -> Any:
+    """An operator or a surrogate: what was trained on a family."""
+    kind = "operator" if "operator" in request else "surrogate"
+    build: Any = built_operator if kind == "operator" else built_surrogate
+    trained: Any = TrainedOperator if kind == "operator" else TrainedSurrogate
     with jax.enable_x64(request["dtype"] == "float64"):
         problem = _problem_of(folder, request) if problem is None else problem
-        operator = _architecture(request["operator"], folder) if operator is None else operator
+        architecture = _architecture(request[kind], folder) if architecture is None else architecture
         # Only the shape: what the inputs were divided by is kept with the parameters.
-        model, params = built_operator(problem, operator, request)
+        model, params = build(problem, architecture, request)
         params, history = load_params(folder / CHECKPOINT, params, request)
     result = read_run(folder).get("result") or {}
     status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
-    return TrainedOperator(problem, request, model, params, history, status, compiling)
-
-
-def _load_surrogate(folder: Path, request: dict[str, Any], problem: Problem | None, surrogate: Any) -> TrainedSurrogate:
-    with jax.enable_x64(request["dtype"] == "float64"):
-        problem = _problem_of(folder, request) if problem is None else problem
-        surrogate = _architecture(request["surrogate"], folder) if surrogate is None else surrogate
-        model, params = built_surrogate(problem, surrogate, request)
-        params, history = load_params(folder / CHECKPOINT, params, request)
-    result = read_run(folder).get("result") or {}
-    status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
-    return TrainedSurrogate(problem, request, model, params, history, status, compiling)
+    return trained(problem, request, model, params, history, status, compiling)
 
 
 def _architecture(description: Any, folder: Path) -> Any:
