@@ -563,7 +563,7 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
         branch = networks.Stacked(trunk) if stacked else trunk
         return operators.DeepONet(None if image else branch, trunk, latent)
 
-    def fno(width=22, modes=12, padding=0):
+    def fno(width=20, modes=12, padding=0):
         return operators.FNO(width, modes, padding=padding)
 
     def unet(width=16, padding="circular"):

@@ -57,16 +57,16 @@ def _axes_of_a_mean(reference: Reference, time: str | None) -> tuple[int, ...]:
 
 BANDS = {"low": (0, 4), "middle": (4, 12), "high": (12, np.inf)}
 CORRELATED = 0.8
-FLAT = 1e-3  # of the size of a solution: fluctuations below are none
+FLAT = 1e-3  # of the size of a trajectory: what is smaller counts as zero
 
 
 def rollout_metrics(
     predicted: Float[np.ndarray, "n t *grid c"], truth: Float[np.ndarray, "n t *grid c"]
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """How far trajectories on a grid are from the true ones, a number for each (the mean over unknowns), first frames apart.
+    """How far trajectories on a grid are from the true ones: for each the mean over its unknowns, without the first frame.
 
     ``nrmse``: mean over time of RMSE / RMS of the truth (PDEBench; Takamoto et al. 2022); ``fluctuation``: relative L2 error of
-    what differs from the mean over the grid (relative to a thousandth of the whole, where that is more); ``rmse``;
+    what differs from the mean over the grid; ``rmse`` (what is relative to the truth: at least to a thousandth of its size);
     ``max_abs``; ``conserved``: RMS over time of the error of the mean; ``boundary``: RMSE of the first and last places;
     ``low``, ``middle``, ``high``: RMSE of wave numbers below 4, below 12 and beyond; ``correlated``: the part of the time until
     the correlation with the truth is below 0.8 for the first time.
@@ -74,31 +74,29 @@ def rollout_metrics(
     p, u = (np.asarray(x, np.float64)[:, 1:] for x in (predicted, truth))
     grid = tuple(range(2, p.ndim - 1))
     rms = lambda x, axes: np.sqrt(np.mean(np.square(x), axes))
-    rest = tuple(range(1, p.ndim))
     difference = p - u
     p0, u0 = (x - x.mean(grid, keepdims=True) for x in (p, u))
-    tiny = np.finfo(np.float64).tiny
-    scale = np.maximum(rms(u, grid), tiny)
-    each = lambda x: x.reshape(len(x), -1)
+    whole = (1, *grid)
+    size = np.maximum(rms(u, whole), np.finfo(np.float64).tiny)  # (n, c)
+    edges = [np.square(np.take(difference, [0, -1], axis)).mean(whole) for axis in grid]
     out = {
-        "nrmse": each(rms(difference, grid) / scale).mean(1),
-        "fluctuation": np.linalg.norm(each(p0 - u0), axis=1)
-        / np.maximum(np.linalg.norm(each(u0), axis=1), FLAT * np.linalg.norm(each(u), axis=1)),
-        "rmse": rms(difference, rest),
-        "max_abs": np.abs(each(difference)).max(1),
-        "conserved": rms(difference.mean(grid), (1, 2)),
+        "nrmse": (rms(difference, grid) / np.maximum(rms(u, grid), FLAT * size[:, None])).mean(1),
+        "fluctuation": rms(p0 - u0, whole) / np.maximum(rms(u0, whole), FLAT * size),
+        "rmse": rms(difference, whole),
+        "max_abs": np.abs(difference).max(whole),
+        "conserved": rms(difference.mean(grid), 1),
+        "boundary": np.sqrt(sum(edges) / len(edges)),
     }
-    edges = [np.take(difference, [0, -1], axis) for axis in grid]
-    out["boundary"] = np.sqrt(np.mean(np.concatenate([each(np.square(edge)) for edge in edges], 1), 1))
     sizes = [p.shape[axis] for axis in grid]
     power = np.square(np.abs(np.fft.fftn(difference, axes=grid))) / np.prod(sizes) ** 2
     waves = np.meshgrid(*(np.abs(np.fft.fftfreq(n, 1 / n)) for n in sizes), indexing="ij")
     wave = np.sqrt(sum(np.square(k) for k in waves))[..., None]
     for name, (low, high) in BANDS.items():
         inside = (wave >= low) & (wave < high)
-        out[name] = np.sqrt(np.mean(np.sum(np.where(inside, power, 0.0), grid), (1, 2)))
-    product = np.sum(p0 * u0, grid) / np.maximum(np.sqrt(np.sum(p0**2, grid) * np.sum(u0**2, grid)), tiny)
-    flat = rms(u0, grid) < FLAT * scale
-    lost: np.ndarray = np.where(flat, 1.0, product).min(-1) < CORRELATED
-    out["correlated"] = np.where(lost.any(1), lost.argmax(1), lost.shape[1]) / lost.shape[1]
-    return out
+        out[name] = np.sqrt(np.where(inside, power, 0.0).sum(grid).mean(1))
+    scale = np.sqrt(np.sum(p0**2, grid) * np.sum(u0**2, grid))
+    product = np.sum(p0 * u0, grid) / np.maximum(scale, np.finfo(np.float64).tiny)
+    flat = rms(u0, grid) < FLAT * size[:, None]
+    lost: np.ndarray = ~(np.where(flat & np.isfinite(product), 1.0, product) >= CORRELATED)  # what is not finite is lost
+    out["correlated"] = np.where(np.any(lost, axis=1), np.argmax(lost, axis=1), lost.shape[1]) / lost.shape[1]
+    return {name: values.mean(-1) for name, values in out.items()}

@@ -158,10 +158,10 @@ def plot_rollouts(
     """
     names = trained.family.domain.coordinates
     time = names.index(trained.family.domain.time)
-    steps = trained.request["grid"]["steps"]
+    first, steps = (trained.request["grid"][part] for part in ("first", "steps"))
     sizes = list(truth.shape[2:-1])
     sizes.insert(time, truth.shape[1])
-    axes = {name: step * np.arange(n) for name, step, n in zip(names, steps, sizes, strict=True)}
+    axes = {name: at + step * np.arange(n) for name, at, step, n in zip(names, first, steps, sizes, strict=True)}
     (unknown, *_), space = trained.family.unknowns, [name for name in names if name != names[time]]
     rows: Rows = []
     for k, label in list(enumerate(labels))[:3]:
@@ -169,7 +169,8 @@ def plot_rollouts(
         if len(space) == 1:
             plane, image = (names[time], space[0]), lambda field: field.T
         else:
-            plane, image = (space[0], space[1]), lambda field: field[-1].T
+            middle = tuple(n // 2 for n in truth.shape[4:-1])  # of further axes
+            plane, image = (space[0], space[1]), lambda field, middle=middle: field[-1][(..., *middle)].T
         norm = _norm(image(true))
         error = image(np.abs(found - true))
         rows.append(

@@ -150,10 +150,36 @@ def test_residuals_of_exact_trajectories_vanish(float64):
     for frames in (41, 81):
         family = load_problem("cape_burgers", viscosity=1.0, frames=frames)
         u = family.reference().values["u"].T[..., None]
-        (vector,) = grid_residuals(family, jnp.asarray(u), (1 / 64, 2 / (frames - 1)), owner="test").values()
+        (vector,) = grid_residuals(family, jnp.asarray(u), ((1 / 128, 1 / 64), (0, 2 / (frames - 1))), owner="test").values()
         assert vector.shape == (frames - 2, 64)
         rough.append(float(jnp.sqrt(jnp.mean(jnp.square(vector[frames // 4 :])))))
     assert rough[1] < rough[0] / 3 and rough[1] < 1e-4
+
+
+class Wave(po.Problem):
+    """u_tt = u_xx + x-dependent source on a periodic interval that does not start at zero."""
+
+    domain = po.Box(x=(1, 3), t=(1, 2))
+
+    def residual(self, u_tt, u_xx, x, t):
+        return u_tt - u_xx - (2 + jnp.pi**2 * (t - 1) ** 2) * jnp.sin(jnp.pi * x)
+
+    def conditions(self):
+        return (po.Periodic("x"),)
+
+
+def test_grids_may_start_anywhere_and_second_differences_are_of_second_order(float64):
+    x, t = 1 + 2 * np.arange(16) / 16, 1 + np.arange(21) / 20
+    u = ((t - 1) ** 2)[:, None, None] * np.sin(np.pi * x)[None, :, None]  # differences are exact for it
+    (vector,) = grid_residuals(Wave(), jnp.asarray(u), ((1, 1 / 8), (1, 1 / 20)), owner="test").values()
+    np.testing.assert_allclose(vector, 0, atol=1e-9)
+
+
+def test_a_rollout_that_is_not_finite_is_not_correlated():
+    truth = np.random.default_rng(0).normal(size=(2, 5, 16, 1))
+    predicted = truth.copy()
+    predicted[0, 2:] = np.nan
+    assert list(rollout_metrics(predicted, truth)["correlated"]) == [0.25, 1.0]
 
 
 # -- Training ----------------------------------------------------------------------------------------------------------
@@ -262,6 +288,14 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
         trained(data, batch=4096)
     with pytest.raises(ValueError, match="noise must be zero or more and finite, got -1"):
         trained(data, noise=-1)
+    with pytest.raises(ValueError, match="surrogate must be an architecture such as CAPE"):
+        po.train_surrogate(load_problem("cape_advection", **FAMILY), data, FNO(4, 4), progress=False)
+    with pytest.raises(ValueError, match="GaussNewton does not suit surrogates"):
+        trained(data, optimizer=po.optimizers.GaussNewton())
+    with pytest.raises(ValueError, match="parameters must be finite"):
+        result.rollout(frame, np.nan * speed, 3)
+    with pytest.raises(ValueError, match="count must be a whole number of frames"):
+        result.rollout(frame, speed, 0)
     with pytest.raises(ValueError, match="12 modes|at most 9 modes, got 12"):
         po.train_surrogate(load_problem("cape_advection", **FAMILY), data, Direct(FNO(4, 12)), progress=False)
     with pytest.raises(ValueError, match="multiple of 16, got a grid of \\(40,\\)"):

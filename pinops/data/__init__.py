@@ -1,5 +1,6 @@
 """Files: HDF5 arrays written atomically and checked when read, data sets of families, and the cache of references."""
 
+from pinops.data._dataset import BLOCK as BLOCK
 from pinops.data._dataset import Dataset as Dataset
 from pinops.data._dataset import generate as generate
 from pinops.data._dataset import leaves_of as leaves_of

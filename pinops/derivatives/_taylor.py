@@ -223,8 +223,8 @@ def nested(
 ) -> Jet:
     """The jet of any JAX function of one point, ``(d,) -> (c,)``, by nested forward mode.
 
-    Each order differentiates the dictionary of all lower ones, so that every partial derivative is computed once; the second
-    derivatives of a Laplacian are those along one coordinate, or direction, after the other.
+    Each order differentiates the dictionary of all lower ones, so that every partial derivative is computed once; for a Laplacian
+    the function is differentiated twice along each of its coordinates, or directions.
     """
     wanted = plan[0]
 

@@ -17,6 +17,7 @@ class GridField(Field):
     """Values at equally spaced places of a box, ``(*grid, c)``, an axis for each coordinate.
 
     ``steps``: the distances of the places; ``periodic``: the axes along which the first place follows the last.
+    Differences are of second order but at the first and last places of an axis.
     """
 
     values: Float[Array, "*grid c"]
@@ -47,6 +48,15 @@ class GridField(Field):
                 spectrum = jnp.fft.rfft(out, axis=axis)
                 out = jnp.fft.irfft(spectrum * jnp.asarray(factor.reshape(shape), spectrum.dtype), n, axis=axis)
             else:
-                for _ in range(order):
+                for _ in range(order // 2):
+                    out = _second_difference(out, step, axis)
+                if order % 2:
                     out = jnp.asarray(jnp.gradient(out, step, axis=axis))
         return out
+
+
+def _second_difference(x: Float[Array, "*grid c"], step: float, axis: int) -> Float[Array, "*grid c"]:
+    """By three places; at the ends that of the neighbour."""
+    x = jnp.moveaxis(x, axis, 0)
+    inside = (x[2:] - 2 * x[1:-1] + x[:-2]) / step**2
+    return jnp.moveaxis(jnp.concatenate([inside[:1], inside, inside[-1:]]), 0, axis)

@@ -1,5 +1,7 @@
 """Channel attention guided by the parameters of an equation (CAPE; Takamoto, Alesiani & Niepert 2023, arXiv:2304.14118)."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -93,6 +95,7 @@ class CAPE(SurrogateArchitecture):
     ``"none"``; ``padding``: circular, zeros (as published) or reflect.
     """
 
+    embeds: ClassVar[bool] = True
     network: GridArchitecture = FNO(20)
     width: int = eqx.field(static=True, default=64)
     kernel: int = eqx.field(static=True, default=5)

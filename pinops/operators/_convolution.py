@@ -20,10 +20,14 @@ def check_padding(name: str, padding: str) -> None:
         raise ValueError(f"{name}: padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
 
 
+def surrounded(x: Float[Array, "b *grid i"], reach: int, padding: str) -> Float[Array, "b *_wider i"]:
+    """The field with what lies outside of its grid, so many places on every side."""
+    return jnp.pad(x, [(0, 0), *[(reach, reach)] * (x.ndim - 2), (0, 0)], mode=PADDINGS[padding])
+
+
 def shifts(x: Float[Array, "b *grid i"], kernel: int, padding: str) -> list[Float[Array, "b *grid i"]]:
     """The field as seen from every place of an odd kernel, row by row."""
-    grid, reach = x.shape[1:-1], kernel // 2
-    wide = jnp.pad(x, [(0, 0), *[(reach, reach)] * len(grid), (0, 0)], mode=PADDINGS[padding])
+    grid, wide = x.shape[1:-1], surrounded(x, kernel // 2, padding)
     window = lambda start: wide[(slice(None), *(slice(k, k + n) for k, n in zip(start, grid, strict=True)))]
     return [window(start) for start in product(range(kernel), repeat=len(grid))]
 
@@ -49,7 +53,13 @@ class Convolution(eqx.Module):
         return cls(Affine.drawn(in_size * kernel**axes, out_size, key=key, bias=bias), kernel, padding)
 
     def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
-        return self.affine(jnp.concatenate(shifts(x, self.kernel, self.padding), -1))
+        axes = x.ndim - 2
+        matrices = self.affine.weight.reshape(*[self.kernel] * axes, x.shape[-1], -1)
+        letters = "XYZ"[:axes]
+        layout = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
+        wide = surrounded(x, self.kernel // 2, self.padding)
+        out = jax.lax.conv_general_dilated(wide, matrices, (1,) * axes, "VALID", dimension_numbers=layout)
+        return out if self.affine.bias is None else out + jnp.broadcast_to(self.affine.bias, out.shape)
 
 
 class Depthwise(eqx.Module):

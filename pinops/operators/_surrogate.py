@@ -4,6 +4,7 @@ States are batches ``(b, *grid, c)`` of c unknowns at equally spaced places; par
 """
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -45,7 +46,9 @@ class Surrogate(eqx.Module):
 
 
 class SurrogateArchitecture(eqx.Module):
-    """Abstract: a description that builds surrogates."""
+    """Abstract: a description that builds surrogates; ``embeds``: with an embedding of the parameters that has its own loss."""
+
+    embeds: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> Surrogate:

@@ -14,10 +14,11 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from pinops.data import Dataset, leaves_of, write_arrays
+from pinops.data import BLOCK, Dataset, leaves_of, write_arrays
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import CAPE, Surrogate, SurrogateArchitecture
+from pinops.optimizers import Adam, Optax
 from pinops.problem import (
     Problem,
     check_family,
@@ -38,6 +39,7 @@ from pinops.training import (
     Curriculum,
     Epochs,
     Params,
+    Phase,
     Progress,
     Report,
     SurrogateModel,
@@ -45,6 +47,7 @@ from pinops.training import (
     TrainState,
     as_frames,
     cast,
+    check_periodic,
     frames_of,
     grid_residuals,
     history_arrays,
@@ -54,6 +57,7 @@ from pinops.training import (
 
 _MONITORED = 32  # trajectories whose rollouts are compared during training
 _POOL = 4096  # trajectories at hand
+_VALUES = 32  # of the parameters that are told apart
 _SHOWN = 21  # the random key of the members in figures
 
 
@@ -89,7 +93,7 @@ def train_surrogate(
       surrogate sees. `data`: its solutions, made by `pinops data`, a `Dataset` or its file.
     - `surrogate`: an architecture such as ``Direct(FNO(22))`` or ``CAPE(UNet(16))``; default: CAPE around an FNO.
     - `curriculum`: default `Curriculum()`, 30 epochs. `batch`: trajectories in a step.
-    - `noise` >= 0: the standard deviation of what is added to the states that steps begin at, in units of the data.
+    - `noise` >= 0: the standard deviation of what is added to the states that steps begin at, in units of that of the data.
     - `embedding` >= 0: the weight of the loss of what CAPE's embedding predicts by itself; `physics` >= 0: that of the mean
       square of the family's equations at the predictions (Fourier series in space, second-order differences in time).
     - `parameter_map`: "identity", "log" or "sigmoid_log", x / (1 + x), before parameters are standardised; "auto": the logarithm
@@ -110,7 +114,11 @@ def train_surrogate(
         dataset = Dataset(data) if isinstance(data, str | Path) else data
         dataset.check_family(problem)
         surrogate = CAPE() if surrogate is None else surrogate
+        if not isinstance(surrogate, SurrogateArchitecture):
+            raise ValueError(f"surrogate must be an architecture such as CAPE(FNO(20)) or Direct(FNO(20)), got {surrogate!r}")
         curriculum = Curriculum() if curriculum is None else curriculum
+        if not surrogate.embeds:  # there is nothing to warm up
+            curriculum = replace(curriculum, warm_up=0)
         count = len(dataset.splits["training"])
         if not isinstance(batch, int) or not 1 <= batch <= count:
             raise ValueError(f"batch must be a whole number from 1 to the {count} trajectories for training, got {batch!r}")
@@ -133,11 +141,11 @@ def train_surrogate(
             "seed": seed,
             "dtype": dtype,
         }
+        if physics:
+            check_periodic(problem, request["grid"])
         model, params = built_surrogate(problem, surrogate, request)
         epochs = Epochs(curriculum, -(-count // batch), request["grid"]["frames"])
-        total = curriculum.epochs * epochs.steps
-        optimizer = optax.adam(optax.cosine_decay_schedule(3e-3, total)) if optimizer is None else optimizer
-        schedule = phases(optimizer, total, total)
+        schedule = _phases(optimizer, curriculum, epochs.steps)
         folder = None if out is None else Path(out)
         if folder is not None:
             prepare(folder, request, resume)
@@ -155,6 +163,19 @@ def train_surrogate(
     return trained
 
 
+def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, ...]:
+    """One optimizer, which begins afresh after the warm-up. Raises ValueError for one of the second order."""
+    lengths = [count * steps for count in (curriculum.warm_up, curriculum.epochs - curriculum.warm_up) if count]
+    default = optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1]))
+    (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
+    if not isinstance(phase.optimizer, Optax | Adam):
+        raise ValueError(
+            f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has other trajectories; give Adam, "
+            "SOAP or another optax transformation"
+        )
+    return tuple(Phase(phase.optimizer, length) for length in lengths)
+
+
 def grid_of(problem: Problem, dataset: Dataset) -> dict[str, Any]:
     """How many places and frames there are, and how far apart in each coordinate.
 
@@ -163,22 +184,30 @@ def grid_of(problem: Problem, dataset: Dataset) -> dict[str, Any]:
     time = problem.domain.time
     if time is None:
         raise ValueError(f"{name_of(problem)} has no time coordinate; a surrogate goes from one time to the next")
-    steps, sizes = {}, {}
-    for name, values in dataset.coordinates.items():
-        line = np.unique(np.asarray(values))
-        apart = np.diff(line)
-        if np.asarray(values).size != line.size or len(line) < 2 or np.ptp(apart) > 1e-6 * abs(apart[0]):
-            raise ValueError(f"{dataset.path}: {name} is not equally spaced on a regular grid, which surrogates need")
-        steps[name], sizes[name] = float(f"{(line[-1] - line[0]) / (len(line) - 1):.12g}"), len(line)
+    first, steps, sizes = [], [], {}
+    for axis, (name, values) in enumerate(dataset.coordinates.items()):
+        line, apart = np.ravel(values), np.diff(np.ravel(values))
+        own = np.ndim(values) == len(dataset.coordinates) and np.shape(values)[axis] == line.size
+        if not own or len(line) < 2 or not apart[0] > 0 or np.ptp(apart) > 1e-6 * apart[0]:
+            raise ValueError(
+                f"{dataset.path}: surrogates need a regular grid, an axis for each coordinate in the order "
+                f"{', '.join(dataset.coordinates)}; {name} is not equally spaced along axis {axis} alone"
+            )
+        rounded = lambda number: float(f"{number:.12g}")
+        first.append(rounded(line[0]))
+        steps.append(rounded((line[-1] - line[0]) / (len(line) - 1)))
+        sizes[name] = len(line)
     frames = sizes.pop(time)
-    return {"steps": list(steps.values()), "places": list(sizes.values()), "frames": frames}
+    return {"first": first, "steps": steps, "places": list(sizes.values()), "frames": frames}
 
 
 def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, Any]:
     """Names, range, map, mean and deviation of the parameters that a surrogate sees, from the training part of the data."""
     if wanted not in ("auto", *MAPS):
         raise ValueError(f"parameter_map must be one of auto, {', '.join(MAPS)}, got {wanted!r}")
-    values = np.asarray(dataset.inputs(), np.float64)
+    training = dataset.splits["training"]
+    parts = [training[k : k + BLOCK] for k in range(0, len(training), BLOCK)]
+    values = np.concatenate([dataset.rows(part)["inputs"] for part in parts]).astype(np.float64)
     if values.ndim != 2:
         raise ValueError(
             f"{name_of(problem)}: a surrogate sees a vector of parameters, and inputs() gives shape {values.shape[1:]}; is it a "
@@ -186,8 +215,10 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, An
         )
     low, high = values.min(0), values.max(0)
     positive = low > 0
-    if wanted == "log" and not positive.all():
-        raise ValueError("parameter_map='log' needs positive parameters; choose identity")
+    if wanted not in ("auto", "identity") and not positive.all():
+        raise ValueError(
+            f"parameter_map={wanted!r} needs positive parameters, and the smallest are {low.tolist()}; choose identity"
+        )
     names = ["log" if wide else "identity" for wide in positive & (high > 100 * low)]
     names = names if wanted == "auto" else [wanted] * len(names)
     mapped = np.stack([np.asarray(MAPS[name](values[:, k])) for k, name in enumerate(names)], 1)
@@ -205,13 +236,12 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, An
 
 def names_of_parameters(problem: Problem) -> list[str]:
     """The coefficients that the parameters of a family are, ``inputs()``: those that change them."""
-    before = np.asarray(inputs_of(problem))
-    names = [f"parameter {k}" for k in range(before.size)]
+    names = [f"parameter {k}" for k in range(inputs_of(problem).size)]
     for name in leaves_of(problem):
-        value = np.asarray(getattr(problem, name))
-        if value.ndim == 0:
-            changed = np.asarray(inputs_of(replace(problem, **{name: 2 * value + 1})))
-            for k in np.flatnonzero(changed != before):
+        value = jnp.asarray(getattr(problem, name))
+        if value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.floating):
+            slope = jax.jacfwd(lambda value, name=name: inputs_of(replace(problem, **{name: value})))(value)
+            for k in np.flatnonzero(slope):
                 names[k] = name
     return names
 
@@ -236,7 +266,7 @@ def built_surrogate(
         jnp.asarray(1, jnp.int32),
         number(0.0),
         tuple(seen["maps"]),
-        tuple(grid["steps"]),
+        tuple(zip(grid["first"], grid["steps"], strict=True)),
         request["noise"],
         request["embedding"],
         request["physics"],
@@ -286,6 +316,8 @@ class TrainedSurrogate:
         places or parameters, and for values that are not finite.
         """
         first, parameters = np.asarray(first), np.asarray(parameters)
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"count must be a whole number of frames of at least 1, got {count!r}")
         self._check(first, parameters)
         with jax.enable_x64(self.request["dtype"] == "float64"):
             at = lambda x: jnp.asarray(x, jnp.result_type(float))
@@ -311,8 +343,13 @@ class TrainedSurrogate:
                 f"parameters need shape ({len(first)}, {len(seen['names'])}), {', '.join(seen['names'])} of each trajectory, got "
                 f"{parameters.shape}"
             )
-        for k, (name, low, high) in enumerate(zip(seen["names"], seen["low"], seen["high"], strict=True)):
-            outside = np.unique(parameters[(parameters[:, k] < low * (1 - 1e-5)) | (parameters[:, k] > high * (1 + 1e-5)), k])
+        if not np.isfinite(parameters).all():
+            raise ValueError("parameters must be finite; one is a NaN or infinite")
+        for k, name in enumerate(seen["names"]):
+            low, high, slack = seen["low"][k], seen["high"][k], 1e-5 * max(abs(seen["low"][k]), abs(seen["high"][k]))
+            if seen["maps"][k] != "identity" and not (parameters[:, k] > 0).all():
+                raise ValueError(f"{name} must be positive, as the surrogate sees its {seen['maps'][k]}")
+            outside = np.unique(parameters[(parameters[:, k] < low - slack) | (parameters[:, k] > high + slack), k])
             if outside.size:
                 values = ", ".join(f"{value:.4g}" for value in outside[:5])
                 warnings.warn(f"{name} = {values} is outside the trained range, {low:g} to {high:g}", stacklevel=3)
@@ -340,21 +377,26 @@ class TrainedSurrogate:
     def errors(self, data: "Dataset | str | Path", part: str | None = "test") -> dict[str, dict[str, float]]:
         """`pinops.metrics.rollout_metrics` of whole rollouts, means over the trajectories of each value of the parameters.
 
-        ``{"viscosity=0.02": {"nrmse": ..., ...}, ...}``, and "all" of them.
+        ``{"viscosity=0.02": {"nrmse": ..., ...}, ...}``, where there are no more than 32 values, and "all" of them.
         """
         predicted, truth, parameters = self.predicted(data, part)
         metrics = rollout_metrics(predicted, truth)
         names = self.request["parameters"]["names"]
         groups: dict[str, Any] = {"all": np.ones(len(truth), bool)}
-        for row in np.unique(parameters.round(12), axis=0):
-            label = ", ".join(f"{name}={value:g}" for name, value in zip(names, row, strict=True))
-            groups[label] = np.isclose(parameters, row, rtol=1e-6).all(1)
+        values = np.unique(parameters, axis=0)
+        for row in values if len(values) <= _VALUES else []:
+            label = ", ".join(f"{name}={value:.6g}" for name, value in zip(names, row, strict=True))
+            groups[label] = (parameters == row).all(1)
         return {label: {name: float(np.mean(m[chosen])) for name, m in metrics.items()} for label, chosen in groups.items()}
 
     def residual(self, frames: Float[Any, "t *grid c"], member: Problem) -> float:
-        """The root mean square of a member's equation at a trajectory: how wrong it is where no truth is known."""
+        """The root mean square of a member's equation at a trajectory: how wrong it is where no truth is known.
+
+        **Raises** ValueError where space is not periodic.
+        """
+        check_periodic(member, self.request["grid"])
         with jax.enable_x64(True):
-            vectors = grid_residuals(member, jnp.asarray(frames), tuple(self.request["grid"]["steps"]), owner=name_of(member))
+            vectors = grid_residuals(member, jnp.asarray(frames), self.model.grid, owner=name_of(member))
             return float(jnp.sqrt(sum(jnp.mean(jnp.square(v)) for v in vectors.values())))
 
     def plot(self, path: str | Path | None = None) -> Any:

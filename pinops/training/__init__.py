@@ -33,6 +33,7 @@ from pinops.training._surrogate import Epochs as Epochs
 from pinops.training._surrogate import SurrogateModel as SurrogateModel
 from pinops.training._surrogate import Trajectories as Trajectories
 from pinops.training._surrogate import as_frames as as_frames
+from pinops.training._surrogate import check_periodic as check_periodic
 from pinops.training._surrogate import frames_of as frames_of
 from pinops.training._surrogate import grid_residuals as grid_residuals
 from pinops.training._train import Callback as Callback

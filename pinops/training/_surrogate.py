@@ -16,7 +16,7 @@ from pinops.losses import Snapshot, Weights, residuals
 from pinops.networks import GridField
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
-from pinops.problem import INTERIOR, Points, Problem, constraints
+from pinops.problem import INTERIOR, Points, Problem, constraints, space_of
 from pinops.training._model import Params, cast
 
 SCHEDULES = ("tanh", "linear", "forced", "free")
@@ -28,9 +28,10 @@ class Curriculum(eqx.Module):
     In epoch e of E, w of them for warming up, the first ``clip(int(T s), 1, T)`` of T frames follow from the surrogate's own
     predictions, where ``s = (1 + tanh((r - 1/2) / 0.2)) / 2`` and ``r = (e - w) / (E - w)``.
 
-    **Arguments:** ``epochs`` >= 1: passes through the trajectories; ``warm_up`` >= 0: of them, epochs in which only the embedding
-    of the parameters is trained, by a loss of its own; ``schedule``: tanh; linear: s = r; forced: every step begins at the
-    truth; or free: none but the first; ``push_forward``: no gradient goes through the predictions that steps begin at.
+    **Arguments:** ``epochs`` >= 1, each of as many steps as a pass through the trajectories takes; ``warm_up`` >= 0: of them,
+    epochs in which only the embedding of the parameters is trained, by a loss of its own (none without one); ``schedule``: tanh;
+    linear: s = r; forced: every step begins at the truth; or free: none but the first; ``push_forward``: no gradient goes through
+    the predictions that steps begin at.
     """
 
     epochs: int = eqx.field(static=True, default=30)
@@ -97,7 +98,7 @@ class SurrogateModel(eqx.Module):
     free: Array
     warm: Array
     maps: tuple[str, ...] = eqx.field(static=True)
-    steps: tuple[float, ...] = eqx.field(static=True)  # the distances of the places of each coordinate of the domain
+    grid: tuple[tuple[float, float], ...] = eqx.field(static=True)  # the first place of each coordinate, and their distance
     noise: float = eqx.field(static=True)
     guess: float = eqx.field(static=True)  # the weight of the embedding's own loss
     physics: float = eqx.field(static=True)
@@ -178,7 +179,7 @@ class SurrogateModel(eqx.Module):
             first = jnp.asarray(trajectories.frames)[:, :1]
             frames = jnp.moveaxis(predicted, 0, 1)
             whole = jnp.concatenate([first, frames * self._scaled(frames)], 1)
-            of = lambda problem, frames: grid_residuals(problem, frames, self.steps, owner=self.owner)
+            of = lambda problem, frames: grid_residuals(problem, frames, self.grid, owner=self.owner)
             out |= {name: vector.ravel() for name, vector in eqx.filter_vmap(of)(trajectories.problems, whole).items()}
         return out
 
@@ -208,27 +209,42 @@ MAPS = {"identity": lambda x: x, "log": jnp.log, "sigmoid_log": lambda x: x / (1
 
 
 def relative(predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]) -> Float[Array, " m"]:
-    """The relative L2 error of every frame."""
-    each = lambda x: jnp.linalg.norm(x.reshape(x.shape[0] * x.shape[1], -1), axis=1)
-    return each(predicted - truth) / each(truth)
+    """The relative L2 error of every frame; of one that is nearly zero relative to a thousandth of the data's size, 1."""
+    each = lambda x: jnp.sqrt(jnp.mean(jnp.square(x.reshape(x.shape[0] * x.shape[1], -1)), axis=1))
+    return each(predicted - truth) / jnp.maximum(each(truth), 1e-3)
 
 
 def grid_residuals(
-    problem: Problem, frames: Float[Array, "t *grid c"], steps: tuple[float, ...], *, owner: str
+    problem: Problem, frames: Float[Array, "t *grid c"], grid: tuple[tuple[float, float], ...], *, owner: str
 ) -> dict[str, Float[Array, "..."]]:
-    """The interior equations at all places and frames of a trajectory but the first and last frame, ``(t - 2, *grid)``.
+    """The interior equations at all places and frames of a trajectory but the first and last frames, ``(t - 2, *grid)``.
 
-    Fourier series along space, which must be periodic, and central differences in time.
+    Fourier series along space, and central differences in time. ``grid``: the first place of each coordinate, and their distance.
     """
     names = problem.domain.coordinates
     time = names.index(problem.domain.time)
     values = jnp.moveaxis(frames, 0, time)
     periodic = tuple(axis for axis in range(len(names)) if axis != time)
     shape = values.shape[:-1]
-    axes = [jnp.arange(n) * step for n, step in zip(shape, steps, strict=True)]
+    axes = [first + jnp.arange(n) * step for n, (first, step) in zip(shape, grid, strict=True)]
     at = jnp.stack([axis.ravel() for axis in jnp.meshgrid(*axes, indexing="ij")], -1)
-    vectors = residuals(GridField(values, steps, periodic), constraints(problem, ()), {INTERIOR: Points(at)}, owner=owner)
+    field = GridField(values, tuple(step for _, step in grid), periodic)
+    vectors = residuals(field, constraints(problem, ()), {INTERIOR: Points(at)}, owner=owner)
     return {name: jnp.moveaxis(vector.reshape(shape), time, 0)[1:-1] for name, vector in vectors.items()}
+
+
+def check_periodic(problem: Problem, grid: Mapping[str, Any]) -> None:
+    """Raises ValueError where equations on a grid cannot be evaluated: space that is not periodic, or not covered once."""
+    bounds, names = problem.domain.bounds, problem.domain.coordinates
+    for name, periodic in space_of(problem).items():
+        low, high = bounds[name]
+        n = grid["places"][list(problem.domain.space).index(name)]
+        length = n * grid["steps"][names.index(name)]
+        if not periodic or abs(length - (high - low)) > 1e-6 * (high - low):
+            raise ValueError(
+                f"equations on a grid need periodic space, each place once; {name} is "
+                + ("not periodic" if not periodic else f"covered by {n} places over a length of {length:g}, not {high - low:g}")
+            )
 
 
 class Batches(eqx.Module):
