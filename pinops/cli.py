@@ -654,6 +654,7 @@ def data(
     count: int = 1000,
     seed: int = 0,
     workers: int | None = None,
+    pdebench: tuple[Path, ...] = (),
     problems: Path | None = None,
 ) -> int:
     """Solve random members of a family with the reference solver, and write them to one HDF5 file. Goes on where it was.
@@ -665,13 +666,18 @@ def data(
         count: Number of members; eight tenths are for training, the others for validation and tests of your own.
         seed: Seed of the members.
         workers: Processes that share the work (default: the cores).
+        pdebench: One-dimensional files of PDEBench that trajectories are taken from instead, for cape_advection and cape_burgers.
         problems: A folder with your own problem files.
     """
-    from pinops.data import generate
+    from pinops.data import from_pdebench, generate
 
     family = _problem(name, set, problems)
     show = lambda done, count: print(f"\r{done} of {count} solved", end="", file=sys.stderr, flush=True)
     try:
+        if pdebench:
+            from_pdebench(family, pdebench, out, count=count, report=show)
+            print(out)
+            return 0
         made = generate(family, out, count=count, seed=seed, workers=workers or _cores(), folder=problems, report=show)
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on", file=sys.stderr)

@@ -1,11 +1,12 @@
 """What is kept in the user's cache folder: equal problems find it, others do not; and data sets for surrogates."""
 
+import h5py
 import numpy as np
 import pytest
 
 import pinops as po
 from pinops import cli
-from pinops.data import Dataset, cached_reference
+from pinops.data import DataFileError, Dataset, cached_reference, from_pdebench
 from pinops.functions import waves
 
 SOURCE = """
@@ -88,3 +89,56 @@ def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
     data.check_family(po.load_problem("cape_burgers"))
     with pytest.raises(ValueError, match="was made with parameters = training, and the family has interpolation"):
         data.check_family(po.load_problem("cape_burgers", parameters="interpolation"))
+
+
+# -- PDEBench ------------------------------------------------------------------------------------------------------------
+
+
+def pdebench_file(folder, number, count=40, places=32, times=11):
+    path = folder / f"1D_Advection_Sols_beta{number}.hdf5"
+    x, t = (np.arange(places) + 0.5) / places, np.linspace(0, 2, times + 1)
+    rows = np.arange(count)[:, None, None]
+    with h5py.File(path, "w") as file:
+        file["tensor"] = np.sin(2 * np.pi * (x - number * t[:-1, None]) + rows).astype(np.float32)
+        file["x-coordinate"], file["t-coordinate"] = x, t
+    return path
+
+
+def test_files_of_pdebench_are_thinned_and_taken_in_turn(tmp_path):
+    family = po.load_problem("cape_advection", cells=16, frames=6)
+    files = [pdebench_file(tmp_path, number) for number in (0.1, 4.0)]
+    made = from_pdebench(family, files, tmp_path / "made.h5", count=70)
+    made.check_family(family)
+    rows = made.rows(range(70))
+    np.testing.assert_array_equal(rows["inputs"][:4, 0], [0.1, 4.0, 0.1, 4.0])
+    x, t = made.coordinates["x"], made.coordinates["t"]
+    assert x.shape == (16, 1) and t.shape == (1, 6)
+    np.testing.assert_allclose(rows["values/u"][5], np.sin(2 * np.pi * (x - 4.0 * t) + 2), atol=1e-5)
+
+
+def test_a_file_that_is_not_as_pdebench_has_it_is_a_sentence(tmp_path):
+    family = po.load_problem("cape_advection", cells=16, frames=6)
+    good = pdebench_file(tmp_path, 0.4)
+    make = lambda *files, family=family, **options: from_pdebench(family, files, tmp_path / "made.h5", count=4, **options)
+    with pytest.raises(ValueError, match="for cape_advection and cape_burgers, not for burgers_family"):
+        make(good, family=po.load_problem("burgers_family"))
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        make(tmp_path / "1D_Advection_Sols_beta9.hdf5")
+    with pytest.raises(ValueError, match="cells and 6 frames are no regular part"):
+        make(good, family=po.load_problem("cape_advection", cells=24, frames=6))
+    nameless = tmp_path / "waves.hdf5"
+    nameless.write_bytes(good.read_bytes())
+    with pytest.raises(ValueError, match="the name tells no parameter"):
+        make(nameless)
+    torn = tmp_path / "1D_Advection_Sols_beta0.7.hdf5"
+    torn.write_bytes(good.read_bytes()[:900])
+    with pytest.raises(DataFileError, match="no one-dimensional file of PDEBench"):
+        make(torn)
+    with h5py.File(good, "r+") as file:
+        file["tensor"][1, 4, 2] = np.nan
+    with pytest.raises(DataFileError, match="trajectory 1 has values that are not finite"):
+        make(good)
+    with h5py.File(good, "r+") as file:
+        del file["tensor"]
+    with pytest.raises(DataFileError, match="which has tensor, x-coordinate and t-coordinate"):
+        make(good)

@@ -37,7 +37,7 @@ from pinops.problem import (
 from pinops.reference import Reference
 
 BLOCK = 32  # members that are solved, checked and read together
-_KIND, _PART = "data set", "part of a data set"
+_KIND, PART = "data set", "part of a data set"
 
 
 def generate(
@@ -72,7 +72,7 @@ def generate(
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for name in names:
-        if name.exists() and (before := read_arrays(name, _PART)[1]["settings"]) != json.loads(json.dumps(settings)):
+        if name.exists() and (before := read_arrays(name, PART)[1]["settings"]) != json.loads(json.dumps(settings)):
             raise ValueError(f"{parts} holds parts of another data set, {before}; delete that folder, or choose another file")
     missing = [(k, name) for k, name in enumerate(names) if not name.exists()]
     done = len(names) - len(missing)
@@ -97,7 +97,7 @@ def generate(
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
-    _join(path, names, settings)
+    join(path, names, settings)
     shutil.rmtree(parts)
     return Dataset(path)
 
@@ -130,7 +130,7 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
         arrays[f"values/{unknown}"] = np.stack([reference.values[unknown] for reference in references])
         arrays[f"error_bar/{unknown}"] = np.asarray([reference.error_bar[unknown] for reference in references])
     attributes = {"settings": settings, "coordinates": list(first.coordinates), "unknowns": list(first.values)}
-    write_arrays(path, _PART, arrays, attributes | {"kind": first.kind, "source": first.source})
+    write_arrays(path, PART, arrays, attributes | {"kind": first.kind, "source": first.source})
 
 
 def leaves_of(family: Problem) -> list[str]:
@@ -142,12 +142,12 @@ def leaves_of(family: Problem) -> list[str]:
     ]
 
 
-def _join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
+def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
     """One file of all blocks, with the checksum of each; it appears whole or not at all."""
     with replacing(path) as temporary, _opened(temporary, "w") as file:
         digests, attributes, arrays = [], {}, {}
         for number, part in enumerate(parts):
-            arrays, attributes = read_arrays(part, _PART)
+            arrays, attributes = read_arrays(part, PART)
             rows = {key: array for key, array in arrays.items() if not key.startswith("coordinates/")}
             if number == 0:
                 for key in arrays.keys() - rows.keys():
