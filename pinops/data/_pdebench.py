@@ -104,13 +104,13 @@ class _Source:
                 x, t = (np.asarray(file[f"{name}-coordinate"], np.float64) for name in ("x", "t"))
         except (OSError, KeyError, RuntimeError) as error:
             raise DataFileError(
-                f"{path} is no one-dimensional file of PDEBench, which has tensor, x-coordinate and t-coordinate ({error}); get it "
-                "again"
+                f"{path} is no one-dimensional file of PDEBench, which has tensor, x-coordinate and t-coordinate ({error}); "
+                "get it again"
             ) from error
         if len(self.shape) != 3 or self.shape[2] != x.size or t.size < self.shape[1]:
             raise DataFileError(
-                f"{path}: tensor has shape {self.shape}, which is not trajectories, at most {t.size} times and {x.size} places; get "
-                "the file again"
+                f"{path}: tensor has shape {self.shape}, which is not trajectories, at most {t.size} times and {x.size} places; "
+                "get the file again"
             )
         self.count = self.shape[0]
         (_, times, places) = self.shape
