@@ -153,8 +153,9 @@ def plot_rollouts(
     labels: Sequence[str],
     path: str | Path | None = None,
 ) -> "Figure":
-    """Trajectories ``(n, t, *grid, c)`` of a surrogate beside the true ones: a row for each of the first three (space and time in
-    one dimension, the last frame in two), the growth of the error of each, and the training; written to ``path`` where given.
+    """Trajectories ``(n, t, *grid, c)`` of a surrogate beside the true ones: a row for the first, the middle and the last (space
+    and time in one dimension, the last frame in two), the growth of the error of each, and the training; written to ``path``
+    where given.
     """
     names = trained.family.domain.coordinates
     time = names.index(trained.family.domain.time)
@@ -164,7 +165,7 @@ def plot_rollouts(
     axes = {name: at + step * np.arange(n) for name, at, step, n in zip(names, first, steps, sizes, strict=True)}
     (unknown, *_), space = trained.family.unknowns, [name for name in names if name != names[time]]
     rows: Rows = []
-    for k, label in list(enumerate(labels))[:3]:
+    for k in np.unique([0, len(labels) // 2, len(labels) - 1]):
         found, true = predicted[k, ..., 0], truth[k, ..., 0]
         if len(space) == 1:
             plane, image = (names[time], space[0]), lambda field: field.T
@@ -175,7 +176,7 @@ def plot_rollouts(
         error = image(np.abs(found - true))
         rows.append(
             [
-                _map(f"{unknown}, {label}", unknown, axes, plane, image(found), norm),
+                _map(f"{unknown}, {labels[k]}", unknown, axes, plane, image(found), norm),
                 _map("reference", unknown, axes, plane, image(true), norm),
                 _error_map(unknown, axes, plane, error),
             ]

@@ -405,8 +405,11 @@ class TrainedSurrogate:
         from pinops.plotting import plot_rollouts
 
         with jax.enable_x64(True):
-            members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(5)), 5)
+            members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(64)), 64)
             parameters = np.stack([np.asarray(inputs_of(member)) for member in members])
+        _, firsts = np.unique(parameters, axis=0, return_index=True)  # of five values, from the smallest to the largest
+        chosen = firsts[np.unique(np.linspace(0, len(firsts) - 1, 5).round().astype(int))]
+        members, parameters = [members[k] for k in chosen], parameters[chosen]
         references = [member.reference() for member in members]
         if any(reference is None for reference in references):
             raise ValueError(f"{self.request['problem']} has no reference to show; give the family one")
