@@ -22,8 +22,8 @@ def lines(cell):
 
 
 def test_there_are_notebooks():
-    names = ["01_solve_burgers", "02_register_your_pde", "03_physics_informed_gaussians", "04_deeponet", "05_multi_task_deeponet"]
-    assert [path.stem for path in NOTEBOOKS] == names
+    names = ["solve_burgers", "register_your_pde", "physics_informed_gaussians", "deeponet", "multi_task_deeponet", "cape"]
+    assert [path.stem for path in NOTEBOOKS] == [f"{number:02d}_{name}" for number, name in enumerate(names, 1)]
 
 
 @each_notebook
