@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import pinops as po
@@ -224,6 +225,13 @@ def test_only_the_embedding_is_trained_while_it_warms_up(data):
     fresh = TINY.build(1, 1, (16,), key=jax.random.fold_in(jax.random.key(0), 0))
     np.testing.assert_array_equal(network.network.lift.weight, fresh.network.lift.weight)
     assert bool(jnp.any(network.embedding.project.weight != fresh.embedding.project.weight))
+
+
+def test_schedules_of_optax_are_kept_with_the_run(data, tmp_path):
+    halved = optax.exponential_decay(3e-3, 10, 0.5, staircase=True)  # closes over a name that has no value
+    optimizer = optax.chain(optax.add_decayed_weights(1e-4), optax.scale_by_adam(), optax.scale_by_learning_rate(halved))
+    trained(data, optimizer=optimizer, curriculum=Curriculum(2, 0), out=tmp_path / "run", callbacks=[lambda report: True])
+    assert "0.003" in json.dumps(json.loads((tmp_path / "run" / "run.json").read_text())["request"]["optimizer"])
 
 
 def test_a_resumed_training_is_the_same_bit_for_bit(data, short, tmp_path):

@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -209,6 +209,14 @@ def describe(thing: Any) -> Any:
     named = thing if hasattr(thing, "__qualname__") else type(thing)
     name = known or f"{named.__module__}.{named.__qualname__}"
     # The settings of an optax transformation are what its functions close over.
-    settings = [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
-    settings = [setting for setting in settings if setting is not thing]  # it may call itself
+    settings = [setting for setting in _closed_over(thing) if setting is not thing]  # it may call itself
     return {name: [describe(setting) for setting in settings]} if settings else name
+
+
+def _closed_over(function: Any) -> list[Any]:
+    """What a function closes over, as far as it has been given a value."""
+    found = []
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):
+            found.append(cell.cell_contents)
+    return found
