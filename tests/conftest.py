@@ -32,6 +32,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forgotten():
+    """Compiled programs are forgotten with the file that needed them.
+
+    Each maps some pages of memory, of which Linux allows a process 65530: a worker that keeps all programs is aborted.
+    """
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def float64():
     """Run the test in double precision, as the front doors do."""
