@@ -37,9 +37,10 @@ def from_pdebench(
     PDEBench has them.
     """
     path, files = Path(path), [Path(file) for file in files]
-    (coefficient,) = [name for name in leaves_of(family) if name != "initial"][:1] or [""]
-    if not {"cells", "frames", "initial"} <= {name for name in dir(family)} or not coefficient:
+    leaves = leaves_of(family)
+    if "initial" not in leaves or len(leaves) != 2 or not (hasattr(family, "cells") and hasattr(family, "frames")):
         raise ValueError(f"PDEBench's one-dimensional files are for cape_advection and cape_burgers, not for {name_of(family)}")
+    (coefficient,) = (name for name in leaves if name != "initial")
     if path.exists():
         raise ValueError(f"{path} exists already; choose another file, or delete it")
     if not files:

@@ -21,11 +21,11 @@ class Affine(eqx.Module):
         return cls(uniform(one, in_size, out_size), uniform(two, out_size) if bias else None)
 
     def __call__(self, x: Float[Array, "... i"]) -> Float[Array, "... o"]:
-        out = x.reshape(-1, x.shape[-1]) @ self.weight  # gradients of products of more axes take several times as long
+        out = x.reshape(-1, x.shape[-1]) @ self.weight  # gradients of products of more axes are slower
         out = out if self.bias is None else out + self.bias[None]
         return out.reshape(*x.shape[:-1], -1)
 
 
 def gelu(x: Array) -> Array:
-    """With the error function, as published operators have it; by erf, which takes half the time of the erfc of `jax.nn.gelu`."""
+    """With the error function, as published operators have it; by erf: `jax.nn.gelu` takes erfc, which is slower."""
     return x * (1 + jax.lax.erf(x * math.sqrt(0.5))) / 2

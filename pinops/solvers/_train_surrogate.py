@@ -17,7 +17,7 @@ from jaxtyping import Float
 from pinops.data import BLOCK, Dataset, leaves_of, write_arrays
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
-from pinops.operators import CAPE, Surrogate, SurrogateArchitecture
+from pinops.operators import CAPE, SurrogateArchitecture
 from pinops.optimizers import Adam, Optax
 from pinops.problem import (
     Problem,
@@ -166,7 +166,7 @@ def train_surrogate(
 def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, ...]:
     """One optimizer, which begins afresh after the warm-up. Raises ValueError for one of the second order."""
     lengths = [count * steps for count in (curriculum.warm_up, curriculum.epochs - curriculum.warm_up) if count]
-    # Gradients through twenty steps are now and then a thousand times as large as before.
+    # Gradients through many steps now and then explode.
     default = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1])))
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
     if not isinstance(phase.optimizer, Optax | Adam):
@@ -248,14 +248,12 @@ def names_of_parameters(problem: Problem) -> list[str]:
 
 
 def built_surrogate(
-    problem: Problem, surrogate: SurrogateArchitecture | Surrogate, request: Mapping[str, Any]
+    problem: Problem, surrogate: SurrogateArchitecture, request: Mapping[str, Any]
 ) -> tuple[SurrogateModel, Params]:
-    """The model of a request and its parameters, fresh ones for an architecture."""
+    """The model of a request, and fresh parameters."""
     grid, seen = request["grid"], request["parameters"]
-    built = surrogate
-    if isinstance(surrogate, SurrogateArchitecture):
-        sizes = (len(problem.unknowns), len(seen["names"]), tuple(grid["places"]))
-        built = as_drawn(request, lambda key: surrogate.build(*sizes, key=key))
+    sizes = (len(problem.unknowns), len(seen["names"]), tuple(grid["places"]))
+    built = as_drawn(request, lambda key: surrogate.build(*sizes, key=key))
     arrays, frozen = eqx.partition(built, trainable(built))
     number = lambda values: jnp.asarray(values, jnp.result_type(float))
     model = SurrogateModel(

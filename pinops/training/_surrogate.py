@@ -175,7 +175,7 @@ class SurrogateModel(eqx.Module):
         out = {"frames": relative(predicted, truth)}
         if guessed is not None:
             out["embedding"] = relative(guessed, truth)
-        if trajectories.problems is not None and self.physics:
+        if trajectories.problems is not None:
             first = jnp.asarray(trajectories.frames)[:, :1]
             frames = jnp.moveaxis(predicted, 0, 1)
             whole = jnp.concatenate([first, frames * self._scaled(frames)], 1)
@@ -209,7 +209,7 @@ MAPS = {"identity": lambda x: x, "log": jnp.log, "sigmoid_log": lambda x: x / (1
 
 
 def relative(predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]) -> Float[Array, " m"]:
-    """The relative L2 error of every frame; of one that is nearly zero relative to a thousandth of the data's size, 1."""
+    """The L2 error of every frame, relative to the truth (at least to a thousandth of the data's size, 1)."""
     each = lambda x: jnp.sqrt(jnp.mean(jnp.square(x.reshape(x.shape[0] * x.shape[1], -1)), axis=1))
     return each(predicted - truth) / jnp.maximum(each(truth), 1e-3)
 
@@ -257,7 +257,7 @@ class Batches(eqx.Module):
     stochastic: bool = eqx.field(static=True, default=True, init=False)
 
     def drawn(self, model: SurrogateModel, params: Params, key: PRNGKeyArray, present: Trajectories | None) -> Trajectories:
-        """The trajectories of an epoch, in random order."""
+        """The trajectories of an epoch."""
         rows = self.dataset.drawn(key, self.pool)
         problems = self.dataset.problems(model.problem, rows) if model.physics else None
         return cast(Trajectories(frames_of(model.problem, self.dataset, rows), rows["inputs"], problems))
