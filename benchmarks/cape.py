@@ -30,6 +30,7 @@ CAPE = ["--set-operator", "width=16", "embedding=32", "pooling=2"]  # 39 446 num
 PLAIN = ["--set-operator", "width=19"]
 MODELS: dict[str, list[str]] = {
     "cape_fno": ["--operator", "cape_fno", *CAPE],
+    "cape_fno, pooling=4": ["--operator", "cape_fno", *CAPE[:-1]],
     "fno": ["--operator", "fno", *PLAIN],
     "conditional_fno": ["--operator", "conditional_fno", *PLAIN],
     "cape_fno, truth only": ["--operator", "cape_fno", *CAPE, "--set-curriculum", "schedule=forced"],
