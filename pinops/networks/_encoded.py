@@ -76,6 +76,9 @@ class FactorisedNetwork(JetNetwork):
     def jet(self, features: Jet, plan: Plan) -> Jet:
         return _with_matrices(self.network, lambda v, s: v * jnp.exp(s)[None], self.scales).jet(features, plan)
 
+    def fitted_first(self) -> PyTree:
+        return self.network.fitted_first()  # linear in V too
+
 
 class WeightFactorised(Architecture):
     """Random weight factorisation (Wang, Wang, Seidman & Perdikaris 2022, arXiv:2210.01274): ``W = V diag(exp(s))``.
