@@ -468,11 +468,12 @@ def train(
     Args:
         name: The family's name.
         set: Coefficients of the family, such as viscosity=0.01.
-        operator: deeponet; or an autoregressive surrogate on a grid, trained on data: fno, conditional_fno, unet,
-            conditional_unet, cape_fno or cape_unet.
+        operator: deeponet; or an autoregressive surrogate on a grid, trained on data: fno, conditional_fno, cape_fno, unet,
+            conditional_unet, cape_unet, message_passing, conditional_message_passing or cape_message_passing.
         set_operator: Settings of the operator: width and depth (of the trunk alone where inputs are an image), latent, and
-            stacked=true for a branch of its own for each coefficient; of a surrogate: width, modes (fno) and padding, and of CAPE
-            embedding (its width), kernel, pooling, spectral_modes, residual and norm.
+            stacked=true for a branch of its own for each coefficient; of a surrogate: width, padding, modes and factorised=true
+            (fno), depth and radius (message_passing), and of CAPE embedding (its width), kernel, pooling, spectral_modes,
+            residual and norm.
         data: A file made by pinops data; without one the operator is trained on the equations.
         physics: Put the equations in the loss (default: where there are no data).
         set_functions: pool and batch of problems, interior, boundary and initial points, points in a step (of the interior),
@@ -563,11 +564,14 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
         branch = networks.Stacked(trunk) if stacked else trunk
         return operators.DeepONet(None if image else branch, trunk, latent)
 
-    def fno(width=20, modes=12, padding=0):
-        return operators.FNO(width, modes, padding=padding)
+    def fno(width=20, modes=12, padding=0, factorised=False):
+        return operators.FNO(width, modes, padding=padding, factorised=factorised)
 
     def unet(width=16, padding="circular"):
         return operators.UNet(width, padding)
+
+    def message_passing(width=32, depth=6, radius=2, padding="circular"):
+        return operators.MessagePassing(width, depth, radius, padding)
 
     def direct(network, conditional):
         def build(**settings):
@@ -597,7 +601,7 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
         return build
 
     choices = {"deeponet": deeponet}
-    for kind, network in (("fno", fno), ("unet", unet)):
+    for kind, network in (("fno", fno), ("unet", unet), ("message_passing", message_passing)):
         choices |= {kind: direct(network, False), f"conditional_{kind}": direct(network, True), f"cape_{kind}": cape(network)}
     return _chosen("operator", name, settings, choices)
 

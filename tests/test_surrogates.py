@@ -15,7 +15,15 @@ import pinops as po
 from pinops.cli import run
 from pinops.data import Dataset, generate
 from pinops.metrics import rollout_metrics
-from pinops.operators import CAPE, FNO, Direct, SpectralConvolution, UNet
+from pinops.operators import (
+    CAPE,
+    FNO,
+    Direct,
+    FactorisedSpectralConvolution,
+    MessagePassing,
+    SpectralConvolution,
+    UNet,
+)
 from pinops.problem import load_problem
 from pinops.training import Curriculum, Trajectories, grid_residuals
 
@@ -56,6 +64,25 @@ def test_parameter_counts_are_those_of_the_published_configurations(build, once,
     assert twice is None or total == twice
 
 
+def size(network):
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(network, eqx.is_array)))
+
+
+@pytest.mark.parametrize("axes, neighbours", [(1, 4), (2, 12), (3, 32)])
+def test_parameters_of_message_passing(axes, neighbours):
+    i, o, w, depth = 3, 2, 8, 4
+    network = MessagePassing(w, depth, 2).build(i, o, (6,) * axes, key=KEY)
+    layer = 2 * w * w + i * w + neighbours * w + (2 * w + 1) * w + (w + 1) * w
+    assert size(network) == (i + 1) * w + (w + 1) * w + depth * layer + (w + 1) * w + (w + 1) * o
+
+
+@pytest.mark.parametrize("grid", [(32,), (16, 16), (8, 8, 8)])
+def test_factorised_weights_are_fewer(grid):
+    d, w, m = len(grid), 5, 3
+    whole, factorised = (FNO(w, m, 2, factorised=f).build(1, 1, grid, key=KEY) for f in (False, True))
+    assert size(whole) - size(factorised) == 2 * 2 * w * w * (m * (2 * m) ** (d - 1) - d * m)
+
+
 def test_the_curriculum_is_the_published_one(shared):
     golden = json.loads((shared / "refdata" / "cape" / "golden_schedule_and_param_counts.json").read_text())
     schedule = Curriculum(100, 3)
@@ -83,15 +110,65 @@ def test_a_spectral_convolution_is_that_of_the_fourier_transform(grid, float64):
     np.testing.assert_allclose(layer(x), np.fft.irfftn(out, s=grid, axes=axes), atol=1e-13)
 
 
+@pytest.mark.parametrize("grid", [(17,), (12, 10), (6, 8, 7)])
+def test_a_factorised_convolution_is_the_sum_of_those_along_each_axis(grid, float64):
+    m = 3
+    layer = FactorisedSpectralConvolution.drawn(3, 4, (m,) * len(grid), key=KEY)
+    x, total = jax.random.normal(KEY, (*grid, 2, 3)), 0
+    for axis, part in enumerate(layer.along):
+        lines = np.moveaxis(np.fft.rfft(x, axis=axis), axis, 0)
+        out = np.zeros((*lines.shape[:-1], 4), complex)
+        out[:m] = np.einsum("k...i,kio->k...o", lines[:m], part.weight[0] + 1j * part.weight[1])
+        total = total + np.fft.irfft(np.moveaxis(out, 0, axis), n=grid[axis], axis=axis)
+    np.testing.assert_allclose(layer(x), total, atol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "grid, padding", [((9,), "circular"), ((9,), "zeros"), ((9,), "reflect"), ((6, 5), "zeros"), ((5, 4, 3), "circular")], ids=str
+)
+def test_messages_are_those_of_the_pairs_of_nodes(grid, padding, float64):
+    """The formula of the paper, written for one receiver and one sender at a time."""
+    axes, radius = len(grid), 2
+    network = MessagePassing(4, 1, radius, padding).build(2, 3, grid, key=KEY)
+    states, (layer,) = jax.random.normal(KEY, (1, *grid, 2)), network.layers
+    f = network.encoder(states)
+    mode = {"circular": "wrap", "zeros": "constant", "reflect": "reflect"}[padding]
+    features, values = (np.pad(x[0], [(radius, radius)] * axes + [(0, 0)], mode=mode) for x in (f, states))
+    matrix = np.concatenate([layer.receiver.weight, layer.sender.weight, layer.difference.weight])
+    near = [o for o in np.ndindex(*[2 * radius + 1] * axes) if 0 < np.linalg.norm(np.array(o) - radius) <= radius]
+    nodes = []
+    for place in np.ndindex(*grid):
+        here, messages = tuple(k + radius for k in place), []
+        for offset, position in zip(near, np.asarray(layer.positions), strict=True):
+            there = tuple(np.add(place, offset))
+            x = np.concatenate([features[here], features[there], values[here] - values[there]]) @ matrix + position
+            messages.append(x / (1 + np.exp(-x)))
+        nodes.append(np.mean(messages, 0))
+    mean = jnp.asarray(np.reshape(nodes, (1, *grid, 4)))
+    expected = network.decoder(f + layer.update(jnp.concatenate([f, mean], -1)))
+    np.testing.assert_allclose(network(states), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("grid", [(16,), (6, 5), (5, 4, 3)])
+def test_message_passing_commutes_with_translations(grid, float64):
+    network = eqx.filter_jit(MessagePassing(4, 2).build(2, 2, grid, key=KEY))
+    states, axes = jax.random.normal(KEY, (2, *grid, 2)), tuple(range(1, 1 + len(grid)))
+    moved = lambda x: jnp.roll(x, (3, 1, 2)[: len(grid)], axes)
+    np.testing.assert_allclose(network(moved(states)), moved(network(states)), atol=1e-13)
+
+
 @pytest.mark.parametrize(
     "network, grid",
     [
         (FNO(5, 3, 2), (32,)),
         (FNO(5, 3, 1), (8, 8)),
+        (FNO(5, 3, 1, factorised=True), (8, 8)),
         (UNet(2), (32,)),
         (UNet(2, "zeros"), (16,)),
         (UNet(2, "reflect"), (32,)),
         (UNet(2), (16, 16)),
+        (MessagePassing(4, 1, padding="zeros"), (8,)),
+        (MessagePassing(4, 1, 1, "reflect"), (8, 8)),
     ],
     ids=str,
 )
@@ -310,6 +387,10 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
         UNet(4).build(1, 1, (40,), key=KEY)
     with pytest.raises(ValueError, match="padding must be one of circular, zeros, reflect, got 'mirror'"):
         UNet(4, "mirror")
+    with pytest.raises(ValueError, match=r"more points than radius=3, got a grid of \(8, 3\)"):
+        MessagePassing(4, radius=3).build(1, 1, (8, 3), key=KEY)
+    with pytest.raises(ValueError, match="factorised must be True or False, got 1"):
+        FNO(4, factorised=1)
     with pytest.raises(ValueError, match="branches are a tuple of some of"):
         CAPE(branches=("wavelet",))
     with pytest.raises(ValueError, match="schedule must be one of"):
@@ -333,6 +414,11 @@ def test_on_the_command_line(data, tmp_path, capsys):
     cape = [*small, "embedding=8", "pooling=2", "spectral_modes=6"]
     assert run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", *cape, *options]) == 2
     assert "8 points carry at most 5 modes, got 6" in capsys.readouterr().err
+    for kind in ("message_passing", "conditional_message_passing", "cape_message_passing"):
+        far = ["--operator", kind, "--set-operator", "radius=16", *["spectral_modes=2"] * kind.startswith("cape"), *options]
+        assert run(["train", "cape_advection", *coefficients, *far]) == 2
+        assert "needs more points than radius=16, got a grid of (16,)" in capsys.readouterr().err
+    small = [*small, "factorised=true"]
     command = ["train", "cape_advection", *coefficients, "--operator", "conditional_fno", *small, *options]
     assert run([*command, "--steps", "3"]) == 2
     assert "--steps is not for surrogates" in capsys.readouterr().err

@@ -9,8 +9,11 @@ from pinops.operators._cape import CAPESurrogate as CAPESurrogate
 from pinops.operators._deeponet import DeepONet as DeepONet
 from pinops.operators._deeponet import DeepONetwork as DeepONetwork
 from pinops.operators._fno import FNO as FNO
+from pinops.operators._fno import FactorisedSpectralConvolution as FactorisedSpectralConvolution
 from pinops.operators._fno import FNONetwork as FNONetwork
 from pinops.operators._fno import SpectralConvolution as SpectralConvolution
+from pinops.operators._message_passing import MessagePassing as MessagePassing
+from pinops.operators._message_passing import MessagePassingNetwork as MessagePassingNetwork
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
 from pinops.operators._surrogate import Direct as Direct
