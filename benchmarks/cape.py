@@ -79,7 +79,7 @@ def markdown(results: dict[str, Any]) -> list[str]:
     rows = ["| equation | model | parameters | seconds | seen | between | beyond |", "|---|---|---|---|---|---|---|"]
     for pde in results["pdes"]:
         for model, runs in results["pdes"][pde].items():
-            each = lambda part, runs=runs: ", ".join(f"{nrmse(run, part):.3f}" for run in runs)
+            each = lambda part, runs=runs: ", ".join(f"{nrmse(run, part):.3g}" for run in runs)
             seconds = ", ".join(f"{run['process_seconds']:.0f}" for run in runs)
             rows.append(f"| {pde} | {model} | {runs[0]['parameters']} | {seconds} | {' | '.join(map(each, PARTS))} |")
     ratios = [
@@ -102,7 +102,8 @@ def markdown(results: dict[str, Any]) -> list[str]:
                 continue
             mean = lambda name, models=models, part=part: statistics.mean(nrmse(run, part) for run in models[name])
             ratio = mean(one) / mean(other)
-            cells.append(f"{ratio:.2f}" + ("" if wanted is None or ratio <= wanted else ", **missed**"))
+            shown = f"{ratio:.2f}" if ratio < 10 else f"{ratio:.2g}"
+            cells.append(shown + ("" if wanted is None or ratio <= wanted else ", **missed**"))
         ratios.append(f"| {label} | {'-' if wanted is None else f'at most {wanted}'} | {' | '.join(cells)} |")
     processor = f"{results['machine']['processor']}, jax {results['versions']['jax']}; trainings beside other work."
     lines = [*rows, *ratios, "", processor]
