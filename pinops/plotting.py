@@ -7,7 +7,7 @@ true geometry, and the history of the loss. One row (two in three dimensions) pe
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import cycle, pairwise, zip_longest
+from itertools import cycle, pairwise, product, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,9 +153,9 @@ def plot_rollouts(
     labels: Sequence[str],
     path: str | Path | None = None,
 ) -> "Figure":
-    """Trajectories ``(n, t, *grid, c)`` of a surrogate beside the true ones: a row for the first, the middle and the last (space
-    and time in one dimension, the last frame in two), the growth of the error of each, and the training; written to ``path``
-    where given.
+    """Trajectories ``(n, t, *grid, c)`` of a surrogate beside the true ones: a row for each unknown of the first, the middle and
+    the last (space and time in one dimension, the middle frame in two, in the colours of all frames), the growth of the error of
+    each, and the training; written to ``path`` where given.
     """
     names = trained.family.domain.coordinates
     time = names.index(trained.family.domain.time)
@@ -163,22 +163,22 @@ def plot_rollouts(
     sizes = list(truth.shape[2:-1])
     sizes.insert(time, truth.shape[1])
     axes = {name: at + step * np.arange(n) for name, at, step, n in zip(names, first, steps, sizes, strict=True)}
-    (unknown, *_), space = trained.family.unknowns, [name for name in names if name != names[time]]
+    space = [name for name in names if name != names[time]]
+    if len(space) == 1:
+        plane, when, image = (names[time], space[0]), "", lambda field: field.T
+    else:
+        middle = tuple(n // 2 for n in (truth.shape[1], *truth.shape[4:-1]))  # of time and of further axes
+        plane, when = (space[0], space[1]), f" at {names[time]} = {axes[names[time]][middle[0]]:.3g}"
+        image = lambda field: field[(middle[0], slice(None), slice(None), *middle[1:])].T
     rows: Rows = []
-    for k in np.unique([0, len(labels) // 2, len(labels) - 1]):
-        found, true = predicted[k, ..., 0], truth[k, ..., 0]
-        if len(space) == 1:
-            plane, image = (names[time], space[0]), lambda field: field.T
-        else:
-            middle = tuple(n // 2 for n in truth.shape[4:-1])  # of further axes
-            plane, image = (space[0], space[1]), lambda field, middle=middle: field[-1][(..., *middle)].T
-        norm = _norm(image(true))
-        error = image(np.abs(found - true))
+    for k, (c, unknown) in product(np.unique([0, len(labels) // 2, len(labels) - 1]), enumerate(trained.family.unknowns)):
+        found, true = predicted[k, ..., c], truth[k, ..., c]
+        norm = _norm(true)
         rows.append(
             [
-                _map(f"{unknown}, {labels[k]}", unknown, axes, plane, image(found), norm),
+                _map(f"{unknown}{when}, {labels[k]}", unknown, axes, plane, image(found), norm),
                 _map("reference", unknown, axes, plane, image(true), norm),
-                _error_map(unknown, axes, plane, error),
+                _error_map(unknown, axes, plane, image(np.abs(found - true))),
             ]
         )
     rest = tuple(range(2, truth.ndim))

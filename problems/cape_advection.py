@@ -35,18 +35,13 @@ class CapeAdvection(po.Problem):
         default_factory=lambda: np.array([[0.5, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]])
     )
     speed: float = 0.4
-    parameters: str = eqx.field(static=True, default="training")
-    cells: int = eqx.field(static=True, default=64)
-    frames: int = eqx.field(static=True, default=21)
+    parameters: str = po.one_of("training", SPEEDS)
+    cells: int = po.whole(64, least=2)
+    frames: int = po.whole(21, least=2)
 
     def __check_init__(self):
         if np.shape(self.initial)[-2:] != (4, 4):
             raise ValueError(f"CapeAdvection: initial must have shape (4, 4), got {np.shape(self.initial)}")
-        if self.parameters not in SPEEDS:
-            raise ValueError(f"CapeAdvection: parameters must be one of {', '.join(SPEEDS)}, got {self.parameters!r}")
-        for name, number in (("cells", self.cells), ("frames", self.frames)):
-            if not isinstance(number, int) or isinstance(number, bool) or number < 2:
-                raise ValueError(f"CapeAdvection: {name} must be a whole number of at least 2, got {number!r}")
 
     def residual(self, u_t, u_x):
         return u_t + self.speed * u_x

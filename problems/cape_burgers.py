@@ -40,18 +40,13 @@ class CapeBurgers(po.Problem):
         default_factory=lambda: np.array([[0.5, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0]])
     )
     viscosity: float = po.positive(0.2)
-    parameters: str = eqx.field(static=True, default="training")
-    cells: int = eqx.field(static=True, default=64)
-    frames: int = eqx.field(static=True, default=21)
+    parameters: str = po.one_of("training", VISCOSITIES)
+    cells: int = po.whole(64, least=2)
+    frames: int = po.whole(21, least=2)
 
     def __check_init__(self):
         if np.shape(self.initial)[-2:] != (4, 4):
             raise ValueError(f"CapeBurgers: initial must have shape (4, 4), got {np.shape(self.initial)}")
-        if self.parameters not in VISCOSITIES:
-            raise ValueError(f"CapeBurgers: parameters must be one of {', '.join(VISCOSITIES)}, got {self.parameters!r}")
-        for name, number in (("cells", self.cells), ("frames", self.frames)):
-            if not isinstance(number, int) or isinstance(number, bool) or number < 2:
-                raise ValueError(f"CapeBurgers: {name} must be a whole number of at least 2, got {number!r}")
 
     def residual(self, u, u_t, u_x, u_xx):
         return u_t + u * u_x - self.viscosity / np.pi * u_xx

@@ -39,11 +39,9 @@ class DarcyFamily(po.Problem):
     domain = po.Box(x=(0, 1), y=(0, 1))
     medium: Float[Array | np.ndarray, "n n"] = eqx.field(default_factory=lambda: np.zeros((NODES, NODES)))
     shape: Float[Array | np.ndarray, " s"] = eqx.field(default_factory=lambda: np.eye(len(SHAPES))[0])
-    task: str = eqx.field(static=True, default="all")
+    task: str = po.one_of("all", ("all", *SHAPES))
 
     def __check_init__(self):
-        if self.task not in ("all", *SHAPES):
-            raise ValueError(f"DarcyFamily: task must be one of all, {', '.join(SHAPES)}, got {self.task!r}")
         if np.shape(self.medium)[-2:] != (NODES, NODES):
             raise ValueError(f"DarcyFamily: medium must have {NODES} x {NODES} values, got shape {np.shape(self.medium)}")
         if np.shape(self.shape)[-1:] != (len(SHAPES),):

@@ -43,11 +43,9 @@ class FisherFamily(po.Problem):
     steepness: float = 1.0
     initial: Float[Array | np.ndarray, " m"] = eqx.field(default_factory=lambda: 1 + 0.25 * np.cos(np.pi * SENSORS))
     diffusivity: float = po.positive(1e-3)
-    task: str = eqx.field(static=True, default="all")
+    task: str = po.one_of("all", ("all", *KINDS))
 
     def __check_init__(self):
-        if self.task not in ("all", *KINDS):
-            raise ValueError(f"FisherFamily: task must be one of all, {', '.join(KINDS)}, got {self.task!r}")
         if np.shape(self.initial)[-1:] != SENSORS.shape:
             raise ValueError(f"FisherFamily: initial must have {SENSORS.size} values, got shape {np.shape(self.initial)}")
         if np.shape(self.mixture)[-1:] != (len(KINDS),):

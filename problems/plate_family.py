@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import lru_cache
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -35,11 +34,7 @@ class PlateFamily(po.Problem):
     domain = po.Box(x=(-2, 2), y=(-2, 2), z=(-0.25, 1))
     holes: float = po.positive(5.0)
     position: float = po.positive(1.2)
-    designs: str = eqx.field(static=True, default="any")
-
-    def __check_init__(self):
-        if self.designs not in POSITIONS:
-            raise ValueError(f"PlateFamily: designs must be one of {', '.join(POSITIONS)}, got {self.designs!r}")
+    designs: str = po.one_of("any", POSITIONS)
 
     def inside(self, x, y, z):
         """Whether a point is in the plate."""

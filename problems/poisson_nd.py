@@ -2,7 +2,6 @@
 
 from functools import cache
 
-import equinox as eqx
 import jax.numpy as jnp
 
 import pinops as po
@@ -24,11 +23,7 @@ class PoissonND(po.Problem):
     In hundreds of dimensions estimate the Laplacian, `Collocation(laplacian=STDE())`.
     """
 
-    dimension: int = eqx.field(static=True, default=5)
-
-    def __check_init__(self):
-        if not (isinstance(self.dimension, int) and self.dimension >= 1):
-            raise ValueError(f"PoissonND: dimension must be at least 1, got {self.dimension}; give a whole number")
+    dimension: int = po.whole(5, least=1)
 
     @property
     def domain(self) -> po.Box:  # pyright: ignore[reportIncompatibleVariableOverride]

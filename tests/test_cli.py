@@ -209,7 +209,7 @@ MISTAKES = {
     "viscosity NaN": ("solve burgers --set viscosity=nan", "viscosity must be finite, got nan"),
     "viscosity text": ("solve burgers --set viscosity=abc", "viscosity must be a number, got 'abc'"),
     "setting text": ("solve burgers_inverse --set num_observations=abc", "num_observations must be a whole number, got abc"),
-    "setting half": ("solve poisson_nd --set dimension=2.5", "dimension must be at least 1, got 2.5; give a whole number"),
+    "setting half": ("solve poisson_nd --set dimension=2.5", "dimension must be a whole number of at least 1, got 2.5"),
     "no value": ("solve burgers --set viscosity", "--set takes NAME=VALUE, such as viscosity=0.01, got 'viscosity'"),
     "no name": ("solve burgers --set =3", "--set takes NAME=VALUE"),
     "windows": ("solve heat --set-windows nodes=9", "--set-windows needs --windows"),

@@ -122,6 +122,8 @@ def test_a_file_that_is_not_as_pdebench_has_it_is_a_sentence(tmp_path):
     make = lambda *files, family=family, **options: from_pdebench(family, files, tmp_path / "made.h5", count=4, **options)
     with pytest.raises(ValueError, match="for cape_advection and cape_burgers, not for burgers_family"):
         make(good, family=po.load_problem("burgers_family"))
+    with pytest.raises(ValueError, match="for cape_advection and cape_burgers, not for cape_burgers_2d"):
+        make(good, family=po.load_problem("cape_burgers_2d"))
     with pytest.raises(FileNotFoundError, match="there is no file"):
         make(tmp_path / "1D_Advection_Sols_beta9.hdf5")
     with pytest.raises(ValueError, match="cells and 6 frames are no regular part"):

@@ -11,6 +11,7 @@ from pinops.reference import (
     cole_hopf,
     lid_driven_cavity,
     nonlinear_diffusion,
+    periodic_burgers_2d,
     periodic_cole_hopf,
     periodic_etdrk4,
     poisson_disks,
@@ -191,6 +192,74 @@ def test_periodic_cole_hopf_refuses_bad_input():
 
 
 # Periodic equations
+
+
+HEAT = np.array([[0.5, 0.3, 0.1], [0.3, 1.0, 2.0], [1, 1, -2], [0, 2, 1]])  # of cosines: amplitudes, phases, wave numbers
+UNIT = (np.arange(16) + 0.5) / 16
+
+
+DRIFT = (0.3, -0.2)
+
+
+def potential_flow(x, y, t, viscosity):
+    """The two-dimensional Cole-Hopf solution -2ν ∇ log φ, where φ > 0 solves the heat equation, in a frame that moves."""
+    x, y = x - DRIFT[0] * t, y - DRIFT[1] * t
+    series, slope_x, slope_y = 1.0, 0.0, 0.0
+    for a, phase, k, m in HEAT.T:
+        amplitude = a * np.exp(-viscosity * 4 * np.pi**2 * (k**2 + m**2) * t)
+        angle = 2 * np.pi * (k * x + m * y) + phase
+        series = series + amplitude * np.cos(angle)
+        slope_x = slope_x - 2 * np.pi * k * amplitude * np.sin(angle)
+        slope_y = slope_y - 2 * np.pi * m * amplitude * np.sin(angle)
+    return DRIFT[0] - 2 * viscosity * slope_x / series, DRIFT[1] - 2 * viscosity * slope_y / series
+
+
+def test_two_dimensional_burgers_is_exact_for_potential_flow():
+    bars = []
+    for tolerance, bound in ((1e-3, 1e-6), (1e-7, 1e-8)):
+        ours = periodic_burgers_2d(
+            UNIT, UNIT, np.linspace(0, 1, 5), 0.05, initial=lambda x, y: potential_flow(x, y, 0.0, 0.05), tolerance=tolerance
+        )
+        exact = potential_flow(*ours.coordinates.values(), 0.05)
+        for unknown, truth, mean in zip("uv", exact, DRIFT, strict=True):
+            assert np.abs(ours.values[unknown] - truth).max() < bound
+            assert relative_l2(ours.values[unknown], truth) <= ours.error_bar[unknown] <= tolerance
+            # The mean of a potential flow stays; places resolve it once the fastest waves have gone.
+            np.testing.assert_allclose(ours.values[unknown][..., 1:].mean((0, 1)), mean, atol=1e-12)
+        bars.append(ours.error_bar["u"])
+    assert bars[1] < bars[0] / 16  # modes and steps were doubled at least once, and steps are of fourth order
+
+
+def test_two_dimensional_burgers_is_burgers_along_each_axis():
+    t, wave = np.linspace(0, 1, 3), lambda x: 0.3 + np.sin(2 * np.pi * x) + 0.2 * np.cos(4 * np.pi * x)
+    wanted = periodic_cole_hopf(UNIT, t, 0.03, initial=wave).values["u"]
+    along_x = periodic_burgers_2d(UNIT, UNIT[:2], t, 0.03, initial=lambda x, y: (wave(x) + 0 * y, 0 * x * y))
+    along_y = periodic_burgers_2d(UNIT[:2], UNIT, t, 0.03, initial=lambda x, y: (0 * x * y, wave(y) + 0 * x))
+    np.testing.assert_allclose(along_x.values["u"], np.stack([wanted] * 2, 1), atol=1e-5)
+    np.testing.assert_allclose(along_y.values["v"], np.stack([wanted] * 2, 0), atol=1e-5)
+    assert np.abs(along_x.values["v"]).max() < 1e-13 and np.abs(along_y.values["u"]).max() < 1e-13
+
+
+def test_two_dimensional_burgers_keeps_its_range_and_loses_its_gradients():
+    g = np.arange(32) / 32
+    swirl = lambda x, y: (0.3 + np.sin(2 * np.pi * y) + 0 * x, np.cos(2 * np.pi * (x + y)))
+    ours = periodic_burgers_2d(g, g, np.linspace(0, 1, 6), 0.05, initial=swirl)
+    for values in ours.values.values():  # a maximum principle: each is carried along and diffuses
+        assert np.all(np.diff(values.max((0, 1))) < 1e-3) and np.all(np.diff(values.min((0, 1))) > -1e-3)
+    energy = sum(np.square(values).mean((0, 1)) for values in ours.values.values())
+    assert energy[-1] < energy[0] / 2
+
+
+def test_two_dimensional_burgers_refuses_what_it_cannot_solve():
+    make = lambda t=(0.0, 1.0), viscosity=0.1, **options: periodic_burgers_2d(
+        UNIT, UNIT, np.asarray(t), viscosity, initial=lambda x, y: (np.sin(2 * np.pi * x) + 0 * y, 0 * x * y), **options
+    )
+    with pytest.raises(ValueError, match="viscosity is 0, but"):
+        make(viscosity=0)
+    with pytest.raises(ValueError, match="increasing times"):
+        make(t=(1.0, 0.5))
+    with pytest.raises(ValueError, match="max_modes must be one of 64, 128, .*, got 100"):
+        make(max_modes=100)
 
 
 def test_a_linear_equation_is_solved_to_rounding():

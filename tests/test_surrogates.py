@@ -1,6 +1,8 @@
 """Autoregressive surrogates on grids: networks, CAPE, curriculum, training, rollouts (spec: CAPE, section 9)."""
 
+import functools
 import json
+import sys
 import warnings
 from dataclasses import replace
 
@@ -25,6 +27,7 @@ from pinops.operators import (
     UNet,
 )
 from pinops.problem import load_problem
+from pinops.reference import _burgers_2d as solver
 from pinops.training import Curriculum, Trajectories, grid_residuals
 
 KEY = jax.random.key(0)
@@ -234,6 +237,22 @@ def test_residuals_of_exact_trajectories_vanish(float64):
     assert rough[1] < rough[0] / 3 and rough[1] < 1e-4
 
 
+def test_residuals_of_a_solution_in_two_dimensions_vanish(float64):
+    """Both equations, with the unknowns and their derivatives by their names."""
+    rough = []
+    for frames in (21, 41):
+        family = load_problem("cape_burgers_2d", frames=frames, cells=32)
+        u = np.moveaxis(np.stack([family.reference().values[name] for name in "uv"], -1), 2, 0)
+        grid = ((1 / 64, 1 / 32), (1 / 64, 1 / 32), (0, 1 / (frames - 1)))
+        vectors = grid_residuals(family, jnp.asarray(u), grid, owner="test")
+        assert {name: vector.shape for name, vector in vectors.items()} == {
+            "momentum_x": (frames - 2, 32, 32),
+            "momentum_y": (frames - 2, 32, 32),
+        }
+        rough.append([float(jnp.sqrt(jnp.mean(jnp.square(vector[frames // 4 :])))) for vector in vectors.values()])
+    assert all(fine < coarse / 3 and fine < 2e-2 for coarse, fine in zip(*rough, strict=True))
+
+
 class Wave(po.Problem):
     """u_tt = u_xx + x-dependent source on a periodic interval that does not start at zero."""
 
@@ -403,6 +422,31 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
     with pytest.raises(ValueError, match="and the surrogate was trained on"):
         result.predicted(other)
     assert isinstance(data, Dataset)
+
+
+def test_two_unknowns_in_two_dimensions(tmp_path, monkeypatch):
+    """From data over training with equations to rollouts, errors by viscosity, residuals and the figure."""
+    family = load_problem("cape_burgers_2d", cells=16, frames=5)
+    monkeypatch.setattr(solver, "_COARSEST", 8)  # rough data, in milliseconds
+    rough = functools.partial(solver.periodic_burgers_2d, tolerance=1.0)
+    monkeypatch.setattr(sys.modules[type(family).__module__], "periodic_burgers_2d", rough)
+    data = generate(family, tmp_path / "data.h5", count=65)
+    members, solutions = data.solved(family, range(65))
+    for k in (0, 40, 64):  # bit for bit, from what the file knows of them
+        np.testing.assert_array_equal(solutions[k].values["v"], members[k].reference().values["v"])
+    result = po.train_surrogate(
+        family, data, TINY, curriculum=Curriculum(3, 1), batch=16, physics=1e-3, out=tmp_path / "run", progress=False
+    )
+    assert set(result.history[-1].terms) == {"frames", "embedding", "momentum_x", "momentum_y"}
+    predicted, truth, parameters = po.load(tmp_path / "run", problem=family).predicted(data)
+    assert predicted.shape == truth.shape == (1, 5, 16, 16, 2) and parameters.shape == (1, 1)
+    np.testing.assert_array_equal(truth[0, ..., 1], np.moveaxis(data.rows(range(64, 65))["values/v"][0], 2, 0))
+    assert [name for name in result.errors(data) if name != "all"] == [f"viscosity={parameters[0, 0]:.6g}"]
+    noise = 0.1 * np.random.default_rng(0).normal(size=truth[0].shape)
+    assert result.residual(truth[0] + noise, members[64]) > result.residual(truth[0], members[64])
+    figure = result.plot(tmp_path / "figure.png")
+    titles = [ax.get_title() for ax in figure.axes]
+    assert [sum(title.startswith(f"{name} at t = 0.5, viscosity") for title in titles) for name in "uv"] == [3, 3]
 
 
 def test_on_the_command_line(data, tmp_path, capsys):

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ def from_pdebench(
     """
     path, files = Path(path), [Path(file) for file in files]
     leaves = leaves_of(family)
-    if "initial" not in leaves or len(leaves) != 2 or not (hasattr(family, "cells") and hasattr(family, "frames")):
+    known = {field.name for field in fields(family)}
+    if family.domain.coordinates != ("x", "t") or len(leaves) != 2 or not {"initial", "cells", "frames"} <= known:
         raise ValueError(f"PDEBench's one-dimensional files are for cape_advection and cape_burgers, not for {name_of(family)}")
     (coefficient,) = (name for name in leaves if name != "initial")
     if path.exists():

@@ -10,5 +10,7 @@ from pinops.functions._grid import interpolate as interpolate
 from pinops.functions._grid import interpolate_plane as interpolate_plane
 from pinops.functions._series import PeriodicGaussianField as PeriodicGaussianField
 from pinops.functions._series import fourier_series as fourier_series
+from pinops.functions._waves import RandomPlaneWaves as RandomPlaneWaves
 from pinops.functions._waves import RandomWaves as RandomWaves
+from pinops.functions._waves import plane_waves as plane_waves
 from pinops.functions._waves import waves as waves

@@ -47,3 +47,30 @@ class RandomWaves(eqx.Module):
         edges = jnp.where(cut < 0.1, jnp.stack([0.1 + 0.35 * left, 0.55 + 0.35 * right]), 0.0)
         settings = jnp.stack([jnp.where(folded < 0.1, 1.0, 0.0), jnp.where(sign < 0.5, -1.0, 1.0), *edges])
         return jnp.stack([amplitudes, 2 * jnp.pi * phases, (numbers * times).astype(uniform.dtype), settings])
+
+
+def plane_waves(coefficients: Float[Any, "4 n"], x: Float[Any, "*points"], y: Float[Any, "*points"]) -> Float[Any, "*points"]:
+    """``sum of A_j sin(2 pi (k_j x + m_j y) + phi_j)``, of period 1 in x and in y where wave numbers are whole.
+
+    Rows of the coefficients: amplitudes A; phases phi; wave numbers k and m. NumPy arrays give a NumPy array, JAX arrays a JAX
+    array, in the precision of x and y, which may be broadcast.
+    """
+    xp = x.__array_namespace__()
+    waves = xp.asarray(coefficients, dtype=x.dtype).T
+    return sum(a * xp.sin(2 * xp.pi * (k * x + m * y) + phase) for a, phase, k, m in waves)
+
+
+class RandomPlaneWaves(eqx.Module):
+    """Random functions of two periodic coordinates, after PDEBench's of one (Takamoto et al., NeurIPS 2022), and smooth.
+
+    A constant and two plane waves, whose wave vectors are drawn from the 24 with whole components from -2 to 2 but not both zero.
+    Amplitudes are uniform on (0, 1), phases, that of the constant too, on (0, 2 pi).
+    """
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "4 3"]:
+        """Coefficients for `plane_waves`."""
+        amplitudes, phases, drawn = jnp.split(jax.random.uniform(key, (8,)), (3, 6))
+        number = jnp.floor(24 * drawn)
+        number = jnp.where(number < 12, number, number + 1)  # 12 is the zero vector
+        vectors = jnp.stack([jnp.floor(number / 5), number % 5]) - 2
+        return jnp.stack([amplitudes, 2 * jnp.pi * phases, *jnp.pad(vectors, ((0, 0), (1, 0)))])

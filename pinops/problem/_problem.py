@@ -1,7 +1,7 @@
 """A problem is one PDE with its data: algebra between partial derivatives, a domain, conditions and, if known, a solution."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, cast
 
@@ -22,6 +22,16 @@ from pinops.sampling import Sampler, Sobol
 def positive(default: float) -> Any:
     """A coefficient that must be greater than zero: ``viscosity: float = po.positive(0.01)``."""
     return eqx.field(default=default, metadata={"positive": True})
+
+
+def whole(default: int, *, least: int) -> Any:
+    """A setting (no coefficient) that must be a whole number of at least so many: ``cells: int = po.whole(64, least=2)``."""
+    return eqx.field(default=default, static=True, metadata={"least": least})
+
+
+def one_of(default: str, names: Iterable[str]) -> Any:
+    """A setting (no coefficient) that must be one of these names: ``task: str = po.one_of("all", ("all", "discs"))``."""
+    return eqx.field(default=default, static=True, metadata={"names": tuple(names)})
 
 
 class Problem(eqx.Module):
@@ -45,7 +55,8 @@ class Problem(eqx.Module):
     ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).
     ``sampler`` is how `solve` spreads points where no `Collocation` is given.
 
-    **Raises** ValueError for a coefficient that is not finite, or not positive where it must be.
+    **Raises** ValueError for a coefficient that is not finite, or not positive where it must be, and for a setting that `whole` or
+    `one_of` does not allow.
     """
 
     domain: ClassVar[Domain]
@@ -66,6 +77,11 @@ class Problem(eqx.Module):
             if field.name in ("lift", "factor", "features", "sampler"):
                 raise ValueError(f"{type(self).__name__}: {field.name} is what a problem knows, not a coefficient; rename it")
             value = getattr(self, field.name)
+            least, names = field.metadata.get("least"), field.metadata.get("names")
+            if least is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+                raise ValueError(f"{type(self).__name__}: {field.name} must be a whole number of at least {least}, got {value!r}")
+            if names is not None and value not in names:
+                raise ValueError(f"{type(self).__name__}: {field.name} must be one of {', '.join(names)}, got {value!r}")
             if isinstance(value, str) and not field.metadata.get("static"):
                 raise ValueError(f"{type(self).__name__}: {field.name} must be a number, got {value!r}")
             if isinstance(value, list | tuple) and not field.metadata.get("static"):

@@ -3,6 +3,7 @@
 from ._along_a_line import antiderivative as antiderivative
 from ._along_a_line import characteristics as characteristics
 from ._along_a_line import grid_values as grid_values
+from ._burgers_2d import periodic_burgers_2d as periodic_burgers_2d
 from ._cole_hopf import cole_hopf as cole_hopf
 from ._cole_hopf import periodic_cole_hopf as periodic_cole_hopf
 from ._darcy import darcy as darcy

@@ -1,7 +1,8 @@
 """Exponential time differencing: stiff linear terms exactly, the rest by a fourth-order Runge-Kutta rule.
 
-Two instances in this room: a Fourier series on a periodic interval (`periodic_etdrk4`: Allen-Cahn, Korteweg-de Vries,
-Kuramoto-Sivashinsky), and the eigenvectors of a Chebyshev second derivative (`reaction_diffusion`).
+Three instances in this room: a Fourier series on a periodic interval (`periodic_etdrk4`: Allen-Cahn, Korteweg-de Vries,
+Kuramoto-Sivashinsky), one on a periodic square (`periodic_burgers_2d`), and the eigenvectors of a Chebyshev second derivative
+(`reaction_diffusion`).
 
 Sources: Cox & Matthews, J. Comput. Phys. 176 (2002), eqs. 26-29; Kassam & Trefethen, SIAM J. Sci. Comput. 26 (2005) for
 the contour integrals that replace the cancelling coefficients.
@@ -17,12 +18,12 @@ _CONTOUR = np.exp(2j * np.pi * (np.arange(32) + 0.5) / 32)  # unit circle, 32 po
 
 
 def _coefficients(linear: np.ndarray, step: float) -> tuple[np.ndarray, ...]:
-    z = step * linear[:, None] + _CONTOUR
+    z = step * linear[..., None] + _CONTOUR
     e = np.exp(z)
-    half = ((np.exp(z / 2) - 1) / z).mean(axis=1)
-    first = ((-4 - z + e * (4 - 3 * z + z**2)) / z**3).mean(axis=1)
-    middle = ((2 + z + e * (z - 2)) / z**3).mean(axis=1)
-    last = ((-4 - 3 * z - z**2 + e * (4 - z)) / z**3).mean(axis=1)
+    half = ((np.exp(z / 2) - 1) / z).mean(axis=-1)
+    first = ((-4 - z + e * (4 - 3 * z + z**2)) / z**3).mean(axis=-1)
+    middle = ((2 + z + e * (z - 2)) / z**3).mean(axis=-1)
+    last = ((-4 - 3 * z - z**2 + e * (4 - z)) / z**3).mean(axis=-1)
     if not np.iscomplexobj(linear):
         half, first, middle, last = half.real, first.real, middle.real, last.real
     return np.exp(step * linear / 2), step * half, step * first, 2 * step * middle, step * last
@@ -36,12 +37,13 @@ def integrate_etdrk4(
     max_step: float,
     refinement: int,
 ) -> np.ndarray:
-    """v_t = `linear` v + `nonlinear(v)`, `linear (n,)` diagonal, from `state (n,)` at t = 0, at times `t`: `(nt, n)`.
+    """v_t = `linear` v + `nonlinear(v)`, from `state` at t = 0, at times `t`: `(nt, *state.shape)`.
 
+    `linear` multiplies number by number; its shape broadcasts to that of the state.
     Every gap between output times is cut into equal steps of at most `max_step`, and each of those into `refinement`
     steps: halving is exact however the output times fall.
     """
-    history = np.empty((t.size, state.size), np.result_type(state, linear))
+    history = np.empty((t.size, *state.shape), np.result_type(state, linear))
     now, step = 0.0, max_step / refinement
     decay, half, first, middle, last = _coefficients(linear, step)
     for row, time in enumerate(t):
