@@ -24,10 +24,10 @@ class CapeBurgers2D(po.Problem):
     """u_t + u u_x + v u_y = ν Δu, v_t + u v_x + v v_y = ν Δv on (0, 1)² x (0, 1], periodic, random sums of plane waves at t = 0.
 
     Source: ours, in place of the compressible flow on the same square and in the same 21 frames of Takamoto, Alesiani & Niepert
-    (ICML 2023). Of its viscosities 0.01, 0.04 and 0.1 are among ours; fronts of the smaller ones would take thousands of waves along
-    each axis. A family: ν is seen, as a vector of one number; u and v at the start are not (the first frame is). Waves are carried
-    along by the mean and by each other, and steepen to fronts of width ~ν. Neither unknown ever leaves the range that it has at
-    the start, but the mean stays only where the vorticity v_x - u_y vanishes.
+    (ICML 2023). Of its viscosities 0.01, 0.04 and 0.1 are among ours; fronts of smaller ones would take thousands of waves along
+    each axis. A family: ν is seen, as a vector of one number; u and v at the start are not (the first frame is). Waves are
+    carried along by the mean and by each other, and steepen to fronts of width ~ν. Neither unknown ever leaves the range that
+    it has at the start, but the mean stays only where the vorticity v_x - u_y vanishes.
 
     The solution is known at the centres of ``cells`` x ``cells`` cells (default 64) and in ``frames`` frames from 0 to 1 (default
     21).

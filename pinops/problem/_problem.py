@@ -55,8 +55,8 @@ class Problem(eqx.Module):
     ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).
     ``sampler`` is how `solve` spreads points where no `Collocation` is given.
 
-    **Raises** ValueError for a coefficient that is not finite, or not positive where it must be, and for a setting that `whole` or
-    `one_of` does not allow.
+    **Raises** ValueError for a coefficient that is not finite, or not positive where it must be, and for a setting that `whole`
+    or `one_of` does not allow.
     """
 
     domain: ClassVar[Domain]

@@ -22,8 +22,8 @@ def periodic_burgers_2d(
 ) -> Reference:
     """u_t + u u_x + v u_y = ν Δu, v_t + u v_x + v v_y = ν Δv, of period 1 in x and y, from (u, v) = `initial(x, y)`.
 
-    With the vorticity ω = v_x - u_y the nonlinear terms are the gradient of (u² + v²)/2, plus (-vω, uω): six transforms instead of
-    eight. There is no aliasing, as the upper third of the wave numbers along each axis is left out (Orszag, J. Atmos. Sci. 28
+    With the vorticity ω = v_x - u_y the nonlinear terms are the gradient of (u² + v²)/2, plus (-vω, uω): six transforms instead
+    of eight. There is no aliasing, as the upper third of the wave numbers along each axis is left out (Orszag, J. Atmos. Sci. 28
     (1971)). Modes and time steps are refined together, by two, until two solutions agree.
 
     **Arguments:**
