@@ -122,7 +122,7 @@ def _draw(title: str, rows: Rows, history: list[Panel], path: str | Path | None)
                     ax.set_axis_off() if panel is None else panel(ax)
     if path is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI)
+        figure.savefig(path, dpi=DPI, bbox_inches="tight")
     _show_in_notebooks(figure)
     return figure
 
@@ -132,7 +132,7 @@ def _show_in_notebooks(figure: "Figure") -> None:
 
     def picture() -> bytes:
         buffer = BytesIO()
-        figure.savefig(buffer, format="png")
+        figure.savefig(buffer, format="png", bbox_inches="tight")
         return buffer.getvalue()
 
     figure._repr_png_ = picture  # pyright: ignore[reportAttributeAccessIssue]
