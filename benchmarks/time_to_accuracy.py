@@ -5,8 +5,8 @@
     python benchmarks/time_to_accuracy.py --markdown
 
 The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median over the seeds counts) and the
-error against seconds of every run; the second runs Burgers' equation in a Python with DeepXDE; the last writes the table of the
-README and draws ``benchmarks/results/time_to_accuracy.png``.
+error against seconds of every run; the second runs Burgers' equation in a Python with DeepXDE, PINA or jinns; the last writes
+the table of the README and draws ``benchmarks/results/time_to_accuracy.png``.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from catalogue import into_readme, machine, measure, run, versions
+from peer_burgers import PEERS
 
 RESULTS = Path(__file__).parent / "results" / "time_to_accuracy.json"
 START, END = "<!-- time to accuracy: benchmarks/time_to_accuracy.py --markdown -->", "<!-- end of time to accuracy -->"
@@ -106,7 +107,7 @@ def curve(folder: Path) -> list[list[float]]:
 
 
 def peers(python: str, seeds: list[int], seconds: float) -> dict:
-    """Error against seconds of Burgers' equation in DeepXDE, for each seed."""
+    """Error against seconds of Burgers' equation in each library that is installed there, for each seed."""
     import numpy as np
 
     import pinops as po
@@ -114,17 +115,24 @@ def peers(python: str, seeds: list[int], seconds: float) -> dict:
     reference = po.load_problem("burgers").reference()
     assert reference is not None
     grids = np.broadcast_arrays(reference.coordinates["x"], reference.coordinates["t"])
-    script, curves = Path(__file__).with_name("peer_burgers.py"), []
+    script, found = Path(__file__).with_name("peer_burgers.py"), {}
     with tempfile.TemporaryDirectory() as folder:
         values = np.broadcast_to(reference.values["u"], grids[0].shape).ravel()
         np.savez(f"{folder}/reference.npz", points=np.stack([grid.ravel() for grid in grids], -1), u=values)
-        for seed in seeds:
-            command = [python, str(script), f"{folder}/reference.npz", str(seconds), str(seed)]
-            environment = os.environ | {"DDE_BACKEND": "pytorch"}
-            done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=True)
-            curves.append(json.loads(done.stdout.splitlines()[-1]))
-            print(f"DeepXDE, torch: burgers seed {seed}  {curves[-1][-1][1]:.2e}  {curves[-1][-1][0]:.1f} s", flush=True)
-    return {"burgers": {"DeepXDE, torch": curves}, "machine": machine()}
+        for label, peer in PEERS.items():
+            name = peer.__name__
+            installed = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({name!r}) is None)"
+            if subprocess.run([python, "-c", installed]).returncode:
+                print(f"{label}: {name} is not installed there", flush=True)
+                continue
+            found[label] = []
+            for seed in seeds:
+                command = [python, str(script), name, f"{folder}/reference.npz", str(seconds), str(seed)]
+                done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True)
+                curve = json.loads(done.stdout.splitlines()[-1])
+                found[label].append(curve)
+                print(f"{label}: burgers seed {seed}  {curve[-1][1]:.2e}  {curve[-1][0]:.1f} s", flush=True)
+    return {"burgers": found, "machine": machine()}
 
 
 def record(path: Path, case: str, entry: dict) -> None:
@@ -195,7 +203,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     about = "seconds for the start of Python, the reference, the figure and the files; what is left of the time is for training"
     parser.add_argument("--overhead", type=float, default=13.0, help=about + " (default 13; 25 where all shares one core)")
-    parser.add_argument("--peers", metavar="PYTHON", help="with DeepXDE and torch")
+    parser.add_argument("--peers", metavar="PYTHON", help="with DeepXDE, PINA or jinns")
     parser.add_argument("--peer-seconds", type=float, default=180.0)
     parser.add_argument("--markdown", action="store_true")
     arguments = parser.parse_args()
