@@ -115,24 +115,25 @@ def peers(python: str, seeds: list[int], seconds: float) -> dict:
     reference = po.load_problem("burgers").reference()
     assert reference is not None
     grids = np.broadcast_arrays(reference.coordinates["x"], reference.coordinates["t"])
-    script, found = Path(__file__).with_name("peer_burgers.py"), {}
+    script, found, installed = Path(__file__).with_name("peer_burgers.py"), {}, {}
     with tempfile.TemporaryDirectory() as folder:
         values = np.broadcast_to(reference.values["u"], grids[0].shape).ravel()
         np.savez(f"{folder}/reference.npz", points=np.stack([grid.ravel() for grid in grids], -1), u=values)
         for label, peer in PEERS.items():
             name = peer.__name__
-            installed = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({name!r}) is None)"
-            if subprocess.run([python, "-c", installed]).returncode:
+            ask = f"import importlib.metadata as m; print(m.version(m.packages_distributions()[{name!r}][0]))"
+            answer = subprocess.run([python, "-c", ask], capture_output=True, text=True)
+            if answer.returncode:
                 print(f"{label}: {name} is not installed there", flush=True)
                 continue
-            found[label] = []
+            found[label], installed[label] = [], answer.stdout.strip()
             for seed in seeds:
                 command = [python, str(script), name, f"{folder}/reference.npz", str(seconds), str(seed)]
                 done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True)
                 curve = json.loads(done.stdout.splitlines()[-1])
                 found[label].append(curve)
                 print(f"{label}: burgers seed {seed}  {curve[-1][1]:.2e}  {curve[-1][0]:.1f} s", flush=True)
-    return {"burgers": found, "machine": machine()}
+    return {"burgers": found, "machine": machine(), "versions": installed}
 
 
 def record(path: Path, case: str, entry: dict) -> None:

@@ -41,9 +41,9 @@ class AllenCahnInverse(po.Problem):
     rate: float = po.positive(1.0)
     diffusivity: float = eqx.field(static=True, default=1e-4)
     true_rate: float = eqx.field(static=True, default=5.0)
-    num_observations: int = eqx.field(static=True, default=200)
+    num_observations: int = po.whole(200, least=1)
     noise: float = eqx.field(static=True, default=0.0)
-    data_seed: int = eqx.field(static=True, default=0)
+    data_seed: int = po.whole(0, least=0)
 
     def __check_init__(self):
         for name in ("diffusivity", "true_rate"):

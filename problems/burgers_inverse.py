@@ -35,18 +35,13 @@ class BurgersInverse(po.Problem):
     trainable = ("viscosity",)
     viscosity: float = po.positive(0.02)
     true_viscosity: float = eqx.field(static=True, default=0.01 / np.pi)
-    num_observations: int = eqx.field(static=True, default=200)
+    num_observations: int = po.whole(200, least=1)
     noise: float = eqx.field(static=True, default=0.0)
-    data_seed: int = eqx.field(static=True, default=0)
+    data_seed: int = po.whole(0, least=0)
 
     def __check_init__(self):
         if not (0 < self.true_viscosity < np.inf):
             raise ValueError(f"BurgersInverse: true_viscosity must be greater than zero, got {self.true_viscosity}")
-        for name in ("num_observations", "data_seed"):
-            if not isinstance(getattr(self, name), int):
-                raise ValueError(f"BurgersInverse: {name} must be a whole number, got {getattr(self, name)}")
-        if self.num_observations < 1:
-            raise ValueError(f"BurgersInverse: num_observations must be at least 1, got {self.num_observations}")
         if not (0 <= self.noise < np.inf):
             raise ValueError(f"BurgersInverse: noise must not be negative, got {self.noise}")
 

@@ -208,7 +208,7 @@ MISTAKES = {
     "negative viscosity": ("solve burgers --set viscosity=-1", "viscosity must be greater than zero, got -1.0"),
     "viscosity NaN": ("solve burgers --set viscosity=nan", "viscosity must be finite, got nan"),
     "viscosity text": ("solve burgers --set viscosity=abc", "viscosity must be a number, got 'abc'"),
-    "setting text": ("solve burgers_inverse --set num_observations=abc", "num_observations must be a whole number, got abc"),
+    "setting text": ("solve burgers_inverse --set num_observations=abc", "num_observations must be a whole number of at least 1"),
     "setting half": ("solve poisson_nd --set dimension=2.5", "dimension must be a whole number of at least 1, got 2.5"),
     "no value": ("solve burgers --set viscosity", "--set takes NAME=VALUE, such as viscosity=0.01, got 'viscosity'"),
     "no name": ("solve burgers --set =3", "--set takes NAME=VALUE"),

@@ -373,7 +373,7 @@ def test_static_settings_are_checked():
         po.load_problem("poisson_nd", dimension=0)
     with pytest.raises(ValueError, match="dimension must be a whole number of at least 1, got 2.5"):
         po.load_problem("poisson_nd", dimension=2.5)
-    with pytest.raises(ValueError, match="data_seed must be a whole number, got 1.5"):
+    with pytest.raises(ValueError, match="data_seed must be a whole number of at least 0, got 1.5"):
         po.load_problem("burgers_inverse", data_seed=1.5)
     for setting in ("true_viscosity", "num_observations", "noise"):
         with pytest.raises(ValueError, match=f"{setting} must .*, got -1"):
