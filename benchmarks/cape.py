@@ -35,6 +35,9 @@ MODELS: dict[str, list[str]] = {
     "conditional_fno": ["--operator", "conditional_fno", *PLAIN],
     "cape_fno, truth only": ["--operator", "cape_fno", *CAPE, "--set-curriculum", "schedule=forced"],
     "cape_fno, predictions only": ["--operator", "cape_fno", *CAPE, "--set-curriculum", "schedule=free"],
+    "unet": ["--operator", "unet", "--set-operator", "width=4"],  # 43 021 numbers, and the others 43 033 and 41 829
+    "conditional_unet": ["--operator", "conditional_unet", "--set-operator", "width=4"],
+    "cape_unet": ["--operator", "cape_unet", "--set-operator", "width=3", "embedding=40", "pooling=2"],
 }
 PARTS = ("seen", "interpolation", "extrapolation")
 
@@ -91,6 +94,9 @@ def markdown(results: dict[str, Any]) -> list[str]:
         ("CAPE-FNO / FNO, seen", "cape_fno", "fno", "seen", 0.5),
         ("CAPE-FNO / FNO, between", "cape_fno", "fno", "interpolation", 0.7),
         ("CAPE-FNO / conditional FNO, between", "cape_fno", "conditional_fno", "interpolation", 1.0),
+        ("CAPE-U-Net / U-Net, seen", "cape_unet", "unet", "seen", 0.5),
+        ("CAPE-U-Net / U-Net, between", "cape_unet", "unet", "interpolation", 0.7),
+        ("CAPE-U-Net / conditional U-Net, between", "cape_unet", "conditional_unet", "interpolation", 1.0),
         ("curriculum / truth only, seen", "cape_fno", "cape_fno, truth only", "seen", 1.0),
         ("curriculum / predictions only, seen", "cape_fno", "cape_fno, predictions only", "seen", None),
         ("CAPE-FNO / conditional FNO, beyond", "cape_fno", "conditional_fno", "extrapolation", None),

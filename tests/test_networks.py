@@ -149,6 +149,10 @@ NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
         built_by(lambda o: lively(PIG(10, 2, 0.7, head="none", moving=False))),
         lambda i, o: 20 * o * (i + 1),
     ),
+    "PIG of radial basis functions": (
+        built_by(lambda o: lively(PIG(10, 2, 0.7, "full", head="none", moving=False, reshaping=False))),
+        lambda i, o: 20 * o,
+    ),
     "Spectral": (built_by(lambda o: Spectral(3)), lambda i, o: 4**i * o),
     "RandomFeatures": (built_by(lambda o: RandomFeatures(6)), lambda i, o: 7 * o),
     "FromLinen": (built_by(lambda o: FromLinen(LinenMLP(o))), DENSE),
@@ -295,14 +299,16 @@ OURS = {
     "PIG": PIG(10, 2, 0.3),
     "Spectral": Spectral(12),
     "RandomFeatures": RandomFeatures(40, 4.0),
+    "radial basis functions": PIG(30, 1, 0.3, head="none", moving=False, reshaping=False),
 }
+LINEAR = ("RandomFeatures", "radial basis functions")
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_solves_a_poisson_problem_and_comes_back_from_its_folder(name, tmp_path):
-    """In 120 steps of SSBroyden; the run directory knows the architecture, also one within another."""
+    """The run directory knows the architecture, also one within another."""
     points = po.Collocation(interior=128, every=0, refinement=None)
-    optimizer, steps = (TruncatedGaussNewton(), 2) if name == "RandomFeatures" else (SSBroyden(), 120)
+    optimizer, steps = (TruncatedGaussNewton(), 2) if name in LINEAR else (SSBroyden(), 120)
     options: dict[str, Any] = {"sampler": points, "progress": False, "out": tmp_path / "run"}
     solution = po.solve(Bump(), network=OURS[name], optimizer=optimizer, steps=steps, **options)
     assert solution.error()["u"]["relative_l2"] < 1e-3

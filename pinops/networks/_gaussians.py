@@ -30,8 +30,8 @@ class GaussianNetwork(JetNetwork):
 
     local: ClassVar[bool] = True
     centres: Float[Array, "c n d"] | Frozen
-    spreads: Float[Array, "c n d"]  # standard deviations, or their logarithms
-    rotations: Float[Array, "c n _r"] | None
+    spreads: Float[Array, "c n d"] | Frozen  # standard deviations, or their logarithms
+    rotations: Float[Array, "c n _r"] | Frozen | None
     weights: Float[Array, "c n"]
     head: MLPNetwork | None  # without one an unknown is the mean over its own channels
     unknowns: int = eqx.field(static=True)
@@ -41,20 +41,22 @@ class GaussianNetwork(JetNetwork):
     @property
     def scales(self) -> Float[Array, "c n d"]:
         """Standard deviations along the axes of each Gaussian."""
-        return jnp.exp(self.spreads) if self.logarithmic else jnp.abs(self.spreads)
+        spreads = _array(self.spreads)
+        return jnp.exp(spreads) if self.logarithmic else jnp.abs(spreads)
 
     @property
     def means(self) -> Float[Array, "c n d"]:
         """The centres, in the unit coordinates (-1, 1) that networks see."""
-        return self.centres.tree if isinstance(self.centres, Frozen) else self.centres
+        return _array(self.centres)
 
     @property
     def axes(self) -> Float[Array, "c n d d"]:
         """The directions of the axes, in columns."""
         if self.rotations is None:
-            d = self.spreads.shape[-1]
-            return jnp.broadcast_to(jnp.eye(d, dtype=self.spreads.dtype), (*self.weights.shape, d, d))
-        return _rotation(self.rotations / jnp.linalg.norm(self.rotations, axis=-1, keepdims=True))
+            d = self.means.shape[-1]
+            return jnp.broadcast_to(jnp.eye(d, dtype=self.weights.dtype), (*self.weights.shape, d, d))
+        rotations = _array(self.rotations)
+        return _rotation(rotations / jnp.linalg.norm(rotations, axis=-1, keepdims=True))
 
     def relocated(self, features: Float[Array, "n d"], scores: Float[Array, " n"]) -> "GaussianNetwork":
         if not self.idle:
@@ -84,7 +86,7 @@ class GaussianNetwork(JetNetwork):
         return eqx.tree_at(where, self, changed)
 
     def remarks(self, points: int) -> list[str]:
-        with jax.enable_x64(self.spreads.dtype == jnp.float64):
+        with jax.enable_x64(self.weights.dtype == jnp.float64):
             means, scales = np.asarray(self.means), np.asarray(self.scales)
         spacing = 2 / points ** (1 / means.shape[-1])
         outside = int(np.sum(np.any(np.abs(means) > 1 + 2 * scales, axis=-1)))
@@ -102,7 +104,7 @@ class GaussianNetwork(JetNetwork):
 
     def _slopes(self) -> list[Polynomial]:
         """``S^-1 (z - m)``: minus the gradient of the exponent."""
-        d = self.spreads.shape[-1]
+        d = self.means.shape[-1]
         if self.rotations is None:
             precision = jnp.square(1 / self.scales)
             return [{(j,): precision[..., j], (): -precision[..., j] * self.means[..., j]} for j in range(d)]
@@ -144,6 +146,11 @@ class GaussianNetwork(JetNetwork):
             _add(derivatives, by, power(monomial) * column if monomial else column)
         total = lambda found: sum((factor * derivatives[by] for factor, by in found), start=jnp.zeros((), z.dtype))
         return {index: total(found) for index, found in terms.items() if found}
+
+
+def _array(part: Array | Frozen) -> Array:
+    """The numbers of a part that may not be trained."""
+    return part.tree if isinstance(part, Frozen) else part
 
 
 def _add(total: dict, key: tuple[int, ...], term: Array) -> None:
@@ -209,7 +216,9 @@ class PIG(Architecture):
     - `covariance`: "diagonal", or "full": turned by an angle or a quaternion as well, for two or three features.
     - `spread`: what is trained of a standard deviation, "log": its logarithm, or "raw": itself, as in the paper.
     - `head`: "tanh" or "sin": one hidden layer of `hidden` units behind the channels; "none": their mean.
-    - `moving`: whether the centres are trained.
+    - `moving`: whether the centres are trained; `reshaping`: whether standard deviations and rotations are. With neither and
+      without a head the network is linear in what is trained, a sum of radial basis functions: for a linear problem
+      `pinops.optimizers.TruncatedGaussNewton` is done in one step, and thousands of Gaussians cost little.
     - `idle` from 0 to below 1: Gaussians whose weight is below this share of the root mean square, or that have left the domain,
       are moved whenever points are drawn: they split those with the largest residual in their reach. 0: none.
     """
@@ -223,18 +232,20 @@ class PIG(Architecture):
     head: str = eqx.field(static=True, default="tanh")
     hidden: int = eqx.field(static=True, default=16)
     moving: bool = eqx.field(static=True, default=True)
+    reshaping: bool = eqx.field(static=True, default=True)
     idle: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self):
         whole_numbers(self, "gaussians", "channels", "hidden")
         if not 0 < self.scale < float("inf"):
             raise ValueError(f"PIG: scale must be greater than zero and finite, got {self.scale}")
-        if not isinstance(self.moving, bool):
-            raise ValueError(f"PIG: moving must be true or false, got {self.moving!r}")
+        for name in ("moving", "reshaping"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"PIG: {name} must be true or false, got {getattr(self, name)!r}")
         if not 0 <= self.idle < 1:
             raise ValueError(f"PIG: idle must be from 0 to below 1, got {self.idle}")
-        if self.idle and not self.moving:
-            raise ValueError("PIG: idle Gaussians cannot be moved where moving is false; give one of the two")
+        if self.idle and not (self.moving and self.reshaping):
+            raise ValueError("PIG: idle Gaussians cannot be moved where moving or reshaping is false; give one of the two")
         choices = {"covariance": ("diagonal", "full"), "spread": ("log", "raw"), "head": ("tanh", "sin", "none")}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -258,8 +269,8 @@ class PIG(Architecture):
             network = MLP(self.hidden, 1, bend).build(channels, out_size, key=head)
         return GaussianNetwork(
             centres if self.moving else Frozen(centres),
-            spreads,
-            rotations,
+            spreads if self.reshaping else Frozen(spreads),
+            rotations if self.reshaping or rotations is None else Frozen(rotations),
             0.01 * jax.random.normal(weights, shape),
             network,
             out_size,
