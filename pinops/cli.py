@@ -61,6 +61,12 @@ def _chosen(kind: str, name: str | None, settings: dict[str, Any], choices: dict
     return _construct(choices[name], settings, f"the {kind} {name!r}")
 
 
+def _split_numbers(settings: dict[str, Any], name: str, kind: str) -> None:
+    """A setting of several numbers, such as 5,127,1, as their tuple."""
+    if isinstance(settings.get(name), str):
+        settings[name] = tuple(_number(part, f"--set-{kind} {name}") for part in settings[name].split(","))
+
+
 def _network(name: str | None, settings: dict[str, Any]) -> Any:
     from pinops import networks
 
@@ -69,9 +75,9 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
         if wanted not in networks.activations:
             raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
         settings["activation"] = networks.activations[wanted]
-    several = {"fourier": "scales", "random_features": "scale", "spectral": "degrees"}.get(name or "", "")
-    if isinstance(settings.get(several), str):
-        settings[several] = tuple(_number(part, f"--set-network {several}") for part in settings[several].split(","))
+    _split_numbers(
+        settings, {"fourier": "scales", "random_features": "scale", "spectral": "degrees"}.get(name or "", ""), "network"
+    )
 
     def fourier(width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15):
         return networks.FourierFeatures(networks.MLP(width, depth, activation), scales, frequencies)
@@ -468,12 +474,13 @@ def train(
     Args:
         name: The family's name.
         set: Coefficients of the family, such as viscosity=0.01.
-        operator: deeponet; or an autoregressive surrogate on a grid, trained on data: fno, conditional_fno, cape_fno, unet,
-            conditional_unet, cape_unet, message_passing, conditional_message_passing or cape_message_passing.
+        operator: deeponet; pod_deeponet, whose basis are modes of the data; or an autoregressive surrogate on a grid, trained on
+            data: fno, conditional_fno, cape_fno, unet, conditional_unet, cape_unet, message_passing,
+            conditional_message_passing or cape_message_passing.
         set_operator: Settings of the operator: width and depth (of the trunk alone where inputs are an image), latent, and
-            stacked=true for a branch of its own for each coefficient; of a surrogate: width, padding, modes and factorised=true
-            (fno), depth and radius (message_passing), and of CAPE embedding (its width), kernel, pooling, spectral_modes,
-            residual and norm.
+            stacked=true for a branch of its own for each coefficient; degrees (pod_deeponet); of a surrogate: width, padding,
+            modes and factorised=true (fno), depth and radius (message_passing), and of CAPE embedding (its width), kernel,
+            pooling, spectral_modes, residual and norm.
         data: A file made by pinops data; without one the operator is trained on the equations.
         physics: Put the equations in the loss (default: where there are no data).
         set_functions: pool and batch of problems, interior, boundary and initial points, points in a step (of the interior),
@@ -557,12 +564,18 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
 
     from pinops import networks, operators
 
+    _split_numbers(settings, "degrees", "operator")
+
     def deeponet(width=100, depth=4, latent=100, stacked=False):
         trunk, image = networks.ModifiedMLP(width, depth), np.ndim(family.inputs()) > 1
         if not isinstance(stacked, bool) or (stacked and image):
             raise ValueError(f"stacked must be true or false, and false for inputs that are an image, got {stacked}")
         branch = networks.Stacked(trunk) if stacked else trunk
         return operators.DeepONet(None if image else branch, trunk, latent)
+
+    def pod_deeponet(width=100, depth=4, latent=32, degrees=24):
+        branch = None if np.ndim(family.inputs()) > 1 else networks.ModifiedMLP(width, depth)
+        return operators.PODDeepONet(branch, latent, degrees)
 
     def fno(width=20, modes=12, padding=0, factorised=False):
         return operators.FNO(width, modes, padding=padding, factorised=factorised)
@@ -600,7 +613,7 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
         build.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
         return build
 
-    choices = {"deeponet": deeponet}
+    choices = {"deeponet": deeponet, "pod_deeponet": pod_deeponet}
     for kind, network in (("fno", fno), ("unet", unet), ("message_passing", message_passing)):
         choices |= {kind: direct(network, False), f"conditional_{kind}": direct(network, True), f"cape_{kind}": cape(network)}
     return _chosen("operator", name, settings, choices)

@@ -18,13 +18,13 @@ from pinops.data import DataFileError, Dataset, generate
 from pinops.derivatives import Plan, add, derivatives_of, elementwise, linear
 from pinops.functions import GaussianProcess, PeriodicGaussianField, fourier_series, interpolate
 from pinops.networks import MLP, Convolutional, ConvolutionalNetwork, FourierFeatures, Frozen, JetNetwork, MLPNetwork, ModifiedMLP
-from pinops.operators import DeepONet, DeepONetwork
+from pinops.operators import DeepONet, DeepONetwork, PODDeepONet
 from pinops.optimizers import GaussNewton, SSBroyden
 from pinops.problem import impose, sample_members, unstacked
 from pinops.reference import grid_values
 from pinops.reference._heated_plate import solve_plate
 from pinops.solvers._train_operator import built_operator
-from pinops.training import Draw, Members, Training
+from pinops.training import Draw, Members, Training, evaluate_members, with_modes
 
 FAMILIES = ["antiderivative", "diffusion_reaction", "burgers_family", "advection_family"]
 SMALL = DeepONet(MLP(16, 2), MLP(16, 2), 12)
@@ -605,6 +605,58 @@ def test_an_operator_is_trained_on_data(dataset):
         assert operator.error(5)["u"]["mean"] < 0.4
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_path):
+    """Solutions of the training are combinations of the modes, with coefficients of mean 0 and deviation 1."""
+    family, latent = po.load_problem("diffusion_reaction"), 15
+    pod = PODDeepONet(MLP(16, 2), latent, degrees=16)
+    training = {"steps": 200, "optimizer": po.optimizers.Adam(5e-3, 200), "functions": FEW, "progress": False}
+    trained = po.train_operator(family, pod, data=dataset, **training, out=tmp_path / "run")
+    assert trained.error(5)["u"]["mean"] < 0.3
+    reloaded = po.load(tmp_path / "run")
+    member = family.sample(KEY)
+    np.testing.assert_array_equal(reloaded(member)(x=0.3, t=0.5), trained(member)(x=0.3, t=0.5))
+
+    untrained = with_modes(trained.model, jax.tree.map(jnp.zeros_like, trained.params), dataset)
+    trunk = untrained.network.trunk.coefficients
+    np.testing.assert_allclose(trunk, trained.params.network.trunk.coefficients, atol=1e-5)
+    rows = dataset.rows(dataset.splits["training"])
+    members, points = dataset.problems(family, rows), jnp.asarray(dataset.points, jnp.float32)
+
+    def solutions(k):
+        """Of all members where the coefficient of mode k is one, the others zero; a branch of zeros leaves its last bias."""
+        where = lambda params: params.network.branch.biases[-1]
+        chosen = eqx.tree_at(where, untrained, jnp.zeros(latent) if k is None else jnp.zeros(latent).at[k].set(1.0))
+        return np.asarray(evaluate_members(trained.model, chosen, members, points))[..., 0]
+
+    mean = solutions(None)
+    modes = np.stack([(solutions(k) - mean)[0] for k in range(latent)])
+    values = rows["values/u"].reshape(len(mean), -1)
+    coefficients = np.linalg.lstsq(modes.T, (values - mean).T, rcond=None)[0]
+    assert np.linalg.norm(mean + coefficients.T @ modes - values) < 1e-2 * np.linalg.norm(values)
+    np.testing.assert_allclose(np.mean(coefficients, 1), 0, atol=0.02)
+    np.testing.assert_allclose(np.std(coefficients, 1), 1, atol=0.02)
+    gram = modes @ modes.T
+    np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-3 * gram[0, 0])
+
+
+def test_modes_that_cannot_be_had_are_refused(dataset, tmp_path):
+    few = {"functions": FEW, "steps": 1, "progress": False}
+    family = po.load_problem("diffusion_reaction")
+    with pytest.raises(ValueError, match=r"PODDeepONet takes its modes from solutions; make some with pinops data"):
+        po.train_operator(family, PODDeepONet(MLP(8, 1)), **few)
+    with pytest.raises(ValueError, match=r"PODDeepONet has 40401 products of polynomials and .* only .* points; choose lower"):
+        po.train_operator(family, PODDeepONet(MLP(8, 1), degrees=200), data=dataset, **few)
+    with pytest.warns(UserWarning, match=r"1 modes of 9 products of polynomials miss .*% of the data of diffusion_re"):
+        po.train_operator(family, PODDeepONet(MLP(8, 1), 1, 2), data=dataset, **few)
+    with pytest.raises(ValueError, match="latent must be a whole number of at least 1, got 0"):
+        PODDeepONet(latent=0)
+    with pytest.raises(ValueError, match="degrees must be a whole number of at least 1, got 0"):
+        PODDeepONet(degrees=0)
+    with pytest.raises(ValueError, match="branch must be an architecture"):
+        PODDeepONet(branch="mlp")
+
+
 def test_an_interrupted_data_set_goes_on_and_other_settings_are_refused(tmp_path):
     family, path = po.load_problem("antiderivative"), tmp_path / "data.h5"
 
@@ -718,6 +770,9 @@ def test_data_of_several_unknowns_keep_their_names(tmp_path):
     trained = po.train_operator(Two(), DeepONet(MLP(8, 1), MLP(8, 1), 4), data=data, **options)
     terms = trained.history[-1].terms
     assert 1e-2 < terms["observed u"] / terms["observed v"] < 1e2
+    pod = po.train_operator(Two(), PODDeepONet(MLP(8, 1), 1, 2), data=data, **options)  # one mode is that of both unknowns
+    misfits = pod.history[-1].terms
+    assert misfits["observed u"] == pytest.approx(misfits["observed v"], rel=1e-3)
     drawn = data.drawn(jax.random.key(1), 8)["inputs"]
     assert not np.array_equal(np.sort(drawn, 0), np.sort(data.drawn(jax.random.key(2), 8)["inputs"], 0))
     with pytest.raises(ValueError, match="was made with slope = 1.0, and the family has 2.0; give the same"):

@@ -31,6 +31,7 @@ from pinops.networks._network import whole_numbers as whole_numbers
 from pinops.networks._random_features import RandomFeatures as RandomFeatures
 from pinops.networks._separable import Separable as Separable
 from pinops.networks._spectral import Spectral as Spectral
+from pinops.networks._spectral import SpectralNetwork as SpectralNetwork
 from pinops.networks._stacked import Stacked as Stacked
 from pinops.networks._symmetric import Symmetric as Symmetric
 from pinops.networks._symmetric import SymmetricNetwork as SymmetricNetwork

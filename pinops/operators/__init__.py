@@ -8,6 +8,8 @@ from pinops.operators._cape import CAPE as CAPE
 from pinops.operators._cape import CAPESurrogate as CAPESurrogate
 from pinops.operators._deeponet import DeepONet as DeepONet
 from pinops.operators._deeponet import DeepONetwork as DeepONetwork
+from pinops.operators._deeponet import PODDeepONet as PODDeepONet
+from pinops.operators._deeponet import PODDeepONetwork as PODDeepONetwork
 from pinops.operators._fno import FNO as FNO
 from pinops.operators._fno import FactorisedSpectralConvolution as FactorisedSpectralConvolution
 from pinops.operators._fno import FNONetwork as FNONetwork

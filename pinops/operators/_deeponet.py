@@ -9,7 +9,16 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, linear
-from pinops.networks import Architecture, Convolutional, Frozen, JetNetwork, ModifiedMLP, whole_numbers
+from pinops.networks import (
+    Architecture,
+    Convolutional,
+    Frozen,
+    JetNetwork,
+    ModifiedMLP,
+    Spectral,
+    SpectralNetwork,
+    whole_numbers,
+)
 from pinops.operators._operator import Operator, OperatorArchitecture
 
 
@@ -27,8 +36,8 @@ class Combination(JetNetwork):
         return linear(self.trunk.jet(features, plan), self.coefficients)
 
 
-class DeepONetwork(Operator):
-    """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)`` for c unknowns."""
+class BranchAndTrunk(Operator):
+    """Abstract: a branch that sees the inputs, and a trunk that sees the features, for c unknowns."""
 
     branch: Any
     trunk: JetNetwork
@@ -36,12 +45,33 @@ class DeepONetwork(Operator):
     deviation: Frozen
     unknowns: int = eqx.field(static=True)
 
-    def __call__(self, inputs: Float[Array, "..."]) -> Combination:
+    def coefficients(self, inputs: Float[Array, "..."]) -> Float[Array, " _m"]:
+        """What the branch makes of the inputs. Raises ValueError for inputs of another shape."""
         size = self.centre.tree.shape
         if inputs.shape != size:
             raise ValueError(f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as many sensors")
-        branch = self.branch((inputs - self.centre.tree) / self.deviation.tree)
-        return Combination(self.trunk, branch.reshape(-1, self.unknowns))
+        return self.branch((inputs - self.centre.tree) / self.deviation.tree)
+
+
+class DeepONetwork(BranchAndTrunk):
+    """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)``."""
+
+    def __call__(self, inputs: Float[Array, "..."]) -> Combination:
+        return Combination(self.trunk, self.coefficients(inputs).reshape(-1, self.unknowns))
+
+
+class PODDeepONetwork(BranchAndTrunk):
+    """A branch ``(inputs) -> (p,)`` and a trunk ``(features,) -> ((1 + p) c,)``: the mean, then p modes, which are not trained.
+
+    They are kept among the parameters all the same, since a checkpoint keeps those.
+    """
+
+    trunk: SpectralNetwork
+
+    def __call__(self, inputs: Float[Array, "..."]) -> Combination:
+        one_for_all = jnp.append(jnp.ones((), inputs.dtype), self.coefficients(inputs))
+        each = jnp.kron(one_for_all[:, None], jnp.eye(self.unknowns, dtype=inputs.dtype))
+        return Combination(jax.lax.stop_gradient(self.trunk), each)
 
 
 class DeepONet(OperatorArchitecture):
@@ -60,9 +90,9 @@ class DeepONet(OperatorArchitecture):
 
     def __check_init__(self):
         whole_numbers(self, "latent")
-        for name, kinds in (("branch", (Architecture, Convolutional, type(None))), ("trunk", (Architecture,))):
-            if not isinstance(getattr(self, name), kinds):
-                raise ValueError(f"DeepONet: {name} must be an architecture such as MLP(100, 4), got {getattr(self, name)!r}")
+        _check_branch(self)
+        if not isinstance(self.trunk, Architecture):
+            raise ValueError(f"DeepONet: trunk must be an architecture such as MLP(100, 4), got {self.trunk!r}")
 
     def build(
         self,
@@ -74,21 +104,67 @@ class DeepONet(OperatorArchitecture):
         key: PRNGKeyArray,
     ) -> DeepONetwork:
         first, second = jax.random.split(key)
-        image = centre.ndim > 1
-        branch = self.branch or (Convolutional() if image else ModifiedMLP(100, 4))
-        if isinstance(branch, Convolutional) != image:
-            what, wanted = (f"an image {centre.shape}", "Convolutional") if image else (f"{centre.size} numbers", "MLP")
-            raise ValueError(f"DeepONet: the inputs of this family are {what}; choose {wanted} as branch")
-        outputs = self.latent * unknowns
         trunk = self.trunk.build(features, self.latent, key=second)
         if not isinstance(trunk, JetNetwork):
             raise ValueError(f"DeepONet: a trunk must carry its own derivatives, as those of pinops do; {self.trunk} does not")
-        return DeepONetwork(
-            branch.build(centre.shape, outputs, key=first)
-            if isinstance(branch, Convolutional)
-            else branch.build(centre.size, outputs, key=first),
-            trunk,
-            Frozen(jnp.asarray(centre, jnp.result_type(float))),
-            Frozen(jnp.asarray(deviation, jnp.result_type(float))),
-            unknowns,
-        )
+        branch = _built_branch(self, centre, self.latent * unknowns, first)
+        return DeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
+
+
+class PODDeepONet(OperatorArchitecture):
+    """DeepONet whose basis are the principal modes of the training data (Lu et al. 2022, doi:10.1016/j.cma.2022.114778, §3.1.3).
+
+    Solutions are the mean of the training data plus a combination of their first modes (proper orthogonal decomposition), which
+    stay as they are; only the branch is trained. So that derivatives exist and conditions are met exactly, modes are found among
+    products of Chebyshev polynomials (`pinops.networks.Spectral`), multiplied by what vanishes on the boundary. Each is scaled
+    by the standard deviation of its coefficient. For data whose members share their grid and the way in which they meet their
+    conditions. A warning says when the modes miss more than a hundredth of the data.
+
+    **Arguments:** ``branch``: as for `DeepONet`; ``latent`` >= 1: the number of modes; ``degrees`` >= 1 of the polynomials: a
+    number, or one for each feature.
+    """
+
+    branch: Architecture | Convolutional | None = None
+    latent: int = eqx.field(static=True, default=32)
+    degrees: int | tuple[int, ...] = eqx.field(static=True, default=24)
+
+    def __check_init__(self):
+        whole_numbers(self, "latent")
+        _check_branch(self)
+        Spectral(self.degrees)  # raises for what cannot be meant
+
+    def build(
+        self,
+        centre: Float[np.ndarray, "..."],
+        deviation: Float[np.ndarray, "..."],
+        features: int,
+        unknowns: int,
+        *,
+        key: PRNGKeyArray,
+    ) -> PODDeepONetwork:
+        trunk = Spectral(self.degrees).build(features, (1 + self.latent) * unknowns, key=key)
+        trunk = eqx.tree_at(lambda t: t.coefficients, trunk, jnp.zeros_like(trunk.coefficients))  # none are known yet
+        branch = _built_branch(self, centre, self.latent, key)
+        return PODDeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
+
+
+def _check_branch(architecture: "DeepONet | PODDeepONet") -> None:
+    if not isinstance(architecture.branch, Architecture | Convolutional | None):
+        name, branch = type(architecture).__name__, architecture.branch
+        raise ValueError(f"{name}: branch must be an architecture such as MLP(100, 4), got {branch!r}")
+
+
+def _built_branch(architecture: "DeepONet | PODDeepONet", centre: np.ndarray, outputs: int, key: PRNGKeyArray) -> Any:
+    """The branch, by default one that fits the inputs. Raises ValueError where one does not fit."""
+    image = centre.ndim > 1
+    branch = architecture.branch or (Convolutional() if image else ModifiedMLP(100, 4))
+    if isinstance(branch, Convolutional) != image:
+        what, wanted = (f"an image {centre.shape}", "Convolutional") if image else (f"{centre.size} numbers", "MLP")
+        raise ValueError(f"{type(architecture).__name__}: the inputs of this family are {what}; choose {wanted} as branch")
+    if isinstance(branch, Convolutional):
+        return branch.build(centre.shape, outputs, key=key)
+    return branch.build(centre.size, outputs, key=key)
+
+
+def _frozen(array: np.ndarray) -> Frozen:
+    return Frozen(jnp.asarray(array, jnp.result_type(float)))

@@ -53,6 +53,7 @@ from pinops.training import (
     mesh_of,
     save_checkpoint,
     split,
+    with_modes,
 )
 
 STEPS = 10_000
@@ -156,6 +157,8 @@ def train_operator(
             "dtype": dtype,
         }
         built, params = built_operator(problem, operator if before is None else before, request)
+        if start is None:
+            params = with_modes(built, params, dataset)
         model = replace(built, mesh=mesh_of(devices))
         if model.mesh is not None and functions.batch % model.mesh.size:
             raise ValueError(

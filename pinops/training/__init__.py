@@ -15,6 +15,7 @@ from pinops.training._model import cast as cast
 from pinops.training._model import evaluate as evaluate
 from pinops.training._model import interior_score as interior_score
 from pinops.training._model import split as split
+from pinops.training._modes import with_modes as with_modes
 from pinops.training._operator import DATA as DATA
 from pinops.training._operator import Draw as Draw
 from pinops.training._operator import Functions as Functions
