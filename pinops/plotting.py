@@ -65,13 +65,13 @@ def plot_gaussians(solution: Answer, path: str | Path | None = None) -> "Figure"
     Half an ellipse is one standard deviation wide; the darker, the larger the weight. Without a head an unknown has its own
     Gaussians, and its panel shows these. Written to ``path`` where given.
 
-    **Raises** ValueError for another network, and for other than two coordinates or periodic ones.
+    **Raises** ValueError for another network, and for other than two coordinates, periodic or stretched ones.
     """
     network, domain = getattr(solution, "network", None), solution.problem.domain
     if not isinstance(network, GaussianNetwork):
         raise ValueError(f"plot_gaussians needs a solution with a PIG network, got {type(network).__name__}")
-    if len(domain.coordinates) != 2 or network.means.shape[-1] != 2:
-        raise ValueError("plot_gaussians needs two coordinates, neither of them periodic")
+    if len(domain.coordinates) != 2 or network.means.shape[-1] != 2 or solution.problem.stretched:
+        raise ValueError("plot_gaussians needs two coordinates, neither of them periodic or stretched")
     low, high = np.array([domain.bounds[name] for name in domain.coordinates]).T
     half = (high - low) / 2
     with jax.enable_x64(network.weights.dtype == jnp.float64):

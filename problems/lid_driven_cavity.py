@@ -30,6 +30,7 @@ class LidDrivenCavity(po.Problem):
     unknowns = ("u", "v", "p")
     gauge = ("p",)
     sampler = po.sampling.Arcsine()
+    stretched = True
     reynolds: float = po.positive(100.0)
 
     def scale(self, x, y):

@@ -330,6 +330,20 @@ def test_a_piratenet_starts_from_its_data(float64):
     assert max(first[:2]) < 1e-20 < 1e-3 < first[2]
 
 
+def test_gaussians_may_start_on_a_grid():
+    centres = PIG(16, 2, centres="grid").build(2, 1, key=KEY).means
+    assert centres.shape == (2, 16, 2)
+    np.testing.assert_allclose(np.unique(np.round(centres, 4)), [-1.5, -0.5, 0.5, 1.5])
+    with pytest.raises(ValueError, match="PIG: a grid in 2 coordinates has a number to the power of 2 of gaussians, such as 9"):
+        PIG(10, centres="grid").build(2, 1, key=KEY)
+    with pytest.raises(ValueError, match="PIG: centres must be one of random, grid, got 'sobol'"):
+        PIG(centres="sobol")
+    with pytest.raises(ValueError, match="cannot be moved where moving or reshaping is false"):
+        PIG(idle=0.1, reshaping=False)
+    with pytest.raises(ValueError, match="reshaping must be true or false, got 1"):
+        PIG(reshaping=1)
+
+
 def test_random_features_have_a_scale_for_each_input():
     built = RandomFeatures(500, (0.5, 8.0)).build(2, 1, key=jax.random.key(0))
     weights, offsets = built.hidden.tree

@@ -722,6 +722,31 @@ def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float
     later = embedding_of(window := po.problem.Window(layered, 1.0, np.asarray(1.0), None), impose(window))
     np.testing.assert_allclose(later.jet(at - jnp.array([[0.0, 1.0]]), Plan())[()][:, 3:], jet[()][:, 3:], atol=1e-12)
 
+    class Stretched(po.Problem):
+        domain = po.Box(x=(0, 1), y=(0, 2))
+        stretched = True
+
+        def residual(self, lap_u):
+            return lap_u
+
+        def features(self, x, y):
+            return jnp.tanh(4 * x - 2), y - 1
+
+    stretched = Stretched()
+    inside, plan = jnp.asarray(cube(5, 2)), Plan([(0, 0), (0, 1)], (0,))
+    alone = embedding_of(stretched, impose(stretched), po.networks.PIG(5))  # Gaussians lie in the stretched coordinates
+    everything = embedding_of(stretched, impose(stretched)).jet(inside, plan)
+    assert alone.size == 2
+    for index, stream in alone.jet(inside, plan).items():
+        np.testing.assert_allclose(stream, everything[index][:, 2:], atol=1e-12)
+
+    class One(Stretched):
+        def features(self, x):
+            return (x,)
+
+    with pytest.raises(ValueError, match="One.features must return a stretched coordinate for each of x, y, got 1 numbers"):
+        impose(One())
+
 
 def test_what_is_known_is_of_all_unknowns_and_well_formed():
     pair = type(problem(SQUARE, residual=lambda self, u_x, v_x: {"a": u_x, "b": v_x}))

@@ -369,6 +369,32 @@ def test_equations_may_be_in_the_loss(data):
     )
 
 
+def test_fine_tuning_lowers_the_residual_of_its_trajectories(data, short):
+    """Slow waves, which the frames resolve: the error falls as well, without a truth."""
+    result, _ = short
+    members = [load_problem("cape_advection", speed=0.2, **FAMILY), load_problem("cape_advection", speed=0.4, **FAMILY)]
+    truth = np.stack([member.reference().values["u"].T[..., None] for member in members])
+    before = result.rollout(truth[:, 0], [[0.2], [0.4]], 5)
+    tuned = result.finetuned(truth[:, 0], members, 5, steps=60, learning_rate=3e-3, anchor=0.0)
+    after = tuned.rollout(truth[:, 0], [[0.2], [0.4]], 5)
+    assert tuned.status == "finetuned"
+    for k, member in enumerate(members):
+        assert result.residual(after[k], member) < 0.7 * result.residual(before[k], member)
+    assert np.linalg.norm(after - truth) < 0.8 * np.linalg.norm(before - truth)
+    kept = result.finetuned(truth[:, 0], members, 5, steps=60, anchor=1e6).rollout(truth[:, 0], [[0.2], [0.4]], 5)
+    assert np.linalg.norm(kept - before) < 0.3 * np.linalg.norm(after - before)
+    for options, sentence in (
+        ({"members": []}, "members must be the problems of the trajectories"),
+        ({"members": members[:1]}, r"parameters need shape \(2, 1\)"),
+        ({"members": [load_problem("cape_burgers")] * 2}, "this surrogate is of CapeAdvection, not of CapeBurgers"),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
+        ({"anchor": -1}, "anchor must be finite and zero or more, got -1"),
+        ({"learning_rate": 0}, "learning_rate must be finite and greater than zero, got 0"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            result.finetuned(truth[:, 0], **{"members": members, "count": 5, "steps": 1} | options)
+
+
 def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
     result, _ = short
     frame, speed = np.zeros((2, 16, 1)), np.ones((2, 1))

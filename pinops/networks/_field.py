@@ -59,15 +59,18 @@ class Field(abc.ABC):
 @dataclass(frozen=True)
 class Embedding:
     """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as cosine and sine (``even`` ones as
-    cosine), and other ``features``, ``(d,) -> (k,)``."""
+    cosine), and other ``features``, ``(d,) -> (k,)``, or these ``alone``."""
 
     bounds: tuple[tuple[float, float], ...]
     periodic: tuple[int, ...] = ()
     features: Callable[[Array], Array] = lambda point: jnp.zeros(0, point.dtype)
     even: tuple[int, ...] = ()
+    alone: bool = False
 
     @property
     def size(self) -> int:
+        if self.alone:
+            return self._more
         return len(self.bounds) + len(self.periodic) - len(self.even) + self._more
 
     @property
@@ -75,6 +78,8 @@ class Embedding:
         return jax.eval_shape(self.features, jax.ShapeDtypeStruct((len(self.bounds),), jnp.result_type(float))).size
 
     def jet(self, points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None) -> Jet:
+        if self.alone:
+            return nested(self.features, points, plan, directions)
         low, high = np.asarray(self.bounds, points.dtype).T[:, None]
         scale = 2 / (high - low)
         # Not a matrix product: accelerators round the factors of those.
@@ -296,13 +301,21 @@ def _bounds(problem: Problem) -> tuple[tuple[float, float], ...]:
 
 
 def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) -> Embedding:
-    """How the coordinates of a problem enter a network; without the problem's features for one, or an architecture, that is
-    ``local``: what it is made of lies somewhere in the domain."""
+    """How the coordinates of a problem enter a network.
+
+    What a network, or architecture, is made of that is ``local`` lies somewhere in the domain: it does not see the problem's
+    features, or these alone where they are stretched coordinates.
+    """
     names = problem.domain.coordinates
     periodic, even = (tuple(sorted(map(names.index, on))) for on in (imposition.periodic, imposition.even))
+    features = lambda point: features_at(problem, point)
     if getattr(network, "local", False):
-        return Embedding(_bounds(problem), periodic, even=even)
-    return Embedding(_bounds(problem), periodic, lambda point: features_at(problem, point), even)
+        return (
+            Embedding((), features=features, alone=True)
+            if problem.stretched
+            else Embedding(_bounds(problem), periodic, even=even)
+        )
+    return Embedding(_bounds(problem), periodic, features, even)
 
 
 def field_of(problem: Problem, imposition: Imposition, network: Any, units: tuple[Array, Array] | None = None) -> Field:

@@ -205,8 +205,8 @@ def _rotation(q: Float[Array, "... r"]) -> Float[Array, "... d d"]:
 class PIG(Architecture):
     """Physics-informed Gaussians (Kang et al. 2025, arXiv:2412.05994, section 3 and appendix A).
 
-    Centres start uniform in the domain, weights normal with standard deviation 0.01. In float32 derivatives of second order have
-    relative errors of about 5e-7 / scale^2; narrow Gaussians need float64.
+    Weights start normal with standard deviation 0.01. In float32 derivatives of second order have relative errors of about
+    5e-7 / scale^2; narrow Gaussians need float64.
 
     **Arguments:**
 
@@ -216,6 +216,8 @@ class PIG(Architecture):
     - `covariance`: "diagonal", or "full": turned by an angle or a quaternion as well, for two or three features.
     - `spread`: what is trained of a standard deviation, "log": its logarithm, or "raw": itself, as in the paper.
     - `head`: "tanh" or "sin": one hidden layer of `hidden` units behind the channels; "none": their mean.
+    - `centres`: where they start, "random": uniform in the domain, or "grid": as many in every coordinate, a little beyond the
+      domain, which leaves no holes; `gaussians` is then a square in two coordinates, a cube in three.
     - `moving`: whether the centres are trained; `reshaping`: whether standard deviations and rotations are. With neither and
       without a head the network is linear in what is trained, a sum of radial basis functions: for a linear problem
       `pinops.optimizers.TruncatedGaussNewton` is done in one step, and thousands of Gaussians cost little.
@@ -231,6 +233,7 @@ class PIG(Architecture):
     spread: str = eqx.field(static=True, default="log")
     head: str = eqx.field(static=True, default="tanh")
     hidden: int = eqx.field(static=True, default=16)
+    centres: str = eqx.field(static=True, default="random")
     moving: bool = eqx.field(static=True, default=True)
     reshaping: bool = eqx.field(static=True, default=True)
     idle: float = eqx.field(static=True, default=0.0)
@@ -247,6 +250,7 @@ class PIG(Architecture):
         if self.idle and not (self.moving and self.reshaping):
             raise ValueError("PIG: idle Gaussians cannot be moved where moving or reshaping is false; give one of the two")
         choices = {"covariance": ("diagonal", "full"), "spread": ("log", "raw"), "head": ("tanh", "sin", "none")}
+        choices["centres"] = ("random", "grid")
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"PIG: {name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
@@ -257,7 +261,10 @@ class PIG(Architecture):
         places, weights, head = jax.random.split(key, 3)
         channels = self.channels * (out_size if self.head == "none" else 1)
         shape = (channels, self.gaussians)
-        centres = jax.random.uniform(places, (*shape, in_size), minval=-1.0, maxval=1.0)
+        if self.centres == "grid":
+            centres = jnp.broadcast_to(self._grid(in_size), (*shape, in_size))
+        else:
+            centres = jax.random.uniform(places, (*shape, in_size), minval=-1.0, maxval=1.0)
         spreads = jnp.full((*shape, in_size), jnp.log(self.scale) if self.spread == "log" else self.scale)
         rotations = None
         if self.covariance == "full":
@@ -277,3 +284,12 @@ class PIG(Architecture):
             self.spread == "log",
             self.idle,
         )
+
+    def _grid(self, d: int) -> Float[np.ndarray, "n d"]:
+        """Raises ValueError for a number that is no d-th power."""
+        number = round(self.gaussians ** (1 / d))
+        if number < 2 or number**d != self.gaussians:
+            nearest = max(2, number) ** d
+            raise ValueError(f"PIG: a grid in {d} coordinates has a number to the power of {d} of gaussians, such as {nearest}")
+        line = (1 + 2 / number) * np.linspace(-1, 1, number)
+        return np.stack(np.meshgrid(*[line] * d, indexing="ij"), -1).reshape(-1, d)

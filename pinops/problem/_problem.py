@@ -48,8 +48,9 @@ class Problem(eqx.Module):
     What is known of the solution before it is computed is said by three functions of the coordinates: the solution is ``lift``
     plus ``factor`` times a network (Lagaris, Likas & Fotiadis 1998), each a number or a dict by unknown, with the conditions
     imposed on the whole. A factor may vanish on a curved boundary, or like a root where the solution does. ``features`` of the
-    coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these: steep where the solution is steep
-    (Gaussians, which lie somewhere in the domain, do not see them).
+    coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these: steep where the solution is steep.
+    Gaussians, which lie somewhere in the domain, do not see them, unless they are ``stretched`` coordinates, one for each: then
+    Gaussians lie in these.
 
     ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are taken after removing the mean.
     ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).
@@ -64,6 +65,7 @@ class Problem(eqx.Module):
     gauge: ClassVar[tuple[str, ...]] = ()
     trainable: ClassVar[tuple[str, ...]] = ()
     sampler: ClassVar[Sampler] = Sobol()
+    stretched: ClassVar[bool] = False
     # Not annotated, so that a subclass may define a method.
     exact = cast("Callable[..., Any] | None", None)
     lift = cast("Callable[..., Any] | None", None)
@@ -74,7 +76,7 @@ class Problem(eqx.Module):
 
     def __post_init__(self):
         for field in fields(self):
-            if field.name in ("lift", "factor", "features", "sampler"):
+            if field.name in ("lift", "factor", "features", "sampler", "stretched"):
                 raise ValueError(f"{type(self).__name__}: {field.name} is what a problem knows, not a coefficient; rename it")
             value = getattr(self, field.name)
             least, names = field.metadata.get("least"), field.metadata.get("names")
@@ -129,6 +131,10 @@ class DerivedProblem(Problem):
     @property
     def sampler(self) -> Sampler:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.problem.sampler
+
+    @property
+    def stretched(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.stretched
 
     @property
     def lift(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -243,12 +249,17 @@ def _called(problem: Problem, method: str, point: Any, owner: str) -> Any:
 
 def features_at(problem: Problem, point: Any) -> Array:
     """The features of a problem at one point, ``(d,) -> (k,)``; none without a method of that name."""
-    if problem.features is None:
-        return jnp.zeros(0, point.dtype)
     owner = f"{type(problem).__name__}.features"
+    if problem.features is None:
+        if problem.stretched:
+            raise ValueError(f"{owner} must give the stretched coordinates; define it, or leave stretched as it is")
+        return jnp.zeros(0, point.dtype)
     out = _called(problem, "features", point, owner)
     if not isinstance(out, tuple | list) or not out or any(jnp.shape(value) != () for value in out):
         raise ValueError(f"{owner} must return a tuple of numbers, one for each feature, got {out!r}")
+    names = problem.domain.coordinates
+    if problem.stretched and len(out) != len(names):
+        raise ValueError(f"{owner} must return a stretched coordinate for each of {', '.join(names)}, got {len(out)} numbers")
     return jnp.stack([jnp.asarray(value, point.dtype) for value in out])
 
 

@@ -59,6 +59,10 @@ class Window(DerivedProblem):
         return Box(**{**whole.bounds, whole.time: (0.0, self.length)})
 
     @property
+    def stretched(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.stretched
+
+    @property
     def trainable(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.problem.trainable
 

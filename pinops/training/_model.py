@@ -176,15 +176,20 @@ class Model(eqx.Module):
 
     def linearised(self, params: Params, region: str, points: Points) -> dict[str, tuple[Array, Array]]:
         """`linearised` at the points of a region."""
-        return linearised(lambda params, points: self.residuals(params, {region: points}), params, points)
+        at_once = 128 if self.mesh is None and jax.default_backend() == "cpu" else None  # what stays in a cache
+        return linearised(lambda params, points: self.residuals(params, {region: points}), params, points, at_once)
 
 
 def linearised(
-    residuals: Callable[[Params, Points], dict[str, Float[Array, " n"]]], params: Params, points: Points
+    residuals: Callable[[Params, Points], dict[str, Float[Array, " n"]]],
+    params: Params,
+    points: Points,
+    at_once: int | None = None,
 ) -> dict[str, tuple[Float[Array, " n"], Float[Array, "n p"]]]:
     """The residual vectors at points and their derivatives by the flattened parameters.
 
-    A residual depends on its own point only: the rows are gradients of a program for one point, batched.
+    A residual depends on its own point only: the rows are gradients of a program for one point, batched: so many ``at_once``,
+    or all.
     """
     flat, unravel = ravel_pytree(params)
     rows = _Rows.of(points, len(points.at))
@@ -196,7 +201,7 @@ def linearised(
         names = jax.eval_shape(lambda: residuals(params, point))
         return {name: (values[k], gradients[k]) for k, name in enumerate(names)}
 
-    return jax.vmap(at_point)(rows.leaves)
+    return jax.lax.map(at_point, rows.leaves, batch_size=at_once) if at_once else jax.vmap(at_point)(rows.leaves)
 
 
 def weighted(
