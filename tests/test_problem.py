@@ -745,7 +745,7 @@ def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float
             return (x,)
 
     with pytest.raises(ValueError, match="One.features must return a stretched coordinate for each of x, y, got 1 numbers"):
-        impose(One())
+        embedding_of(One(), impose(One()), po.networks.PIG(5)).jet(inside, plan)
 
 
 def test_what_is_known_is_of_all_unknowns_and_well_formed():

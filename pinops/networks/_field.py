@@ -310,11 +310,9 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
     periodic, even = (tuple(sorted(map(names.index, on))) for on in (imposition.periodic, imposition.even))
     features = lambda point: features_at(problem, point)
     if getattr(network, "local", False):
-        return (
-            Embedding((), features=features, alone=True)
-            if problem.stretched
-            else Embedding(_bounds(problem), periodic, even=even)
-        )
+        if problem.stretched:
+            return Embedding(_bounds(problem), features=features, alone=True)
+        return Embedding(_bounds(problem), periodic, even=even)
     return Embedding(_bounds(problem), periodic, features, even)
 
 
