@@ -35,6 +35,12 @@ MODELS: dict[str, list[str]] = {
     "conditional_fno": ["--operator", "conditional_fno", *PLAIN],
     "cape_fno, truth only": ["--operator", "cape_fno", *CAPE, "--set-curriculum", "schedule=forced"],
     "cape_fno, predictions only": ["--operator", "cape_fno", *CAPE, "--set-curriculum", "schedule=free"],
+    "cape_fno, spectral branch": ["--operator", "cape_fno", *CAPE, "branches=spectral"],
+    "cape_fno, pointwise branch": ["--operator", "cape_fno", *CAPE, "branches=pointwise"],
+    "cape_fno, depthwise branch": ["--operator", "cape_fno", *CAPE, "branches=depthwise"],
+    "cape_fno, log of parameter": ["--operator", "cape_fno", *CAPE, "--set-functions", "parameter_map=log"],
+    "cape_message_passing": ["--operator", "cape_message_passing", "--set-operator", "width=29", "embedding=32", "pooling=2"],
+    "message_passing": ["--operator", "message_passing", "--set-operator", "width=34"],
     "unet": ["--operator", "unet", "--set-operator", "width=4"],  # 43 021 numbers, and the others 43 033 and 41 829
     "conditional_unet": ["--operator", "conditional_unet", "--set-operator", "width=4"],
     "cape_unet": ["--operator", "cape_unet", "--set-operator", "width=3", "embedding=40", "pooling=2"],

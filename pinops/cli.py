@@ -480,11 +480,12 @@ def train(
         set_operator: Settings of the operator: width and depth (of the trunk alone where inputs are an image), latent, and
             stacked=true for a branch of its own for each coefficient; degrees (pod_deeponet); of a surrogate: width, padding,
             modes and factorised=true (fno), depth and radius (message_passing), and of CAPE embedding (its width), kernel,
-            pooling, spectral_modes, residual and norm.
+            pooling, spectral_modes, branches (such as spectral,pointwise), residual and norm.
         data: A file made by pinops data; without one the operator is trained on the equations.
         physics: Put the equations in the loss (default: where there are no data).
         set_functions: pool and batch of problems, interior, boundary and initial points, points in a step (of the interior),
-            data_points in a step, every (steps between new pools); batch alone for surrogates.
+            data_points in a step, every (steps between new pools); for surrogates batch, noise, parameter_map, and the weights
+            of the losses of CAPE's embedding and of the equations, embedding and physics.
         set_curriculum: Of a surrogate: epochs, warm_up, schedule (tanh, linear, forced or free), push_forward=true.
         optimizer: As for pinops solve.
         set_optimizer: Settings of the optimizer, such as learning_rate=0.001.
@@ -598,10 +599,13 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
         "kernel": "kernel",
         "pooling": "pooling",
         "spectral_modes": "modes",
+        "branches": "branches",
         "residual": "residual",
         "norm": "norm",
     }
     default = operators.CAPE()
+    if isinstance(settings.get("branches"), str):
+        settings["branches"] = tuple(settings["branches"].split(","))
 
     def cape(network):
         def build(**settings):
@@ -637,8 +641,8 @@ def _train_surrogate(
     if data is None:
         raise _Usage(f"a surrogate is trained on data; make them with pinops data {name} --out FILE, and give --data FILE")
     for setting in functions:
-        if setting != "batch":
-            raise _Usage(f"--set-functions has no setting {setting!r} for surrogates; it has batch")
+        if setting not in (known := ("batch", "noise", "embedding", "physics", "parameter_map")):
+            raise _Usage(f"--set-functions has no setting {setting!r} for surrogates; it has {', '.join(known)}")
     stages = _construct(pinops.Curriculum, curriculum, "the curriculum")
     try:
         trained = pinops.train_surrogate(family, data, architecture, curriculum=stages, out=out, **functions, **options)

@@ -483,6 +483,16 @@ def test_on_the_command_line(data, tmp_path, capsys):
     cape = [*small, "embedding=8", "pooling=2", "spectral_modes=6"]
     assert run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", *cape, *options]) == 2
     assert "8 points carry at most 5 modes, got 6" in capsys.readouterr().err
+    assert (
+        run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", *small, "branches=spectral,wavy", *options]) == 2
+    )
+    assert "branches are a tuple of some of spectral, pointwise, depthwise, got ('spectral', 'wavy')" in capsys.readouterr().err
+    for setting, sentence in (
+        ("parameter_map=root", "must be one of auto, identity, log, sigmoid_log, got 'root'"),
+        ("pool=8", "it has batch"),
+    ):
+        assert run(["train", "cape_advection", *coefficients, "--operator", "fno", *small, *options, setting]) == 2
+        assert sentence in capsys.readouterr().err
     for kind in ("message_passing", "conditional_message_passing", "cape_message_passing"):
         far = ["--operator", kind, "--set-operator", "radius=16", *["spectral_modes=2"] * kind.startswith("cape"), *options]
         assert run(["train", "cape_advection", *coefficients, *far]) == 2
