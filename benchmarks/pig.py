@@ -36,7 +36,7 @@ STILL = ("moving=false", "reshaping=false")  # radial basis functions: only thei
 LINEAR = ["--set-collocation", "interior=8000", "--optimizer", "truncated_gauss_newton", "--steps", "2"]
 NEWTON = [
     "--set-collocation",
-    "interior=24000",
+    "interior=10000",
     "--optimizer",
     "gauss_newton",
     "--set-optimizer",
@@ -71,7 +71,7 @@ CASES: dict[str, tuple[str, tuple[float, float, list[str]]]] = {
     "allen_cahn, L-BFGS": ("allen_cahn", (1e-4, 600, [*gaussians(400, 0.2), "--optimizer", "lbfgs"])),
     "allen_cahn, idle ones moved": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2, "idle=0.05"))),
     "allen_cahn_inverse": ("allen_cahn_inverse", (1e-2, 600, gaussians(400, 0.2))),
-    "lid_driven_cavity": ("lid_driven_cavity", (2e-3, 600, [*gaussians(900, 0.16, "centres=grid", *STILL), *NEWTON])),
+    "lid_driven_cavity": ("lid_driven_cavity", (2e-3, 600, [*gaussians(1936, 0.115, "centres=grid", *STILL), *NEWTON])),
 }
 
 

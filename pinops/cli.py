@@ -495,7 +495,8 @@ def train(
         minutes: Wall-clock limit.
         seed: Seed of the parameters, problems and points.
         dtype: Working precision.
-        devices: Share the problems of a step among so many accelerators, or cores where there are none (default: the cores).
+        devices: Share the problems (or trajectories) of a step among so many accelerators, or cores where there are none
+            (default: the cores; for surrogates one).
         out: Run directory (default: runs/NAME-seedSEED, numbered if taken).
         resume: Go on from the checkpoint in --out.
         checkpoint_seconds: How often a checkpoint is written.
@@ -511,7 +512,7 @@ def train(
     check_family(family)
     architecture = _operator(operator, _pairs(set_operator, "--set-operator"), family)
     if isinstance(architecture, pinops.operators.SurrogateArchitecture):
-        given = {"--steps": steps, "--weighting": weighting, "--devices": devices, "--physics": physics}
+        given = {"--steps": steps, "--weighting": weighting, "--physics": physics}
         for flag, value in given.items():
             if value is not None:
                 raise _Usage(f"{flag} is not for surrogates on a grid, which are trained for epochs on the frames of data")
@@ -528,6 +529,7 @@ def train(
             minutes=minutes,
             seed=seed,
             dtype=dtype,
+            devices=devices,
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
         )

@@ -342,7 +342,7 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     model, params = short[0].model, short[0].params
     rows = data.rows(range(8))
     frames = np.moveaxis(rows["values/u"], 2, 1)[..., None].astype(np.float32)
-    trajectories = Trajectories(frames, rows["inputs"].astype(np.float32), None, KEY)
+    trajectories = Trajectories(frames, rows["inputs"].astype(np.float32), None)
     at_once = model.at({"free": 1, "warm": 0}).predictions(params, trajectories)
     # Of two frames the second follows from a prediction; with more it is in turn, and the truth stands at the first two.
     in_turn = model.at({"free": 2, "warm": 0}).predictions(params, trajectories)
@@ -350,9 +350,8 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     np.testing.assert_allclose(in_turn[0][2:], at_once[0][2:], atol=1e-6)
     assert float(jnp.max(jnp.abs(in_turn[0][1] - at_once[0][1]))) > 1e-4
     free = model.at({"free": 6, "warm": 0})
-    clean = replace(trajectories, key=None)
     rolled = model.rollout(params, jnp.asarray(frames[:, 0]), jnp.asarray(trajectories.parameters), 5)
-    scaled = free.predictions(params, clean)[0] * model.scale[0]
+    scaled = free.predictions(params, trajectories)[0] * model.scale[0]
     np.testing.assert_allclose(jnp.moveaxis(scaled, 0, 1), rolled, atol=1e-5)
     gradient = lambda m: jax.tree.leaves(m.objective(trajectories, {})(params)[1])
     pushed = gradient(replace(free, push_forward=True))

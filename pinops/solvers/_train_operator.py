@@ -50,6 +50,7 @@ from pinops.training import (
     gathered,
     history_arrays,
     inputs_of,
+    check_shared,
     mesh_of,
     save_checkpoint,
     split,
@@ -160,11 +161,7 @@ def train_operator(
         if start is None:
             params = with_modes(built, params, dataset)
         model = replace(built, mesh=mesh_of(devices))
-        if model.mesh is not None and functions.batch % model.mesh.size:
-            raise ValueError(
-                f"the {functions.batch} problems of a step cannot be spread evenly over {model.mesh.size} devices; give "
-                f"Functions(batch={functions.batch // model.mesh.size * model.mesh.size or model.mesh.size})"
-            )
+        check_shared(functions.batch, "problems of a step", model.mesh, "Functions(batch={})")
         drawn = Draw(functions, dataset)
         if drawn.stochastic:
             check_forgetful(

@@ -48,10 +48,13 @@ from pinops.training import (
     as_frames,
     cast,
     check_periodic,
+    check_shared,
     frames_of,
+    gathered,
     grid_residuals,
     history_arrays,
     inputs_of,
+    mesh_of,
     save_checkpoint,
 )
 
@@ -76,6 +79,7 @@ def train_surrogate(
     minutes: float | None = None,
     seed: int = 0,
     dtype: str = "float32",
+    devices: int | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     out: str | Path | None = None,
@@ -99,6 +103,7 @@ def train_surrogate(
     - `parameter_map`: "identity", "log" or "sigmoid_log", x / (1 + x), before parameters are standardised; "auto": the logarithm
       where all are positive and the largest is more than a hundred times the smallest.
     - `optimizer`: default: Adam, its learning rate falling from 3e-3 to zero by a cosine, of gradients no longer than 1.
+    - `devices`: as for `solve`; they share the trajectories of a step.
     - `minutes`, `seed`, `dtype`, `callbacks`, `progress`, `out`, `resume`, `checkpoint_seconds`: as for `solve`.
 
     **Raises** ValueError for what cannot be meant, OSError for what cannot be written or read.
@@ -143,22 +148,23 @@ def train_surrogate(
         }
         if physics:
             check_periodic(problem, request["grid"])
-        model, params = built_surrogate(problem, surrogate, request)
+        built, params = built_surrogate(problem, surrogate, request)
+        model = replace(built, mesh=mesh_of(devices))
+        check_shared(batch, "trajectories of a step", model.mesh, "batch={}")
         epochs = Epochs(curriculum, -(-count // batch), request["grid"]["frames"])
         schedule = _phases(optimizer, curriculum, epochs.steps)
         folder = None if out is None else Path(out)
         if folder is not None:
             prepare(folder, request, resume)
         batches = Batches(dataset, min(_POOL, count), batch)
-        training: Any = Training(model, schedule, batches, seed, continuation=epochs, measure=_monitor(problem, model, dataset))
+        training: Any = Training(model, schedule, batches, seed, continuation=epochs, measure=_monitor(problem, built, dataset))
         run = Run(training, params, request, folder, resume, lambda: training.init(params, fit=False))
         everyone = [*callbacks, *([Progress(minutes)] if progress else [])]
         (outcome,) = train_runs([run], minutes, everyone, checkpoint_seconds, began)
-    state = outcome.state
-    trained = TrainedSurrogate(
-        problem, request, model, state.params, outcome.history, outcome.status, outcome.compile_seconds, state
-    )
-    if folder is not None:
+    state = gathered(outcome.state, model.mesh)
+    result = (state.params, outcome.history, outcome.status, outcome.compile_seconds, state)
+    trained = TrainedSurrogate(problem, request, built, *result)
+    if folder is not None and jax.process_index() == 0:  # of several processes one writes
         trained.save(folder, dataset)
     return trained
 

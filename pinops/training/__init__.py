@@ -7,6 +7,7 @@ from pinops.training._checkpoint import load_params as load_params
 from pinops.training._checkpoint import save_checkpoint as save_checkpoint
 from pinops.training._continuation import Continuation as Continuation
 from pinops.training._devices import agreed as agreed
+from pinops.training._devices import check_shared as check_shared
 from pinops.training._devices import gathered as gathered
 from pinops.training._devices import mesh_of as mesh_of
 from pinops.training._model import Model as Model

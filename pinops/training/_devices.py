@@ -1,12 +1,15 @@
-"""Several devices, of one process or many: interior points are spread over them, everything else is on each of them.
+"""Several devices, of one process or many: interior points (or the members of a family) are spread over them, everything else is
+on each of them.
 
 Means over points are then sums over devices (data parallelism). All processes run the same program with the same seeds, so that
 what is computed on the host (points, decisions) is the same everywhere.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +34,13 @@ def mesh_of(devices: int | None) -> Mesh | None:
     return None if len(there[:devices]) == 1 else Mesh(np.array(there[:devices]), (POINTS,), axis_types=(AxisType.Auto,))
 
 
+def check_shared(count: int, what: str, mesh: Mesh | None, remedy: str) -> None:
+    """Raises ValueError where devices cannot share so many evenly; ``remedy`` ends in the number that they can share."""
+    if mesh is not None and count % mesh.size:
+        fitting = count // mesh.size * mesh.size or mesh.size
+        raise ValueError(f"{count} {what} cannot be spread evenly over {mesh.size} devices; give {remedy.format(fitting)}")
+
+
 def spread(tree: Any, mesh: Mesh | None, count: int | None = None) -> Any:
     """The arrays of a tree on the devices of a mesh: those with ``count`` rows divided, the others whole on each."""
     if mesh is None:
@@ -51,6 +61,17 @@ def spread(tree: Any, mesh: Mesh | None, count: int | None = None) -> Any:
         return jax.make_array_from_callback(whole.shape, place, lambda index: whole[index])
 
     return jax.tree.map(put, tree)
+
+
+def on_each(function: Callable[[Any, Any], Any], mesh: Mesh, shared: Any, rows: Any, *, together: bool) -> Any:
+    """``function(shared, rows)`` on every device with its part of the rows: rows again or, ``together``, the same on each.
+
+    What the devices share enters as an argument: a mapped function must not close over traced arrays.
+    """
+    (whole, of_whole), (divided, of_divided) = (eqx.partition(tree, eqx.is_array) for tree in (shared, rows))
+    own = lambda whole, divided: function(eqx.combine(whole, of_whole), eqx.combine(divided, of_divided))
+    places = {"in_specs": (P(), P(POINTS)), "out_specs": P() if together else P(POINTS)}
+    return jax.shard_map(own, mesh=mesh, check_vma=False, **places)(whole, divided)
 
 
 def agreed(decision: bool) -> bool:

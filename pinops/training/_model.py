@@ -12,7 +12,6 @@ import numpy as np
 from jax.extend.core import subjaxprs
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.derivatives import Plan
@@ -20,7 +19,7 @@ from pinops.losses import Snapshot, Weights, plans, residuals
 from pinops.networks import Field, JetNetwork, embedding_of, field_of, trainable
 from pinops.optimizers import LeastSquares
 from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
-from pinops.training._devices import POINTS
+from pinops.training._devices import POINTS, on_each
 
 
 class Params(eqx.Module):
@@ -131,16 +130,13 @@ class Model(eqx.Module):
         rows = _Rows.of((points, weights), len(points.at))
         if self.mesh is None:
             return self._mean_of_chunks(part, params, rows)
-        # What the devices share enters as an argument: a mapped function must not close over traced arrays.
-        shared, structure = eqx.partition((self, params, (points, weights)), eqx.is_array)
 
         def on_device(shared, leaves):
-            model, params, (points, weights) = eqx.combine(shared, structure)
+            model, params, points, weights = shared
             mine = _Rows(leaves, _Rows.of((points, weights), len(points.at)).together)
             return jax.lax.pmean(model._mean_of_chunks(part, params, mine), POINTS)
 
-        spread = jax.shard_map(on_device, mesh=self.mesh, in_specs=(P(), P(POINTS)), out_specs=P(), check_vma=False)
-        return spread(shared, rows.leaves)
+        return on_each(on_device, self.mesh, (self, params, points, weights), rows.leaves, together=True)
 
     def _mean_of_chunks(self, part: Callable[..., PyTree], params: Params, rows: "_Rows") -> PyTree:
         """`_interior_mean` on one device."""

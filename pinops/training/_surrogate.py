@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -17,6 +18,7 @@ from pinops.networks import GridField
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Points, Problem, constraints, space_of
+from pinops.training._devices import on_each
 from pinops.training._model import Params, cast
 
 SCHEDULES = ("tanh", "linear", "forced", "free")
@@ -80,7 +82,7 @@ class Trajectories(eqx.Module):
     frames: Float[Array | np.ndarray, "n t *grid c"]
     parameters: Float[Array | np.ndarray, "n p"]
     problems: Problem | None
-    key: PRNGKeyArray | None = None  # of the noise of a step
+    noise: Float[Array, "n t *grid c"] | None = None  # of the states that the steps of all frames but the last begin at
 
 
 class SurrogateModel(eqx.Module):
@@ -99,12 +101,12 @@ class SurrogateModel(eqx.Module):
     warm: Array
     maps: tuple[str, ...] = eqx.field(static=True)
     grid: tuple[tuple[float, float], ...] = eqx.field(static=True)  # the first place of each coordinate, and their distance
-    noise: float = eqx.field(static=True)
+    noise: float = eqx.field(static=True)  # its standard deviation
     guess: float = eqx.field(static=True)  # the weight of the embedding's own loss
     physics: float = eqx.field(static=True)
     push_forward: bool = eqx.field(static=True)
     owner: str = eqx.field(static=True)
-    mesh: Mesh | None = eqx.field(static=True, default=None)
+    mesh: Mesh | None = eqx.field(static=True, default=None)  # the devices that share the trajectories of a step
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         """None are trained."""
@@ -145,13 +147,11 @@ class SurrogateModel(eqx.Module):
         frames = jnp.moveaxis(jnp.asarray(trajectories.frames), 1, 0)
         truth = frames / self._scaled(frames)
         before, after = truth[:-1], truth[1:]
-        disturbed = jnp.zeros_like(before)
-        if self.noise and trajectories.key is not None:
-            disturbed = self.noise * jax.random.normal(trajectories.key, before.shape, before.dtype)
+        noise = jnp.zeros_like(before) if trajectories.noise is None else jnp.moveaxis(trajectories.noise, 1, 0)
 
         def forced(_):
             """All steps at once."""
-            states = (before + disturbed).reshape(-1, *before.shape[2:])
+            states = (before + noise).reshape(-1, *before.shape[2:])
             out = surrogate.advanced(states, jnp.tile(seen, (len(before), 1)))
             return jax.tree.map(lambda x: x.reshape(before.shape), out)
 
@@ -164,13 +164,20 @@ class SurrogateModel(eqx.Module):
                 out = surrogate.advanced(state + noise, seen)
                 return out[0], out
 
-            return jax.lax.scan(advance, jnp.zeros_like(before[0]), (jnp.arange(len(before)), before, disturbed))[1]
+            return jax.lax.scan(advance, jnp.zeros_like(before[0]), (jnp.arange(len(before)), before, noise))[1]
 
         predicted, guessed = jax.lax.cond(self.free > 1, in_turn, forced, None)
         return predicted, guessed, after
 
     def residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Float[Array, " m"]]:
-        """Relative L2 errors of single frames, and the equations' residuals at the predicted ones."""
+        """Relative L2 errors of single frames, and the equations' residuals at the predicted ones, by trajectory."""
+        own = lambda shared, rows: shared[0]._residuals(shared[1], rows)
+        shared = (self, params)
+        vectors = own(shared, trajectories) if self.mesh is None else on_each(own, self.mesh, shared, trajectories, together=False)
+        return {name: vector.ravel() for name, vector in vectors.items()}
+
+    def _residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Float[Array, "n ..."]]:
+        """`residuals` on one device."""
         predicted, guessed, truth = self.predictions(params, trajectories)
         out = {"frames": relative(predicted, truth)}
         if guessed is not None:
@@ -180,7 +187,7 @@ class SurrogateModel(eqx.Module):
             frames = jnp.moveaxis(predicted, 0, 1)
             whole = jnp.concatenate([first, frames * self._scaled(frames)], 1)
             of = lambda problem, frames: grid_residuals(problem, frames, self.grid, owner=self.owner)
-            out |= {name: vector.ravel() for name, vector in eqx.filter_vmap(of)(trajectories.problems, whole).items()}
+            out |= eqx.filter_vmap(of)(trajectories.problems, whole)
         return out
 
     def terms(self, params: Params, trajectories: Trajectories, weights: Weights) -> dict[str, Array]:
@@ -208,9 +215,9 @@ class SurrogateModel(eqx.Module):
 MAPS = {"identity": lambda x: x, "log": jnp.log, "sigmoid_log": lambda x: x / (1 + x)}
 
 
-def relative(predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]) -> Float[Array, " m"]:
+def relative(predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]) -> Float[Array, "n t"]:
     """The L2 error of every frame, relative to the truth (at least to a thousandth of the data's size, 1)."""
-    each = lambda x: jnp.sqrt(jnp.mean(jnp.square(x.reshape(x.shape[0] * x.shape[1], -1)), axis=1))
+    each = lambda x: jnp.sqrt(jnp.mean(jnp.square(x.reshape(*x.shape[:2], -1)), axis=2)).T
     return each(predicted - truth) / jnp.maximum(each(truth), 1e-3)
 
 
@@ -266,16 +273,18 @@ class Batches(eqx.Module):
         self, model: SurrogateModel, trajectories: Trajectories, weights: Weights, key: PRNGKeyArray
     ) -> tuple[Trajectories, Weights]:
         """What one step takes of them."""
-        which, noise = jax.random.split(key)
-        chosen = jax.random.choice(which, self.pool, (self.batch,), replace=False)
-        return eqx.tree_at(lambda t: t.key, self._some(trajectories, chosen), noise, is_leaf=lambda x: x is None), weights
+        which, other = jax.random.split(key)
+        some = self._some(trajectories, jax.random.choice(which, self.pool, (self.batch,), replace=False))
+        states = some.frames[:, :-1]
+        noise = model.noise * jax.random.normal(other, states.shape, states.dtype) if model.noise else None
+        return replace(some, noise=noise), weights
 
     def representative(self, trajectories: Trajectories) -> Trajectories:
         """As many as a step takes, always the same."""
         return self._some(trajectories, np.arange(self.batch))
 
     def divided(self, trajectories: Trajectories) -> None:
-        """Nothing is spread over devices."""
+        """Nothing of them lies on one device only: the trajectories of a step are anywhere among them."""
 
     def _some(self, trajectories: Trajectories, chosen: Any) -> Trajectories:
         return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen] if eqx.is_array_like(leaf) else leaf, trajectories)

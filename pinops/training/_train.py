@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting, WeightingState
 from pinops.optimizers import Only, Optimizer, as_optimizer
-from pinops.training._devices import agreed, gathered, spread
+from pinops.training._devices import agreed, check_shared, gathered, spread
 from pinops.training._model import Params, fitted, relocated, relocates
 
 MAX_RETRIES = 3
@@ -137,11 +137,8 @@ class Training:
         share = self.collocation.divided
         mine = share(state.points)
         count = None if mine is None else len(mine.at)
-        if count is not None and count % mesh.size:
-            raise ValueError(
-                f"{count} interior points cannot be spread evenly over {mesh.size} devices; give a multiple, such as "
-                f"Collocation(interior={count // mesh.size * mesh.size or mesh.size})"
-            )
+        if count is not None:
+            check_shared(count, "interior points", mesh, "a multiple, such as Collocation(interior={})")
         rows = lambda s: [] if count is None else [share(s.points), s.weighting]
         divided = lambda s: [*rows(s), *optimizer.divisible(s.optimizer)]
         blocks = [(a, len(a) if len(a) % mesh.size == 0 else None) for a in optimizer.divisible(state.optimizer)]
