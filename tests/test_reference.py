@@ -8,11 +8,13 @@ import pytest
 from pinops.functions import waves
 from pinops.reference import (
     Reference,
+    _compressible,
     cole_hopf,
     lid_driven_cavity,
     nonlinear_diffusion,
     periodic_burgers_2d,
     periodic_cole_hopf,
+    periodic_compressible,
     periodic_etdrk4,
     poisson_disks,
     reaction_diffusion,
@@ -260,6 +262,69 @@ def test_two_dimensional_burgers_refuses_what_it_cannot_solve():
         make(t=(1.0, 0.5))
     with pytest.raises(ValueError, match="max_modes must be one of 64, 128, .*, got 100"):
         make(max_modes=100)
+
+
+def test_a_shock_tube_has_the_states_of_the_exact_riemann_problem():
+    """Sod's, twice as it is periodic: the states beside the contact, of Toro's Riemann Solvers (2009), section 4.2."""
+    inside = lambda x: np.abs(x - 0.5) < 0.25
+    tube = lambda x: (np.where(inside(x), 1.0, 0.125), 0 * x, np.where(inside(x), 1.0, 0.1))
+    ours = periodic_compressible(1, 100, np.array([0, 0.05]), 0.0, 0.0, initial=tube, heat_ratio=1.4, max_cells=800)
+    shock, contact, fan = 1.75216, 0.92745, -0.07027
+    middle = int((0.75 + 0.05 * (fan + contact) / 2) * 100), int((0.75 + 0.05 * (contact + shock) / 2) * 100)
+    for cell, density in zip(middle, (0.42632, 0.26557), strict=True):
+        found = [ours.values[name][cell, 1] for name in ("rho", "u", "p")]
+        np.testing.assert_allclose(found, [density, 0.92745, 0.30313], rtol=2e-3)
+    assert max(ours.error_bar.values()) < 3e-2
+
+
+def test_friction_damps_sound_and_shear_as_it_should():
+    t, wave = np.linspace(0, 2, 3), lambda x: 1e-5 * np.sin(2 * np.pi * x)
+    sound = lambda x: (1 + wave(x), np.sqrt(5 / 3) * wave(x), 1 + 5 / 3 * wave(x))
+    ours = periodic_compressible(1, 32, t, 0.003, 0.005, initial=sound, max_cells=128, tolerance=1e-9)
+    # Over whole periods the wave that the friction reflects is where it was.
+    found = np.abs(np.fft.fft(ours.values["u"], axis=0)[1])
+    np.testing.assert_allclose(found / found[0], np.exp(-((2 * np.pi) ** 2) * (4 / 3 * 0.003 + 0.005) / 2 * t), rtol=1e-2)
+    shear = lambda x, y: (2 + 0 * x, 0 * x, 1e-3 * np.sin(2 * np.pi * x) + 0 * y, 1 + 0 * x)
+    ours = periodic_compressible(2, 8, t / 4, 0.04, 0.1, initial=shear, max_cells=32, tolerance=1e-9)
+    found = ours.values["v"].max((0, 1))
+    np.testing.assert_allclose(found / found[0], np.exp(-((2 * np.pi) ** 2) * 0.02 * t / 4), rtol=5e-3)
+    assert np.abs(ours.values["u"]).max() < 1e-7 and ours.error_bar["u"] == ours.error_bar["v"]
+
+
+def test_a_gas_keeps_its_sums_and_is_the_same_along_each_axis():
+    g, t = 2 * np.pi, np.array([0.0, 0.2])
+    fields = lambda x: (np.exp(0.3 * np.sin(g * x)), 0.5 * np.cos(g * x), np.exp(0.2 * np.cos(2 * g * x)))
+    line = periodic_compressible(1, 16, t, 0.02, 0.01, initial=fields, max_cells=32)
+    along_x = lambda x, y: (*fields(x)[:2], 0 * x, fields(x)[2])
+    along_y = lambda x, y: (fields(y)[0], 0 * y, *fields(y)[1:])
+    one, other = (periodic_compressible(2, 16, t, 0.02, 0.01, initial=start, max_cells=32) for start in (along_x, along_y))
+    for name, twin in (("rho", "rho"), ("u", "v"), ("p", "p")):
+        np.testing.assert_allclose(one.values[name], np.stack([line.values[name]] * 16, 1), rtol=2e-3, atol=1e-3)
+        np.testing.assert_allclose(other.values[twin], np.swapaxes(one.values[name], 0, 1), atol=1e-12)
+    gas, both = (
+        _compressible._Gas(0.02, 0.01, 1.4),
+        lambda x, y: (1 + 0.5 * np.sin(g * (x + y)), np.cos(g * y), np.sin(g * x), 2 + 0 * x),
+    )
+    at = np.meshgrid(*[np.arange(16) / 16] * 2, indexing="ij")
+    state = gas.conserved(np.stack(both(*at)))
+    later = gas.rubbed(gas.moved(state, 0.01), 0.05)
+    np.testing.assert_allclose(later.sum((1, 2)), state.sum((1, 2)), atol=1e-11)
+    assert np.abs(later - state).max() > 0.1
+
+
+def test_compressible_flow_refuses_what_it_cannot_solve():
+    def make(t=(0.0, 1.0), viscosity=0.1, velocity=0.0, **options):
+        start = lambda x: (1 + 0 * x, velocity * np.sign(x - 0.5), 1 + 0 * x)
+        return periodic_compressible(1, 8, np.asarray(t), viscosity, 0.0, initial=start, **options)
+
+    with pytest.raises(ValueError, match="viscosities are -1 and 0.0 and the heat ratio"):
+        make(viscosity=-1)
+    with pytest.raises(ValueError, match="increasing times"):
+        make(t=(1.0, 0.5))
+    with pytest.raises(ValueError, match="max_cells must be at least 16, twice the cells"):
+        make(max_cells=8)
+    with pytest.raises(ValueError, match="both must be positive: give slower or smoother initial values"):
+        make(viscosity=0.0, velocity=50.0)
 
 
 def test_a_linear_equation_is_solved_to_rounding():

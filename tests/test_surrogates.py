@@ -28,7 +28,7 @@ from pinops.operators import (
 )
 from pinops.problem import load_problem
 from pinops.reference import _burgers_2d as solver
-from pinops.training import Curriculum, Trajectories, grid_residuals
+from pinops.training import Curriculum, Trajectories, as_frames, grid_residuals
 
 KEY = jax.random.key(0)
 SMALL = CAPE(FNO(6, 4, 2), 8, 3, 4, 2)
@@ -251,6 +251,23 @@ def test_residuals_of_a_solution_in_two_dimensions_vanish(float64):
         }
         rough.append([float(jnp.sqrt(jnp.mean(jnp.square(vector[frames // 4 :])))) for vector in vectors.values()])
     assert all(fine < coarse / 3 and fine < 2e-2 for coarse, fine in zip(*rough, strict=True))
+
+
+@pytest.mark.parametrize("name, cells", [("cape_compressible_1d", 64), ("cape_compressible_2d", 16)])
+def test_residuals_of_a_compressible_flow_vanish(name, cells, float64):
+    """And they see a wrong viscosity, and friction that heats nothing."""
+    calm = load_problem(name)
+    family = replace(calm, initial=3 * calm.initial * np.array([1, 0, 1 / 3, 1 / 3])[:, None], cells=cells, frames=41)
+    reference, half = family.reference(), [(0.5 / cells, 1 / cells)] * (len(family.unknowns) - 2)
+    frames = as_frames(family, {f"values/{name}": reference.values[name][None] for name in family.unknowns})[0]
+
+    def sizes(family):
+        vectors = grid_residuals(family, jnp.asarray(frames), (*half, (0, 1 / 40)), owner="test")
+        return {name: float(jnp.sqrt(jnp.mean(jnp.square(vector[8:20])))) for name, vector in vectors.items()}
+
+    right, wrong = sizes(family), sizes(replace(family, viscosity=0.15))
+    assert all(size < 2e-2 for size in right.values())
+    assert all(wrong[name] > 3 * size for name, size in right.items() if name != "continuity")
 
 
 class Wave(po.Problem):

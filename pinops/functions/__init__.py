@@ -5,6 +5,8 @@ instances: `GaussianProcess(length=0.2).sample(key, nodes)` gives values that `i
 `PeriodicGaussianField(amplitudes).sample(key)` gives coefficients that `fourier_series` sums.
 """
 
+from pinops.functions._gas import RandomGas as RandomGas
+from pinops.functions._gas import gas as gas
 from pinops.functions._gaussian_process import GaussianProcess as GaussianProcess
 from pinops.functions._grid import interpolate as interpolate
 from pinops.functions._grid import interpolate_plane as interpolate_plane

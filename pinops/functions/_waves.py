@@ -56,8 +56,9 @@ def plane_waves(coefficients: Float[Any, "4 n"], x: Float[Any, "*points"], y: Fl
     array, in the precision of x and y, which may be broadcast.
     """
     xp = x.__array_namespace__()
-    waves = xp.asarray(coefficients, dtype=x.dtype).T
-    return sum(a * xp.sin(2 * xp.pi * (k * x + m * y) + phase) for a, phase, k, m in waves)
+    x, y = (array[..., None] for array in xp.broadcast_arrays(x, y))
+    amplitudes, phases, k, m = (row.reshape((1,) * (x.ndim - 1) + (-1,)) for row in xp.asarray(coefficients, dtype=x.dtype))
+    return xp.sum(amplitudes * xp.sin(2 * xp.pi * (k * x + m * y) + phases), axis=-1)
 
 
 class RandomPlaneWaves(eqx.Module):

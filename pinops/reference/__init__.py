@@ -6,6 +6,7 @@ from ._along_a_line import grid_values as grid_values
 from ._burgers_2d import periodic_burgers_2d as periodic_burgers_2d
 from ._cole_hopf import cole_hopf as cole_hopf
 from ._cole_hopf import periodic_cole_hopf as periodic_cole_hopf
+from ._compressible import periodic_compressible as periodic_compressible
 from ._darcy import darcy as darcy
 from ._etdrk4 import periodic_etdrk4 as periodic_etdrk4
 from ._heated_plate import heated_plate as heated_plate

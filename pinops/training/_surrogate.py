@@ -173,7 +173,9 @@ class SurrogateModel(eqx.Module):
         """Relative L2 errors of single frames, and the equations' residuals at the predicted ones, by trajectory."""
         own = lambda shared, rows: shared[0]._residuals(shared[1], rows)
         shared = (self, params)
-        vectors = own(shared, trajectories) if self.mesh is None else on_each(own, self.mesh, shared, trajectories, together=False)
+        vectors = (
+            own(shared, trajectories) if self.mesh is None else on_each(own, self.mesh, shared, trajectories, together=False)
+        )
         return {name: vector.ravel() for name, vector in vectors.items()}
 
     def _residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Float[Array, "n ..."]]:
