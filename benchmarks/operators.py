@@ -65,7 +65,7 @@ CASES: dict[str, tuple[float, float, str, list[str]]] = {
     "burgers_family": (4e-2, 1800, "1.4e-2", options(100, 4, 100, 512, 64, 3e-3, 10_000)),
     "burgers_family, on data": (4e-2, 1800, "-", options(100, 4, 100, 256, 64, 3e-3, 2_000)),
     "burgers_family, POD, on data": (4e-2, 1800, "-", ["--operator", "pod_deeponet", *options(100, 4, 32, 256, 64, 3e-3, 2_000)]),
-    "advection_family": (4e-2, 1800, "2.4e-2", options(100, 4, 100, 512, 64, 3e-3, 10_000)),
+    "advection_family": (4e-2, 1800, "2.4e-2", options(100, 4, 100, 512, 64, 3e-3, 25_000)),
 }
 
 

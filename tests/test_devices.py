@@ -49,9 +49,9 @@ EIGHT = (
     + """
 from pathlib import Path
 from pinops.data import generate
-from pinops.training import _model
+from pinops.training import _chunks
 jax.config.update("jax_enable_x64", True)
-_model._chunk_bytes = lambda: 20_000  # several chunks on each device
+_chunks.chunk_bytes = lambda: 20_000  # several chunks on each device
 out = {}
 flat = lambda tree: np.asarray(jax.flatten_util.ravel_pytree(tree)[0])
 for name, weighting in {"fixed": Fixed(), "causal": Causal(every=7), "norm": GradientNorm(every=7)}.items():

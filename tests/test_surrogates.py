@@ -359,7 +359,7 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     model, params = short[0].model, short[0].params
     rows = data.rows(range(8))
     frames = np.moveaxis(rows["values/u"], 2, 1)[..., None].astype(np.float32)
-    trajectories = Trajectories(frames, rows["inputs"].astype(np.float32), None)
+    trajectories = Trajectories(jnp.asarray(frames), jnp.asarray(rows["inputs"], jnp.float32), None)
     at_once = model.at({"free": 1, "warm": 0}).predictions(params, trajectories)
     # Of two frames the second follows from a prediction; with more it is in turn, and the truth stands at the first two.
     in_turn = model.at({"free": 2, "warm": 0}).predictions(params, trajectories)

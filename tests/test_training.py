@@ -15,7 +15,7 @@ import pinops as po
 from pinops.networks import embedding_of
 from pinops.optimizers import Optimizer, SSBroyden, Step
 from pinops.problem import INITIAL, INTERIOR, InverseProblem, Points, constraints, impose, units
-from pinops.training import Model, Training, _model, split
+from pinops.training import Model, Training, _chunks, split
 from pinops.training._points import draw, refine
 
 NETWORK = po.networks.MLP(width=8, depth=2)
@@ -110,11 +110,11 @@ def test_a_chunk_divides_the_points_where_it_can_and_fits_the_cache(monkeypatch)
     prime = training.init(params).points[INTERIOR]
     points = jax.tree.map(lambda x: x[:600], prime)
     assert training.model._chunk(params, points) == 600
-    monkeypatch.setattr(_model, "_chunk_bytes", lambda: 40_000)
+    monkeypatch.setattr(_chunks, "chunk_bytes", lambda: 40_000)
     few = training.model._chunk(params, points)
     assert 1 < few < 600 and 600 % few == 0
     assert few <= training.model._chunk(params, prime) <= 2 * few
-    monkeypatch.setattr(_model, "_chunk_bytes", lambda: 1)
+    monkeypatch.setattr(_chunks, "chunk_bytes", lambda: 1)
     assert training.model._chunk(params, points) == 1
 
 

@@ -1,7 +1,6 @@
 """What is trained and what is not: a problem, a network, and how conditions are imposed."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import subjaxprs
 from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -19,6 +17,7 @@ from pinops.losses import Snapshot, Weights, plans, residuals
 from pinops.networks import Field, JetNetwork, embedding_of, field_of, trainable
 from pinops.optimizers import LeastSquares
 from pinops.problem import INTERIOR, Imposition, Points, Problem, constraints, holder
+from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._devices import POINTS, on_each
 
 
@@ -145,30 +144,17 @@ class Model(eqx.Module):
             points, weights = rows.together(leaves)
             return part(self, params, {INTERIOR: points}, weights)
 
-        total, chunk = len(rows.leaves[0]), self._chunk(params, rows.together(rows.leaves)[0])
-        if chunk == total:
-            return of_chunk(rows.leaves)
-        share = lambda mean, leaves: jax.tree.map(lambda x: x * len(leaves[0]) / total, mean)
-        add = lambda mean, leaves: (jax.tree.map(jnp.add, mean, share(of_chunk(leaves), leaves)), None)
-        whole = total // chunk * chunk
-        chunks = [leaf[:whole].reshape(-1, chunk, *leaf.shape[1:]) for leaf in rows.leaves]
-        zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of_chunk, [leaf[0] for leaf in chunks]))
-        mean = jax.lax.scan(add, zero, chunks)[0]
-        return mean if whole == total else add(mean, [leaf[whole:] for leaf in rows.leaves])[0]
+        return mean_of_chunks(of_chunk, rows.leaves, self._chunk(params, rows.together(rows.leaves)[0]))
 
     def _chunk(self, params: Params, points: Points) -> int:
-        """How many interior points are taken at once: a divisor of their number, where there is one of the right size."""
-        total = len(points.at)
-        rows = _Rows.of(points, total)
+        """How many interior points are taken at once."""
+        rows = _Rows.of(points, len(points.at))
 
-        def size(count: int) -> int:
+        def program(count: int) -> Any:
             few = {INTERIOR: rows.together([leaf[:count] for leaf in rows.leaves])}
-            return _intermediate_bytes(jax.make_jaxpr(lambda params: self.residuals(params, few))(params).jaxpr)
+            return jax.make_jaxpr(lambda params: self.residuals(params, few))(params).jaxpr
 
-        # The difference: what is the same at all points does not count.
-        fitting = max(1, _chunk_bytes() // max(1, size(2) - size(1))) if total > 1 else 1
-        divisor = max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
-        return divisor if 2 * divisor > min(fitting, total) else fitting
+        return chunk_of(program, len(points.at))
 
     def linearised(self, params: Params, region: str, points: Points) -> dict[str, tuple[Array, Array]]:
         """`linearised` at the points of a region."""
@@ -330,18 +316,3 @@ def interior_score(model: Model, params: Params, points: Mapping[str, Points]) -
     problem = model.problem_at(params)
     vectors = residuals(model.field(params), constraints(problem, ()), points, owner=model.owner)
     return jnp.sqrt(sum(jnp.square(vector) for vector in vectors.values()))
-
-
-def _chunk_bytes() -> int:
-    """What the intermediate results of a chunk on one device may take before fusion.
-
-    A core is fastest with what stays in its cache (benchmarks/step_cost.py). Several cores could share the work on larger arrays,
-    but on a busy machine fresh pages for these cost more than that gains.
-    """
-    return 8 * 2**20 if jax.default_backend() == "cpu" else 2 * 2**30
-
-
-def _intermediate_bytes(jaxpr: Any) -> int:
-    """The bytes of everything that a program computes, before the compiler fuses any of it."""
-    own = sum(math.prod(out.aval.shape) * out.aval.dtype.itemsize for equation in jaxpr.eqns for out in equation.outvars)
-    return own + sum(_intermediate_bytes(inner) for inner in subjaxprs(jaxpr))

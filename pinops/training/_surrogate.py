@@ -1,8 +1,8 @@
 """What is trained of a surrogate on a grid: trajectories, one step after the other, more and more from its own predictions."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -18,7 +18,8 @@ from pinops.networks import GridField
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Points, Problem, constraints, space_of
-from pinops.training._devices import on_each
+from pinops.training._chunks import chunk_of, mean_of_chunks
+from pinops.training._devices import POINTS, on_each
 from pinops.training._model import Params, cast
 
 SCHEDULES = ("tanh", "linear", "forced", "free")
@@ -82,7 +83,7 @@ class Trajectories(eqx.Module):
     frames: Float[Array | np.ndarray, "n t *grid c"]
     parameters: Float[Array | np.ndarray, "n p"]
     problems: Problem | None
-    noise: Float[Array, "n t *grid c"] | None = None  # of the states that the steps of all frames but the last begin at
+    noise: Float[Array, "n t-1 *grid c"] | None = None  # of the states that steps begin at
 
 
 class SurrogateModel(eqx.Module):
@@ -205,8 +206,32 @@ class SurrogateModel(eqx.Module):
         return out
 
     def objective(self, trajectories: Trajectories, weights: Weights) -> Objective:
-        """The loss of these trajectories as optimizers see it."""
-        return jax.value_and_grad(lambda params: sum(self.terms(params, trajectories, weights).values(), start=jnp.zeros(())))
+        """The loss of these trajectories as optimizers see it: shared among the devices, a few trajectories at once on each."""
+
+        def value_and_gradient(params: Params) -> tuple[Array, Params]:
+            if self.mesh is None:
+                return self._mean_of_chunks(params, trajectories, weights)
+            own = lambda shared, rows: jax.lax.pmean(shared[0]._mean_of_chunks(shared[1], rows, shared[2]), POINTS)
+            return on_each(own, self.mesh, (self, params, weights), trajectories, together=True)
+
+        return value_and_gradient
+
+    def _mean_of_chunks(self, params: Params, trajectories: Trajectories, weights: Weights) -> tuple[Array, Params]:
+        """The loss and its gradient, on one device."""
+        rows, rest = eqx.partition(trajectories, eqx.is_array)
+        leaves, structure = jax.tree.flatten(rows)
+        some = lambda leaves: eqx.combine(jax.tree.unflatten(structure, leaves), rest)
+        own = dataclasses.replace(self, mesh=None)
+
+        def of_chunk(leaves: list[Array]) -> tuple[Array, Params]:
+            terms = lambda params: own.terms(params, some(leaves), weights).values()
+            return jax.value_and_grad(lambda params: sum(terms(params), start=jnp.zeros(())))(params)
+
+        program = lambda count: (
+            jax.make_jaxpr(lambda params: own.residuals(params, some([x[:count] for x in leaves])))(params).jaxpr
+        )
+        # All frames at once and one after the other are both counted, and only one of them is computed.
+        return mean_of_chunks(of_chunk, leaves, chunk_of(program, len(leaves[0]), budgets=8))
 
     def snapshot(self, params: Params, trajectories: Trajectories, key: PRNGKeyArray) -> Snapshot:
         """What constant weights are made from."""
@@ -279,7 +304,7 @@ class Batches(eqx.Module):
         some = self._some(trajectories, jax.random.choice(which, self.pool, (self.batch,), replace=False))
         states = some.frames[:, :-1]
         noise = model.noise * jax.random.normal(other, states.shape, states.dtype) if model.noise else None
-        return replace(some, noise=noise), weights
+        return dataclasses.replace(some, noise=noise), weights
 
     def representative(self, trajectories: Trajectories) -> Trajectories:
         """As many as a step takes, always the same."""
