@@ -41,8 +41,9 @@ def options(width: int, depth: int, latent: int, points: int, batch: int, rate: 
 
 CONVOLUTIONAL = ["--set-operator", "width=100", "depth=4", "latent=100", "--set-functions", "batch=64", "data_points=256"]
 CONVOLUTIONAL += ["--optimizer", "soap", "--set-optimizer", "learning_rate=0.003", "decay_steps=4000", "--steps", "4000"]
-# The same sizes, and rows instead of parameters in the linear system of a step: 32 problems at 32 points.
-NEWTON = ["--set-functions", "points=32", "batch=32", "--optimizer", "gauss_newton", "--set-optimizer", "damping=0.01"]
+# A small DeepONet by a method of the second order, in sample space: 32 problems at 32 points, other ones in every step.
+NEWTON = ["--set-operator", "width=20", "depth=2", "latent=20", "--set-functions", "points=32", "batch=32"]
+NEWTON += ["--optimizer", "gauss_newton", "--set-optimizer", "damping=0.01"]
 # The coefficients of the family that is trained on, and of the one whose members are tested, where these differ.
 MEMBERS = {"plate_family": (["--set", "designs=table"], ["--set", "designs=unseen"])}
 DATA = {
@@ -56,6 +57,8 @@ DATA = {
 # family's name may have a remark behind a comma.
 CASES: dict[str, tuple[float, float, str, list[str]]] = {
     "antiderivative": (2.5e-3, 300, "2.5e-3", options(50, 4, 50, 128, 64, 5e-3, 16_000)),
+    "antiderivative, small": (2.5e-3, 300, "2.5e-3", options(20, 2, 20, 128, 64, 5e-3, 20_000)),
+    "antiderivative, small, Gauss-Newton": (2.5e-3, 300, "2.5e-3", NEWTON),
     "diffusion_reaction": (5e-3, 600, "5.3e-3", options(64, 4, 64, 256, 64, 5e-3, 20_000)),
     "fisher_family": (2e-2, 900, "-", options(100, 4, 100, 256, 100, 5e-3, 6_000)),
     "fisher_family, on equations": (2e-2, 900, "-", options(100, 4, 100, 256, 64, 3e-3, 10_000)),
