@@ -1,10 +1,10 @@
 """A shape that an operator has not seen: what operators for other shapes, and the equation, make of few members of it.
 
     python benchmarks/operators.py --cases darcy_family --keep FOLDER
-    python benchmarks/transfer.py FOLDER [--seeds 0 1 2] [--steps 600]
+    python benchmarks/transfer.py FOLDER [--seeds 0 1 2] [--steps 600] [--learning-rate 0.001]
 
 The first trains `darcy_family` on squares, discs and triangles; the second goes on from these runs with 96 members of the shape
-"right_triangle", and writes ``benchmarks/results/transfer.json``: mean relative L2 errors over 40 unseen right triangles, final
+"right_triangle", and updates ``benchmarks/results/transfer.json``: mean relative L2 errors over 40 unseen right triangles, final
 iterates, of the operator as it was, of all its layers trained further, of some of them (the first convolution, the dense layers
 of the branch and the last layer of the trunk), of a fresh operator on the same members, and of one with the equation as well.
 """
@@ -40,11 +40,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where operators.py has kept its runs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     arguments = parser.parse_args()
     family = po.load_problem("darcy_family", task="right_triangle")
     with jax.enable_x64(True):
         tested = unstacked(sample_members(family, jax.random.key(99), range(40)), 40)
-    adam = po.optimizers.Adam(1e-3, arguments.steps)
+    soap = po.optimizers.soap(arguments.learning_rate, arguments.steps)
     options = {"steps": arguments.steps, "functions": po.Functions(batch=32), "progress": False}
     runs = []
     with tempfile.TemporaryDirectory() as folder:
@@ -54,10 +55,10 @@ def main() -> None:
             source = po.load(arguments.folder / f"darcy_family_{seed}")
             fresh = DeepONet(trunk=ModifiedMLP(100, 4), latent=100)
             ways = {
-                "all layers": {"start": source, "optimizer": adam},
-                "some layers": {"start": source, "optimizer": po.optimizers.Only(adam, some_layers)},
-                "fresh": {"operator": fresh, "optimizer": adam},
-                "fresh, and the equation": {"operator": fresh, "optimizer": adam, "physics": True},
+                "all layers": {"start": source, "optimizer": soap},
+                "some layers": {"start": source, "optimizer": po.optimizers.Only(soap, some_layers)},
+                "fresh": {"operator": fresh, "optimizer": soap},
+                "fresh, and the equation": {"operator": fresh, "optimizer": soap, "physics": True},
             }
             error = lambda operator: float(np.mean(operator.errors(tested)["u"]))
             run = {"seed": seed, "as it was": error(source)}
@@ -65,8 +66,10 @@ def main() -> None:
                 run[name] = error(po.train_operator(family, data=data, seed=seed, **way, **options))
             runs.append(run | {"seconds": round(time.monotonic() - began, 1)})
             print(runs[-1], flush=True)
-    content = {"steps": arguments.steps, "members": 96, "runs": runs, "machine": machine(), "versions": versions()}
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    entry = {"steps": arguments.steps, "members": 96, "runs": runs, "machine": machine(), "versions": versions()}
+    recorded[f"learning rate {arguments.learning_rate:g}"] = entry
+    RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
 
 
 if __name__ == "__main__":
