@@ -38,7 +38,7 @@ MODELS: dict[str, list[str]] = {
     "cape_fno, spectral branch": ["--operator", "cape_fno", *CAPE, "branches=spectral"],
     "cape_fno, pointwise branch": ["--operator", "cape_fno", *CAPE, "branches=pointwise"],
     "cape_fno, depthwise branch": ["--operator", "cape_fno", *CAPE, "branches=depthwise"],
-    "cape_fno, log of parameter": ["--operator", "cape_fno", *CAPE, "--set-functions", "parameter_map=log"],
+    "cape_fno, parameter itself": ["--operator", "cape_fno", *CAPE, "--set-functions", "parameter_map=identity"],
     "cape_message_passing": ["--operator", "cape_message_passing", "--set-operator", "width=29", "embedding=32", "pooling=2"],
     "message_passing": ["--operator", "message_passing", "--set-operator", "width=34"],
     "unet": ["--operator", "unet", "--set-operator", "width=4"],  # 43 021 numbers, and the others 43 033 and 41 829

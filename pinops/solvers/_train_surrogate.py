@@ -101,7 +101,7 @@ def train_surrogate(
     - `embedding` >= 0: the weight of the loss of what CAPE's embedding predicts by itself; `physics` >= 0: that of the mean
       square of the family's equations at the predictions (Fourier series in space, second-order differences in time).
     - `parameter_map`: "identity", "log" or "sigmoid_log", x / (1 + x), before parameters are standardised; "auto": the logarithm
-      where all are positive and the largest is more than a hundred times the smallest.
+      where all are positive and the largest is more than ten times the smallest.
     - `optimizer`: default: Adam, its learning rate falling from 3e-3 to zero by a cosine, of gradients no longer than 1.
     - `devices`: as for `solve`; they share the trajectories of a step.
     - `minutes`, `seed`, `dtype`, `callbacks`, `progress`, `out`, `resume`, `checkpoint_seconds`: as for `solve`.
@@ -226,7 +226,7 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, An
         raise ValueError(
             f"parameter_map={wanted!r} needs positive parameters, and the smallest are {low.tolist()}; choose identity"
         )
-    names = ["log" if wide else "identity" for wide in positive & (high > 100 * low)]
+    names = ["log" if wide else "identity" for wide in positive & (high > 10 * low)]
     names = names if wanted == "auto" else [wanted] * len(names)
     mapped = np.stack([np.asarray(MAPS[name](values[:, k])) for k, name in enumerate(names)], 1)
     deviation = np.std(mapped, axis=0)
