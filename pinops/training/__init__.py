@@ -5,6 +5,7 @@ from pinops.training._checkpoint import history_arrays as history_arrays
 from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params
 from pinops.training._checkpoint import save_checkpoint as save_checkpoint
+from pinops.training._chunks import mean_of_chunks as mean_of_chunks
 from pinops.training._continuation import Continuation as Continuation
 from pinops.training._devices import agreed as agreed
 from pinops.training._devices import check_shared as check_shared
