@@ -312,19 +312,40 @@ def test_a_gas_keeps_its_sums_and_is_the_same_along_each_axis():
     assert np.abs(later - state).max() > 0.1
 
 
-def test_compressible_flow_refuses_what_it_cannot_solve():
-    def make(t=(0.0, 1.0), viscosity=0.1, velocity=0.0, **options):
-        start = lambda x: (1 + 0 * x, velocity * np.sign(x - 0.5), 1 + 0 * x)
-        return periodic_compressible(1, 8, np.asarray(t), viscosity, 0.0, initial=start, **options)
+def test_cells_that_are_too_coarse_for_a_gas_do_not_count():
+    """A gas that becomes a vacuum on 8 cells and not on 16, and one at rest."""
+    g = 2 * np.pi
+    storm = lambda x: (np.exp(np.sin(g * x + 1)), 5 * np.sin(g * x) + 2.5 * np.cos(3 * g * x), np.exp(np.cos(2 * g * x)))
+    make = lambda start, most: periodic_compressible(1, 8, np.array([0, 0.1]), 0.0, 0.0, initial=start, max_cells=most)
+    assert 0 < max(make(storm, 32).error_bar.values()) < 1
+    with pytest.raises(ValueError, match="becomes a vacuum on 8 cells, and there is no error bar: give more max_cells"):
+        make(storm, 16)
+    rest = make(lambda x: (1 + 0.5 * np.sin(g * x), 0 * x, 1 + 0 * x), 16)
+    assert max(rest.error_bar.values()) < 0.1 and np.abs(rest.values["u"]).max() < 1e-12
 
-    with pytest.raises(ValueError, match="viscosities are -1 and 0.0 and the heat ratio"):
-        make(viscosity=-1)
-    with pytest.raises(ValueError, match="increasing times"):
-        make(t=(1.0, 0.5))
+
+def test_compressible_flow_refuses_what_it_cannot_solve():
+    def make(dimensions=1, cells=8, t=(0.0, 1.0), viscosity=0.1, velocity=0.0, density=1.0, **options):
+        start = lambda x: (density + 0 * x, velocity * np.sign(x - 0.5), 1 + 0 * x)
+        return periodic_compressible(dimensions, cells, np.asarray(t), viscosity, 0.0, initial=start, **options)
+
+    for wrong in ({"viscosity": -1}, {"viscosity": np.inf}, {"heat_ratio": 1}, {"tolerance": np.nan}):
+        with pytest.raises(ValueError, match="give viscosities that are zero or more, a ratio greater than 1"):
+            make(**wrong)
+    for wrong in ({"dimensions": 3}, {"cells": 0}, {"cells": 8.0}):
+        with pytest.raises(ValueError, match="dimensions must be 1 or 2 and cells a whole number of at least 1"):
+            make(**wrong)
+    for wrong in ((1.0, 0.5), (0.0, np.nan), (0.0, np.inf)):
+        with pytest.raises(ValueError, match="increasing times"):
+            make(t=wrong)
     with pytest.raises(ValueError, match="max_cells must be at least 16, twice the cells"):
         make(max_cells=8)
-    with pytest.raises(ValueError, match="both must be positive: give slower or smoother initial values"):
+    with pytest.raises(ValueError, match="density and a pressure greater than zero"):
+        make(density=-1.0)
+    with pytest.raises(ValueError, match="both must be positive: give more max_cells, or slower initial values"):
         make(viscosity=0.0, velocity=50.0)
+    with pytest.raises(ValueError, match="initial must give 3 fields, density, velocities and pressure, got 1"):
+        periodic_compressible(1, 8, np.array([0.0]), 0.1, 0.0, initial=lambda x: [x])
 
 
 def test_a_linear_equation_is_solved_to_rounding():

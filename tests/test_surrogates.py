@@ -375,6 +375,13 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     assert any(bool(jnp.any(jnp.abs(a - b) > 1e-6)) for a, b in zip(pushed, gradient(free), strict=True))
 
 
+def test_equations_need_three_frames(tmp_path):
+    family = load_problem("cape_advection", cells=16, frames=2)
+    data = generate(family, tmp_path / "data.h5", count=65)
+    with pytest.raises(ValueError, match="equations on a grid need at least 3 frames, and the data have 2"):
+        po.train_surrogate(family, data, TINY, batch=8, physics=1e-3, progress=False)
+
+
 def test_equations_may_be_in_the_loss(data):
     result = trained(data, curriculum=Curriculum(2, 0), physics=1e-3)
     assert result.history[-1].terms["residual"] > 0

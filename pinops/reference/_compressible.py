@@ -39,30 +39,43 @@ def periodic_compressible(
     - `t`: increasing times from t >= 0.
     - `viscosity`, `bulk_viscosity`: η >= 0 and ζ >= 0. `heat_ratio`: Γ > 1.
     - `initial`: density, velocities and pressure at t = 0 of the coordinates, vectorised and periodic.
-    - `tolerance`: the error bar, which is the largest distance of an unknown to the solution on half the cells, is less, unless
+    - `tolerance`: the error bar, which is the largest distance of a field to the solution on half the cells, is less, unless
         `max_cells` along each axis, at least twice `cells`, do not suffice.
 
     **Returns:** a [`Reference`][] of `rho`, `u` (and `v`) and `p` with an axis for each coordinate, the last one time. Velocities
     share their error bar: one of them may vanish.
 
-    **Raises** ValueError for what cannot be, and where the gas becomes a vacuum.
+    **Raises** ValueError for what cannot be, and where the gas becomes a vacuum on the finest cells.
     """
     t = check_times(t)
-    if not (viscosity >= 0 and bulk_viscosity >= 0 and heat_ratio > 1):
+    if dimensions not in (1, 2) or not isinstance(cells, int) or cells < 1:
+        raise ValueError(f"dimensions must be 1 or 2 and cells a whole number of at least 1, got {dimensions} and {cells}.")
+    if not (0 <= viscosity < np.inf and 0 <= bulk_viscosity < np.inf and 1 < heat_ratio < np.inf and 0 < tolerance < np.inf):
         raise ValueError(
-            f"viscosities are {viscosity} and {bulk_viscosity} and the heat ratio is {heat_ratio}: give two that are zero "
-            "or more, and a ratio greater than 1."
+            f"viscosities are {viscosity} and {bulk_viscosity}, the heat ratio {heat_ratio} and the tolerance {tolerance}: give "
+            "viscosities that are zero or more, a ratio greater than 1 and a tolerance greater than zero, all finite."
         )
     if max_cells < 2 * cells:
         raise ValueError(f"max_cells must be at least {2 * cells}, twice the cells of the evaluation grid, got {max_cells}.")
     names = ("rho", *("u", "v")[:dimensions], "p")
-    parts = {"rho": [0], "p": [-1]} | dict.fromkeys(names[1:-1], list(range(1, 1 + dimensions)))
     gas = _Gas(viscosity, bulk_viscosity, heat_ratio)
-    number, values, errors = cells, gas.solve(initial, dimensions, cells, cells, t), {"rho": np.inf}
+
+    def solved(number: int) -> np.ndarray | None:
+        try:
+            return gas.solve(_start(initial, dimensions, number), _start(initial, dimensions, cells), t)
+        except _Vacuum:
+            if 2 * number > max_cells:
+                raise
+            return None  # finer cells may resolve what became negative
+
+    number, values, errors = cells, solved(cells), {"rho": np.inf}
     while max(errors.values()) > tolerance and 2 * number <= max_cells:
         number, coarse = 2 * number, values
-        values = gas.solve(initial, dimensions, number, cells, t)
-        errors = {name: relative_difference(coarse[parts[name]], values[parts[name]]) for name in names}
+        values = solved(number)
+        if coarse is not None and values is not None:
+            errors = dict(zip(names, gas.errors(coarse, values), strict=True))
+    if values is None or not np.isfinite(max(errors.values())):
+        raise _Vacuum(f"the gas becomes a vacuum on {number // 2} cells, and there is no error bar: give more max_cells.")
     axes = [*[_centres(cells)] * dimensions, t]
     return Reference(
         coordinates=dict(zip([*"xy"[:dimensions], "t"], np.meshgrid(*axes, indexing="ij", sparse=True), strict=True)),
@@ -71,6 +84,22 @@ def periodic_compressible(
         kind="HLLC finite volumes",
         source=f"Toro, Spruce & Speares (1994); until two agree to {tolerance:g}, with up to {max_cells} cells to an axis",
     )
+
+
+class _Vacuum(ValueError):
+    """A density or pressure that is not positive."""
+
+
+def _start(initial: Callable[..., Sequence[np.ndarray]], dimensions: int, cells: int) -> np.ndarray:
+    """The primitive variables at t = 0, at the centres of cells."""
+    at = np.meshgrid(*[_centres(cells)] * dimensions, indexing="ij")
+    fields = initial(*at)
+    if len(fields) != dimensions + 2:
+        raise ValueError(f"initial must give {dimensions + 2} fields, density, velocities and pressure, got {len(fields)}.")
+    start = np.stack([np.broadcast_to(field, at[0].shape) for field in fields]).astype(np.float64)
+    if not (np.isfinite(start).all() and start[0].min() > 0 and start[-1].min() > 0):
+        raise ValueError("initial must give finite fields, and a density and a pressure greater than zero.")
+    return start
 
 
 def _centres(cells: int) -> np.ndarray:
@@ -83,13 +112,12 @@ class _Gas:
     def __init__(self, viscosity: float, bulk_viscosity: float, heat_ratio: float):
         self.eta, self.zeta, self.ratio = viscosity, bulk_viscosity, heat_ratio
 
-    def solve(
-        self, initial: Callable[..., Sequence[np.ndarray]], dimensions: int, number: int, cells: int, t: np.ndarray
-    ) -> np.ndarray:
-        """Primitive variables at the centres of fewer cells, time last, ``(2 + dimensions, *cells, nt)``."""
-        at = np.meshgrid(*[_centres(number)] * dimensions, indexing="ij")
-        primitive = np.stack([np.broadcast_to(field, at[0].shape) for field in initial(*at)]).astype(np.float64)
-        state, now, frames = self.conserved(primitive), 0.0, []
+    def solve(self, start: np.ndarray, shown: np.ndarray, t: np.ndarray) -> np.ndarray:
+        """Primitive variables at the centres of fewer cells, time last, ``(2 + dimensions, *cells, nt)``.
+
+        ``start``: at t = 0; ``shown``: the same at the places of the result.
+        """
+        state, now, frames = self.conserved(start), 0.0, []
         for time in t:
             while now < time:
                 # Steps that end at a frame are equal, as far as the gas allows: no tiny last one.
@@ -97,11 +125,16 @@ class _Gas:
                 step = left / np.ceil(left / self.longest_step(state))
                 state = self.rubbed(self.moved(self.rubbed(state, step / 2), step), step / 2)
                 now = time if step >= left else now + step
-            frames.append(_at_centres(self.primitive(state), cells))
-        if t[0] == 0:
-            coarse = np.meshgrid(*[_centres(cells)] * dimensions, indexing="ij")
-            frames[0] = np.stack([np.broadcast_to(field, coarse[0].shape) for field in initial(*coarse)])
+            frames.append(_at_centres(self.primitive(state), shown.shape[1]) if time > 0 else shown)
         return np.stack(frames, -1)
+
+    def errors(self, values: np.ndarray, finer: np.ndarray) -> list[float]:
+        """Relative distances of all fields; velocities share theirs, and a gas at rest has that of rounding."""
+        sound = np.sqrt(self.ratio * finer[-1] / finer[0])
+        still = 1e-9 * np.linalg.norm(sound)
+        moving = np.linalg.norm(values[1:-1] - finer[1:-1]) / max(np.linalg.norm(finer[1:-1]), still)
+        density, pressure = (relative_difference(values[k], finer[k]) for k in (0, -1))
+        return [density, *[max(float(moving), float(np.finfo(float).eps))] * (len(finer) - 2), pressure]
 
     def conserved(self, primitive: np.ndarray) -> np.ndarray:
         rho, velocity, p = primitive[0], primitive[1:-1], primitive[-1]
@@ -112,9 +145,9 @@ class _Gas:
         rho, velocity = state[0], state[1:-1] / state[0]
         p = (self.ratio - 1) * (state[-1] - rho * (velocity**2).sum(0) / 2)
         if not (rho.min() > 0 and p.min() > 0):
-            raise ValueError(
-                f"the gas has a density of {rho.min():.3g} and a pressure of {p.min():.3g} somewhere, and both must be positive: "
-                "give slower or smoother initial values."
+            raise _Vacuum(
+                f"on {state.shape[1]} cells the gas has a density of {rho.min():.3g} and a pressure of {p.min():.3g} somewhere, "
+                "and both must be positive: give more max_cells, or slower initial values."
             )
         return np.concatenate([[rho], velocity, [p]])
 

@@ -74,7 +74,7 @@ def integrate_etdrk4(
 def check_times(t: np.ndarray) -> np.ndarray:
     """`t` as float64 if it is 1-D, ascending and not negative."""
     t = np.asarray(t, np.float64)
-    if t.ndim != 1 or t.size == 0 or t[0] < 0 or (np.diff(t) <= 0).any():
+    if t.ndim != 1 or t.size == 0 or not (t[0] >= 0 and np.isfinite(t[-1]) and (np.diff(t) > 0).all()):
         raise ValueError(f"t must be a 1-D array of increasing times t >= 0 for marching from t = 0, got {t}.")
     return t
 

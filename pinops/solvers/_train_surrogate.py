@@ -148,6 +148,10 @@ def train_surrogate(
         }
         if physics:
             check_periodic(problem, request["grid"])
+            if request["grid"]["frames"] < 3:
+                raise ValueError(
+                    "equations on a grid need at least 3 frames, and the data have 2; make data with more, or physics=0"
+                )
         built, params = built_surrogate(problem, surrogate, request)
         model = replace(built, mesh=mesh_of(devices))
         check_shared(batch, "trajectories of a step", model.mesh, "batch={}")
