@@ -375,6 +375,29 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     assert any(bool(jnp.any(jnp.abs(a - b) > 1e-6)) for a, b in zip(pushed, gradient(free), strict=True))
 
 
+def test_an_fno_is_the_same_operator_on_finer_grids(data, short, tmp_path):
+    coarse = po.train_surrogate(
+        load_problem("cape_advection", **FAMILY), data, Direct(FNO(8, 5)), curriculum=Curriculum(8, 0), batch=8, progress=False
+    )
+    finer = load_problem("cape_advection", cells=48, frames=6)
+    same = generate(finer, tmp_path / "finer.h5", count=96)
+    with pytest.raises(ValueError, match=r"refined\(2\) is for twice as many places"):
+        coarse.errors(same)
+    fine = coarse.refined(3)
+    wanted, found = (run.errors(file)["all"]["nrmse"] for run, file in ((coarse, data), (fine, same)))
+    assert found == pytest.approx(wanted, rel=0.02)
+    fine.save(tmp_path / "run")
+    again = po.load(tmp_path / "run", problem=finer)
+    np.testing.assert_array_equal(again.predicted(same)[0], fine.predicted(same)[0])
+    # Every third place is that of the coarse grid.
+    parameters, first = same.rows(range(8))["inputs"], np.moveaxis(same.rows(range(8))["values/u"], 2, 1)[:, 0, :, None]
+    one, other = coarse.rollout(first[:, 1::3], parameters, 5), fine.rollout(first, parameters, 5)
+    np.testing.assert_allclose(one, other[:, :, 1::3], atol=5e-3)
+    assert len(short[0].refined(2).rollout(first[:, :32], parameters, 1)) == 8
+    with pytest.raises(ValueError, match="times must be a whole number of at least 1, got 0"):
+        coarse.refined(0)
+
+
 def test_equations_need_three_frames(tmp_path):
     family = load_problem("cape_advection", cells=16, frames=2)
     data = generate(family, tmp_path / "data.h5", count=65)
