@@ -490,7 +490,7 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
     with pytest.raises(ValueError, match="holds data of cape_advection, not of cape_burgers"):
         po.train_surrogate("cape_burgers", data, TINY, progress=False)
     other = generate(load_problem("cape_advection", cells=32, frames=6), tmp_path / "other.h5", count=96)
-    with pytest.raises(ValueError, match="and the surrogate was trained on"):
+    with pytest.raises(ValueError, match="and the surrogate is for"):
         result.predicted(other)
     assert isinstance(data, Dataset)
 
