@@ -60,6 +60,7 @@ DATA = {
 CASES: dict[str, tuple[float, float, str, list[str]]] = {
     "antiderivative": (2.5e-3, 300, "2.5e-3", options(50, 4, 50, 128, 64, 5e-3, 16_000)),
     "antiderivative, small": (2.5e-3, 300, "2.5e-3", options(20, 2, 20, 128, 64, 5e-3, 20_000)),
+    "antiderivative, small, 360 steps": (2.5e-3, 300, "2.5e-3", options(20, 2, 20, 128, 64, 5e-3, 360)),
     "antiderivative, small, Gauss-Newton": (2.5e-3, 300, "2.5e-3", NEWTON),
     "diffusion_reaction": (5e-3, 600, "5.3e-3", options(64, 4, 64, 256, 64, 5e-3, 20_000)),
     "fisher_family": (2e-2, 900, "-", options(100, 4, 100, 256, 100, 5e-3, 6_000)),

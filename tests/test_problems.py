@@ -10,7 +10,7 @@ import pytest
 
 import pinops as po
 from pinops.derivatives import LAPLACIAN, Plan, apply_pointwise, call_by_name, nested
-from pinops.functions import RandomPlaneWaves, RandomWaves, gas, plane_waves, waves
+from pinops.functions import RandomGas, RandomPlaneWaves, RandomWaves, gas, plane_waves, waves
 from pinops.problem import (
     INITIAL,
     INTERIOR,
@@ -603,6 +603,8 @@ def test_members_of_compressible_flow_are_as_fast_as_their_mach_number(name, flo
     ):
         np.testing.assert_allclose(ours.values[unknown][..., 0], field, rtol=1e-12, atol=1e-12)
     assert not impose(members[0]).soft
+    with pytest.raises(ValueError, match="RandomGas: dimensions must be 1 or 2, got 3"):
+        RandomGas(3, 5 / 3)
 
 
 def test_the_data_of_advection_travel_at_their_speed():

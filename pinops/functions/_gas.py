@@ -28,7 +28,11 @@ class RandomGas(eqx.Module):
     """
 
     dimensions: int = eqx.field(static=True)
-    heat_ratio: float = eqx.field(static=True, default=5 / 3)
+    heat_ratio: float = eqx.field(static=True)
+
+    def __check_init__(self):
+        if self.dimensions not in (1, 2):
+            raise ValueError(f"RandomGas: dimensions must be 1 or 2, got {self.dimensions!r}")
 
     def sample(self, key: PRNGKeyArray, mach: Float[Any, ""]) -> Float[Array, "fields 4 n"]:
         """Coefficients for `gas`."""

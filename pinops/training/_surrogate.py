@@ -23,8 +23,7 @@ from pinops.training._devices import POINTS, on_each
 from pinops.training._model import Params, cast
 
 # Of `chunk_bytes`, for the trajectories that are taken at once. All frames at once and one after the other are both counted: of
-# 64 places one trajectory is best for the first, and three to five are for the second. An FNO of 19 channels takes 59 and 98 ms
-# for a batch of 30 with three at a time, and 136 and 129 ms with all (one core).
+# 64 places one trajectory is best for the first, and three to five are for the second.
 _BUDGETS = 8
 
 SCHEDULES = ("tanh", "linear", "forced", "free")
