@@ -54,7 +54,9 @@ def machine() -> dict:
 
 def versions() -> dict:
     """What a record says of the software."""
-    return {name: version(name) for name in ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")}
+    return {
+        name: version(name) for name in ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
+    }
 
 
 def run(case: str, seed: int, options: list[str], out: str | None = None) -> dict:
@@ -66,18 +68,45 @@ def run(case: str, seed: int, options: list[str], out: str | None = None) -> dic
     options = [*(("--set", *settings) if settings else ()), *options]
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
-        command = [sys.executable, "-m", "pinops", "solve", name, "--seed", str(seed), "--out", out or f"{folder}/run", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "pinops",
+            "solve",
+            name,
+            "--seed",
+            str(seed),
+            "--out",
+            out or f"{folder}/run",
+            "--json",
+        ]
         start = time.perf_counter()
         done = subprocess.run(command + options, capture_output=True, text=True, env=environment)
         wall = time.perf_counter() - start
     if done.returncode:
-        return {"seed": seed, "process_seconds": wall, "failed": done.stderr.strip().splitlines()[-1:]}
+        return {
+            "seed": seed,
+            "process_seconds": wall,
+            "failed": done.stderr.strip().splitlines()[-1:],
+        }
     result = json.loads(done.stdout.splitlines()[-1])
-    keep = ("relative_l2", "max_abs", "seconds", "compile_seconds", "steps", "parameters", "status", "reference", "coefficients")
+    keep = (
+        "relative_l2",
+        "max_abs",
+        "seconds",
+        "compile_seconds",
+        "steps",
+        "parameters",
+        "status",
+        "reference",
+        "coefficients",
+    )
     row = {"seed": seed, "process_seconds": round(wall, 1)} | {key: result[key] for key in keep}
     for name, true in result["coefficients"].items():
         if name.startswith("true_"):
-            row["coefficient_error"] = abs(result["coefficients"][name.removeprefix("true_")] / true - 1)
+            row["coefficient_error"] = abs(
+                result["coefficients"][name.removeprefix("true_")] / true - 1
+            )
     return row
 
 
@@ -99,16 +128,25 @@ def write_table() -> None:
         good = [run for run in entry["runs"] if run.get("relative_l2")]
         errors = ", ".join(f"{max(run['relative_l2'].values()):.1e}" for run in good)
         if name in INVERSE:
-            errors += "; coefficient off by " + ", ".join(f"{100 * run['coefficient_error']:.1g} %" for run in good)
+            errors += "; coefficient off by " + ", ".join(
+                f"{100 * run['coefficient_error']:.1g} %" for run in good
+            )
         seconds = ", ".join(f"{run['process_seconds']:.0f}" for run in entry["runs"])
         met = all(run["meets_bar"] for run in entry["runs"])
         reference = good[0]["reference"] if good else {"kind": "", "error_bar": {"": 0.0}}
         also = f", coefficient {100 * INVERSE[name]:g} %" if name in INVERSE else ""
-        bar = f"{entry['bar']:.0e}{also} in {entry['seconds']:.0f} s" + ("" if met else ", **missed**")
+        bar = f"{entry['bar']:.0e}{also} in {entry['seconds']:.0f} s" + (
+            "" if met else ", **missed**"
+        )
         worst = max(reference["error_bar"].values())
-        lines.append(f"| {name} | {errors} | {seconds} | {bar} | {reference['kind']}, {worst:.0e} |")
+        lines.append(
+            f"| {name} | {errors} | {seconds} | {bar} | {reference['kind']}, {worst:.0e} |"
+        )
     machine = recorded["machine"]
-    lines += ["", f"{machine['cores']} cores of {machine['processor']}, jax {recorded['versions']['jax']}."]
+    lines += [
+        "",
+        f"{machine['cores']} cores of {machine['processor']}, jax {recorded['versions']['jax']}.",
+    ]
     into_readme(lines, (START, END))
 
 
@@ -136,13 +174,25 @@ def main() -> None:
         runs = []
         for seed in arguments.seeds:
             result = run(name, seed, options)
-            worst = max(result["relative_l2"].values()) if result.get("relative_l2") else float("nan")
+            worst = (
+                max(result["relative_l2"].values()) if result.get("relative_l2") else float("nan")
+            )
             found = result.get("coefficient_error", 0.0) <= INVERSE.get(name, 0.0)
-            result["meets_bar"] = bool(worst <= bar and found and result["process_seconds"] <= limit)
+            result["meets_bar"] = bool(
+                worst <= bar and found and result["process_seconds"] <= limit
+            )
             runs.append(result)
             mark = "" if result["meets_bar"] else f"  MISSES {bar:.0e} in {limit:.0f} s"
-            print(f"{name:20s} seed {seed}  {worst:.2e}  {result['process_seconds']:6.1f} s{mark}", flush=True)
-        recorded["problems"][name] = {"bar": bar, "seconds": limit, "options": options, "runs": runs}
+            print(
+                f"{name:20s} seed {seed}  {worst:.2e}  {result['process_seconds']:6.1f} s{mark}",
+                flush=True,
+            )
+        recorded["problems"][name] = {
+            "bar": bar,
+            "seconds": limit,
+            "options": options,
+            "runs": runs,
+        }
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
 

@@ -31,8 +31,14 @@ def without_weights(*arguments):
 CHOICES = {
     "burgers": {
         "weighted residual-adaptive points (the default)": ({}, contextlib.nullcontext),
-        "the same points without weights": ({}, lambda: mock.patch.object(_points, "residual_adaptive", without_weights)),
-        "Sobol points, no refinement": ({"sampler": Collocation(refinement=None)}, contextlib.nullcontext),
+        "the same points without weights": (
+            {},
+            lambda: mock.patch.object(_points, "residual_adaptive", without_weights),
+        ),
+        "Sobol points, no refinement": (
+            {"sampler": Collocation(refinement=None)},
+            contextlib.nullcontext,
+        ),
     },
     "wave": {
         "factors that level off (the default)": ({}, contextlib.nullcontext),
@@ -50,7 +56,12 @@ def main() -> None:
         po.Phase(po.optimizers.Adam(5e-3, 300), 300),
         po.Phase(po.optimizers.SSBroyden(), arguments.steps - 300),
     )
-    recorded: dict = {"machine": machine(), "versions": versions(), "steps": arguments.steps, "problems": {}}
+    recorded: dict = {
+        "machine": machine(),
+        "versions": versions(),
+        "steps": arguments.steps,
+        "problems": {},
+    }
     for problem, choices in CHOICES.items():
         recorded["problems"][problem] = {}
         for choice, (options, patch) in choices.items():
@@ -59,10 +70,21 @@ def main() -> None:
             for seed in arguments.seeds:
                 start = time.perf_counter()
                 with patch():
-                    solution = po.solve(problem, optimizer=phases(), seed=seed, progress=False, **options)
+                    solution = po.solve(
+                        problem, optimizer=phases(), seed=seed, progress=False, **options
+                    )
                 error = max(entry["relative_l2"] for entry in solution.error().values())
-                runs.append({"seed": seed, "relative_l2": error, "seconds": round(time.perf_counter() - start, 1)})
-                print(f"{problem:8s} {choice:48s} seed {seed}  {error:.2e}  {runs[-1]['seconds']:.0f} s", flush=True)
+                runs.append(
+                    {
+                        "seed": seed,
+                        "relative_l2": error,
+                        "seconds": round(time.perf_counter() - start, 1),
+                    }
+                )
+                print(
+                    f"{problem:8s} {choice:48s} seed {seed}  {error:.2e}  {runs[-1]['seconds']:.0f} s",
+                    flush=True,
+                )
             recorded["problems"][problem][choice] = runs
     RESULTS.with_name("design_choices.json").write_text(json.dumps(recorded, indent=1) + "\n")
 

@@ -39,16 +39,27 @@ def time_to(problem: str, dtype: str, minutes: float) -> dict:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--problems", nargs="+", default=list(TARGETS), choices=list(TARGETS))
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     device = jax.devices()[0]
     if device.platform == "cpu":
-        print("gpu.py: JAX finds no accelerator, only the CPU; install JAX for the device and run this again", file=sys.stderr)
+        print(
+            "gpu.py: JAX finds no accelerator, only the CPU; install JAX for the device and run this again",
+            file=sys.stderr,
+        )
         return 2
-    recorded: dict = {"device": device.device_kind, "machine": machine(), "versions": versions(), "step_ms": {}, "time_to": {}}
+    recorded: dict = {
+        "device": device.device_kind,
+        "machine": machine(),
+        "versions": versions(),
+        "step_ms": {},
+        "time_to": {},
+    }
     for dtype in ("float32", "float64"):
         contenders = {
             "by hand": by_hand,
@@ -63,7 +74,10 @@ def main() -> int:
         for problem in arguments.problems:
             row = time_to(problem, dtype, arguments.minutes)
             recorded["time_to"][f"{problem}, {dtype}"] = row
-            print(f"{problem:14s} {dtype}  {row['error']:.1e} (target {row['target']:.0e}) in {row['seconds']:.0f} s", flush=True)
+            print(
+                f"{problem:14s} {dtype}  {row['error']:.1e} (target {row['target']:.0e}) in {row['seconds']:.0f} s",
+                flush=True,
+            )
             RESULTS.with_name("gpu.json").write_text(json.dumps(recorded, indent=1) + "\n")
     return 0
 

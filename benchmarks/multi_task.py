@@ -28,7 +28,12 @@ UNSEEN = "degenerate"
 def members(kind: str) -> list:
     """Members of a kind that no training sees."""
     with jax.enable_x64(True):
-        return unstacked(sample_members(po.load_problem("fisher_family", task=kind), jax.random.key(99), range(40)), 40)
+        return unstacked(
+            sample_members(
+                po.load_problem("fisher_family", task=kind), jax.random.key(99), range(40)
+            ),
+            40,
+        )
 
 
 def main() -> None:
@@ -42,16 +47,30 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data = {}
         for kind, count in (("all", 2400), *((kind, 800) for kind in KINDS)):
-            data[kind] = generate(po.load_problem("fisher_family", task=kind), Path(folder) / f"{kind}.h5", count=count)
+            data[kind] = generate(
+                po.load_problem("fisher_family", task=kind),
+                Path(folder) / f"{kind}.h5",
+                count=count,
+            )
         for seed in arguments.seeds:
             began = time.monotonic()
             errors = lambda trained, kind: float(np.mean(trained.errors(tested[kind])["u"]))
-            whole = po.train_operator("fisher_family", data=data["all"], steps=arguments.steps, seed=seed, **options)
-            run = {"seed": seed, "one for all": {kind: errors(whole, kind) for kind in tested}, "one for each": {}}
+            whole = po.train_operator(
+                "fisher_family", data=data["all"], steps=arguments.steps, seed=seed, **options
+            )
+            run = {
+                "seed": seed,
+                "one for all": {kind: errors(whole, kind) for kind in tested},
+                "one for each": {},
+            }
             for kind in KINDS:
                 steps = arguments.steps // len(KINDS)
                 single = po.train_operator(
-                    po.load_problem("fisher_family", task=kind), data=data[kind], steps=steps, seed=seed, **options
+                    po.load_problem("fisher_family", task=kind),
+                    data=data[kind],
+                    steps=steps,
+                    seed=seed,
+                    **options,
                 )
                 run["one for each"][kind] = errors(single, kind)
             runs.append(run | {"seconds": round(time.monotonic() - began, 1)})

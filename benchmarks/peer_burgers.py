@@ -64,7 +64,9 @@ def deepxde(watch: Watch, seed: int) -> None:
 
     domain = dde.geometry.GeometryXTime(dde.geometry.Interval(-1, 1), dde.geometry.TimeDomain(0, 1))
     walls = dde.icbc.DirichletBC(domain, lambda x: 0, lambda _, on_boundary: on_boundary)
-    start = dde.icbc.IC(domain, lambda x: -np.sin(np.pi * x[:, 0:1]), lambda _, on_initial: on_initial)
+    start = dde.icbc.IC(
+        domain, lambda x: -np.sin(np.pi * x[:, 0:1]), lambda _, on_initial: on_initial
+    )
     numbers = {"num_domain": INTERIOR, "num_boundary": BOUNDARY, "num_initial": INITIAL}
     data = dde.data.TimePDE(domain, residual, [walls, start], **numbers)
     model = dde.Model(data, dde.nn.FNN([2, *WIDTHS, 1], "tanh", "Glorot normal"))
@@ -103,9 +105,16 @@ def pina(watch: Watch, seed: int) -> None:
             trainer.should_stop = watch.over()
 
     model = FeedForward(2, 1, layers=WIDTHS, func=torch.nn.Tanh)
-    solver = PhysicsInformedSingleModelSolver(problem, model, TorchOptimizer(torch.optim.Adam, lr=0.006))
+    solver = PhysicsInformedSingleModelSolver(
+        problem, model, TorchOptimizer(torch.optim.Adam, lr=0.006)
+    )
     lbfgs = TorchOptimizer(torch.optim.LBFGS, lr=1.0, line_search_fn="strong_wolfe")
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "enable_checkpointing": False}
+    quiet = {
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "logger": False,
+        "enable_checkpointing": False,
+    }
     callbacks = [SwitchOptimizer(lbfgs, epoch_switch=1000), Look()]
     Trainer(solver, max_epochs=-1, accelerator="cpu", callbacks=callbacks, **quiet).train()
 
@@ -122,7 +131,11 @@ def jinns(watch: Watch, seed: int) -> None:
     jax.config.update("jax_enable_x64", True)
     keys = jax.random.split(jax.random.PRNGKey(seed))
     sizes = [2, *WIDTHS]
-    hidden = [layer for pair in zip(sizes, WIDTHS, strict=False) for layer in ((eqx.nn.Linear, *pair), (jax.nn.tanh,))]
+    hidden = [
+        layer
+        for pair in zip(sizes, WIDTHS, strict=False)
+        for layer in ((eqx.nn.Linear, *pair), (jax.nn.tanh,))
+    ]
     layers = (*hidden, (eqx.nn.Linear, WIDTHS[-1], 1))
     u, start = jinns.nn.PINN_MLP.create(key=keys[0], eqx_list=layers, eq_type="PDENonStatio")
     numbers = {"n": INTERIOR, "nb": BOUNDARY, "ni": INITIAL, "dim": 1}
@@ -131,7 +144,9 @@ def jinns(watch: Watch, seed: int) -> None:
     params = jinns.parameters.Params(nn_params=start, eq_params={"nu": jnp.array(VISCOSITY)})
     loss = jinns.loss.LossPDENonStatio(
         u=u,
-        loss_weights=jinns.loss.LossWeightsPDENonStatio(dyn_loss=1, initial_condition=1, boundary_loss=1),
+        loss_weights=jinns.loss.LossWeightsPDENonStatio(
+            dyn_loss=1, initial_condition=1, boundary_loss=1
+        ),
         dynamic_loss=jinns.loss.BurgersEquation(Tmax=1),
         boundary_condition=jinns.loss.Dirichlet(),
         initial_condition_fun=lambda x: -jnp.sin(jnp.pi * x),
@@ -152,12 +167,26 @@ def jinns(watch: Watch, seed: int) -> None:
         def __call__(self, params):
             yes_or_no = jax.ShapeDtypeStruct((), bool)
             # The argument makes the clock wait for the step.
-            due = io_callback(lambda _: np.bool_(watch.due()), yes_or_no, jax.tree.leaves(params)[0])
-            found = jax.lax.cond(due, lambda: jax.vmap(lambda point: u(point, params)[0])(points), lambda: jnp.zeros(len(points)))
+            due = io_callback(
+                lambda _: np.bool_(watch.due()), yes_or_no, jax.tree.leaves(params)[0]
+            )
+            found = jax.lax.cond(
+                due,
+                lambda: jax.vmap(lambda point: u(point, params)[0])(points),
+                lambda: jnp.zeros(len(points)),
+            )
             return self, io_callback(note, yes_or_no, due, found), jnp.nan, False
 
     optimizer = jinns.optimizers.vanilla_ngd()
-    jinns.solve(n_iter=100_000, init_params=params, data=data, loss=loss, optimizer=optimizer, validation=Look(), verbose=False)
+    jinns.solve(
+        n_iter=100_000,
+        init_params=params,
+        data=data,
+        loss=loss,
+        optimizer=optimizer,
+        validation=Look(),
+        verbose=False,
+    )
 
 
 # The name on the plot, and what runs it; a function is named like the package that it imports.

@@ -35,8 +35,16 @@ def main() -> None:
     torch.manual_seed(0)
     x = torch.randn(BATCH, 1, POINTS)
     # The modes of both signs are counted there; a pointwise skip and no further layers within a block, as here.
-    settings = {"n_modes": (2 * MODES,), "in_channels": 1, "out_channels": 1, "hidden_channels": WIDTH, "n_layers": LAYERS}
-    model = FNO(**settings, use_channel_mlp=False, lifting_channel_ratio=0, projection_channel_ratio=2)
+    settings = {
+        "n_modes": (2 * MODES,),
+        "in_channels": 1,
+        "out_channels": 1,
+        "hidden_channels": WIDTH,
+        "n_layers": LAYERS,
+    }
+    model = FNO(
+        **settings, use_channel_mlp=False, lifting_channel_ratio=0, projection_channel_ratio=2
+    )
     weights = sum(p.numel() * (2 if p.is_complex() else 1) for p in model.parameters())
     found = {"eager": milliseconds(model, x)}
     try:

@@ -28,12 +28,31 @@ MARKS = ("<!-- gaussians: benchmarks/pig.py --markdown -->", "<!-- end of gaussi
 
 def gaussians(number: int, scale: float, *more: str) -> list[str]:
     """One channel without a head: half the work of four channels for each parameter, and no worse."""
-    return ["--network", "pig", "--set-network", f"gaussians={number}", f"scale={scale}", "channels=1", "head=none", *more]
+    return [
+        "--network",
+        "pig",
+        "--set-network",
+        f"gaussians={number}",
+        f"scale={scale}",
+        "channels=1",
+        "head=none",
+        *more,
+    ]
 
 
 HELMHOLTZ = gaussians(300, 0.2)
-STILL = ("moving=false", "reshaping=false")  # radial basis functions: only their weights are trained, in one step
-LINEAR = ["--set-collocation", "interior=8000", "--optimizer", "truncated_gauss_newton", "--steps", "2"]
+STILL = (
+    "moving=false",
+    "reshaping=false",
+)  # radial basis functions: only their weights are trained, in one step
+LINEAR = [
+    "--set-collocation",
+    "interior=8000",
+    "--optimizer",
+    "truncated_gauss_newton",
+    "--steps",
+    "2",
+]
 NEWTON = [
     "--set-collocation",
     "interior=10000",
@@ -48,30 +67,59 @@ NEWTON = [
 CASES: dict[str, tuple[str, tuple[float, float, list[str]]]] = {
     "helmholtz": ("helmholtz", (4e-5, 300, HELMHOLTZ)),
     "helmholtz, fixed centres": ("helmholtz", (4e-5, 300, [*HELMHOLTZ, "moving=false"])),
-    "helmholtz, head of 16": ("helmholtz", (4e-5, 300, ["--network", "pig", "--set-network", "gaussians=75", "scale=0.2"])),
+    "helmholtz, head of 16": (
+        "helmholtz",
+        (4e-5, 300, ["--network", "pig", "--set-network", "gaussians=75", "scale=0.2"]),
+    ),
     "helmholtz, head of 64": (
         "helmholtz",
-        (4e-5, 300, ["--network", "pig", "--set-network", "gaussians=75", "scale=0.2", "hidden=64"]),
+        (
+            4e-5,
+            300,
+            ["--network", "pig", "--set-network", "gaussians=75", "scale=0.2", "hidden=64"],
+        ),
     ),
-    "helmholtz, Adam": ("helmholtz", (4e-5, 300, [*HELMHOLTZ, "--optimizer", "adam", "--set-optimizer", "learning_rate=0.01"])),
+    "helmholtz, Adam": (
+        "helmholtz",
+        (4e-5, 300, [*HELMHOLTZ, "--optimizer", "adam", "--set-optimizer", "learning_rate=0.01"]),
+    ),
     "helmholtz, L-BFGS": ("helmholtz", (4e-5, 300, [*HELMHOLTZ, "--optimizer", "lbfgs"])),
-    "helmholtz, Levenberg-Marquardt": ("helmholtz", (4e-5, 300, [*HELMHOLTZ, "--optimizer", "levenberg_marquardt"])),
+    "helmholtz, Levenberg-Marquardt": (
+        "helmholtz",
+        (4e-5, 300, [*HELMHOLTZ, "--optimizer", "levenberg_marquardt"]),
+    ),
     "helmholtz, MLP": ("helmholtz", (4e-5, 300, ["--network", "mlp"])),
-    "helmholtz a1=10 a2=10": ("helmholtz a1=10 a2=10", (5e-3, 600, [*gaussians(3000, 0.12, *STILL), *LINEAR])),
+    "helmholtz a1=10 a2=10": (
+        "helmholtz a1=10 a2=10",
+        (5e-3, 600, [*gaussians(3000, 0.12, *STILL), *LINEAR]),
+    ),
     "klein_gordon": ("klein_gordon", (2.5e-3, 600, gaussians(100, 0.5))),
     "flow_mixing": ("flow_mixing", (1.5e-3, 900, gaussians(400, 0.3))),
     "nonlinear_diffusion": ("nonlinear_diffusion", (2e-3, 900, gaussians(200, 0.3))),
     "allen_cahn": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2))),
     "allen_cahn, fixed centres": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2, "moving=false"))),
-    "allen_cahn, head of 16": ("allen_cahn", (1e-4, 600, ["--network", "pig", "--set-network", "gaussians=100", "scale=0.2"])),
+    "allen_cahn, head of 16": (
+        "allen_cahn",
+        (1e-4, 600, ["--network", "pig", "--set-network", "gaussians=100", "scale=0.2"]),
+    ),
     "allen_cahn, head of 64": (
         "allen_cahn",
-        (1e-4, 600, ["--network", "pig", "--set-network", "gaussians=100", "scale=0.2", "hidden=64"]),
+        (
+            1e-4,
+            600,
+            ["--network", "pig", "--set-network", "gaussians=100", "scale=0.2", "hidden=64"],
+        ),
     ),
-    "allen_cahn, L-BFGS": ("allen_cahn", (1e-4, 600, [*gaussians(400, 0.2), "--optimizer", "lbfgs"])),
+    "allen_cahn, L-BFGS": (
+        "allen_cahn",
+        (1e-4, 600, [*gaussians(400, 0.2), "--optimizer", "lbfgs"]),
+    ),
     "allen_cahn, idle ones moved": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2, "idle=0.05"))),
     "allen_cahn_inverse": ("allen_cahn_inverse", (1e-2, 600, gaussians(400, 0.2))),
-    "lid_driven_cavity": ("lid_driven_cavity", (2e-3, 600, [*gaussians(1936, 0.115, "centres=grid", *STILL), *NEWTON])),
+    "lid_driven_cavity": (
+        "lid_driven_cavity",
+        (2e-3, 600, [*gaussians(1936, 0.115, "centres=grid", *STILL), *NEWTON]),
+    ),
 }
 
 
@@ -85,9 +133,13 @@ def step_cost(rounds: int = 9, repeats: int = 10) -> dict[str, float]:
 
         problem: Any = po.load_problem("helmholtz")
         imposition = impose(problem)
-        network = po.networks.PIG(400, 4).build(embedding_of(problem, imposition).size, 1, key=jax.random.key(0))
+        network = po.networks.PIG(400, 4).build(
+            embedding_of(problem, imposition).size, 1, key=jax.random.key(0)
+        )
         model, params = split(problem, network, imposition, units(problem, imposition), "Helmholtz")
-        points = model.prepared(params, draw(problem, imposition.soft, po.Collocation(interior=4096), jax.random.key(1)))
+        points = model.prepared(
+            params, draw(problem, imposition.soft, po.Collocation(interior=4096), jax.random.key(1))
+        )
         weights = {"residual": jnp.ones(1)}
         ours = jax.jit(lambda params: model.objective(points, weights)(params))
         at = points["interior"].at
@@ -104,9 +156,13 @@ def step_cost(rounds: int = 9, repeats: int = 10) -> dict[str, float]:
             m, w = network.centres, network.weights
             powers = jnp.concatenate([z * z, z, jnp.ones_like(z[:, :1])], 1)
             constant = -0.5 * jnp.sum(a * m * m, -1, keepdims=True)
-            g = jnp.exp(jnp.einsum("pm,cnm->cpn", powers, jnp.concatenate([-0.5 * a, a * m, constant], -1)))
+            g = jnp.exp(
+                jnp.einsum("pm,cnm->cpn", powers, jnp.concatenate([-0.5 * a, a * m, constant], -1))
+            )
             wa, wam = w[..., None] * a, w[..., None] * a * m
-            columns = jnp.concatenate([w[..., None], wa, wam, wa * a, wam * a, wam * a * m - wa], -1)
+            columns = jnp.concatenate(
+                [w[..., None], wa, wam, wa * a, wam * a, wam * a * m - wa], -1
+            )
             s = jnp.moveaxis(jnp.einsum("cpn,cnk->cpk", g, columns), -1, 0)
             x, y = z[:, 0], z[:, 1]
             value, gx, gy = s[0], s[3] - x * s[1], s[4] - y * s[2]
@@ -133,9 +189,14 @@ def step_cost(rounds: int = 9, repeats: int = 10) -> dict[str, float]:
 
         @jax.jit
         def by_hand(network):
-            add = lambda total, part: (jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(network, part)), None)
+            add = lambda total, part: (
+                jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(network, part)),
+                None,
+            )
             zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), network))
-            return jax.lax.scan(add, zero, [row.reshape(-1, chunk, *row.shape[1:]) for row in rows])[0]
+            return jax.lax.scan(
+                add, zero, [row.reshape(-1, chunk, *row.shape[1:]) for row in rows]
+            )[0]
 
         contenders = {"pinops": lambda: ours(params), "by hand": lambda: by_hand(params.network)}
         one, other = (jax.block_until_ready(run())[0] for run in contenders.values())
@@ -155,7 +216,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="less than the case allows")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="less than the case allows"
+    )
     parser.add_argument("--overhead", type=float, default=25.0)
     parser.add_argument("--step", action="store_true")
     parser.add_argument("--markdown", action="store_true")
@@ -171,7 +234,11 @@ def main() -> None:
         return None
     for name in arguments.cases:
         case, bar = CASES[name]
-        record(RESULTS, name, median_run(case, bar, arguments.seeds, arguments.overhead, arguments.seconds))
+        record(
+            RESULTS,
+            name,
+            median_run(case, bar, arguments.seeds, arguments.overhead, arguments.seconds),
+        )
     return None
 
 

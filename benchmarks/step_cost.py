@@ -42,7 +42,9 @@ class SoftBurgers(po.Problem):
         return u_t + u * u_x - self.viscosity * u_xx
 
     def conditions(self):
-        return po.Initial(lambda x: -jnp.sin(jnp.pi * x), soft=True), po.Dirichlet(0.0, on="x", soft=True)
+        return po.Initial(lambda x: -jnp.sin(jnp.pi * x), soft=True), po.Dirichlet(
+            0.0, on="x", soft=True
+        )
 
 
 class HardBurgers(po.Problem):
@@ -71,10 +73,17 @@ def by_hand(dtype: str):
         draw = lambda n, low, high: jnp.asarray(rng.uniform(low, high, (n, 2)), dtype)
         inside = draw(INTERIOR, (-1, 0), (1, 1)).reshape(-1, CHUNK, 2)
         start = draw(CONDITION, (-1, 0), (1, 0))
-        walls = draw(CONDITION, (-1, 0), (1, 1)).at[:, 0].set(jnp.asarray(rng.choice([-1.0, 1.0], CONDITION), dtype))
+        walls = (
+            draw(CONDITION, (-1, 0), (1, 1))
+            .at[:, 0]
+            .set(jnp.asarray(rng.choice([-1.0, 1.0], CONDITION), dtype))
+        )
         sizes = (2, 64, 64, 64, 64, 1)
         layers = [
-            (jnp.asarray(rng.standard_normal((i, o)) * np.sqrt(2 / (i + o)), dtype), jnp.zeros(o, dtype))
+            (
+                jnp.asarray(rng.standard_normal((i, o)) * np.sqrt(2 / (i + o)), dtype),
+                jnp.zeros(o, dtype),
+            )
             for i, o in zip(sizes, sizes[1:], strict=False)
         ]
 
@@ -85,7 +94,12 @@ def by_hand(dtype: str):
 
         def interior(layers, points):
             (weight, bias), *rest = layers
-            z, z_x, z_t, z_xx = points @ weight + bias, weight[:1], weight[1:], jnp.zeros((1, 1), dtype)
+            z, z_x, z_t, z_xx = (
+                points @ weight + bias,
+                weight[:1],
+                weight[1:],
+                jnp.zeros((1, 1), dtype),
+            )
             for weight, bias in rest:
                 a = jnp.tanh(z)
                 d = 1 - a * a
@@ -104,13 +118,18 @@ def by_hand(dtype: str):
         def step(carry, _):
             layers, state = carry
             total = jax.value_and_grad(conditions)(layers)
-            add = lambda total, points: (jax.tree.map(jnp.add, total, jax.value_and_grad(interior)(layers, points)), None)
+            add = lambda total, points: (
+                jax.tree.map(jnp.add, total, jax.value_and_grad(interior)(layers, points)),
+                None,
+            )
             (_, gradient), _ = jax.lax.scan(add, total, inside)
             updates, state = optimizer.update(gradient, state, layers)
             return (optax.apply_updates(layers, updates), state), None
 
         carry = (layers, optimizer.init(layers))
-        many = jax.jit(lambda carry: jax.lax.scan(step, carry, length=STEPS)[0]).lower(carry).compile()
+        many = (
+            jax.jit(lambda carry: jax.lax.scan(step, carry, length=STEPS)[0]).lower(carry).compile()
+        )
         carry = jax.block_until_ready(many(carry))
 
     def run() -> float:
@@ -133,7 +152,9 @@ def _bytes(program: jax.stages.Compiled) -> int:
 def public(problem: po.Problem, dtype: str):
     """The same for `pinops.solve`: milliseconds between its reports, and the bytes of the program that it runs."""
     optimizer = optax.adam(1e-3)
-    points = po.Collocation(interior=INTERIOR, boundary=CONDITION, initial=CONDITION, every=0, refinement=None)
+    points = po.Collocation(
+        interior=INTERIOR, boundary=CONDITION, initial=CONDITION, every=0, refinement=None
+    )
 
     def run() -> float:
         solution = po.solve(
@@ -168,8 +189,18 @@ def public(problem: po.Problem, dtype: str):
 def peer(python: str, script: Path, told: dict[str, str], dtype: str) -> float | None:
     """Milliseconds of a step in another framework; None where it is not installed."""
     with tempfile.TemporaryDirectory() as folder:
-        own = {"JAX_PLATFORMS": "cpu", "F64": "1" if dtype == "float64" else "0", "OUT_JSONL": f"{folder}/rows.jsonl"}
-        done = subprocess.run([python, str(script)], capture_output=True, text=True, env=os.environ | own | told, cwd=folder)
+        own = {
+            "JAX_PLATFORMS": "cpu",
+            "F64": "1" if dtype == "float64" else "0",
+            "OUT_JSONL": f"{folder}/rows.jsonl",
+        }
+        done = subprocess.run(
+            [python, str(script)],
+            capture_output=True,
+            text=True,
+            env=os.environ | own | told,
+            cwd=folder,
+        )
         rows = Path(own["OUT_JSONL"])
         if done.returncode or not rows.exists():
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -196,7 +227,9 @@ def compilation() -> dict[str, float]:
                 "--out",
                 f"{folder}/{name}",
             ]
-            done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=environment, check=True
+            )
             out[name] = json.loads(done.stdout.splitlines()[-1])["compile_seconds"]
             print(f"compilation, {name}: {out[name]:.1f} s", flush=True)
     return out
@@ -206,7 +239,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--peers", metavar="PYTHON")
-    parser.add_argument("--peer-scripts", type=Path, default=Path(__file__).parents[2] / "shared" / "bench" / "peers")
+    parser.add_argument(
+        "--peer-scripts",
+        type=Path,
+        default=Path(__file__).parents[2] / "shared" / "bench" / "peers",
+    )
     arguments = parser.parse_args()
     recorded: dict = {"compile_seconds": compilation()}
     if hasattr(os, "sched_setaffinity"):
@@ -224,17 +261,34 @@ def main() -> None:
             for name, (run, _) in contenders.items():
                 times[name].append(run())
         milliseconds = {name: float(np.median(values)) for name, values in times.items()}
-        ratios = {name: float(np.median(np.divide(values, times["by hand"]))) for name, values in times.items()}
+        ratios = {
+            name: float(np.median(np.divide(values, times["by hand"])))
+            for name, values in times.items()
+        }
         needs = {name: size for name, (_, size) in contenders.items()}
         for name, (script, told) in PEERS.items() if arguments.peers else ():
-            found = peer(os.path.abspath(arguments.peers), arguments.peer_scripts.resolve() / script, told, dtype)
+            found = peer(
+                os.path.abspath(arguments.peers),
+                arguments.peer_scripts.resolve() / script,
+                told,
+                dtype,
+            )
             if found is not None:
                 milliseconds[name], ratios[name] = found, found / milliseconds["by hand"]
-        recorded["ms"][dtype], recorded["ratio"][dtype], recorded["bytes"][dtype] = milliseconds, ratios, needs
-        recorded["bytes_ratio"][dtype] = {name: size / needs["by hand"] for name, size in needs.items()}
+        recorded["ms"][dtype], recorded["ratio"][dtype], recorded["bytes"][dtype] = (
+            milliseconds,
+            ratios,
+            needs,
+        )
+        recorded["bytes_ratio"][dtype] = {
+            name: size / needs["by hand"] for name, size in needs.items()
+        }
         for name, value in milliseconds.items():
             memory = f"  {needs[name] / 2**20:6.1f} MiB" if name in needs else ""
-            print(f"{dtype}  {name:14s} {value:7.2f} ms  {ratios[name]:5.2f} of the bound{memory}", flush=True)
+            print(
+                f"{dtype}  {name:14s} {value:7.2f} ms  {ratios[name]:5.2f} of the bound{memory}",
+                flush=True,
+            )
     RESULTS.with_name("step_cost.json").write_text(json.dumps(recorded, indent=1) + "\n")
 
 

@@ -21,26 +21,61 @@ from catalogue import into_readme, machine, measure, run, versions
 from peer_burgers import PEERS
 
 RESULTS = Path(__file__).parent / "results" / "time_to_accuracy.json"
-START, END = "<!-- time to accuracy: benchmarks/time_to_accuracy.py --markdown -->", "<!-- end of time to accuracy -->"
+START, END = (
+    "<!-- time to accuracy: benchmarks/time_to_accuracy.py --markdown -->",
+    "<!-- end of time to accuracy -->",
+)
 FOUR = ["--network", "mlp", "--set-network", "width=30", "depth=4"]
 
 
 def random_features(features: int, scale: float | str, steps: int = 2) -> list[str]:
     """Gauss-Newton on the last layer: the least-squares solution of a linear problem. Two points for each feature."""
     sizes = [f"features={features}", f"scale={scale}", "activation=sin"]
-    network = ["--network", "random_features", "--set-network", *sizes, "--set-collocation", f"interior={2 * features}"]
+    network = [
+        "--network",
+        "random_features",
+        "--set-network",
+        *sizes,
+        "--set-collocation",
+        f"interior={2 * features}",
+    ]
     return [*network, "--optimizer", "truncated_gauss_newton", "--steps", str(steps)]
 
 
 def many_dimensions(batch: int, directions: int, steps: int, *points: str) -> list[str]:
     """Adam on batches, with the Laplacian along random directions; the network knows that coordinates may change places."""
     collocation = [*points, f"batch={batch}", f"directions={directions}", "kind=dense"]
-    optimizer = ["--optimizer", "adam", "--set-optimizer", "learning_rate=0.01", f"decay_steps={steps}"]
-    return ["--dtype", "float32", "--network", "symmetric", "--set-collocation", *collocation, *optimizer, "--steps", str(steps)]
+    optimizer = [
+        "--optimizer",
+        "adam",
+        "--set-optimizer",
+        "learning_rate=0.01",
+        f"decay_steps={steps}",
+    ]
+    return [
+        "--dtype",
+        "float32",
+        "--network",
+        "symmetric",
+        "--set-collocation",
+        *collocation,
+        *optimizer,
+        "--steps",
+        str(steps),
+    ]
 
 
 # A spectral expansion: 5 for the degree in time, 127 for the wave numbers.
-CHAOTIC = ["--windows", "200", "--set-windows", "nodes=257", "--network", "spectral", "--set-network", "degrees=5,127,1"]
+CHAOTIC = [
+    "--windows",
+    "200",
+    "--set-windows",
+    "nodes=257",
+    "--network",
+    "spectral",
+    "--set-network",
+    "degrees=5,127,1",
+]
 CHAOTIC += [
     "--set-collocation",
     "interior=3100",
@@ -69,12 +104,20 @@ CASES: dict[str, tuple[float, float, list[str]]] = {
     "lid_driven_cavity reynolds=1000": (2e-2, 900, FOUR),
     "kuramoto_sivashinsky": (1e-2, 1800, CHAOTIC),
     "poisson_nd dimension=100": (1e-2, 600, many_dimensions(128, 2, 20_000, "boundary=4096")),
-    "poisson_nd dimension=10000": (1e-2, 600, many_dimensions(16, 1, 3_000, "interior=1024", "boundary=1024")),
+    "poisson_nd dimension=10000": (
+        1e-2,
+        600,
+        many_dimensions(16, 1, 3_000, "interior=1024", "boundary=1024"),
+    ),
 }
 
 
 def median_run(
-    case: str, bar: tuple[float, float, list[str]], seeds: list[int], overhead: float, limit: float = float("inf")
+    case: str,
+    bar: tuple[float, float, list[str]],
+    seeds: list[int],
+    overhead: float,
+    limit: float = float("inf"),
 ) -> dict:
     """All seeds of a case and the median of their errors; ``limit``: fewer seconds than the bar allows."""
     must, seconds, options = bar
@@ -87,10 +130,15 @@ def median_run(
             if "relative_l2" in result:
                 result["curve"] = curve(Path(out))
         runs.append(result)
-        print(f"{case:32s} seed {seed}  {measure(result):.2e}  {result['process_seconds']:6.1f} s", flush=True)
+        print(
+            f"{case:32s} seed {seed}  {measure(result):.2e}  {result['process_seconds']:6.1f} s",
+            flush=True,
+        )
     median = statistics.median(measure(row) for row in runs)
     entry = {"must": must, "seconds": seconds, "options": options, "median": median, "runs": runs}
-    entry["met"] = entry["median"] <= must and statistics.median(r["process_seconds"] for r in runs) <= seconds
+    entry["met"] = (
+        entry["median"] <= must and statistics.median(r["process_seconds"] for r in runs) <= seconds
+    )
     return entry
 
 
@@ -103,7 +151,9 @@ def curve(folder: Path) -> list[list[float]]:
     arrays, _ = read_arrays(folder / "history.h5", "history")
     errors = np.stack([array for name, array in arrays.items() if name.startswith("errors/")])
     rows = np.unique(np.linspace(0, errors.shape[1] - 1, 100).astype(int))
-    return [[round(float(arrays["seconds"][k]), 2), float(f"{errors[:, k].max():.3e}")] for k in rows]
+    return [
+        [round(float(arrays["seconds"][k]), 2), float(f"{errors[:, k].max():.3e}")] for k in rows
+    ]
 
 
 def peers(python: str, seeds: list[int], seconds: float) -> dict:
@@ -118,7 +168,11 @@ def peers(python: str, seeds: list[int], seconds: float) -> dict:
     script, found, installed = Path(__file__).with_name("peer_burgers.py"), {}, {}
     with tempfile.TemporaryDirectory() as folder:
         values = np.broadcast_to(reference.values["u"], grids[0].shape).ravel()
-        np.savez(f"{folder}/reference.npz", points=np.stack([grid.ravel() for grid in grids], -1), u=values)
+        np.savez(
+            f"{folder}/reference.npz",
+            points=np.stack([grid.ravel() for grid in grids], -1),
+            u=values,
+        )
         for label, peer in PEERS.items():
             name = peer.__name__
             ask = f"import importlib.metadata as m; print(m.version(m.packages_distributions()[{name!r}][0]))"
@@ -128,11 +182,23 @@ def peers(python: str, seeds: list[int], seconds: float) -> dict:
                 continue
             found[label], installed[label] = [], answer.stdout.strip()
             for seed in seeds:
-                command = [python, str(script), name, f"{folder}/reference.npz", str(seconds), str(seed)]
-                done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=True)
+                command = [
+                    python,
+                    str(script),
+                    name,
+                    f"{folder}/reference.npz",
+                    str(seconds),
+                    str(seed),
+                ]
+                done = subprocess.run(
+                    command, capture_output=True, text=True, cwd=folder, check=True
+                )
                 curve = json.loads(done.stdout.splitlines()[-1])
                 found[label].append(curve)
-                print(f"{label}: burgers seed {seed}  {curve[-1][1]:.2e}  {curve[-1][0]:.1f} s", flush=True)
+                print(
+                    f"{label}: burgers seed {seed}  {curve[-1][1]:.2e}  {curve[-1][0]:.1f} s",
+                    flush=True,
+                )
     return {"burgers": found, "machine": machine(), "versions": installed}
 
 
@@ -157,10 +223,19 @@ def write_table(path: Path = RESULTS, marks: tuple[str, str] = (START, END)) -> 
         errors = ", ".join(f"{measure(row):.1e}" for row in good)
         errors += " of the coefficient" if any("coefficient_error" in row for row in good) else ""
         seconds = ", ".join(f"{row['process_seconds']:.0f}" for row in entry["runs"])
-        must = f"{entry['must']:.1e} in {entry['seconds']:.0f} s" + ("" if entry["met"] else ", **missed**")
+        must = f"{entry['must']:.1e} in {entry['seconds']:.0f} s" + (
+            "" if entry["met"] else ", **missed**"
+        )
         cores = entry["machine"]["cores"]
-        lines.append(f"| {case} | {errors} | {seconds} | {cores} | {must} | {' '.join(entry['options']) or 'none'} |")
-    lines += ["", "Processor: " + ", ".join({entry["machine"]["processor"]: None for entry in recorded.values()}) + "."]
+        lines.append(
+            f"| {case} | {errors} | {seconds} | {cores} | {must} | {' '.join(entry['options']) or 'none'} |"
+        )
+    lines += [
+        "",
+        "Processor: "
+        + ", ".join({entry["machine"]["processor"]: None for entry in recorded.values()})
+        + ".",
+    ]
     into_readme(lines, marks)
 
 
@@ -174,17 +249,27 @@ def plot() -> None:
     recorded = whole["cases"]
     columns = 3
     figure, axes = plt.subplots(
-        -(-len(recorded) // columns), columns, figsize=(11, 2.6 * -(-len(recorded) // columns)), squeeze=False
+        -(-len(recorded) // columns),
+        columns,
+        figsize=(11, 2.6 * -(-len(recorded) // columns)),
+        squeeze=False,
     )
     for axis in axes.ravel()[len(recorded) :]:
         axis.set_axis_off()
     for axis, (case, entry) in zip(axes.ravel(), recorded.items(), strict=False):
         for result in entry["runs"]:
             points = result.get("curve", [[result["process_seconds"], measure(result)]])
-            axis.semilogy(*zip(*points, strict=True), color="C0", linewidth=1, marker="." if len(points) < 5 else "")
+            axis.semilogy(
+                *zip(*points, strict=True),
+                color="C0",
+                linewidth=1,
+                marker="." if len(points) < 5 else "",
+            )
         for number, (peer, curves) in enumerate(whole.get("peers", {}).get(case, {}).items()):
             for curve in curves:
-                axis.semilogy(*zip(*curve, strict=True), color=f"C{number + 1}", linewidth=1, label=peer)
+                axis.semilogy(
+                    *zip(*curve, strict=True), color=f"C{number + 1}", linewidth=1, label=peer
+                )
             axis.legend(fontsize=6)
         axis.plot(entry["seconds"], entry["must"], "k+", markersize=9)
         axis.set_title(case, fontsize=9)
@@ -203,7 +288,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
     about = "seconds for the start of Python, the reference, the figure and the files; what is left of the time is for training"
-    parser.add_argument("--overhead", type=float, default=13.0, help=about + " (default 13; 25 where all shares one core)")
+    parser.add_argument(
+        "--overhead",
+        type=float,
+        default=13.0,
+        help=about + " (default 13; 25 where all shares one core)",
+    )
     parser.add_argument("--peers", metavar="PYTHON", help="with DeepXDE, PINA or jinns")
     parser.add_argument("--peer-seconds", type=float, default=180.0)
     parser.add_argument("--markdown", action="store_true")
@@ -213,7 +303,9 @@ def main() -> None:
         return plot()
     if arguments.peers:
         recorded = json.loads(RESULTS.read_text())
-        recorded["peers"] = peers(os.path.abspath(arguments.peers), arguments.seeds, arguments.peer_seconds)
+        recorded["peers"] = peers(
+            os.path.abspath(arguments.peers), arguments.seeds, arguments.peer_seconds
+        )
         RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
         return None
     for case in arguments.cases:

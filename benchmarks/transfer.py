@@ -56,7 +56,10 @@ def main() -> None:
             fresh = DeepONet(trunk=ModifiedMLP(100, 4), latent=100)
             ways = {
                 "all layers": {"start": source, "optimizer": soap},
-                "some layers": {"start": source, "optimizer": po.optimizers.Only(soap, some_layers)},
+                "some layers": {
+                    "start": source,
+                    "optimizer": po.optimizers.Only(soap, some_layers),
+                },
                 "fresh": {"operator": fresh, "optimizer": soap},
                 "fresh, and the equation": {"operator": fresh, "optimizer": soap, "physics": True},
             }
@@ -67,7 +70,13 @@ def main() -> None:
             runs.append(run | {"seconds": round(time.monotonic() - began, 1)})
             print(runs[-1], flush=True)
     recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    entry = {"steps": arguments.steps, "members": 96, "runs": runs, "machine": machine(), "versions": versions()}
+    entry = {
+        "steps": arguments.steps,
+        "members": 96,
+        "runs": runs,
+        "machine": machine(),
+        "versions": versions(),
+    }
     recorded[f"learning rate {arguments.learning_rate:g}"] = entry
     RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
 

@@ -64,7 +64,9 @@ def _chosen(kind: str, name: str | None, settings: dict[str, Any], choices: dict
 def _split_numbers(settings: dict[str, Any], name: str, kind: str) -> None:
     """A setting of several numbers, such as 5,127,1, as their tuple."""
     if isinstance(settings.get(name), str):
-        settings[name] = tuple(_number(part, f"--set-{kind} {name}") for part in settings[name].split(","))
+        settings[name] = tuple(
+            _number(part, f"--set-{kind} {name}") for part in settings[name].split(",")
+        )
 
 
 def _network(name: str | None, settings: dict[str, Any]) -> Any:
@@ -73,16 +75,26 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
     if name is not None and isinstance(settings.get("activation"), str):
         wanted = settings["activation"]
         if wanted not in networks.activations:
-            raise _Usage(f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}")
+            raise _Usage(
+                f"there is no activation {wanted!r}; choose from {', '.join(networks.activations)}"
+            )
         settings["activation"] = networks.activations[wanted]
     _split_numbers(
-        settings, {"fourier": "scales", "random_features": "scale", "spectral": "degrees"}.get(name or "", ""), "network"
+        settings,
+        {"fourier": "scales", "random_features": "scale", "spectral": "degrees"}.get(
+            name or "", ""
+        ),
+        "network",
     )
 
-    def fourier(width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15):
+    def fourier(
+        width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15
+    ):
         return networks.FourierFeatures(networks.MLP(width, depth, activation), scales, frequencies)
 
-    def factorised(width=30, depth=3, activation=networks.activations["tanh"], mean=1.0, spread=0.1):
+    def factorised(
+        width=30, depth=3, activation=networks.activations["tanh"], mean=1.0, spread=0.1
+    ):
         return networks.WeightFactorised(networks.MLP(width, depth, activation), mean, spread)
 
     choices = {
@@ -146,7 +158,9 @@ def _collocation(problem: Any, settings: dict[str, Any]) -> Any:
     known = ("interior", "boundary", "initial", "every", "batch", "directions", "kind", "sampler")
     for name in settings:
         if name not in known:
-            raise _Usage(f"--set-collocation has no setting {name!r}; it has {', '.join(known)} (and more in Python)")
+            raise _Usage(
+                f"--set-collocation has no setting {name!r}; it has {', '.join(known)} (and more in Python)"
+            )
     if "sampler" in settings:
         kinds = {
             "sobol": sampling.Sobol,
@@ -159,7 +173,9 @@ def _collocation(problem: Any, settings: dict[str, Any]) -> Any:
         settings["sampler"] = _chosen("sampler", settings["sampler"], {}, kinds)
     estimator = {name: settings.pop(name) for name in ("directions", "kind") if name in settings}
     if estimator:
-        settings["laplacian"] = _call(pinops.STDE, estimator, "the Laplacian along random directions")
+        settings["laplacian"] = _call(
+            pinops.STDE, estimator, "the Laplacian along random directions"
+        )
     return replace(default_collocation(problem), **settings)
 
 
@@ -168,11 +184,17 @@ def _continuation(pairs: Sequence[str], steps: int) -> Any:
 
     if not pairs:
         return None
-    values = {name: str(value).split(",") for name, value in _pairs(pairs, "--continuation").items()}
+    values = {
+        name: str(value).split(",") for name, value in _pairs(pairs, "--continuation").items()
+    }
     try:
-        return Continuation(steps, **{name: [float(part) for part in parts] for name, parts in values.items()})
+        return Continuation(
+            steps, **{name: [float(part) for part in parts] for name, parts in values.items()}
+        )
     except ValueError as error:
-        raise _Usage(f"--continuation takes NAME=VALUE,VALUE,..., such as reynolds=100,400: {error}") from error
+        raise _Usage(
+            f"--continuation takes NAME=VALUE,VALUE,..., such as reynolds=100,400: {error}"
+        ) from error
 
 
 def _construct(factory: Any, settings: dict[str, Any], what: str) -> Any:
@@ -218,7 +240,11 @@ def problems(json_: Annotated[bool, tyro.conf.arg(name="json")] = False) -> int:
             "equation": (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " "),
             "unknowns": list(problem.unknowns),
             "coordinates": list(problem.domain.coordinates),
-            "reference": "numerical, refined" if numerical else "closed form" if problem.exact is not None else "none",
+            "reference": "numerical, refined"
+            if numerical
+            else "closed form"
+            if problem.exact is not None
+            else "none",
             "error_bar": None if reference is None else reference.error_bar,
         }
     if json_:
@@ -306,12 +332,16 @@ def solve(
     exclusive: dict[str, Any] = {} if target is None else {"target": target}
     more = _pairs(set_windows, "--set-windows")
     if windows is not None:
-        exclusive["windows"] = _construct(partial(pinops.TimeWindows, windows), more, "the time windows")
+        exclusive["windows"] = _construct(
+            partial(pinops.TimeWindows, windows), more, "the time windows"
+        )
     elif more:
         raise _Usage("--set-windows needs --windows")
     collocation = _collocation(problem, _pairs(set_collocation, "--set-collocation"))
     if devices is None and optimizer is None and not (collocation and collocation.stochastic):
-        devices = _sharing(pinops.Collocation.interior if collocation is None else collocation.interior)
+        devices = _sharing(
+            pinops.Collocation.interior if collocation is None else collocation.interior
+        )
     out = _run_folder(name, seed, out, resume)
     try:
         solution = pinops.solve(
@@ -344,7 +374,10 @@ def _finish(result: Any, summary: dict[str, Any], out: Path, json_: bool) -> int
         print(f"the figure could not be written: {error}", file=sys.stderr)
     _print(summary | {"out": str(out)}, json_)
     if result.status == "diverged":
-        print("training diverged; the last good state was kept: try another seed or smaller steps", file=sys.stderr)
+        print(
+            "training diverged; the last good state was kept: try another seed or smaller steps",
+            file=sys.stderr,
+        )
         return 3
     return 0
 
@@ -355,7 +388,9 @@ def _problem(name: str, coefficients: Sequence[str], folder: Path | None) -> Any
 
     if folder is not None:
         pinops.load_folder(folder)
-    return _call(partial(pinops.load_problem, name), _pairs(coefficients, "--set"), f"the problem {name!r}")
+    return _call(
+        partial(pinops.load_problem, name), _pairs(coefficients, "--set"), f"the problem {name!r}"
+    )
 
 
 def _interrupted(out: Path) -> int:
@@ -395,7 +430,9 @@ def _print_operator(result: dict[str, Any]) -> None:
     console = Console()
     table = Table("unknown", "mean relative L2 error", "standard deviation", "median", "worst")
     for unknown, error in result["relative_l2"].items():
-        table.add_row(unknown, *(f"{error[kind]:.2e}" for kind in ("mean", "std", "median", "worst")))
+        table.add_row(
+            unknown, *(f"{error[kind]:.2e}" for kind in ("mean", "std", "median", "worst"))
+        )
     console.print(table)
     console.print(
         f"over {result['tested']} unseen problems; {result['status']} after {result['steps']} steps, {result['seconds']:.0f} s "
@@ -409,7 +446,13 @@ def _print_surrogate(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table("test trajectories of", "nRMSE of the rollout", "of the fluctuation", "RMSE", "correlated for")
+    table = Table(
+        "test trajectories of",
+        "nRMSE of the rollout",
+        "of the fluctuation",
+        "RMSE",
+        "correlated for",
+    )
     for label, found in result["rollout"].items():
         numbers = (f"{found[name]:.2e}" for name in ("nrmse", "fluctuation", "rmse"))
         table.add_row(label, *numbers, f"{found['correlated']:.0%}")
@@ -429,7 +472,10 @@ def _print_result(result: dict[str, Any]) -> None:
     table = Table("unknown", "relative L2 error", "largest error", "error bar of the reference")
     for unknown, error in result["relative_l2"].items():
         table.add_row(
-            unknown, f"{error:.2e}", f"{result['max_abs'][unknown]:.2e}", f"{result['reference']['error_bar'][unknown]:.0e}"
+            unknown,
+            f"{error:.2e}",
+            f"{result['max_abs'][unknown]:.2e}",
+            f"{result['reference']['error_bar'][unknown]:.0e}",
         )
     if result["relative_l2"]:
         console.print(table)
@@ -515,7 +561,9 @@ def train(
         given = {"--steps": steps, "--weighting": weighting, "--physics": physics}
         for flag, value in given.items():
             if value is not None:
-                raise _Usage(f"{flag} is not for surrogates on a grid, which are trained for epochs on the frames of data")
+                raise _Usage(
+                    f"{flag} is not for surrogates on a grid, which are trained for epochs on the frames of data"
+                )
         return _train_surrogate(
             name,
             family,
@@ -550,7 +598,9 @@ def train(
             minutes=minutes,
             seed=seed,
             dtype=dtype,
-            devices=_sharing((functions or pinops.Functions()).batch) if devices is None else devices,
+            devices=_sharing((functions or pinops.Functions()).batch)
+            if devices is None
+            else devices,
             out=out,
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
@@ -572,7 +622,9 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
     def deeponet(width=100, depth=4, latent=100, stacked=False):
         trunk, image = networks.ModifiedMLP(width, depth), np.ndim(family.inputs()) > 1
         if not isinstance(stacked, bool) or (stacked and image):
-            raise ValueError(f"stacked must be true or false, and false for inputs that are an image, got {stacked}")
+            raise ValueError(
+                f"stacked must be true or false, and false for inputs that are an image, got {stacked}"
+            )
         branch = networks.Stacked(trunk) if stacked else trunk
         return operators.DeepONet(None if image else branch, trunk, latent)
 
@@ -614,14 +666,21 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
             own = {attention[key]: settings.pop(key) for key in attention if key in settings}
             return operators.CAPE(network(**settings), **own)
 
-        own = [inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=getattr(default, v)) for k, v in attention.items()]
+        own = [
+            inspect.Parameter(k, inspect.Parameter.KEYWORD_ONLY, default=getattr(default, v))
+            for k, v in attention.items()
+        ]
         parameters = [*inspect.signature(network).parameters.values(), *own]
         build.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
         return build
 
     choices = {"deeponet": deeponet, "pod_deeponet": pod_deeponet}
     for kind, network in (("fno", fno), ("unet", unet), ("message_passing", message_passing)):
-        choices |= {kind: direct(network, False), f"conditional_{kind}": direct(network, True), f"cape_{kind}": cape(network)}
+        choices |= {
+            kind: direct(network, False),
+            f"conditional_{kind}": direct(network, True),
+            f"cape_{kind}": cape(network),
+        }
     return _chosen("operator", name, settings, choices)
 
 
@@ -641,13 +700,19 @@ def _train_surrogate(
     from pinops.solvers import read_run
 
     if data is None:
-        raise _Usage(f"a surrogate is trained on data; make them with pinops data {name} --out FILE, and give --data FILE")
+        raise _Usage(
+            f"a surrogate is trained on data; make them with pinops data {name} --out FILE, and give --data FILE"
+        )
     for setting in functions:
         if setting not in (known := ("batch", "noise", "embedding", "physics", "parameter_map")):
-            raise _Usage(f"--set-functions has no setting {setting!r} for surrogates; it has {', '.join(known)}")
+            raise _Usage(
+                f"--set-functions has no setting {setting!r} for surrogates; it has {', '.join(known)}"
+            )
     stages = _construct(pinops.Curriculum, curriculum, "the curriculum")
     try:
-        trained = pinops.train_surrogate(family, data, architecture, curriculum=stages, out=out, **functions, **options)
+        trained = pinops.train_surrogate(
+            family, data, architecture, curriculum=stages, out=out, **functions, **options
+        )
     except KeyboardInterrupt:
         return _interrupted(out)
     return _finish(trained, read_run(out)["result"], out, json_)
@@ -657,16 +722,26 @@ def _functions(settings: dict[str, Any]) -> Any:
     import pinops
 
     default = pinops.Functions()
-    names = {"interior": "interior", "boundary": "boundary", "initial": "initial", "points": "batch", "every": "every"}
+    names = {
+        "interior": "interior",
+        "boundary": "boundary",
+        "initial": "initial",
+        "points": "batch",
+        "every": "every",
+    }
     points = {own: settings.pop(name) for name, own in names.items() if name in settings}
     known = [field.name for field in fields(default) if field.name != "points"]
     for name in settings:
         if name not in known:
-            raise _Usage(f"--set-functions has no setting {name!r}; it has {', '.join([*known, *names])}")
+            raise _Usage(
+                f"--set-functions has no setting {name!r}; it has {', '.join([*known, *names])}"
+            )
     try:
         return replace(default, points=replace(default.points, **points), **settings)
     except ValueError as error:
-        raise _Usage(f"{error} (--set-functions: points is the batch of the interior points)") from error
+        raise _Usage(
+            f"{error} (--set-functions: points is the batch of the interior points)"
+        ) from error
 
 
 def data(
@@ -695,19 +770,35 @@ def data(
     from pinops.data import from_pdebench, generate
 
     family = _problem(name, set, problems)
-    show = lambda done, count: print(f"\r{done} of {count} solved", end="", file=sys.stderr, flush=True)
+    show = lambda done, count: print(
+        f"\r{done} of {count} solved", end="", file=sys.stderr, flush=True
+    )
     try:
         if pdebench:
             from_pdebench(family, pdebench, out, count=count, report=show)
             print(out)
             return 0
-        made = generate(family, out, count=count, seed=seed, workers=workers or _cores(), folder=problems, report=show)
+        made = generate(
+            family,
+            out,
+            count=count,
+            seed=seed,
+            workers=workers or _cores(),
+            folder=problems,
+            report=show,
+        )
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on", file=sys.stderr)
         return 130
-    bars = {name: made.rows(range(min(count, 32)))[f"error_bar/{name}"].max() for name in made.attributes["unknowns"]}
+    bars = {
+        name: made.rows(range(min(count, 32)))[f"error_bar/{name}"].max()
+        for name in made.attributes["unknowns"]
+    }
     print(f"\n{made.count} members of {name}, {made.attributes['kind']}", file=sys.stderr)
-    print(", ".join(f"error bar of {unknown}: {bar:.0e}" for unknown, bar in bars.items()), file=sys.stderr)
+    print(
+        ", ".join(f"error bar of {unknown}: {bar:.0e}" for unknown, bar in bars.items()),
+        file=sys.stderr,
+    )
     print(out)
     return 0
 
@@ -739,16 +830,25 @@ def evaluate(
     result, changed = pinops.load(folder), _pairs(set, "--set")
     if isinstance(result, TrainedSurrogate):
         if changed:
-            raise _Usage("--set is for operators; give --data with the members that a surrogate is to be evaluated on")
+            raise _Usage(
+                "--set is for operators; give --data with the members that a surrogate is to be evaluated on"
+            )
         summary = result.summary(data)
     elif not isinstance(result, TrainedOperator):
         if changed or data is not None:
-            raise _Usage(f"--set and --data are for operators, which know many problems; {folder} holds a solution of one")
+            raise _Usage(
+                f"--set and --data are for operators, which know many problems; {folder} holds a solution of one"
+            )
         summary = result.summary()
     else:
         if changed:
             name, before = result.request["problem"], coefficients_as_json(result.family)
-            result = replace(result, family=_call(partial(pinops.load_problem, name), before | changed, f"the problem {name!r}"))
+            result = replace(
+                result,
+                family=_call(
+                    partial(pinops.load_problem, name), before | changed, f"the problem {name!r}"
+                ),
+            )
         summary = result.summary(None if data is None else Dataset(data))
     _print(summary | {"out": str(folder)}, json_)
     return 0
@@ -780,7 +880,10 @@ def _use_cores(count: int | None) -> None:
     import jax
 
     if count is None:
-        if "JAX_NUM_CPU_DEVICES" in os.environ or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        if (
+            "JAX_NUM_CPU_DEVICES" in os.environ
+            or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+        ):
             return
         count = min(_cores(), 8)
     if count < 1:

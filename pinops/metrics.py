@@ -9,7 +9,11 @@ from pinops.reference import Reference
 
 
 def errors(
-    values: Mapping[str, np.ndarray], reference: Reference, *, gauge: Collection[str] = (), time: str | None = None
+    values: Mapping[str, np.ndarray],
+    reference: Reference,
+    *,
+    gauge: Collection[str] = (),
+    time: str | None = None,
 ) -> dict[str, dict[str, float]]:
     """``{unknown: {"relative_l2": ||u - u_ref|| / ||u_ref||, "max_abs": max |u - u_ref|}}`` over the whole grid.
 
@@ -21,14 +25,20 @@ def errors(
         inside = np.isfinite(truth)
         scale = float(np.linalg.norm(truth[inside]))
         out[name] = {
-            "relative_l2": float(np.linalg.norm(difference[inside])) / scale if scale > 0 else float("nan"),
+            "relative_l2": float(np.linalg.norm(difference[inside])) / scale
+            if scale > 0
+            else float("nan"),
             "max_abs": float(np.max(np.abs(difference[inside]))),
         }
     return out
 
 
 def deviations(
-    values: Mapping[str, np.ndarray], reference: Reference, *, gauge: Collection[str] = (), time: str | None = None
+    values: Mapping[str, np.ndarray],
+    reference: Reference,
+    *,
+    gauge: Collection[str] = (),
+    time: str | None = None,
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """``{unknown: (u - u_ref, u_ref)}`` on the whole grid, as `errors` compares them; NaN outside the domain."""
     out = {}
@@ -39,7 +49,10 @@ def deviations(
         u, v = np.where(inside, values[name], np.nan), np.where(inside, truth, np.nan)
         if name in gauge:
             axes = _axes_of_a_mean(reference, time)
-            u, v = u - np.nanmean(u, axis=axes, keepdims=True), v - np.nanmean(v, axis=axes, keepdims=True)
+            u, v = (
+                u - np.nanmean(u, axis=axes, keepdims=True),
+                v - np.nanmean(v, axis=axes, keepdims=True),
+            )
         out[name] = u - v, v
     return out
 
@@ -97,6 +110,10 @@ def rollout_metrics(
     scale = np.sqrt(np.sum(p0**2, grid) * np.sum(u0**2, grid))
     product = np.sum(p0 * u0, grid) / np.maximum(scale, np.finfo(np.float64).tiny)
     flat = rms(u0, grid) < FLAT * size[:, None]
-    lost: np.ndarray = ~(np.where(flat & np.isfinite(product), 1.0, product) >= CORRELATED)  # what is not finite is lost
-    out["correlated"] = np.where(np.any(lost, axis=1), np.argmax(lost, axis=1), lost.shape[1]) / lost.shape[1]
+    lost: np.ndarray = ~(
+        np.where(flat & np.isfinite(product), 1.0, product) >= CORRELATED
+    )  # what is not finite is lost
+    out["correlated"] = (
+        np.where(np.any(lost, axis=1), np.argmax(lost, axis=1), lost.shape[1]) / lost.shape[1]
+    )
     return {name: values.mean(-1) for name, values in out.items()}

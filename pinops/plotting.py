@@ -45,7 +45,9 @@ def plot_solution(solution: Answer, path: str | Path | None = None) -> "Figure":
     Colours of |error| are logarithmic. An unknown that is determined up to a constant is shown without its mean.
     """
     domain = solution.problem.domain
-    layout = {1: _curves, 2: _space_time if domain.time else _plane}.get(len(domain.coordinates), _cuts)
+    layout = {1: _curves, 2: _space_time if domain.time else _plane}.get(
+        len(domain.coordinates), _cuts
+    )
     if solution.reference is None:
         rows = layout(solution, None)
     else:
@@ -69,15 +71,23 @@ def plot_gaussians(solution: Answer, path: str | Path | None = None) -> "Figure"
     """
     network, domain = getattr(solution, "network", None), solution.problem.domain
     if not isinstance(network, GaussianNetwork):
-        raise ValueError(f"plot_gaussians needs a solution with a PIG network, got {type(network).__name__}")
+        raise ValueError(
+            f"plot_gaussians needs a solution with a PIG network, got {type(network).__name__}"
+        )
     if len(domain.coordinates) != 2 or network.means.shape[-1] != 2 or solution.problem.stretched:
-        raise ValueError("plot_gaussians needs two coordinates, neither of them periodic or stretched")
+        raise ValueError(
+            "plot_gaussians needs two coordinates, neither of them periodic or stretched"
+        )
     low, high = np.array([domain.bounds[name] for name in domain.coordinates]).T
     half = (high - low) / 2
     with jax.enable_x64(network.weights.dtype == jnp.float64):
-        means, scales, axes, weights = (np.asarray(x) for x in (network.means, network.scales, network.axes, network.weights))
+        means, scales, axes, weights = (
+            np.asarray(x) for x in (network.means, network.scales, network.axes, network.weights)
+        )
     centres = (means * half + (low + high) / 2).reshape(-1, 2)
-    spans = (half[:, None] * axes * scales[..., None, :]).reshape(-1, 2, 2)  # one standard deviation along each axis, in columns
+    spans = (half[:, None] * axes * scales[..., None, :]).reshape(
+        -1, 2, 2
+    )  # one standard deviation along each axis, in columns
     strength = np.abs(weights).ravel() / max(np.abs(weights).max(), np.finfo(weights.dtype).tiny)
     grid = _display_axes(solution)
     values = _evaluate(solution, grid)
@@ -87,17 +97,29 @@ def plot_gaussians(solution: Answer, path: str | Path | None = None) -> "Figure"
         def panel(ax: "Axes") -> None:
             map_(ax)
             for centre, span, alpha in zip(centres[own], spans[own], strength[own], strict=True):
-                ax.plot(*(centre[:, None] + span @ circle), color="black", linewidth=0.5, alpha=0.1 + 0.6 * alpha)
+                ax.plot(
+                    *(centre[:, None] + span @ circle),
+                    color="black",
+                    linewidth=0.5,
+                    alpha=0.1 + 0.6 * alpha,
+                )
 
         return panel
 
     part = len(centres) // len(solution.problem.unknowns) if network.head is None else None
-    shares = [slice(None) if part is None else slice(k * part, (k + 1) * part) for k in range(len(solution.problem.unknowns))]
+    shares = [
+        slice(None) if part is None else slice(k * part, (k + 1) * part)
+        for k in range(len(solution.problem.unknowns))
+    ]
     maps = [
-        _map(u, _label(solution, u), grid, domain.coordinates, values[u].T, _norm(values[u])) for u in solution.problem.unknowns
+        _map(u, _label(solution, u), grid, domain.coordinates, values[u].T, _norm(values[u]))
+        for u in solution.problem.unknowns
     ]
     return _draw(
-        f"{len(centres)} Gaussians, step {solution.steps}", [[over(*pair) for pair in zip(maps, shares, strict=True)]], [], path
+        f"{len(centres)} Gaussians, step {solution.steps}",
+        [[over(*pair) for pair in zip(maps, shares, strict=True)]],
+        [],
+        path,
     )
 
 
@@ -110,7 +132,9 @@ def _draw(title: str, rows: Rows, history: list[Panel], path: str | Path | None)
     width = max(3.2 * columns, 4.0 * len(history), 4.0)
     height = _HEIGHT * (len(rows) + bool(history)) + 0.3
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(wspace=0.06))
+        figure = Figure(
+            figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(wspace=0.06)
+        )
         figure.suptitle(title)
         parts = [part for part in (rows, [history] if history else []) if part]
         ratios = [_HEIGHT * len(part) for part in parts]
@@ -142,7 +166,9 @@ def _title(solution: Answer) -> str:
     name = solution.request["problem"]
     if solution.reference is None:
         return name
-    errors = ", ".join(f"{unknown} {error['relative_l2']:.1e}" for unknown, error in solution.error().items())
+    errors = ", ".join(
+        f"{unknown} {error['relative_l2']:.1e}" for unknown, error in solution.error().items()
+    )
     return f"{name}, relative L2 error: {errors}"
 
 
@@ -162,16 +188,26 @@ def plot_rollouts(
     first, steps = (trained.request["grid"][part] for part in ("first", "steps"))
     sizes = list(truth.shape[2:-1])
     sizes.insert(time, truth.shape[1])
-    axes = {name: at + step * np.arange(n) for name, at, step, n in zip(names, first, steps, sizes, strict=True)}
+    axes = {
+        name: at + step * np.arange(n)
+        for name, at, step, n in zip(names, first, steps, sizes, strict=True)
+    }
     space = [name for name in names if name != names[time]]
     if len(space) == 1:
         plane, when, image = (names[time], space[0]), "", lambda field: field.T
     else:
-        middle = tuple(n // 2 for n in (truth.shape[1], *truth.shape[4:-1]))  # of time and of further axes
-        plane, when = (space[0], space[1]), f" at {names[time]} = {axes[names[time]][middle[0]]:.3g}"
+        middle = tuple(
+            n // 2 for n in (truth.shape[1], *truth.shape[4:-1])
+        )  # of time and of further axes
+        plane, when = (
+            (space[0], space[1]),
+            f" at {names[time]} = {axes[names[time]][middle[0]]:.3g}",
+        )
         image = lambda field: field[(middle[0], slice(None), slice(None), *middle[1:])].T
     rows: Rows = []
-    for k, (c, unknown) in product(np.unique([0, len(labels) // 2, len(labels) - 1]), enumerate(trained.family.unknowns)):
+    for k, (c, unknown) in product(
+        np.unique([0, len(labels) // 2, len(labels) - 1]), enumerate(trained.family.unknowns)
+    ):
         found, true = predicted[k, ..., c], truth[k, ..., c]
         norm = _norm(true)
         rows.append(
@@ -182,7 +218,9 @@ def plot_rollouts(
             ]
         )
     rest = tuple(range(2, truth.ndim))
-    growth = np.sqrt(np.mean((predicted - truth) ** 2, rest) / np.maximum(np.mean(truth**2, rest), 1e-300))[:, 1:]
+    growth = np.sqrt(
+        np.mean((predicted - truth) ** 2, rest) / np.maximum(np.mean(truth**2, rest), 1e-300)
+    )[:, 1:]
 
     def growing(ax: "Axes") -> None:
         for label, curve, color in zip(labels, growth, cycle(_COLORS)):
@@ -192,7 +230,9 @@ def plot_rollouts(
         _beside(ax)
 
     history = [growing, _loss(trained, "relative L2")] if trained.history else [growing]
-    return _draw(f"{trained.request['problem']}, rollouts of {truth.shape[1] - 1} steps", rows, history, path)
+    return _draw(
+        f"{trained.request['problem']}, rollouts of {truth.shape[1] - 1} steps", rows, history, path
+    )
 
 
 # -- Values on grids --------------------------------------------------------------------------------------------------
@@ -236,7 +276,9 @@ def _grid(solution: Answer, reference: Reference) -> _Grid | None:
         return None
     values = solution.values(reference.coordinates)
     truth = {u: np.transpose(array, order) for u, array in reference.values.items()}
-    values = {u: np.where(np.isfinite(truth[u]), np.transpose(values[u], order), np.nan) for u in truth}
+    values = {
+        u: np.where(np.isfinite(truth[u]), np.transpose(values[u], order), np.nan) for u in truth
+    }
     return _Grid(axes, _centred(solution, values), _centred(solution, truth), reference.kind)
 
 
@@ -248,7 +290,11 @@ def _display_axes(solution: Answer) -> dict[str, np.ndarray]:
     unit = {name: np.linspace(0, 1, number) for name in names}
     if len(names) > 2:
         unit[_cut_coordinate(solution)] = np.asarray(_SLICES)
-    return {name: low + at * (high - low) for name, at in unit.items() for low, high in [domain.bounds[name]]}
+    return {
+        name: low + at * (high - low)
+        for name, at in unit.items()
+        for low, high in [domain.bounds[name]]
+    }
 
 
 def _cut_coordinate(solution: Answer) -> str:
@@ -261,7 +307,11 @@ def _centred(solution: Answer, values: dict[str, np.ndarray]) -> dict[str, np.nd
     """Unknowns that are determined up to a constant without their mean, at each time; one array axis per coordinate."""
     domain = solution.problem.domain
     space = tuple(k for k, name in enumerate(domain.coordinates) if name != domain.time)
-    means = {u: np.nanmean(values[u], axis=space, keepdims=True) for u in values if u in solution.problem.gauge}
+    means = {
+        u: np.nanmean(values[u], axis=space, keepdims=True)
+        for u in values
+        if u in solution.problem.gauge
+    }
     return values | {u: values[u] - mean for u, mean in means.items()}
 
 
@@ -269,9 +319,13 @@ def _evaluate(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.nda
     """The solution on the grid of these axes, NaN outside the domain."""
     domain = solution.problem.domain
     mesh = np.meshgrid(*(axes[name] for name in domain.coordinates), indexing="ij")
-    outside = ~domain.contains(np.stack([array.ravel() for array in mesh], -1)).reshape(mesh[0].shape)
+    outside = ~domain.contains(np.stack([array.ravel() for array in mesh], -1)).reshape(
+        mesh[0].shape
+    )
     values = solution.values(dict(zip(domain.coordinates, mesh, strict=True)))
-    return _centred(solution, {unknown: np.where(outside, np.nan, array) for unknown, array in values.items()})
+    return _centred(
+        solution, {unknown: np.where(outside, np.nan, array) for unknown, array in values.items()}
+    )
 
 
 def _exact(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -282,7 +336,9 @@ def _exact(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.ndarra
     with jax.enable_x64(True):
         values = jax.vmap(lambda point: values_at(problem, "exact", point))(jnp.asarray(points))
     outside = ~problem.domain.contains(points)
-    values = {u: np.where(outside, np.nan, np.asarray(values[u])) for u in problem.unknowns if u in values}
+    values = {
+        u: np.where(outside, np.nan, np.asarray(values[u])) for u in problem.unknowns if u in values
+    }
     return _centred(solution, {u: array.reshape(mesh[0].shape) for u, array in values.items()})
 
 
@@ -323,7 +379,9 @@ def _plane(solution: Answer, grid: _Grid | None) -> Rows:
         label, norm = _label(solution, u), _norm(values[u], truth)
         row = [_map(label, label, axes, plane, values[u].T, norm, observed=_observed(solution, u))]
         if grid is not None and truth is not None:
-            row.append(_map(f"{u}, reference ({grid.kind})", label, grid.axes, plane, truth.T, norm))
+            row.append(
+                _map(f"{u}, reference ({grid.kind})", label, grid.axes, plane, truth.T, norm)
+            )
             row.append(_error_map(u, grid.axes, plane, grid.error(u).T))
         rows.append(row)
     return rows
@@ -346,7 +404,9 @@ def _space_time(solution: Answer, grid: _Grid | None) -> Rows:
         label = _label(solution, u)
         norm, observed = _norm(values[u], truth), _observed(solution, u)
         row = [_map(label, label, axes, plane, image(values[u]), norm, observed=observed)]
-        lines = {f"{time} = {at:.3g}": curve for at, curve in zip(times, image(cuts[u]).T, strict=True)}
+        lines = {
+            f"{time} = {at:.3g}": curve for at, curve in zip(times, image(cuts[u]).T, strict=True)
+        }
         if grid is None or truth is None:
             row.append(_lines(space, label, axes[space], lines))
         else:
@@ -367,7 +427,11 @@ def _cuts(solution: Answer, grid: _Grid | None) -> Rows:
     across, up, *others = [name for name in domain.space if name != along]
     plane = (across, up)
     cuts = _cut_at(solution, along, grid)
-    axes = _display_axes(solution) | {along: cuts} | {name: np.array([np.mean(domain.bounds[name])]) for name in others}
+    axes = (
+        _display_axes(solution)
+        | {along: cuts}
+        | {name: np.array([np.mean(domain.bounds[name])]) for name in others}
+    )
     order = [domain.coordinates.index(name) for name in (up, across, along, *others)]
     values = _evaluate(solution, axes)
     held = "".join(f", {name} = {axes[name][0]:.3g}" for name in others)
@@ -381,11 +445,23 @@ def _cuts(solution: Answer, grid: _Grid | None) -> Rows:
         for k, bar in enumerate([*bars, _label(solution, u)]):
             rows[-1].append(_map(f"{u}, {titles[k]}", bar, axes, plane, images[..., k], norm))
         if grid is not None and u in grid.truth:
-            errors = np.transpose(grid.error(u), order)[..., np.searchsorted(grid.axes[along], cuts)]
+            errors = np.transpose(grid.error(u), order)[
+                ..., np.searchsorted(grid.axes[along], cuts)
+            ]
             norm = _error_norm(errors)
             rows.append([])
             for k, bar in enumerate([*bars, f"|error| of {u}"]):
-                rows[-1].append(_map(f"|error|, {titles[k]}", bar, grid.axes, plane, errors[..., k], norm, error=True))
+                rows[-1].append(
+                    _map(
+                        f"|error|, {titles[k]}",
+                        bar,
+                        grid.axes,
+                        plane,
+                        errors[..., k],
+                        norm,
+                        error=True,
+                    )
+                )
     return rows
 
 
@@ -398,7 +474,12 @@ def _scattered(solution: Answer, reference: Reference) -> Rows:
         found, true = values[u][inside], truth[inside]
         if u in solution.problem.gauge:
             found, true = found - found.mean(), true - true.mean()
-        rows.append([_parity(_label(solution, u), true, found, reference.kind), _histogram(u, np.abs(found - true))])
+        rows.append(
+            [
+                _parity(_label(solution, u), true, found, reference.kind),
+                _histogram(u, np.abs(found - true)),
+            ]
+        )
     return rows
 
 
@@ -450,17 +531,29 @@ def _map(
         diverging = norm.vmin == -norm.vmax
         cmap = "magma" if error else "coolwarm" if diverging else "viridis"
         shown = np.maximum(image, norm.vmin) if error else image
-        mesh = ax.pcolormesh(axes[across], axes[up], shown, norm=norm, cmap=cmap, shading="nearest", rasterized=True)
+        mesh = ax.pcolormesh(
+            axes[across], axes[up], shown, norm=norm, cmap=cmap, shading="nearest", rasterized=True
+        )
         if observed:
             ax.plot(observed[across], observed[up], "k.", markersize=2, alpha=0.6)
-        ax.set(title=f"{title}, observed at the dots" if observed else title, xlabel=across, ylabel=up)
+        ax.set(
+            title=f"{title}, observed at the dots" if observed else title, xlabel=across, ylabel=up
+        )
         ax.set_xlim(axes[across][0], axes[across][-1])
         ax.set_ylim(axes[up][0], axes[up][-1])
         ax.locator_params(axis="x", nbins=4)
         if across != "t":
             ax.set_aspect("equal")
         if error and np.nanmax(image) <= norm.vmin:
-            ax.text(0.5, 0.5, f"below {norm.vmin:.0e}", color="white", ha="center", va="center", transform=ax.transAxes)
+            ax.text(
+                0.5,
+                0.5,
+                f"below {norm.vmin:.0e}",
+                color="white",
+                ha="center",
+                va="center",
+                transform=ax.transAxes,
+            )
         if bar is not None:
             inset = ax.inset_axes((1.03, 0.0, 0.05, 1.0))  # as high as the map, whatever its aspect
             ax.figure.colorbar(mesh, cax=inset, label=bar, extend="min" if error else "neither")
@@ -470,7 +563,9 @@ def _map(
     return panel
 
 
-def _error_map(unknown: str, axes: dict[str, np.ndarray], plane: tuple[str, ...], error: np.ndarray) -> Panel:
+def _error_map(
+    unknown: str, axes: dict[str, np.ndarray], plane: tuple[str, ...], error: np.ndarray
+) -> Panel:
     return _map(f"|error| of {unknown}", _ERROR, axes, plane, error, _error_norm(error), error=True)
 
 
@@ -510,8 +605,18 @@ def _error_curve(name: str, unknown: str, x: np.ndarray, error: np.ndarray) -> P
 def _parity(unknown: str, truth: np.ndarray, found: np.ndarray, kind: str) -> Panel:
     def panel(ax: "Axes") -> None:
         ax.plot(truth, found, ".", color=_COLORS[0], markersize=2, alpha=0.4, rasterized=True)
-        ax.axline((float(truth.mean()), float(truth.mean())), slope=1, color="black", linewidth=0.8, linestyle="--")
-        ax.set(title=f"{unknown} at {truth.size} points", xlabel=f"reference ({kind})", ylabel="solution")
+        ax.axline(
+            (float(truth.mean()), float(truth.mean())),
+            slope=1,
+            color="black",
+            linewidth=0.8,
+            linestyle="--",
+        )
+        ax.set(
+            title=f"{unknown} at {truth.size} points",
+            xlabel=f"reference ({kind})",
+            ylabel="solution",
+        )
 
     return panel
 
@@ -529,9 +634,15 @@ def _histogram(unknown: str, error: np.ndarray) -> Panel:
 
 def _observed(solution: Answer, unknown: str) -> dict[str, np.ndarray] | None:
     """Where an unknown was observed."""
-    conditions = [c for c in solution.problem.conditions() if isinstance(c, Observed) and unknown in c.values]
+    conditions = [
+        c for c in solution.problem.conditions() if isinstance(c, Observed) and unknown in c.values
+    ]
     names = solution.problem.domain.coordinates
-    return {name: np.concatenate([c.coordinates[name] for c in conditions]) for name in names} if conditions else None
+    return (
+        {name: np.concatenate([c.coordinates[name] for c in conditions]) for name in names}
+        if conditions
+        else None
+    )
 
 
 # -- History ----------------------------------------------------------------------------------------------------------
@@ -587,7 +698,13 @@ def _loss(solution: Any, measure: str = "mean square") -> Panel:
     def panel(ax: "Axes") -> None:
         _over_steps(ax, solution, curves)
         if len(names) > 1:
-            ax.plot([r.step for r in history], [r.loss for r in history], color="black", linewidth=0.8, label="sum")
+            ax.plot(
+                [r.step for r in history],
+                [r.loss for r in history],
+                color="black",
+                linewidth=0.8,
+                label="sum",
+            )
             _beside(ax)
         _logarithmic(ax)
         ax.set(title=f"loss: {', then '.join(phases)}", ylabel=quantity)
@@ -597,13 +714,21 @@ def _loss(solution: Any, measure: str = "mean square") -> Panel:
 
 def _errors(solution: Answer, reference: Reference) -> Panel:
     names = [name for name in solution.problem.unknowns if name in solution.history[-1].errors]
-    curves = {name: [report.errors.get(name, np.nan) for report in solution.history] for name in names}
+    curves = {
+        name: [report.errors.get(name, np.nan) for report in solution.history] for name in names
+    }
     floor = max(reference.error_bar[name] for name in names)
 
     def panel(ax: "Axes") -> None:
         _over_steps(ax, solution, curves)
         _logarithmic(ax, floor)
-        ax.axhline(floor, color="black", linestyle="--", linewidth=1.0, label=f"error bar of\nreference: {floor:.0e}")
+        ax.axhline(
+            floor,
+            color="black",
+            linestyle="--",
+            linewidth=1.0,
+            label=f"error bar of\nreference: {floor:.0e}",
+        )
         ax.set(title=f"error against {reference.kind}", ylabel="relative L2 error")
         _beside(ax)
 

@@ -26,19 +26,26 @@ class AdvectionFamily(po.Problem):
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
-    speed: Float[Array | np.ndarray, " m"] = eqx.field(default_factory=lambda: 1.5 + 0.5 * np.sin(2 * np.pi * SENSORS))
+    speed: Float[Array | np.ndarray, " m"] = eqx.field(
+        default_factory=lambda: 1.5 + 0.5 * np.sin(2 * np.pi * SENSORS)
+    )
     length: float = eqx.field(static=True, default=0.2)
 
     def __check_init__(self):
         GaussianProcess(self.length)
         if np.shape(self.speed)[-1:] != SENSORS.shape:
-            raise ValueError(f"{type(self).__name__}: speed must have {SENSORS.size} values, got shape {np.shape(self.speed)}")
+            raise ValueError(
+                f"{type(self).__name__}: speed must have {SENSORS.size} values, got shape {np.shape(self.speed)}"
+            )
 
     def residual(self, u_t, u_x, x):
         return u_t + interpolate(jnp.asarray(self.speed), x, (0.0, 1.0)) * u_x
 
     def conditions(self):
-        return (po.Initial(lambda x: jnp.sin(jnp.pi * x)), po.Dirichlet(lambda t: jnp.sin(jnp.pi * t / 2), on="x_min"))
+        return (
+            po.Initial(lambda x: jnp.sin(jnp.pi * x)),
+            po.Dirichlet(lambda t: jnp.sin(jnp.pi * t / 2), on="x_min"),
+        )
 
     def sample(self, key):
         values = GaussianProcess(self.length).sample(key, SENSORS)

@@ -19,7 +19,9 @@ def solution(true_rate: float, diffusivity: float) -> Reference:
 
 
 @functools.cache
-def observations(true_rate: float, diffusivity: float, count: int, noise: float, seed: int) -> po.Observed:
+def observations(
+    true_rate: float, diffusivity: float, count: int, noise: float, seed: int
+) -> po.Observed:
     """Some of its values."""
     return po.observe(solution(true_rate, diffusivity), count, noise=noise, seed=seed)
 
@@ -48,14 +50,22 @@ class AllenCahnInverse(po.Problem):
     def __check_init__(self):
         for name in ("diffusivity", "true_rate"):
             if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"AllenCahnInverse: {name} must be greater than zero and finite, got {getattr(self, name)}")
+                raise ValueError(
+                    f"AllenCahnInverse: {name} must be greater than zero and finite, got {getattr(self, name)}"
+                )
 
     def residual(self, u, u_t, u_xx):
         return u_t - self.diffusivity * u_xx - self.rate * (u - u**3)
 
     def conditions(self):
-        observed = observations(self.true_rate, self.diffusivity, self.num_observations, self.noise, self.data_seed)
-        return (po.Periodic("x", even=True), po.Initial(lambda x: x**2 * jnp.cos(jnp.pi * x)), observed)
+        observed = observations(
+            self.true_rate, self.diffusivity, self.num_observations, self.noise, self.data_seed
+        )
+        return (
+            po.Periodic("x", even=True),
+            po.Initial(lambda x: x**2 * jnp.cos(jnp.pi * x)),
+            observed,
+        )
 
     def reference(self) -> Reference:
         return solution(self.true_rate, self.diffusivity)

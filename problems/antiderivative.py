@@ -25,13 +25,17 @@ class Antiderivative(po.Problem):
     """
 
     domain = po.Box(x=(0, 1))
-    source: Float[Array | np.ndarray, " m"] = eqx.field(default_factory=lambda: np.cos(2 * np.pi * SENSORS))
+    source: Float[Array | np.ndarray, " m"] = eqx.field(
+        default_factory=lambda: np.cos(2 * np.pi * SENSORS)
+    )
     length: float = eqx.field(static=True, default=0.2)
 
     def __check_init__(self):
         GaussianProcess(self.length)
         if np.shape(self.source)[-1:] != SENSORS.shape:
-            raise ValueError(f"{type(self).__name__}: source must have {SENSORS.size} values, got shape {np.shape(self.source)}")
+            raise ValueError(
+                f"{type(self).__name__}: source must have {SENSORS.size} values, got shape {np.shape(self.source)}"
+            )
 
     def residual(self, u_x, x):
         return u_x - interpolate(jnp.asarray(self.source), x, (0.0, 1.0))

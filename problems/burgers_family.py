@@ -30,25 +30,34 @@ class BurgersFamily(po.Problem):
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
-    initial: Float[Array | np.ndarray, "2 k"] = eqx.field(default_factory=lambda: 0.2 * np.eye(2, 32, -1))
+    initial: Float[Array | np.ndarray, "2 k"] = eqx.field(
+        default_factory=lambda: 0.2 * np.eye(2, 32, -1)
+    )
     viscosity: float = po.positive(0.01)
 
     def __check_init__(self):
         if np.shape(self.initial)[-2:] != (2, MODES.size):
-            raise ValueError(f"BurgersFamily: initial must have shape (2, {MODES.size}), got {np.shape(self.initial)}")
+            raise ValueError(
+                f"BurgersFamily: initial must have shape (2, {MODES.size}), got {np.shape(self.initial)}"
+            )
 
     def residual(self, u, u_t, u_x, u_xx):
         return u_t + u * u_x - self.viscosity * u_xx
 
     def conditions(self):
-        return (po.Periodic("x"), po.Initial(lambda x: fourier_series(jnp.asarray(self.initial), x, (0.0, 1.0))))
+        return (
+            po.Periodic("x"),
+            po.Initial(lambda x: fourier_series(jnp.asarray(self.initial), x, (0.0, 1.0))),
+        )
 
     def sample(self, key):
         return replace(self, initial=PeriodicGaussianField(AMPLITUDES).sample(key))
 
     def inputs(self):
         coefficients = jnp.asarray(self.initial)
-        return jax.vmap(lambda x: fourier_series(coefficients, x, (0.0, 1.0)))(jnp.asarray(SENSORS, coefficients.dtype))
+        return jax.vmap(lambda x: fourier_series(coefficients, x, (0.0, 1.0)))(
+            jnp.asarray(SENSORS, coefficients.dtype)
+        )
 
     def reference(self) -> Reference:
         a, b = np.asarray(self.initial, np.float64)

@@ -15,7 +15,9 @@ def observations(viscosity: float, count: int, noise: float, seed: int) -> po.Ob
     """Values of the solution at random points."""
     rng = np.random.default_rng(seed)
     points = rng.uniform((-1.0, 0.0), (1.0, 1.0), (count, 2))
-    u = np.array([cole_hopf(point[:1], point[1:], viscosity).values["u"].item() for point in points])
+    u = np.array(
+        [cole_hopf(point[:1], point[1:], viscosity).values["u"].item() for point in points]
+    )
     u = u + noise * np.std(u) * rng.standard_normal(count)
     return po.Observed({"x": points[:, 0], "t": points[:, 1]}, {"u": u})
 
@@ -41,7 +43,9 @@ class BurgersInverse(po.Problem):
 
     def __check_init__(self):
         if not (0 < self.true_viscosity < np.inf):
-            raise ValueError(f"BurgersInverse: true_viscosity must be greater than zero, got {self.true_viscosity}")
+            raise ValueError(
+                f"BurgersInverse: true_viscosity must be greater than zero, got {self.true_viscosity}"
+            )
         if not (0 <= self.noise < np.inf):
             raise ValueError(f"BurgersInverse: noise must not be negative, got {self.noise}")
 
@@ -49,7 +53,9 @@ class BurgersInverse(po.Problem):
         return u_t + u * u_x - self.viscosity * u_xx
 
     def conditions(self):
-        observed = observations(self.true_viscosity, self.num_observations, self.noise, self.data_seed)
+        observed = observations(
+            self.true_viscosity, self.num_observations, self.noise, self.data_seed
+        )
         return (po.Initial(lambda x: -jnp.sin(jnp.pi * x)), po.Dirichlet(0.0, on="x"), observed)
 
     def reference(self) -> Reference:

@@ -12,7 +12,11 @@ import pinops as po
 from pinops.functions import RandomWaves, waves
 from pinops.reference import Reference
 
-SPEEDS = {"training": (0.2, 0.4, 0.7, 2.0, 4.0), "interpolation": (1.0,), "extrapolation": (0.1, 7.0)}
+SPEEDS = {
+    "training": (0.2, 0.4, 0.7, 2.0, 4.0),
+    "interpolation": (1.0,),
+    "extrapolation": (0.1, 7.0),
+}
 
 
 @po.register("cape_advection")
@@ -41,7 +45,9 @@ class CapeAdvection(po.Problem):
 
     def __check_init__(self):
         if np.shape(self.initial)[-2:] != (4, 4):
-            raise ValueError(f"CapeAdvection: initial must have shape (4, 4), got {np.shape(self.initial)}")
+            raise ValueError(
+                f"CapeAdvection: initial must have shape (4, 4), got {np.shape(self.initial)}"
+            )
 
     def residual(self, u_t, u_x):
         return u_t + self.speed * u_x
@@ -62,4 +68,6 @@ class CapeAdvection(po.Problem):
         t = np.linspace(0, 2, self.frames)[None, :]
         u = waves(np.asarray(self.initial, np.float64), x - float(self.speed) * t)
         # x - βt is rounded to 1e-15, and a window of width 0.01 makes slopes of 100 of it.
-        return Reference({"x": x, "t": t}, {"u": u}, {"u": 1e-12}, "closed form", "u(x, t) = g(x - βt)")
+        return Reference(
+            {"x": x, "t": t}, {"u": u}, {"u": 1e-12}, "closed form", "u(x, t) = g(x - βt)"
+        )

@@ -46,7 +46,9 @@ class CapeBurgers(po.Problem):
 
     def __check_init__(self):
         if np.shape(self.initial)[-2:] != (4, 4):
-            raise ValueError(f"CapeBurgers: initial must have shape (4, 4), got {np.shape(self.initial)}")
+            raise ValueError(
+                f"CapeBurgers: initial must have shape (4, 4), got {np.shape(self.initial)}"
+            )
 
     def residual(self, u, u_t, u_x, u_xx):
         return u_t + u * u_x - self.viscosity / np.pi * u_xx

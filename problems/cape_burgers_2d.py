@@ -54,7 +54,9 @@ class CapeBurgers2D(po.Problem):
 
     def __check_init__(self):
         if np.shape(self.initial)[-3:] != (2, 4, 3):
-            raise ValueError(f"CapeBurgers2D: initial must have shape (2, 4, 3), got {np.shape(self.initial)}")
+            raise ValueError(
+                f"CapeBurgers2D: initial must have shape (2, 4, 3), got {np.shape(self.initial)}"
+            )
 
     def residual(self, u, u_t, u_x, u_y, lap_u, v, v_t, v_x, v_y, lap_v):
         return {

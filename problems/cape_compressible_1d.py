@@ -59,7 +59,9 @@ class CapeCompressible1D(po.Problem):
 
     def __check_init__(self):
         if np.shape(self.initial)[-3:-1] != (3, 4):
-            raise ValueError(f"CapeCompressible1D: initial must have shape (3, 4, n), got {np.shape(self.initial)}")
+            raise ValueError(
+                f"CapeCompressible1D: initial must have shape (3, 4, n), got {np.shape(self.initial)}"
+            )
 
     def residual(self, rho, rho_t, rho_x, u, u_t, u_x, u_xx, p, p_t, p_x):
         friction = 7 / 3 * self.viscosity
@@ -71,13 +73,21 @@ class CapeCompressible1D(po.Problem):
 
     def conditions(self):
         field = lambda k: lambda x: gas(self.initial, x)[k]
-        return (po.Periodic("x"), po.Initial({name: field(k) for k, name in enumerate(self.unknowns)}))
+        return (
+            po.Periodic("x"),
+            po.Initial({name: field(k) for k, name in enumerate(self.unknowns)}),
+        )
 
     def sample(self, key):
         shapes, value, speed = jax.random.split(key, 3)
         mach = jax.random.choice(speed, jnp.asarray(MACH))
         viscosity = jax.random.choice(value, jnp.asarray(VISCOSITIES[self.parameters]))
-        return replace(self, initial=RandomGas(1, HEAT_RATIO).sample(shapes, mach), mach=mach, viscosity=viscosity)
+        return replace(
+            self,
+            initial=RandomGas(1, HEAT_RATIO).sample(shapes, mach),
+            mach=mach,
+            viscosity=viscosity,
+        )
 
     def inputs(self):
         return jnp.stack([jnp.asarray(self.mach, float), jnp.asarray(self.viscosity, float)])

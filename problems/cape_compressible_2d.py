@@ -61,29 +61,67 @@ class CapeCompressible2D(po.Problem):
 
     def __check_init__(self):
         if np.shape(self.initial)[-3:-1] != (4, 4):
-            raise ValueError(f"CapeCompressible2D: initial must have shape (4, 4, n), got {np.shape(self.initial)}")
+            raise ValueError(
+                f"CapeCompressible2D: initial must have shape (4, 4, n), got {np.shape(self.initial)}"
+            )
 
     def residual(
-        self, rho, rho_t, rho_x, rho_y, u, u_t, u_x, u_y, u_xy, lap_u, v, v_t, v_x, v_y, v_xy, lap_v, u_xx, v_yy, p, p_t, p_x, p_y
+        self,
+        rho,
+        rho_t,
+        rho_x,
+        rho_y,
+        u,
+        u_t,
+        u_x,
+        u_y,
+        u_xy,
+        lap_u,
+        v,
+        v_t,
+        v_x,
+        v_y,
+        v_xy,
+        lap_v,
+        u_xx,
+        v_yy,
+        p,
+        p_t,
+        p_x,
+        p_y,
     ):
         spread, friction = u_x + v_y, self.viscosity
-        heat = friction * (2 * u_x**2 + 2 * v_y**2 + (u_y + v_x) ** 2 + spread**2 / 3)  # ζ - 2η/3 = η/3
+        heat = friction * (
+            2 * u_x**2 + 2 * v_y**2 + (u_y + v_x) ** 2 + spread**2 / 3
+        )  # ζ - 2η/3 = η/3
         return {
             "continuity": rho_t + u * rho_x + v * rho_y + rho * spread,
-            "momentum_x": rho * (u_t + u * u_x + v * u_y) + p_x - friction * (lap_u + 4 / 3 * (u_xx + v_xy)),
-            "momentum_y": rho * (v_t + u * v_x + v * v_y) + p_y - friction * (lap_v + 4 / 3 * (u_xy + v_yy)),
+            "momentum_x": rho * (u_t + u * u_x + v * u_y)
+            + p_x
+            - friction * (lap_u + 4 / 3 * (u_xx + v_xy)),
+            "momentum_y": rho * (v_t + u * v_x + v * v_y)
+            + p_y
+            - friction * (lap_v + 4 / 3 * (u_xy + v_yy)),
             "pressure": p_t + u * p_x + v * p_y + HEAT_RATIO * p * spread - (HEAT_RATIO - 1) * heat,
         }
 
     def conditions(self):
         field = lambda k: lambda x, y: gas(self.initial, x, y)[k]
-        return (po.Periodic(("x", "y")), po.Initial({name: field(k) for k, name in enumerate(self.unknowns)}))
+        return (
+            po.Periodic(("x", "y")),
+            po.Initial({name: field(k) for k, name in enumerate(self.unknowns)}),
+        )
 
     def sample(self, key):
         shapes, value, speed = jax.random.split(key, 3)
         mach = jax.random.choice(speed, jnp.asarray(MACH))
         viscosity = jax.random.choice(value, jnp.asarray(VISCOSITIES[self.parameters]))
-        return replace(self, initial=RandomGas(2, HEAT_RATIO).sample(shapes, mach), mach=mach, viscosity=viscosity)
+        return replace(
+            self,
+            initial=RandomGas(2, HEAT_RATIO).sample(shapes, mach),
+            mach=mach,
+            viscosity=viscosity,
+        )
 
     def inputs(self):
         return jnp.stack([jnp.asarray(self.mach, float), jnp.asarray(self.viscosity, float)])

@@ -37,31 +37,45 @@ class DarcyFamily(po.Problem):
     """
 
     domain = po.Box(x=(0, 1), y=(0, 1))
-    medium: Float[Array | np.ndarray, "n n"] = eqx.field(default_factory=lambda: np.zeros((NODES, NODES)))
-    shape: Float[Array | np.ndarray, " s"] = eqx.field(default_factory=lambda: np.eye(len(SHAPES))[0])
+    medium: Float[Array | np.ndarray, "n n"] = eqx.field(
+        default_factory=lambda: np.zeros((NODES, NODES))
+    )
+    shape: Float[Array | np.ndarray, " s"] = eqx.field(
+        default_factory=lambda: np.eye(len(SHAPES))[0]
+    )
     task: str = po.one_of("all", ("all", *SHAPES))
 
     def __check_init__(self):
         if np.shape(self.medium)[-2:] != (NODES, NODES):
-            raise ValueError(f"DarcyFamily: medium must have {NODES} x {NODES} values, got shape {np.shape(self.medium)}")
+            raise ValueError(
+                f"DarcyFamily: medium must have {NODES} x {NODES} values, got shape {np.shape(self.medium)}"
+            )
         if np.shape(self.shape)[-1:] != (len(SHAPES),):
-            raise ValueError(f"DarcyFamily: shape must have {len(SHAPES)} values, got shape {np.shape(self.shape)}")
+            raise ValueError(
+                f"DarcyFamily: shape must have {len(SHAPES)} values, got shape {np.shape(self.shape)}"
+            )
 
     def residual(self, x, y, u_x, u_y, lap_u):
         z = lambda at: interpolate_plane(jnp.asarray(self.medium), at, UNIT)
         z, slope = jax.value_and_grad(z)(jnp.stack([x, y]))
-        return jnp.where(self.level(x, y) > 0, lap_u + slope[0] * u_x + slope[1] * u_y + jnp.exp(-z), 0.0)
+        return jnp.where(
+            self.level(x, y) > 0, lap_u + slope[0] * u_x + slope[1] * u_y + jnp.exp(-z), 0.0
+        )
 
     def level(self, x, y, xp=jnp):
         """Positive inside the shape, negative outside."""
         return sum(self.shape[k] * _smallest(part, xp) for k, part in enumerate(sides(x, y)))
 
     def factor(self, x, y):
-        return sum(self.shape[k] * jnp.prod(jnp.stack(part), axis=0) for k, part in enumerate(sides(x, y)))
+        return sum(
+            self.shape[k] * jnp.prod(jnp.stack(part), axis=0) for k, part in enumerate(sides(x, y))
+        )
 
     def sample(self, key):
         which, field = jax.random.split(key)
-        kind = jax.random.randint(which, (), 0, 3) if self.task == "all" else SHAPES.index(self.task)
+        kind = (
+            jax.random.randint(which, (), 0, 3) if self.task == "all" else SHAPES.index(self.task)
+        )
         strengths = jax.random.normal(field, (len(modes()),))
         return replace(
             self,
@@ -80,7 +94,9 @@ class DarcyFamily(po.Problem):
         def log_permeability(x, y):
             # Points of a few lines: each is interpolated along x once.
             lines, back = np.unique(x, return_inverse=True)
-            along = np.stack([grid_values(column, lines, UNIT[0]) for column in member.medium.T], -1)
+            along = np.stack(
+                [grid_values(column, lines, UNIT[0]) for column in member.medium.T], -1
+            )
             out = np.empty(len(x))
             for k, values in enumerate(along):
                 out[back == k] = grid_values(values, y[back == k], UNIT[1])

@@ -26,7 +26,9 @@ class DiffusionReaction(po.Problem):
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
-    source: Float[Array | np.ndarray, " m"] = eqx.field(default_factory=lambda: np.cos(2 * np.pi * SENSORS))
+    source: Float[Array | np.ndarray, " m"] = eqx.field(
+        default_factory=lambda: np.cos(2 * np.pi * SENSORS)
+    )
     diffusivity: float = po.positive(0.01)
     rate: float = 0.01
     length: float = eqx.field(static=True, default=0.2)
@@ -34,10 +36,17 @@ class DiffusionReaction(po.Problem):
     def __check_init__(self):
         GaussianProcess(self.length)
         if np.shape(self.source)[-1:] != SENSORS.shape:
-            raise ValueError(f"{type(self).__name__}: source must have {SENSORS.size} values, got shape {np.shape(self.source)}")
+            raise ValueError(
+                f"{type(self).__name__}: source must have {SENSORS.size} values, got shape {np.shape(self.source)}"
+            )
 
     def residual(self, u, u_t, u_xx, x):
-        return u_t - self.diffusivity * u_xx - self.rate * u**2 - interpolate(jnp.asarray(self.source), x, (0.0, 1.0))
+        return (
+            u_t
+            - self.diffusivity * u_xx
+            - self.rate * u**2
+            - interpolate(jnp.asarray(self.source), x, (0.0, 1.0))
+        )
 
     def conditions(self):
         return (po.Initial(0.0), po.Dirichlet(0.0, on="x"))

@@ -38,22 +38,35 @@ class FisherFamily(po.Problem):
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
-    mixture: Float[Array | np.ndarray, " k"] = eqx.field(default_factory=lambda: np.eye(len(KINDS))[0])
+    mixture: Float[Array | np.ndarray, " k"] = eqx.field(
+        default_factory=lambda: np.eye(len(KINDS))[0]
+    )
     rate: float = 1.0
     steepness: float = 1.0
-    initial: Float[Array | np.ndarray, " m"] = eqx.field(default_factory=lambda: 1 + 0.25 * np.cos(np.pi * SENSORS))
+    initial: Float[Array | np.ndarray, " m"] = eqx.field(
+        default_factory=lambda: 1 + 0.25 * np.cos(np.pi * SENSORS)
+    )
     diffusivity: float = po.positive(1e-3)
     task: str = po.one_of("all", ("all", *KINDS))
 
     def __check_init__(self):
         if np.shape(self.initial)[-1:] != SENSORS.shape:
-            raise ValueError(f"FisherFamily: initial must have {SENSORS.size} values, got shape {np.shape(self.initial)}")
+            raise ValueError(
+                f"FisherFamily: initial must have {SENSORS.size} values, got shape {np.shape(self.initial)}"
+            )
         if np.shape(self.mixture)[-1:] != (len(KINDS),):
-            raise ValueError(f"FisherFamily: mixture must have {len(KINDS)} values, got shape {np.shape(self.mixture)}")
+            raise ValueError(
+                f"FisherFamily: mixture must have {len(KINDS)} values, got shape {np.shape(self.mixture)}"
+            )
 
     def reaction(self, u, xp=jnp):
         growth = u * (1 - u)
-        per_kind = (growth, growth * (1 + u), growth * xp.exp(-self.steepness * (1 - u)), growth * u)
+        per_kind = (
+            growth,
+            growth * (1 + u),
+            growth * xp.exp(-self.steepness * (1 - u)),
+            growth * u,
+        )
         return self.rate * sum(self.mixture[k] * f for k, f in enumerate(per_kind))
 
     def polynomial(self):
@@ -67,18 +80,27 @@ class FisherFamily(po.Problem):
             [zero, one, -one, zero],
         ]
         rows[2] = [jnp.exp(-b) * c for c in rows[2]]
-        return jnp.asarray(self.rate) * (jnp.asarray(self.mixture) @ jnp.stack([jnp.stack(row) for row in rows]))
+        return jnp.asarray(self.rate) * (
+            jnp.asarray(self.mixture) @ jnp.stack([jnp.stack(row) for row in rows])
+        )
 
     def residual(self, u, u_t, u_xx):
         return u_t - self.diffusivity * u_xx - self.reaction(u)
 
     def conditions(self):
-        return (po.Initial(lambda x: interpolate(jnp.asarray(self.initial), x, (0.0, 1.0))), po.Neumann(0.0, on="x"))
+        return (
+            po.Initial(lambda x: interpolate(jnp.asarray(self.initial), x, (0.0, 1.0))),
+            po.Neumann(0.0, on="x"),
+        )
 
     def sample(self, key):
         which, rate, steepness, field = jax.random.split(key, 4)
         dtype = jnp.result_type(float)
-        kind = jax.random.choice(which, jnp.asarray([0, 1, 2, 2])) if self.task == "all" else KINDS.index(self.task)
+        kind = (
+            jax.random.choice(which, jnp.asarray([0, 1, 2, 2]))
+            if self.task == "all"
+            else KINDS.index(self.task)
+        )
         z = GaussianProcess(0.12).sample(field, SENSORS)
         return replace(
             self,

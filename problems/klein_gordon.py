@@ -21,7 +21,10 @@ class KleinGordon(po.Problem):
         return u_tt - lap_u + u**2 - (exact**2 - 4 * exact)
 
     def conditions(self):
-        return (po.Initial(lambda x, y: x + y, derivative=lambda x, y: 2 * x * y), po.Dirichlet(self.exact))
+        return (
+            po.Initial(lambda x, y: x + y, derivative=lambda x, y: 2 * x * y),
+            po.Dirichlet(self.exact),
+        )
 
     def exact(self, x, y, t):
         return (x + y) * jnp.cos(2 * t) + x * y * jnp.sin(2 * t)

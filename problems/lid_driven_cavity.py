@@ -47,11 +47,16 @@ class LidDrivenCavity(po.Problem):
         }
 
     def features(self, x, y):
-        return tuple(jnp.log((LAYER + s) / (LAYER + 1 - s)) / jnp.log(1 + 1 / LAYER) for s in (x, y))
+        return tuple(
+            jnp.log((LAYER + s) / (LAYER + 1 - s)) / jnp.log(1 + 1 / LAYER) for s in (x, y)
+        )
 
     def conditions(self):
         lid = {"u": lambda x: 1 - jnp.cosh((x - 0.5) / LAYER) / jnp.cosh(0.5 / LAYER), "v": 0.0}
-        return (po.Dirichlet(lid, on="y_max"), po.Dirichlet({"u": 0.0, "v": 0.0}, on=("x", "y_min")))
+        return (
+            po.Dirichlet(lid, on="y_max"),
+            po.Dirichlet({"u": 0.0, "v": 0.0}, on=("x", "y_min")),
+        )
 
     def reference(self) -> Reference:
         grid = np.linspace(0, 1, 101)

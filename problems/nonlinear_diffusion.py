@@ -49,7 +49,10 @@ class NonlinearDiffusion(po.Problem):
         return t * self.wall(x, y, t)
 
     def conditions(self):
-        return (po.Initial(lambda x, y: bumps(jnp.exp, x, y), soft=True), po.Dirichlet(0.0, soft=True))
+        return (
+            po.Initial(lambda x, y: bumps(jnp.exp, x, y), soft=True),
+            po.Dirichlet(0.0, soft=True),
+        )
 
     def reference(self) -> Reference:
         space = np.linspace(-1, 1, 65)

@@ -40,7 +40,9 @@ class PlateFamily(po.Problem):
         """Whether a point is in the plate."""
         turn = 2 * jnp.pi / self.holes
         nearest = jnp.pi + turn * jnp.round((jnp.arctan2(y, x) - jnp.pi) / turn)
-        hole = (x - self.position * jnp.cos(nearest)) ** 2 + (y - self.position * jnp.sin(nearest)) ** 2 < 0.15**2
+        hole = (x - self.position * jnp.cos(nearest)) ** 2 + (
+            y - self.position * jnp.sin(nearest)
+        ) ** 2 < 0.15**2
         squared = x**2 + y**2
         return jnp.where(z < 0, squared < 0.75**2, (squared < 4) & ~hole)
 

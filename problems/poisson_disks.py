@@ -40,5 +40,11 @@ class PoissonDisks(po.Problem):
     def reference(self) -> Reference:
         grid = np.linspace(-0.5, 0.5, 101)
         return poisson_disks(
-            grid, grid, half_width=0.5, centers=CENTERS, radius=RADIUS, outer=float(self.outer), inner=float(self.inner)
+            grid,
+            grid,
+            half_width=0.5,
+            centers=CENTERS,
+            radius=RADIUS,
+            outer=float(self.outer),
+            inner=float(self.inner),
         )

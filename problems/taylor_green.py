@@ -30,7 +30,10 @@ class TaylorGreen(po.Problem):
         }
 
     def conditions(self):
-        start = {"u": lambda x, y: -jnp.cos(x) * jnp.sin(y), "v": lambda x, y: jnp.sin(x) * jnp.cos(y)}
+        start = {
+            "u": lambda x, y: -jnp.cos(x) * jnp.sin(y),
+            "v": lambda x, y: jnp.sin(x) * jnp.cos(y),
+        }
         return (po.Periodic(("x", "y")), po.Initial(start))
 
     def exact(self, x, y, t):

@@ -22,9 +22,13 @@ class Wave(po.Problem):
         return u_tt - self.speed**2 * u_xx
 
     def conditions(self):
-        start = po.Initial(lambda x: jnp.sin(jnp.pi * x) + jnp.sin(4 * jnp.pi * x) / 2, derivative=0.0)
+        start = po.Initial(
+            lambda x: jnp.sin(jnp.pi * x) + jnp.sin(4 * jnp.pi * x) / 2, derivative=0.0
+        )
         return (start, po.Dirichlet(0.0, on="x"))
 
     def exact(self, x, t):
         phase = jnp.pi * self.speed * t
-        return jnp.sin(jnp.pi * x) * jnp.cos(phase) + jnp.sin(4 * jnp.pi * x) * jnp.cos(4 * phase) / 2
+        return (
+            jnp.sin(jnp.pi * x) * jnp.cos(phase) + jnp.sin(4 * jnp.pi * x) * jnp.cos(4 * phase) / 2
+        )

@@ -15,7 +15,9 @@ import optax
 import pinops as po
 from pinops.data import Dataset, from_pdebench
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+)
 parser.add_argument("files", nargs="+", type=Path)
 parser.add_argument("--trajectories", type=int, default=63_000, help="of all files together")
 parser.add_argument("--epochs", type=int, default=100)
@@ -25,7 +27,11 @@ arguments = parser.parse_args()
 family = po.load_problem("cape_burgers", cells=128, frames=41)
 path = arguments.out.with_suffix(".h5")
 path.parent.mkdir(parents=True, exist_ok=True)
-data = Dataset(path) if path.exists() else from_pdebench(family, arguments.files, path, count=arguments.trajectories)
+data = (
+    Dataset(path)
+    if path.exists()
+    else from_pdebench(family, arguments.files, path, count=arguments.trajectories)
+)
 
 batch, epochs = 50, arguments.epochs
 steps = -(-len(data.splits["training"]) // batch)
@@ -33,10 +39,14 @@ halved = optax.exponential_decay(3e-3, 20 * steps, 0.5, staircase=True)
 trained = po.train_surrogate(
     family,
     data,
-    po.operators.CAPE(po.operators.FNO(20, 12, padding=2), 64, 5, 16, norm="spatial", padding="zeros"),
+    po.operators.CAPE(
+        po.operators.FNO(20, 12, padding=2), 64, 5, 16, norm="spatial", padding="zeros"
+    ),
     curriculum=po.Curriculum(epochs, min(3, epochs - 1)),
     batch=batch,
-    optimizer=optax.chain(optax.add_decayed_weights(1e-4), optax.scale_by_adam(), optax.scale_by_learning_rate(halved)),
+    optimizer=optax.chain(
+        optax.add_decayed_weights(1e-4), optax.scale_by_adam(), optax.scale_by_learning_rate(halved)
+    ),
     out=arguments.out,
     resume=(arguments.out / "run.json").exists(),
 )

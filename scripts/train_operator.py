@@ -9,8 +9,12 @@ name = sys.argv[1] if len(sys.argv) > 1 else "antiderivative"
 steps = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
 folder = Path("runs") / f"{name}-operator"
 
-trained = po.train_operator(name, steps=steps, out=folder, resume=True)  # after an interruption it goes on where it was
+trained = po.train_operator(
+    name, steps=steps, out=folder, resume=True
+)  # after an interruption it goes on where it was
 trained.plot(folder / "figures" / "solution.png")
 for unknown, error in trained.error().items():
-    print(f"{unknown}: relative L2 error {error['mean']:.1e} on average over unseen members, at worst {error['worst']:.1e}")
+    print(
+        f"{unknown}: relative L2 error {error['mean']:.1e} on average over unseen members, at worst {error['worst']:.1e}"
+    )
 print(f"{trained.status} after {trained.history[-1].step} steps; written to {folder}")

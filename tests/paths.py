@@ -11,4 +11,6 @@ def path(objective, x, steps, optimizer):
         return (step.params, step.state), step
 
     start = optimizer.start(objective, x, optimizer.init(x))
-    return jax.device_get(jax.jit(lambda x, state: jax.lax.scan(body, (x, state), length=steps))(x, start)[1])
+    return jax.device_get(
+        jax.jit(lambda x, state: jax.lax.scan(body, (x, state), length=steps))(x, start)[1]
+    )

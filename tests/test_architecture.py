@@ -56,7 +56,11 @@ CATALOGUE_MAY_IMPORT = {"", "problem", "geometry", "functions", "derivatives", "
 
 def runs_later(block: ast.AST) -> bool:
     """A function, or what only a type checker reads."""
-    only_typed = isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING" and not block.orelse
+    only_typed = (
+        isinstance(block, ast.If)
+        and ast.unparse(block.test) == "TYPE_CHECKING"
+        and not block.orelse
+    )
     return only_typed or isinstance(block, ast.FunctionDef | ast.AsyncFunctionDef)
 
 
@@ -70,16 +74,26 @@ def imports(path: Path) -> Iterator[tuple[str, bool, int]]:
         elif isinstance(node, ast.ImportFrom):
             # Relative imports by their full name; `from pinops import networks` is an import of that room.
             parents = ("pinops", *path.relative_to(PACKAGE).parts[:-1]) if node.level else ()
-            module = ".".join([*parents[: len(parents) + 1 - node.level], *([node.module] if node.module else [])])
-            names = [f"pinops.{alias.name}" for alias in node.names] if module == "pinops" else [module]
+            module = ".".join(
+                [*parents[: len(parents) + 1 - node.level], *([node.module] if node.module else [])]
+            )
+            names = (
+                [f"pinops.{alias.name}" for alias in node.names] if module == "pinops" else [module]
+            )
         else:
             continue
         for name in names:
             yield name, id(node) not in later, node.lineno
 
 
-FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.name != "__init__.py"]
-each_file = pytest.mark.parametrize("path", FILES, ids=[path.relative_to(PACKAGE).as_posix() for path in FILES])
+FILES = [
+    path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.parent != PACKAGE or path.name != "__init__.py"
+]
+each_file = pytest.mark.parametrize(
+    "path", FILES, ids=[path.relative_to(PACKAGE).as_posix() for path in FILES]
+)
 
 
 def room_of(path: Path) -> str:
@@ -93,15 +107,23 @@ def test_imports_point_down(path):
     assert room in FLOOR, f"{path}: design.md section 2 has no room {room!r}"
     for name, at_import, line in imports(path):
         top, other, *files = [*name.split("."), "", ""][: max(3, name.count(".") + 1)]
-        if top != "pinops" or (room == "cli" and other not in FLOOR):  # the command is a user of the front page
+        if top != "pinops" or (
+            room == "cli" and other not in FLOOR
+        ):  # the command is a user of the front page
             continue
         where = f"{path}:{line}: {room} imports {name}"
-        assert other in FLOOR, f"{where}; import the room that has it, not the front page or the catalogue"
-        below = FLOOR[other] < FLOOR[room] or ((room, other) in ALLOWED_WHEN_CALLED and not at_import)
+        assert other in FLOOR, (
+            f"{where}; import the room that has it, not the front page or the catalogue"
+        )
+        below = FLOOR[other] < FLOOR[room] or (
+            (room, other) in ALLOWED_WHEN_CALLED and not at_import
+        )
         assert other == room or below, f"{where}, which is not below it"
         assert (room, other) not in FORBIDDEN, f"{where}, which it may not"
         private = any(file.startswith("_") for file in files)
-        assert other == room or not private, f"{where}: files inside a room are private, import from the room"
+        assert other == room or not private, (
+            f"{where}: files inside a room are private, import from the room"
+        )
 
 
 @each_file
@@ -109,7 +131,9 @@ def test_libraries_stay_in_their_rooms(path):
     relative = path.relative_to(PACKAGE).as_posix()
     for name, at_import, line in imports(path):
         library = name.split(".")[0]
-        assert ONLY_IN.get(library, lambda _: True)(relative), f"{path}:{line}: {library} is not imported here"
+        assert ONLY_IN.get(library, lambda _: True)(relative), (
+            f"{path}:{line}: {library} is not imported here"
+        )
         lazily = not at_import or library not in LAZY or relative == "cli.py"
         assert lazily, f"{path}:{line}: import {library} inside the function that needs it"
 
@@ -121,11 +145,17 @@ def test_the_catalogue_imports_the_lower_rooms_only(path):
         room = rest[0] if rest else ""
         allowed = top != "pinops" or room in CATALOGUE_MAY_IMPORT
         assert allowed, f"{path}:{line}: a problem file may not import {name}"
-        assert not (at_import and top in LAZY), f"{path}:{line}: import {top} inside the function that needs it"
+        assert not (at_import and top in LAZY), (
+            f"{path}:{line}: import {top} inside the function that needs it"
+        )
 
 
 def test_there_is_no_room_for_helpers():
-    assert not [path for path in FILES if path.stem.strip("_") in ("utils", "util", "helpers", "common", "misc")]
+    assert not [
+        path
+        for path in FILES
+        if path.stem.strip("_") in ("utils", "util", "helpers", "common", "misc")
+    ]
 
 
 def classes() -> list[type]:
@@ -133,7 +163,10 @@ def classes() -> list[type]:
     names = [found.name for found in pkgutil.walk_packages(pinops.__path__, "pinops.")]
     modules = [importlib.import_module(name) for name in names if name != "pinops.__main__"]
     found = {cls for module in modules for _, cls in inspect.getmembers(module, inspect.isclass)}
-    return sorted((cls for cls in found if cls.__module__.startswith("pinops")), key=lambda cls: cls.__qualname__)
+    return sorted(
+        (cls for cls in found if cls.__module__.startswith("pinops")),
+        key=lambda cls: cls.__qualname__,
+    )
 
 
 def is_abstract(cls: type) -> bool:
@@ -149,7 +182,9 @@ def test_classes_are_abstract_or_final():
     for cls in classes():
         for base in cls.__bases__:
             if base.__module__.startswith("pinops"):
-                assert is_abstract(base), f"{cls.__qualname__} subclasses {base.__qualname__}, which is concrete"
+                assert is_abstract(base), (
+                    f"{cls.__qualname__} subclasses {base.__qualname__}, which is concrete"
+                )
 
 
 IMPORT = """
@@ -178,7 +213,13 @@ def fresh_imports(tmp_path_factory) -> list[dict]:
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     reports = []
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", IMPORT], cwd=folder, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORT],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
         assert done.stderr == "" and done.stdout.count("\n") == 1, done.stdout + done.stderr
         reports.append(json.loads(done.stdout))
@@ -194,7 +235,16 @@ def test_importing_does_nothing(fresh_imports):
 
 @pytest.mark.parametrize(
     "library",
-    ["flax", "matplotlib", "scipy.stats", "skfem", "exponax", "shapely", "pinops.problems", "pinops.networks._flax"],
+    [
+        "flax",
+        "matplotlib",
+        "scipy.stats",
+        "skfem",
+        "exponax",
+        "shapely",
+        "pinops.problems",
+        "pinops.networks._flax",
+    ],
 )
 def test_importing_leaves_the_slow_and_the_rare_alone(library, fresh_imports):
     assert library not in fresh_imports[0]["modules"]

@@ -19,16 +19,30 @@ from pinops.problem import _registry
 KEYS = "problem relative_l2 max_abs seconds compile_seconds steps parameters seed dtype device reference out".split()
 
 # The same problem in a folder of one's own.
-DECAY = Path(decay.__file__).read_text().replace("class Decay", '@po.register("decay_in_a_folder")\nclass Decay')
+DECAY = (
+    Path(decay.__file__)
+    .read_text()
+    .replace("class Decay", '@po.register("decay_in_a_folder")\nclass Decay')
+)
 
 BROKEN = {
     "does_not_compile": "def residual(self:",
     "registers_nothing": "x = 1",
-    "gives_nan": DECAY.replace("decay_in_a_folder", "gives_nan").replace("u_t + self", "u_t + jnp.log(-self.rate) + self"),
-    "names_nothing": DECAY.replace("decay_in_a_folder", "names_nothing").replace("u, u_t)", "u, u_t, u_x)"),
-    "reversed_box": DECAY.replace("decay_in_a_folder", "reversed_box").replace("t=(0, 1)", "t=(1, 0)"),
-    "no_such_face": DECAY.replace("decay_in_a_folder", "no_such_face").replace("Initial(1.0)", 'Dirichlet(1.0, on="x_min")'),
-    "wrong_shape": DECAY.replace("decay_in_a_folder", "wrong_shape").replace("return u_t", "return jnp.ones(2) * u_t"),
+    "gives_nan": DECAY.replace("decay_in_a_folder", "gives_nan").replace(
+        "u_t + self", "u_t + jnp.log(-self.rate) + self"
+    ),
+    "names_nothing": DECAY.replace("decay_in_a_folder", "names_nothing").replace(
+        "u, u_t)", "u, u_t, u_x)"
+    ),
+    "reversed_box": DECAY.replace("decay_in_a_folder", "reversed_box").replace(
+        "t=(0, 1)", "t=(1, 0)"
+    ),
+    "no_such_face": DECAY.replace("decay_in_a_folder", "no_such_face").replace(
+        "Initial(1.0)", 'Dirichlet(1.0, on="x_min")'
+    ),
+    "wrong_shape": DECAY.replace("decay_in_a_folder", "wrong_shape").replace(
+        "return u_t", "return jnp.ones(2) * u_t"
+    ),
 }
 
 
@@ -70,7 +84,11 @@ def finished(folder, tmp_path_factory) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_json_is_one_object_and_nothing_else_on_stdout(folder, tmp_path, capsys):
@@ -80,21 +98,41 @@ def test_json_is_one_object_and_nothing_else_on_stdout(folder, tmp_path, capsys)
     assert captured.out.endswith("}\n") and captured.out.count("\n") == 1
     result = json.loads(captured.out)
     assert set(KEYS) <= set(result)
-    assert result["problem"] == "decay_in_a_folder" and result["seed"] == 3 and result["steps"] == 60
+    assert (
+        result["problem"] == "decay_in_a_folder" and result["seed"] == 3 and result["steps"] == 60
+    )
     assert result["dtype"] == "float64" and result["out"] == str(out) and result["parameters"] == 97
-    assert result["relative_l2"].keys() == result["max_abs"].keys() == {"u"} and result["relative_l2"]["u"] < 1e-3
+    assert (
+        result["relative_l2"].keys() == result["max_abs"].keys() == {"u"}
+        and result["relative_l2"]["u"] < 1e-3
+    )
     assert set(result["reference"]) == {"kind", "error_bar"}
     assert 0 < result["compile_seconds"] <= result["seconds"]
     assert "SSBroyden 60/60" in captured.err  # progress
-    assert {"run.json", "history.h5", "solution.h5", "checkpoint/state.h5", "figures/solution.png"} <= set(contents(out))
+    assert {
+        "run.json",
+        "history.h5",
+        "solution.h5",
+        "checkpoint/state.h5",
+        "figures/solution.png",
+    } <= set(contents(out))
     asked = json.loads((out / "run.json").read_text())
-    assert asked["request"]["seed"] == 3 and asked["versions"]["jax"] and asked["result"]["steps"] == 60
+    assert (
+        asked["request"]["seed"] == 3
+        and asked["versions"]["jax"]
+        and asked["result"]["steps"] == 60
+    )
 
 
 def test_without_json_a_table_for_people(folder, finished, capsys):
     assert cli.run(["evaluate", str(finished), "--problems", str(folder)]) == 0
     out = capsys.readouterr().out
-    assert "relative L2 error" in out and "rate = 2" in out and "Initial: imposed exactly" in out and "60 steps" in out
+    assert (
+        "relative L2 error" in out
+        and "rate = 2" in out
+        and "Initial: imposed exactly" in out
+        and "60 steps" in out
+    )
 
 
 def test_evaluate_gives_what_solve_gave(folder, finished, capsys):
@@ -120,29 +158,75 @@ def test_problems_as_json_and_as_a_table(capsys):
     rows = json.loads(out)
     assert out.count("\n") == 1 and {"burgers", "heat", "poisson", "lid_driven_cavity"} <= set(rows)
     assert rows["burgers"]["unknowns"] == ["u"] and rows["burgers"]["coordinates"] == ["x", "t"]
-    assert "u_t + u u_x" in rows["burgers"]["equation"] and rows["heat"]["reference"] == "closed form"
-    assert all(row["equation"] and row["unknowns"] and row["reference"] != "none" for row in rows.values())
+    assert (
+        "u_t + u u_x" in rows["burgers"]["equation"] and rows["heat"]["reference"] == "closed form"
+    )
+    assert all(
+        row["equation"] and row["unknowns"] and row["reference"] != "none" for row in rows.values()
+    )
     assert cli.run(["problems"]) == 0
     assert "burgers" in capsys.readouterr().out
 
 
 def test_coefficients_network_and_optimizer_from_the_command_line(folder, tmp_path, capsys):
-    more = ["--network", "mlp", "--set-network", "width=4", "depth=1", "activation=sin", "--dtype", "float32", "--json"]
-    more += ["--optimizer", "adam", "--set-optimizer", "learning_rate=0.01", "--set", "rate=1.5", "--steps", "20"]
-    arguments = ["solve", "decay_in_a_folder", "--problems", str(folder), "--out", str(tmp_path / "run"), *more]
+    more = [
+        "--network",
+        "mlp",
+        "--set-network",
+        "width=4",
+        "depth=1",
+        "activation=sin",
+        "--dtype",
+        "float32",
+        "--json",
+    ]
+    more += [
+        "--optimizer",
+        "adam",
+        "--set-optimizer",
+        "learning_rate=0.01",
+        "--set",
+        "rate=1.5",
+        "--steps",
+        "20",
+    ]
+    arguments = [
+        "solve",
+        "decay_in_a_folder",
+        "--problems",
+        str(folder),
+        "--out",
+        str(tmp_path / "run"),
+        *more,
+    ]
     assert cli.run(arguments) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["dtype"] == "float32" and result["parameters"] == 4 + 4 + 4 + 1 and result["coefficients"] == {"rate": 1.5}
+    assert (
+        result["dtype"] == "float32"
+        and result["parameters"] == 4 + 4 + 4 + 1
+        and result["coefficients"] == {"rate": 1.5}
+    )
     request = json.loads((tmp_path / "run" / "run.json").read_text())["request"]
     assert request["network"] == {"MLP": {"width": 4, "depth": 1, "activation": "sin"}}
     assert request["phases"] == [{"Adam": {"learning_rate": 0.01, "decay_steps": 0}}]
 
 
 def test_points_from_the_command_line(folder, tmp_path, capsys):
-    more = ["--set-collocation", "interior=64", "every=0", "batch=16", "--optimizer", "adam", "--steps", "5"]
+    more = [
+        "--set-collocation",
+        "interior=64",
+        "every=0",
+        "batch=16",
+        "--optimizer",
+        "adam",
+        "--steps",
+        "5",
+    ]
     assert cli.run(solve(folder, *more, "--out", str(tmp_path / "run"), "--json")) == 0
     capsys.readouterr()
-    points = json.loads((tmp_path / "run" / "run.json").read_text())["request"]["collocation"]["Collocation"]
+    points = json.loads((tmp_path / "run" / "run.json").read_text())["request"]["collocation"][
+        "Collocation"
+    ]
     assert points["interior"] == 64 and points["batch"] == 16 and points["laplacian"] is None
     for wrong, says in (
         ("sampler=Sobol", "there is no sampler 'Sobol'; choose from sobol"),
@@ -150,7 +234,10 @@ def test_points_from_the_command_line(folder, tmp_path, capsys):
         ("every=-1", "zero (never) or more"),
         ("directions=0", "at least 1"),
     ):
-        assert cli.run(solve(folder, "--set-collocation", wrong, "--out", str(tmp_path / "other"))) == 2
+        assert (
+            cli.run(solve(folder, "--set-collocation", wrong, "--out", str(tmp_path / "other")))
+            == 2
+        )
         assert says in capsys.readouterr().err
 
 
@@ -163,9 +250,27 @@ def test_runs_get_folders_of_their_own(folder, tmp_path, monkeypatch, capsys):
 
 
 def test_a_target_ends_the_run(folder, tmp_path, capsys):
-    assert cli.run(solve(folder, "--steps", "1000", "--target", "1e-3", "--out", str(tmp_path / "run"), "--json")) == 0
+    assert (
+        cli.run(
+            solve(
+                folder,
+                "--steps",
+                "1000",
+                "--target",
+                "1e-3",
+                "--out",
+                str(tmp_path / "run"),
+                "--json",
+            )
+        )
+        == 0
+    )
     result = json.loads(capsys.readouterr().out)
-    assert result["status"] == "stopped" and result["relative_l2"]["u"] <= 1e-3 and result["steps"] < 1000
+    assert (
+        result["status"] == "stopped"
+        and result["relative_l2"]["u"] <= 1e-3
+        and result["steps"] < 1000
+    )
 
 
 def test_diverged_is_3(folder, tmp_path, capsys):
@@ -205,15 +310,33 @@ MISTAKES = {
         "solve burgers --set viscosty=1",
         "has no coefficient 'viscosty'; did you mean 'viscosity'?",
     ),
-    "negative viscosity": ("solve burgers --set viscosity=-1", "viscosity must be greater than zero, got -1.0"),
+    "negative viscosity": (
+        "solve burgers --set viscosity=-1",
+        "viscosity must be greater than zero, got -1.0",
+    ),
     "viscosity NaN": ("solve burgers --set viscosity=nan", "viscosity must be finite, got nan"),
-    "viscosity text": ("solve burgers --set viscosity=abc", "viscosity must be a number, got 'abc'"),
-    "setting text": ("solve burgers_inverse --set num_observations=abc", "num_observations must be a whole number of at least 1"),
-    "setting half": ("solve poisson_nd --set dimension=2.5", "dimension must be a whole number of at least 1, got 2.5"),
-    "no value": ("solve burgers --set viscosity", "--set takes NAME=VALUE, such as viscosity=0.01, got 'viscosity'"),
+    "viscosity text": (
+        "solve burgers --set viscosity=abc",
+        "viscosity must be a number, got 'abc'",
+    ),
+    "setting text": (
+        "solve burgers_inverse --set num_observations=abc",
+        "num_observations must be a whole number of at least 1",
+    ),
+    "setting half": (
+        "solve poisson_nd --set dimension=2.5",
+        "dimension must be a whole number of at least 1, got 2.5",
+    ),
+    "no value": (
+        "solve burgers --set viscosity",
+        "--set takes NAME=VALUE, such as viscosity=0.01, got 'viscosity'",
+    ),
     "no name": ("solve burgers --set =3", "--set takes NAME=VALUE"),
     "windows": ("solve heat --set-windows nodes=9", "--set-windows needs --windows"),
-    "window setting": ("solve heat --windows 2 --set-windows points=9", "has no setting 'points'; it has nodes"),
+    "window setting": (
+        "solve heat --windows 2 --set-windows points=9",
+        "has no setting 'points'; it has nodes",
+    ),
     "scale of inputs": (
         "solve heat --network random_features --set-network scale=1,2,3",
         "one for each of the 2 inputs, got (1, 2, 3)",
@@ -228,9 +351,18 @@ MISTAKES = {
         "solve heat --network pig --set-network covariance=round",
         "covariance must be one of diagonal, full, got 'round'",
     ),
-    "scales": ("solve heat --network fourier --set-network scales=1,0", "scales must be numbers greater than zero and finite"),
-    "width": ("solve heat --network mlp --set-network width=0", "width must be a whole number of at least 1, got 0"),
-    "width text": ("solve heat --network mlp --set-network width=abc", "width must be a number, got 'abc'"),
+    "scales": (
+        "solve heat --network fourier --set-network scales=1,0",
+        "scales must be numbers greater than zero and finite",
+    ),
+    "width": (
+        "solve heat --network mlp --set-network width=0",
+        "width must be a whole number of at least 1, got 0",
+    ),
+    "width text": (
+        "solve heat --network mlp --set-network width=abc",
+        "width must be a number, got 'abc'",
+    ),
     "activation": (
         "solve heat --network mlp --set-network activation=relu6",
         "there is no activation 'relu6'; choose from tanh",
@@ -239,7 +371,10 @@ MISTAKES = {
         "solve heat --optimizer sgd",
         "there is no optimizer 'sgd'; choose from adam, soap, lbfgs, ssbroyden, ssbfgs, gauss_newton, truncated_gauss_newton,",
     ),
-    "no optimizer": ("solve heat --set-optimizer learning_rate=1", "--set-optimizer needs --optimizer"),
+    "no optimizer": (
+        "solve heat --set-optimizer learning_rate=1",
+        "--set-optimizer needs --optimizer",
+    ),
     "rate": (
         "solve heat --optimizer adam --set-optimizer learning_rate=-1",
         "learning_rate must be greater than zero, got -1",
@@ -252,7 +387,10 @@ MISTAKES = {
     "no time": ("solve heat --minutes 0", "minutes must be greater than zero, got 0.0"),
     "target": ("solve heat --target -1", "relative_l2 must be greater than zero, got -1.0"),
     "seed": ("solve heat --seed -1", "seed must be a whole number from 0 to 2^32 - 1, got -1"),
-    "large seed": ("solve heat --seed 100000000000000000000", "seed must be a whole number from 0 to 2^32 - 1"),
+    "large seed": (
+        "solve heat --seed 100000000000000000000",
+        "seed must be a whole number from 0 to 2^32 - 1",
+    ),
     "resume what": ("solve heat --resume", "--resume needs --out"),
     "no such folder": ("solve heat --problems {tmp}/nothing", "{tmp}/nothing"),
     "out is a file": ("solve heat --out {tmp}/file", "is a file; choose a folder for the run"),
@@ -287,26 +425,39 @@ MISTAKES = {
         "solve registers_nothing --problems {folder}",
         "does not register it; decorate its class",
     ),
-    "NaN": ("solve gives_nan --problems {folder} --out {tmp}/new", "gives_nan: 'residual' is nan at t = "),
-    "argument that names nothing": ("solve names_nothing --problems {folder}", "the argument 'u_x' names nothing"),
+    "NaN": (
+        "solve gives_nan --problems {folder} --out {tmp}/new",
+        "gives_nan: 'residual' is nan at t = ",
+    ),
+    "argument that names nothing": (
+        "solve names_nothing --problems {folder}",
+        "the argument 'u_x' names nothing",
+    ),
     "reversed box": (
         "solve reversed_box --problems {folder}",
         "t must run from low to high, got (1, 0); swap the ends",
     ),
     "no such face": ("solve no_such_face --problems {folder}", "no boundary part 'x_min'"),
-    "wrong shape": ("solve wrong_shape --problems {folder} --out {tmp}/new", "wrong_shape, residual"),
+    "wrong shape": (
+        "solve wrong_shape --problems {folder} --out {tmp}/new",
+        "wrong_shape, residual",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_exit_code_2(name, folder, finished, tmp_path, monkeypatch, capsys):
+def test_a_mistake_is_one_line_and_exit_code_2(
+    name, folder, finished, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     cut = tmp_path / "cut"
     for path, data in contents(finished).items():
         (cut / path).parent.mkdir(parents=True, exist_ok=True)
         (cut / path).write_bytes(data[: len(data) // 2] if path.endswith("state.h5") else data)
-    arguments, message = (text.format(tmp=tmp_path, folder=folder, run=finished, cut=cut) for text in MISTAKES[name])
+    arguments, message = (
+        text.format(tmp=tmp_path, folder=folder, run=finished, cut=cut) for text in MISTAKES[name]
+    )
     before = contents(tmp_path), contents(finished)
     assert cli.run(arguments.split()) == 2
     captured = capsys.readouterr()
@@ -317,7 +468,15 @@ def test_a_mistake_is_one_line_and_exit_code_2(name, folder, finished, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "solve", "solve heat --dtype float16", "solve heat --steps many", "solve heat --what", "do"]
+    "arguments",
+    [
+        "",
+        "solve",
+        "solve heat --dtype float16",
+        "solve heat --steps many",
+        "solve heat --what",
+        "do",
+    ],
 )
 def test_bad_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
@@ -350,7 +509,9 @@ def test_a_mistake_in_a_real_process(tmp_path):
 def test_an_interrupted_run_can_be_resumed(folder, tmp_path, capsys):
     out = tmp_path / "run"
     # Adam: a quasi-Newton method may be done with so small a problem before it is interrupted.
-    adam = lambda *more: ["adam" if word == "ssbroyden" else word for word in solve(folder, *more, "--out", str(out))]
+    adam = lambda *more: [
+        "adam" if word == "ssbroyden" else word for word in solve(folder, *more, "--out", str(out))
+    ]
     running = process(*adam("--steps", "10000000", "--checkpoint-seconds", "1000"), "--json")
     try:
         assert running.stderr is not None

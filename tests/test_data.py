@@ -46,7 +46,9 @@ def level(tmp_path, monkeypatch):
         folder.mkdir()
         (folder / "kept_for_tests.py").write_text(text)
         po.load_folder(folder)
-        reference = cached_reference(po.load_problem("kept_for_tests", **coefficients), compute=compute)
+        reference = cached_reference(
+            po.load_problem("kept_for_tests", **coefficients), compute=compute
+        )
         return None if reference is None else float(reference.values["u"][0])
 
     found.files = lambda: list((tmp_path / "cache" / "references").glob("*.h5"))
@@ -76,18 +78,26 @@ def test_a_damaged_file_is_computed_around(level):
 
 def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
     path = tmp_path / "burgers.h5"
-    assert cli.run(["data", "cape_burgers", "--out", str(path), "--count", "64", "--workers", "1"]) == 0
+    assert (
+        cli.run(["data", "cape_burgers", "--out", str(path), "--count", "64", "--workers", "1"])
+        == 0
+    )
     data = Dataset(path)
     rows = data.rows(range(64))
     assert rows["values/u"].shape == (64, 64, 21) and rows["inputs"].shape == (64, 1)
-    assert {name: array.shape for name, array in data.coordinates.items()} == {"x": (64, 1), "t": (1, 21)}
+    assert {name: array.shape for name, array in data.coordinates.items()} == {
+        "x": (64, 1),
+        "t": (1, 21),
+    }
     assert rows["error_bar/u"].max() < 1e-6
     np.testing.assert_array_equal(rows["inputs"][:, 0], rows["members/viscosity"])
     for member in range(0, 64, 8):
         start = waves(rows["members/initial"][member], data.coordinates["x"][:, 0])
         np.testing.assert_array_equal(rows["values/u"][member, :, 0], start)
     data.check_family(po.load_problem("cape_burgers"))
-    with pytest.raises(ValueError, match="was made with parameters = training, and the family has interpolation"):
+    with pytest.raises(
+        ValueError, match="was made with parameters = training, and the family has interpolation"
+    ):
         data.check_family(po.load_problem("cape_burgers", parameters="interpolation"))
 
 
@@ -113,16 +123,24 @@ def test_files_of_pdebench_are_thinned_and_taken_in_turn(tmp_path):
     np.testing.assert_array_equal(rows["inputs"][:4, 0], [0.1, 4.0, 0.1, 4.0])
     x, t = made.coordinates["x"], made.coordinates["t"]
     assert x.shape == (16, 1) and t.shape == (1, 6)
-    np.testing.assert_allclose(rows["values/u"][5], np.sin(2 * np.pi * (x - 4.0 * t) + 2), atol=1e-5)
+    np.testing.assert_allclose(
+        rows["values/u"][5], np.sin(2 * np.pi * (x - 4.0 * t) + 2), atol=1e-5
+    )
 
 
 def test_a_file_that_is_not_as_pdebench_has_it_is_a_sentence(tmp_path):
     family = po.load_problem("cape_advection", cells=16, frames=6)
     good = pdebench_file(tmp_path, 0.4)
-    make = lambda *files, family=family, **options: from_pdebench(family, files, tmp_path / "made.h5", count=4, **options)
-    with pytest.raises(ValueError, match="for cape_advection and cape_burgers, not for burgers_family"):
+    make = lambda *files, family=family, **options: from_pdebench(
+        family, files, tmp_path / "made.h5", count=4, **options
+    )
+    with pytest.raises(
+        ValueError, match="for cape_advection and cape_burgers, not for burgers_family"
+    ):
         make(good, family=po.load_problem("burgers_family"))
-    with pytest.raises(ValueError, match="for cape_advection and cape_burgers, not for cape_burgers_2d"):
+    with pytest.raises(
+        ValueError, match="for cape_advection and cape_burgers, not for cape_burgers_2d"
+    ):
         make(good, family=po.load_problem("cape_burgers_2d"))
     with pytest.raises(FileNotFoundError, match="there is no file"):
         make(tmp_path / "1D_Advection_Sols_beta9.hdf5")

@@ -44,13 +44,19 @@ COMPLEX = {
     "softplus": lambda z: np.log1p(np.exp(z)),
 }
 
-each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__)
+each_dtype = pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64], ids=lambda dtype: dtype.__name__
+)
 each_activation = pytest.mark.parametrize("name", activations)
 
 
 def all_indices(dimensions: int, order: int) -> list[tuple[int, ...]]:
     axes = range(dimensions)
-    return [index for m in range(order + 1) for index in itertools.combinations_with_replacement(axes, m)]
+    return [
+        index
+        for m in range(order + 1)
+        for index in itertools.combinations_with_replacement(axes, m)
+    ]
 
 
 def points(n: int, dimensions: int, dtype: type = np.float64) -> jax.Array:
@@ -67,7 +73,9 @@ def assert_jets_agree(jet: Jet, expected: Jet, plan: Plan, tolerance: float) -> 
     for index in (*plan.indices, *([LAPLACIAN] if plan.laplacian else [])):
         truth = full(expected, index)
         scale = max(1.0, float(np.max(np.abs(truth))))
-        np.testing.assert_allclose(full(jet, index), truth, rtol=0, atol=tolerance * scale, err_msg=str(index))
+        np.testing.assert_allclose(
+            full(jet, index), truth, rtol=0, atol=tolerance * scale, err_msg=str(index)
+        )
 
 
 def count(jaxpr, *names: str) -> int:
@@ -75,7 +83,9 @@ def count(jaxpr, *names: str) -> int:
     total = 0
     for equation in jaxpr.eqns:
         total += equation.primitive.name in names
-        for value in jax.tree.leaves(equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")):
+        for value in jax.tree.leaves(
+            equation.params, is_leaf=lambda v: hasattr(v, "eqns") or hasattr(v, "jaxpr")
+        ):
             inner = getattr(value, "jaxpr", value)
             total += count(inner, *names) if hasattr(inner, "eqns") else 0
     return total
@@ -96,7 +106,9 @@ def test_activation_derivatives_are_those_of_cauchys_formula(name, dtype, float6
     for m, derivative in enumerate(got):
         assert derivative.dtype == dtype
         expected = math.factorial(m) * taylor[:, m].real / radius**m
-        np.testing.assert_allclose(derivative, expected, rtol=0, atol={np.float32: 5e-6, np.float64: 2e-13}[dtype])
+        np.testing.assert_allclose(
+            derivative, expected, rtol=0, atol={np.float32: 5e-6, np.float64: 2e-13}[dtype]
+        )
 
 
 @each_activation
@@ -127,7 +139,9 @@ def wave(point):
 def wave_jet(x: jax.Array, plan: Plan) -> Jet:
     """d^m/dx_i dx_j ... sin(k.x + p) = k_i k_j ... sin(k.x + p + m pi/2)."""
     angle = np.asarray(x, np.float64) @ WAVES.T + PHASES
-    of = lambda index: jnp.asarray(np.prod(WAVES[:, index], 1) * np.sin(angle + len(index) * np.pi / 2))
+    of = lambda index: jnp.asarray(
+        np.prod(WAVES[:, index], 1) * np.sin(angle + len(index) * np.pi / 2)
+    )
     jet = {index: of(index) for index in plan.indices}
     if plan.laplacian:
         jet[LAPLACIAN] = sum(of((axis, axis)) for axis in plan.laplacian)
@@ -147,7 +161,10 @@ def by_addition_theorem(x, plan):
     """sin(a + b) = sin a cos b + cos a sin b, both of all coordinates: products of jets."""
     k, phase = jnp.asarray(WAVES.T, x.dtype), jnp.asarray(PHASES, x.dtype)
     part = jnp.asarray([[0.3], [0.5], [1.5]], x.dtype)
-    a, b = linear(coordinates(x, plan), part * k, phase), linear(coordinates(x, plan), (1 - part) * k)
+    a, b = (
+        linear(coordinates(x, plan), part * k, phase),
+        linear(coordinates(x, plan), (1 - part) * k),
+    )
     sin = lambda z: elementwise(derivatives_of(jnp.sin), z, plan)
     cos = lambda z: elementwise(derivatives_of(jnp.cos), z, plan)
     return add(product(sin(a), cos(b), plan), product(cos(a), sin(b), plan))
@@ -160,7 +177,9 @@ def side_by_side(x, plan):
     return concatenate([elementwise(derivatives_of(jnp.sin), z, plan) for z in waves])
 
 
-ways = pytest.mark.parametrize("way", [by_nesting, by_propagation, by_addition_theorem, side_by_side])
+ways = pytest.mark.parametrize(
+    "way", [by_nesting, by_propagation, by_addition_theorem, side_by_side]
+)
 
 
 @each_dtype
@@ -178,7 +197,9 @@ def test_all_partial_derivatives_up_to_order_4(way, dtype, float64):
 def test_any_single_partial_derivative(way, index, float64):
     """A plan that asks for one derivative carries what that one needs, and nothing else."""
     plan = Plan([index])
-    needed = {tuple(part) for m in range(len(index) + 1) for part in itertools.combinations(index, m)}
+    needed = {
+        tuple(part) for m in range(len(index) + 1) for part in itertools.combinations(index, m)
+    }
     assert set(plan.indices) == needed
     x = points(3, 3)
     assert_jets_agree(way(x, plan), wave_jet(x, plan), plan, 1e-12)
@@ -202,7 +223,9 @@ def test_forward_laplacian(way, axes, float64):
 def test_a_deep_network_agrees_with_nested_forward_mode(name, float64):
     network = MLP(4, 2, activations[name]).build(2, 2, key=jax.random.key(0))
     x, plan = points(4, 2), Plan(all_indices(2, 3), (0, 1))
-    fast, slow = jax.jit(lambda x: (network.jet(coordinates(x, plan), plan), nested(network, x, plan)))(x)
+    fast, slow = jax.jit(
+        lambda x: (network.jet(coordinates(x, plan), plan), nested(network, x, plan))
+    )(x)
     assert_jets_agree(fast, slow, plan, 1e-12)
 
 
@@ -225,7 +248,9 @@ def test_parameter_gradients_of_a_residual(float64):
         jet = propagate(network)
         return jnp.mean((jet[1,] + jet[()] * jet[0,] - 0.1 * jet[0, 0]) ** 2)
 
-    fast = jax.jit(jax.grad(loss), static_argnums=1)(network, lambda net: net.jet(coordinates(x, plan), plan))
+    fast = jax.jit(jax.grad(loss), static_argnums=1)(
+        network, lambda net: net.jet(coordinates(x, plan), plan)
+    )
     slow = jax.jit(jax.grad(loss), static_argnums=1)(network, lambda net: nested(net, x, plan))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14), fast, slow)
 
@@ -280,7 +305,9 @@ def test_a_periodic_coordinate_repeats_with_all_its_derivatives(float64):
     network = MLP(5, 2).build(3, 1, key=jax.random.key(0))
     field = NetworkField(network, Embedding(((-1.0, 2.0), (0.0, 1.0)), (0,)))
     x, plan = jnp.asarray([[-0.7, 0.3], [0.4, 0.9]]), Plan(all_indices(2, 2))
-    assert_jets_agree(field.jet(x + jnp.asarray([[3.0, 0.0]]), plan), field.jet(x, plan), plan, 1e-11)
+    assert_jets_agree(
+        field.jet(x + jnp.asarray([[3.0, 0.0]]), plan), field.jet(x, plan), plan, 1e-11
+    )
 
 
 def test_an_even_coordinate_has_mirrored_derivatives(float64):
@@ -295,7 +322,9 @@ def test_an_even_coordinate_has_mirrored_derivatives(float64):
 def test_bounds_are_mapped_to_plus_and_minus_one():
     """To the last bit but one, in float32 too: no matrix product, whose factors accelerators round."""
     ends = jnp.asarray(BOUNDS, jnp.float32).T
-    np.testing.assert_allclose(Embedding(BOUNDS).jet(ends, Plan())[()], [[-1, -1, -1], [1, 1, 1]], rtol=1.2e-7)
+    np.testing.assert_allclose(
+        Embedding(BOUNDS).jet(ends, Plan())[()], [[-1, -1, -1], [1, 1, 1]], rtol=1.2e-7
+    )
     program = jax.make_jaxpr(lambda x: Embedding(BOUNDS, (1,)).jet(x, Plan([(0, 0)])))(ends)
     assert count(program.jaxpr, "dot_general") == 0
 
@@ -311,7 +340,9 @@ def program(residual, depth: int):
     signature = parse_signature(residual, names, owner="test")
 
     def evaluate(x):
-        return apply_pointwise(residual, signature.gather(field.jet(x, signature.plan), x), owner="test")
+        return apply_pointwise(
+            residual, signature.gather(field.jet(x, signature.plan), x), owner="test"
+        )
 
     return jax.make_jaxpr(evaluate)(jnp.zeros((8, 2))).jaxpr
 
@@ -323,7 +354,9 @@ def test_one_matrix_product_and_one_tanh_per_layer(depth):
         lambda u: u,
         lambda u, u_t, u_x, u_xx: u_t + u * u_x - u_xx,
         lambda u_xx: sum(u_xx**k for k in range(9)),
-        lambda u, u_t, u_xt, u_xxxx, lap_u, grad_u: u + u_t * u_t + u_t * u_xt + u_xxxx + lap_u * lap_u + grad_u[0],
+        lambda u, u_t, u_xt, u_xxxx, lap_u, grad_u: (
+            u + u_t * u_t + u_t * u_xt + u_xxxx + lap_u * lap_u + grad_u[0]
+        ),
     ]
     for residual in residuals:
         jaxpr = program(residual, depth)
@@ -333,7 +366,9 @@ def test_one_matrix_product_and_one_tanh_per_layer(depth):
 
 def test_using_an_argument_again_costs_only_the_algebra():
     once = program(lambda u_xx: u_xx, 3)
-    ten_times = program(lambda u_xx: u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx, 3)
+    ten_times = program(
+        lambda u_xx: u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx, 3
+    )
     total = lambda jaxpr: count(jaxpr, "mul", "add", "sub", "dot_general", "tanh", "neg", "add_any")
     assert total(ten_times) == total(once) + 9
 
@@ -449,7 +484,9 @@ def test_plans_combine():
     assert Plan([(1, 0)]) == Plan([(0, 1)])
     assert b.expanded() == Plan([(0, 0), (1, 1)])
     assert (0, 0, 1) in Plan(laplacian=(0,)).raised(1).indices
-    with pytest.raises(ValueError, match=r"two Laplacians over different axes: \(0, 1\) and \(0,\)"):
+    with pytest.raises(
+        ValueError, match=r"two Laplacians over different axes: \(0, 1\) and \(0,\)"
+    ):
         b.union(Plan(laplacian=(0,)))
 
 
@@ -459,11 +496,23 @@ def test_plans_combine():
 @pytest.mark.parametrize(
     "residual, sentence",
     [
-        (lambda u, w_x: u, r"heat.residual: the argument 'w_x' names nothing.*the unknowns u, v, p; .*up to order 4"),
-        (lambda u_xxxxx: 0, r"the argument 'u_xxxxx' names nothing.*up to order 4 such as u_x, u_xx, lap_u, grad_u"),
-        (lambda u, pont: u, r"'pont' names nothing \(did you mean point\?\).*the coordinates x, y, t; and point"),
+        (
+            lambda u, w_x: u,
+            r"heat.residual: the argument 'w_x' names nothing.*the unknowns u, v, p; .*up to order 4",
+        ),
+        (
+            lambda u_xxxxx: 0,
+            r"the argument 'u_xxxxx' names nothing.*up to order 4 such as u_x, u_xx, lap_u, grad_u",
+        ),
+        (
+            lambda u, pont: u,
+            r"'pont' names nothing \(did you mean point\?\).*the coordinates x, y, t; and point",
+        ),
         (lambda u_n: u_n, r"'u_n' names nothing"),
-        (lambda u, *rest: u, r"heat.residual: the argument \*rest has no meaning; name the quantities one by one"),
+        (
+            lambda u, *rest: u,
+            r"heat.residual: the argument \*rest has no meaning; name the quantities one by one",
+        ),
         (lambda u, **rest: u, r"\*rest has no meaning"),
     ],
 )
@@ -482,13 +531,17 @@ def test_the_boundary_and_long_names_have_their_own_lists():
 def test_call_by_name():
     assert call_by_name(lambda t, x: (t, x), {"x": 1, "y": 2, "t": 3}, owner="test") == (3, 1)
     assert call_by_name(lambda: 5, {"x": 1}, owner="test") == 5
-    with pytest.raises(ValueError, match="initial data: the argument 'z' names nothing; available are x, t"):
+    with pytest.raises(
+        ValueError, match="initial data: the argument 'z' names nothing; available are x, t"
+    ):
         call_by_name(lambda z: z, {"x": 1, "t": 3}, owner="initial data")
 
 
 def test_equations_are_evaluated_at_every_point():
     u, x = jnp.arange(3.0), jnp.ones((3, 2))
-    single = apply_pointwise(lambda u, point: u * jnp.sum(point), {"u": u, "point": x}, owner="test")
+    single = apply_pointwise(
+        lambda u, point: u * jnp.sum(point), {"u": u, "point": x}, owner="test"
+    )
     assert list(single) == [""] and np.array_equal(single[""], [0, 2, 4])
     system = apply_pointwise(lambda u: {"z": u, "a": 1.0, "m": -u}, {"u": u}, owner="test")
     assert set(system) == {"z", "a", "m"} and {value.shape for value in system.values()} == {(3,)}
@@ -498,12 +551,27 @@ def test_equations_are_evaluated_at_every_point():
 @pytest.mark.parametrize(
     "residual, sentence",
     [
-        (lambda u, point: u * point, r"heat: the equation returned an array of shape \(2,\) at one point; return one"),
+        (
+            lambda u, point: u * point,
+            r"heat: the equation returned an array of shape \(2,\) at one point; return one",
+        ),
         (lambda u, point: u[None], r"the equation returned an array of shape \(1,\) at one point"),
-        (lambda u, point: {"a": u, "b": point}, r"heat: equation 'b' returned an array of shape \(2,\)"),
-        (lambda u, point: None, r"heat: the equation returned None, of type NoneType, at one point; return one scalar"),
-        (lambda u, point: (u, u), r"heat: the equation returned .*, of type tuple, at one point; return one scalar"),
-        (lambda u, point: {"a": u, "b": None}, r"heat: equation 'b' returned None, of type NoneType"),
+        (
+            lambda u, point: {"a": u, "b": point},
+            r"heat: equation 'b' returned an array of shape \(2,\)",
+        ),
+        (
+            lambda u, point: None,
+            r"heat: the equation returned None, of type NoneType, at one point; return one scalar",
+        ),
+        (
+            lambda u, point: (u, u),
+            r"heat: the equation returned .*, of type tuple, at one point; return one scalar",
+        ),
+        (
+            lambda u, point: {"a": u, "b": None},
+            r"heat: equation 'b' returned None, of type NoneType",
+        ),
         (lambda u, point: {}, r"heat: it returned no equation"),
     ],
 )
@@ -512,7 +580,9 @@ def test_a_residual_of_a_wrong_shape_is_an_error_with_its_name(residual, sentenc
         apply_pointwise(residual, {"u": jnp.zeros(4), "point": jnp.zeros((4, 2))}, owner="heat")
 
 
-@pytest.mark.parametrize(("dtype", "near", "far"), [(np.float64, 4e-16, 2e-11), (np.float32, 2e-7, 1e-2)])
+@pytest.mark.parametrize(
+    ("dtype", "near", "far"), [(np.float64, 4e-16, 2e-11), (np.float32, 2e-7, 1e-2)]
+)
 def test_sine_and_cosine_are_right_to_round_off(dtype, near, far):
     """Relative to 1, near zero and for large angles (where the angle itself is rounded)."""
     with jax.enable_x64(dtype == np.float64):
@@ -521,7 +591,10 @@ def test_sine_and_cosine_are_right_to_round_off(dtype, near, far):
             found = sine_and_cosine(jnp.asarray(z))
             exact = np.sin(z.astype(np.longdouble)), np.cos(z.astype(np.longdouble))
             for a, b in zip(found, exact, strict=True):
-                assert a.dtype == dtype and np.max(np.abs(np.asarray(a, np.longdouble) - b)) < tolerance
+                assert (
+                    a.dtype == dtype
+                    and np.max(np.abs(np.asarray(a, np.longdouble) - b)) < tolerance
+                )
         assert [float(x) for x in sine_and_cosine(jnp.zeros((), dtype))] == [0.0, 1.0]
         assert all(np.isnan(x) for x in sine_and_cosine(jnp.asarray(np.nan, dtype)))
 
@@ -585,7 +658,9 @@ def test_directions_that_cannot_be_meant():
         STDE(0)
     with pytest.raises(ValueError, match="kind must be 'sparse' or 'dense', got 'some'"):
         STDE(2, "some")
-    with pytest.raises(ValueError, match="5 sparse directions need as many spatial coordinates, got 2"):
+    with pytest.raises(
+        ValueError, match="5 sparse directions need as many spatial coordinates, got 2"
+    ):
         STDE(5).draw(jax.random.key(0), (0, 1), 3)
 
 

@@ -130,7 +130,13 @@ def run(*commands: list[str], devices: int) -> list[str]:
         "PYTHONPATH": str(Path(po.__file__).parents[1]),
     }
     running = [
-        subprocess.Popen([sys.executable, *command], env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, *command],
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         for command in commands
     ]
     try:
@@ -138,7 +144,9 @@ def run(*commands: list[str], devices: int) -> list[str]:
     finally:
         for process in running:
             process.kill()
-    assert all(process.returncode == 0 for process in running), "\n".join(stderr[-3000:] for _, stderr in printed)
+    assert all(process.returncode == 0 for process in running), "\n".join(
+        stderr[-3000:] for _, stderr in printed
+    )
     return [stdout.strip().splitlines()[-1] if stdout.strip() else "" for stdout, _ in printed]
 
 
@@ -150,7 +158,9 @@ def test_eight_devices_give_what_one_gives(tmp_path):
     found = json.loads(line)
     for name in ("fixed", "causal", "norm"):
         assert max(found[name][:3]) < 1e-12 and found[name][3] < 1e-9, (name, found[name])
-    assert all(found[name][0] < 1e-6 for name in ("GaussNewton", "LevenbergMarquardt", "SSBroyden")), found
+    assert all(
+        found[name][0] < 1e-6 for name in ("GaussNewton", "LevenbergMarquardt", "SSBroyden")
+    ), found
     assert found["operator, Adam"][0] < 1e-12 and found["operator, GaussNewton"][0] < 1e-6, found
     assert found["surrogate"][0] < 1e-9, found
 
@@ -164,7 +174,9 @@ except ValueError as error:
     print(error)
 """
     (line,) = run(["-c", script], devices=2)
-    wanted = "15 problems of a step cannot be spread evenly over 2 devices; give Functions(batch=14)"
+    wanted = (
+        "15 problems of a step cannot be spread evenly over 2 devices; give Functions(batch=14)"
+    )
     assert line == wanted
 
 
@@ -191,7 +203,9 @@ def test_two_processes_train_together(tmp_path):
         port = str(free.getsockname()[1])
     script, here = tmp_path / "two.py", str(Path(__file__).parent)
     script.write_text(TWO)
-    lines = run(*([str(script), str(rank), port, here, str(tmp_path / "run")] for rank in (0, 1)), devices=2)
+    lines = run(
+        *([str(script), str(rank), port, here, str(tmp_path / "run")] for rank in (0, 1)), devices=2
+    )
     first, second = (json.loads(line) for line in lines)
     assert first == second and first[:2] == ["finished", 4]
     alone = po.solve(

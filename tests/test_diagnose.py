@@ -12,7 +12,11 @@ NETWORK = po.networks.MLP(width=8, depth=2)
 
 
 def solved(**options):
-    options = {"network": NETWORK, "sampler": po.Collocation(interior=256, every=0, refinement=None), **options}
+    options = {
+        "network": NETWORK,
+        "sampler": po.Collocation(interior=256, every=0, refinement=None),
+        **options,
+    }
     return po.solve(Decay(), progress=False, **options)
 
 
@@ -20,7 +24,10 @@ def test_after_a_few_steps_it_is_the_optimizer():
     found = solved(optimizer=po.optimizers.Adam(1e-3), steps=5).diagnose()
     assert found.limit == "optimizer" and found.reducible > 0.9
     text = str(found)
-    assert text.startswith("Decay: what limits the answer is the optimizer") and "error bar 1e-14" in text
+    assert (
+        text.startswith("Decay: what limits the answer is the optimizer")
+        and "error bar 1e-14" in text
+    )
 
 
 def test_with_a_handful_of_points_it_is_the_points():
@@ -42,11 +49,28 @@ def test_the_numbers_of_a_report():
     residual = float(np.abs(solution.partial("u_t", t=t) + solution(t=t)))
     assert found.largest == pytest.approx(residual, rel=1e-9)
     assert found.rms**2 == pytest.approx(found.fresh, rel=0.05)  # the same mean over other points
-    assert 0 <= found.concentration <= 1 and np.all(np.diff(found.spectrum) <= 0) and len(found.spectrum) == 512
+    assert (
+        0 <= found.concentration <= 1
+        and np.all(np.diff(found.spectrum) <= 0)
+        and len(found.spectrum) == 512
+    )
 
 
 def test_close_to_the_error_bar_it_is_the_reference():
-    report = Diagnosis("p", {"u": 1e-5}, {"u": 1e-5}, 1.0, 1.0, None, np.ones(1), {"x": 0.0}, 1.0, 1.0, 0.5, ["lost"])
+    report = Diagnosis(
+        "p",
+        {"u": 1e-5},
+        {"u": 1e-5},
+        1.0,
+        1.0,
+        None,
+        np.ones(1),
+        {"x": 0.0},
+        1.0,
+        1.0,
+        0.5,
+        ["lost"],
+    )
     assert str(report).endswith("  lost")
     assert report.limit == "reference" and "one step of Gauss-Newton" not in str(report)
 

@@ -32,7 +32,9 @@ def test_each_seed_is_trained_as_it_would_be_alone(ensemble):
     for solution in ensemble:
         alone = po.solve(Decay(), seed=solution.request["seed"], **OPTIONS)
         assert solution.status == "finished" and solution.steps == alone.steps == 130
-        adam, loss = ([row.loss for row in run.history if row.step <= 60] for run in (solution, alone))
+        adam, loss = (
+            [row.loss for row in run.history if row.step <= 60] for run in (solution, alone)
+        )
         np.testing.assert_allclose(adam, loss, rtol=1e-8)
         np.testing.assert_allclose(solution(t=t), alone(t=t), atol=1e-4)
 
@@ -44,7 +46,13 @@ def test_mean_and_spread(ensemble):
     errors = [solution.error()["u"]["relative_l2"] for solution in ensemble]
     found = ensemble.error()["u"]["relative_l2"]
     assert found == pytest.approx(
-        {"mean": np.mean(errors), "std": np.std(errors), "median": np.median(errors), "min": min(errors), "max": max(errors)}
+        {
+            "mean": np.mean(errors),
+            "std": np.std(errors),
+            "median": np.median(errors),
+            "min": min(errors),
+            "max": max(errors),
+        }
     )
 
 
@@ -54,7 +62,10 @@ def test_an_ensemble_is_resumed_bit_for_bit(tmp_path):
     resumed = po.solve(Decay(), seeds=2, out=tmp_path, resume=True, **OPTIONS)
     whole = po.solve(Decay(), seeds=2, **OPTIONS)
     for a, b in zip(resumed, whole, strict=True):
-        assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True))
+        assert all(
+            np.array_equal(x, y)
+            for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True)
+        )
         assert po.load(tmp_path / f"seed_{a.request['seed']}", problem=Decay()).error() == b.error()
 
 
@@ -81,7 +92,9 @@ def test_a_number_of_seeds_is_a_whole_number(seeds):
 
 def test_a_warm_start_goes_on_with_network_and_optimizer(ensemble):
     first = ensemble[0]
-    options = {name: value for name, value in OPTIONS.items() if name not in ("network", "optimizer")}
+    options = {
+        name: value for name, value in OPTIONS.items() if name not in ("network", "optimizer")
+    }
     warm = po.solve(Decay(rate=1.01), start=first, steps=4, **options)
     assert warm.request["phases"] == [{"SSBroyden": {"max_evaluations": 25}}] and warm.steps == 4
     forgetful = replace(first, state=None)  # as a loaded solution: the network only
@@ -123,23 +136,44 @@ def test_a_continuation_goes_through_its_stages(monkeypatch):
 
 def test_a_continuation_is_resumed_bit_for_bit(tmp_path):
     whole = po.solve(Decay(), continuation=STAGES, **OPTIONS)
-    po.solve(Decay(), continuation=STAGES, out=tmp_path, callbacks=[lambda report: report.step >= 30], **OPTIONS)
+    po.solve(
+        Decay(),
+        continuation=STAGES,
+        out=tmp_path,
+        callbacks=[lambda report: report.step >= 30],
+        **OPTIONS,
+    )
     resumed = po.solve(Decay(), continuation=STAGES, out=tmp_path, resume=True, **OPTIONS)
-    assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True))
+    assert all(
+        np.array_equal(x, y)
+        for x, y in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: po.Continuation(0, rate=(1.0,)), "steps must be a whole number of at least 1, got 0"),
-        (lambda: po.Continuation(5), "every coefficient needs one value for each stage, got no coefficient"),
-        (lambda: po.Continuation(5, rate=(1.0,), other=(1.0, 2.0)), "every coefficient needs one value for each stage"),
+        (
+            lambda: po.Continuation(0, rate=(1.0,)),
+            "steps must be a whole number of at least 1, got 0",
+        ),
+        (
+            lambda: po.Continuation(5),
+            "every coefficient needs one value for each stage, got no coefficient",
+        ),
+        (
+            lambda: po.Continuation(5, rate=(1.0,), other=(1.0, 2.0)),
+            "every coefficient needs one value for each stage",
+        ),
         (lambda: po.Continuation(5, rate=(np.nan,)), "rate must be finite"),
         (
             lambda: po.solve(Decay(), continuation=po.Continuation(5, speed=(1.0,))),
             "no coefficient 'speed' to continue in; it has rate",
         ),
-        (lambda: po.solve(Decay(), continuation=po.Continuation(5, rate=(-1.0,))), "rate must be greater than zero"),
+        (
+            lambda: po.solve(Decay(), continuation=po.Continuation(5, rate=(-1.0,))),
+            "rate must be greater than zero",
+        ),
     ],
 )
 def test_stages_that_cannot_be_meant(make, sentence):

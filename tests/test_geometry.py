@@ -34,7 +34,11 @@ SHAPES: dict[str, tuple[Domain, float, float]] = {
     "ball 4": (Ball({"a": 0, "b": 0, "c": 0, "d": 1}, 1), math.pi**2 / 2, 2 * math.pi**2),
     "triangle, clockwise": (Polygon([(0, 0), (0, 3), (4, 0)]), 6.0, 12.0),
     "L": (Polygon(L), 3.0, 8.0),
-    "disk minus disk": (Disk(x=0, y=0, radius=1) - Disk(x=0.2, y=0, radius=0.5), 0.75 * math.pi, 3 * math.pi),
+    "disk minus disk": (
+        Disk(x=0, y=0, radius=1) - Disk(x=0.2, y=0, radius=0.5),
+        0.75 * math.pi,
+        3 * math.pi,
+    ),
     "lens": (
         Disk(x=0, y=0, radius=1) & Disk(x=1, y=0, radius=1),
         2 * math.pi / 3 - math.sqrt(3) / 2,
@@ -49,11 +53,17 @@ SHAPES: dict[str, tuple[Domain, float, float]] = {
     "flush walls": (Box(x=(0, 1), y=(0, 2)) | Box(x=(0, 2), y=(0, 1)), 3.0, 8.0),
     "notch at the wall": (SQUARE - Box(x=(0.5, 1), y=(0.25, 0.75)), 0.75, 5.0),
     "nested": (
-        (SQUARE | Box(x=(1, 2), y=(0, 1))) - Box(x=(0.9, 1.1), y=(0.4, 0.6)) - Disk(x=2, y=1, radius=0.5),
+        (SQUARE | Box(x=(1, 2), y=(0, 1)))
+        - Box(x=(0.9, 1.1), y=(0.4, 0.6))
+        - Disk(x=2, y=1, radius=0.5),
         2 - 0.04 - math.pi / 16,
         6 - 1 + 0.8 + math.pi / 4,
     ),
-    "hole along a seam": ((SQUARE | Box(x=(1, 2), y=(0, 1))) - Box(x=(1, 1.5), y=(0.25, 0.75)), 1.75, 8.0),
+    "hole along a seam": (
+        (SQUARE | Box(x=(1, 2), y=(0, 1))) - Box(x=(1, 1.5), y=(0.25, 0.75)),
+        1.75,
+        8.0,
+    ),
     "minus a union": (
         Box(x=(0, 4), y=(0, 2)) - (Disk(x=1, y=1, radius=0.5) | Disk(x=3, y=1, radius=0.5)),
         8 - math.pi / 2,
@@ -98,10 +108,15 @@ def test_divergence_theorem(name):
     # F = x_i^(k+1) e_i has div F = (k + 1) x_i^k: the moments of the interior sample, about the middle
     middle = np.array([sum(domain.bounds[c]) / 2 for c in domain.space])
     size = np.array([domain.bounds[c][1] - domain.bounds[c][0] for c in domain.space]) / 2
-    x, inside = (x - middle) / size, (spatial(domain, domain.sample_interior(cube, n)) - middle) / size
+    x, inside = (
+        (x - middle) / size,
+        (spatial(domain, domain.sample_interior(cube, n)) - middle) / size,
+    )
     for k in (1, 2):
         moment = measure * (k + 1) * (inside**k).mean(axis=0) / size
-        np.testing.assert_allclose(surface * (x ** (k + 1) * normals).mean(axis=0), moment, atol=0.015 * surface)
+        np.testing.assert_allclose(
+            surface * (x ** (k + 1) * normals).mean(axis=0), moment, atol=0.015 * surface
+        )
 
 
 @EACH
@@ -144,22 +159,31 @@ def test_distance_is_a_lower_bound_with_unit_slope(name):
     gap = np.linalg.norm(spatial(domain, p) - spatial(domain, q), axis=1)
     assert (np.abs(domain.signed_distance(p) - domain.signed_distance(q)) <= gap + 1e-12).all()
     surface, _ = domain.sample_boundary(None, cube, 1024)
-    nearest = np.linalg.norm(spatial(domain, p)[:, None] - spatial(domain, surface), axis=2).min(axis=1)
+    nearest = np.linalg.norm(spatial(domain, p)[:, None] - spatial(domain, surface), axis=2).min(
+        axis=1
+    )
     assert (-domain.signed_distance(p) <= nearest + 1e-12).all()
 
 
 def test_distances_in_closed_form():
     box = Box(x=(0, 2), y=(0, 1))
     np.testing.assert_allclose(
-        box.signed_distance(np.array([[1, 0.5], [0.1, 0.5], [3, 0.5], [5, 5], [2, 1]], float)), [-0.5, -0.1, 1, 5, 0]
+        box.signed_distance(np.array([[1, 0.5], [0.1, 0.5], [3, 0.5], [5, 5], [2, 1]], float)),
+        [-0.5, -0.1, 1, 5, 0],
     )
     ball = Ball({"x": 1, "y": 1, "z": 1}, 2)
-    np.testing.assert_allclose(ball.signed_distance(np.array([[1, 1, 1], [1, 1, 4], [4, 5, 1]], float)), [-2, 1, 3])
+    np.testing.assert_allclose(
+        ball.signed_distance(np.array([[1, 1, 1], [1, 1, 4], [4, 5, 1]], float)), [-2, 1, 3]
+    )
     cylinder = Disk(x=0, y=0, radius=1) * Box(z=(0, 1), t=(0, 1))
     inside, outside = [0, 0.9, 0.5, 0], [0, 4, 5, 9]  # time is not looked at
-    np.testing.assert_allclose(cylinder.signed_distance(np.array([inside, outside], float)), [-0.1, 5])
+    np.testing.assert_allclose(
+        cylinder.signed_distance(np.array([inside, outside], float)), [-0.1, 5]
+    )
     ring = Disk(x=0, y=0, radius=2) - Disk(x=0, y=0, radius=1)
-    np.testing.assert_allclose(ring.signed_distance(np.array([[1.25, 0], [0.5, 0], [0, 3]], float)), [-0.25, 0.5, 1])
+    np.testing.assert_allclose(
+        ring.signed_distance(np.array([[1.25, 0], [0.5, 0], [0, 3]], float)), [-0.25, 0.5, 1]
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -167,13 +191,17 @@ def test_polygon_against_shapely(seed):
     shapely = pytest.importorskip("shapely")
     rng = np.random.default_rng(seed)
     angle = np.sort(rng.random(9)) * 2 * np.pi
-    star = np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(0.4, 1.0, (9, 1))  # star-shaped: simple
+    star = np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(
+        0.4, 1.0, (9, 1)
+    )  # star-shaped: simple
     ours, theirs = Polygon(star.tolist()[:: (-1) ** seed]), shapely.Polygon(star)
     points = rng.uniform(-1.2, 1.2, (2000, 2))
     inside = shapely.contains_xy(theirs, *points.T)
     np.testing.assert_array_equal(ours.contains(points), inside)
     distance = shapely.distance(theirs.exterior, shapely.points(points))
-    np.testing.assert_allclose(ours.signed_distance(points), np.where(inside, -distance, distance), atol=1e-12)
+    np.testing.assert_allclose(
+        ours.signed_distance(points), np.where(inside, -distance, distance), atol=1e-12
+    )
     assert ours.measure == pytest.approx(theirs.area)
 
 
@@ -182,7 +210,9 @@ def test_self_intersection_agrees_with_shapely():
     rng = np.random.default_rng(0)
     simple = 0
     for _ in range(300):
-        vertices = rng.integers(0, 6, (5, 2)).tolist()  # integers: touching and collinear edges are frequent
+        vertices = rng.integers(
+            0, 6, (5, 2)
+        ).tolist()  # integers: touching and collinear edges are frequent
         valid = shapely.Polygon(vertices).is_valid and all(
             a != b for a, b in zip(vertices, vertices[1:] + vertices[:1], strict=True)
         )
@@ -206,7 +236,9 @@ def test_names():
     assert plate.coordinates == box.coordinates and plate.intervals == {"t": (0, 2)}
     assert plate.parts == ("x_min", "x_max", "y_min", "y_max", "hole")
     assert plate.select("y") == ("y_min", "y_max")
-    assert Ball({"x": 0, "y": 0, "z": 0}, 1).parts == ("sphere",) and Disk(x=0, y=0, radius=1).parts == ("circle",)
+    assert Ball({"x": 0, "y": 0, "z": 0}, 1).parts == ("sphere",) and Disk(
+        x=0, y=0, radius=1
+    ).parts == ("circle",)
     assert Polygon(L).parts[-1] == "edge_5" and Polygon(L, name="wall").parts == ("wall",)
     assert Box(x=(0, 1), y=(0, 1), name="wall").parts == ("wall",)
     assert Polygon(L, coordinates=("r", "z")).coordinates == ("r", "z")
@@ -241,7 +273,10 @@ def test_products_of_boxes_are_boxes():
     assert Box(x=(0, 1)) * Time(0, 2) == Box(x=(0, 1), t=(0, 2))
     assert (Box(x=(0, 1), name="ends") * Time(0, 2)).parts == ("ends",)
     mixed = Box(x=(0, 1), name="ends") * Interval(y=(0, 1))
-    assert mixed.parts == ("ends", "y_min", "y_max") and mixed.intervals == {"x": (0, 1), "y": (0, 1)}
+    assert mixed.parts == ("ends", "y_min", "y_max") and mixed.intervals == {
+        "x": (0, 1),
+        "y": (0, 1),
+    }
 
 
 def test_initial_points():
@@ -255,7 +290,9 @@ def test_initial_points():
 def test_time_alone():
     time = Time(0, 2)
     assert time.space == time.parts == time.select(None) == () and time.measure == 1.0
-    np.testing.assert_array_equal(time.contains(np.array([[-1], [0], [2], [3]], float)), [False, True, True, False])
+    np.testing.assert_array_equal(
+        time.contains(np.array([[-1], [0], [2], [3]], float)), [False, True, True, False]
+    )
     with pytest.raises(ValueError, match="no boundary in space"):
         time.sample_boundary(None, cube, 3)
 
@@ -320,13 +357,18 @@ ERRORS = [
     (lambda: SQUARE - A, r"same coordinates in the same order, got \('x', 'y'\) and \('x',\)"),
     (lambda: Box(x=(0, 1), t=(0, 1)) - A, r"\(A - B\) \* Time"),
     (lambda: A & B, "do not overlap in x"),
-    (lambda: (A - Interval(x=(-1, 2))).sample_interior(cube, 10), "Difference: no room for 10 points"),
+    (
+        lambda: (A - Interval(x=(-1, 2))).sample_interior(cube, 10),
+        "Difference: no room for 10 points",
+    ),
     (
         lambda: (A | Interval(x=(-1, 2))).sample_boundary("x_min", cube, 2) and (A - B).select("X"),
         "no boundary part 'X'",
     ),
     (
-        lambda: (Disk(x=0, y=0, radius=1) | Disk(x=0, y=0, radius=2, name="outer")).sample_boundary("circle", cube, 9),
+        lambda: (Disk(x=0, y=0, radius=1) | Disk(x=0, y=0, radius=2, name="outer")).sample_boundary(
+            "circle", cube, 9
+        ),
         "'circle' has no piece on the real boundary",
     ),
     (
@@ -335,7 +377,10 @@ ERRORS = [
     ),
     (lambda: (SQUARE * Time(0, 1)).select("t"), "initial condition instead"),
     (lambda: SQUARE.sample_initial(cube, 3), "without a time coordinate"),
-    (lambda: SQUARE.contains(np.zeros((3, 3))), r"shape \(n, 2\), one column each for 'x', 'y', got \(3, 3\)"),
+    (
+        lambda: SQUARE.contains(np.zeros((3, 3))),
+        r"shape \(n, 2\), one column each for 'x', 'y', got \(3, 3\)",
+    ),
 ]
 
 

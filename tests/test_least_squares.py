@@ -9,7 +9,13 @@ from paths import path
 import pinops as po
 from pinops.losses import Fixed
 from pinops.networks import embedding_of
-from pinops.optimizers import GaussNewton, LeastSquares, LevenbergMarquardt, NystromNewtonCG, TruncatedGaussNewton
+from pinops.optimizers import (
+    GaussNewton,
+    LeastSquares,
+    LevenbergMarquardt,
+    NystromNewtonCG,
+    TruncatedGaussNewton,
+)
 from pinops.optimizers._least_squares import Normal, normal_equations
 from pinops.optimizers._newton_cg import conjugate_gradients, nystrom
 from pinops.problem import impose, units
@@ -51,8 +57,12 @@ def test_primal_and_dual_forms_are_equal(shape):
     primal, dual = Normal(jacobian, jacobian.T @ jacobian), Normal(jacobian, jacobian @ jacobian.T)
     assert float(primal.scale) == pytest.approx(float(dual.scale), rel=1e-13)
     for damping in (1e-3, 10.0):
-        np.testing.assert_allclose(primal.solver(damping)(y), dual.solver(damping)(y), rtol=1e-9, atol=1e-12)
-        expected = np.linalg.solve(jacobian.T @ jacobian + damping * np.eye(shape[1]), jacobian.T @ y)
+        np.testing.assert_allclose(
+            primal.solver(damping)(y), dual.solver(damping)(y), rtol=1e-9, atol=1e-12
+        )
+        expected = np.linalg.solve(
+            jacobian.T @ jacobian + damping * np.eye(shape[1]), jacobian.T @ y
+        )
         np.testing.assert_allclose(dual.solver(damping)(y), expected, rtol=1e-9, atol=1e-12)
     assert len(normal_equations(jacobian).gram) == min(shape)
 
@@ -91,7 +101,9 @@ def test_gauss_newton_does_not_depend_on_the_coordinates_of_the_parameters():
     start = jnp.asarray([-1.2, 1.0, -0.5, 0.8])
     optimizer = GaussNewton(damping=1e-15)
     direct = minimise(rosenbrock, start, 5, optimizer).params
-    mapped = minimise(lambda z: rosenbrock(transform @ z), jnp.linalg.solve(transform, start), 5, optimizer).params
+    mapped = minimise(
+        lambda z: rosenbrock(transform @ z), jnp.linalg.solve(transform, start), 5, optimizer
+    ).params
     np.testing.assert_allclose(mapped @ transform.T, direct, rtol=1e-6, atol=1e-6)
 
 
@@ -113,7 +125,10 @@ def test_newton_cg_is_gauss_newton_without_the_matrix():
     objective = LeastSquares.of(lambda x: jnp.tanh(matrix @ x) - y)
     x = jnp.full(12, 0.1)
     steps = []
-    for optimizer in (GaussNewton(damping=1e-3), NystromNewtonCG(rank=12, damping=1e-3, tolerance=1e-13)):
+    for optimizer in (
+        GaussNewton(damping=1e-3),
+        NystromNewtonCG(rank=12, damping=1e-3, tolerance=1e-13),
+    ):
         steps.append(jax.jit(lambda x, o=optimizer: o.update(objective, x, o.init(x)).params)(x))
     np.testing.assert_allclose(steps[1], steps[0], rtol=1e-8)
 
@@ -121,7 +136,11 @@ def test_newton_cg_is_gauss_newton_without_the_matrix():
 def test_conjugate_gradients_take_no_more_products_than_there_are_eigenvalues():
     """Without a preconditioner, for a matrix with three different eigenvalues."""
     rotation = jnp.linalg.qr(random_system(40, 40)[0])[0]
-    matrix = rotation @ jnp.diag(jnp.repeat(jnp.asarray([1.0, 10.0, 100.0]), jnp.asarray([10, 10, 20]))) @ rotation.T
+    matrix = (
+        rotation
+        @ jnp.diag(jnp.repeat(jnp.asarray([1.0, 10.0, 100.0]), jnp.asarray([10, 10, 20])))
+        @ rotation.T
+    )
     y = random_system(40, 40)[1]
     x, count = conjugate_gradients(lambda v: matrix @ v, y, lambda v: v, 1e-10, 100)
     assert int(count) == 3
@@ -138,13 +157,18 @@ def test_the_preconditioner_takes_the_large_eigenvalues_away():
     assert float(sketch.scale) == pytest.approx(float(jnp.trace(matrix)) / 200, rel=0.5)
     np.testing.assert_allclose(sketch.values[:5], 10.0 ** -np.linspace(0, 12, 200)[:5], rtol=1e-4)
     plain = int(conjugate_gradients(product, y, lambda v: v, 1e-8, 2000)[1])
-    helped = int(conjugate_gradients(product, y, sketch.preconditioner(jnp.asarray(damping)), 1e-8, 2000)[1])
+    helped = int(
+        conjugate_gradients(product, y, sketch.preconditioner(jnp.asarray(damping)), 1e-8, 2000)[1]
+    )
     assert helped < 15 < 10 * helped < plain
 
 
 def test_geodesic_acceleration_saves_steps():
     count = lambda **options: int(
-        np.argmax(minimise(rosenbrock, jnp.asarray(FAR[:2]), 60, LevenbergMarquardt(**options)).value < 1e-20)
+        np.argmax(
+            minimise(rosenbrock, jnp.asarray(FAR[:2]), 60, LevenbergMarquardt(**options)).value
+            < 1e-20
+        )
     )
     assert 0 < count(acceleration=True) < count(acceleration=False)
 
@@ -157,7 +181,9 @@ def test_at_the_minimum_nothing_moves_and_the_method_says_so(name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_an_overflowing_trial_is_not_taken(name):
-    path = minimise(lambda x: jnp.where(x < 2, x - 1.9, jnp.nan), jnp.full(1, -50.0), 30, METHODS[name])
+    path = minimise(
+        lambda x: jnp.where(x < 2, x - 1.9, jnp.nan), jnp.full(1, -50.0), 30, METHODS[name]
+    )
     assert np.all(np.isfinite(path.params)) and path.params[-1] == pytest.approx(1.9, abs=1e-6)
 
 
@@ -171,7 +197,9 @@ def test_single_precision_stays_single_precision(name):
 @pytest.mark.parametrize("name", METHODS)
 def test_they_need_the_residual_vector(name):
     method, x = METHODS[name], jnp.ones(2)
-    with pytest.raises(TypeError, match=r"needs the residual vector; give it a LeastSquares objective"):
+    with pytest.raises(
+        TypeError, match=r"needs the residual vector; give it a LeastSquares objective"
+    ):
         method.update(jax.value_and_grad(lambda x: x @ x), x, method.init(x))
 
 
@@ -200,7 +228,11 @@ class Stokes(po.Problem):
 
     def conditions(self):
         observed = po.Observed({"x": [0.2, 0.3, 0.4], "y": [0.1, 0.1, 0.2]}, {"u": [1.0, 2.0, 3.0]})
-        return po.Dirichlet({"u": 1.0}, on="x_min"), po.Neumann({"p": 0.5}, on="y", soft=True), observed
+        return (
+            po.Dirichlet({"u": 1.0}, on="x_min"),
+            po.Neumann({"p": 0.5}, on="y", soft=True),
+            observed,
+        )
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -208,10 +240,14 @@ def test_the_jacobian_of_a_problem_is_that_of_its_residual_vector(trained):
     """Row by row at single points, against reverse mode through the whole vector."""
     problem = Stokes()
     imposition = impose(problem)
-    network = po.networks.MLP(width=6, depth=2).build(embedding_of(problem, imposition).size, 2, key=jax.random.key(0))
+    network = po.networks.MLP(width=6, depth=2).build(
+        embedding_of(problem, imposition).size, 2, key=jax.random.key(0)
+    )
     model, params = split(problem, network, imposition, units(problem, imposition), "Stokes")
     params = params if trained else po.training.Params(params.network, {})
-    points = draw(problem, imposition.soft, po.Collocation(interior=24, boundary=8), jax.random.key(1))
+    points = draw(
+        problem, imposition.soft, po.Collocation(interior=24, boundary=8), jax.random.key(1)
+    )
     points = model.prepared(params, points)
     weights = Fixed(condition=7.0).init(model.snapshot(params, points, jax.random.key(2))).weights
     objective = model.objective(points, weights)
@@ -222,4 +258,6 @@ def test_the_jacobian_of_a_problem_is_that_of_its_residual_vector(trained):
     np.testing.assert_allclose(jacobian, expected, rtol=1e-10, atol=1e-11)
     value, gradient = objective(params)
     assert float(value) == pytest.approx(float(r @ r), rel=1e-12)
-    np.testing.assert_allclose(jax.flatten_util.ravel_pytree(gradient)[0], 2 * jacobian.T @ r, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(
+        jax.flatten_util.ravel_pytree(gradient)[0], 2 * jacobian.T @ r, rtol=1e-9, atol=1e-11
+    )

@@ -95,7 +95,10 @@ def plain_function(params, features):
 
 
 def plain(i, o, key):
-    a, b = (jax.random.normal(k, shape) for k, shape in zip(jax.random.split(key), ((i, 5), (5, o)), strict=True))
+    a, b = (
+        jax.random.normal(k, shape)
+        for k, shape in zip(jax.random.split(key), ((i, 5), (5, o)), strict=True)
+    )
     return jax.tree_util.Partial(plain_function, {"a": a, "b": b})
 
 
@@ -113,7 +116,10 @@ class lively(Architecture):
         train, rest = eqx.partition(network, trainable(network))
         leaves, structure = jax.tree.flatten(train)
         keys = jax.random.split(key, len(leaves))
-        moved = [leaf + 0.3 * jax.random.normal(k, leaf.shape, leaf.dtype) for leaf, k in zip(leaves, keys, strict=True)]
+        moved = [
+            leaf + 0.3 * jax.random.normal(k, leaf.shape, leaf.dtype)
+            for leaf, k in zip(leaves, keys, strict=True)
+        ]
         return eqx.combine(jax.tree.unflatten(structure, moved), rest)
 
 
@@ -123,24 +129,48 @@ NORMALISED = lambda i, o: DENSE(i, o) + 2 * 5  # and a scale and a shift for eac
 # name -> (in_size, out_size, key -> network; its number of trainable parameters)
 NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
     **{
-        f"MLP {name}": (built_by(lambda o, s=activation: MLP(5, 2, s)), lambda i, o: DENSE(i, o) + (5 + 1) * 5)
+        f"MLP {name}": (
+            built_by(lambda o, s=activation: MLP(5, 2, s)),
+            lambda i, o: DENSE(i, o) + (5 + 1) * 5,
+        )
         for name, activation in activations.items()
     },
     "MLP of one hidden layer": (built_by(lambda o: MLP(5, 1)), DENSE),
     "SIREN": (built_by(lambda o: SIREN(5, 2, 4.0)), lambda i, o: DENSE(i, o) + (5 + 1) * 5),
-    "ModifiedMLP": (built_by(lambda o: ModifiedMLP(5, 2)), lambda i, o: DENSE(i, o) + (i + 1) * 10 + (5 + 1) * 5),
-    "PirateNet": (built_by(lambda o: lively(PirateNet(5, 2))), lambda i, o: DENSE(i, o) + 8 * (5 + 1) * 5 + 2),
-    "FourierFeatures": (built_by(lambda o: FourierFeatures(MLP(5, 1), 2.0, 4)), lambda i, o: DENSE(8, o)),
+    "ModifiedMLP": (
+        built_by(lambda o: ModifiedMLP(5, 2)),
+        lambda i, o: DENSE(i, o) + (i + 1) * 10 + (5 + 1) * 5,
+    ),
+    "PirateNet": (
+        built_by(lambda o: lively(PirateNet(5, 2))),
+        lambda i, o: DENSE(i, o) + 8 * (5 + 1) * 5 + 2,
+    ),
+    "FourierFeatures": (
+        built_by(lambda o: FourierFeatures(MLP(5, 1), 2.0, 4)),
+        lambda i, o: DENSE(8, o),
+    ),
     "FourierFeatures of two scales": (
         built_by(lambda o: FourierFeatures(MLP(5, 1), (1.0, 3.0), 4)),
         lambda i, o: DENSE(8, o) + 2 * o * o,
     ),
-    "WeightFactorised": (built_by(lambda o: WeightFactorised(MLP(5, 1))), lambda i, o: DENSE(i, o) + 5 + o),
+    "WeightFactorised": (
+        built_by(lambda o: WeightFactorised(MLP(5, 1))),
+        lambda i, o: DENSE(i, o) + 5 + o,
+    ),
     "Separable": (built_by(lambda o: Separable(4, 5, 1)), lambda i, o: i * DENSE(1, 4 * o)),
     "Stacked": (built_by(lambda o: Stacked(MLP(5, 1))), lambda i, o: o * DENSE(i, 1)),
-    "Symmetric": (built_by(lambda o: Symmetric(4, 2, outer=5)), lambda i, o: 2 * 4 + 5 * 4 + DENSE(4, o)),
-    "ChebyshevKAN": (built_by(lambda o: ChebyshevKAN(5, 1, 3)), lambda i, o: (3 * i + 1) * 5 + (3 * 5 + 1) * o),
-    "PIG": (built_by(lambda o: lively(PIG(10, 2, 0.7, hidden=5))), lambda i, o: 20 * (2 * i + 1) + DENSE(2, o)),
+    "Symmetric": (
+        built_by(lambda o: Symmetric(4, 2, outer=5)),
+        lambda i, o: 2 * 4 + 5 * 4 + DENSE(4, o),
+    ),
+    "ChebyshevKAN": (
+        built_by(lambda o: ChebyshevKAN(5, 1, 3)),
+        lambda i, o: (3 * i + 1) * 5 + (3 * 5 + 1) * o,
+    ),
+    "PIG": (
+        built_by(lambda o: lively(PIG(10, 2, 0.7, hidden=5))),
+        lambda i, o: 20 * (2 * i + 1) + DENSE(2, o),
+    ),
     "PIG of turned Gaussians": (
         built_by(lambda o: lively(PIG(10, 2, 0.7, "full", "raw", "sin", 5))),
         lambda i, o: 20 * (2 * i + 5) + DENSE(2, o),
@@ -150,13 +180,18 @@ NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
         lambda i, o: 20 * o * (i + 1),
     ),
     "PIG of radial basis functions": (
-        built_by(lambda o: lively(PIG(10, 2, 0.7, "full", head="none", moving=False, reshaping=False))),
+        built_by(
+            lambda o: lively(PIG(10, 2, 0.7, "full", head="none", moving=False, reshaping=False))
+        ),
         lambda i, o: 20 * o,
     ),
     "Spectral": (built_by(lambda o: Spectral(3)), lambda i, o: 4**i * o),
     "RandomFeatures": (built_by(lambda o: RandomFeatures(6)), lambda i, o: 7 * o),
     "FromLinen": (built_by(lambda o: FromLinen(LinenMLP(o))), DENSE),
-    "FromLinen with batch statistics": (built_by(lambda o: FromLinen(LinenNormalised(o))), NORMALISED),
+    "FromLinen with batch statistics": (
+        built_by(lambda o: FromLinen(LinenNormalised(o))),
+        NORMALISED,
+    ),
     "FromNNX": (built_by(lambda o: FromNNX(lambda i, o, rngs: NNXMLP(i, o, rngs=rngs))), DENSE),
     "FromNNX with batch statistics": (built_by(lambda o: FromNNX(nnx_evaluated)), NORMALISED),
     "equinox.nn.MLP": (lambda i, o, key: eqx.nn.MLP(i, o, 5, 1, jnp.tanh, key=key), DENSE),
@@ -186,11 +221,18 @@ def test_values_and_partial_derivatives(build, parameters, float64):
     @jax.jit
     def evaluate(points):
         hessian = jax.vmap(jax.hessian(composed))(points)
-        return field.jet(points, plan), jax.vmap(composed)(points), jax.vmap(jax.jacfwd(composed))(points), hessian
+        return (
+            field.jet(points, plan),
+            jax.vmap(composed)(points),
+            jax.vmap(jax.jacfwd(composed))(points),
+            hessian,
+        )
 
     jet, value, gradient, hessian = evaluate(points)
     assert value.shape == (4, 2) and float(jnp.ptp(value)) > 1e-3
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-12 * max(1.0, float(jnp.max(jnp.abs(b)))))
+    close = lambda a, b: np.testing.assert_allclose(
+        a, b, rtol=0, atol=1e-12 * max(1.0, float(jnp.max(jnp.abs(b))))
+    )
     close(jet[()], value)
     close(field(points[1]), value[1])
     close(jet[0,], gradient[..., 0])
@@ -205,11 +247,15 @@ def test_values_and_partial_derivatives(build, parameters, float64):
 def test_precision_is_that_of_the_context(build, parameters, dtype):
     with jax.enable_x64(dtype == "float64"):
         network = build(3, 2, KEY)
-        assert {array.dtype.name for array in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array))} == {dtype}
+        assert {
+            array.dtype.name for array in jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array))
+        } == {dtype}
         out = network(jnp.ones(3))
         assert out.shape == (2,) and out.dtype == dtype
         plan = Plan([(0, 0)], (0, 1))
-        jet = jax.eval_shape(lambda x: NetworkField(network, EMBEDDING).jet(x, plan), jnp.ones((4, 2)))
+        jet = jax.eval_shape(
+            lambda x: NetworkField(network, EMBEDDING).jet(x, plan), jnp.ones((4, 2))
+        )
         assert {stream.dtype.name for stream in jet.values()} == {dtype}
 
 
@@ -224,7 +270,9 @@ def test_under_jit_and_vmap(build, parameters):
 
     keys = jax.random.split(KEY, 3)
     networks = eqx.filter_vmap(lambda key: build(3, 2, key))(keys)
-    together = eqx.filter_vmap(lambda network, x: network(x), in_axes=(eqx.if_array(0), None))(networks, x[0])
+    together = eqx.filter_vmap(lambda network, x: network(x), in_axes=(eqx.if_array(0), None))(
+        networks, x[0]
+    )
     separately = jnp.stack([build(3, 2, key)(x[0]) for key in keys])
     assert together.shape == (3, 2) and float(jnp.min(jnp.ptp(separately, axis=0))) > 1e-4
     close(together, separately)
@@ -241,7 +289,9 @@ def test_parameters(build, parameters):
     assert all(bool(jnp.any(array != 0)) for array in jax.tree.leaves(gradient))
     same, other = build(3, 2, KEY), build(3, 2, jax.random.key(1))
     assert all(np.array_equal(a, b) for a, b in zip(arrays(network), arrays(same), strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(arrays(network), arrays(other), strict=True))
+    assert not all(
+        np.array_equal(a, b) for a, b in zip(arrays(network), arrays(other), strict=True)
+    )
 
 
 @each
@@ -263,7 +313,9 @@ def write(file, leaf):
 
 def read(file, leaf):
     if is_key(leaf):
-        return jax.random.wrap_key_data(eqx.default_deserialise_filter_spec(file, jax.random.key_data(leaf)))
+        return jax.random.wrap_key_data(
+            eqx.default_deserialise_filter_spec(file, jax.random.key_data(leaf))
+        )
     return eqx.default_deserialise_filter_spec(file, leaf)
 
 
@@ -325,8 +377,14 @@ def test_a_piratenet_starts_from_its_data(float64):
 
     first = []
     for network in (PirateNet(8, 1), WeightFactorised(PirateNet(8, 1)), MLP(8, 2)):
-        solution = po.solve(Given(), network=network, optimizer=optax.sgd(1e-30), steps=1, progress=False)
-        first.append(next(v for name, v in solution.history[-1].terms.items() if name.startswith("dirichlet")))
+        solution = po.solve(
+            Given(), network=network, optimizer=optax.sgd(1e-30), steps=1, progress=False
+        )
+        first.append(
+            next(
+                v for name, v in solution.history[-1].terms.items() if name.startswith("dirichlet")
+            )
+        )
     assert max(first[:2]) < 1e-20 < 1e-3 < first[2]
 
 
@@ -334,7 +392,10 @@ def test_gaussians_may_start_on_a_grid():
     centres = PIG(16, 2, centres="grid").build(2, 1, key=KEY).means
     assert centres.shape == (2, 16, 2)
     np.testing.assert_allclose(np.unique(np.round(centres, 4)), [-1.5, -0.5, 0.5, 1.5])
-    with pytest.raises(ValueError, match="PIG: a grid in 2 coordinates has a number to the power of 2 of gaussians, such as 9"):
+    with pytest.raises(
+        ValueError,
+        match="PIG: a grid in 2 coordinates has a number to the power of 2 of gaussians, such as 9",
+    ):
         PIG(10, centres="grid").build(2, 1, key=KEY)
     with pytest.raises(ValueError, match="PIG: centres must be one of random, grid, got 'sobol'"):
         PIG(centres="sobol")
@@ -366,7 +427,9 @@ def test_a_spectral_network_is_the_fourier_series_of_a_periodic_coordinate(float
     embedding = Embedding(((0.0, 2 * np.pi),), periodic=(0,))
     plan = Plan([(0,) * 4])
     network = Spectral((9, 1)).build(2, 1, key=KEY)
-    field = lambda coefficients: NetworkField(eqx.tree_at(lambda n: n.coefficients, network, coefficients), embedding)
+    field = lambda coefficients: NetworkField(
+        eqx.tree_at(lambda n: n.coefficients, network, coefficients), embedding
+    )
     each = jax.vmap(lambda one: field(one[:, None]).jet(angles, plan))(jnp.eye(20))
     values, fourth = (np.asarray(each[index][:, :, 0].T) for index in ((), (0,) * 4))
     for k in (0, 1, 5, 9):
@@ -379,7 +442,9 @@ def test_a_spectral_network_is_the_fourier_series_of_a_periodic_coordinate(float
 def test_a_spectral_network_needs_a_degree_for_each_feature():
     with pytest.raises(ValueError, match=r"one for each of the 3 features, got \(4, 5\)"):
         Spectral((4, 5)).build(3, 1, key=KEY)
-    with pytest.raises(ValueError, match=r"degrees must be whole numbers of at least 1, got \(4, 0\)"):
+    with pytest.raises(
+        ValueError, match=r"degrees must be whole numbers of at least 1, got \(4, 0\)"
+    ):
         Spectral((4, 0))
 
 
@@ -398,14 +463,20 @@ def test_random_features_solve_a_linear_problem_in_a_step():
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
 def test_idle_gaussians_split_those_with_a_large_residual(covariance, float64):
     network = PIG(6, 1, 0.1, covariance, head="none", idle=0.1).build(2, 1, key=KEY)
-    means = jnp.asarray([[-0.8, 0.0], [-0.4, 0.0], [0.0, 0.0], [0.4, 0.0], [0.8, 0.0], [5.0, 0.0]])[None]
+    means = jnp.asarray([[-0.8, 0.0], [-0.4, 0.0], [0.0, 0.0], [0.4, 0.0], [0.8, 0.0], [5.0, 0.0]])[
+        None
+    ]
     where = lambda n: (n.centres, n.weights)
     network = eqx.tree_at(where, network, (means, jnp.asarray([[1.0, 1.0, 1e-3, 1.0, 1.0, 1.0]])))
     features = jnp.stack([jnp.linspace(-1, 1, 200), jnp.zeros(200)], -1)
-    scores = jnp.exp(-(((features[:, 0] - 0.75) / 0.05) ** 2)) + 0.1 * jnp.exp(-(((features[:, 0] + 0.4) / 0.05) ** 2))
+    scores = jnp.exp(-(((features[:, 0] - 0.75) / 0.05) ** 2)) + 0.1 * jnp.exp(
+        -(((features[:, 0] + 0.4) / 0.05) ** 2)
+    )
     moved = network.relocated(features, scores)
     found = np.asarray(moved.means[0])
-    np.testing.assert_allclose(found[[2, 5]], [[0.85, 0], [-0.35, 0]])  # the idle one and the one that had left
+    np.testing.assert_allclose(
+        found[[2, 5]], [[0.85, 0], [-0.35, 0]]
+    )  # the idle one and the one that had left
     np.testing.assert_allclose(found[[4, 1]], [[0.75, 0], [-0.45, 0]])
     np.testing.assert_array_equal(np.asarray(moved.weights[0]), [1, 0.5, 0.5, 1, 0.5, 0.5])
     assert moved.relocated(features, scores) is moved
@@ -414,13 +485,24 @@ def test_idle_gaussians_split_those_with_a_large_residual(covariance, float64):
 
 def test_idle_gaussians_are_moved_during_training(tmp_path):
     network = PIG(12, 1, 0.3, head="none", idle=0.5)
-    options: dict[str, Any] = {"sampler": po.Collocation(interior=128, every=30), "network": network, "progress": False}
+    options: dict[str, Any] = {
+        "sampler": po.Collocation(interior=128, every=30),
+        "network": network,
+        "progress": False,
+    }
     whole = po.solve(Bump(), optimizer=SSBroyden(), steps=120, **options)
     assert whole.error()["u"]["relative_l2"] < 1e-3
-    still = po.solve(Bump(), optimizer=SSBroyden(), steps=120, **options | {"network": PIG(12, 1, 0.3, head="none")})
+    still = po.solve(
+        Bump(),
+        optimizer=SSBroyden(),
+        steps=120,
+        **options | {"network": PIG(12, 1, 0.3, head="none")},
+    )
     assert whole.history[1].loss != still.history[1].loss
     po.solve(Bump(), optimizer=SSBroyden(), steps=40, out=tmp_path / "run", **options)
-    resumed = po.solve(Bump(), optimizer=SSBroyden(), steps=120, out=tmp_path / "run", resume=True, **options)
+    resumed = po.solve(
+        Bump(), optimizer=SSBroyden(), steps=120, out=tmp_path / "run", resume=True, **options
+    )
     assert resumed.history[-1].loss == whole.history[-1].loss
 
 
@@ -435,7 +517,11 @@ def test_gaussians_are_what_the_formula_says(float64):
     expected = float(network.weights[0, 0]) * np.exp(-0.5 * np.sum((along / [0.5, 0.2]) ** 2))
     assert float(network(x)[0]) == pytest.approx(expected, rel=1e-12)
     assert network.remarks(4096) == []
-    lost = eqx.tree_at(lambda n: (n.centres, n.spreads), network, (jnp.full((1, 1, 2), 9.0), jnp.full((1, 1, 2), 1e-4)))
+    lost = eqx.tree_at(
+        lambda n: (n.centres, n.spreads),
+        network,
+        (jnp.full((1, 1, 2), 9.0), jnp.full((1, 1, 2), 1e-4)),
+    )
     assert [remark.split()[0] for remark in lost.remarks(4096)] == ["1", "1"]
 
 
@@ -447,7 +533,9 @@ def test_settings_of_wrappers():
 
 
 def test_full_covariance_equals_diagonal_without_a_rotation(float64):
-    one, other = (PIG(10, 2, 0.4, covariance).build(3, 2, key=KEY) for covariance in ("diagonal", "full"))
+    one, other = (
+        PIG(10, 2, 0.4, covariance).build(3, 2, key=KEY) for covariance in ("diagonal", "full")
+    )
     x = jnp.asarray([0.1, -0.3, 0.6])
     np.testing.assert_allclose(one(x), other(x), rtol=1e-12)
     np.testing.assert_allclose(jax.hessian(one)(x), jax.hessian(other)(x), rtol=1e-9, atol=1e-12)
@@ -459,12 +547,16 @@ def test_full_covariance_equals_diagonal_without_a_rotation(float64):
 @each
 def test_a_right_size_passes_and_a_wrong_one_is_a_sentence(build, parameters):
     check_network(build(3, 2, KEY), EMBEDDING, ("u", "v"))
-    wrong_output = r"must map 3 features to one value per unknown \(u\), shape \(1,\); it returns shape \(2,\)"
+    wrong_output = (
+        r"must map 3 features to one value per unknown \(u\), shape \(1,\); it returns shape \(2,\)"
+    )
     with pytest.raises(ValueError, match=wrong_output):
         check_network(build(3, 2, KEY), EMBEDDING, ("u",))
     if isinstance(build(2, 2, KEY), SymmetricNetwork):
         return  # of any number of features
-    with pytest.raises(ValueError, match=r"cannot be called with 3 features, an array of shape \(3,\): \S+") as caught:
+    with pytest.raises(
+        ValueError, match=r"cannot be called with 3 features, an array of shape \(3,\): \S+"
+    ) as caught:
         check_network(build(2, 2, KEY), EMBEDDING, ("u", "v"))
     assert "\n" not in str(caught.value)
 
@@ -480,7 +572,10 @@ def silent(features):
         (lambda x: x[None, :1], r"it returns shape \(1, 1\)"),
         (lambda x: (x[:1], x[:1]), "it returns shape tuple"),
         (lambda x: None, "it returns shape NoneType"),
-        (lambda x, t: x[:1], r"cannot be called with 3 features.*missing 1 required positional argument: 't'"),
+        (
+            lambda x, t: x[:1],
+            r"cannot be called with 3 features.*missing 1 required positional argument: 't'",
+        ),
         (silent, r"cannot be called with 3 features, an array of shape \(3,\): AssertionError"),
         (3.0, "cannot be called with 3 features"),
     ],
@@ -496,7 +591,9 @@ def test_other_things_that_are_no_network(network, sentence):
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": 0}, {"depth": -1}])
 def test_mlp_sizes(wrong):
     name, value = next(iter(wrong.items()))
-    with pytest.raises(ValueError, match=f"MLP: {name} must be a whole number of at least 1, got {value}"):
+    with pytest.raises(
+        ValueError, match=f"MLP: {name} must be a whole number of at least 1, got {value}"
+    ):
         MLP(**wrong)
 
 
@@ -505,7 +602,9 @@ def test_glorot_initialisation(float64):
     network = MLP(200, 2).build(100, 50, key=KEY)
     for weight, bias in zip(network.weights, network.biases, strict=True):
         n = weight.size
-        assert abs(float(jnp.std(weight)) * math.sqrt(sum(weight.shape) / 2) - 1) < 5 / math.sqrt(2 * n)
+        assert abs(float(jnp.std(weight)) * math.sqrt(sum(weight.shape) / 2) - 1) < 5 / math.sqrt(
+            2 * n
+        )
         assert abs(float(jnp.mean(weight))) < 5 * float(jnp.std(weight)) / math.sqrt(n)
         assert not np.any(bias)
     assert [weight.shape for weight in network.weights] == [(100, 200), (200, 200), (200, 50)]
@@ -514,9 +613,15 @@ def test_glorot_initialisation(float64):
 def test_siren_spans_a_band_of_frequencies(float64):
     """The first layer's frequencies fill (-f, f) / inputs, and what passes through the others keeps its size."""
     network = SIREN(1000, 3, 20.0).build(2, 1, key=KEY)
-    assert 9.9 < float(jnp.max(jnp.abs(network.weights[0]))) <= 10 and abs(float(jnp.mean(network.weights[0]))) < 1
+    assert (
+        9.9 < float(jnp.max(jnp.abs(network.weights[0]))) <= 10
+        and abs(float(jnp.mean(network.weights[0]))) < 1
+    )
     assert np.pi - 0.02 < float(jnp.max(jnp.abs(network.biases[0]))) <= np.pi
-    signal = jnp.sin(jnp.linspace(-1, 1, 200)[:, None].repeat(2, 1) @ network.weights[0] + network.biases[0][None])
+    signal = jnp.sin(
+        jnp.linspace(-1, 1, 200)[:, None].repeat(2, 1) @ network.weights[0]
+        + network.biases[0][None]
+    )
     for weight, bias in zip(network.weights[1:-1], network.biases[1:-1], strict=True):
         signal = jnp.sin(signal @ weight + bias[None])
         assert 0.6 < float(jnp.std(signal)) < 0.8  # sqrt(1/2): the arcsine distribution
@@ -531,14 +636,20 @@ def test_siren_settings(wrong):
 
 def test_only_our_own_carry_their_derivatives():
     """The fast path is taken by type, so the table must hold both kinds."""
-    fast = [name for name, (build, _) in NETWORKS.items() if isinstance(build(3, 2, KEY), JetNetwork)]
-    assert fast == [name for name in NETWORKS if not name.startswith(("From", "equinox", "function"))]
+    fast = [
+        name for name, (build, _) in NETWORKS.items() if isinstance(build(3, 2, KEY), JetNetwork)
+    ]
+    assert fast == [
+        name for name in NETWORKS if not name.startswith(("From", "equinox", "function"))
+    ]
 
 
 # --- foreign state ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["FromLinen with batch statistics", "FromNNX with batch statistics"])
+@pytest.mark.parametrize(
+    "name", ["FromLinen with batch statistics", "FromNNX with batch statistics"]
+)
 def test_batch_statistics_are_frozen(name):
     """They are used, and are floating-point arrays, but are not parameters: an optimizer leaves them alone."""
     network = NETWORKS[name][0](3, 2, KEY)
@@ -548,14 +659,28 @@ def test_batch_statistics_are_frozen(name):
     assert not jax.tree.leaves(train.rest)
     moved = eqx.combine(jax.tree.map(lambda array: array - 0.1, train), rest)
     assert jax.tree.all(jax.tree.map(lambda a, b: a is b, moved.rest, network.rest))
-    shifted = jax.tree.map(lambda array: array + 1 if eqx.is_inexact_array(array) else array, network.rest)
+    shifted = jax.tree.map(
+        lambda array: array + 1 if eqx.is_inexact_array(array) else array, network.rest
+    )
     replaced = eqx.tree_at(lambda n: n.rest, network, shifted)
     assert not np.allclose(replaced(jnp.ones(3)), network(jnp.ones(3)))
 
 
 def test_what_is_trainable():
-    tree = {"w": jnp.ones(2), "n": jnp.arange(2), "f": Frozen({"m": jnp.ones(2)}), "s": jnp.tanh, "c": 1.0}
-    assert trainable(tree) == {"w": True, "n": False, "f": Frozen({"m": False}), "s": False, "c": False}
+    tree = {
+        "w": jnp.ones(2),
+        "n": jnp.arange(2),
+        "f": Frozen({"m": jnp.ones(2)}),
+        "s": jnp.tanh,
+        "c": 1.0,
+    }
+    assert trainable(tree) == {
+        "w": True,
+        "n": False,
+        "f": Frozen({"m": False}),
+        "s": False,
+        "c": False,
+    }
 
 
 class NNXOnly(nnx.Module):
@@ -577,19 +702,25 @@ def test_an_nnx_module_in_training_mode_is_an_error(layer):
     """Its updates would be lost silently."""
     network = FromNNX(lambda i, o, rngs: NNXOnly(layer(rngs), o, rngs)).build(5, 1, key=KEY)
     sentence = r"the NNX module changes its own state when called; call module.eval\(\) before you hand it over"
-    before = [np.array(array) for array in jax.tree.leaves(network.rest) if eqx.is_inexact_array(array)]
+    before = [
+        np.array(array) for array in jax.tree.leaves(network.rest) if eqx.is_inexact_array(array)
+    ]
     for call in (network, eqx.filter_jit(network)):
         with pytest.raises(ValueError, match=sentence):
             call(jnp.ones(5))
     with pytest.raises(ValueError, match=sentence):
         check_network(network, Embedding(((0.0, 1.0),) * 5), ("u",))
-    after = [np.array(array) for array in jax.tree.leaves(network.rest) if eqx.is_inexact_array(array)]
+    after = [
+        np.array(array) for array in jax.tree.leaves(network.rest) if eqx.is_inexact_array(array)
+    ]
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_a_linen_module_in_training_mode_is_an_error():
     network = FromLinen(LinenNormalised(1, running=False)).build(3, 1, key=KEY)
-    with pytest.raises(ValueError, match="the network cannot be called with 3 features.*batch_stats"):
+    with pytest.raises(
+        ValueError, match="the network cannot be called with 3 features.*batch_stats"
+    ):
         check_network(network, EMBEDDING, ("u",))
 
 

@@ -22,8 +22,17 @@ def lines(cell):
 
 
 def test_there_are_notebooks():
-    names = ["solve_burgers", "register_your_pde", "physics_informed_gaussians", "deeponet", "multi_task_deeponet", "cape"]
-    assert [path.stem for path in NOTEBOOKS] == [f"{number:02d}_{name}" for number, name in enumerate(names, 1)]
+    names = [
+        "solve_burgers",
+        "register_your_pde",
+        "physics_informed_gaussians",
+        "deeponet",
+        "multi_task_deeponet",
+        "cape",
+    ]
+    assert [path.stem for path in NOTEBOOKS] == [
+        f"{number:02d}_{name}" for number, name in enumerate(names, 1)
+    ]
 
 
 @each_notebook
@@ -32,14 +41,20 @@ def test_stored_without_outputs_and_short(path):
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in code(path):
-        assert not cell.outputs and cell.execution_count is None, f"strip the outputs of {cell.source!r}"
+        assert not cell.outputs and cell.execution_count is None, (
+            f"strip the outputs of {cell.source!r}"
+        )
         assert len(lines(cell)) <= MAX_LINES_OF_A_CELL, f"too long: {cell.source!r}"
 
 
 @pytest.mark.parametrize("name", ["fisher", "plate"])
 def test_a_pde_takes_fifteen_lines(name):
     """Alone in a fresh namespace, imports included: the lines of the cells tagged with its name."""
-    cells = [cell for cell in code(FOLDER / "02_register_your_pde.ipynb") if name in cell.metadata.get("tags", ())]
+    cells = [
+        cell
+        for cell in code(FOLDER / "02_register_your_pde.ipynb")
+        if name in cell.metadata.get("tags", ())
+    ]
     source = [line for cell in cells for line in lines(cell)]
     story = ["import jax.numpy as jnp", "import pinops as po", *source]
     assert story[-1] == "solution.error()"
@@ -58,5 +73,10 @@ def test_runs(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     assert set(FOLDER.rglob("*")) == before
-    pictures = [out for cell in notebook.cells for out in cell.get("outputs", ()) if "image/png" in out.get("data", {})]
+    pictures = [
+        out
+        for cell in notebook.cells
+        for out in cell.get("outputs", ())
+        if "image/png" in out.get("data", {})
+    ]
     assert pictures, "no figure is shown"

@@ -17,7 +17,16 @@ from pinops import cli
 from pinops.data import DataFileError, Dataset, generate
 from pinops.derivatives import Plan, add, derivatives_of, elementwise, linear
 from pinops.functions import GaussianProcess, PeriodicGaussianField, fourier_series, interpolate
-from pinops.networks import MLP, Convolutional, ConvolutionalNetwork, FourierFeatures, Frozen, JetNetwork, MLPNetwork, ModifiedMLP
+from pinops.networks import (
+    MLP,
+    Convolutional,
+    ConvolutionalNetwork,
+    FourierFeatures,
+    Frozen,
+    JetNetwork,
+    MLPNetwork,
+    ModifiedMLP,
+)
 from pinops.operators import DeepONet, DeepONetwork, PODDeepONet
 from pinops.optimizers import GaussNewton, SSBroyden
 from pinops.problem import impose, sample_members, unstacked
@@ -28,16 +37,27 @@ from pinops.training import Draw, Members, Training, evaluate_members, with_mode
 
 FAMILIES = ["antiderivative", "diffusion_reaction", "burgers_family", "advection_family"]
 SMALL = DeepONet(MLP(16, 2), MLP(16, 2), 12)
-FEW = po.Functions(pool=64, batch=16, points=po.Collocation(interior=64, batch=32, refinement=None, every=40))
+FEW = po.Functions(
+    pool=64, batch=16, points=po.Collocation(interior=64, batch=32, refinement=None, every=40)
+)
 KEY = jax.random.key(0)
 REFDATA = Path(__file__).parents[2] / "shared" / "refdata" / "deeponet"
-needs_refdata = pytest.mark.skipif(not REFDATA.exists(), reason="the reference data (../shared/refdata) are not here")
+needs_refdata = pytest.mark.skipif(
+    not REFDATA.exists(), reason="the reference data (../shared/refdata) are not here"
+)
 
 
 def model_of(problem, operator=SMALL, physics=True):
     inputs = {"mean": [0.0] * len(problem.inputs()), "deviation": [1.0] * len(problem.inputs())}
-    request = {"inputs": inputs, "scale": dict.fromkeys(problem.unknowns, 1.0), "physics": physics, "problem": "test"}
-    return built_operator(problem, operator, request | {"seed": 0, "dtype": str(jnp.result_type(float))})
+    request = {
+        "inputs": inputs,
+        "scale": dict.fromkeys(problem.unknowns, 1.0),
+        "physics": physics,
+        "problem": "test",
+    }
+    return built_operator(
+        problem, operator, request | {"seed": 0, "dtype": str(jnp.result_type(float))}
+    )
 
 
 # Functions
@@ -49,9 +69,13 @@ def test_a_gaussian_process_has_its_covariance(float64):
     samples = jax.vmap(lambda key: process.sample(key, nodes))(jax.random.split(KEY, 20_000))
     wanted = 4 * np.exp(-0.5 * ((nodes[:, None] - nodes) / 0.3) ** 2)
     np.testing.assert_allclose(np.cov(samples.T), wanted, atol=0.15)
-    with pytest.raises(ValueError, match="length must be a number greater than zero and finite, got 0"):
+    with pytest.raises(
+        ValueError, match="length must be a number greater than zero and finite, got 0"
+    ):
         GaussianProcess(0)
-    with pytest.raises(ValueError, match="length must be a number greater than zero and finite, got 'abc'"):
+    with pytest.raises(
+        ValueError, match="length must be a number greater than zero and finite, got 'abc'"
+    ):
         po.load_problem("antiderivative", length="abc")
 
 
@@ -63,8 +87,12 @@ def test_interpolation_is_exact_for_cubics_and_of_fourth_order(float64):
     errors = [np.abs(read(np.sin(np.linspace(-1, 2, n))) - np.sin(x)).max() for n in (31, 61, 121)]
     assert 3.7 < np.log2(errors[0] / errors[1]) < 4.3 and 3.7 < np.log2(errors[1] / errors[2]) < 4.3
     values = np.sin(np.linspace(-1, 2, 9))
-    np.testing.assert_allclose(read(values), grid_values(values, np.asarray(x), (-1.0, 2.0)), atol=1e-14)
-    with pytest.raises(ValueError, match=r"at least four values in one dimension, got an array of shape \(3,\)"):
+    np.testing.assert_allclose(
+        read(values), grid_values(values, np.asarray(x), (-1.0, 2.0)), atol=1e-14
+    )
+    with pytest.raises(
+        ValueError, match=r"at least four values in one dimension, got an array of shape \(3,\)"
+    ):
         interpolate(jnp.zeros(3), jnp.zeros(()), (0.0, 1.0))
 
 
@@ -87,7 +115,9 @@ def test_members_of_a_family_are_problems(name, float64):
     """Different for different keys, the same for the same one, with a reference, and conditions that are met exactly."""
     family = po.load_problem(name)
     one, again, other = (family.sample(jax.random.key(k)) for k in (1, 1, 2))
-    assert np.array_equal(one.inputs(), again.inputs()) and not np.allclose(one.inputs(), other.inputs())
+    assert np.array_equal(one.inputs(), again.inputs()) and not np.allclose(
+        one.inputs(), other.inputs()
+    )
     assert one.inputs().shape == family.inputs().shape
     assert not impose(one).soft
     reference = one.reference()
@@ -98,20 +128,28 @@ def test_the_polynomials_of_the_fisher_family_are_its_reactions(float64):
     """Exactly, but for zeldovich's exponential: to second order of exp(b u)."""
     u = jnp.linspace(0, 0.05, 6)
     for number in range(4):
-        member = po.load_problem("fisher_family", mixture=np.eye(4)[number], rate=0.7, steepness=1.3)
+        member = po.load_problem(
+            "fisher_family", mixture=np.eye(4)[number], rate=0.7, steepness=1.3
+        )
         powers = jnp.stack([u, u**2, u**3, u**4])
-        np.testing.assert_allclose(member.polynomial() @ powers, member.reaction(u), atol=3e-6 if number == 2 else 1e-15)
+        np.testing.assert_allclose(
+            member.polynomial() @ powers, member.reaction(u), atol=3e-6 if number == 2 else 1e-15
+        )
 
 
 def test_the_reference_without_flux_follows_the_logistic_curve():
     """Without diffusion every point is on its own."""
     x, t, g = np.linspace(0, 1, 9), np.linspace(0, 1, 5), lambda x: 0.5 + 0.2 * np.cos(np.pi * x)
-    found = po.reference.no_flux_reaction(x, t, diffusivity=0.0, reaction=lambda u: u * (1 - u), initial=g).values["u"]
+    found = po.reference.no_flux_reaction(
+        x, t, diffusivity=0.0, reaction=lambda u: u * (1 - u), initial=g
+    ).values["u"]
     wanted = g(x)[:, None] / (g(x)[:, None] + (1 - g(x)[:, None]) * np.exp(-t))
     np.testing.assert_allclose(found, wanted, atol=1e-9)
     decay = po.reference.no_flux_reaction(x, t, diffusivity=0.1, reaction=np.zeros_like, initial=g)
     np.testing.assert_allclose(
-        decay.values["u"], 0.5 + 0.2 * np.cos(np.pi * x)[:, None] * np.exp(-0.1 * np.pi**2 * t), atol=1e-12
+        decay.values["u"],
+        0.5 + 0.2 * np.cos(np.pi * x)[:, None] * np.exp(-0.1 * np.pi**2 * t),
+        atol=1e-12,
     )
 
 
@@ -144,7 +182,9 @@ def test_a_batch_of_members_is_every_member_alone(name, float64):
         one = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], problems)
         alone = model.residuals(params, Members(one, points, {}))
         for term, vector in together.items():
-            np.testing.assert_allclose(vector.reshape(3, -1)[k], alone[term], rtol=1e-10, atol=1e-11)
+            np.testing.assert_allclose(
+                vector.reshape(3, -1)[k], alone[term], rtol=1e-10, atol=1e-11
+            )
 
 
 def test_the_trunk_is_computed_once_for_all_members():
@@ -154,7 +194,11 @@ def test_the_trunk_is_computed_once_for_all_members():
     def flops(members):
         problems = sample_members(model.problem, KEY, range(members))
         points = Draw(FEW).drawn(model, params, KEY, None).points
-        compiled = jax.jit(lambda params: model.residuals(params, Members(problems, points, {}))).lower(params).compile()
+        compiled = (
+            jax.jit(lambda params: model.residuals(params, Members(problems, points, {})))
+            .lower(params)
+            .compile()
+        )
         return compiled.cost_analysis()["flops"]
 
     assert flops(64) < 12 * flops(1)
@@ -175,12 +219,16 @@ def test_the_jacobian_of_an_operator_is_that_of_its_residual_vector(float64):
     np.testing.assert_allclose(rows @ direction, wanted, rtol=1e-8, atol=1e-10)
     value, gradient = objective(params)
     np.testing.assert_allclose(value, vector @ vector, rtol=1e-10)
-    np.testing.assert_allclose(jax.flatten_util.ravel_pytree(gradient)[0], 2 * rows.T @ vector, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(
+        jax.flatten_util.ravel_pytree(gradient)[0], 2 * rows.T @ vector, rtol=1e-8, atol=1e-9
+    )
 
 
 def test_another_number_of_sensors_is_refused():
     model, params = model_of(po.load_problem("antiderivative"))
-    with pytest.raises(ValueError, match=r"built for inputs of shape \(100,\), got \(50,\); give as many sensors"):
+    with pytest.raises(
+        ValueError, match=r"built for inputs of shape \(100,\), got \(50,\); give as many sensors"
+    ):
         model.operator(params)(jnp.zeros(50))
     with pytest.raises(ValueError, match="branch must be an architecture such as MLP"):
         DeepONet(branch=3)
@@ -206,7 +254,9 @@ def published(name, branch, trunk):
         layers = [(take(i, o), take(o)) for i, o in zip(sizes, sizes[1:], strict=False)]
         encoders = [(take(sizes[0], sizes[1]), take(sizes[1])) for _ in range(2)]
         where = lambda n: [m for d in (*n.layers, n.last, *n.encoders) for m in (d.weight, d.bias)]
-        return eqx.tree_at(where, network, [array for pair in (*layers, *encoders) for array in pair])
+        return eqx.tree_at(
+            where, network, [array for pair in (*layers, *encoders) for array in pair]
+        )
 
     nets = net(branch), net(trunk)
     assert used == flat.size
@@ -224,13 +274,17 @@ def published(name, branch, trunk):
     ],
     ids=["burgers", "advection"],
 )  # fmt: skip
-def test_published_weights_solve_the_published_problem(name, test, inputs, values, branch, trunk, time_first, low, high):
+def test_published_weights_solve_the_published_problem(
+    name, test, inputs, values, branch, trunk, time_first, low, high
+):
     """Their error on the stored tests is what is published: our modified perceptron and our Cartesian product are theirs."""
     branch_net, trunk_net = published(name, branch, trunk)
     stored = np.load(REFDATA / "pi_deeponet" / test)
     t, x = np.linspace(0, 1, stored[values].shape[1]), np.linspace(0, 1, stored[values].shape[2])
     grid = np.stack(np.meshgrid(t, x, indexing="ij"), -1).reshape(-1, 2)
-    basis = trunk_net.jet({(): jnp.asarray(grid if time_first else grid[:, ::-1], jnp.float32)}, Plan())[()]
+    basis = trunk_net.jet(
+        {(): jnp.asarray(grid if time_first else grid[:, ::-1], jnp.float32)}, Plan()
+    )[()]
     found = jax.vmap(branch_net)(jnp.asarray(stored[inputs], jnp.float32)) @ basis.T
     wanted = stored[values].reshape(len(found), -1)
     errors = np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
@@ -242,15 +296,22 @@ def test_published_weights_solve_the_published_problem(name, test, inputs, value
     ("burgers_family", "burger_modified_MLP_lam_20_params.npy", [101] + [100] * 7, [2] + [100] * 7, True, 0.010, 0.016),
     ("advection_family", "advection_adv_params.npy", [100] + [100] * 6, [2] + [100] * 6, False, 0.017, 0.027),
 ])  # fmt: skip
-def test_published_weights_certify_our_generators(name, file, branch, trunk, time_first, low, high, float64):
+def test_published_weights_certify_our_generators(
+    name, file, branch, trunk, time_first, low, high, float64
+):
     """The published operators have the published error on members that our families draw and our solvers solve."""
-    branch_net, trunk_net = jax.tree.map(lambda x: jnp.asarray(x, float), published(file, branch, trunk))
+    branch_net, trunk_net = jax.tree.map(
+        lambda x: jnp.asarray(x, float), published(file, branch, trunk)
+    )
     members = unstacked(sample_members(po.load_problem(name), KEY, range(40)), 40)
     references = [member.reference() for member in members]
     x, t = np.broadcast_arrays(references[0].coordinates["x"], references[0].coordinates["t"])
     grid = np.stack([t, x] if time_first else [x, t], -1).reshape(-1, 2)
     basis = trunk_net.jet({(): jnp.asarray(grid)}, Plan())[()]
-    found = jax.vmap(branch_net)(jnp.asarray([np.asarray(member.inputs()) for member in members])) @ basis.T
+    found = (
+        jax.vmap(branch_net)(jnp.asarray([np.asarray(member.inputs()) for member in members]))
+        @ basis.T
+    )
     wanted = np.stack([reference.values["u"].ravel() for reference in references])
     found = np.linalg.norm(found - wanted, axis=1) / np.linalg.norm(wanted, axis=1)
     assert low < np.mean(found) < high
@@ -261,13 +322,19 @@ def test_published_weights_certify_our_generators(name, file, branch, trunk, tim
 
 def released(name):
     """The weights and the forward passes of one of its checkpoints, in the precision in force."""
-    stored = {kind: np.load(REFDATA / f"{name}_{file}.npz") for kind, file in (("weights", WEIGHTS[name]), ("passes", PASSES))}
+    stored = {
+        kind: np.load(REFDATA / f"{name}_{file}.npz")
+        for kind, file in (("weights", WEIGHTS[name]), ("passes", PASSES))
+    }
     take = lambda key: jnp.asarray(stored["weights"][key], float)
     dense = lambda layer: (take(f"{layer}.kernel"), take(f"{layer}.bias"))
     return take, dense, stored["passes"], sum(array.size for array in stored["weights"].values())
 
 
-WEIGHTS, PASSES = {"fisher": "weights", "darcy": "source_weights", "plate3d": "weights"}, "golden_forward"
+WEIGHTS, PASSES = (
+    {"fisher": "weights", "darcy": "source_weights", "plate3d": "weights"},
+    "golden_forward",
+)
 leaky = functools.partial(jax.nn.leaky_relu, negative_slope=0.2)
 
 
@@ -293,13 +360,19 @@ def test_the_released_fisher_weights_give_their_forward_pass(float64):
         for k in (1, 2):
             weight, bias = dense(f"br1_l{k}")
             x = x @ weight + bias
-            x = (x - x.mean()) / jnp.sqrt(x.var() + 1e-3) * take(f"norm_br1_l{k}.gamma") + take(f"norm_br1_l{k}.beta")
+            x = (x - x.mean()) / jnp.sqrt(x.var() + 1e-3) * take(f"norm_br1_l{k}.gamma") + take(
+                f"norm_br1_l{k}.beta"
+            )
             x = leaky(x)
         weight, bias = dense("br1_l3")
         return x @ weight + bias
 
-    operator = operator_of(branch, perceptron([dense(f"trk_l{k}") for k in (1, 2, 3, 4)], leaky), 68)
-    points = jnp.stack([grid.ravel() for grid in jnp.meshgrid(passes["t"], passes["x"], indexing="ij")], -1)
+    operator = operator_of(
+        branch, perceptron([dense(f"trk_l{k}") for k in (1, 2, 3, 4)], leaky), 68
+    )
+    points = jnp.stack(
+        [grid.ravel() for grid in jnp.meshgrid(passes["t"], passes["x"], indexing="ij")], -1
+    )
     inputs = jnp.concatenate([passes["coef"], passes["ic_normalised"]], 1)
     wanted = passes["out_normalised"].reshape(len(inputs), -1)
     assert count == 136_664
@@ -311,13 +384,19 @@ def test_the_released_darcy_weights_give_their_forward_pass():
     _, dense, passes, count = released("darcy")
     convolutions = [dense(f"br_l{k}") for k in (1, 3, 5, 7)]
     head = perceptron([dense(f"br_l{k}") for k in (12, 13, 14)], jnp.tanh)
-    branch = ConvolutionalNetwork([kernel for kernel, _ in convolutions], [bias for _, bias in convolutions], head)
+    branch = ConvolutionalNetwork(
+        [kernel for kernel, _ in convolutions], [bias for _, bias in convolutions], head
+    )
     trunk = perceptron([dense(f"trk_l{k}") for k in range(1, 6)], leaky)
     rows = [0, 4, 8]
-    images = jnp.stack([jnp.asarray(passes[name][rows], jnp.float32) for name in ("log_k_normalised", "mask")], -1)
+    images = jnp.stack(
+        [jnp.asarray(passes[name][rows], jnp.float32) for name in ("log_k_normalised", "mask")], -1
+    )
     line = jnp.linspace(-1, 1, 100)
     y, x = jnp.meshgrid(line, line, indexing="ij")
-    found = solutions(operator_of(branch, trunk, (100, 100, 2)), images, jnp.stack([x.ravel(), y.ravel()], -1))
+    found = solutions(
+        operator_of(branch, trunk, (100, 100, 2)), images, jnp.stack([x.ravel(), y.ravel()], -1)
+    )
     found = passes["mask"][rows] * np.asarray(found).reshape(-1, 100, 100) / 10
     built = Convolutional((16, 32, 64, 64)).build((100, 100, 2), 150, key=KEY)
     assert count == 559_164 == sum(leaf.size for leaf in jax.tree.leaves((built, trunk)))
@@ -332,7 +411,9 @@ def test_the_released_plate_weights_give_their_forward_pass(float64):
         """A dense layer with the statistics of its batches folded in."""
         weight, bias = dense(layer)
         scale = take(f"{norm}.gamma") / jnp.sqrt(take(f"{norm}.moving_variance") + 1e-3)
-        return weight * scale[None], (bias - take(f"{norm}.moving_mean")) * scale + take(f"{norm}.beta")
+        return weight * scale[None], (bias - take(f"{norm}.moving_mean")) * scale + take(
+            f"{norm}.beta"
+        )
 
     def branch(x):
         for k in (1, 2, 3, 4):
@@ -345,13 +426,19 @@ def test_the_released_plate_weights_give_their_forward_pass(float64):
         def jet(self, features, plan):
             swish, before = derivatives_of(jax.nn.swish), []
             for k in range(1, 10):
-                here = elementwise(swish, linear(features, *normalised(f"trk1_l{k}", f"batchnorm_trk1_l{k}")), plan)
+                here = elementwise(
+                    swish, linear(features, *normalised(f"trk1_l{k}", f"batchnorm_trk1_l{k}")), plan
+                )
                 if k > 2:
                     here = add(here, linear(before[-2], *dense(f"trk1_proj_lyr{k - 2}")))
                 before.append(features := here)
             return linear(features, *dense("trk1_l10"))
 
-    found = solutions(operator_of(branch, Residual(), 2), jnp.asarray(passes["params_normalised"]), jnp.asarray(passes["points"]))
+    found = solutions(
+        operator_of(branch, Residual(), 2),
+        jnp.asarray(passes["params_normalised"]),
+        jnp.asarray(passes["points"]),
+    )
     assert count == 240_880
     np.testing.assert_allclose(found, passes["T_normalised"], atol=1e-8)
 
@@ -360,7 +447,8 @@ def test_the_released_plate_weights_give_their_forward_pass(float64):
 
 
 @pytest.mark.parametrize(
-    ("shape", "peak", "tolerance"), [(0, 0.0736713, 5e-4), (1, 0.0625, 1e-12), (2, 1 / 36, 1e-3), (3, 0.0117640, 1e-2)]
+    ("shape", "peak", "tolerance"),
+    [(0, 0.0736713, 5e-4), (1, 0.0625, 1e-12), (2, 1 / 36, 1e-3), (3, 0.0117640, 1e-2)],
 )
 def test_darcy_flow_without_contrast_is_the_torsion_of_a_bar(shape, peak, tolerance):
     """Prandtl's stress functions: the series of the square, 1/16 of the squared diameter, 1/36 of the squared side."""
@@ -375,7 +463,10 @@ def test_the_reference_of_darcy_flow_converges_with_second_order():
     """Also at an oblique and curved boundary and where the medium varies."""
     level = lambda x, y: 1 - 4 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
     medium = lambda x, y: np.sin(3 * x + 2 * y)
-    found = [po.reference.darcy(medium, level, nodes=9, refine=refine).values["u"] for refine in (2, 4, 8, 32)]
+    found = [
+        po.reference.darcy(medium, level, nodes=9, refine=refine).values["u"]
+        for refine in (2, 4, 8, 32)
+    ]
     errors = [np.nanmax(np.abs(u - found[-1])) for u in found[:-1]]
     assert errors[0] / errors[2] > 10
 
@@ -391,7 +482,10 @@ def test_members_of_the_darcy_family_meet_their_equation_and_vanish_on_their_bou
         assert abs(float(member.factor(*corner))) < 1e-12
     spread = jax.vmap(lambda key: family.sample(key).medium)(jax.random.split(KEY, 400)).std(0)
     np.testing.assert_allclose(spread, 0.58, atol=0.1)
-    with pytest.raises(ValueError, match="task must be one of all, square, disc, triangle, right_triangle, got 'cross'"):
+    with pytest.raises(
+        ValueError,
+        match="task must be one of all, square, disc, triangle, right_triangle, got 'cross'",
+    ):
         po.load_problem("darcy_family", task="cross")
 
 
@@ -414,12 +508,17 @@ def test_members_of_the_plate_family_know_where_the_plate_is(holes, position):
     grids = np.broadcast_arrays(*reference.coordinates.values())
     there = np.isfinite(reference.values["u"])
     inside = np.asarray(member.inside(*grids))
-    assert np.all(inside[there]) and 0.85 < there.sum() / inside.sum() < 1  # but for cells that a wall cuts
+    assert (
+        np.all(inside[there]) and 0.85 < there.sum() / inside.sum() < 1
+    )  # but for cells that a wall cuts
 
 
 def test_designs_of_plates_are_those_of_the_table(float64):
     found = {
-        name: {float(po.load_problem("plate_family", designs=name).sample(jax.random.key(k)).position) for k in range(40)}
+        name: {
+            float(po.load_problem("plate_family", designs=name).sample(jax.random.key(k)).position)
+            for k in range(40)
+        }
         for name in ("table", "unseen", "any")
     }
     assert found["table"] == {0.9, 1.2, 1.6} and found["unseen"] == {1.0, 1.1, 1.3, 1.4, 1.5}
@@ -430,11 +529,18 @@ def test_designs_of_plates_are_those_of_the_table(float64):
 
 def test_impossible_plates_and_operators_are_one_sentence():
     for holes, position in ((9, 0.4), (3, 1.95), (2.5, 1.2)):
-        with pytest.raises(ValueError, match="cannot be: their number must be whole, and they must not overlap"):
+        with pytest.raises(
+            ValueError, match="cannot be: their number must be whole, and they must not overlap"
+        ):
             po.load_problem("plate_family", holes=holes, position=position).reference()
-    with pytest.raises(ValueError, match="layers must be a multiple of 5, so that the boss is some of them, got 8"):
+    with pytest.raises(
+        ValueError, match="layers must be a multiple of 5, so that the boss is some of them, got 8"
+    ):
         po.reference.heated_plate(3, 1.1, layers=8)
-    with pytest.raises(ValueError, match="the equation of plate_family alone has many solutions, and it has no conditions"):
+    with pytest.raises(
+        ValueError,
+        match="the equation of plate_family alone has many solutions, and it has no conditions",
+    ):
         po.train_operator("plate_family", SMALL, steps=1)
     with pytest.raises(ValueError, match="EikonalFamily has no condition but its factor"):
         po.manufacture(po.load_problem("eikonal_family"), lambda x, y: x)
@@ -444,28 +550,50 @@ def test_impossible_plates_and_operators_are_one_sentence():
 def test_what_a_network_keeps_fixed_is_that_of_the_run_it_started_from(tmp_path):
     """Also with another seed and precision; and what cannot be read again says so."""
     features = FourierFeatures(MLP(6, 1), 2.0, 3)
-    few = po.Functions(pool=64, batch=8, points=po.Collocation(interior=64, batch=32, refinement=None))
+    few = po.Functions(
+        pool=64, batch=8, points=po.Collocation(interior=64, batch=32, refinement=None)
+    )
     options = {"steps": 2, "functions": few, "progress": False}
-    first = po.train_operator("antiderivative", DeepONet(MLP(6, 1), features, latent=4), dtype="float64", **options)
+    first = po.train_operator(
+        "antiderivative", DeepONet(MLP(6, 1), features, latent=4), dtype="float64", **options
+    )
     then = po.train_operator("antiderivative", start=first, seed=4, out=tmp_path / "run", **options)
     member = po.load_problem("antiderivative")
     assert po.load(tmp_path / "run")(member)(x=0.3) == then(member)(x=0.3)
     po.solve(member, start=then(member), steps=2, out=tmp_path / "refined", progress=False)
-    with pytest.raises(ValueError, match="is that of an operator for one problem, which is not kept with it"):
+    with pytest.raises(
+        ValueError, match="is that of an operator for one problem, which is not kept with it"
+    ):
         po.load(tmp_path / "refined")
-    with pytest.raises(ValueError, match="start is an operator of 1 features of the coordinates; diffusion_reaction has 2"):
+    with pytest.raises(
+        ValueError,
+        match="start is an operator of 1 features of the coordinates; diffusion_reaction has 2",
+    ):
         po.train_operator("diffusion_reaction", start=first, **options)
     solution = po.solve(member, network=features, steps=2, progress=False)
     with pytest.raises(ValueError, match="start must be a trained operator, got a Solution"):
         po.train_operator("antiderivative", start=solution, **options)
-    again = po.solve(member, start=solution, seed=7, dtype="float32", steps=2, out=tmp_path / "solution", progress=False)
+    again = po.solve(
+        member,
+        start=solution,
+        seed=7,
+        dtype="float32",
+        steps=2,
+        out=tmp_path / "solution",
+        progress=False,
+    )
     assert po.load(tmp_path / "solution")(x=0.3) == again(x=0.3)
 
 
 def test_a_branch_must_suit_the_inputs():
-    with pytest.raises(ValueError, match=r"inputs of this family are an image \(33, 33, 2\); choose Convolutional as branch"):
+    with pytest.raises(
+        ValueError,
+        match=r"inputs of this family are an image \(33, 33, 2\); choose Convolutional as branch",
+    ):
         po.train_operator("darcy_family", SMALL, steps=1)
-    with pytest.raises(ValueError, match="inputs of this family are 100 numbers; choose MLP as branch"):
+    with pytest.raises(
+        ValueError, match="inputs of this family are 100 numbers; choose MLP as branch"
+    ):
         po.train_operator("antiderivative", DeepONet(Convolutional()), steps=1)
     with pytest.raises(ValueError, match=r"3 means over 2 x 2 points leave nothing of \(4, 9\)"):
         Convolutional().build((4, 9, 1), 3, key=KEY)
@@ -477,7 +605,12 @@ def test_a_branch_must_suit_the_inputs():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("operator") / "run"
-    options = {"functions": FEW, "steps": 400, "optimizer": po.optimizers.Adam(5e-3, 400), "progress": False}
+    options = {
+        "functions": FEW,
+        "steps": 400,
+        "optimizer": po.optimizers.Adam(5e-3, 400),
+        "progress": False,
+    }
     return po.train_operator("antiderivative", SMALL, out=out, **options), out
 
 
@@ -489,15 +622,29 @@ def test_training_solves_unseen_members(trained):
     member = operator.test_members(1)[0]
     solution = operator(member)
     assert solution(x=0.0) == 0.0  # the condition is exact
-    assert solution.error()["u"]["relative_l2"] == pytest.approx(operator.errors([member])["u"][0], rel=1e-5)
-    np.testing.assert_allclose(solution.partial("u_x", x=0.5), (solution(x=0.51) - solution(x=0.49)) / 0.02, rtol=0.05, atol=0.05)
+    assert solution.error()["u"]["relative_l2"] == pytest.approx(
+        operator.errors([member])["u"][0], rel=1e-5
+    )
+    np.testing.assert_allclose(
+        solution.partial("u_x", x=0.5),
+        (solution(x=0.51) - solution(x=0.49)) / 0.02,
+        rtol=0.05,
+        atol=0.05,
+    )
 
 
 def test_a_solution_of_the_operator_is_a_start_for_solve(trained):
     operator, _ = trained
     member = operator.test_members(1)[0]
     before = operator(member)
-    after = po.solve(member, start=before, steps=100, progress=False, dtype="float64", sampler=po.Collocation(interior=256))
+    after = po.solve(
+        member,
+        start=before,
+        steps=100,
+        progress=False,
+        dtype="float64",
+        sampler=po.Collocation(interior=256),
+    )
     assert after.error()["u"]["relative_l2"] < 0.1 * before.error()["u"]["relative_l2"]
 
 
@@ -506,7 +653,12 @@ def test_an_operator_goes_on_with_some_of_its_layers(trained, tmp_path):
     rougher = po.load_problem("antiderivative", length=0.15)
     last = lambda params: params.network.trunk.weights[-1]
     options = {"functions": FEW, "progress": False, "steps": 60, "out": tmp_path / "run"}
-    tuned = po.train_operator(rougher, start=operator, optimizer=po.optimizers.Only(po.optimizers.Adam(2e-3), last), **options)
+    tuned = po.train_operator(
+        rougher,
+        start=operator,
+        optimizer=po.optimizers.Only(po.optimizers.Adam(2e-3), last),
+        **options,
+    )
     before, after = operator.params.network, tuned.params.network
     np.testing.assert_array_equal(after.trunk.weights[0], before.trunk.weights[0])
     assert not np.array_equal(last(tuned.params), last(operator.params))
@@ -516,7 +668,10 @@ def test_an_operator_goes_on_with_some_of_its_layers(trained, tmp_path):
     np.testing.assert_array_equal(again(member)(x=0.3), tuned(member)(x=0.3))
     with pytest.raises(ValueError, match="start and operator exclude each other"):
         po.train_operator(rougher, SMALL, start=operator, steps=1)
-    with pytest.raises(ValueError, match="start is an operator of 1 features of the coordinates; burgers_family has 3"):
+    with pytest.raises(
+        ValueError,
+        match="start is an operator of 1 features of the coordinates; burgers_family has 3",
+    ):
         po.train_operator("burgers_family", start=operator, steps=1)
 
 
@@ -524,16 +679,27 @@ def test_a_run_is_read_again_and_resumed_bit_for_bit(trained, tmp_path):
     operator, out = trained
     again = po.load(out)
     member = operator.test_members(1)[0]
-    np.testing.assert_array_equal(again(member)(x=np.linspace(0, 1, 7)), operator(member)(x=np.linspace(0, 1, 7)))
+    np.testing.assert_array_equal(
+        again(member)(x=np.linspace(0, 1, 7)), operator(member)(x=np.linspace(0, 1, 7))
+    )
     content = json.loads((out / "run.json").read_text())
-    assert content["result"]["relative_l2"]["u"]["mean"] == pytest.approx(operator.error()["u"]["mean"])
-    options = {"functions": FEW, "optimizer": po.optimizers.Adam(5e-3, 400), "progress": False, "out": tmp_path / "run"}
+    assert content["result"]["relative_l2"]["u"]["mean"] == pytest.approx(
+        operator.error()["u"]["mean"]
+    )
+    options = {
+        "functions": FEW,
+        "optimizer": po.optimizers.Adam(5e-3, 400),
+        "progress": False,
+        "out": tmp_path / "run",
+    }
     po.train_operator("antiderivative", SMALL, steps=130, **options)
     resumed = po.train_operator("antiderivative", SMALL, steps=400, resume=True, **options)
     assert resumed.history[-1].loss == operator.history[-1].loss
     default = {"functions": FEW, "progress": False, "out": tmp_path / "default"}
     po.train_operator("antiderivative", SMALL, steps=2, **default)
-    with pytest.raises(ValueError, match="falls to zero over its 2 steps; resume it with that number"):
+    with pytest.raises(
+        ValueError, match="falls to zero over its 2 steps; resume it with that number"
+    ):
         po.train_operator("antiderivative", SMALL, steps=4, resume=True, **default)
     with pytest.raises(ValueError, match="holds a run with seed = 0, not 1"):
         po.train_operator("antiderivative", SMALL, steps=400, seed=1, resume=True, **options)
@@ -572,7 +738,9 @@ def test_what_cannot_be_meant_is_refused():
         po.load_problem("fisher_family", mixture=[1.0, 0.0])
     with pytest.raises(ValueError, match="this operator solves Antiderivative, not Burgers"):
         model, params = model_of(family)
-        po.TrainedOperator(family, {"dtype": "float32"}, model, params, [], "")(po.load_problem("burgers"))
+        po.TrainedOperator(family, {"dtype": "float32"}, model, params, [], "")(
+            po.load_problem("burgers")
+        )
 
 
 # Data
@@ -580,7 +748,12 @@ def test_what_cannot_be_meant_is_refused():
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return generate(po.load_problem("diffusion_reaction"), tmp_path_factory.mktemp("data") / "data.h5", count=110, seed=3)
+    return generate(
+        po.load_problem("diffusion_reaction"),
+        tmp_path_factory.mktemp("data") / "data.h5",
+        count=110,
+        seed=3,
+    )
 
 
 def test_a_data_set_holds_members_and_their_solutions(dataset, float64):
@@ -596,7 +769,12 @@ def test_a_data_set_holds_members_and_their_solutions(dataset, float64):
 
 
 def test_an_operator_is_trained_on_data(dataset):
-    options = {"functions": FEW, "steps": 300, "optimizer": po.optimizers.Adam(5e-3, 300), "progress": False}
+    options = {
+        "functions": FEW,
+        "steps": 300,
+        "optimizer": po.optimizers.Adam(5e-3, 300),
+        "progress": False,
+    }
     on_data = po.train_operator("diffusion_reaction", SMALL, data=dataset.path, **options)
     assert set(on_data.history[-1].terms) == {"observed u"}
     both = po.train_operator("diffusion_reaction", SMALL, data=dataset, physics=True, **options)
@@ -610,7 +788,12 @@ def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_pa
     """Solutions of the training are combinations of the modes, with coefficients of mean 0 and deviation 1."""
     family, latent = po.load_problem("diffusion_reaction"), 15
     pod = PODDeepONet(MLP(16, 2), latent, degrees=16)
-    training = {"steps": 200, "optimizer": po.optimizers.Adam(5e-3, 200), "functions": FEW, "progress": False}
+    training = {
+        "steps": 200,
+        "optimizer": po.optimizers.Adam(5e-3, 200),
+        "functions": FEW,
+        "progress": False,
+    }
     trained = po.train_operator(family, pod, data=dataset, **training, out=tmp_path / "run")
     assert trained.error(5)["u"]["mean"] < 0.3
     reloaded = po.load(tmp_path / "run")
@@ -626,7 +809,9 @@ def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_pa
     def solutions(k):
         """Of all members where the coefficient of mode k is one, the others zero; a branch of zeros leaves its last bias."""
         where = lambda params: params.network.branch.biases[-1]
-        chosen = eqx.tree_at(where, untrained, jnp.zeros(latent) if k is None else jnp.zeros(latent).at[k].set(1.0))
+        chosen = eqx.tree_at(
+            where, untrained, jnp.zeros(latent) if k is None else jnp.zeros(latent).at[k].set(1.0)
+        )
         return np.asarray(evaluate_members(trained.model, chosen, members, points))[..., 0]
 
     mean = solutions(None)
@@ -643,11 +828,19 @@ def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_pa
 def test_modes_that_cannot_be_had_are_refused(dataset, tmp_path):
     few = {"functions": FEW, "steps": 1, "progress": False}
     family = po.load_problem("diffusion_reaction")
-    with pytest.raises(ValueError, match=r"PODDeepONet takes its modes from solutions; make some with pinops data"):
+    with pytest.raises(
+        ValueError, match=r"PODDeepONet takes its modes from solutions; make some with pinops data"
+    ):
         po.train_operator(family, PODDeepONet(MLP(8, 1)), **few)
-    with pytest.raises(ValueError, match=r"PODDeepONet has 40401 products of polynomials and .* only .* points; choose lower"):
+    with pytest.raises(
+        ValueError,
+        match=r"PODDeepONet has 40401 products of polynomials and .* only .* points; choose lower",
+    ):
         po.train_operator(family, PODDeepONet(MLP(8, 1), degrees=200), data=dataset, **few)
-    with pytest.warns(UserWarning, match=r"1 modes of 9 products of polynomials miss .*% of the data of diffusion_re"):
+    with pytest.warns(
+        UserWarning,
+        match=r"1 modes of 9 products of polynomials miss .*% of the data of diffusion_re",
+    ):
         po.train_operator(family, PODDeepONet(MLP(8, 1), 1, 2), data=dataset, **few)
     with pytest.raises(ValueError, match="latent must be a whole number of at least 1, got 0"):
         PODDeepONet(latent=0)
@@ -673,7 +866,9 @@ def test_an_interrupted_data_set_goes_on_and_other_settings_are_refused(tmp_path
     with pytest.raises(ValueError, match="holds parts of another data set"):
         generate(family, path, count=100, seed=1)
     seen = []
-    whole = generate(family, path, count=100, workers=2, report=lambda done, count: seen.append(done))
+    whole = generate(
+        family, path, count=100, workers=2, report=lambda done, count: seen.append(done)
+    )
     assert seen[0] == 64 and not path.with_name("data.h5.parts").exists()
     other = generate(family, tmp_path / "other.h5", count=100)
     assert whole.digest == other.digest
@@ -706,30 +901,65 @@ def test_damaged_and_wrong_files_are_named(dataset, tmp_path):
 
 def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     data, out = tmp_path / "data.h5", tmp_path / "run"
-    assert cli.run(["data", "antiderivative", "--out", str(data), "--count", "96", "--workers", "1"]) == 0
+    assert (
+        cli.run(["data", "antiderivative", "--out", str(data), "--count", "96", "--workers", "1"])
+        == 0
+    )
     few = ["--set-functions", "pool=64", "batch=8", "interior=64", "points=32"]
     network = ["--set-operator", "width=8", "depth=2", "latent=8"]
-    command = ["train", "antiderivative", "--data", str(data), "--steps", "20", "--out", str(out), "--json", *few, *network]
+    command = [
+        "train",
+        "antiderivative",
+        "--data",
+        str(data),
+        "--steps",
+        "20",
+        "--out",
+        str(out),
+        "--json",
+        *few,
+        *network,
+    ]
     assert cli.run(command) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["steps"] == 20 and result["relative_l2"]["u"]["mean"] > 0
     assert cli.run(["evaluate", str(out), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out.splitlines()[-1])["relative_l2"] == result["relative_l2"]
+    assert (
+        json.loads(capsys.readouterr().out.splitlines()[-1])["relative_l2"] == result["relative_l2"]
+    )
     assert cli.run(["evaluate", str(out), "--json", "--set", "length=0.5"]) == 0
     smoother = json.loads(capsys.readouterr().out.splitlines()[-1])["relative_l2"]["u"]["mean"]
     family = po.load_problem("antiderivative", length=0.5)
-    assert smoother == po.load(out, problem=family).error()["u"]["mean"] != result["relative_l2"]["u"]["mean"]
+    assert (
+        smoother
+        == po.load(out, problem=family).error()["u"]["mean"]
+        != result["relative_l2"]["u"]["mean"]
+    )
     assert cli.run(["evaluate", str(out), "--json", "--data", str(data)]) == 0
     own = json.loads(capsys.readouterr().out.splitlines()[-1])
     trained, dataset = po.load(out), Dataset(data)
     members, references = dataset.solved(trained.family, dataset.splits["test"])
-    np.testing.assert_allclose(references[3].values["u"], members[3].reference().values["u"], rtol=1e-12)
-    assert own["tested"] == 32 and own["relative_l2"]["u"]["mean"] == pytest.approx(trained.error(members)["u"]["mean"], rel=1e-6)
+    np.testing.assert_allclose(
+        references[3].values["u"], members[3].reference().values["u"], rtol=1e-12
+    )
+    assert own["tested"] == 32 and own["relative_l2"]["u"]["mean"] == pytest.approx(
+        trained.error(members)["u"]["mean"], rel=1e-6
+    )
     shorter = tmp_path / "shorter.h5"
-    assert cli.run(["data", "antiderivative", "--out", str(shorter), "--count", "65", "--workers", "1"]) == 0
+    assert (
+        cli.run(
+            ["data", "antiderivative", "--out", str(shorter), "--count", "65", "--workers", "1"]
+        )
+        == 0
+    )
     capsys.readouterr()
-    moved = dataclasses.replace(trained, request=trained.request | {"data_members": [dataset.origin, 80]})
-    with pytest.raises(ValueError, match="shorter.h5 is made with the seed of the data of the training, which has seen its test"):
+    moved = dataclasses.replace(
+        trained, request=trained.request | {"data_members": [dataset.origin, 80]}
+    )
+    with pytest.raises(
+        ValueError,
+        match="shorter.h5 is made with the seed of the data of the training, which has seen its test",
+    ):
         moved.errors(Dataset(shorter))
     assert cli.run(["evaluate", str(out), "--set", "width=0.5"]) == 2
     assert "no coefficient 'width'; it has" in capsys.readouterr().err
@@ -760,7 +990,11 @@ class Two(po.Problem):
     def reference(self):
         x = np.linspace(0, 1, 11)
         values = {"v": 1000 * float(self.slope) * x, "u": float(self.slope) * x}
-        return po.reference.Reference({"x": x}, values, {"v": 1e-15, "u": 1e-15}, "exact", "by hand") if self.known else None
+        return (
+            po.reference.Reference({"x": x}, values, {"v": 1e-15, "u": 1e-15}, "exact", "by hand")
+            if self.known
+            else None
+        )
 
 
 def test_data_of_several_unknowns_keep_their_names(tmp_path):
@@ -770,17 +1004,25 @@ def test_data_of_several_unknowns_keep_their_names(tmp_path):
     trained = po.train_operator(Two(), DeepONet(MLP(8, 1), MLP(8, 1), 4), data=data, **options)
     terms = trained.history[-1].terms
     assert 1e-2 < terms["observed u"] / terms["observed v"] < 1e2
-    pod = po.train_operator(Two(), PODDeepONet(MLP(8, 1), 1, 2), data=data, **options)  # one mode is that of both unknowns
+    pod = po.train_operator(
+        Two(), PODDeepONet(MLP(8, 1), 1, 2), data=data, **options
+    )  # one mode is that of both unknowns
     misfits = pod.history[-1].terms
     assert misfits["observed u"] == pytest.approx(misfits["observed v"], rel=1e-3)
     drawn = data.drawn(jax.random.key(1), 8)["inputs"]
-    assert not np.array_equal(np.sort(drawn, 0), np.sort(data.drawn(jax.random.key(2), 8)["inputs"], 0))
-    with pytest.raises(ValueError, match="was made with slope = 1.0, and the family has 2.0; give the same"):
+    assert not np.array_equal(
+        np.sort(drawn, 0), np.sort(data.drawn(jax.random.key(2), 8)["inputs"], 0)
+    )
+    with pytest.raises(
+        ValueError, match="was made with slope = 1.0, and the family has 2.0; give the same"
+    ):
         po.train_operator(Two(slope=2.0), SMALL, data=data, **options)
 
 
 def test_a_family_without_a_reference_is_trained_all_the_same(tmp_path):
-    trained = po.train_operator(Two(known=False), SMALL, functions=FEW, steps=20, progress=False, out=tmp_path / "run")
+    trained = po.train_operator(
+        Two(known=False), SMALL, functions=FEW, steps=20, progress=False, out=tmp_path / "run"
+    )
     assert trained.summary()["relative_l2"] == {} and (tmp_path / "run" / "run.json").exists()
     with pytest.raises(ValueError, match="has no reference to compare with"):
         trained.error(3)
@@ -790,4 +1032,6 @@ def test_training_states_are_of_the_operator():
     model, params = model_of(po.load_problem("antiderivative"))
     training = Training(model, (po.Phase(po.optimizers.Adam(), 10),), Draw(FEW), 0)
     state = training.init(params, fit=False)
-    assert state.points.problems.source.shape == (64, 100) and state.points.points["interior"].at.shape == (64, 1)
+    assert state.points.problems.source.shape == (64, 100) and state.points.points[
+        "interior"
+    ].at.shape == (64, 1)

@@ -60,9 +60,13 @@ def test_the_returned_step_satisfies_both_wolfe_conditions(name, first):
     assert found.decreased and found.length > 0
     there, gradient = at(found.length)
     rounding = 1e-14 * (1 + abs(value))
-    assert found.value == pytest.approx(there, rel=1e-12) and found.gradient[0] == pytest.approx(gradient, rel=1e-9)
+    assert found.value == pytest.approx(there, rel=1e-12) and found.gradient[0] == pytest.approx(
+        gradient, rel=1e-9
+    )
     assert there <= value + DECREASE * found.length * slope + rounding
-    if name != "kink":  # there the slope jumps from below -0.9 to above 0.9 times the first one; decrease must do
+    if (
+        name != "kink"
+    ):  # there the slope jumps from below -0.9 to above 0.9 times the first one; decrease must do
         assert abs(gradient) <= CURVATURE * abs(slope) + 1e-12
 
 
@@ -100,7 +104,9 @@ def dense(inverse_hessians):
     return np.asarray(jax.vmap(lambda h: h.dense())(jax.tree.map(jnp.asarray, inverse_hessians)))
 
 
-FAR = np.zeros(10)  # the usual start (-1.2, 1, ...) may lead to the other minimum that there is in more than three variables
+FAR = np.zeros(
+    10
+)  # the usual start (-1.2, 1, ...) may lead to the other minimum that there is in more than three variables
 
 
 @pytest.fixture(scope="module", params=[SSBroyden(), SSBFGS()], ids=["ssbroyden", "ssbfgs"])
@@ -123,9 +129,13 @@ def test_every_step_decreases(valley):
 
 
 def test_the_inverse_hessian_stays_symmetric_and_positive_definite(valley):
-    h = dense(valley.state.inverse_hessian)[np.linalg.norm(valley.params - 1, axis=1) > 1e-8]  # then round-off takes over
+    h = dense(valley.state.inverse_hessian)[
+        np.linalg.norm(valley.params - 1, axis=1) > 1e-8
+    ]  # then round-off takes over
     assert len(h) > 50
-    asymmetry = np.linalg.norm(h - h.transpose(0, 2, 1), axis=(1, 2)) / np.linalg.norm(h, axis=(1, 2))
+    asymmetry = np.linalg.norm(h - h.transpose(0, 2, 1), axis=(1, 2)) / np.linalg.norm(
+        h, axis=(1, 2)
+    )
     assert np.max(asymmetry) < 1e-9
     assert np.all(np.linalg.eigvalsh(h) > 0)
 
@@ -137,13 +147,26 @@ def test_corrections_that_wait_are_those_of_the_dense_formula(size):
     h, expected = InverseHessian.identity(jnp.zeros(size)), np.eye(size)
     corrected = jax.jit(InverseHessian.corrected)
     for k in range(40):
-        pair, middle, tau = rng.standard_normal((2, size)), np.diag(rng.uniform(0.1, 1, 2)), rng.uniform(0.5, 1)
-        h = corrected(h, jnp.asarray(tau), jnp.asarray(pair), jnp.asarray(middle), jnp.zeros((), bool))
+        pair, middle, tau = (
+            rng.standard_normal((2, size)),
+            np.diag(rng.uniform(0.1, 1, 2)),
+            rng.uniform(0.5, 1),
+        )
+        h = corrected(
+            h, jnp.asarray(tau), jnp.asarray(pair), jnp.asarray(middle), jnp.zeros((), bool)
+        )
         expected = expected / tau + pair.T @ middle @ pair
         assert int(h.pending) == (k + 1) % 16
         vector = rng.standard_normal(size)
-        np.testing.assert_allclose(h @ jnp.asarray(vector), expected @ vector, rtol=1e-10, atol=1e-10 * np.linalg.norm(expected))
-    np.testing.assert_allclose(h.dense(), expected, rtol=1e-10, atol=1e-10 * np.linalg.norm(expected))
+        np.testing.assert_allclose(
+            h @ jnp.asarray(vector),
+            expected @ vector,
+            rtol=1e-10,
+            atol=1e-10 * np.linalg.norm(expected),
+        )
+    np.testing.assert_allclose(
+        h.dense(), expected, rtol=1e-10, atol=1e-10 * np.linalg.norm(expected)
+    )
     h = corrected(h, jnp.ones(()), jnp.asarray(pair), jnp.asarray(middle), jnp.ones((), bool))
     assert int(h.pending) == 0 and np.array_equal(h.dense(), np.eye(size))
 
@@ -152,7 +175,9 @@ def test_corrections_that_wait_are_those_of_the_dense_formula(size):
 def test_the_inverse_hessian_is_found_on_a_quadratic(optimizer):
     """Near the minimum of a quadratic the steps become Newton's: H g is close to the distance to it."""
     scale = np.logspace(0, 2, 6)
-    path = minimise(lambda x: 1.0 + 0.5 * jnp.sum(scale * (x - 1) ** 2), jnp.zeros(6), 60, optimizer)
+    path = minimise(
+        lambda x: 1.0 + 0.5 * jnp.sum(scale * (x - 1) ** 2), jnp.zeros(6), 60, optimizer
+    )
     error = np.linalg.norm(np.asarray(path.params) - 1, axis=1)
     assert error[-1] < 1e-7
     k = np.flatnonzero(error > 1e-4)[-1]  # the last state that is still away from the minimum
@@ -172,7 +197,9 @@ def test_at_the_minimum_it_stalls(offset):
     path = minimise(lambda x: offset + 0.5 * jnp.sum(scale * (x - 1) ** 2), jnp.zeros(6), 60)
     stalled = np.flatnonzero(path.stalled)
     assert stalled.size and np.linalg.norm(path.params[stalled[0]] - 1) < 1e-7
-    assert not np.any(np.asarray(path.stalled)[np.linalg.norm(np.asarray(path.params) - 1, axis=1) > 1e-6])
+    assert not np.any(
+        np.asarray(path.stalled)[np.linalg.norm(np.asarray(path.params) - 1, axis=1) > 1e-6]
+    )
     assert np.all(np.isfinite(path.params))
 
 
@@ -196,9 +223,14 @@ def test_a_failed_search_starts_again_from_the_identity_and_then_stalls():
         step = optimizer.update(objective, x, state)
         x, state = step.params, step.state
     assert not np.allclose(state.inverse_hessian.dense(), np.eye(10))
-    wrong = lambda x: (objective(x)[0] + 1e6, objective(x)[1])  # nothing is as low as the value that it remembers
+    wrong = lambda x: (
+        objective(x)[0] + 1e6,
+        objective(x)[1],
+    )  # nothing is as low as the value that it remembers
     first = optimizer.update(wrong, x, state)
-    assert np.array_equal(first.params, x) and np.array_equal(first.state.inverse_hessian.dense(), np.eye(10))
+    assert np.array_equal(first.params, x) and np.array_equal(
+        first.state.inverse_hessian.dense(), np.eye(10)
+    )
     assert not first.stalled and np.array_equal(first.state.direction, -state.gradient)
     second = optimizer.update(wrong, first.params, first.state)
     assert second.stalled and np.array_equal(second.params, x)
@@ -212,7 +244,9 @@ def test_a_new_objective_keeps_the_inverse_hessian_and_refreshes_the_rest(valley
     value, gradient = objective(x)
     assert np.array_equal(new.inverse_hessian.dense(), state.inverse_hessian.dense())
     assert new.value == value and np.array_equal(new.gradient, gradient)
-    assert np.asarray(new.direction) == pytest.approx(np.asarray(-(state.inverse_hessian @ gradient)), rel=1e-12)
+    assert np.asarray(new.direction) == pytest.approx(
+        np.asarray(-(state.inverse_hessian @ gradient)), rel=1e-12
+    )
     assert new.direction @ gradient < 0
 
 
@@ -249,7 +283,9 @@ def test_the_adapter_is_plain_optax_step_for_step(name):
     @jax.jit
     def plain(x, state):
         value, gradient = objective(x)
-        updates, state = transformation.update(gradient, state, x, value=value, grad=gradient, value_fn=rosenbrock)
+        updates, state = transformation.update(
+            gradient, state, x, value=value, grad=gradient, value_fn=rosenbrock
+        )
         return optax.apply_updates(x, updates), state
 
     path = minimise(rosenbrock, jnp.asarray(FAR), 12, as_optimizer(PLAIN[name]))
@@ -267,7 +303,9 @@ def test_lbfgs_minimises():
 
 def test_adam_is_optax_with_a_cosine_to_zero():
     mine = minimise(rosenbrock, jnp.asarray(FAR), 20, Adam(1e-2, 20))
-    theirs = minimise(rosenbrock, jnp.asarray(FAR), 20, Optax(optax.adam(optax.cosine_decay_schedule(1e-2, 20))))
+    theirs = minimise(
+        rosenbrock, jnp.asarray(FAR), 20, Optax(optax.adam(optax.cosine_decay_schedule(1e-2, 20)))
+    )
     assert np.array_equal(mine.params, theirs.params)
     assert np.max(np.abs(np.diff(mine.params[-2:], axis=0))) < 1e-4  # the last step is small
 
@@ -285,11 +323,16 @@ def test_recovery_clears_the_moments_and_halves_the_step():
 
 def test_recovery_of_a_quasi_newton_method_forgets_its_curvature(valley):
     state = jax.tree.map(lambda a: a[100], valley.state)
-    assert np.array_equal(SSBroyden().recover(valley.params[100], state).inverse_hessian.dense(), np.eye(10))
+    assert np.array_equal(
+        SSBroyden().recover(valley.params[100], state).inverse_hessian.dense(), np.eye(10)
+    )
 
 
 def test_a_matrix_that_would_not_fit_is_refused():
-    with pytest.raises(ValueError, match=r"a matrix of 100000 x 100000 numbers, 75 GiB; above 30000 parameters take"):
+    with pytest.raises(
+        ValueError,
+        match=r"a matrix of 100000 x 100000 numbers, 75 GiB; above 30000 parameters take",
+    ):
         SSBroyden().init(jnp.zeros(100_000))
     with pytest.raises(ValueError, match="max_evaluations must be at least 1, got 0"):
         SSBroyden(max_evaluations=0)
@@ -317,7 +360,9 @@ def test_soap_finds_the_directions_that_adam_cannot_see():
     """In the eigenbasis the problem is diagonal: a rotation costs SOAP nothing and Adam much."""
     rotation = jnp.asarray(np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0])
     end = lambda transformation, rotation: float(
-        minimise(quadratic_in_a_matrix(rotation), jnp.zeros((6, 4)), 400, Optax(transformation)).value[-1]
+        minimise(
+            quadratic_in_a_matrix(rotation), jnp.zeros((6, 4)), 400, Optax(transformation)
+        ).value[-1]
     )
     turned, straight = end(soap(0.05), rotation), end(soap(0.05), jnp.eye(6))
     assert turned == pytest.approx(straight, rel=0.5)
@@ -335,13 +380,20 @@ def test_soap_takes_parameters_of_any_shape_and_its_first_step_only_gathers():
         updates, state = transformation.update(ones, state)
     assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, params)
     assert all(np.all(leaf < 0) for leaf in jax.tree.leaves(updates))
-    assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(soap(0.1, decay_steps=3).update(ones, state)[0]))  # five are done
+    assert all(
+        np.all(leaf == 0)
+        for leaf in jax.tree.leaves(soap(0.1, decay_steps=3).update(ones, state)[0])
+    )  # five are done
     for wrong in ({"learning_rate": 0.0}, {"every": 0}, {"decay_steps": -1}):
         with pytest.raises(ValueError, match="soap: "):
             soap(**wrong)
 
 
-@pytest.mark.parametrize("inner", [Adam(1e-2), SSBroyden(), GaussNewton(), optax.adam(1e-2)], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize(
+    "inner",
+    [Adam(1e-2), SSBroyden(), GaussNewton(), optax.adam(1e-2)],
+    ids=lambda o: type(o).__name__,
+)
 def test_only_some_parameters_are_trained_as_if_the_others_were_constants(inner, float64):
     matrix = jax.random.normal(jax.random.key(0), (20, 6))
     both = LeastSquares.of(lambda p: matrix @ jnp.concatenate([p["a"], p["b"]]) - 1.0)
@@ -356,6 +408,8 @@ def test_only_some_parameters_are_trained_as_if_the_others_were_constants(inner,
 
     found = trained(Only(inner, lambda params: params["b"]), both, start)
     np.testing.assert_array_equal(found["a"], start["a"])
-    np.testing.assert_allclose(found["b"], trained(as_optimizer(inner), alone, start["b"]), rtol=1e-9)
+    np.testing.assert_allclose(
+        found["b"], trained(as_optimizer(inner), alone, start["b"]), rtol=1e-9
+    )
     with pytest.raises(ValueError, match="Only: the part that is to be trained has no parameters"):
         Only(inner, lambda params: params["c"]).init(start | {"c": None})

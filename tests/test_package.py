@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*command: str | Path, **options) -> str:
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300, **options)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=300, **options
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -41,7 +43,16 @@ def wheel(source, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory) -> Path:
     target = tmp_path_factory.mktemp("elsewhere")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-index",
+        "--no-deps",
+    ]
     run(*pip, "--target", target, wheel)
     return target
 
@@ -53,7 +64,10 @@ def test_everything_is_in_the_wheel(wheel):
         assert ".dist-info/" in license_ and file.read(license_) == (ROOT / "LICENSE").read_bytes()
         (points,) = (name for name in names if name.endswith("entry_points.txt"))
         assert "pinops = pinops.cli:main" in file.read(points).decode()
-    sources = {f"pinops/{path.relative_to(ROOT / 'pinops').as_posix()}" for path in (ROOT / "pinops").rglob("*.py")}
+    sources = {
+        f"pinops/{path.relative_to(ROOT / 'pinops').as_posix()}"
+        for path in (ROOT / "pinops").rglob("*.py")
+    }
     sources |= {f"pinops/problems/{path.name}" for path in (ROOT / "problems").glob("*.py")}
     assert "pinops/problems/burgers.py" in sources and sources <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
@@ -71,12 +85,20 @@ def test_the_catalogue_is_found_in_a_clone_that_is_not_installed(source):
 
 def test_it_solves_from_where_it_is_installed(installed, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    where = "import pinops, pinops.problems; print(pinops.__file__); print(pinops.problems.__path__[0])"
+    where = (
+        "import pinops, pinops.problems; print(pinops.__file__); print(pinops.problems.__path__[0])"
+    )
     for line in run(sys.executable, "-c", where, cwd=tmp_path, env=environment).splitlines():
         assert Path(line).is_relative_to(installed)
-    rows = json.loads(run(sys.executable, "-m", "pinops", "problems", "--json", cwd=tmp_path, env=environment))
+    rows = json.loads(
+        run(sys.executable, "-m", "pinops", "problems", "--json", cwd=tmp_path, env=environment)
+    )
     assert set(rows) >= {path.stem for path in (ROOT / "problems").glob("*.py")} - {"__init__"}
     command = "solve burgers --network mlp --set-network width=8 depth=2 --optimizer adam --steps 5 --out run --json".split()
-    result = json.loads(run(sys.executable, installed / "bin" / "pinops", *command, cwd=tmp_path, env=environment))
-    assert result["problem"] == "burgers" and result["steps"] == 5 and result["relative_l2"]["u"] > 0
+    result = json.loads(
+        run(sys.executable, installed / "bin" / "pinops", *command, cwd=tmp_path, env=environment)
+    )
+    assert (
+        result["problem"] == "burgers" and result["steps"] == 5 and result["relative_l2"]["u"] > 0
+    )
     assert (tmp_path / "run" / "figures" / "solution.png").is_file()

@@ -149,10 +149,18 @@ def test_what_a_figure_says():
     assert f"{error:.1e}" in figure.get_suptitle()
     top, bottom = figure.subfigs
     heat, errors, cuts = top.axes[:3]
-    assert (heat.get_xlabel(), heat.get_ylabel()) == ("t", "x")  # time is horizontal, whatever the order of the domain
+    assert (heat.get_xlabel(), heat.get_ylabel()) == (
+        "t",
+        "x",
+    )  # time is horizontal, whatever the order of the domain
     assert "observed" in heat.get_title()
     assert errors.collections[0].norm.vmax >= solution.error()["u"]["max_abs"] * 0.99
-    assert [line.get_label() for line in cuts.lines[:4]] == ["t = 0", "t = 0.333", "t = 0.667", "t = 1"]
+    assert [line.get_label() for line in cuts.lines[:4]] == [
+        "t = 0",
+        "t = 0.333",
+        "t = 0.667",
+        "t = 1",
+    ]
     loss, error, rate = bottom.axes
     assert {line.get_label() for line in loss.lines} >= {"residual", "observed u", "sum"}
     assert "error bar" in error.lines[-1].get_label() and error.lines[-1].get_linestyle() == "--"
@@ -165,10 +173,16 @@ def test_colours_and_geometry():
     for ax in (solution, reference, error):
         assert ax.get_aspect() == 1.0
     u = reference.collections[0]
-    assert u.norm.vmin == -u.norm.vmax and u.cmap.name == "coolwarm"  # the mean is removed, both signs are left
+    assert (
+        u.norm.vmin == -u.norm.vmax and u.cmap.name == "coolwarm"
+    )  # the mean is removed, both signs are left
     values = u.get_array()
     assert values.shape == (31, 41)  # (y, x)
-    assert np.ma.is_masked(values[15, 20]) and np.ma.is_masked(values[0, 0]) and not np.ma.is_masked(values[15, 1])
+    assert (
+        np.ma.is_masked(values[15, 20])
+        and np.ma.is_masked(values[0, 0])
+        and not np.ma.is_masked(values[15, 1])
+    )
     np.testing.assert_allclose(values[15, 40] - values[15, 0], 2.0)  # u = x + 7
     assert solution.collections[0].get_array().mask.any()
     assert type(error.collections[0].norm).__name__ == "LogNorm"
@@ -195,7 +209,11 @@ def test_a_loaded_solution_has_the_same_figure(tmp_path):
 
 
 def test_gaussians_over_the_solution(tmp_path):
-    small = {"sampler": po.Collocation(interior=64, every=0, refinement=None), "steps": 2, "progress": False}
+    small = {
+        "sampler": po.Collocation(interior=64, every=0, refinement=None),
+        "steps": 2,
+        "progress": False,
+    }
     solution = po.solve("poisson", network=po.networks.PIG(5, 2, 0.3, "full"), **small)
     figure = plot_gaussians(solution, tmp_path / "gaussians.png")
     assert (tmp_path / "gaussians.png").read_bytes().startswith(PNG)
@@ -205,5 +223,7 @@ def test_gaussians_over_the_solution(tmp_path):
     expected = np.asarray(solution.network.means)[0, 0] / 2 + 0.5  # the domain is (0, 1)
     low, high = solution.problem.domain.bounds["x"]
     np.testing.assert_allclose(ellipse.mean(0)[0], low + (high - low) * expected[0], atol=0.05)
-    with pytest.raises(ValueError, match="plot_gaussians needs a solution with a PIG network, got MLPNetwork"):
+    with pytest.raises(
+        ValueError, match="plot_gaussians needs a solution with a PIG network, got MLPNetwork"
+    ):
         plot_gaussians(po.solve("poisson", network=po.networks.MLP(4, 1), **small))

@@ -30,7 +30,9 @@ from pinops.problem import (
 def problem(domain, *conditions: Condition, residual=None, unknowns=("u",), exact=None) -> Problem:
     """A problem made in one line; with ``exact``, its data are replaced by those of the chosen solution."""
     members = {"domain": domain, "unknowns": unknowns, "conditions": lambda self: conditions}
-    made = type("Mine", (po.Problem,), members | {"residual": residual or (lambda self, lap_u: lap_u)})()
+    made = type(
+        "Mine", (po.Problem,), members | {"residual": residual or (lambda self, lap_u: lap_u)}
+    )()
     return made if exact is None else po.manufacture(made, exact)
 
 
@@ -56,7 +58,10 @@ def residuals(problem: Problem, jet_of, conditions: tuple[int, ...]) -> dict[str
     out, start = {}, 0
     for constraint, (at, normals) in zip(listed, regions, strict=True):
         rows = slice(start, start := start + len(at))
-        jet = {index: stream if len(stream) == 1 else stream[rows] for index, stream in everywhere.items()}
+        jet = {
+            index: stream if len(stream) == 1 else stream[rows]
+            for index, stream in everywhere.items()
+        }
         values = constraint.signature.gather(jet, at, normals)
         found = apply_pointwise(constraint.function, values, owner="")
         out |= {constraint.name + equation: residual for equation, residual in found.items()}
@@ -65,7 +70,11 @@ def residuals(problem: Problem, jet_of, conditions: tuple[int, ...]) -> dict[str
 
 # Many programs that run once: they are not worth optimizing.
 quick_jit = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    jax.jit,
+    compiler_options={
+        "xla_backend_optimization_level": 0,
+        "xla_llvm_disable_expensive_passes": True,
+    },
 )
 
 
@@ -79,7 +88,9 @@ def exact_jet(problem: Problem):
 
 def random_field(problem: Problem, imposition: Imposition, seed: int) -> Field:
     size = embedding_of(problem, imposition).size
-    return field_of(problem, imposition, MLP(4, 1).build(size, len(problem.unknowns), key=jax.random.key(seed)))
+    return field_of(
+        problem, imposition, MLP(4, 1).build(size, len(problem.unknowns), key=jax.random.key(seed))
+    )
 
 
 def D(on, **options):
@@ -107,15 +118,27 @@ KINDS = {"D": D, "N": N, "R": R}
 CASES = {
     # One dimension: one face, both faces, two conditions on a face.
     **{f"line {a}": (LINE, K("x_max")) for a, K in KINDS.items()},
-    **{f"line {a}{b}": (LINE, K("x_min"), L("x_max")) for a, K in KINDS.items() for b, L in KINDS.items()},
+    **{
+        f"line {a}{b}": (LINE, K("x_min"), L("x_max"))
+        for a, K in KINDS.items()
+        for b, L in KINDS.items()
+    },
     "line clamped": (LINE, D("x"), N("x")),
     "line Cauchy": (LINE, D("x_min"), N("x_min")),
     "line Cauchy, Neumann": (LINE, D("x_max"), N("x_max"), N("x_min")),
     "line Dirichlet and Robin on a face": (LINE, D("x_min"), R("x_min")),
     "line Robin that a constant satisfies": (LINE, R("x_min", 0.0, 1.0), R("x_max", 0.0, 2.0)),
-    "line Robin that a straight line satisfies": (LINE, R("x_min", 1.0, 1.0), R("x_max", 1.0, -3.0)),
+    "line Robin that a straight line satisfies": (
+        LINE,
+        R("x_min", 1.0, 1.0),
+        R("x_max", 1.0, -3.0),
+    ),
     # Two dimensions: faces that meet in corners.
-    **{f"square {a}{b}": (SQUARE, K("x_min"), L("y_max")) for a, K in KINDS.items() for b, L in KINDS.items()},
+    **{
+        f"square {a}{b}": (SQUARE, K("x_min"), L("y_max"))
+        for a, K in KINDS.items()
+        for b, L in KINDS.items()
+    },
     "square of four kinds": (SQUARE, D("x_min"), N("x_max"), R("y_min"), N("y_max")),
     "square, one face": (SQUARE, R("y_max")),
     # Time: values, and velocities.
@@ -165,10 +188,14 @@ def with_data(domain, conditions: list[Condition]) -> list[Condition]:
         elif isinstance(condition, po.Dirichlet):
             out.append(po.Dirichlet(on_coordinates(value, names), condition.on))
         else:
-            alpha, beta = (condition.alpha, condition.beta) if isinstance(condition, po.Robin) else (0.0, 1.0)
+            alpha, beta = (
+                (condition.alpha, condition.beta) if isinstance(condition, po.Robin) else (0.0, 1.0)
+            )
             for part in domain.select(condition.on):
                 slope, sign = slopes[part[0]], beta * (1 if part.endswith("max") else -1)
-                flux = lambda slope=slope, sign=sign, alpha=alpha, **at: alpha * value(**at) + sign * slope(**at)
+                flux = lambda slope=slope, sign=sign, alpha=alpha, **at: (
+                    alpha * value(**at) + sign * slope(**at)
+                )
                 kind = on_coordinates(flux, names)
                 if isinstance(condition, po.Neumann):
                     out.append(po.Neumann(kind, part))
@@ -183,7 +210,9 @@ def on_coordinates(function, names):
     def restricted(**values):
         return function(**values)
 
-    restricted.__signature__ = inspect.Signature([inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in names])
+    restricted.__signature__ = inspect.Signature(
+        [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY) for n in names]
+    )
     return restricted
 
 
@@ -211,7 +240,11 @@ def test_a_field_of_any_network_meets_its_conditions_to_rounding(name, float64):
     @quick_jit
     def look():
         field = random_field(made, imposition, 0)
-        ends = [at.at[:, names.index(c)].set(end) for c in imposition.periodic for end in made.domain.bounds[c]]
+        ends = [
+            at.at[:, names.index(c)].set(end)
+            for c in imposition.periodic
+            for end in made.domain.bounds[c]
+        ]
         jet = field.jet(jnp.concatenate([at, *ends]), plan)
         return residuals(made, field.jet, imposition.hard), jet, nested(field, at, plan)
 
@@ -221,11 +254,15 @@ def test_a_field_of_any_network_meets_its_conditions_to_rounding(name, float64):
     for index, wanted in differentiated.items():
         stream = np.broadcast_to(carried.get(index, np.zeros((1, 1))), (copies * len(at), 1))
         got, *ends = np.split(stream, copies)
-        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-9 * (1 + np.max(np.abs(wanted))), err_msg=str(index))
+        np.testing.assert_allclose(
+            got, wanted, rtol=0, atol=1e-9 * (1 + np.max(np.abs(wanted))), err_msg=str(index)
+        )
         if periodic:
             np.testing.assert_allclose(*ends, rtol=0, atol=1e-9, err_msg=str(index))
     # The network is left free between the conditions.
-    assert np.all(np.abs(differentiated[()][:, 0] - exact(**dict(zip(names, at.T, strict=True)))) > 1e-6)
+    assert np.all(
+        np.abs(differentiated[()][:, 0] - exact(**dict(zip(names, at.T, strict=True)))) > 1e-6
+    )
 
 
 def test_conditions_of_a_system_are_met_by_unknown(float64):
@@ -256,7 +293,9 @@ def test_conditions_of_a_system_are_met_by_unknown(float64):
     @quick_jit
     def look():
         field = random_field(made, imposition, 0)
-        return residuals(made, field.jet, imposition.hard), residuals(made, exact_jet(made), imposition.hard)
+        return residuals(made, field.jet, imposition.hard), residuals(
+            made, exact_jet(made), imposition.hard
+        )
 
     met, exact_ones = look()
     assert set(met) == {"a", "b", *names}
@@ -275,7 +314,10 @@ class Cooling(po.Problem):
         return u_t - u_xx
 
     def conditions(self):
-        return (po.Robin(self.transfer, on="x", alpha=self.transfer, beta=self.conductivity), po.Initial(1.0))
+        return (
+            po.Robin(self.transfer, on="x", alpha=self.transfer, beta=self.conductivity),
+            po.Initial(1.0),
+        )
 
 
 def test_coefficients_in_conditions_may_be_traced(float64):
@@ -306,10 +348,18 @@ def test_coefficients_in_conditions_may_be_traced(float64):
 
 @pytest.mark.parametrize("condition", [D(None), N(None), R(None), R("circle", unknown="u")])
 @pytest.mark.parametrize("time", [False, True])
-def test_conditions_on_curved_boundary_are_soft_and_vanish_for_the_solution(condition, time, float64):
+def test_conditions_on_curved_boundary_are_soft_and_vanish_for_the_solution(
+    condition, time, float64
+):
     disk = po.Disk(x=0.5, y=-0.2, radius=0.7)
     if time:
-        made = problem(disk * po.Time(0, 1), condition, START, residual=RESIDUALS["x", "y", "t"], exact=solution)
+        made = problem(
+            disk * po.Time(0, 1),
+            condition,
+            START,
+            residual=RESIDUALS["x", "y", "t"],
+            exact=solution,
+        )
     else:
         made = problem(disk, condition, exact=on_coordinates(solution, ("x", "y")))
     imposition = impose(made)
@@ -318,7 +368,9 @@ def test_conditions_on_curved_boundary_are_soft_and_vanish_for_the_solution(cond
     assert len(found) == 2 + time
     assert all(np.max(np.abs(residual)) < 1e-10 for residual in found.values())
     # Of other functions they do not vanish: the outward derivative of x² + y² on the circle is 2 |r| n.
-    other = quick_jit(lambda: residuals(made, lambda at, plan: nested(lambda p: p[:1] ** 2, at, plan), (0,)))()
+    other = quick_jit(
+        lambda: residuals(made, lambda at, plan: nested(lambda p: p[:1] ** 2, at, plan), (0,))
+    )()
     assert np.max(np.abs(list(other.values())[1])) > 0.1
 
 
@@ -326,8 +378,13 @@ def test_the_normal_derivative_points_outwards(float64):
     # u = (x² + y²)/2 on a disk of radius 2 about the origin has u_n = 2; on a hole of radius 1 it has u_n = -1.
     ring = po.Disk(x=0, y=0, radius=2, name="rim") - po.Disk(x=0, y=0, radius=1, name="hole")
     made = problem(ring, po.Neumann(2.0, on="rim"), po.Neumann(-1.0, on="hole"))
-    found = residuals(made, lambda at, plan: nested(lambda p: jnp.sum(p**2)[None] / 2, at, plan), (0, 1))
-    assert np.max(np.abs(found["neumann u on rim"])) < 1e-12 and np.max(np.abs(found["neumann u on hole"])) < 1e-12
+    found = residuals(
+        made, lambda at, plan: nested(lambda p: jnp.sum(p**2)[None] / 2, at, plan), (0, 1)
+    )
+    assert (
+        np.max(np.abs(found["neumann u on rim"])) < 1e-12
+        and np.max(np.abs(found["neumann u on hole"])) < 1e-12
+    )
 
 
 # Soft, and why
@@ -335,7 +392,10 @@ def test_the_normal_derivative_points_outwards(float64):
 
 def why(made: Problem) -> list[str]:
     imposition = impose(made)
-    return [f"{how}: {reason}" if reason else how for how, reason in zip(imposition.how, imposition.why, strict=True)]
+    return [
+        f"{how}: {reason}" if reason else how
+        for how, reason in zip(imposition.how, imposition.why, strict=True)
+    ]
 
 
 def test_kinks_of_lifted_data_across_a_periodic_boundary_are_seen():
@@ -345,14 +405,20 @@ def test_kinks_of_lifted_data_across_a_periodic_boundary_are_seen():
         return why(problem(rod, po.Periodic("x"), po.Initial(data), residual=residual))[1]
 
     assert started(lambda x: jnp.cos(jnp.pi * x)) == "hard"
-    assert started(lambda x: x).startswith("soft: its value jumps by 2 across the periodic boundary of x")
+    assert started(lambda x: x).startswith(
+        "soft: its value jumps by 2 across the periodic boundary of x"
+    )
     assert started(lambda x: x**2).startswith("soft: its slope jumps by 4 across")
     assert started(lambda x: (1 - x**2) ** 2) == "hard"
-    assert started(lambda x: x * (1 - x**2) ** 2).startswith("soft: its derivative of order 2 jumps by")
+    assert started(lambda x: x * (1 - x**2) ** 2).startswith(
+        "soft: its derivative of order 2 jumps by"
+    )
     # Advection sees only slopes, Korteweg-de Vries a third derivative.
     advection, kdv = (lambda self, u_t, u_x: u_t + u_x), (lambda self, u_t, u_xxx: u_t + u_xxx)
     assert started(lambda x: x * (1 - x**2) ** 2, advection) == "hard"
-    assert started(lambda x: (1 - x**2) ** 2, kdv).startswith("soft: its derivative of order 3 jumps by")
+    assert started(lambda x: (1 - x**2) ** 2, kdv).startswith(
+        "soft: its derivative of order 3 jumps by"
+    )
     # Data on a wall are lifted too.
     channel = problem(SQUARE, po.Periodic("x"), po.Dirichlet(lambda x: x, on="y"))
     assert why(channel)[1].startswith("soft: its value jumps by 2")
@@ -366,22 +432,43 @@ def test_kinks_of_lifted_data_inside_the_domain_are_seen():
         return why(problem(rod, po.Initial(data), residual=residual))[0]
 
     hat = lambda x: 1 - jnp.abs(2 * x - 1)
-    assert started(hat).startswith("soft: its slope jumps by about 4 along x, and a lift would keep that for all times")
-    assert started(lambda x: jnp.where(x < 0.3, 1.0, 0.0)).startswith("soft: its value jumps by about 1 along x")
-    advection, bending = (lambda self, u_t, u_x: u_t + u_x), (lambda self, u_t, u_xxxx: u_t + u_xxxx)
+    assert started(hat).startswith(
+        "soft: its slope jumps by about 4 along x, and a lift would keep that for all times"
+    )
+    assert started(lambda x: jnp.where(x < 0.3, 1.0, 0.0)).startswith(
+        "soft: its value jumps by about 1 along x"
+    )
+    advection, bending = (
+        (lambda self, u_t, u_x: u_t + u_x),
+        (lambda self, u_t, u_xxxx: u_t + u_xxxx),
+    )
     assert started(hat, advection) == "hard"
-    assert started(lambda x: jnp.abs(x - 0.5) ** 3, bending).startswith("soft: its derivative of order 3 jumps by about 12")
-    for smooth in (jnp.sin, lambda x: jnp.tanh(40 * (x - 0.5)), lambda x: jnp.exp(-((x - 0.5) ** 2) / 5e-4)):
+    assert started(lambda x: jnp.abs(x - 0.5) ** 3, bending).startswith(
+        "soft: its derivative of order 3 jumps by about 12"
+    )
+    for smooth in (
+        jnp.sin,
+        lambda x: jnp.tanh(40 * (x - 0.5)),
+        lambda x: jnp.exp(-((x - 0.5) ** 2) / 5e-4),
+    ):
         assert started(smooth) == "hard"
     # Data on a wall as a function of time.
     switched = po.Dirichlet(lambda t: jnp.where(t < 0.5, 0.0, 1.0), on="x_min")
-    assert why(problem(rod, switched, residual=lambda self, u_t, u_xx: u_t - u_xx))[0].startswith("soft: its value jumps")
+    assert why(problem(rod, switched, residual=lambda self, u_t, u_xx: u_t - u_xx))[0].startswith(
+        "soft: its value jumps"
+    )
 
 
 def test_a_condition_that_holds_nowhere_is_refused():
-    with pytest.raises(ValueError, match="there is no boundary that it could hold on, t is all there is; .* use Initial"):
+    with pytest.raises(
+        ValueError,
+        match="there is no boundary that it could hold on, t is all there is; .* use Initial",
+    ):
         impose(problem(po.Box(t=(0, 1)), po.Dirichlet(1.0), residual=lambda self, u_t: u_t))
-    with pytest.raises(ValueError, match=r"on=\(\) selects no part of the boundary; there are x_min, x_max, y_min, y_max"):
+    with pytest.raises(
+        ValueError,
+        match=r"on=\(\) selects no part of the boundary; there are x_min, x_max, y_min, y_max",
+    ):
         impose(problem(SQUARE, po.Dirichlet(1.0, on=())))
 
 
@@ -395,15 +482,25 @@ def test_conditions_are_a_tuple():
         def conditions(self):
             return po.Dirichlet(0.0)
 
-    with pytest.raises(ValueError, match="OneOnly.conditions must return a tuple, got one Dirichlet; add a comma"):
+    with pytest.raises(
+        ValueError, match="OneOnly.conditions must return a tuple, got one Dirichlet; add a comma"
+    ):
         impose(OneOnly())
 
 
 def test_a_velocity_is_that_of_the_unknowns_with_a_value():
-    made = problem(ROD, po.Initial({"u": 0.0}, derivative=0.0), residual=lambda self, u_t, v_t: u_t - v_t, unknowns=("u", "v"))
+    made = problem(
+        ROD,
+        po.Initial({"u": 0.0}, derivative=0.0),
+        residual=lambda self, u_t, v_t: u_t - v_t,
+        unknowns=("u", "v"),
+    )
     assert {face.component for face in faces(made)} == {0}
     soft = problem(
-        ROD, po.Initial({"u": 0.0}, derivative=0.0, soft=True), residual=lambda self, u_t, v_t: u_t - v_t, unknowns=("u", "v")
+        ROD,
+        po.Initial({"u": 0.0}, derivative=0.0, soft=True),
+        residual=lambda self, u_t, v_t: u_t - v_t,
+        unknowns=("u", "v"),
     )
     assert [c.name for c in constraints(soft, (0,))[1:]] == ["initial u", "initial u_t"]
     exact = lambda x, t: {"u": x * t, "v": x + t}
@@ -415,20 +512,26 @@ def test_what_data_raise_is_told_with_their_owner():
     import math
 
     with pytest.raises(ValueError, match="Dirichlet: it raised ConcretizationTypeError: "):
-        impose(problem(SQUARE, po.Dirichlet(lambda x: math.sin(x), on="y"), po.Dirichlet(0.0, on="x")))
+        impose(
+            problem(SQUARE, po.Dirichlet(lambda x: math.sin(x), on="y"), po.Dirichlet(0.0, on="x"))
+        )
 
 
 def test_data_that_disagree_where_they_meet_go_soft_in_the_order_of_declaration():
     lid = (po.Dirichlet(1.0, on="y_max"), po.Dirichlet(0.0, on=("x", "y_min")))
     first, second = why(problem(SQUARE, *lid))
     assert first == "hard"
-    assert second == "soft: its data for u differ by 1.0e+00 from those on y = 1, where the two meet"
+    assert (
+        second == "soft: its data for u differ by 1.0e+00 from those on y = 1, where the two meet"
+    )
     assert why(problem(SQUARE, *lid[::-1]))[0] == "hard"
     # The initial condition yields to boundary conditions, wherever it is declared.
     conditions = (po.Initial(1.0), po.Dirichlet(0.0, on="x"))
     assert [text[:4] for text in why(problem(ROD, *conditions))] == ["soft", "hard"]
     # Slopes count: u(x, 0) = x has u_x = 1, and u = 0 at x = -1 contradicts a velocity of 1.
-    assert why(problem(ROD, po.Initial(lambda x: x), N("x")))[0].startswith("soft: its data for u differ by 1.0e+00")
+    assert why(problem(ROD, po.Initial(lambda x: x), N("x")))[0].startswith(
+        "soft: its data for u differ by 1.0e+00"
+    )
     thrown = po.Initial(lambda x: x + 1, derivative=1.0)
     assert why(problem(ROD, thrown, po.Dirichlet(0.0, on="x_min")))[0].startswith("soft: its data")
     # Unknowns are independent.
@@ -437,9 +540,18 @@ def test_data_that_disagree_where_they_meet_go_soft_in_the_order_of_declaration(
 
 
 def test_a_condition_declared_soft_is_soft():
-    made = problem(ROD, po.Initial(0.0, soft=True), D("x", soft=True), po.Equation(lambda u_xx: u_xx, on="x"))
-    assert why(made) == ["soft: declared soft"] * 2 + ["soft: it is an equation to be satisfied in the least-squares sense"]
-    assert [c.name for c in constraints(made, (0, 1, 2))] == ["", "initial u", "dirichlet u on x", "equation 2 on x"]
+    made = problem(
+        ROD, po.Initial(0.0, soft=True), D("x", soft=True), po.Equation(lambda u_xx: u_xx, on="x")
+    )
+    assert why(made) == ["soft: declared soft"] * 2 + [
+        "soft: it is an equation to be satisfied in the least-squares sense"
+    ]
+    assert [c.name for c in constraints(made, (0, 1, 2))] == [
+        "",
+        "initial u",
+        "dirichlet u on x",
+        "equation 2 on x",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -453,7 +565,9 @@ def test_a_condition_declared_soft_is_soft():
     ],
 )
 def test_what_is_declared_twice_is_refused(conditions):
-    with pytest.raises(ValueError, match="Mine: u is declared twice on (x|t)_(min|max); keep one condition"):
+    with pytest.raises(
+        ValueError, match="Mine: u is declared twice on (x|t)_(min|max); keep one condition"
+    ):
         impose(problem(ROD, *conditions))
 
 
@@ -461,7 +575,10 @@ def test_initial_data_must_be_even_where_the_solution_is():
     rod = po.Box(x=(-1, 1), t=(0, 1))
     made = lambda data: impose(problem(rod, po.Periodic("x", even=True), po.Initial(data)))
     assert made(lambda x: jnp.cos(jnp.pi * x)).even == ("x",)
-    with pytest.raises(ValueError, match="Mine: data of Initial for u differ by .* the two sides of x; leave even=True out"):
+    with pytest.raises(
+        ValueError,
+        match="Mine: data of Initial for u differ by .* the two sides of x; leave even=True out",
+    ):
         made(lambda x: jnp.sin(jnp.pi * x))
     walls = po.Dirichlet(lambda x: jnp.sin(jnp.pi * x), on="y_min")
     with pytest.raises(ValueError, match="data of Dirichlet for u differ by"):
@@ -472,7 +589,9 @@ def test_initial_data_must_be_even_where_the_solution_is():
 def test_what_is_known_must_be_periodic_where_the_solution_is(known):
     made = problem(ROD, po.Periodic("x"))
     setattr(type(made), known, lambda self, x: (x,) if known == "features" else x)
-    with pytest.raises(ValueError, match=f"Mine: {known} differ by .* between the two ends of x; leave Periodic"):
+    with pytest.raises(
+        ValueError, match=f"Mine: {known} differ by .* between the two ends of x; leave Periodic"
+    ):
         impose(made)
     wave = lambda x: jnp.sin(2 * jnp.pi * (x + 1) / 3)  # zero at both ends
     setattr(type(made), known, lambda self, x: (wave(x),) if known == "features" else wave(x))
@@ -484,7 +603,9 @@ def test_a_periodic_coordinate_has_no_boundary():
         impose(problem(SQUARE, po.Periodic("x"), D(None)))
     with pytest.raises(ValueError, match="x is declared periodic twice"):
         impose(problem(SQUARE, po.Periodic(("x", "y")), po.Periodic("x")))
-    with pytest.raises(ValueError, match=r"Periodic\(on='x'\) needs a spatial coordinate that is an interval.*none"):
+    with pytest.raises(
+        ValueError, match=r"Periodic\(on='x'\) needs a spatial coordinate that is an interval.*none"
+    ):
         impose(problem(po.Disk(x=0, y=0, radius=1), po.Periodic("x")))
 
 
@@ -498,7 +619,9 @@ def test_observations_are_checked():
     for empty in ((({"x": x}), {}), ({}, {"u": x}), ({"x": []}, {"u": []})):
         with pytest.raises(ValueError, match="there are no observations"):
             po.Observed(*empty)
-    with pytest.raises(ValueError, match=r"u has 2 value\(s\) that are not finite \(the first is nan at row 1\)"):
+    with pytest.raises(
+        ValueError, match=r"u has 2 value\(s\) that are not finite \(the first is nan at row 1\)"
+    ):
         po.Observed({"x": x}, {"u": np.where(np.arange(5) % 2, np.nan, x)})
     with pytest.raises(ValueError, match="no unknown 'w'; the unknowns are u"):
         constraints(problem(LINE, po.Observed({"x": x}, {"w": x})), (0,))
@@ -522,7 +645,9 @@ def test_manufactured_observations_are_those_of_the_solution_in_full_precision()
 
 
 def test_a_manufactured_source_is_the_residual_of_the_solution(float64):
-    made = po.manufacture(po.load_problem("burgers", viscosity=0.1), exact=lambda x, t: jnp.sin(x) * jnp.exp(t))
+    made = po.manufacture(
+        po.load_problem("burgers", viscosity=0.1), exact=lambda x, t: jnp.sin(x) * jnp.exp(t)
+    )
     zero = residuals(made, lambda at, plan: nested(lambda p: jnp.zeros(1), at, plan), ())[""]
     x, t = points_of(made, INTERIOR)[0].T
     u, u_x = np.sin(x) * np.exp(t), np.cos(x) * np.exp(t)
@@ -545,16 +670,25 @@ def test_manufacture_refuses_a_solution_that_does_not_fit():
 
 def test_data_at_a_point_must_be_one_number():
     for bad in (lambda x: jnp.stack([x, x]), np.zeros(3)):
-        with pytest.raises(ValueError, match=r"Mine: Dirichlet: data at one point must be one number, .* \((2|3),\)"):
+        with pytest.raises(
+            ValueError,
+            match=r"Mine: Dirichlet: data at one point must be one number, .* \((2|3),\)",
+        ):
             impose(problem(SQUARE, po.Dirichlet(bad, on="x"), D("y")))
-    with pytest.raises(ValueError, match="Mine: Initial: the argument 'z' names nothing; available are x, t, point"):
+    with pytest.raises(
+        ValueError, match="Mine: Initial: the argument 'z' names nothing; available are x, t, point"
+    ):
         impose(problem(ROD, po.Initial(lambda z: z), D("x")))
 
 
 def test_an_equation_on_the_boundary_may_use_the_normal(float64):
-    tilt = po.Equation(lambda u, u_n, grad_u, normal, x: jnp.dot(grad_u, normal) - u_n + 0 * u * x, on="circle")
+    tilt = po.Equation(
+        lambda u, u_n, grad_u, normal, x: jnp.dot(grad_u, normal) - u_n + 0 * u * x, on="circle"
+    )
     made = problem(po.Disk(x=0, y=0, radius=1), tilt)
-    found = residuals(made, lambda at, plan: nested(lambda p: jnp.sin(p[:1]) * p[1:], at, plan), (0,))
+    found = residuals(
+        made, lambda at, plan: nested(lambda p: jnp.sin(p[:1]) * p[1:], at, plan), (0,)
+    )
     assert np.max(np.abs(found["equation 0 on circle"])) < 1e-12
     with pytest.raises(ValueError, match="'u_n' names nothing"):
         residual_signature(problem(LINE, residual=lambda self, u_n: u_n))
@@ -587,14 +721,18 @@ def test_a_network_is_in_the_units_of_soft_data(float64):
     )
     points, plan = jnp.asarray([[0.2, 0.3], [0.7, 0.1]]), Plan([(0, 1)], (0, 1))
     for index, values in scaled.jet(points, plan).items():
-        expected = spread[None] * plain.jet(points, plan)[index] + (centre[None] if index == () else 0)
+        expected = spread[None] * plain.jet(points, plan)[index] + (
+            centre[None] if index == () else 0
+        )
         np.testing.assert_allclose(values, np.broadcast_to(expected, values.shape), rtol=1e-12)
 
 
 def test_units_are_not_those_of_data_that_are_imposed_exactly():
     class Imposed(Roof):
         def conditions(self):
-            return po.Dirichlet({"u": 3.0}, on="x"), po.Dirichlet({"u": 7.0, "v": 0.1}, on="y", soft=True)
+            return po.Dirichlet({"u": 3.0}, on="x"), po.Dirichlet(
+                {"u": 7.0, "v": 0.1}, on="y", soft=True
+            )
 
     centre, spread = units(Imposed(), impose(Imposed()))
     assert centre == pytest.approx([0, 0.1], rel=1e-6) and np.array_equal(spread, [1, 1])
@@ -603,7 +741,11 @@ def test_units_are_not_those_of_data_that_are_imposed_exactly():
 def test_units_leave_out_what_is_not_finite():
     class Pole(Roof):
         def conditions(self):
-            return (po.Dirichlet({"u": lambda x, y: jnp.where(x < 0.5, jnp.nan, 4.0), "v": jnp.inf}, soft=True),)
+            return (
+                po.Dirichlet(
+                    {"u": lambda x, y: jnp.where(x < 0.5, jnp.nan, 4.0), "v": jnp.inf}, soft=True
+                ),
+            )
 
     centre, spread = units(Pole(), impose(Pole()))
     assert np.array_equal(centre, [4, 0]) and np.array_equal(spread, [1, 1])
@@ -630,13 +772,18 @@ def test_what_is_known_of_a_solution_is_lifted_and_the_conditions_hold_for_the_s
     at = jnp.asarray(cube(8, 2)) * 2 - jnp.array([[0.0, 1.0]])
     jet = field.jet(at.at[:, 1].set(1.0), Plan([()]))
     np.testing.assert_allclose(jet[()][:, 0], 1 + at[:, 0] / 2, atol=1e-12)
-    np.testing.assert_allclose(field.jet(at.at[:, 0].set(2.0), Plan([(0,)]))[0,][:, 0], 0.5, atol=1e-12)
+    np.testing.assert_allclose(
+        field.jet(at.at[:, 0].set(2.0), Plan([(0,)]))[0,][:, 0], 0.5, atol=1e-12
+    )
     plain = random_field(nothing_known := problem(SQUARE), impose(nothing_known), 0)
     alone = random_field(Known(), impose(Known()), 0)
     np.testing.assert_allclose(alone(at[0]) - plain(at[0]), [jnp.exp(at[0, 0])], atol=1e-12)
     window = po.problem.Window(Moving(), 1.0, np.asarray(1.0), None)
     assert float(values_at(window, "lift", jnp.array([0.5, 0.25]))["u"]) == 0.5 * 0.25
-    assert po.manufacture(Known(), lambda x, y: x).lift is None and po.manufacture(Known(), lambda x, y: x).factor is None
+    assert (
+        po.manufacture(Known(), lambda x, y: x).lift is None
+        and po.manufacture(Known(), lambda x, y: x).factor is None
+    )
 
 
 class Known(po.Problem):
@@ -664,7 +811,9 @@ def test_a_lift_of_an_unknown_that_does_not_exist_is_refused():
         def lift(self, x):
             return {"w": x}
 
-    with pytest.raises(ValueError, match=r"Wrong\.lift: there is no unknown 'w'; the unknowns are u"):
+    with pytest.raises(
+        ValueError, match=r"Wrong\.lift: there is no unknown 'w'; the unknowns are u"
+    ):
         random_field(Wrong(), impose(Wrong()), 0)(jnp.array([0.5, 0.5]))
 
 
@@ -685,8 +834,12 @@ def test_a_solution_that_vanishes_like_a_root_on_a_circle_does_so_for_every_netw
     field = random_field(Round(), impose(Round()), 0)
     bare = random_field(bare := problem(Round.domain, unknowns=("u", "v")), impose(bare), 0)
     at = jnp.array([1.2, -0.5])
-    np.testing.assert_allclose(field(at), [1.2 + jnp.sqrt(4 - 1.69) * bare(at)[0], bare(at)[1]], atol=1e-12)
-    with pytest.raises(ValueError, match=r"Wrong\.factor: there is no unknown 'w'; the unknowns are u"):
+    np.testing.assert_allclose(
+        field(at), [1.2 + jnp.sqrt(4 - 1.69) * bare(at)[0], bare(at)[1]], atol=1e-12
+    )
+    with pytest.raises(
+        ValueError, match=r"Wrong\.factor: there is no unknown 'w'; the unknowns are u"
+    ):
 
         class Wrong(Known):
             def factor(self, x):
@@ -713,14 +866,20 @@ def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float
     layered = Layered()
     embedding = embedding_of(layered, impose(layered))
     assert embedding.size == 5
-    assert embedding_of(layered, impose(layered), po.networks.PIG(5)).size == 3  # Gaussians are somewhere in the domain
+    assert (
+        embedding_of(layered, impose(layered), po.networks.PIG(5)).size == 3
+    )  # Gaussians are somewhere in the domain
     at, plan = jnp.asarray(cube(8, 2)) + jnp.array([[0.0, 1.0]]), Plan([(0, 0), (0, 1)], (0,))
     jet = embedding.jet(at, plan)
     wanted = nested(lambda point: jnp.stack(layered.features(*point)), at, plan)
     for index, stream in wanted.items():
         np.testing.assert_allclose(jet[index][:, 3:], stream, atol=1e-12)
-    later = embedding_of(window := po.problem.Window(layered, 1.0, np.asarray(1.0), None), impose(window))
-    np.testing.assert_allclose(later.jet(at - jnp.array([[0.0, 1.0]]), Plan())[()][:, 3:], jet[()][:, 3:], atol=1e-12)
+    later = embedding_of(
+        window := po.problem.Window(layered, 1.0, np.asarray(1.0), None), impose(window)
+    )
+    np.testing.assert_allclose(
+        later.jet(at - jnp.array([[0.0, 1.0]]), Plan())[()][:, 3:], jet[()][:, 3:], atol=1e-12
+    )
 
     class Stretched(po.Problem):
         domain = po.Box(x=(0, 1), y=(0, 2))
@@ -734,7 +893,9 @@ def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float
 
     stretched = Stretched()
     inside, plan = jnp.asarray(cube(5, 2)), Plan([(0, 0), (0, 1)], (0,))
-    alone = embedding_of(stretched, impose(stretched), po.networks.PIG(5))  # Gaussians lie in the stretched coordinates
+    alone = embedding_of(
+        stretched, impose(stretched), po.networks.PIG(5)
+    )  # Gaussians lie in the stretched coordinates
     everything = embedding_of(stretched, impose(stretched)).jet(inside, plan)
     assert alone.size == 2
     for index, stream in alone.jet(inside, plan).items():
@@ -744,7 +905,10 @@ def test_features_of_a_problem_are_seen_by_networks_with_their_derivatives(float
         def features(self, x):
             return (x,)
 
-    with pytest.raises(ValueError, match="One.features must return a stretched coordinate for each of x, y, got 1 numbers"):
+    with pytest.raises(
+        ValueError,
+        match="One.features must return a stretched coordinate for each of x, y, got 1 numbers",
+    ):
         embedding_of(One(), impose(One()), po.networks.PIG(5)).jet(inside, plan)
 
 
@@ -753,21 +917,30 @@ def test_what_is_known_is_of_all_unknowns_and_well_formed():
     pair.unknowns = ("u", "v")
     pair.lift, pair.exact = lambda self, x: 2 * x, lambda self, x: x
     at = jnp.array([0.25, 0.5])
-    assert {name: float(value) for name, value in values_at(pair(), "lift", at).items()} == {"u": 0.5, "v": 0.5}
-    with pytest.raises(ValueError, match="exact must return a dict by unknown, of u, v, got one value"):
+    assert {name: float(value) for name, value in values_at(pair(), "lift", at).items()} == {
+        "u": 0.5,
+        "v": 0.5,
+    }
+    with pytest.raises(
+        ValueError, match="exact must return a dict by unknown, of u, v, got one value"
+    ):
         values_at(pair(), "exact", at)
     pair.lift = lambda self, x: None
     with pytest.raises(ValueError, match="lift: u at one point must be one number, got None"):
         values_at(pair(), "lift", at)
     pair.lift = 1.0
-    with pytest.raises(ValueError, match=r"lift must be a method of coordinates, such as lift\(self, x\), got 1.0"):
+    with pytest.raises(
+        ValueError, match=r"lift must be a method of coordinates, such as lift\(self, x\), got 1.0"
+    ):
         values_at(pair(), "lift", at)
 
     class Reserved(po.Problem):
         domain = SQUARE
         factor: float = 2.0
 
-    with pytest.raises(ValueError, match="Reserved: factor is what a problem knows, not a coefficient; rename it"):
+    with pytest.raises(
+        ValueError, match="Reserved: factor is what a problem knows, not a coefficient; rename it"
+    ):
         Reserved()
 
 
@@ -776,5 +949,7 @@ def test_features_that_are_no_tuple_of_numbers_are_refused():
         def features(self, x):
             return x
 
-    with pytest.raises(ValueError, match=r"Wrong\.features must return a tuple of numbers, one for each feature"):
+    with pytest.raises(
+        ValueError, match=r"Wrong\.features must return a tuple of numbers, one for each feature"
+    ):
         random_field(Wrong(), impose(Wrong()), 0)

@@ -33,7 +33,10 @@ NAMES = po.available()
 EXACT = tuple(name for name in NAMES if po.load_problem(name).exact is not None)
 NUMERICAL = tuple(name for name in NAMES if name not in EXACT)
 COEFFICIENTS = tuple(
-    (name, field.name) for name in NAMES for field in fields(po.load_problem(name)) if not field.metadata.get("static")
+    (name, field.name)
+    for name in NAMES
+    for field in fields(po.load_problem(name))
+    if not field.metadata.get("static")
 )
 
 
@@ -49,7 +52,9 @@ def cube(n: int, d: int) -> np.ndarray:
     return np.random.default_rng(n * d).random((n, d))
 
 
-def points_of(problem: Problem, region: str, n: int = 64, dtype=np.float64) -> tuple[jax.Array, jax.Array | None]:
+def points_of(
+    problem: Problem, region: str, n: int = 64, dtype=np.float64
+) -> tuple[jax.Array, jax.Array | None]:
     """Points of a region and, on a boundary, their normals."""
     if region == INTERIOR:
         return jnp.asarray(problem.domain.sample_interior(cube, n), dtype), None
@@ -66,11 +71,17 @@ def with_leaves(problem: Problem, change) -> Problem:
 
 def everything(problem: Problem) -> list[Constraint]:
     """The equation and all conditions on boundary and initial time, as what must vanish."""
-    listed = [k for k, c in enumerate(problem.conditions()) if not isinstance(c, po.Periodic | po.Observed)]
+    listed = [
+        k
+        for k, c in enumerate(problem.conditions())
+        if not isinstance(c, po.Periodic | po.Observed)
+    ]
     return constraints(problem, tuple(listed))
 
 
-def arguments(problem: Problem, constraint: Constraint, dtype=np.float64, n: int = 5) -> dict[str, jax.Array]:
+def arguments(
+    problem: Problem, constraint: Constraint, dtype=np.float64, n: int = 5
+) -> dict[str, jax.Array]:
     """Random values for the arguments of an equation, at real points."""
     at, normals = points_of(problem, constraint.region, n, dtype)
     plan, components = constraint.signature.plan, len(problem.unknowns)
@@ -99,7 +110,9 @@ def exact_residuals(problem: Problem) -> dict[str, jax.Array]:
     out = {}
     for constraint in everything(problem):
         at, normals = points_of(problem, constraint.region)
-        values = constraint.signature.gather(nested(exact_of(problem), at, constraint.signature.plan), at, normals)
+        values = constraint.signature.gather(
+            nested(exact_of(problem), at, constraint.signature.plan), at, normals
+        )
         found = apply_pointwise(constraint.function, values, owner="")
         out |= {f"{constraint.name} {equation}": residual for equation, residual in found.items()}
     return out
@@ -112,7 +125,10 @@ def periodic_gaps(problem: Problem) -> dict[str, jax.Array]:
     periodic = [c.on for c in problem.conditions() if isinstance(c, po.Periodic)]
     for coordinate in [name for on in periodic for name in ((on,) if isinstance(on, str) else on)]:
         axis, ends = problem.domain.coordinates.index(coordinate), problem.domain.bounds[coordinate]
-        low, high = (nested(exact_of(problem), at.at[:, axis].set(x), residual_signature(problem).plan) for x in ends)
+        low, high = (
+            nested(exact_of(problem), at.at[:, axis].set(x), residual_signature(problem).plan)
+            for x in ends
+        )
         out |= {f"{coordinate} {index}": high[index] - low[index] for index in low}
     return out
 
@@ -182,7 +198,10 @@ def test_a_numerical_reference_has_the_declared_data(name, float64):
     names = problem.domain.coordinates
     compared = 0
     for face in faces(problem):
-        unknown, end = problem.unknowns[face.component], problem.domain.bounds[names[face.axis]][face.upper]
+        unknown, end = (
+            problem.unknowns[face.component],
+            problem.domain.bounds[names[face.axis]][face.upper],
+        )
         if unknown not in ours.values or not face.is_value:
             continue
         on_face = int(np.flatnonzero(ours.coordinates[names[face.axis]].ravel() == end)[0])
@@ -191,7 +210,9 @@ def test_a_numerical_reference_has_the_declared_data(name, float64):
         inner[face.axis] = slice(on_face, on_face + 1)
         grids = [grid[tuple(inner)] for grid in np.broadcast_arrays(*ours.coordinates.values())]
         data = jax.vmap(face.data)(jnp.asarray(np.stack([grid.ravel() for grid in grids], -1)))
-        np.testing.assert_allclose(ours.values[unknown][tuple(inner)].ravel(), data, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(
+            ours.values[unknown][tuple(inner)].ravel(), data, rtol=0, atol=1e-12
+        )
         compared += 1
     assert compared
 
@@ -199,7 +220,12 @@ def test_a_numerical_reference_has_the_declared_data(name, float64):
 def test_the_reference_of_poisson_disks_has_the_declared_data():
     problem, ours = po.load_problem("poisson_disks"), reference("poisson_disks")
     x, y = np.broadcast_arrays(*ours.coordinates.values())
-    wall = np.abs(problem.domain.signed_distance(np.stack([x.ravel(), y.ravel()], -1))).reshape(x.shape) < 1e-12
+    wall = (
+        np.abs(problem.domain.signed_distance(np.stack([x.ravel(), y.ravel()], -1))).reshape(
+            x.shape
+        )
+        < 1e-12
+    )
     on_square = np.maximum(np.abs(x), np.abs(y)) == 0.5
     assert on_square.sum() == 400 and (wall & ~on_square).sum() >= 16
     np.testing.assert_allclose(ours.values["u"][on_square], problem.outer, atol=1e-12)
@@ -210,7 +236,10 @@ def difference(values: np.ndarray, axis: int, order: int, spacing: float) -> np.
     """Central differences over nine points; NaN in the four rows at each end."""
     offsets = np.arange(-4, 5)
     moments = np.vander(offsets, increasing=True).T.astype(float)
-    weights = np.linalg.solve(moments, np.eye(9)[order] * np.prod(np.arange(1, order + 1))) / spacing**order
+    weights = (
+        np.linalg.solve(moments, np.eye(9)[order] * np.prod(np.arange(1, order + 1)))
+        / spacing**order
+    )
     out = sum(w * np.roll(values, -k, axis) for w, k in zip(weights, offsets, strict=True))
     edge = [slice(None)] * values.ndim
     for rows in (slice(None, 4), slice(-4, None)):
@@ -266,11 +295,15 @@ def test_a_numerical_reference_satisfies_its_equation(name, float64):
     for equation, residual in right.items():
         # The curl takes third derivatives of the velocity, of size 1e3, which differences on this grid see to 1e-6.
         tolerance = 5e-3 if equation == "vorticity" else 1e-5
-        if name == "kuramoto_sivashinsky":  # terms of size 1e2; on half the points the fourth derivative is off by 60 times more
+        if (
+            name == "kuramoto_sivashinsky"
+        ):  # terms of size 1e2; on half the points the fourth derivative is off by 60 times more
             tolerance = 1e-3
         assert np.nanmedian(np.abs(residual)) < tolerance, equation
         if name != "poisson_disks" and equation != "continuity":  # they have no coefficients
-            assert np.nanmedian(np.abs(wrong[equation])) > 5 * np.nanmedian(np.abs(residual)), equation
+            assert np.nanmedian(np.abs(wrong[equation])) > 5 * np.nanmedian(np.abs(residual)), (
+                equation
+            )
 
 
 # How conditions are met
@@ -282,7 +315,10 @@ SOFT = {
     "nonlinear_diffusion": {"Initial": "declared soft", "Dirichlet": "declared soft"},
     "poisson_disks": {"Dirichlet": "part of its boundary is not a face of a box"},
     "poisson_nd": {"Dirichlet": "an exact lift over more than 3 coordinates"},
-    "allen_cahn_inverse": {"Initial": "its slope jumps by 4 across the periodic boundary of x", "Observed": "least-squares"},
+    "allen_cahn_inverse": {
+        "Initial": "its slope jumps by 4 across the periodic boundary of x",
+        "Observed": "least-squares",
+    },
     "burgers_inverse": {"Observed": "least-squares"},
 }
 
@@ -292,13 +328,20 @@ def test_conditions_are_imposed_exactly_but_where_they_cannot_be(name):
     problem = po.load_problem(name)
     imposition = impose(problem)
     assert len(imposition.how) == len(problem.conditions())
-    assert problem.conditions() or problem.factor is not None or name == "plate_family"  # which learns from data
-    for condition, how, why in zip(problem.conditions(), imposition.how, imposition.why, strict=True):
+    assert (
+        problem.conditions() or problem.factor is not None or name == "plate_family"
+    )  # which learns from data
+    for condition, how, why in zip(
+        problem.conditions(), imposition.how, imposition.why, strict=True
+    ):
         kind = type(condition).__name__
         if kind in SOFT.get(name, {}):
             assert how == "soft" and SOFT[name][kind] in why
         else:
-            assert how == ("embedded" if isinstance(condition, po.Periodic) else "hard"), (kind, why)
+            assert how == ("embedded" if isinstance(condition, po.Periodic) else "hard"), (
+                kind,
+                why,
+            )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -309,7 +352,9 @@ def test_the_documentation_states_equation_source_and_coefficients(name):
     first = text.split("\n\n")[0]
     assert " = " in first and " on " in first and "Source: " in text
     for field in fields(cls):
-        assert f"``{field.name}``" in text, f"{name}: the docstring does not say what {field.name} is"
+        assert f"``{field.name}``" in text, (
+            f"{name}: the docstring does not say what {field.name} is"
+        )
 
 
 # Coefficients
@@ -347,7 +392,9 @@ def test_precision_is_that_of_the_points(name, dtype, float64):
     problem = with_leaves(po.load_problem(name), lambda leaf: jnp.asarray(leaf, dtype))
     for constraint in everything(problem):
         values = arguments(problem, constraint, dtype)
-        found = jax.eval_shape(lambda v, c=constraint: apply_pointwise(c.function, v, owner=name), values)
+        found = jax.eval_shape(
+            lambda v, c=constraint: apply_pointwise(c.function, v, owner=name), values
+        )
         assert {r.dtype for r in found.values()} == {np.dtype(dtype)}, constraint.name
     if problem.exact is not None:
         point = points_of(problem, INTERIOR, 1, dtype)[0][0]
@@ -366,9 +413,15 @@ def test_a_coefficient_out_of_its_range_is_refused(name, coefficient):
     if problem.__dataclass_fields__[coefficient].metadata.get("positive"):
         for bad in (-1.0, 0.0):
             for number in (float, np.float32, np.float64, jnp.asarray):
-                with pytest.raises(ValueError, match=f"{coefficient} must be greater than zero, got {bad}"):
+                with pytest.raises(
+                    ValueError, match=f"{coefficient} must be greater than zero, got {bad}"
+                ):
                     po.load_problem(name, **{coefficient: number(bad)})
-    given = 2 if np.ndim(getattr(problem, coefficient)) == 0 else 2 * np.ones(np.shape(getattr(problem, coefficient)), np.float32)
+    given = (
+        2
+        if np.ndim(getattr(problem, coefficient)) == 0
+        else 2 * np.ones(np.shape(getattr(problem, coefficient)), np.float32)
+    )
     leaf = getattr(po.load_problem(name, **{coefficient: given}), coefficient)
     # A JAX array made outside a float64 context would have lost half of its digits.
     assert isinstance(leaf, np.ndarray) and leaf.dtype == np.float64
@@ -397,9 +450,13 @@ def test_the_observations_of_the_inverse_problem_belong_to_the_true_viscosity(fl
     from scipy.interpolate import RectBivariateSpline
 
     ours, x, t = reference("burgers_inverse"), observed.coordinates["x"], observed.coordinates["t"]
-    spline = RectBivariateSpline(ours.coordinates["x"].ravel(), ours.coordinates["t"].ravel(), ours.values["u"])
+    spline = RectBivariateSpline(
+        ours.coordinates["x"].ravel(), ours.coordinates["t"].ravel(), ours.values["u"]
+    )
     away = np.abs(x) > 0.1
-    np.testing.assert_allclose(observed.values["u"][away], spline(x, t, grid=False)[away], atol=1e-5)
+    np.testing.assert_allclose(
+        observed.values["u"][away], spline(x, t, grid=False)[away], atol=1e-5
+    )
     noisy = po.load_problem("burgers_inverse", noise=0.1).conditions()[-1]
     noise = noisy.values["u"] - observed.values["u"]
     assert np.std(noise) == pytest.approx(0.1 * np.std(observed.values["u"]), rel=0.15)
@@ -410,7 +467,9 @@ def test_the_observations_of_the_inverse_problem_belong_to_the_true_viscosity(fl
 
 def test_a_reference_can_be_observed_at_random_nodes(float64):
     ours = reference("allen_cahn_inverse")
-    exact, noisy, other = (po.observe(ours, 100, noise=n, seed=s) for n, s in ((0.0, 3), (0.1, 3), (0.0, 4)))
+    exact, noisy, other = (
+        po.observe(ours, 100, noise=n, seed=s) for n, s in ((0.0, 3), (0.1, 3), (0.0, 4))
+    )
     grids = np.broadcast_arrays(*ours.coordinates.values())
     for x, t, u in zip(*exact.coordinates.values(), exact.values["u"], strict=True):
         assert u == ours.values["u"][(grids[0] == x) & (grids[1] == t)]
@@ -434,26 +493,44 @@ def test_the_vortex_of_flow_mixing_is_smooth_at_its_centre(float64):
     # Near r = 0: tanh r sech² r / r = 1 - 4r²/3 + 17r⁴/15 - ...
     jet = nested(rotation, jnp.zeros((1, 2)), Plan([(0, 0, 0, 0), (0, 0, 1, 1)]))
     v = problem.peak_speed
-    wanted = {(): 1, (0,): 0, (0, 0): -8 / 3, (0, 1): 0, (0, 0, 0): 0, (0, 0, 0, 0): 27.2, (0, 0, 1, 1): 136 / 15}
+    wanted = {
+        (): 1,
+        (0,): 0,
+        (0, 0): -8 / 3,
+        (0, 1): 0,
+        (0, 0, 0): 0,
+        (0, 0, 0, 0): 27.2,
+        (0, 0, 1, 1): 136 / 15,
+    }
     for index, value in wanted.items():
         np.testing.assert_allclose(jet[index][0, 0], value / v, atol=1e-12)
     # Elsewhere: the formula of the source.
     at = points_of(problem, INTERIOR, 200)[0][:, :2]
     r = np.linalg.norm(at, axis=1)
-    np.testing.assert_allclose(jax.vmap(rotation)(at)[:, 0], np.tanh(r) / np.cosh(r) ** 2 / (r * v), atol=1e-14)
+    np.testing.assert_allclose(
+        jax.vmap(rotation)(at)[:, 0], np.tanh(r) / np.cosh(r) ** 2 / (r * v), atol=1e-14
+    )
 
 
 def test_random_waves_have_the_statistics_of_their_definition(float64):
-    samples = np.asarray(jax.jit(jax.vmap(RandomWaves().sample))(jax.random.split(jax.random.key(0), 4000)))
+    samples = np.asarray(
+        jax.jit(jax.vmap(RandomWaves().sample))(jax.random.split(jax.random.key(0), 4000))
+    )
     amplitudes, phases, numbers, (folded, sign, left, right) = samples.transpose(1, 2, 0)
-    assert np.all((amplitudes > 0) & (amplitudes < 1)) and np.all((phases > 0) & (phases < 2 * np.pi))
+    assert np.all((amplitudes > 0) & (amplitudes < 1)) and np.all(
+        (phases > 0) & (phases < 2 * np.pi)
+    )
     assert abs(amplitudes.mean() - 1 / 2) < 0.01 and abs(phases.mean() - np.pi) < 0.06
     # Each of four is drawn once or twice, by two draws.
     times = numbers / np.arange(1, 5)[:, None]
-    assert np.all(times.sum(axis=0) == 2) and np.mean(times.max(axis=0) == 2) == pytest.approx(1 / 4, abs=0.03)
+    assert np.all(times.sum(axis=0) == 2) and np.mean(times.max(axis=0) == 2) == pytest.approx(
+        1 / 4, abs=0.03
+    )
     np.testing.assert_allclose(times.mean(axis=1), 1 / 2, atol=0.04)
     cut = right > left
-    assert np.mean(folded) == pytest.approx(0.1, abs=0.02) and np.mean(cut) == pytest.approx(0.1, abs=0.02)
+    assert np.mean(folded) == pytest.approx(0.1, abs=0.02) and np.mean(cut) == pytest.approx(
+        0.1, abs=0.02
+    )
     assert set(sign) == {-1, 1} and abs(sign.mean()) < 0.05
     for edges, low, high in ((left[cut], 0.1, 0.45), (right[cut], 0.55, 0.9)):
         assert low < edges.min() < low + 0.03 and high - 0.03 < edges.max() < high
@@ -464,7 +541,11 @@ def test_random_waves_have_the_statistics_of_their_definition(float64):
 
 
 def test_waves_are_their_formula_and_periodic(float64):
-    a, phi, k = np.array([0.2, 0.9, 0.4, 0.7]), np.array([3.0, 0.5, 2.0, 6.0]), np.array([0, 2, 0, 4])
+    a, phi, k = (
+        np.array([0.2, 0.9, 0.4, 0.7]),
+        np.array([3.0, 0.5, 2.0, 6.0]),
+        np.array([0, 2, 0, 4]),
+    )
     x = np.linspace(0, 1, 201)
     v = (a * np.sin(2 * np.pi * k * x[:, None] + phi)).sum(axis=1)
     window = (np.tanh((x - 0.3) / 0.01) - np.tanh((x - 0.6) / 0.01)) / 2
@@ -487,14 +568,20 @@ def test_waves_are_their_formula_and_periodic(float64):
 
 
 def test_random_plane_waves_have_the_statistics_of_their_definition(float64):
-    samples = np.asarray(jax.jit(jax.vmap(RandomPlaneWaves().sample))(jax.random.split(jax.random.key(0), 4000)))
+    samples = np.asarray(
+        jax.jit(jax.vmap(RandomPlaneWaves().sample))(jax.random.split(jax.random.key(0), 4000))
+    )
     amplitudes, phases, *numbers = samples.transpose(1, 2, 0)
-    assert np.all((amplitudes > 0) & (amplitudes < 1)) and np.all((phases > 0) & (phases < 2 * np.pi))
+    assert np.all((amplitudes > 0) & (amplitudes < 1)) and np.all(
+        (phases > 0) & (phases < 2 * np.pi)
+    )
     assert abs(amplitudes.mean() - 1 / 2) < 0.01 and abs(phases.mean() - np.pi) < 0.06
     k, m = np.asarray(numbers)
     assert np.all(k[0] == 0) and np.all(m[0] == 0)
     vectors, counts = np.unique(np.stack([k[1:], m[1:]]).reshape(2, -1), axis=1, return_counts=True)
-    assert {tuple(v) for v in vectors.T} == {(i, j) for i in range(-2, 3) for j in range(-2, 3)} - {(0, 0)}
+    assert {tuple(v) for v in vectors.T} == {(i, j) for i in range(-2, 3) for j in range(-2, 3)} - {
+        (0, 0)
+    }
     np.testing.assert_allclose(counts / counts.sum(), 1 / 24, atol=0.01)
 
 
@@ -516,7 +603,11 @@ CAPE = {"cape_advection": "speed"} | dict.fromkeys(
     ["cape_burgers", "cape_burgers_2d", "cape_compressible_1d", "cape_compressible_2d"], "viscosity"
 )
 CAPE_PARAMETERS = {
-    "cape_advection": {"training": [0.2, 0.4, 0.7, 2, 4], "interpolation": [1], "extrapolation": [0.1, 7]},
+    "cape_advection": {
+        "training": [0.2, 0.4, 0.7, 2, 4],
+        "interpolation": [1],
+        "extrapolation": [0.1, 7],
+    },
     "cape_burgers": {
         "training": [0.002, 0.007, 0.02, 0.04, 0.2, 0.4, 2],
         "interpolation": [0.004, 0.01, 0.1, 1],
@@ -540,9 +631,13 @@ def test_members_for_surrogates_start_from_their_data_and_meet_their_conditions(
     for member in members:
         ours = member.reference()
         assert ours.values["u"].shape == (16, 5) and ours.error_bar["u"] < 1e-6
-        np.testing.assert_allclose(ours.coordinates["x"][:, 0], (np.arange(16) + 0.5) / 16, atol=1e-15)
+        np.testing.assert_allclose(
+            ours.coordinates["x"][:, 0], (np.arange(16) + 0.5) / 16, atol=1e-15
+        )
         np.testing.assert_allclose(ours.coordinates["t"][0], [0, 0.5, 1, 1.5, 2], atol=1e-15)
-        start = jax.vmap(lambda x, member=member: waves(member.initial, x))(jnp.asarray(ours.coordinates["x"][:, 0]))
+        start = jax.vmap(lambda x, member=member: waves(member.initial, x))(
+            jnp.asarray(ours.coordinates["x"][:, 0])
+        )
         np.testing.assert_allclose(ours.values["u"][:, 0], start, atol=1e-13)
         assert member.inputs().shape == (1,) and member.inputs()[0] == getattr(member, CAPE[name])
     for member in members[:3]:
@@ -552,17 +647,27 @@ def test_members_for_surrogates_start_from_their_data_and_meet_their_conditions(
 @pytest.mark.parametrize("name", CAPE)
 def test_members_for_surrogates_are_drawn_from_the_list_that_is_asked_for(name):
     for parameters, wanted in CAPE_PARAMETERS[name].items():
-        members = sample_members(po.load_problem(name, parameters=parameters), jax.random.key(0), range(200))
+        members = sample_members(
+            po.load_problem(name, parameters=parameters), jax.random.key(0), range(200)
+        )
         values, counts = np.unique(np.asarray(getattr(members, CAPE[name])), return_counts=True)
         np.testing.assert_allclose(values, wanted, rtol=1e-6)
         np.testing.assert_allclose(counts / 200, 1 / len(wanted), atol=0.12)
-    with pytest.raises(ValueError, match="parameters must be one of training, interpolation, extrapolation, got 'unseen'"):
+    with pytest.raises(
+        ValueError,
+        match="parameters must be one of training, interpolation, extrapolation, got 'unseen'",
+    ):
         po.load_problem(name, parameters="unseen")
     for setting in ("cells", "frames"):
         for wrong in (1, 2.5, True, "many"):
-            with pytest.raises(ValueError, match=f"{setting} must be a whole number of at least 2, got {wrong!r}"):
+            with pytest.raises(
+                ValueError, match=f"{setting} must be a whole number of at least 2, got {wrong!r}"
+            ):
                 po.load_problem(name, **{setting: wrong})
-    with pytest.raises(ValueError, match=r"initial must have shape \((2, 4, 3|4, 4|3, 4, n|4, 4, n)\), got \(2, 4\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"initial must have shape \((2, 4, 3|4, 4|3, 4, n|4, 4, n)\), got \(2, 4\)",
+    ):
         po.load_problem(name, initial=np.ones((2, 4)))
 
 
@@ -570,7 +675,10 @@ def test_members_in_two_dimensions_start_from_their_data_and_meet_their_conditio
     family = po.load_problem("cape_burgers_2d", cells=8, frames=3, parameters="interpolation")
     for member in unstacked(sample_members(family, jax.random.key(1), range(3)), 3):
         ours = member.reference()
-        assert ours.values["u"].shape == ours.values["v"].shape == (8, 8, 3) and ours.error_bar["v"] <= 1e-3
+        assert (
+            ours.values["u"].shape == ours.values["v"].shape == (8, 8, 3)
+            and ours.error_bar["v"] <= 1e-3
+        )
         x, y, t = ours.coordinates.values()
         np.testing.assert_allclose(x.ravel(), (np.arange(8) + 0.5) / 8, atol=1e-15)
         np.testing.assert_array_equal(x.ravel(), y.ravel())
@@ -598,7 +706,10 @@ def test_members_of_compressible_flow_are_as_fast_as_their_mach_number(name, flo
     ours = members[0].reference()
     for unknown, field in zip(
         family.unknowns,
-        gas(np.asarray(members[0].initial), *(a[..., 0] for a in np.broadcast_arrays(*ours.coordinates.values())[:-1])),
+        gas(
+            np.asarray(members[0].initial),
+            *(a[..., 0] for a in np.broadcast_arrays(*ours.coordinates.values())[:-1]),
+        ),
         strict=True,
     ):
         np.testing.assert_allclose(ours.values[unknown][..., 0], field, rtol=1e-12, atol=1e-12)
@@ -608,11 +719,19 @@ def test_members_of_compressible_flow_are_as_fast_as_their_mach_number(name, flo
 
 
 def test_the_data_of_advection_travel_at_their_speed():
-    initial = np.array([[0.5, 0.3, 0.9, 0.2], [0.3, 1.0, 2.0, 5.0], [1, 0, 3, 0], [1, -1, 0.2, 0.8]])
+    initial = np.array(
+        [[0.5, 0.3, 0.9, 0.2], [0.3, 1.0, 2.0, 5.0], [1, 0, 3, 0], [1, -1, 0.2, 0.8]]
+    )
     u = po.load_problem("cape_advection", initial=initial, speed=7.0).reference().values["u"]
     np.testing.assert_allclose(u[:, 10], u[:, 0], atol=1e-11)  # seven crossings
-    shifted = po.load_problem("cape_advection", initial=initial, speed=1.25, frames=9).reference().values["u"]
-    np.testing.assert_allclose(shifted[:, 1], np.roll(u[:, 0], 20), atol=1e-12)  # 1.25 / 4 of the domain
+    shifted = (
+        po.load_problem("cape_advection", initial=initial, speed=1.25, frames=9)
+        .reference()
+        .values["u"]
+    )
+    np.testing.assert_allclose(
+        shifted[:, 1], np.roll(u[:, 0], 20), atol=1e-12
+    )  # 1.25 / 4 of the domain
 
 
 # The registry
@@ -628,7 +747,9 @@ def registry(monkeypatch):
 def test_unknown_names_are_answered_with_the_nearest_that_exist():
     with pytest.raises(ValueError, match="no problem 'burger'; did you mean 'burgers'"):
         po.load_problem("burger")
-    with pytest.raises(ValueError, match="no problem 'zzz'; available are advection, advection_family, allen_cahn"):
+    with pytest.raises(
+        ValueError, match="no problem 'zzz'; available are advection, advection_family, allen_cahn"
+    ):
         po.load_problem("zzz")
     with pytest.raises(ValueError, match="no coefficient 'viscosty'; did you mean 'viscosity'"):
         po.load_problem("burgers", viscosty=1.0)
@@ -665,10 +786,18 @@ def test_a_class_that_is_no_complete_problem_is_refused_when_registered(registry
     refused("must be an identifier such as 'heat', got 'two words'", name="two words", domain=unit)
     refused("decorates a class derived from pinops.Problem", TypeError, bases=(), domain=unit)
     refused("Mine has no domain")
-    refused("coefficient 'speed' needs a default value", domain=unit, __annotations__={"speed": float})
-    refused("'u_q' names nothing.*available are the unknowns u;", domain=unit, residual=lambda self, u_q: u_q)
+    refused(
+        "coefficient 'speed' needs a default value", domain=unit, __annotations__={"speed": float}
+    )
+    refused(
+        "'u_q' names nothing.*available are the unknowns u;",
+        domain=unit,
+        residual=lambda self, u_q: u_q,
+    )
     refused(r"argument \*values has no meaning", domain=unit, residual=lambda self, *values: 0)
-    refused("'u_xxxxx' names nothing", domain=unit, residual=lambda self, u_xxxxx: u_xxxxx)  # order 5
+    refused(
+        "'u_xxxxx' names nothing", domain=unit, residual=lambda self, u_xxxxx: u_xxxxx
+    )  # order 5
     refused("Mine has no residual; define one", domain=unit, residual=Problem.residual)
 
     def conditions(*listed):
@@ -677,7 +806,10 @@ def test_a_class_that_is_no_complete_problem_is_refused_when_registered(registry
     refused("no boundary part 'z'", **conditions(po.Dirichlet(0.0, on="z")))
     refused("time has an initial condition instead", **conditions(po.Dirichlet(0.0, on="t")))
     refused("no unknown 'w'; the unknowns are u", **conditions(po.Dirichlet({"w": 0.0}, on="x")))
-    refused("u is declared twice on x_min", **conditions(po.Dirichlet(0.0, on="x"), po.Dirichlet(1.0, on="x_min")))
+    refused(
+        "u is declared twice on x_min",
+        **conditions(po.Dirichlet(0.0, on="x"), po.Dirichlet(1.0, on="x_min")),
+    )
     refused(r"Periodic\(on='t'\) needs a spatial coordinate", **conditions(po.Periodic("t")))
     refused(
         "the domain has no coordinate t",
@@ -705,9 +837,14 @@ def test_a_folder_of_problem_files_is_made_available(registry, tmp_path):
     (tmp_path / "other.py").write_text(GOOD.format(name="another_name", source=1.0))
     assert po.load_folder(tmp_path) == ("broken", "my_rod", "other")  # nothing is executed yet
     assert po.load_problem("my_rod").residual(3.0) == 2.0
-    with pytest.raises(ValueError, match="broken.py cannot be loaded: ModuleNotFoundError: No module named 'nowhere"):
+    with pytest.raises(
+        ValueError,
+        match="broken.py cannot be loaded: ModuleNotFoundError: No module named 'nowhere",
+    ):
         po.load_problem("broken")
-    with pytest.raises(ValueError, match="'other' does not register it; decorate its class with @pinops.register"):
+    with pytest.raises(
+        ValueError, match="'other' does not register it; decorate its class with @pinops.register"
+    ):
         po.load_problem("other")
     # A second folder takes a name over.
     second = tmp_path / "second"
@@ -718,7 +855,9 @@ def test_a_folder_of_problem_files_is_made_available(registry, tmp_path):
 
 
 def test_a_folder_without_problem_files_is_refused(registry, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder .*nowhere; give the one that holds your problem files"):
+    with pytest.raises(
+        FileNotFoundError, match="no folder .*nowhere; give the one that holds your problem files"
+    ):
         po.load_folder(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="holds no problem files"):
         po.load_folder(tmp_path)

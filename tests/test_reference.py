@@ -42,7 +42,9 @@ def test_a_reference_refuses_wrong_shapes_and_a_zero_error_bar():
         return Reference({"x": x, "t": t}, {"u": np.zeros(shape)}, bars, "closed form", "none")
 
     make((4, 3), {"u": 1e-15})
-    with pytest.raises(ValueError, match=r"'u' have shape \(4, 1\), but the coordinates broadcast to \(4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"'u' have shape \(4, 1\), but the coordinates broadcast to \(4, 3\)"
+    ):
         make((4, 1), {"u": 1e-15})
     with pytest.raises(ValueError, match="error bar of 'u' is 0.0"):
         make((4, 3), {"u": 0.0})
@@ -76,9 +78,18 @@ def test_cole_hopf_takes_other_initial_data():
 
     for column in (0, 4, 12):
         nu = file["nu_effective"][column]
-        ours = cole_hopf(file["x"], file["t"], nu, initial=initial, antiderivative=antiderivative, speed=float(np.abs(a).sum()))
+        ours = cole_hopf(
+            file["x"],
+            file["t"],
+            nu,
+            initial=initial,
+            antiderivative=antiderivative,
+            speed=float(np.abs(a).sum()),
+        )
         assert ours.error_bar["u"] < 1e-12
-        assert relative_l2(file["u"][case, column].T, ours.values["u"]) < 2e-5  # the accuracy stated with the file
+        assert (
+            relative_l2(file["u"][case, column].T, ours.values["u"]) < 2e-5
+        )  # the accuracy stated with the file
 
 
 def test_cole_hopf_agrees_with_etdrk4():
@@ -124,13 +135,20 @@ def test_periodic_cole_hopf_agrees_with_the_literature_file():
     for case in range(6):  # with absolute values and a window among them
         edges = [file["ic_xl"][case], file["ic_xr"][case]] if file["ic_window"][case] else [0, 0]
         settings = [file["ic_abs"][case], file["ic_sign"][case], *edges]
-        coefficients = np.array([file["ic_A"][case], file["ic_phi"][case], file["ic_k"][case], settings], np.float64)
+        coefficients = np.array(
+            [file["ic_A"][case], file["ic_phi"][case], file["ic_k"][case], settings], np.float64
+        )
         for column in (0, 3, 6, 9, 12):
             ours = periodic_cole_hopf(
-                file["x"], file["t"], file["nu_effective"][column], initial=lambda x, c=coefficients: waves(c, x)
+                file["x"],
+                file["t"],
+                file["nu_effective"][column],
+                initial=lambda x, c=coefficients: waves(c, x),
             )
             assert ours.error_bar["u"] < 1e-7
-            assert relative_l2(file["u"][case, column].T, ours.values["u"]) < 2e-5  # the accuracy stated with the file
+            assert (
+                relative_l2(file["u"][case, column].T, ours.values["u"]) < 2e-5
+            )  # the accuracy stated with the file
 
 
 KINKED = np.array([[0.8, 0.3, 0.6, 0.2], [1.0, 2.0, 3.0, 4.0], [1, 0, 3, 0], [1, -1, 0, 0]])
@@ -141,7 +159,10 @@ def test_periodic_cole_hopf_agrees_with_cole_hopf_and_with_etdrk4():
     x, t = np.linspace(-1, 1, 41), np.linspace(0, 1, 6)
     initial = lambda y: -np.sin(np.pi * y)
     for nu in (1e-3, 1e-2, 0.3):  # the sum over nodes twice, and the series
-        line, periodic = cole_hopf(x, t, nu), periodic_cole_hopf(x, t, nu, initial=initial, interval=(-1, 1))
+        line, periodic = (
+            cole_hopf(x, t, nu),
+            periodic_cole_hopf(x, t, nu, initial=initial, interval=(-1, 1)),
+        )
         assert relative_l2(periodic.values["u"], line.values["u"]) <= periodic.error_bar["u"] < 1e-9
     x, t = (np.arange(64) + 0.5) / 64, np.linspace(0, 2, 5)
     marched = periodic_etdrk4(
@@ -155,7 +176,11 @@ def test_periodic_cole_hopf_agrees_with_cole_hopf_and_with_etdrk4():
         max_step=1e-3,
     )
     ours = periodic_cole_hopf(x, t, 0.02, initial=lambda y: waves(WINDOWED, y))
-    assert relative_l2(ours.values["u"], marched.values["u"]) <= marched.error_bar["u"] + ours.error_bar["u"] < 1e-6
+    assert (
+        relative_l2(ours.values["u"], marched.values["u"])
+        <= marched.error_bar["u"] + ours.error_bar["u"]
+        < 1e-6
+    )
 
 
 @pytest.mark.parametrize("nu", [3e-4, 1e-2, 0.1])
@@ -163,7 +188,8 @@ def test_the_error_bar_of_periodic_cole_hopf_bounds_its_error(nu):
     x, t = (np.arange(64) + 0.5) / 64, np.linspace(0, 2, 5)
     for coefficients in (KINKED, WINDOWED):
         coarse, fine = (
-            periodic_cole_hopf(x, t, nu, initial=lambda y, c=coefficients: waves(c, y), nodes=nodes) for nodes in (1024, 5000)
+            periodic_cole_hopf(x, t, nu, initial=lambda y, c=coefficients: waves(c, y), nodes=nodes)
+            for nodes in (1024, 5000)
         )
         assert relative_l2(coarse.values["u"], fine.values["u"]) <= coarse.error_bar["u"] < 1e-6
 
@@ -172,7 +198,9 @@ def test_periodic_burgers_keeps_its_mean_and_loses_energy():
     x, t = (np.arange(512) + 0.5) / 512, np.linspace(0.1, 2, 5)
     for nu in (5e-3, 0.2):
         for coefficients in (KINKED, WINDOWED):
-            u = periodic_cole_hopf(x, t, nu, initial=lambda y, c=coefficients: waves(c, y)).values["u"]
+            u = periodic_cole_hopf(x, t, nu, initial=lambda y, c=coefficients: waves(c, y)).values[
+                "u"
+            ]
             assert np.ptp(u.mean(axis=0)) < 1e-9
             assert np.all(np.diff(u.var(axis=0)) < 0) or nu > 0.1  # where it ends in round-off
             assert np.all(np.diff((u**2).mean(axis=0)) < 1e-14)
@@ -196,7 +224,9 @@ def test_periodic_cole_hopf_refuses_bad_input():
 # Periodic equations
 
 
-HEAT = np.array([[0.5, 0.3, 0.1], [0.3, 1.0, 2.0], [1, 1, -2], [0, 2, 1]])  # of cosines: amplitudes, phases, wave numbers
+HEAT = np.array(
+    [[0.5, 0.3, 0.1], [0.3, 1.0, 2.0], [1, 1, -2], [0, 2, 1]]
+)  # of cosines: amplitudes, phases, wave numbers
 UNIT = (np.arange(16) + 0.5) / 16
 
 
@@ -220,7 +250,12 @@ def test_two_dimensional_burgers_is_exact_for_potential_flow():
     bars = []
     for tolerance, bound in ((1e-3, 1e-6), (1e-7, 1e-8)):
         ours = periodic_burgers_2d(
-            UNIT, UNIT, np.linspace(0, 1, 5), 0.05, initial=lambda x, y: potential_flow(x, y, 0.0, 0.05), tolerance=tolerance
+            UNIT,
+            UNIT,
+            np.linspace(0, 1, 5),
+            0.05,
+            initial=lambda x, y: potential_flow(x, y, 0.0, 0.05),
+            tolerance=tolerance,
         )
         exact = potential_flow(*ours.coordinates.values(), 0.05)
         for unknown, truth, mean in zip("uv", exact, DRIFT, strict=True):
@@ -229,14 +264,23 @@ def test_two_dimensional_burgers_is_exact_for_potential_flow():
             # The mean of a potential flow stays; places resolve it once the fastest waves have gone.
             np.testing.assert_allclose(ours.values[unknown][..., 1:].mean((0, 1)), mean, atol=1e-12)
         bars.append(ours.error_bar["u"])
-    assert bars[1] < bars[0] / 16  # modes and steps were doubled at least once, and steps are of fourth order
+    assert (
+        bars[1] < bars[0] / 16
+    )  # modes and steps were doubled at least once, and steps are of fourth order
 
 
 def test_two_dimensional_burgers_is_burgers_along_each_axis():
-    t, wave = np.linspace(0, 1, 3), lambda x: 0.3 + np.sin(2 * np.pi * x) + 0.2 * np.cos(4 * np.pi * x)
+    t, wave = (
+        np.linspace(0, 1, 3),
+        lambda x: 0.3 + np.sin(2 * np.pi * x) + 0.2 * np.cos(4 * np.pi * x),
+    )
     wanted = periodic_cole_hopf(UNIT, t, 0.03, initial=wave).values["u"]
-    along_x = periodic_burgers_2d(UNIT, UNIT[:2], t, 0.03, initial=lambda x, y: (wave(x) + 0 * y, 0 * x * y))
-    along_y = periodic_burgers_2d(UNIT[:2], UNIT, t, 0.03, initial=lambda x, y: (0 * x * y, wave(y) + 0 * x))
+    along_x = periodic_burgers_2d(
+        UNIT, UNIT[:2], t, 0.03, initial=lambda x, y: (wave(x) + 0 * y, 0 * x * y)
+    )
+    along_y = periodic_burgers_2d(
+        UNIT[:2], UNIT, t, 0.03, initial=lambda x, y: (0 * x * y, wave(y) + 0 * x)
+    )
     np.testing.assert_allclose(along_x.values["u"], np.stack([wanted] * 2, 1), atol=1e-5)
     np.testing.assert_allclose(along_y.values["v"], np.stack([wanted] * 2, 0), atol=1e-5)
     assert np.abs(along_x.values["v"]).max() < 1e-13 and np.abs(along_y.values["u"]).max() < 1e-13
@@ -247,14 +291,21 @@ def test_two_dimensional_burgers_keeps_its_range_and_loses_its_gradients():
     swirl = lambda x, y: (0.3 + np.sin(2 * np.pi * y) + 0 * x, np.cos(2 * np.pi * (x + y)))
     ours = periodic_burgers_2d(g, g, np.linspace(0, 1, 6), 0.05, initial=swirl)
     for values in ours.values.values():  # a maximum principle: each is carried along and diffuses
-        assert np.all(np.diff(values.max((0, 1))) < 1e-3) and np.all(np.diff(values.min((0, 1))) > -1e-3)
+        assert np.all(np.diff(values.max((0, 1))) < 1e-3) and np.all(
+            np.diff(values.min((0, 1))) > -1e-3
+        )
     energy = sum(np.square(values).mean((0, 1)) for values in ours.values.values())
     assert energy[-1] < energy[0] / 2
 
 
 def test_two_dimensional_burgers_refuses_what_it_cannot_solve():
     make = lambda t=(0.0, 1.0), viscosity=0.1, **options: periodic_burgers_2d(
-        UNIT, UNIT, np.asarray(t), viscosity, initial=lambda x, y: (np.sin(2 * np.pi * x) + 0 * y, 0 * x * y), **options
+        UNIT,
+        UNIT,
+        np.asarray(t),
+        viscosity,
+        initial=lambda x, y: (np.sin(2 * np.pi * x) + 0 * y, 0 * x * y),
+        **options,
     )
     with pytest.raises(ValueError, match="viscosity is 0, but"):
         make(viscosity=0)
@@ -268,9 +319,14 @@ def test_a_shock_tube_has_the_states_of_the_exact_riemann_problem():
     """Sod's, twice as it is periodic: the states beside the contact, of Toro's Riemann Solvers (2009), section 4.2."""
     inside = lambda x: np.abs(x - 0.5) < 0.25
     tube = lambda x: (np.where(inside(x), 1.0, 0.125), 0 * x, np.where(inside(x), 1.0, 0.1))
-    ours = periodic_compressible(1, 100, np.array([0, 0.05]), 0.0, 0.0, initial=tube, heat_ratio=1.4, max_cells=800)
+    ours = periodic_compressible(
+        1, 100, np.array([0, 0.05]), 0.0, 0.0, initial=tube, heat_ratio=1.4, max_cells=800
+    )
     shock, contact, fan = 1.75216, 0.92745, -0.07027
-    middle = int((0.75 + 0.05 * (fan + contact) / 2) * 100), int((0.75 + 0.05 * (contact + shock) / 2) * 100)
+    middle = (
+        int((0.75 + 0.05 * (fan + contact) / 2) * 100),
+        int((0.75 + 0.05 * (contact + shock) / 2) * 100),
+    )
     for cell, density in zip(middle, (0.42632, 0.26557), strict=True):
         found = [ours.values[name][cell, 1] for name in ("rho", "u", "p")]
         np.testing.assert_allclose(found, [density, 0.92745, 0.30313], rtol=2e-3)
@@ -280,27 +336,46 @@ def test_a_shock_tube_has_the_states_of_the_exact_riemann_problem():
 def test_friction_damps_sound_and_shear_as_it_should():
     t, wave = np.linspace(0, 2, 3), lambda x: 1e-5 * np.sin(2 * np.pi * x)
     sound = lambda x: (1 + wave(x), np.sqrt(5 / 3) * wave(x), 1 + 5 / 3 * wave(x))
-    ours = periodic_compressible(1, 32, t, 0.003, 0.005, initial=sound, max_cells=128, tolerance=1e-9)
+    ours = periodic_compressible(
+        1, 32, t, 0.003, 0.005, initial=sound, max_cells=128, tolerance=1e-9
+    )
     # Over whole periods the wave that the friction reflects is where it was.
     found = np.abs(np.fft.fft(ours.values["u"], axis=0)[1])
-    np.testing.assert_allclose(found / found[0], np.exp(-((2 * np.pi) ** 2) * (4 / 3 * 0.003 + 0.005) / 2 * t), rtol=1e-2)
+    np.testing.assert_allclose(
+        found / found[0], np.exp(-((2 * np.pi) ** 2) * (4 / 3 * 0.003 + 0.005) / 2 * t), rtol=1e-2
+    )
     shear = lambda x, y: (2 + 0 * x, 0 * x, 1e-3 * np.sin(2 * np.pi * x) + 0 * y, 1 + 0 * x)
-    ours = periodic_compressible(2, 8, t / 4, 0.04, 0.1, initial=shear, max_cells=32, tolerance=1e-9)
+    ours = periodic_compressible(
+        2, 8, t / 4, 0.04, 0.1, initial=shear, max_cells=32, tolerance=1e-9
+    )
     found = ours.values["v"].max((0, 1))
-    np.testing.assert_allclose(found / found[0], np.exp(-((2 * np.pi) ** 2) * 0.02 * t / 4), rtol=5e-3)
+    np.testing.assert_allclose(
+        found / found[0], np.exp(-((2 * np.pi) ** 2) * 0.02 * t / 4), rtol=5e-3
+    )
     assert np.abs(ours.values["u"]).max() < 1e-7 and ours.error_bar["u"] == ours.error_bar["v"]
 
 
 def test_a_gas_keeps_its_sums_and_is_the_same_along_each_axis():
     g, t = 2 * np.pi, np.array([0.0, 0.2])
-    fields = lambda x: (np.exp(0.3 * np.sin(g * x)), 0.5 * np.cos(g * x), np.exp(0.2 * np.cos(2 * g * x)))
+    fields = lambda x: (
+        np.exp(0.3 * np.sin(g * x)),
+        0.5 * np.cos(g * x),
+        np.exp(0.2 * np.cos(2 * g * x)),
+    )
     line = periodic_compressible(1, 16, t, 0.02, 0.01, initial=fields, max_cells=32)
     along_x = lambda x, y: (*fields(x)[:2], 0 * x, fields(x)[2])
     along_y = lambda x, y: (fields(y)[0], 0 * y, *fields(y)[1:])
-    one, other = (periodic_compressible(2, 16, t, 0.02, 0.01, initial=start, max_cells=32) for start in (along_x, along_y))
+    one, other = (
+        periodic_compressible(2, 16, t, 0.02, 0.01, initial=start, max_cells=32)
+        for start in (along_x, along_y)
+    )
     for name, twin in (("rho", "rho"), ("u", "v"), ("p", "p")):
-        np.testing.assert_allclose(one.values[name], np.stack([line.values[name]] * 16, 1), rtol=2e-3, atol=1e-3)
-        np.testing.assert_allclose(other.values[twin], np.swapaxes(one.values[name], 0, 1), atol=1e-12)
+        np.testing.assert_allclose(
+            one.values[name], np.stack([line.values[name]] * 16, 1), rtol=2e-3, atol=1e-3
+        )
+        np.testing.assert_allclose(
+            other.values[twin], np.swapaxes(one.values[name], 0, 1), atol=1e-12
+        )
     gas, both = (
         _compressible._Gas(0.02, 0.01, 1.4),
         lambda x, y: (1 + 0.5 * np.sin(g * (x + y)), np.cos(g * y), np.sin(g * x), 2 + 0 * x),
@@ -315,25 +390,47 @@ def test_a_gas_keeps_its_sums_and_is_the_same_along_each_axis():
 def test_cells_that_are_too_coarse_for_a_gas_do_not_count():
     """A gas that becomes a vacuum on 8 cells and not on 16, and one at rest."""
     g = 2 * np.pi
-    storm = lambda x: (np.exp(np.sin(g * x + 1)), 5 * np.sin(g * x) + 2.5 * np.cos(3 * g * x), np.exp(np.cos(2 * g * x)))
-    make = lambda start, most: periodic_compressible(1, 8, np.array([0, 0.1]), 0.0, 0.0, initial=start, max_cells=most)
+    storm = lambda x: (
+        np.exp(np.sin(g * x + 1)),
+        5 * np.sin(g * x) + 2.5 * np.cos(3 * g * x),
+        np.exp(np.cos(2 * g * x)),
+    )
+    make = lambda start, most: periodic_compressible(
+        1, 8, np.array([0, 0.1]), 0.0, 0.0, initial=start, max_cells=most
+    )
     assert 0 < max(make(storm, 32).error_bar.values()) < 1
-    with pytest.raises(ValueError, match="becomes a vacuum on 8 cells, and there is no error bar: give more max_cells"):
+    with pytest.raises(
+        ValueError,
+        match="becomes a vacuum on 8 cells, and there is no error bar: give more max_cells",
+    ):
         make(storm, 16)
     rest = make(lambda x: (1 + 0.5 * np.sin(g * x), 0 * x, 1 + 0 * x), 16)
     assert max(rest.error_bar.values()) < 0.1 and np.abs(rest.values["u"]).max() < 1e-12
 
 
 def test_compressible_flow_refuses_what_it_cannot_solve():
-    def make(dimensions=1, cells=8, t=(0.0, 1.0), viscosity=0.1, velocity=0.0, density=1.0, **options):
+    def make(
+        dimensions=1, cells=8, t=(0.0, 1.0), viscosity=0.1, velocity=0.0, density=1.0, **options
+    ):
         start = lambda x: (density + 0 * x, velocity * np.sign(x - 0.5), 1 + 0 * x)
-        return periodic_compressible(dimensions, cells, np.asarray(t), viscosity, 0.0, initial=start, **options)
+        return periodic_compressible(
+            dimensions, cells, np.asarray(t), viscosity, 0.0, initial=start, **options
+        )
 
-    for wrong in ({"viscosity": -1}, {"viscosity": np.inf}, {"heat_ratio": 1}, {"tolerance": np.nan}):
-        with pytest.raises(ValueError, match="give viscosities that are zero or more, a ratio greater than 1"):
+    for wrong in (
+        {"viscosity": -1},
+        {"viscosity": np.inf},
+        {"heat_ratio": 1},
+        {"tolerance": np.nan},
+    ):
+        with pytest.raises(
+            ValueError, match="give viscosities that are zero or more, a ratio greater than 1"
+        ):
             make(**wrong)
     for wrong in ({"dimensions": 3}, {"cells": 0}, {"cells": 8.0}):
-        with pytest.raises(ValueError, match="dimensions must be 1 or 2 and cells a whole number of at least 1"):
+        with pytest.raises(
+            ValueError, match="dimensions must be 1 or 2 and cells a whole number of at least 1"
+        ):
             make(**wrong)
     for wrong in ((1.0, 0.5), (0.0, np.nan), (0.0, np.inf)):
         with pytest.raises(ValueError, match="increasing times"):
@@ -342,16 +439,26 @@ def test_compressible_flow_refuses_what_it_cannot_solve():
         make(max_cells=8)
     with pytest.raises(ValueError, match="density and a pressure greater than zero"):
         make(density=-1.0)
-    with pytest.raises(ValueError, match="both must be positive: give more max_cells, or slower initial values"):
+    with pytest.raises(
+        ValueError, match="both must be positive: give more max_cells, or slower initial values"
+    ):
         make(viscosity=0.0, velocity=50.0)
-    with pytest.raises(ValueError, match="initial must give 3 fields, density, velocities and pressure, got 1"):
+    with pytest.raises(
+        ValueError, match="initial must give 3 fields, density, velocities and pressure, got 1"
+    ):
         periodic_compressible(1, 8, np.array([0.0]), 0.1, 0.0, initial=lambda x: [x])
 
 
 def test_a_linear_equation_is_solved_to_rounding():
     x, t = np.linspace(0, 2 * np.pi, 33), np.array([0.3, 1.7])
     ours = periodic_etdrk4(
-        x, t, interval=(0, 2 * np.pi), symbol=lambda k: -3j * k - 0.1 * k**2, initial=np.sin, modes=32, max_step=0.5
+        x,
+        t,
+        interval=(0, 2 * np.pi),
+        symbol=lambda k: -3j * k - 0.1 * k**2,
+        initial=np.sin,
+        modes=32,
+        max_step=0.5,
     )
     exact = np.exp(-0.1 * t) * np.sin(x[:, None] - 3 * t)
     assert relative_l2(ours.values["u"], exact) < 1e-13
@@ -413,7 +520,9 @@ def test_kdv_conserves_mass_momentum_and_energy():
     assert ours.error_bar["u"] < 1e-8
     u = ours.values["u"]
     # The trapezoidal rule is exact for a resolved periodic function.
-    u_x = np.fft.irfft(1j * np.pi * np.arange(n // 2 + 1)[:, None] * np.fft.rfft(u, axis=0), n, axis=0)
+    u_x = np.fft.irfft(
+        1j * np.pi * np.arange(n // 2 + 1)[:, None] * np.fft.rfft(u, axis=0), n, axis=0
+    )
     for density in (u, u**2, u**3 / 3 - delta**2 * u_x**2):
         invariant = density.mean(axis=0)
         assert np.abs(invariant - invariant[0]).max() < 1e-8
@@ -436,7 +545,9 @@ def test_allen_cahn_dissipates_its_energy_and_keeps_its_bounds():
     assert ours.error_bar["u"] < 1e-5
     assert np.abs(u).max() <= 1 + 1e-5
     assert np.abs(u[1:] - u[:0:-1]).max() < 1e-9  # even, and the kink at ±1 sits on a node
-    u_x = np.fft.irfft(1j * np.pi * np.arange(n // 2 + 1)[:, None] * np.fft.rfft(u, axis=0), n, axis=0)
+    u_x = np.fft.irfft(
+        1j * np.pi * np.arange(n // 2 + 1)[:, None] * np.fft.rfft(u, axis=0), n, axis=0
+    )
     energy = (1e-4 / 2 * u_x**2 + 5 / 4 * (1 - u**2) ** 2).mean(axis=0)
     assert np.all(np.diff(energy) < 0)
 
@@ -507,7 +618,9 @@ def test_fisher_is_the_limit_of_finite_differences():
             return diffusivity * cells**2 * np.diff(padded, 2) + rate * u * (1 - u)
 
         start = np.sin(np.pi * grid[1:-1])
-        march = solve_ivp(slope, (0, 1), start, method="LSODA", t_eval=t, rtol=1e-11, atol=1e-12, lband=1, uband=1)
+        march = solve_ivp(
+            slope, (0, 1), start, method="LSODA", t_eval=t, rtol=1e-11, atol=1e-12, lband=1, uband=1
+        )
         return np.pad(march.y, ((1, 1), (0, 0)))[:: cells // 20]
 
     coarse, fine = finite_differences(40), finite_differences(80)
@@ -561,12 +674,15 @@ def test_nonlinear_diffusion_error_bar_bounds_its_error_with_incompatible_data()
 
     points, t = np.linspace(-1, 1, 41), np.linspace(0, 1, 6)
     coarse, fine = (
-        nonlinear_diffusion(points, points, t, diffusivity=0.05, initial=gaussians, nodes=nodes) for nodes in (64, 112)
+        nonlinear_diffusion(points, points, t, diffusivity=0.05, initial=gaussians, nodes=nodes)
+        for nodes in (64, 112)
     )
     assert fine.error_bar["u"] < 1e-5
     assert relative_l2(coarse.values["u"], fine.values["u"]) <= coarse.error_bar["u"]
     inner = points[1:-1]  # on the walls data disagree with those at the start
-    assert np.array_equal(fine.values["u"][1:-1, 1:-1, 0], gaussians(inner[:, None], inner[None, :]))
+    assert np.array_equal(
+        fine.values["u"][1:-1, 1:-1, 0], gaussians(inner[:, None], inner[None, :])
+    )
     assert np.all(np.isnan(fine.values["u"][0, :, 0]))
 
 
@@ -585,7 +701,10 @@ def test_the_cavity_agrees_with_botella_and_peyret():
     x = np.array([0.0625, 0.1563, 0.2344, 0.5, 0.8047, 0.9453])
     v = np.array([0.2807056, 0.3769189, 0.3253592, 0.0257995, -0.3202137, -0.4103754])
     flow = lid_driven_cavity(np.append(x, 0.5), np.append(y, 0.5), reynolds=1000.0, elements=32)
-    error_u, error_v = relative_l2(flow.values["u"][-1, :-1], u), relative_l2(flow.values["v"][:-1, -1], v)
+    error_u, error_v = (
+        relative_l2(flow.values["u"][-1, :-1], u),
+        relative_l2(flow.values["v"][:-1, -1], v),
+    )
     assert error_u <= flow.error_bar["u"] < 2e-3
     assert error_v <= flow.error_bar["v"] < 2e-3
 
@@ -593,11 +712,14 @@ def test_the_cavity_agrees_with_botella_and_peyret():
 def test_the_cavity_error_bar_bounds_its_error():
     points = np.linspace(0, 1, 33)
     coarse, fine = (
-        lid_driven_cavity(points, points, reynolds=100.0, lid=regularised_lid, elements=elements) for elements in (20, 32)
+        lid_driven_cavity(points, points, reynolds=100.0, lid=regularised_lid, elements=elements)
+        for elements in (20, 32)
     )
     for unknown in ("u", "v"):
         assert fine.error_bar[unknown] < 2e-4
-        assert relative_l2(coarse.values[unknown], fine.values[unknown]) <= coarse.error_bar[unknown]
+        assert (
+            relative_l2(coarse.values[unknown], fine.values[unknown]) <= coarse.error_bar[unknown]
+        )
     # On the walls the values are the data.
     u, v = fine.values["u"], fine.values["v"]
     assert np.array_equal(u[:, -1], regularised_lid(points))
@@ -610,8 +732,12 @@ def test_stokes_flow_is_symmetric_and_conserves_mass():
     points = (1 + nodes) / 2
     flow = lid_driven_cavity(points, points, reynolds=1e-9, lid=regularised_lid, elements=20)
     u, v = flow.values["u"], flow.values["v"]
-    assert np.abs(u - u[::-1]).max() < 1e-8 and np.abs(v + v[::-1]).max() < 1e-8  # time reversal and reflection
-    assert np.abs(u @ weights)[5:-5].max() < 1e-4  # no net flux through a vertical line (Gauss rule of the lid layer)
+    assert (
+        np.abs(u - u[::-1]).max() < 1e-8 and np.abs(v + v[::-1]).max() < 1e-8
+    )  # time reversal and reflection
+    assert (
+        np.abs(u @ weights)[5:-5].max() < 1e-4
+    )  # no net flux through a vertical line (Gauss rule of the lid layer)
     assert np.abs(weights @ v)[5:-5].max() < 1e-4
 
 
@@ -626,7 +752,9 @@ DISKS = [(a, b) for a in (-0.3, 0.3) for b in (-0.3, 0.3)]
 
 
 def poisson_classic(x, y, **changes):
-    arguments = dict(half_width=0.5, centers=DISKS, radius=0.1, outer=1.0, inner=0.0, order=12) | changes
+    arguments = (
+        dict(half_width=0.5, centers=DISKS, radius=0.1, outer=1.0, inner=0.0, order=12) | changes
+    )
     return poisson_disks(x, y, **arguments)
 
 
@@ -639,7 +767,9 @@ def test_the_disks_solution_satisfies_equation_and_boundary_data():
         laplacian = (u[0, 1] + u[2, 1] + u[1, 0] + u[1, 2] - 4 * u[1, 1]) / h**2
         assert abs(laplacian) < 1e-3 * max(size, 1)  # the stencil's own error is h² u_xxxx / 12
     on_boundary = poisson_classic(np.array([-0.5, 0.2, 0.4, 0.5]), np.array([-0.5, 0.3]))
-    assert on_boundary.values["u"] == pytest.approx(np.array([[1, 1], [1, 0], [1, 0], [1, 1]]), abs=1e-7)
+    assert on_boundary.values["u"] == pytest.approx(
+        np.array([[1, 1], [1, 0], [1, 0], [1, 1]]), abs=1e-7
+    )
 
 
 def test_the_disks_error_bar_bounds_its_error_and_falls_geometrically():
@@ -651,7 +781,9 @@ def test_the_disks_error_bar_bounds_its_error_and_falls_geometrically():
     for solution in orders[:-1]:
         assert relative_l2(solution.values["u"], truth) <= solution.error_bar["u"]
     assert np.nanmin(truth) >= -1e-9 and np.nanmax(truth) <= 1 + 1e-9  # maximum principle
-    assert np.nanmax(np.abs(truth - truth.T)) < 1e-9 and np.nanmax(np.abs(truth - truth[::-1])) < 1e-9
+    assert (
+        np.nanmax(np.abs(truth - truth.T)) < 1e-9 and np.nanmax(np.abs(truth - truth[::-1])) < 1e-9
+    )
     gap = np.hypot(np.abs(points[:, None]) - 0.3, np.abs(points[None, :]) - 0.3)
     assert np.array_equal(np.isnan(truth), gap < 0.1 * (1 - 1e-12))
 

@@ -63,7 +63,14 @@ def test_more_steps_may_be_added(optimizer, tmp_path):
     """Also to a number that is not the end of a stretch (the history then has other rows, the state has not)."""
     po.solve(Decay(), **OPTIONS, optimizer=optimizer, steps=130, out=tmp_path / "once")
     for steps in (37, 75, 130):
-        po.solve(Decay(), **OPTIONS, optimizer=optimizer, steps=steps, out=tmp_path / "often", resume=True)
+        po.solve(
+            Decay(),
+            **OPTIONS,
+            optimizer=optimizer,
+            steps=steps,
+            out=tmp_path / "often",
+            resume=True,
+        )
     once, often = arrays(tmp_path / "once"), arrays(tmp_path / "often")
     assert once["history/loss"][-1] == often["history/loss"][-1]
     assert_equal_bits(once, often, history=False)
@@ -88,7 +95,12 @@ WEIGHTINGS = [
     po.losses.Causal(every=7),
 ]
 REFINEMENTS = [None, po.sampling.RAD(), po.sampling.RAR(), po.sampling.R3()]
-SAMPLERS = [po.sampling.Uniform(), po.sampling.Halton(), po.sampling.LatinHypercube(), po.sampling.Grid()]
+SAMPLERS = [
+    po.sampling.Uniform(),
+    po.sampling.Halton(),
+    po.sampling.LatinHypercube(),
+    po.sampling.Grid(),
+]
 EVERYTHING = (
     [(f"optimizer {k}", {"optimizer": optimizer}) for k, optimizer in enumerate(OPTIMIZERS)]
     + [(type(weighting).__name__, {"weighting": weighting}) for weighting in WEIGHTINGS]
@@ -97,7 +109,9 @@ EVERYTHING = (
 )
 
 
-@pytest.mark.parametrize("options", [options for _, options in EVERYTHING], ids=[name for name, _ in EVERYTHING])
+@pytest.mark.parametrize(
+    "options", [options for _, options in EVERYTHING], ids=[name for name, _ in EVERYTHING]
+)
 def test_everything_can_be_interrupted_resumed_and_recovered(options, tmp_path, monkeypatch):
     """Every optimizer, weighting, refinement and sampler: bit for bit after an interrupt; finite after a loss that is not."""
     options = dict(options)
@@ -132,7 +146,11 @@ def test_everything_can_be_interrupted_resumed_and_recovered(options, tmp_path, 
 
     monkeypatch.setattr(Training, "settle", once)
     recovered = po.solve(Decay(), **settings)
-    assert poisoned and recovered.status in ("finished", "converged") and np.isfinite(recovered.history[-1].loss)
+    assert (
+        poisoned
+        and recovered.status in ("finished", "converged")
+        and np.isfinite(recovered.history[-1].loss)
+    )
 
 
 def test_resuming_what_has_not_begun_begins(whole, tmp_path):
@@ -173,10 +191,27 @@ class Killed(po.Problem):
 
 
 def start(folder: Path, out: Path, *more: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "pinops", "solve", "killed", "--problems", str(folder), "--out", str(out), *more]
+    command = [
+        sys.executable,
+        "-m",
+        "pinops",
+        "solve",
+        "killed",
+        "--problems",
+        str(folder),
+        "--out",
+        str(out),
+        *more,
+    ]
     command += "--network mlp --set-network width=8 depth=2 --steps 1200 --checkpoint-seconds 0 --json".split()
-    environment = {**os.environ, "PINOPS_CACHE": str(folder / "cache"), "PYTHONPATH": str(Path(po.__file__).parents[1])}
-    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    environment = {
+        **os.environ,
+        "PINOPS_CACHE": str(folder / "cache"),
+        "PYTHONPATH": str(Path(po.__file__).parents[1]),
+    }
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def test_an_interrupt_is_noticed_after_the_stretch(whole, tmp_path):
@@ -211,7 +246,9 @@ def test_a_run_killed_at_random_times_ends_as_if_it_had_not_been(tmp_path):
         if running.returncode == 0:  # it was done before
             break
         kills += 1
-        steps.append(int(arrays(out)["state/.step"]))  # whatever was being written, what is there is whole
+        steps.append(
+            int(arrays(out)["state/.step"])
+        )  # whatever was being written, what is there is whole
     assert kills >= 2 and steps == sorted(steps) and steps[0] < 1200, steps
     last = start(tmp_path, out, "--resume")
     _, stderr = last.communicate(timeout=300)

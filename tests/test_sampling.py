@@ -5,7 +5,19 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from pinops.sampling import R3, RAD, RAR, Arcsine, Grid, Halton, LatinHypercube, Sampler, Sobol, Uniform, residual_adaptive
+from pinops.sampling import (
+    R3,
+    RAD,
+    RAR,
+    Arcsine,
+    Grid,
+    Halton,
+    LatinHypercube,
+    Sampler,
+    Sobol,
+    Uniform,
+    residual_adaptive,
+)
 
 SAMPLERS: list[Sampler] = [Uniform(), Sobol(), Halton(), LatinHypercube(), Grid(), Arcsine()]
 EACH = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: type(s).__name__)
@@ -39,7 +51,9 @@ def test_integrates(sampler):
 
 def test_discrepancy_order():
     def discrepancy(sampler):
-        return np.mean([qmc.discrepancy(sampler.points(jax.random.key(s), 512, 3)) for s in range(3)])
+        return np.mean(
+            [qmc.discrepancy(sampler.points(jax.random.key(s), 512, 3)) for s in range(3)]
+        )
 
     uniform = discrepancy(Uniform())
     assert discrepancy(Sobol()) < discrepancy(LatinHypercube()) < uniform
@@ -54,7 +68,9 @@ def test_sequences_continue(sampler):
 
 def test_latin_hypercube_fills_every_slice():
     x = LatinHypercube().points(KEY, 64, 4)
-    np.testing.assert_array_equal(np.sort((x * 64).astype(int), axis=0), np.tile(np.arange(64)[:, None], 4))
+    np.testing.assert_array_equal(
+        np.sort((x * 64).astype(int), axis=0), np.tile(np.arange(64)[:, None], 4)
+    )
 
 
 def test_grid_is_complete_and_distinct():
@@ -68,12 +84,16 @@ def test_grid_is_complete_and_distinct():
 @EACH
 @pytest.mark.parametrize("n, d", [(-1, 2), (5, 0)])
 def test_bad_shapes(sampler, n, d):
-    with pytest.raises(ValueError, match=f"{type(sampler).__name__}: it needs .* got n={n} and d={d}"):
+    with pytest.raises(
+        ValueError, match=f"{type(sampler).__name__}: it needs .* got n={n} and d={d}"
+    ):
         sampler.points(KEY, n, d)
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="Sobol: at most 21201 dimensions, got 21202; use LatinHypercube"):
+    with pytest.raises(
+        ValueError, match="Sobol: at most 21201 dimensions, got 21202; use LatinHypercube"
+    ):
         Sobol().points(KEY, 2, 21202)
     with pytest.raises(ValueError, match=r"array of keys of shape \(3,\)"):
         Uniform().points(jax.random.split(KEY, 3), 2, 2)
@@ -86,7 +106,8 @@ def test_adaptive_frequencies():
         p = np.abs(r) ** exponent / np.mean(np.abs(r) ** exponent) + uniform
         keys = jax.random.split(KEY, 1500)
         drawn = [
-            residual_adaptive(k, r, 1, exponent=exponent, uniform=uniform)[0][0] for k in np.asarray(jax.random.key_data(keys))
+            residual_adaptive(k, r, 1, exponent=exponent, uniform=uniform)[0][0]
+            for k in np.asarray(jax.random.key_data(keys))
         ]
         np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1500, p / p.sum(), atol=0.04)
 
@@ -121,7 +142,9 @@ def test_adaptive_selection():
     chosen, weights = residual_adaptive(KEY, r, 300)
     assert len(np.unique(chosen)) == 300 and chosen.min() >= 0 and chosen.max() < 1000
     np.testing.assert_array_equal(chosen, residual_adaptive(jax.random.PRNGKey(0), r, 300)[0])
-    np.testing.assert_array_equal(chosen, residual_adaptive(KEY, 1024.0 * r, 300)[0])  # only ratios count
+    np.testing.assert_array_equal(
+        chosen, residual_adaptive(KEY, 1024.0 * r, 300)[0]
+    )  # only ratios count
     np.testing.assert_array_equal(np.sort(residual_adaptive(KEY, r, 1000)[0]), np.arange(1000))
     assert np.corrcoef(np.abs(r)[chosen], weights)[0, 1] < -0.5
     assert len(residual_adaptive(KEY, r, 0)[0]) == 0
@@ -133,7 +156,9 @@ def test_adaptive_selection():
 
 
 def test_adaptive_errors():
-    with pytest.raises(ValueError, match=r"n=4 points cannot be chosen from scores of shape \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"n=4 points cannot be chosen from scores of shape \(3,\)"
+    ):
         residual_adaptive(KEY, np.ones(3), 4)
     with pytest.raises(ValueError, match=r"scores of shape \(3, 1\)"):
         residual_adaptive(KEY, np.ones((3, 1)), 2)
@@ -151,8 +176,12 @@ RULES = [RAD(), RAR(), R3()]
 def test_every_rule_chooses_n_different_points_of_present_and_new_ones(rule):
     key = jax.random.key(0)
     for present in (PEAK[:0], PEAK[::4]):
-        chosen, weights = rule.select(key, present, np.tile(PEAK, rule.candidates)[: 100 * rule.candidates], 100)
-        again, _ = rule.select(key, present, np.tile(PEAK, rule.candidates)[: 100 * rule.candidates], 100)
+        chosen, weights = rule.select(
+            key, present, np.tile(PEAK, rule.candidates)[: 100 * rule.candidates], 100
+        )
+        again, _ = rule.select(
+            key, present, np.tile(PEAK, rule.candidates)[: 100 * rule.candidates], 100
+        )
         assert len(np.unique(chosen)) == 100 and np.array_equal(chosen, again)
         assert chosen.min() >= 0 and chosen.max() < len(present) + 100 * rule.candidates
         assert weights.mean() == pytest.approx(1.0)
@@ -164,7 +193,9 @@ def test_r3_retains_exactly_what_is_above_the_mean():
     present = PEAK[::4]
     chosen, weights = R3().select(jax.random.key(0), present, np.zeros(100), 100)
     assert set(chosen[chosen < 100]) == set(np.flatnonzero(present > present.mean()))
-    assert np.array_equal(chosen[chosen >= 100], 100 + np.arange((chosen >= 100).sum())) and np.all(weights == 1)
+    assert np.array_equal(chosen[chosen >= 100], 100 + np.arange((chosen >= 100).sum())) and np.all(
+        weights == 1
+    )
 
 
 def test_rar_takes_the_largest_and_fills_up_with_new_ones():
@@ -177,7 +208,11 @@ def test_rar_takes_the_largest_and_fills_up_with_new_ones():
 def test_rules_check_their_settings():
     with pytest.raises(ValueError, match="RAD: candidates must be at least 1, got 0"):
         RAD(candidates=0)
-    with pytest.raises(ValueError, match="RAR: share must be greater than 0 and less than 1, got 1.0"):
+    with pytest.raises(
+        ValueError, match="RAR: share must be greater than 0 and less than 1, got 1.0"
+    ):
         RAR(share=1.0)
-    with pytest.raises(ValueError, match="R3: 9 points need at least as many new ones to choose from, got 5"):
+    with pytest.raises(
+        ValueError, match="R3: 9 points need at least as many new ones to choose from, got 5"
+    ):
         R3().select(jax.random.key(0), PEAK[:0], PEAK[:5], 9)

@@ -66,7 +66,11 @@ def run(decay, tmp_path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 # What a solution is
@@ -78,7 +82,9 @@ def test_a_solution_is_a_function_of_named_coordinates(heat):
     values = heat(x=x, t=t)
     assert isinstance(values, np.ndarray) and values.dtype == np.float64
     assert values.shape == (7, 5) and values == pytest.approx(exact(x, t), abs=1e-2)
-    assert heat(x=0.3, t=0.5).shape == () and float(heat(x=0.3, t=0.5)) == pytest.approx(exact(0.3, 0.5), abs=1e-2)
+    assert heat(x=0.3, t=0.5).shape == () and float(heat(x=0.3, t=0.5)) == pytest.approx(
+        exact(0.3, 0.5), abs=1e-2
+    )
     assert heat(t=[0.1, 0.2], x=0.5).shape == (2,)
     assert heat(x=np.float32(0.5), t=1) == heat(x=0.5, t=1.0)
     assert heat(x=[0.0, 1.0], t=0.7) == pytest.approx(0.0, abs=1e-14)  # imposed exactly
@@ -103,7 +109,10 @@ def test_several_unknowns_come_by_name():
         ({"x": 0.1, "y": 0.2, "t": 0.3}, "there is no coordinate 'y'; the coordinates are x, t"),
         ({"x": 0.1}, "the coordinate 't' is missing; give x, t"),
         ({}, "the coordinate 'x' is missing"),
-        ({"x": np.zeros(3), "t": np.zeros(4)}, "must broadcast against each other, got shapes .*(3,).*(4,)"),
+        (
+            {"x": np.zeros(3), "t": np.zeros(4)},
+            "must broadcast against each other, got shapes .*(3,).*(4,)",
+        ),
     ],
 )
 def test_coordinates_that_do_not_exist(heat, coordinates, message):
@@ -115,7 +124,9 @@ def test_partial_derivatives_by_name(heat):
     x, t, h = np.linspace(0.1, 0.9, 5), 0.4, 1e-4
     difference = (heat(x=x + h, t=t) - heat(x=x - h, t=t)) / (2 * h)
     assert heat.partial("u_x", x=x, t=t) == pytest.approx(difference, abs=1e-6)
-    assert heat.partial("u_t", x=x, t=t) == pytest.approx(heat.partial("u_xx", x=x, t=t) / 4, abs=0.3)
+    assert heat.partial("u_t", x=x, t=t) == pytest.approx(
+        heat.partial("u_xx", x=x, t=t) / 4, abs=0.3
+    )
     assert heat.partial("u_xt", x=x[:, None], t=[0.1, 0.2]).shape == (5, 2)
     assert heat.partial("grad_u", x=x, t=t)[:, 0] == pytest.approx(heat.partial("u_x", x=x, t=t))
     with pytest.raises(ValueError, match="the argument 'w_x' names nothing"):
@@ -126,7 +137,9 @@ def test_the_error_is_over_the_whole_reference_grid(heat):
     reference = heat.reference
     difference = heat(**reference.coordinates) - reference.values["u"]
     error = heat.error()["u"]
-    assert error["relative_l2"] == pytest.approx(np.linalg.norm(difference) / np.linalg.norm(reference.values["u"]))
+    assert error["relative_l2"] == pytest.approx(
+        np.linalg.norm(difference) / np.linalg.norm(reference.values["u"])
+    )
     assert error["max_abs"] == np.max(np.abs(difference))
     assert error["relative_l2"] < 1e-2
 
@@ -138,7 +151,10 @@ def test_the_summary_has_the_keys_of_the_contract(heat):
     assert summary["problem"] == "heat" and summary["steps"] == 100 and summary["seed"] == 0
     assert summary["parameters"] == 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1
     assert summary["relative_l2"] == {"u": heat.error()["u"]["relative_l2"]}
-    assert set(summary["reference"]) == {"kind", "error_bar"} and 0 < summary["reference"]["error_bar"]["u"] < 1e-10
+    assert (
+        set(summary["reference"]) == {"kind", "error_bar"}
+        and 0 < summary["reference"]["error_bar"]["u"] < 1e-10
+    )
     assert 0 < summary["compile_seconds"] <= summary["seconds"]
     assert summary["conditions"] == ["Initial: imposed exactly", "Dirichlet: imposed exactly"]
 
@@ -157,7 +173,10 @@ def test_a_saved_solution_comes_back_with_equal_values(heat, tmp_path):
         assert np.array_equal(file["solution/u"][()], heat(**grid))
         assert np.array_equal(file["error/u"][()], file["solution/u"][()] - file["reference/u"][()])
     with h5py.File(folder / "history.h5") as file:
-        assert file["loss"][-1] == heat.history[-1].loss and file["terms/residual"].shape == file["step"].shape
+        assert (
+            file["loss"][-1] == heat.history[-1].loss
+            and file["terms/residual"].shape == file["step"].shape
+        )
     loaded.save(tmp_path / "again")
     assert np.array_equal(po.load(tmp_path / "again")(x=x, t=t), heat(x=x, t=t))
 
@@ -199,7 +218,9 @@ def test_the_default_recipe_is_accurate_in_seconds():
         def exact(self, x):
             return jnp.sin(jnp.pi * x)
 
-    solution = po.solve(Bump(), sampler=po.Collocation(interior=256), steps=800, target=1e-6, progress=False)
+    solution = po.solve(
+        Bump(), sampler=po.Collocation(interior=256), steps=800, target=1e-6, progress=False
+    )
     assert solution.error()["u"]["relative_l2"] <= 1e-6
 
 
@@ -227,7 +248,11 @@ def plain(params, x):
 
 def plain_parameters():
     rng = np.random.default_rng(0)
-    return {"a": rng.normal(size=(8, 2)), "b": 0.3 * rng.normal(size=(1, 8)), "c": rng.normal(size=8)}
+    return {
+        "a": rng.normal(size=(8, 2)),
+        "b": 0.3 * rng.normal(size=(1, 8)),
+        "c": rng.normal(size=8),
+    }
 
 
 NETWORKS = {
@@ -245,7 +270,10 @@ def test_any_network_solves_a_pde(name, tmp_path):
     solution = po.solve("heat", **QUICK | {"network": network}, steps=100, out=tmp_path / "run")
     assert solution.error()["u"]["relative_l2"] < 1e-2
     assert {leaf.dtype for leaf in jax.tree.leaves(solution.params)} == {np.dtype(np.float64)}
-    with pytest.raises(ValueError, match=r"not one of pinops; give the same one again, load\(\.\.\., network=\.\.\.\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"not one of pinops; give the same one again, load\(\.\.\., network=\.\.\.\)",
+    ):
         po.load(tmp_path / "run")
     assert po.load(tmp_path / "run", network=network)(x=0.3, t=0.3) == solution(x=0.3, t=0.3)
 
@@ -267,7 +295,10 @@ def test_any_optimizer_trains(name):
 def test_phases_follow_each_other():
     phases = (po.Phase(optax.adam(1e-2), 50), po.Phase(SSBroyden(), 60))
     solution = po.solve(Decay(), **QUICK | {"optimizer": phases})
-    assert [report.phase for report in solution.history][0::2] == ["Optax", "SSBroyden"] and solution.steps == 110
+    assert [report.phase for report in solution.history][0::2] == [
+        "Optax",
+        "SSBroyden",
+    ] and solution.steps == 110
     with pytest.raises(ValueError, match="steps and phases exclude each other"):
         po.solve(Decay(), **QUICK | {"optimizer": phases}, steps=3)
 
@@ -278,14 +309,20 @@ def test_phases_follow_each_other():
 def test_a_coefficient_is_found_from_observations(tmp_path):
     t = np.linspace(0, 1, 12)
     observed = po.Observed({"t": t}, {"u": np.exp(-1.7 * t)})
-    solution = po.invert(Decay(rate=1.0), observed, unknown="rate", **QUICK, steps=150, out=tmp_path / "run")
+    solution = po.invert(
+        Decay(rate=1.0), observed, unknown="rate", **QUICK, steps=150, out=tmp_path / "run"
+    )
     assert solution.coefficients["rate"] == pytest.approx(1.7, rel=1e-4)
     assert solution.history[-1].coefficients["rate"] == pytest.approx(solution.coefficients["rate"])
     assert "observed u" in solution.history[-1].terms
     loaded = po.load(tmp_path / "run")
     assert loaded.coefficients == solution.coefficients and loaded(t=0.5) == solution(t=0.5)
     # The exact solution of the loaded problem belongs to the first guess.
-    assert solution.reference is None and loaded.reference is None and loaded.summary()["relative_l2"] == {}
+    assert (
+        solution.reference is None
+        and loaded.reference is None
+        and loaded.summary()["relative_l2"] == {}
+    )
 
 
 def test_the_exact_solution_of_a_guess_is_no_reference():
@@ -311,13 +348,21 @@ def test_what_invert_needs():
     for arguments in ({}, {"observations": observed}, {"unknown": "rate"}):
         with pytest.raises(ValueError, match="give both observations and unknown"):
             po.invert(Decay(), **arguments)
-    with pytest.raises(ValueError, match="Decay has no coefficient 'speed' to be found; it has rate"):
+    with pytest.raises(
+        ValueError, match="Decay has no coefficient 'speed' to be found; it has rate"
+    ):
         po.invert(Decay(), observed, unknown="speed")
     with pytest.raises(ValueError, match="there is no unknown 'w'; the unknowns are u"):
-        po.invert(Decay(), po.Observed({"t": [0.5]}, {"w": [0.5]}), unknown="rate", **QUICK, steps=1)
+        po.invert(
+            Decay(), po.Observed({"t": [0.5]}, {"w": [0.5]}), unknown="rate", **QUICK, steps=1
+        )
     with pytest.raises(ValueError, match="there is no coordinate 'x'; the coordinates are t"):
-        po.invert(Decay(), po.Observed({"x": [0.5]}, {"u": [0.5]}), unknown="rate", **QUICK, steps=1)
-    with pytest.raises(ValueError, match=r"u has 1 value\(s\) that are not finite \(the first is nan at row 1\)"):
+        po.invert(
+            Decay(), po.Observed({"x": [0.5]}, {"u": [0.5]}), unknown="rate", **QUICK, steps=1
+        )
+    with pytest.raises(
+        ValueError, match=r"u has 1 value\(s\) that are not finite \(the first is nan at row 1\)"
+    ):
         po.Observed({"t": [0.5, 0.6]}, {"u": [0.5, np.nan]})
 
 
@@ -325,7 +370,9 @@ def test_a_manufactured_problem_is_saved_and_loaded(tmp_path):
     problem = po.manufacture(Decay(rate=3.0), exact=lambda t: jnp.cos(t))
     solution = po.solve(problem, **QUICK, steps=60, out=tmp_path / "run")
     assert solution.error()["u"]["relative_l2"] < 1e-2
-    with pytest.raises(ValueError, match=r"must be given, load\(\.\.\., problem=\.\.\.\): there is no problem"):
+    with pytest.raises(
+        ValueError, match=r"must be given, load\(\.\.\., problem=\.\.\.\): there is no problem"
+    ):
         po.load(tmp_path / "run")
     assert po.load(tmp_path / "run", problem=problem)(t=0.5) == solution(t=0.5)
 
@@ -334,7 +381,9 @@ def test_a_manufactured_problem_is_saved_and_loaded(tmp_path):
 
 
 def variant(**body):
-    return type("Bad", (po.Problem,), {"__annotations__": {}, "domain": po.Box(x=(0, 1), t=(0, 1)), **body})
+    return type(
+        "Bad", (po.Problem,), {"__annotations__": {}, "domain": po.Box(x=(0, 1), t=(0, 1)), **body}
+    )
 
 
 def hidden():
@@ -342,7 +391,10 @@ def hidden():
 
 
 CASES = {
-    "unknown problem": (lambda: po.solve("burger"), "there is no problem 'burger'; did you mean 'burgers'?"),
+    "unknown problem": (
+        lambda: po.solve("burger"),
+        "there is no problem 'burger'; did you mean 'burgers'?",
+    ),
     "unknown coefficient": (
         lambda: po.load_problem("burgers", viscosty=1.0),
         "no coefficient 'viscosty'; did you mean 'viscosity'?",
@@ -355,24 +407,33 @@ CASES = {
         lambda: po.load_problem("heat", diffusivity="x"),
         "diffusivity must be a number, got 'x'",
     ),
-    "reversed box": (lambda: po.Box(x=(1, 0)), "x must run from low to high, got (1, 0); swap the ends"),
+    "reversed box": (
+        lambda: po.Box(x=(1, 0)),
+        "x must run from low to high, got (1, 0); swap the ends",
+    ),
     "argument that names nothing": (
         lambda: po.solve(variant(residual=lambda self, u, u_y: u)(), **QUICK, steps=1),
         "the argument 'u_y' names nothing",
     ),
     "wrong shape": (
-        lambda: po.solve(variant(residual=lambda self, u, u_x: jnp.stack([u, u_x]))(), **QUICK, steps=1),
+        lambda: po.solve(
+            variant(residual=lambda self, u, u_x: jnp.stack([u, u_x]))(), **QUICK, steps=1
+        ),
         "Bad, residual",
     ),
     "NaN": (
-        lambda: po.solve(variant(residual=lambda self, u, x: jnp.sqrt(x - 0.5) + u)(), **QUICK, steps=1),
+        lambda: po.solve(
+            variant(residual=lambda self, u, x: jnp.sqrt(x - 0.5) + u)(), **QUICK, steps=1
+        ),
         "Bad: 'residual' is nan at x = 0.",
     ),
     "NaN in a condition": (
         lambda: po.solve(
             variant(
                 residual=lambda self, u: u,
-                conditions=lambda self: (po.Dirichlet(lambda t: jnp.log(t - 2), on="x", soft=True),),
+                conditions=lambda self: (
+                    po.Dirichlet(lambda t: jnp.log(t - 2), on="x", soft=True),
+                ),
             )(),
             **QUICK,
             steps=1,
@@ -385,34 +446,65 @@ CASES = {
     ),
     "face that does not exist": (
         lambda: po.solve(
-            variant(residual=lambda self, u: u, conditions=lambda self: (po.Dirichlet(0.0, on="y_min"),))(), **QUICK
+            variant(
+                residual=lambda self, u: u, conditions=lambda self: (po.Dirichlet(0.0, on="y_min"),)
+            )(),
+            **QUICK,
         ),
         "no boundary part 'y_min'",
     ),
-    "zero steps": (lambda: po.solve(Decay(), **QUICK, steps=0), "steps must be a whole number of at least 1, got 0"),
-    "no minutes": (lambda: po.solve(Decay(), **QUICK, minutes=0), "minutes must be greater than zero, got 0"),
-    "precision": (lambda: po.solve(Decay(), dtype="float16"), "dtype must be 'float64' or 'float32', got 'float16'"),
-    "seed": (lambda: po.solve(Decay(), seed=-1), "seed must be a whole number from 0 to 2^32 - 1, got -1"),
-    "large seed": (lambda: po.solve(Decay(), seed=10**20), "seed must be a whole number from 0 to 2^32 - 1"),
-    "target": (lambda: po.solve(Decay(), target=-1.0), "relative_l2 must be greater than zero, got -1.0"),
+    "zero steps": (
+        lambda: po.solve(Decay(), **QUICK, steps=0),
+        "steps must be a whole number of at least 1, got 0",
+    ),
+    "no minutes": (
+        lambda: po.solve(Decay(), **QUICK, minutes=0),
+        "minutes must be greater than zero, got 0",
+    ),
+    "precision": (
+        lambda: po.solve(Decay(), dtype="float16"),
+        "dtype must be 'float64' or 'float32', got 'float16'",
+    ),
+    "seed": (
+        lambda: po.solve(Decay(), seed=-1),
+        "seed must be a whole number from 0 to 2^32 - 1, got -1",
+    ),
+    "large seed": (
+        lambda: po.solve(Decay(), seed=10**20),
+        "seed must be a whole number from 0 to 2^32 - 1",
+    ),
+    "target": (
+        lambda: po.solve(Decay(), target=-1.0),
+        "relative_l2 must be greater than zero, got -1.0",
+    ),
     "checkpoints": (
         lambda: po.solve(Decay(), checkpoint_seconds=-1),
         "checkpoint_seconds must be zero or more, got -1",
     ),
-    "resume what": (lambda: po.solve(Decay(), resume=True), "resume needs out, the run directory to go on from"),
+    "resume what": (
+        lambda: po.solve(Decay(), resume=True),
+        "resume needs out, the run directory to go on from",
+    ),
     "network of other size": (
-        lambda: po.solve(Decay(), network=eqx.nn.MLP(3, 1, 8, 2, key=jax.random.key(0)), progress=False),
+        lambda: po.solve(
+            Decay(), network=eqx.nn.MLP(3, 1, 8, 2, key=jax.random.key(0)), progress=False
+        ),
         "the network cannot be called with 1 features, an array of shape (1,)",
     ),
     "network of other output": (
-        lambda: po.solve(Decay(), network=eqx.nn.MLP(1, 2, 8, 2, key=jax.random.key(0)), progress=False),
+        lambda: po.solve(
+            Decay(), network=eqx.nn.MLP(1, 2, 8, 2, key=jax.random.key(0)), progress=False
+        ),
         "one value per unknown (u), shape (1,); it returns shape (2,)",
     ),
     "no network": (
         lambda: po.solve(Decay(), network=3, progress=False),
         "the network cannot be called with 1 features",
     ),
-    "width": (lambda: po.networks.MLP(width=0), "MLP: width must be a whole number of at least 1, got 0"),
+    "width": (
+        lambda: po.networks.MLP(width=0),
+        "MLP: width must be a whole number of at least 1, got 0",
+    ),
     "weight": (
         lambda: po.losses.Fixed(condition=-1.0),
         "the weight of 'condition' must be zero or more and finite, got -1.0",
@@ -433,7 +525,9 @@ def test_bad_input_is_one_clear_sentence(name):
 
 
 def test_the_optimizer_is_an_object():
-    with pytest.raises(TypeError, match=r"must be one of pinops\.optimizers or an optax transformation"):
+    with pytest.raises(
+        TypeError, match=r"must be one of pinops\.optimizers or an optax transformation"
+    ):
         po.solve(Decay(), optimizer="adam")
 
 
@@ -453,7 +547,12 @@ def again(folder, **options):
 
 
 def test_another_run_in_the_same_folder_is_refused(run):
-    refused(run, ValueError, "already holds a run; choose another folder, or resume it", lambda: again(run))
+    refused(
+        run,
+        ValueError,
+        "already holds a run; choose another folder, or resume it",
+        lambda: again(run),
+    )
 
 
 @pytest.mark.parametrize(
@@ -475,26 +574,51 @@ def test_resuming_with_other_observations_or_another_learning_rate_is_refused(tm
     t = np.linspace(0, 1, 5)
     options = {**QUICK, "steps": 2}
     invert = lambda rate, **more: po.invert(
-        Decay(), po.Observed({"t": t}, {"u": np.exp(-rate * t)}), unknown="rate", **{**options, "out": tmp_path / "a", **more}
+        Decay(),
+        po.Observed({"t": t}, {"u": np.exp(-rate * t)}),
+        unknown="rate",
+        **{**options, "out": tmp_path / "a", **more},
     )
     invert(1.5)
-    refused(tmp_path / "a", ValueError, "holds a run with observations = ", lambda: invert(1.6, resume=True))
+    refused(
+        tmp_path / "a",
+        ValueError,
+        "holds a run with observations = ",
+        lambda: invert(1.6, resume=True),
+    )
     solve = lambda rate, **more: po.solve(
-        Decay(), **{**options, "optimizer": optax.adam(optax.cosine_decay_schedule(rate, 10)), "out": tmp_path / "b", **more}
+        Decay(),
+        **{
+            **options,
+            "optimizer": optax.adam(optax.cosine_decay_schedule(rate, 10)),
+            "out": tmp_path / "b",
+            **more,
+        },
     )
     solve(1e-2)
-    refused(tmp_path / "b", ValueError, "holds a run with phases = ", lambda: solve(1e-3, resume=True))
+    refused(
+        tmp_path / "b", ValueError, "holds a run with phases = ", lambda: solve(1e-3, resume=True)
+    )
     assert solve(1e-2, resume=True).steps == 2
 
 
 def test_saving_does_not_overwrite_another_run_or_a_fuller_checkpoint(run, decay, heat, tmp_path):
-    refused(run, ValueError, "holds another run, with a different problem; choose another folder", lambda: heat.save(run))
+    refused(
+        run,
+        ValueError,
+        "holds another run, with a different problem; choose another folder",
+        lambda: heat.save(run),
+    )
     po.load(run).save(run)
-    assert again(run, resume=True, steps=101).steps == 101  # the state of the training is still there
+    assert (
+        again(run, resume=True, steps=101).steps == 101
+    )  # the state of the training is still there
 
 
 def test_a_target_needs_a_reference():
-    with pytest.raises(ValueError, match="target needs a reference to compare with, and Oscillator has none"):
+    with pytest.raises(
+        ValueError, match="target needs a reference to compare with, and Oscillator has none"
+    ):
         po.solve(Oscillator(), **QUICK, steps=1, target=1e-3)
 
 
@@ -509,7 +633,9 @@ class _WithFixedFeatures(po.networks.Architecture):
 
 def test_what_a_network_keeps_fixed_comes_back(tmp_path):
     network = _WithFixedFeatures()
-    solution = po.solve(Decay(), **QUICK | {"network": network}, steps=5, seed=3, out=tmp_path / "run")
+    solution = po.solve(
+        Decay(), **QUICK | {"network": network}, steps=5, seed=3, out=tmp_path / "run"
+    )
     assert po.load(tmp_path / "run", problem=Decay(), network=network)(t=0.3) == solution(t=0.3)
 
 
@@ -545,7 +671,9 @@ def test_what_a_residual_raises_is_told_with_its_owner():
 
 def test_resuming_another_problem_is_refused(run):
     call = lambda: po.solve(Decay(rate=2.0), **QUICK, steps=100, out=run, resume=True)
-    refused(run, ValueError, "holds a run with coefficients = {'rate': 1.0}, not {'rate': 2.0}", call)
+    refused(
+        run, ValueError, "holds a run with coefficients = {'rate': 1.0}, not {'rate': 2.0}", call
+    )
 
 
 def test_a_finished_run_may_be_resumed(run, decay):
@@ -562,7 +690,11 @@ def flip(path: Path):
     """Change one byte of the data: the file stays readable."""
     with h5py.File(path, "r+") as file:
         names = []
-        file.visititems(lambda name, node: names.append(name) if isinstance(node, h5py.Dataset) and node.size else None)
+        file.visititems(
+            lambda name, node: (
+                names.append(name) if isinstance(node, h5py.Dataset) and node.size else None
+            )
+        )
         name = next(name for name in names if "weights" in name)
         file[name][...] = file[name][()] + 1e-9
 
@@ -599,19 +731,41 @@ def test_a_damaged_checkpoint_is_refused(run, name):
 def test_a_checkpoint_of_another_run_is_refused(run, tmp_path):
     other = po.solve(Decay(), **QUICK, steps=100, seed=1).save(tmp_path / "other")
     shutil.copy(other / STATE, run / STATE)
-    refused(run, ValueError, "is a checkpoint of another run: seed is 1 there and 0 here", lambda: again(run, resume=True))
-    refused(run, ValueError, "is a checkpoint of another run: seed is 1 there and 0 here", lambda: po.load(run))
+    refused(
+        run,
+        ValueError,
+        "is a checkpoint of another run: seed is 1 there and 0 here",
+        lambda: again(run, resume=True),
+    )
+    refused(
+        run,
+        ValueError,
+        "is a checkpoint of another run: seed is 1 there and 0 here",
+        lambda: po.load(run),
+    )
 
 
 def test_a_network_of_another_shape_is_refused(run):
-    refused(run, ValueError, "for .network", lambda: po.load(run, network=po.networks.MLP(width=9, depth=2)))
+    refused(
+        run,
+        ValueError,
+        "for .network",
+        lambda: po.load(run, network=po.networks.MLP(width=9, depth=2)),
+    )
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"request": {}}'])
 def test_a_damaged_description_is_refused(run, text):
     (run / "run.json").write_text(text)
-    refused(run, ValueError, "run.json cannot be read as the description of a run", lambda: po.load(run))
-    refused(run, ValueError, "run.json cannot be read as the description of a run", lambda: again(run, resume=True))
+    refused(
+        run, ValueError, "run.json cannot be read as the description of a run", lambda: po.load(run)
+    )
+    refused(
+        run,
+        ValueError,
+        "run.json cannot be read as the description of a run",
+        lambda: again(run, resume=True),
+    )
 
 
 def test_what_is_not_there(run, tmp_path):
@@ -623,7 +777,12 @@ def test_what_is_not_there(run, tmp_path):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("mine")
-    refused(tmp_path, ValueError, "is a file; choose a folder for the run", lambda: again(tmp_path / "file"))
+    refused(
+        tmp_path,
+        ValueError,
+        "is a file; choose a folder for the run",
+        lambda: again(tmp_path / "file"),
+    )
     refused(tmp_path, OSError, "cannot be written", lambda: again(tmp_path / "file" / "run"))
 
 
@@ -663,7 +822,10 @@ def test_a_full_disk_leaves_the_old_checkpoint(run):
     """No file may grow beyond a few bytes: what a full disk does to every write."""
     before = contents(run)
     arguments = [sys.executable, "-c", FULL, str(run), str(Path(__file__).parent), "3000"]
-    environment = {**os.environ, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9"}  # it can be read, not written
+    environment = {
+        **os.environ,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1e9",
+    }  # it can be read, not written
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert re.search(r"OSError: .*cannot be written: .*", done.stdout), done.stdout + done.stderr
@@ -695,6 +857,10 @@ def test_the_size_of_the_solution_need_not_be_learnt(tmp_path):
     assert solution.request["units"][0] == pytest.approx([300.25], abs=0.1)
     loaded = po.load(tmp_path / "run", problem=Tall(height=301.0))
     assert np.array_equal(loaded(x=0.3, y=0.4), solution(x=0.3, y=0.4))
-    further = po.solve(Tall(height=301.0), start=solution, steps=20, out=tmp_path / "further", progress=False)
+    further = po.solve(
+        Tall(height=301.0), start=solution, steps=20, out=tmp_path / "further", progress=False
+    )
     assert further.request["units"] == solution.request["units"]
-    assert np.array_equal(po.load(tmp_path / "further", problem=Tall())(x=0.3, y=0.4), further(x=0.3, y=0.4))
+    assert np.array_equal(
+        po.load(tmp_path / "further", problem=Tall())(x=0.3, y=0.4), further(x=0.3, y=0.4)
+    )

@@ -32,7 +32,10 @@ class Cube(po.Problem):
 def test_a_batch_is_a_block_of_points_with_their_weights():
     collocation = po.Collocation(interior=64, boundary=32, batch=16)
     at = jnp.arange(64.0)[:, None]
-    points = {INTERIOR: Points(at, weights=at[:, 0]), "boundary a": Points(jnp.arange(32.0)[:, None])}
+    points = {
+        INTERIOR: Points(at, weights=at[:, 0]),
+        "boundary a": Points(jnp.arange(32.0)[:, None]),
+    }
     weights = {"residual": at[:, 0], "boundary": jnp.ones(1)}
     seen = set()
     for seed in range(40):
@@ -52,14 +55,25 @@ def test_a_batch_is_a_block_of_points_with_their_weights():
 )
 def test_training_with_new_losses_in_every_step(options, tmp_path):
     collocation = po.Collocation(interior=256, boundary=64, every=100, **options)
-    settings = {"network": NETWORK, "sampler": collocation, "progress": False, "optimizer": Adam(1e-2, 400), "steps": 400}
+    settings = {
+        "network": NETWORK,
+        "sampler": collocation,
+        "progress": False,
+        "optimizer": Adam(1e-2, 400),
+        "steps": 400,
+    }
     solution = po.solve(Cube(), out=tmp_path / "whole", **settings)
     assert solution.error()["u"]["relative_l2"] < 0.1
     # Every step has its own key: a pause does not show.
-    po.solve(Cube(), out=tmp_path / "run", callbacks=[lambda report: report.step >= 150], **settings)
+    po.solve(
+        Cube(), out=tmp_path / "run", callbacks=[lambda report: report.step >= 150], **settings
+    )
     resumed = po.solve(Cube(), out=tmp_path / "run", resume=True, **settings)
     assert all(
-        np.array_equal(a, b) for a, b in zip(jax.tree.leaves(resumed.params), jax.tree.leaves(solution.params), strict=True)
+        np.array_equal(a, b)
+        for a, b in zip(
+            jax.tree.leaves(resumed.params), jax.tree.leaves(solution.params), strict=True
+        )
     )
 
 
@@ -77,7 +91,9 @@ def test_a_hundred_dimensions():
     assert solution.error()["u"]["relative_l2"] < 0.06 and np.isfinite(solution.history[-1].loss)
 
 
-@pytest.mark.parametrize("options", [{"batch": 16}, {"laplacian": po.STDE(1)}], ids=["batch", "laplacian"])
+@pytest.mark.parametrize(
+    "options", [{"batch": 16}, {"laplacian": po.STDE(1)}], ids=["batch", "laplacian"]
+)
 def test_methods_that_remember_the_last_loss_refuse(options):
     collocation = po.Collocation(interior=64, **options)
     with pytest.raises(ValueError, match="SSBroyden needs the same loss in every step"):

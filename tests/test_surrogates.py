@@ -42,11 +42,23 @@ def published(network, modes, **settings):
     "build, once, twice",
     [
         (lambda: FNO(36, 12, 4, 2).build(1, 1, (128,), key=KEY), 72_509, 134_717),
-        (lambda: FNO(36, 12, 4, 2).build(2, 2, (128,), key=KEY), 72_674, 134_882),  # the parameter is an output there, too
+        (
+            lambda: FNO(36, 12, 4, 2).build(2, 2, (128,), key=KEY),
+            72_674,
+            134_882,
+        ),  # the parameter is an output there, too
         (lambda: FNO(28, 12, 4, 2).build(4, 4, (64, 64), key=KEY), 910_840, 1_814_008),
-        (lambda: published(FNO(20, 12, 4, 2), 16).build(1, 1, (128,), key=KEY).embedding, 44_321, 77_089),
+        (
+            lambda: published(FNO(20, 12, 4, 2), 16).build(1, 1, (128,), key=KEY).embedding,
+            44_321,
+            77_089,
+        ),
         (lambda: published(FNO(20, 12, 4, 2), 16).build(1, 1, (128,), key=KEY), 68_230, 120_198),
-        (lambda: published(FNO(20, 12, 4, 2), 9).build(4, 3, (64, 64), key=KEY), 822_428, 1_615_004),
+        (
+            lambda: published(FNO(20, 12, 4, 2), 9).build(4, 3, (64, 64), key=KEY),
+            822_428,
+            1_615_004,
+        ),
         (lambda: UNet(32).build(1, 1, (128,), key=KEY), 2_707_809, None),
         (lambda: published(UNet(32), 16).build(1, 1, (128,), key=KEY), 2_752_262, None),
         (lambda: UNet(32).build(4, 4, (64, 64), key=KEY), 7_763_428, None),
@@ -56,7 +68,9 @@ def published(network, modes, **settings):
 def test_parameter_counts_are_those_of_the_published_configurations(build, once, twice):
     # Shapes alone: nothing is computed.
     network = eqx.filter_eval_shape(build)
-    network = jax.tree.map(lambda leaf: np.broadcast_to(0.0, leaf.shape) if hasattr(leaf, "shape") else leaf, network)
+    network = jax.tree.map(
+        lambda leaf: np.broadcast_to(0.0, leaf.shape) if hasattr(leaf, "shape") else leaf, network
+    )
     sizes = [
         part.weight.size
         for part in jax.tree.leaves(network, is_leaf=lambda x: isinstance(x, SpectralConvolution))
@@ -82,12 +96,16 @@ def test_parameters_of_message_passing(axes, neighbours):
 @pytest.mark.parametrize("grid", [(32,), (16, 16), (8, 8, 8)])
 def test_factorised_weights_are_fewer(grid):
     d, w, m = len(grid), 5, 3
-    whole, factorised = (FNO(w, m, 2, factorised=f).build(1, 1, grid, key=KEY) for f in (False, True))
+    whole, factorised = (
+        FNO(w, m, 2, factorised=f).build(1, 1, grid, key=KEY) for f in (False, True)
+    )
     assert size(whole) - size(factorised) == 2 * 2 * w * w * (m * (2 * m) ** (d - 1) - d * m)
 
 
 def test_the_curriculum_is_the_published_one(shared):
-    golden = json.loads((shared / "refdata" / "cape" / "golden_schedule_and_param_counts.json").read_text())
+    golden = json.loads(
+        (shared / "refdata" / "cape" / "golden_schedule_and_param_counts.json").read_text()
+    )
     schedule = Curriculum(100, 3)
     for frames in (41, 21):
         published = golden["curriculum_t_ar_per_epoch"][f"T{frames}_epochs100_warmup3"]
@@ -106,7 +124,9 @@ def test_a_spectral_convolution_is_that_of_the_fourier_transform(grid, float64):
     layer = SpectralConvolution.drawn(3, 4, (m,) * len(grid), key=KEY)
     x = jax.random.normal(KEY, (*grid, 2, 3))
     spectrum = np.fft.rfftn(x, axes=axes)
-    weight = np.asarray(layer.weight[0] + 1j * layer.weight[1]).reshape(*[2 * m] * (len(grid) - 1), m, 3, 4)
+    weight = np.asarray(layer.weight[0] + 1j * layer.weight[1]).reshape(
+        *[2 * m] * (len(grid) - 1), m, 3, 4
+    )
     chosen = np.ix_(*[[*range(m), *range(n - m, n)] for n in grid[:-1]], range(m))
     out = np.zeros((*spectrum.shape[:-1], 4), complex)
     out[chosen] = np.einsum("...bi,...io->...bo", spectrum[chosen], weight)
@@ -127,7 +147,15 @@ def test_a_factorised_convolution_is_the_sum_of_those_along_each_axis(grid, floa
 
 
 @pytest.mark.parametrize(
-    "grid, padding", [((9,), "circular"), ((9,), "zeros"), ((9,), "reflect"), ((6, 5), "zeros"), ((5, 4, 3), "circular")], ids=str
+    "grid, padding",
+    [
+        ((9,), "circular"),
+        ((9,), "zeros"),
+        ((9,), "reflect"),
+        ((6, 5), "zeros"),
+        ((5, 4, 3), "circular"),
+    ],
+    ids=str,
 )
 def test_messages_are_those_of_the_pairs_of_nodes(grid, padding, float64):
     """The formula of the paper, written for one receiver and one sender at a time."""
@@ -136,15 +164,25 @@ def test_messages_are_those_of_the_pairs_of_nodes(grid, padding, float64):
     states, (layer,) = jax.random.normal(KEY, (1, *grid, 2)), network.layers
     f = network.encoder(states)
     mode = {"circular": "wrap", "zeros": "constant", "reflect": "reflect"}[padding]
-    features, values = (np.pad(x[0], [(radius, radius)] * axes + [(0, 0)], mode=mode) for x in (f, states))
+    features, values = (
+        np.pad(x[0], [(radius, radius)] * axes + [(0, 0)], mode=mode) for x in (f, states)
+    )
     matrix = np.concatenate([layer.receiver.weight, layer.sender.weight, layer.difference.weight])
-    near = [o for o in np.ndindex(*[2 * radius + 1] * axes) if 0 < np.linalg.norm(np.array(o) - radius) <= radius]
+    near = [
+        o
+        for o in np.ndindex(*[2 * radius + 1] * axes)
+        if 0 < np.linalg.norm(np.array(o) - radius) <= radius
+    ]
     nodes = []
     for place in np.ndindex(*grid):
         here, messages = tuple(k + radius for k in place), []
         for offset, position in zip(near, np.asarray(layer.positions), strict=True):
             there = tuple(np.add(place, offset))
-            x = np.concatenate([features[here], features[there], values[here] - values[there]]) @ matrix + position
+            x = (
+                np.concatenate([features[here], features[there], values[here] - values[there]])
+                @ matrix
+                + position
+            )
             messages.append(x / (1 + np.exp(-x)))
         nodes.append(np.mean(messages, 0))
     mean = jnp.asarray(np.reshape(nodes, (1, *grid, 4)))
@@ -194,19 +232,29 @@ def test_identities_of_cape(float64):
     embed = surrogate.embedding
     call = eqx.filter_jit(lambda embed, states: embed(states, parameters))
     # Moved by a multiple of the pooling: so is the result.
-    np.testing.assert_allclose(call(embed, jnp.roll(states, 8, 1)), jnp.roll(call(embed, states), 8, 1), atol=1e-12)
+    np.testing.assert_allclose(
+        call(embed, jnp.roll(states, 8, 1)), jnp.roll(call(embed, states), 8, 1), atol=1e-12
+    )
     # Without a projection nothing is added.
-    still = eqx.tree_at(lambda e: (e.project.weight, e.project.bias), embed, replace_fn=jnp.zeros_like)
+    still = eqx.tree_at(
+        lambda e: (e.project.weight, e.project.bias), embed, replace_fn=jnp.zeros_like
+    )
     np.testing.assert_array_equal(call(still, states), states)
     # With gains of zero the branches do not count.
     silent = eqx.tree_at(
-        lambda e: [a for g in e.gains.values() for a in (g.out.weight, g.out.bias)], embed, replace_fn=jnp.zeros_like
+        lambda e: [a for g in e.gains.values() for a in (g.out.weight, g.out.bias)],
+        embed,
+        replace_fn=jnp.zeros_like,
     )
-    other = eqx.tree_at(lambda e: e.branches["pointwise"].weight, silent, replace_fn=lambda w: w + 1)
+    other = eqx.tree_at(
+        lambda e: e.branches["pointwise"].weight, silent, replace_fn=lambda w: w + 1
+    )
     np.testing.assert_array_equal(call(other, states), call(silent, states))
-    assert set(CAPE(FNO(6, 4, 2), 8, 5, 4, branches=("depthwise",)).build(1, 1, (32,), key=KEY).embedding.branches) == {
-        "depthwise"
-    }
+    assert set(
+        CAPE(FNO(6, 4, 2), 8, 5, 4, branches=("depthwise",))
+        .build(1, 1, (32,), key=KEY)
+        .embedding.branches
+    ) == {"depthwise"}
 
 
 def test_metrics_of_hand_made_rollouts():
@@ -221,7 +269,9 @@ def test_metrics_of_hand_made_rollouts():
     assert found["fluctuation"] == pytest.approx(0.1)
     assert found["low"] == pytest.approx(0.3) and found["middle"] == pytest.approx(0.1 / np.sqrt(2))
     assert found["high"] < 1e-12 and found["correlated"] == 1
-    lost = np.concatenate([truth[:, :2], 4 - truth[:, 2:]], 1)  # the wave upside down from the third frame on
+    lost = np.concatenate(
+        [truth[:, :2], 4 - truth[:, 2:]], 1
+    )  # the wave upside down from the third frame on
     assert rollout_metrics(lost, truth)["correlated"][0] == pytest.approx(1 / 3)
 
 
@@ -231,7 +281,9 @@ def test_residuals_of_exact_trajectories_vanish(float64):
     for frames in (41, 81):
         family = load_problem("cape_burgers", viscosity=1.0, frames=frames)
         u = family.reference().values["u"].T[..., None]
-        (vector,) = grid_residuals(family, jnp.asarray(u), ((1 / 128, 1 / 64), (0, 2 / (frames - 1))), owner="test").values()
+        (vector,) = grid_residuals(
+            family, jnp.asarray(u), ((1 / 128, 1 / 64), (0, 2 / (frames - 1))), owner="test"
+        ).values()
         assert vector.shape == (frames - 2, 64)
         rough.append(float(jnp.sqrt(jnp.mean(jnp.square(vector[frames // 4 :])))))
     assert rough[1] < rough[0] / 3 and rough[1] < 1e-4
@@ -249,21 +301,38 @@ def test_residuals_of_a_solution_in_two_dimensions_vanish(float64):
             "momentum_x": (frames - 2, 32, 32),
             "momentum_y": (frames - 2, 32, 32),
         }
-        rough.append([float(jnp.sqrt(jnp.mean(jnp.square(vector[frames // 4 :])))) for vector in vectors.values()])
+        rough.append(
+            [
+                float(jnp.sqrt(jnp.mean(jnp.square(vector[frames // 4 :]))))
+                for vector in vectors.values()
+            ]
+        )
     assert all(fine < coarse / 3 and fine < 2e-2 for coarse, fine in zip(*rough, strict=True))
 
 
-@pytest.mark.parametrize("name, cells", [("cape_compressible_1d", 64), ("cape_compressible_2d", 16)])
+@pytest.mark.parametrize(
+    "name, cells", [("cape_compressible_1d", 64), ("cape_compressible_2d", 16)]
+)
 def test_residuals_of_a_compressible_flow_vanish(name, cells, float64):
     """And they see a wrong viscosity, and friction that heats nothing."""
     calm = load_problem(name)
-    family = replace(calm, initial=3 * calm.initial * np.array([1, 0, 1 / 3, 1 / 3])[:, None], cells=cells, frames=41)
+    family = replace(
+        calm,
+        initial=3 * calm.initial * np.array([1, 0, 1 / 3, 1 / 3])[:, None],
+        cells=cells,
+        frames=41,
+    )
     reference, half = family.reference(), [(0.5 / cells, 1 / cells)] * (len(family.unknowns) - 2)
-    frames = as_frames(family, {f"values/{name}": reference.values[name][None] for name in family.unknowns})[0]
+    frames = as_frames(
+        family, {f"values/{name}": reference.values[name][None] for name in family.unknowns}
+    )[0]
 
     def sizes(family):
         vectors = grid_residuals(family, jnp.asarray(frames), (*half, (0, 1 / 40)), owner="test")
-        return {name: float(jnp.sqrt(jnp.mean(jnp.square(vector[8:20])))) for name, vector in vectors.items()}
+        return {
+            name: float(jnp.sqrt(jnp.mean(jnp.square(vector[8:20]))))
+            for name, vector in vectors.items()
+        }
 
     right, wrong = sizes(family), sizes(replace(family, viscosity=0.15))
     assert all(size < 2e-2 for size in right.values())
@@ -284,8 +353,12 @@ class Wave(po.Problem):
 
 def test_grids_may_start_anywhere_and_second_differences_are_of_second_order(float64):
     x, t = 1 + 2 * np.arange(16) / 16, 1 + np.arange(21) / 20
-    u = ((t - 1) ** 2)[:, None, None] * np.sin(np.pi * x)[None, :, None]  # differences are exact for it
-    (vector,) = grid_residuals(Wave(), jnp.asarray(u), ((1, 1 / 8), (1, 1 / 20)), owner="test").values()
+    u = ((t - 1) ** 2)[:, None, None] * np.sin(np.pi * x)[
+        None, :, None
+    ]  # differences are exact for it
+    (vector,) = grid_residuals(
+        Wave(), jnp.asarray(u), ((1, 1 / 8), (1, 1 / 20)), owner="test"
+    ).values()
     np.testing.assert_allclose(vector, 0, atol=1e-9)
 
 
@@ -341,17 +414,31 @@ def test_only_the_embedding_is_trained_while_it_warms_up(data):
 
 
 def test_schedules_of_optax_are_kept_with_the_run(data, tmp_path):
-    halved = optax.exponential_decay(3e-3, 10, 0.5, staircase=True)  # closes over a name that has no value
-    optimizer = optax.chain(optax.add_decayed_weights(1e-4), optax.scale_by_adam(), optax.scale_by_learning_rate(halved))
-    trained(data, optimizer=optimizer, curriculum=Curriculum(2, 0), out=tmp_path / "run", callbacks=[lambda report: True])
-    assert "0.003" in json.dumps(json.loads((tmp_path / "run" / "run.json").read_text())["request"]["optimizer"])
+    halved = optax.exponential_decay(
+        3e-3, 10, 0.5, staircase=True
+    )  # closes over a name that has no value
+    optimizer = optax.chain(
+        optax.add_decayed_weights(1e-4), optax.scale_by_adam(), optax.scale_by_learning_rate(halved)
+    )
+    trained(
+        data,
+        optimizer=optimizer,
+        curriculum=Curriculum(2, 0),
+        out=tmp_path / "run",
+        callbacks=[lambda report: True],
+    )
+    assert "0.003" in json.dumps(
+        json.loads((tmp_path / "run" / "run.json").read_text())["request"]["optimizer"]
+    )
 
 
 def test_a_resumed_training_is_the_same_bit_for_bit(data, short, tmp_path):
     stopped = trained(data, out=tmp_path / "run", callbacks=[lambda report: report.step >= 8])
     assert stopped.status == "stopped"
     resumed = trained(data, out=tmp_path / "run", resume=True)
-    for one, other in zip(jax.tree.leaves(resumed.params), jax.tree.leaves(short[0].params), strict=True):
+    for one, other in zip(
+        jax.tree.leaves(resumed.params), jax.tree.leaves(short[0].params), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
@@ -367,30 +454,44 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     np.testing.assert_allclose(in_turn[0][2:], at_once[0][2:], atol=1e-6)
     assert float(jnp.max(jnp.abs(in_turn[0][1] - at_once[0][1]))) > 1e-4
     free = model.at({"free": 6, "warm": 0})
-    rolled = model.rollout(params, jnp.asarray(frames[:, 0]), jnp.asarray(trajectories.parameters), 5)
+    rolled = model.rollout(
+        params, jnp.asarray(frames[:, 0]), jnp.asarray(trajectories.parameters), 5
+    )
     scaled = free.predictions(params, trajectories)[0] * model.scale[0]
     np.testing.assert_allclose(jnp.moveaxis(scaled, 0, 1), rolled, atol=1e-5)
     gradient = lambda m: jax.tree.leaves(m.objective(trajectories, {})(params)[1])
     pushed = gradient(replace(free, push_forward=True))
-    assert any(bool(jnp.any(jnp.abs(a - b) > 1e-6)) for a, b in zip(pushed, gradient(free), strict=True))
+    assert any(
+        bool(jnp.any(jnp.abs(a - b) > 1e-6)) for a, b in zip(pushed, gradient(free), strict=True)
+    )
 
 
 def test_an_fno_is_the_same_operator_on_finer_grids(data, short, tmp_path):
     coarse = po.train_surrogate(
-        load_problem("cape_advection", **FAMILY), data, Direct(FNO(8, 5)), curriculum=Curriculum(8, 0), batch=8, progress=False
+        load_problem("cape_advection", **FAMILY),
+        data,
+        Direct(FNO(8, 5)),
+        curriculum=Curriculum(8, 0),
+        batch=8,
+        progress=False,
     )
     finer = load_problem("cape_advection", cells=48, frames=6)
     same = generate(finer, tmp_path / "finer.h5", count=96)
     with pytest.raises(ValueError, match=r"refined\(2\) is for twice as many places"):
         coarse.errors(same)
     fine = coarse.refined(3)
-    wanted, found = (run.errors(file)["all"]["nrmse"] for run, file in ((coarse, data), (fine, same)))
+    wanted, found = (
+        run.errors(file)["all"]["nrmse"] for run, file in ((coarse, data), (fine, same))
+    )
     assert found == pytest.approx(wanted, rel=0.02)
     fine.save(tmp_path / "run")
     again = po.load(tmp_path / "run", problem=finer)
     np.testing.assert_array_equal(again.predicted(same)[0], fine.predicted(same)[0])
     # Every third place is that of the coarse grid.
-    parameters, first = same.rows(range(8))["inputs"], np.moveaxis(same.rows(range(8))["values/u"], 2, 1)[:, 0, :, None]
+    parameters, first = (
+        same.rows(range(8))["inputs"],
+        np.moveaxis(same.rows(range(8))["values/u"], 2, 1)[:, 0, :, None],
+    )
     one, other = coarse.rollout(first[:, 1::3], parameters, 5), fine.rollout(first, parameters, 5)
     np.testing.assert_allclose(one, other[:, :, 1::3], atol=5e-3)
     assert len(short[0].refined(2).rollout(first[:, :32], parameters, 1)) == 8
@@ -401,7 +502,9 @@ def test_an_fno_is_the_same_operator_on_finer_grids(data, short, tmp_path):
 def test_equations_need_three_frames(tmp_path):
     family = load_problem("cape_advection", cells=16, frames=2)
     data = generate(family, tmp_path / "data.h5", count=65)
-    with pytest.raises(ValueError, match="equations on a grid need at least 3 frames, and the data have 2"):
+    with pytest.raises(
+        ValueError, match="equations on a grid need at least 3 frames, and the data have 2"
+    ):
         po.train_surrogate(family, data, TINY, batch=8, physics=1e-3, progress=False)
 
 
@@ -410,28 +513,38 @@ def test_equations_may_be_in_the_loss(data):
     assert result.history[-1].terms["residual"] > 0
     member = load_problem("cape_advection", **FAMILY)
     truth = member.reference().values["u"].T[..., None]
-    assert result.residual(truth + 0.1 * np.random.default_rng(0).normal(size=truth.shape), member) > result.residual(
-        truth, member
-    )
+    assert result.residual(
+        truth + 0.1 * np.random.default_rng(0).normal(size=truth.shape), member
+    ) > result.residual(truth, member)
 
 
 def test_fine_tuning_lowers_the_residual_of_its_trajectories(data, short):
     """Without a truth, while an anchor keeps the network where it was."""
     result, _ = short
-    members = [load_problem("cape_advection", speed=0.2, **FAMILY), load_problem("cape_advection", speed=0.4, **FAMILY)]
+    members = [
+        load_problem("cape_advection", speed=0.2, **FAMILY),
+        load_problem("cape_advection", speed=0.4, **FAMILY),
+    ]
     truth = np.stack([member.reference().values["u"].T[..., None] for member in members])
     before = result.rollout(truth[:, 0], [[0.2], [0.4]], 5)
     tuned = result.finetuned(truth[:, 0], members, 5, steps=200, learning_rate=5e-3, anchor=0.0)
     after = tuned.rollout(truth[:, 0], [[0.2], [0.4]], 5)
     assert tuned.status == "finetuned"
-    residual = lambda frames: sum(result.residual(frames[k], member) ** 2 for k, member in enumerate(members))
+    residual = lambda frames: sum(
+        result.residual(frames[k], member) ** 2 for k, member in enumerate(members)
+    )
     assert residual(after) < 0.5 * residual(before)
-    kept = result.finetuned(truth[:, 0], members, 5, steps=60, anchor=1e6).rollout(truth[:, 0], [[0.2], [0.4]], 5)
+    kept = result.finetuned(truth[:, 0], members, 5, steps=60, anchor=1e6).rollout(
+        truth[:, 0], [[0.2], [0.4]], 5
+    )
     assert np.linalg.norm(kept - before) < 0.3 * np.linalg.norm(after - before)
     for options, sentence in (
         ({"members": []}, "members must be the problems of the trajectories"),
         ({"members": members[:1]}, r"parameters need shape \(2, 1\)"),
-        ({"members": [load_problem("cape_burgers")] * 2}, "this surrogate is of CapeAdvection, not of CapeBurgers"),
+        (
+            {"members": [load_problem("cape_burgers")] * 2},
+            "this surrogate is of CapeAdvection, not of CapeBurgers",
+        ),
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
         ({"anchor": -1}, "anchor must be finite and zero or more, got -1"),
         ({"learning_rate": 0}, "learning_rate must be finite and greater than zero, got 0"),
@@ -464,7 +577,9 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
     with pytest.raises(ValueError, match="noise must be zero or more and finite, got -1"):
         trained(data, noise=-1)
     with pytest.raises(ValueError, match="surrogate must be an architecture such as CAPE"):
-        po.train_surrogate(load_problem("cape_advection", **FAMILY), data, FNO(4, 4), progress=False)
+        po.train_surrogate(
+            load_problem("cape_advection", **FAMILY), data, FNO(4, 4), progress=False
+        )
     with pytest.raises(ValueError, match="GaussNewton does not suit surrogates"):
         trained(data, optimizer=po.optimizers.GaussNewton())
     with pytest.raises(ValueError, match="parameters must be finite"):
@@ -472,10 +587,14 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
     with pytest.raises(ValueError, match="count must be a whole number of frames"):
         result.rollout(frame, speed, 0)
     with pytest.raises(ValueError, match="12 modes|at most 9 modes, got 12"):
-        po.train_surrogate(load_problem("cape_advection", **FAMILY), data, Direct(FNO(4, 12)), progress=False)
+        po.train_surrogate(
+            load_problem("cape_advection", **FAMILY), data, Direct(FNO(4, 12)), progress=False
+        )
     with pytest.raises(ValueError, match="multiple of 16, got a grid of \\(40,\\)"):
         UNet(4).build(1, 1, (40,), key=KEY)
-    with pytest.raises(ValueError, match="padding must be one of circular, zeros, reflect, got 'mirror'"):
+    with pytest.raises(
+        ValueError, match="padding must be one of circular, zeros, reflect, got 'mirror'"
+    ):
         UNet(4, "mirror")
     with pytest.raises(ValueError, match=r"more points than radius=3, got a grid of \(8, 3\)"):
         MessagePassing(4, radius=3).build(1, 1, (8, 3), key=KEY)
@@ -489,7 +608,9 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
         Curriculum(3, 3)
     with pytest.raises(ValueError, match="holds data of cape_advection, not of cape_burgers"):
         po.train_surrogate("cape_burgers", data, TINY, progress=False)
-    other = generate(load_problem("cape_advection", cells=32, frames=6), tmp_path / "other.h5", count=96)
+    other = generate(
+        load_problem("cape_advection", cells=32, frames=6), tmp_path / "other.h5", count=96
+    )
     with pytest.raises(ValueError, match="and the surrogate is for"):
         result.predicted(other)
     assert isinstance(data, Dataset)
@@ -506,49 +627,133 @@ def test_two_unknowns_in_two_dimensions(tmp_path, monkeypatch):
     for k in (0, 40, 64):  # bit for bit, from what the file knows of them
         np.testing.assert_array_equal(solutions[k].values["v"], members[k].reference().values["v"])
     result = po.train_surrogate(
-        family, data, TINY, curriculum=Curriculum(3, 1), batch=16, physics=1e-3, out=tmp_path / "run", progress=False
+        family,
+        data,
+        TINY,
+        curriculum=Curriculum(3, 1),
+        batch=16,
+        physics=1e-3,
+        out=tmp_path / "run",
+        progress=False,
     )
     assert set(result.history[-1].terms) == {"frames", "embedding", "momentum_x", "momentum_y"}
     predicted, truth, parameters = po.load(tmp_path / "run", problem=family).predicted(data)
     assert predicted.shape == truth.shape == (1, 5, 16, 16, 2) and parameters.shape == (1, 1)
-    np.testing.assert_array_equal(truth[0, ..., 1], np.moveaxis(data.rows(range(64, 65))["values/v"][0], 2, 0))
-    assert [name for name in result.errors(data) if name != "all"] == [f"viscosity={parameters[0, 0]:.6g}"]
+    np.testing.assert_array_equal(
+        truth[0, ..., 1], np.moveaxis(data.rows(range(64, 65))["values/v"][0], 2, 0)
+    )
+    assert [name for name in result.errors(data) if name != "all"] == [
+        f"viscosity={parameters[0, 0]:.6g}"
+    ]
     noise = 0.1 * np.random.default_rng(0).normal(size=truth[0].shape)
     assert result.residual(truth[0] + noise, members[64]) > result.residual(truth[0], members[64])
     figure = result.plot(tmp_path / "figure.png")
     titles = [ax.get_title() for ax in figure.axes]
-    assert [sum(title.startswith(f"{name} at t = 0.5, viscosity") for title in titles) for name in "uv"] == [3, 3]
+    assert [
+        sum(title.startswith(f"{name} at t = 0.5, viscosity") for title in titles) for name in "uv"
+    ] == [3, 3]
 
 
 def test_on_the_command_line(data, tmp_path, capsys):
     coefficients = ["--set", "cells=16", "frames=6"]
     small = ["--set-operator", "width=6", "modes=4"]
-    assert run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", "--out", str(tmp_path / "a")]) == 2
+    assert (
+        run(
+            [
+                "train",
+                "cape_advection",
+                *coefficients,
+                "--operator",
+                "cape_fno",
+                "--out",
+                str(tmp_path / "a"),
+            ]
+        )
+        == 2
+    )
     assert "make them with pinops data cape_advection" in capsys.readouterr().err
-    options = ["--data", str(data.path), "--set-curriculum", "epochs=2", "warm_up=0", "--set-functions", "batch=32"]
+    options = [
+        "--data",
+        str(data.path),
+        "--set-curriculum",
+        "epochs=2",
+        "warm_up=0",
+        "--set-functions",
+        "batch=32",
+    ]
     cape = [*small, "embedding=8", "pooling=2", "spectral_modes=6"]
-    assert run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", *cape, *options]) == 2
+    assert (
+        run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", *cape, *options])
+        == 2
+    )
     assert "8 points carry at most 5 modes, got 6" in capsys.readouterr().err
     assert (
-        run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", *small, "branches=spectral,wavy", *options]) == 2
+        run(
+            [
+                "train",
+                "cape_advection",
+                *coefficients,
+                "--operator",
+                "cape_fno",
+                *small,
+                "branches=spectral,wavy",
+                *options,
+            ]
+        )
+        == 2
     )
-    assert "branches are a tuple of some of spectral, pointwise, depthwise, got ('spectral', 'wavy')" in capsys.readouterr().err
+    assert (
+        "branches are a tuple of some of spectral, pointwise, depthwise, got ('spectral', 'wavy')"
+        in capsys.readouterr().err
+    )
     for setting, sentence in (
         ("parameter_map=root", "must be one of auto, identity, log, sigmoid_log, got 'root'"),
         ("pool=8", "it has batch"),
     ):
-        assert run(["train", "cape_advection", *coefficients, "--operator", "fno", *small, *options, setting]) == 2
+        assert (
+            run(
+                [
+                    "train",
+                    "cape_advection",
+                    *coefficients,
+                    "--operator",
+                    "fno",
+                    *small,
+                    *options,
+                    setting,
+                ]
+            )
+            == 2
+        )
         assert sentence in capsys.readouterr().err
     for kind in ("message_passing", "conditional_message_passing", "cape_message_passing"):
-        far = ["--operator", kind, "--set-operator", "radius=16", *["spectral_modes=2"] * kind.startswith("cape"), *options]
+        far = [
+            "--operator",
+            kind,
+            "--set-operator",
+            "radius=16",
+            *["spectral_modes=2"] * kind.startswith("cape"),
+            *options,
+        ]
         assert run(["train", "cape_advection", *coefficients, *far]) == 2
         assert "needs more points than radius=16, got a grid of (16,)" in capsys.readouterr().err
     small = [*small, "factorised=true"]
-    command = ["train", "cape_advection", *coefficients, "--operator", "conditional_fno", *small, *options]
+    command = [
+        "train",
+        "cape_advection",
+        *coefficients,
+        "--operator",
+        "conditional_fno",
+        *small,
+        *options,
+    ]
     assert run([*command, "--steps", "3"]) == 2
     assert "--steps is not for surrogates" in capsys.readouterr().err
     assert run([*command, "--out", str(tmp_path / "a"), "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert result["rollout"]["all"]["nrmse"] > 0 and (tmp_path / "a" / "figures" / "solution.png").exists()
+    assert (
+        result["rollout"]["all"]["nrmse"] > 0
+        and (tmp_path / "a" / "figures" / "solution.png").exists()
+    )
     assert run(["evaluate", str(tmp_path / "a"), "--data", str(data.path)]) == 0
     assert "nRMSE" in capsys.readouterr().out

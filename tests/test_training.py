@@ -65,8 +65,12 @@ def precision(float64):
 def training_of(problem, *phases, collocation=None, seed=0, **options):
     collocation = collocation or po.Collocation(interior=64, boundary=16, initial=16, every=0)
     imposition = impose(problem)
-    network = NETWORK.build(embedding_of(problem, imposition).size, len(problem.unknowns), key=jax.random.key(seed))
-    model, params = split(problem, network, imposition, units(problem, imposition), type(problem).__name__)
+    network = NETWORK.build(
+        embedding_of(problem, imposition).size, len(problem.unknowns), key=jax.random.key(seed)
+    )
+    model, params = split(
+        problem, network, imposition, units(problem, imposition), type(problem).__name__
+    )
     return Training(model, phases, collocation, seed, **options), params
 
 
@@ -85,28 +89,39 @@ def test_every_region_has_its_points():
     inside = np.asarray(points[INTERIOR].at)
     assert np.all((inside > 0) & (inside < [1, 2]))
     assert np.all(points[INITIAL].at[:, 1] == 0) and np.ptp(points[INITIAL].at[:, 0]) > 0.5
-    assert np.all(points["boundary x_min"].at[:, 0] == 0) and np.ptp(points["boundary x_min"].at[:, 1]) > 1
+    assert (
+        np.all(points["boundary x_min"].at[:, 0] == 0)
+        and np.ptp(points["boundary x_min"].at[:, 1]) > 1
+    )
     assert np.all(np.asarray(points["boundary x_min"].normals) == [-1.0])
     assert np.array_equal(points["observed 2"].at, [[0.2, 0.1], [0.3, 0.1], [0.4, 0.2]])
     assert np.array_equal(points["observed 2"].data["observed_u"], [1.0, 2.0, 3.0])
 
 
-@pytest.mark.parametrize("problem", [Everywhere(), Spike()], ids=lambda problem: type(problem).__name__)
+@pytest.mark.parametrize(
+    "problem", [Everywhere(), Spike()], ids=lambda problem: type(problem).__name__
+)
 def test_chunks_of_points_give_the_loss_and_gradient_of_all_points(problem, monkeypatch):
     """With weights of points, fixed streams, terms outside of the interior, and chunks that leave a rest."""
     monkeypatch.setattr(Model, "_chunk", lambda *_: 100)
-    training, params = training_of(problem, po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=512, every=0))
+    training, params = training_of(
+        problem, po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=512, every=0)
+    )
     state = training.init(params)
     points, weights = state.points, state.weighting.weights
     weights["residual" if "residual" in weights else "heat"] = jnp.linspace(0.0, 2.0, 512)
-    whole = jax.value_and_grad(lambda params: sum(training.model.terms(params, points, weights).values()))(params)
+    whole = jax.value_and_grad(
+        lambda params: sum(training.model.terms(params, points, weights).values())
+    )(params)
     chunked = jax.jit(lambda params: training.model.objective(points, weights)(params))(params)
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(chunked), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
 def test_a_chunk_divides_the_points_where_it_can_and_fits_the_cache(monkeypatch):
-    training, params = training_of(Spike(), po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=601, every=0))
+    training, params = training_of(
+        Spike(), po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=601, every=0)
+    )
     prime = training.init(params).points[INTERIOR]
     points = jax.tree.map(lambda x: x[:600], prime)
     assert training.model._chunk(params, points) == 600
@@ -119,7 +134,9 @@ def test_a_chunk_divides_the_points_where_it_can_and_fits_the_cache(monkeypatch)
 
 
 def test_points_follow_from_the_key():
-    take = lambda key: draw(Everywhere(), (0, 1, 2), po.Collocation(interior=64), jax.random.key(key))[INTERIOR].at
+    take = lambda key: (
+        draw(Everywhere(), (0, 1, 2), po.Collocation(interior=64), jax.random.key(key))[INTERIOR].at
+    )
     assert np.array_equal(take(1), take(1)) and not np.array_equal(take(1), take(2))
 
 
@@ -157,7 +174,9 @@ def test_refinement_goes_where_the_residual_is_large():
         assert float(terms["residual"]) == pytest.approx(0.01 * np.sqrt(np.pi), rel=0.05)
     assert near[1] == pytest.approx(0.06, abs=0.01)
     assert near[16] > 0.3
-    assert np.mean(np.asarray(points[INTERIOR].at) < 0.6) > 0.2  # half of the points ignore the residual
+    assert (
+        np.mean(np.asarray(points[INTERIOR].at) < 0.6) > 0.2
+    )  # half of the points ignore the residual
 
 
 class CounterState(NamedTuple):
@@ -186,12 +205,16 @@ class Counter(Optimizer):
 
 def test_the_schedule_of_phases_and_point_sets():
     collocation = po.Collocation(interior=32, every=60, refinement=None)
-    training, params = training_of(Decay(), po.Phase(Counter("a"), 100), po.Phase(Counter("b"), 110), collocation=collocation)
+    training, params = training_of(
+        Decay(), po.Phase(Counter("a"), 100), po.Phase(Counter("b"), 110), collocation=collocation
+    )
     outcome = training.run(training.init(params))
     assert outcome.status == "finished" and int(outcome.state.step) == 210 == training.total_steps
     assert int(outcome.state.draws) == 4  # at 0, 60, 120, 180
     assert int(outcome.state.optimizer.steps) == 110
-    assert int(outcome.state.optimizer.starts) == 3  # at 100 (a new optimizer), 120, 180 (new points)
+    assert (
+        int(outcome.state.optimizer.starts) == 3
+    )  # at 100 (a new optimizer), 120, 180 (new points)
     steps = [report.step for report in outcome.history]
     assert steps == sorted(set(steps)) and {60, 100, 120, 180, 210} <= set(steps)
     assert all(report.total_steps == 210 for report in outcome.history)
@@ -207,7 +230,9 @@ def test_points_stay_when_told_to():
 
 def test_history_has_every_term_and_callbacks_see_it():
     seen = []
-    training, params = training_of(Everywhere(), po.Phase(SSBroyden(), 60), measure=lambda params: {"u": 0.5})
+    training, params = training_of(
+        Everywhere(), po.Phase(SSBroyden(), 60), measure=lambda params: {"u": 0.5}
+    )
     outcome = training.run(training.init(params), callbacks=[seen.append])
     assert seen == outcome.history
     for report in seen:
@@ -224,7 +249,9 @@ def test_history_has_every_term_and_callbacks_see_it():
 
 def test_a_callback_that_returns_true_ends_training():
     training, params = training_of(Decay(), po.Phase(Counter(), 500))
-    outcome = training.run(training.init(params), callbacks=[lambda report: report.step >= 120, lambda report: None])
+    outcome = training.run(
+        training.init(params), callbacks=[lambda report: report.step >= 120, lambda report: None]
+    )
     assert outcome.status == "stopped" and 120 <= int(outcome.state.step) < 200
 
 
@@ -238,7 +265,9 @@ def test_stop_at():
     report = lambda **errors: po.Report(1, 2, "", 0.0, {}, errors, {}, 0.0)
     stop = po.StopAt(1e-3)
     assert stop(report(u=1e-3, v=1e-4))
-    assert not stop(report(u=1e-4, v=1e-2)) and not stop(report()) and not stop(report(u=float("nan")))
+    assert (
+        not stop(report(u=1e-4, v=1e-2)) and not stop(report()) and not stop(report(u=float("nan")))
+    )
     with pytest.raises(ValueError, match="relative_l2 must be greater than zero, got 0"):
         po.StopAt(0.0)
 
@@ -266,7 +295,9 @@ class Faulty(Optimizer):
 
 
 def finite(tree):
-    return all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf))
+    return all(
+        np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)
+    )
 
 
 def test_a_loss_that_is_not_finite_is_undone_and_tried_again():
@@ -286,7 +317,9 @@ def test_training_that_keeps_diverging_ends_with_the_last_good_state():
     training, params = training_of(Decay(), po.Phase(Faulty(10), 150))
     first = training.init(params)
     outcome = training.run(first, keep=lambda states, histories: kept.append(states[0]))
-    assert outcome.status == "diverged" and int(outcome.state.step) == 50 == outcome.history[-1].step
+    assert (
+        outcome.status == "diverged" and int(outcome.state.step) == 50 == outcome.history[-1].step
+    )
     assert finite(outcome.state) and eqx.tree_equal(outcome.state, kept[-1])
     assert len(kept) == 1
 
@@ -334,11 +367,16 @@ def test_training_goes_on_from_any_state_as_if_it_had_not_stopped():
             parts.append(min(phase.steps, max(pause - done, 0)))
             done += phase.steps
         short = dataclasses.replace(
-            training, phases=tuple(po.Phase(phase.optimizer, n) for phase, n in zip(phases, parts, strict=True) if n)
+            training,
+            phases=tuple(
+                po.Phase(phase.optimizer, n) for phase, n in zip(phases, parts, strict=True) if n
+            ),
         )
         state = short.run(short.init(params)).state
         if pause == 70:  # the short training does not know of the next optimizer
-            state = dataclasses.replace(state, optimizer=phases[1].optimizer.init(params), changed=jnp.ones((), bool))
+            state = dataclasses.replace(
+                state, optimizer=phases[1].optimizer.init(params), changed=jnp.ones((), bool)
+            )
         assert int(state.step) == pause
         assert eqx.tree_equal(training.run(state).state, whole), f"differs after a pause at {pause}"
 
@@ -355,7 +393,9 @@ def test_coefficients_are_trained_in_their_own_unit():
 
     observed = po.Observed({"t": [0.5]}, {"u": [1.0]})
     names = ("rate", "drift", "source")
-    training, params = training_of(InverseProblem(Rates(), observed, names), po.Phase(SSBroyden(), 1))
+    training, params = training_of(
+        InverseProblem(Rates(), observed, names), po.Phase(SSBroyden(), 1)
+    )
     value = lambda shift: {
         name: float(value)
         for name, value in training.model.coefficients(
@@ -371,20 +411,28 @@ def test_nothing_is_compiled_again_for_other_numbers(caplog):
     collocation = po.Collocation(interior=64, every=20)
 
     def run(problem, seed):
-        training, params = training_of(problem, po.Phase(SSBroyden(), 60), collocation=collocation, seed=seed)
+        training, params = training_of(
+            problem, po.Phase(SSBroyden(), 60), collocation=collocation, seed=seed
+        )
         training.run(training.init(params))
 
     run(Decay(), 0)
     with jax.log_compiles(True), caplog.at_level(logging.DEBUG, logger="jax"):
         run(Decay(rate=2.5, shift=0.1), 0)
         run(Decay(), 7)
-        compiled = [record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()]
-    assert not [message for message in compiled if "_stretch" in message or "interior_score" in message], compiled
+        compiled = [
+            record.getMessage() for record in caplog.records if "Compiling" in record.getMessage()
+        ]
+    assert not [
+        message for message in compiled if "_stretch" in message or "interior_score" in message
+    ], compiled
 
 
 def test_single_precision_stays_single_precision():
     with jax.enable_x64(False):
-        training, params = training_of(Decay(), po.Phase(SSBroyden(), 60), collocation=po.Collocation(interior=64, every=40))
+        training, params = training_of(
+            Decay(), po.Phase(SSBroyden(), 60), collocation=po.Collocation(interior=64, every=40)
+        )
         state = training.run(training.init(params)).state
     dtypes = {leaf.dtype for leaf in jax.tree.leaves((state.params, state.optimizer, state.points))}
     assert np.dtype(np.float64) not in dtypes and np.dtype(np.float32) in dtypes

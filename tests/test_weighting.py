@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 import pinops as po
-from pinops.losses import NTK, Causal, Fixed, GradientNorm, ReLoBRaLo, ResidualAttention, SelfAdaptive
+from pinops.losses import (
+    NTK,
+    Causal,
+    Fixed,
+    GradientNorm,
+    ReLoBRaLo,
+    ResidualAttention,
+    SelfAdaptive,
+)
 from pinops.networks import embedding_of
 from pinops.optimizers import Adam, SSBroyden
 from pinops.problem import INTERIOR, impose, units
@@ -40,7 +48,9 @@ class Heat(po.Problem):
         return u_t - u_xx
 
     def conditions(self):
-        return po.Initial(lambda x: jnp.sin(jnp.pi * x), soft=True), po.Dirichlet(0.0, on="x", soft=True)
+        return po.Initial(lambda x: jnp.sin(jnp.pi * x), soft=True), po.Dirichlet(
+            0.0, on="x", soft=True
+        )
 
 
 TERMS = ("residual", "initial u", "dirichlet u on x")
@@ -53,7 +63,9 @@ def training_of(weighting, *phases, every=0, interior=64):
     network = po.networks.MLP(width=6, depth=2).build(size, 1, key=jax.random.key(0))
     model, params = split(problem, network, imposition, units(problem, imposition), "Heat")
     collocation = po.Collocation(interior=interior, boundary=16, initial=16, every=every)
-    return Training(model, phases or (po.Phase(Adam(1e-2), 100),), collocation, 0, weighting), params
+    return Training(
+        model, phases or (po.Phase(Adam(1e-2), 100),), collocation, 0, weighting
+    ), params
 
 
 def gradient(training, params, points, weights):
@@ -71,21 +83,37 @@ def test_weights_change_the_gradient_and_go_on_changing(weighting):
         gradient(training, later.params, later.points, weights)
         for weights in (plain, start.weighting.weights, later.weighting.weights)
     ]
-    at_once = name_of(weighting) in ("GradientNorm", "NTK", "ResidualAttention", "Causal")  # the others start from ones
+    at_once = name_of(weighting) in (
+        "GradientNorm",
+        "NTK",
+        "ResidualAttention",
+        "Causal",
+    )  # the others start from ones
     assert (float(directions[0] @ directions[1]) < 0.9999) == at_once
-    assert float(directions[0] @ directions[2]) < 0.9999 and float(directions[1] @ directions[2]) < 0.999999
+    assert (
+        float(directions[0] @ directions[2]) < 0.9999
+        and float(directions[1] @ directions[2]) < 0.999999
+    )
 
 
 @pytest.mark.parametrize("weighting", ALL, ids=name_of)
 def test_where_training_pauses_does_not_show(weighting):
     """Stretches of 50 steps, of other lengths, and an update in the middle of a stretch: the same state, bit for bit."""
     weighting = dataclasses.replace(weighting, every=7)
-    training, params = training_of(weighting, po.Phase(Adam(1e-2), 40), po.Phase(SSBroyden(), 45), every=30)
+    training, params = training_of(
+        weighting, po.Phase(Adam(1e-2), 40), po.Phase(SSBroyden(), 45), every=30
+    )
     whole = training.run(training.init(params)).state
     state = training.init(params)
     for pause in (13, 33, 61, 85):
-        until = dataclasses.replace(training, phases=(training.phases[0], po.Phase(SSBroyden(), max(1, pause - 40))))
-        until = until if pause > 40 else dataclasses.replace(training, phases=(po.Phase(Adam(1e-2), pause),))
+        until = dataclasses.replace(
+            training, phases=(training.phases[0], po.Phase(SSBroyden(), max(1, pause - 40)))
+        )
+        until = (
+            until
+            if pause > 40
+            else dataclasses.replace(training, phases=(po.Phase(Adam(1e-2), pause),))
+        )
         state = until.run(state).state
         if pause == 33:  # the phase is not over
             continue
@@ -110,15 +138,21 @@ def test_kernel_traces_are_those_of_the_jacobian():
     jacobians = jax.jacfwd(lambda flat: training.model.residuals(unravel(flat), state.points))(flat)
     traces = {name: np.mean(np.sum(np.square(jacobian), 1)) for name, jacobian in jacobians.items()}
     for name in TERMS:
-        assert float(state.weighting.weights[name][0]) == pytest.approx(sum(traces.values()) / traces[name], rel=1e-9)
+        assert float(state.weighting.weights[name][0]) == pytest.approx(
+            sum(traces.values()) / traces[name], rel=1e-9
+        )
 
 
 def test_a_moving_average_forgets_slowly():
     training, params = training_of(GradientNorm(decay=0.75))
     state = training.init(params)
     moved = jax.tree.map(lambda x: 1.5 * x, params)
-    target = training.weighting.init(training.model.snapshot(moved, state.points, jax.random.key(0))).weights
-    new = training.weighting.update(state.weighting, training.model.snapshot(moved, state.points, jax.random.key(0))).weights
+    target = training.weighting.init(
+        training.model.snapshot(moved, state.points, jax.random.key(0))
+    ).weights
+    new = training.weighting.update(
+        state.weighting, training.model.snapshot(moved, state.points, jax.random.key(0))
+    ).weights
     for name in TERMS:
         expected = 0.75 * float(state.weighting.weights[name][0]) + 0.25 * float(target[name][0])
         assert float(new[name][0]) == pytest.approx(expected)
@@ -128,7 +162,9 @@ def test_relative_balancing_favours_the_term_that_falls_least():
     training, params = training_of(ReLoBRaLo(decay=0.0, temperature=1.0))
     snapshot = training.model.snapshot(params, training.init(params).points, jax.random.key(0))
     state = training.weighting.init(snapshot)
-    halved = {name: r * (1.0 if name == "residual" else 0.5) for name, r in snapshot.residuals.items()}
+    halved = {
+        name: r * (1.0 if name == "residual" else 0.5) for name, r in snapshot.residuals.items()
+    }
     weights = training.weighting.update(state, snapshot._replace(residuals=halved)).weights
     expected = 3 * np.exp([1.0, 0.25, 0.25]) / np.sum(np.exp([1.0, 0.25, 0.25]))
     np.testing.assert_allclose([float(weights[name][0]) for name in TERMS], expected, rtol=1e-12)
@@ -138,7 +174,9 @@ def test_multipliers_ascend_where_the_residual_is_large():
     training, params = training_of(SelfAdaptive(learning_rate=0.1))
     state = training.init(params)
     r = np.array([0.0, 1.0, -2.0])
-    snapshot = training.model.snapshot(params, state.points, jax.random.key(0))._replace(residuals={"residual": jnp.asarray(r)})
+    snapshot = training.model.snapshot(params, state.points, jax.random.key(0))._replace(
+        residuals={"residual": jnp.asarray(r)}
+    )
     weighting = training.weighting.init(snapshot)
     for _ in range(3):
         weighting = training.weighting.update(weighting, snapshot)
@@ -168,19 +206,31 @@ def test_causal_weights_are_causal():
     snapshot = training.model.snapshot(params, state.points, jax.random.key(0))
     times = np.asarray(state.points[INTERIOR].at)[:, 1] / 2
     np.testing.assert_allclose(snapshot.times["residual"], times)
-    squares = lambda r: weighting.init(snapshot._replace(residuals=snapshot.residuals | {"residual": jnp.asarray(r)})).weights
+    squares = lambda r: (
+        weighting.init(
+            snapshot._replace(residuals=snapshot.residuals | {"residual": jnp.asarray(r)})
+        ).weights
+    )
     r = np.sqrt(np.array([1.0, 10.0, 100.0, 1000.0]))[(4 * times).astype(int)]
     weights = np.asarray(squares(r)["residual"])
     for k, earlier in enumerate([0.0, 1.0, 11.0, 111.0]):
-        np.testing.assert_allclose(weights[(4 * times).astype(int) == k], np.exp(-0.5 * earlier), rtol=1e-12)
+        np.testing.assert_allclose(
+            weights[(4 * times).astype(int) == k], np.exp(-0.5 * earlier), rtol=1e-12
+        )
     later = np.where(times > 0.5, 7 * r, r)
-    np.testing.assert_allclose(np.asarray(squares(later)["residual"])[times < 0.5], weights[times < 0.5])
+    np.testing.assert_allclose(
+        np.asarray(squares(later)["residual"])[times < 0.5], weights[times < 0.5]
+    )
     # Once everything is small, everything counts.
     np.testing.assert_allclose(squares(1e-8 * r)["residual"], 1.0, rtol=1e-9)
 
 
 def test_weights_of_points_start_again_with_new_points_and_those_of_terms_stay():
-    for weighting, stays in ((GradientNorm(), True), (SelfAdaptive(), False), (Causal(terms=GradientNorm()), True)):
+    for weighting, stays in (
+        (GradientNorm(), True),
+        (SelfAdaptive(), False),
+        (Causal(terms=GradientNorm()), True),
+    ):
         training, params = training_of(weighting)
         state = training.init(params)
         moved = eqx.tree_at(lambda s: s.params, state, jax.tree.map(lambda x: 2 * x, params))
@@ -197,7 +247,10 @@ def test_weights_of_points_start_again_with_new_points_and_those_of_terms_stay()
         (lambda: NTK(decay=1.0), "NTK: decay must be at least 0 and less than 1, got 1.0"),
         (lambda: ReLoBRaLo(temperature=0.0), "ReLoBRaLo: temperature must be greater than zero"),
         (lambda: ReLoBRaLo(lookback=2.0), "ReLoBRaLo: lookback must be from 0 to 1"),
-        (lambda: SelfAdaptive(learning_rate=-1.0), "SelfAdaptive: learning_rate must be greater than zero"),
+        (
+            lambda: SelfAdaptive(learning_rate=-1.0),
+            "SelfAdaptive: learning_rate must be greater than zero",
+        ),
         (lambda: ResidualAttention(decay=1.5), "ResidualAttention: decay must be at least 0"),
         (lambda: ResidualAttention(rate=0.0), "ResidualAttention: rate must be greater than zero"),
         (lambda: Causal(tolerance=0.0), "Causal: tolerance must be greater than zero"),
@@ -210,7 +263,9 @@ def test_settings_out_of_range_are_one_sentence(make, sentence):
 
 
 def test_causal_needs_time():
-    with pytest.raises(ValueError, match="Causal: the problem has no time coordinate; choose another weighting"):
+    with pytest.raises(
+        ValueError, match="Causal: the problem has no time coordinate; choose another weighting"
+    ):
         po.solve("poisson", weighting=Causal(), steps=1, progress=False)
 
 

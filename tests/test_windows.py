@@ -25,7 +25,11 @@ class Moving(po.Problem):
 
     def conditions(self):
         start = po.Initial(lambda x: jnp.sin(x + 2), lambda x: 2 * jnp.cos(x + 2))
-        return start, po.Dirichlet(self.exact, on="x_min"), po.Neumann(lambda x, t: jnp.cos(x + 2 * t), on="x_max")
+        return (
+            start,
+            po.Dirichlet(self.exact, on="x_min"),
+            po.Neumann(lambda x, t: jnp.cos(x + 2 * t), on="x_max"),
+        )
 
     def exact(self, x, t):
         return jnp.sin(x + 2 * t)
@@ -46,10 +50,16 @@ class Travelling(po.Problem):
         return jnp.sin(jnp.pi * (x - t))
 
 
-@pytest.mark.parametrize("problem", [Moving(), Travelling()], ids=lambda problem: type(problem).__name__)
+@pytest.mark.parametrize(
+    "problem", [Moving(), Travelling()], ids=lambda problem: type(problem).__name__
+)
 def test_windows_are_one_solution(problem):
     solution = po.solve(problem, windows=po.TimeWindows(3, nodes=65), steps=500, **OPTIONS)
-    assert isinstance(solution, po.WindowedSolution) and solution.status == "finished" and solution.steps == 1500
+    assert (
+        isinstance(solution, po.WindowedSolution)
+        and solution.status == "finished"
+        and solution.steps == 1500
+    )
     assert solution.error()["u"]["relative_l2"] < 1e-3
     # Each window begins where the one before ends, in value (and in velocity for second order in time).
     second, (low, high) = problem.domain.bounds["x"], problem.domain.bounds["x"]
@@ -57,12 +67,22 @@ def test_windows_are_one_solution(problem):
     for first, second in zip(solution.parts, solution.parts[1:], strict=False):
         np.testing.assert_allclose(second(x=x, t=0.0), first(x=x, t=step), atol=1e-7)
         if isinstance(problem, Moving):
-            np.testing.assert_allclose(second.partial("u_t", x=x, t=0.0), first.partial("u_t", x=x, t=step), atol=1e-5)
+            np.testing.assert_allclose(
+                second.partial("u_t", x=x, t=0.0), first.partial("u_t", x=x, t=step), atol=1e-5
+            )
     start = problem.domain.bounds["t"][0]
-    np.testing.assert_allclose(solution(x=x, t=start + 0.5), solution.parts[1](x=x, t=0.5 - step), atol=1e-12)
-    np.testing.assert_allclose(solution.partial("u_x", x=0.5, t=start + 1.0), solution.parts[2].partial("u_x", x=0.5, t=step))
+    np.testing.assert_allclose(
+        solution(x=x, t=start + 0.5), solution.parts[1](x=x, t=0.5 - step), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        solution.partial("u_x", x=0.5, t=start + 1.0),
+        solution.parts[2].partial("u_x", x=0.5, t=step),
+    )
     steps = [report.step for report in solution.history]
-    assert steps == sorted(steps) and solution.history[-1].seconds >= sum(part.seconds for part in solution.parts) - 1e-9
+    assert (
+        steps == sorted(steps)
+        and solution.history[-1].seconds >= sum(part.seconds for part in solution.parts) - 1e-9
+    )
 
 
 def test_a_window_is_the_same_problem_later():
@@ -73,23 +93,31 @@ def test_a_window_is_the_same_problem_later():
     reference = window.reference()
     times = reference.coordinates["t"]
     assert times.min() >= 0 and times.max() <= 0.25
-    np.testing.assert_allclose(reference.values["u"], np.sin(reference.coordinates["x"] + 2 * (times + 1.5)), atol=1e-12)
+    np.testing.assert_allclose(
+        reference.values["u"], np.sin(reference.coordinates["x"] + 2 * (times + 1.5)), atol=1e-12
+    )
 
 
-@pytest.mark.parametrize("problem", [Moving(), Travelling()], ids=lambda problem: type(problem).__name__)
+@pytest.mark.parametrize(
+    "problem", [Moving(), Travelling()], ids=lambda problem: type(problem).__name__
+)
 def test_series_interpolate(problem):
     nodes = nodes_of(problem, 20)["x"]
     function = lambda x: np.exp(np.sin(np.pi * x))
     window = Window(problem, 0.5, np.asarray(0.0), series_of(problem, {"u": function(nodes)}, 20))
     for x in (0.0, 0.123, 0.9):
-        assert float(window._series("u")(jnp.asarray([x, 0.0]))) == pytest.approx(function(x), abs=1e-5)
+        assert float(window._series("u")(jnp.asarray([x, 0.0]))) == pytest.approx(
+            function(x), abs=1e-5
+        )
 
 
 def test_windows_are_kept_and_resumed_bit_for_bit(tmp_path):
     windows, collocation = po.TimeWindows(2), po.Collocation(interior=64, every=40)
     options = {**OPTIONS, "sampler": collocation, "steps": 340, "windows": windows}
     whole = po.solve(Decay(), out=tmp_path / "whole", **options)
-    po.solve(Decay(), out=tmp_path / "run", callbacks=[lambda report: report.step == 320], **options)
+    po.solve(
+        Decay(), out=tmp_path / "run", callbacks=[lambda report: report.step == 320], **options
+    )
     resumed = po.solve(Decay(), out=tmp_path / "run", resume=True, **options)
     assert resumed.status == "finished" and len(resumed.parts) == 2
     t = np.linspace(0, 1, 7)
@@ -99,7 +127,9 @@ def test_windows_are_kept_and_resumed_bit_for_bit(tmp_path):
     assert [len(loaded.parts), loaded.steps] == [2, 680]
     loaded.plot(tmp_path / "figure.png")
     with pytest.raises(ValueError, match="window_0 holds a run with window = .*'length': 0.5"):
-        po.solve(Decay(), out=tmp_path / "run", resume=True, **(options | {"windows": po.TimeWindows(4)}))
+        po.solve(
+            Decay(), out=tmp_path / "run", resume=True, **(options | {"windows": po.TimeWindows(4)})
+        )
 
 
 @pytest.mark.parametrize(
@@ -107,9 +137,18 @@ def test_windows_are_kept_and_resumed_bit_for_bit(tmp_path):
     [
         (lambda: po.TimeWindows(1), "count must be a whole number of at least 2, got 1"),
         (lambda: po.TimeWindows(3, nodes=2), "nodes must be a whole number of at least 3, got 2"),
-        (lambda: po.solve("poisson", windows=po.TimeWindows(2)), "time windows need a time coordinate; Poisson has none"),
-        (lambda: po.solve("burgers_inverse", windows=po.TimeWindows(2)), "time windows cannot use observations"),
-        (lambda: po.solve(Decay(), windows=po.TimeWindows(2), seeds=2), "windows exclude seeds and target"),
+        (
+            lambda: po.solve("poisson", windows=po.TimeWindows(2)),
+            "time windows need a time coordinate; Poisson has none",
+        ),
+        (
+            lambda: po.solve("burgers_inverse", windows=po.TimeWindows(2)),
+            "time windows cannot use observations",
+        ),
+        (
+            lambda: po.solve(Decay(), windows=po.TimeWindows(2), seeds=2),
+            "windows exclude seeds and target",
+        ),
     ],
 )
 def test_windows_that_cannot_be_meant(make, sentence):

@@ -68,12 +68,21 @@ def generate(
         raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
     if path.exists():
         raise ValueError(f"{path} exists already; choose another file, or delete it")
-    settings = {"problem": name_of(family), "coefficients": coefficients_as_json(family), "count": count, "seed": seed}
+    settings = {
+        "problem": name_of(family),
+        "coefficients": coefficients_as_json(family),
+        "count": count,
+        "seed": seed,
+    }
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for name in names:
-        if name.exists() and (before := read_arrays(name, PART)[1]["settings"]) != json.loads(json.dumps(settings)):
-            raise ValueError(f"{parts} holds parts of another data set, {before}; delete that folder, or choose another file")
+        if name.exists() and (before := read_arrays(name, PART)[1]["settings"]) != json.loads(
+            json.dumps(settings)
+        ):
+            raise ValueError(
+                f"{parts} holds parts of another data set, {before}; delete that folder, or choose another file"
+            )
     missing = [(k, name) for k, name in enumerate(names) if not name.exists()]
     done = len(names) - len(missing)
     report(min(done * BLOCK, count), count)
@@ -105,7 +114,9 @@ def generate(
 def _in_process(settings: dict[str, Any], folder: Path | None, block: int, path: Path) -> None:
     if folder is not None:
         load_folder(folder)
-    _solve_block(load_problem(settings["problem"], **settings["coefficients"]), settings, block, path)
+    _solve_block(
+        load_problem(settings["problem"], **settings["coefficients"]), settings, block, path
+    )
 
 
 def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Path) -> None:
@@ -117,19 +128,35 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
         members = unstacked(stacked, stop - start)
     references = [reference for member in members if (reference := member.reference()) is not None]
     if len(references) < len(members):
-        raise ValueError(f"{settings['problem']} has no reference to make data from; give the family one")
+        raise ValueError(
+            f"{settings['problem']} has no reference to make data from; give the family one"
+        )
     for k, reference in enumerate(references):
         for name, values in reference.values.items():
             if np.isinf(values).any() or np.isnan(values).all():
-                raise ValueError(f"the reference of member {start + k} of {settings['problem']} has no finite {name}; look at it")
+                raise ValueError(
+                    f"the reference of member {start + k} of {settings['problem']} has no finite {name}; look at it"
+                )
     first = references[0]
-    arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()} | {"inputs": inputs}
+    arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()} | {
+        "inputs": inputs
+    }
     for name in leaves_of(family):
-        arrays[f"members/{name}"] = np.stack([np.asarray(getattr(member, name)) for member in members])
+        arrays[f"members/{name}"] = np.stack(
+            [np.asarray(getattr(member, name)) for member in members]
+        )
     for unknown in first.values:
-        arrays[f"values/{unknown}"] = np.stack([reference.values[unknown] for reference in references])
-        arrays[f"error_bar/{unknown}"] = np.asarray([reference.error_bar[unknown] for reference in references])
-    attributes = {"settings": settings, "coordinates": list(first.coordinates), "unknowns": list(first.values)}
+        arrays[f"values/{unknown}"] = np.stack(
+            [reference.values[unknown] for reference in references]
+        )
+        arrays[f"error_bar/{unknown}"] = np.asarray(
+            [reference.error_bar[unknown] for reference in references]
+        )
+    attributes = {
+        "settings": settings,
+        "coordinates": list(first.coordinates),
+        "unknowns": list(first.values),
+    }
     write_arrays(path, PART, arrays, attributes | {"kind": first.kind, "source": first.source})
 
 
@@ -148,7 +175,9 @@ def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
         digests, attributes, arrays = [], {}, {}
         for number, part in enumerate(parts):
             arrays, attributes = read_arrays(part, PART)
-            rows = {key: array for key, array in arrays.items() if not key.startswith("coordinates/")}
+            rows = {
+                key: array for key, array in arrays.items() if not key.startswith("coordinates/")
+            }
             if number == 0:
                 for key in arrays.keys() - rows.keys():
                     file.create_dataset(key, data=arrays[key])
@@ -160,7 +189,9 @@ def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
             digests.append(digest_of(rows))
         file.attrs["pinops"] = _KIND
         grid = {key: array for key, array in arrays.items() if key.startswith("coordinates/")}
-        file.attrs["attributes"] = json.dumps(attributes | {"sha256": digests, "coordinates_sha256": digest_of(grid)})
+        file.attrs["attributes"] = json.dumps(
+            attributes | {"sha256": digests, "coordinates_sha256": digest_of(grid)}
+        )
 
 
 def _opened(path: Path, mode: str = "r") -> Any:
@@ -177,16 +208,26 @@ class Dataset:
         self.path = Path(path)
         self._block = lru_cache(maxsize=256)(self._read)
         if not self.path.is_file():
-            raise FileNotFoundError(f"there is no file {self.path}; make one with pinops data NAME --out {self.path}")
+            raise FileNotFoundError(
+                f"there is no file {self.path}; make one with pinops data NAME --out {self.path}"
+            )
         try:
             with _opened(self.path) as file:
                 if file.attrs.get("pinops") != _KIND:
-                    raise DataFileError(f"{self.path} is no data set of pinops; make one with pinops data NAME --out FILE")
+                    raise DataFileError(
+                        f"{self.path} is no data set of pinops; make one with pinops data NAME --out FILE"
+                    )
                 self.attributes: dict[str, Any] = json.loads(str(file.attrs["attributes"]))
-                self.coordinates = {name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]}
+                self.coordinates = {
+                    name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]
+                }
                 self._names = [
                     "inputs",
-                    *(f"{group}/{key}" for group in ("members", "values", "error_bar") for key in file[group]),
+                    *(
+                        f"{group}/{key}"
+                        for group in ("members", "values", "error_bar")
+                        for key in file[group]
+                    ),
                 ]
         except DataFileError:
             raise
@@ -197,7 +238,9 @@ class Dataset:
             raise self._damaged("damaged: the checksum of its coordinates does not match")
 
     def _damaged(self, how: str) -> DataFileError:
-        return DataFileError(f"{self.path} cannot be read: it is {how}; make it again or restore a copy")
+        return DataFileError(
+            f"{self.path} cannot be read: it is {how}; make it again or restore a copy"
+        )
 
     @property
     def count(self) -> int:
@@ -207,7 +250,9 @@ class Dataset:
     @property
     def origin(self) -> str:
         """A checksum of family, coefficients and seed: members of one number and origin are the same."""
-        settings = {name: value for name, value in self.attributes["settings"].items() if name != "count"}
+        settings = {
+            name: value for name, value in self.attributes["settings"].items() if name != "count"
+        }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
@@ -224,21 +269,31 @@ class Dataset:
         """
         blocks = len(self.attributes["sha256"])
         if blocks < 3:
-            raise ValueError(f"{self.path} has {self.count} members; training, validation and test need at least {2 * BLOCK + 1}")
+            raise ValueError(
+                f"{self.path} has {self.count} members; training, validation and test need at least {2 * BLOCK + 1}"
+            )
         tenth = max(1, blocks // 10)
         edges = [0, (blocks - 2 * tenth) * BLOCK, (blocks - tenth) * BLOCK, self.count]
-        return {name: range(*edges[k : k + 2]) for k, name in enumerate(("training", "validation", "test"))}
+        return {
+            name: range(*edges[k : k + 2])
+            for k, name in enumerate(("training", "validation", "test"))
+        }
 
     @cached_property
     def points(self) -> Float[np.ndarray, "l d"]:
         """The points of the grid, in the order of the coordinates of the file."""
-        return np.stack([grid.ravel() for grid in np.broadcast_arrays(*self.coordinates.values())], -1)
+        return np.stack(
+            [grid.ravel() for grid in np.broadcast_arrays(*self.coordinates.values())], -1
+        )
 
     @cached_property
     def scale(self) -> dict[str, float]:
         """The standard deviation of each unknown over the first blocks for training."""
         rows = self.rows(self.splits["training"][: 8 * BLOCK])
-        return {name: float(f"{np.nanstd(rows[f'values/{name}']) or 1.0:.6g}") for name in self.attributes["unknowns"]}
+        return {
+            name: float(f"{np.nanstd(rows[f'values/{name}']) or 1.0:.6g}")
+            for name in self.attributes["unknowns"]
+        }
 
     def inputs(self) -> Float[np.ndarray, "n ..."]:
         """What operators see of the first members for training."""
@@ -248,14 +303,20 @@ class Dataset:
         """Raises ValueError when the data are those of another family or of other coefficients, unknowns or coordinates."""
         settings = self.attributes["settings"]
         if settings["problem"] != name_of(family):
-            raise ValueError(f"{self.path} holds data of {settings['problem']}, not of {name_of(family)}")
+            raise ValueError(
+                f"{self.path} holds data of {settings['problem']}, not of {name_of(family)}"
+            )
         for name, value in json.loads(json.dumps(coefficients_as_json(family))).items():
             if settings["coefficients"].get(name) != value:
                 there = settings["coefficients"].get(name)
-                raise ValueError(f"{self.path} was made with {name} = {there}, and the family has {value}; give the same")
+                raise ValueError(
+                    f"{self.path} was made with {name} = {there}, and the family has {value}; give the same"
+                )
         if set(self.attributes["unknowns"]) != set(family.unknowns):
             found = ", ".join(self.attributes["unknowns"])
-            raise ValueError(f"{self.path} has the unknowns {found}, and {name_of(family)} has {', '.join(family.unknowns)}")
+            raise ValueError(
+                f"{self.path} has the unknowns {found}, and {name_of(family)} has {', '.join(family.unknowns)}"
+            )
         if tuple(self.coordinates) != family.domain.coordinates:
             raise ValueError(
                 f"{self.path} has the coordinates {', '.join(self.coordinates)}, and {name_of(family)} has "
@@ -265,14 +326,19 @@ class Dataset:
         with _opened(self.path) as file:
             found = file["inputs"].shape[1:]
         if found != wanted:
-            raise ValueError(f"{self.path} has inputs of shape {found}, and the family gives {wanted}; make the data again")
+            raise ValueError(
+                f"{self.path} has inputs of shape {found}, and the family gives {wanted}; make the data again"
+            )
 
     def rows(self, members: range) -> dict[str, np.ndarray]:
         """Everything that is known of consecutive members."""
         blocks = range(members.start // BLOCK, -(-members.stop // BLOCK))
         read = [self._block(k) for k in blocks]
         offset = members.start - blocks.start * BLOCK
-        return {name: np.concatenate([block[name] for block in read])[offset : offset + len(members)] for name in self._names}
+        return {
+            name: np.concatenate([block[name] for block in read])[offset : offset + len(members)]
+            for name in self._names
+        }
 
     def solved(self, family: Problem, members: range) -> tuple[list[Problem], list[Reference]]:
         """Consecutive members and their solutions."""
@@ -280,20 +346,31 @@ class Dataset:
         of = lambda group, k: {name: rows[f"{group}/{name}"][k] for name in names}
         bars = lambda k: {name: float(bar) for name, bar in of("error_bar", k).items()}
         kind, source = self.attributes["kind"], self.attributes["source"]
-        references = [Reference(self.coordinates, of("values", k), bars(k), kind, source) for k in range(len(members))]
+        references = [
+            Reference(self.coordinates, of("values", k), bars(k), kind, source)
+            for k in range(len(members))
+        ]
         return unstacked(self.problems(family, rows), len(members)), references
 
     def problems(self, family: Problem, rows: dict[str, np.ndarray]) -> Problem:
         """The members of such rows, in the leading axis of every array."""
-        return dataclasses.replace(family, **{name: rows[f"members/{name}"] for name in leaves_of(family)})
+        return dataclasses.replace(
+            family, **{name: rows[f"members/{name}"] for name in leaves_of(family)}
+        )
 
     def drawn(self, key: PRNGKeyArray, count: int) -> dict[str, np.ndarray]:
         """So many random members for training, of as few blocks as they fill."""
         training = self.splits["training"]
-        blocks = np.asarray(jax.random.permutation(key, len(training) // BLOCK))[: -(-count // BLOCK)]
+        blocks = np.asarray(jax.random.permutation(key, len(training) // BLOCK))[
+            : -(-count // BLOCK)
+        ]
         read = [self._block(int(k)) for k in sorted(blocks)]
-        chosen = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), len(read) * BLOCK))[:count]
-        return {name: np.concatenate([block[name] for block in read])[chosen] for name in self._names}
+        chosen = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), len(read) * BLOCK))[
+            :count
+        ]
+        return {
+            name: np.concatenate([block[name] for block in read])[chosen] for name in self._names
+        }
 
     def _read(self, number: int) -> dict[str, np.ndarray]:
         here = slice(number * BLOCK, (number + 1) * BLOCK)
@@ -303,5 +380,7 @@ class Dataset:
         except (OSError, KeyError, RuntimeError) as error:
             raise self._damaged(f"truncated or not HDF5 ({error})") from error
         if digest_of(rows) != self.attributes["sha256"][number]:
-            raise self._damaged(f"damaged: the checksum of members {here.start} to {here.stop - 1} does not match")
+            raise self._damaged(
+                f"damaged: the checksum of members {here.start} to {here.stop - 1} does not match"
+            )
         return rows

@@ -28,7 +28,12 @@ def digest_of(arrays: Mapping[str, np.ndarray], attributes: str = "") -> str:
     return digest.hexdigest()
 
 
-def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Any], attributes: Mapping[str, Any] | None = None) -> None:
+def write_arrays(
+    path: str | Path,
+    kind: str,
+    arrays: Mapping[str, Any],
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
     """Write named arrays and JSON attributes; the file appears whole or not at all, whatever happens meanwhile.
 
     **Raises** OSError naming the file when the folder cannot be written or the disk is full.
@@ -66,7 +71,9 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise OSError(f"{path} cannot be written: {error.strerror or error}; free some space or choose another folder") from error
+        raise OSError(
+            f"{path} cannot be written: {error.strerror or error}; free some space or choose another folder"
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -96,7 +103,9 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
             found = file.attrs.get("pinops")
             if found != kind:
                 what = f"holds a pinops {found}" if found else "was not written by pinops"
-                raise DataFileError(f"{path} is not a pinops {kind}: it {what}; give the right file")
+                raise DataFileError(
+                    f"{path} is not a pinops {kind}: it {what}; give the right file"
+                )
             text, expected = str(file.attrs["attributes"]), file.attrs["sha256"]
             arrays: dict[str, np.ndarray] = {}
 
@@ -111,5 +120,7 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
         message = f"{path} cannot be read: it is truncated or not HDF5 ({error}); delete it or restore a copy"
         raise DataFileError(message) from error
     if digest_of(arrays, text) != expected:
-        raise DataFileError(f"{path} is damaged: its checksum does not match its content; delete it or restore a copy")
+        raise DataFileError(
+            f"{path} is damaged: its checksum does not match its content; delete it or restore a copy"
+        )
     return arrays, json.loads(text)

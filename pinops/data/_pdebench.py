@@ -39,8 +39,14 @@ def from_pdebench(
     path, files = Path(path), [Path(file) for file in files]
     leaves = leaves_of(family)
     known = {field.name for field in fields(family)}
-    if family.domain.coordinates != ("x", "t") or len(leaves) != 2 or not {"initial", "cells", "frames"} <= known:
-        raise ValueError(f"PDEBench's one-dimensional files are for cape_advection and cape_burgers, not for {name_of(family)}")
+    if (
+        family.domain.coordinates != ("x", "t")
+        or len(leaves) != 2
+        or not {"initial", "cells", "frames"} <= known
+    ):
+        raise ValueError(
+            f"PDEBench's one-dimensional files are for cape_advection and cape_burgers, not for {name_of(family)}"
+        )
     (coefficient,) = (name for name in leaves if name != "initial")
     if path.exists():
         raise ValueError(f"{path} exists already; choose another file, or delete it")
@@ -49,10 +55,14 @@ def from_pdebench(
     sources = [_Source(file, family.cells, family.frames) for file in files]  # pyright: ignore[reportAttributeAccessIssue]
     for source in sources[1:]:
         if any(not np.allclose(source.grid[name], sources[0].grid[name]) for name in source.grid):
-            raise ValueError(f"{source.path} and {sources[0].path} have other coordinates; make a data set of each")
+            raise ValueError(
+                f"{source.path} and {sources[0].path} have other coordinates; make a data set of each"
+            )
     most = len(files) * min(source.count for source in sources)
     if not 1 <= count <= most:
-        raise ValueError(f"count must be from 1 to the {most} trajectories that are there, got {count}")
+        raise ValueError(
+            f"count must be from 1 to the {most} trajectories that are there, got {count}"
+        )
     settings = {
         "problem": name_of(family),
         "coefficients": coefficients_as_json(family),
@@ -64,7 +74,9 @@ def from_pdebench(
     for number, name in enumerate(names):
         if name.exists():
             if read_arrays(name, PART)[1]["settings"] != json.loads(json.dumps(settings)):
-                raise ValueError(f"{parts} holds parts of another data set; delete that folder, or choose another file")
+                raise ValueError(
+                    f"{parts} holds parts of another data set; delete that folder, or choose another file"
+                )
         else:
             members = range(number * BLOCK, min((number + 1) * BLOCK, count))
             _write(name, family, coefficient, sources, members, settings)
@@ -75,18 +87,30 @@ def from_pdebench(
 
 
 def _write(
-    name: Path, family: Problem, coefficient: str, sources: "list[_Source]", members: range, settings: dict[str, Any]
+    name: Path,
+    family: Problem,
+    coefficient: str,
+    sources: "list[_Source]",
+    members: range,
+    settings: dict[str, Any],
 ) -> None:
     chosen = [(sources[k % len(sources)], k // len(sources)) for k in members]
     values = np.stack([source.trajectory(row) for source, row in chosen])
     numbers = np.asarray([source.parameter for source, _ in chosen])
     with jax.enable_x64(True):
-        inputs = np.stack([np.asarray(replace(family, **{coefficient: number}).inputs()) for number in numbers])
+        inputs = np.stack(
+            [np.asarray(replace(family, **{coefficient: number}).inputs()) for number in numbers]
+        )
     arrays = {f"coordinates/{key}": array for key, array in sources[0].grid.items()}
     arrays |= {"inputs": inputs, "values/u": values, "error_bar/u": np.full(len(values), np.inf)}
-    arrays |= {f"members/{coefficient}": numbers, "members/initial": np.full((len(values), *np.shape(family.initial)), np.nan)}  # pyright: ignore[reportAttributeAccessIssue]
+    arrays |= {
+        f"members/{coefficient}": numbers,
+        "members/initial": np.full((len(values), *np.shape(family.initial)), np.nan),
+    }  # pyright: ignore[reportAttributeAccessIssue]
     attributes = {"settings": settings, "coordinates": list(sources[0].grid), "unknowns": ["u"]}
-    write_arrays(name, PART, arrays, attributes | {"kind": "PDEBench", "source": "Takamoto et al. (2022)"})
+    write_arrays(
+        name, PART, arrays, attributes | {"kind": "PDEBench", "source": "Takamoto et al. (2022)"}
+    )
 
 
 class _Source:
@@ -95,10 +119,14 @@ class _Source:
     def __init__(self, path: Path, cells: int, frames: int):
         self.path = path
         if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}; PDEBench's own page says where to get it")
+            raise FileNotFoundError(
+                f"there is no file {path}; PDEBench's own page says where to get it"
+            )
         found = _NUMBER.search(path.name)
         if found is None:
-            raise ValueError(f"{path}: the name tells no parameter, as 1D_Burgers_Sols_Nu0.01.hdf5 does; give the file that name")
+            raise ValueError(
+                f"{path}: the name tells no parameter, as 1D_Burgers_Sols_Nu0.01.hdf5 does; give the file that name"
+            )
         self.parameter = float(found[1])
         try:
             with h5py.File(path) as file:
@@ -127,9 +155,15 @@ class _Source:
     def trajectory(self, row: int) -> np.ndarray:
         try:
             with h5py.File(self.path) as file:
-                values = np.asarray(file["tensor"][row, :: self.every[0], :: self.every[1]], np.float64).T  # pyright: ignore[reportIndexIssue]
+                values = np.asarray(
+                    file["tensor"][row, :: self.every[0], :: self.every[1]], np.float64
+                ).T  # pyright: ignore[reportIndexIssue]
         except (OSError, KeyError, RuntimeError) as error:
-            raise DataFileError(f"{self.path}: trajectory {row} cannot be read ({error}); get the file again") from error
+            raise DataFileError(
+                f"{self.path}: trajectory {row} cannot be read ({error}); get the file again"
+            ) from error
         if not np.isfinite(values).all():
-            raise DataFileError(f"{self.path}: trajectory {row} has values that are not finite; get the file again")
+            raise DataFileError(
+                f"{self.path}: trajectory {row} has values that are not finite; get the file again"
+            )
         return values

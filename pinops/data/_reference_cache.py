@@ -62,8 +62,12 @@ def _path(problem: Problem) -> Path | None:
     from pinops import reference as solvers
 
     text = [version("pinops"), *sources]
-    text += [path.read_text() for path in sorted(Path(inspect.getfile(solvers)).parent.glob("*.py"))]
-    text += [f"{name}={np.asarray(value).tolist()!r}" for name, value in coefficients_of(problem).items()]
+    text += [
+        path.read_text() for path in sorted(Path(inspect.getfile(solvers)).parent.glob("*.py"))
+    ]
+    text += [
+        f"{name}={np.asarray(value).tolist()!r}" for name, value in coefficients_of(problem).items()
+    ]
     key = hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
     return cache_folder() / "references" / f"{name_of(problem)}-{key}.h5"
 
@@ -71,9 +75,16 @@ def _path(problem: Problem) -> Path | None:
 def _pack(reference: Reference) -> tuple[dict[str, np.ndarray], dict]:
     arrays = {f"coordinates/{name}": array for name, array in reference.coordinates.items()}
     arrays |= {f"values/{name}": array for name, array in reference.values.items()}
-    attributes = {"error_bar": reference.error_bar, "kind": reference.kind, "source": reference.source}
+    attributes = {
+        "error_bar": reference.error_bar,
+        "kind": reference.kind,
+        "source": reference.source,
+    }
     # HDF5 sorts names; the order of coordinates is part of the meaning.
-    return arrays, attributes | {"coordinates": list(reference.coordinates), "values": list(reference.values)}
+    return arrays, attributes | {
+        "coordinates": list(reference.coordinates),
+        "values": list(reference.values),
+    }
 
 
 def _unpack(arrays: dict[str, np.ndarray], attributes: dict) -> Reference:

@@ -148,7 +148,9 @@ class Signature:
                 indices += [(axis,) for axis in self.names.space_axes]
         return Plan(indices, laplacian)
 
-    def gather(self, jet: Jet, points: Float[Array, "n d"], normals: Float[Array, "n s"] | None = None) -> dict[str, Array]:
+    def gather(
+        self, jet: Jet, points: Float[Array, "n d"], normals: Float[Array, "n s"] | None = None
+    ) -> dict[str, Array]:
         """The value of every argument at every point, ``(n,)`` each (``(n, s)`` for gradients, ``(n, d)`` for ``point``)."""
         n = points.shape[0]
         components = jet[()].shape[-1]
@@ -183,7 +185,9 @@ class Signature:
         return values
 
 
-def parse_signature(function: Callable[..., Any], names: Names, *, owner: str, boundary: bool = False) -> Signature:
+def parse_signature(
+    function: Callable[..., Any], names: Names, *, owner: str, boundary: bool = False
+) -> Signature:
     """Read the plan from the argument names of ``function``; ``owner`` names it in errors.
 
     Raises ValueError for an argument that names nothing (listing what is available) and for ``*args`` or ``**kwargs``.
@@ -191,19 +195,29 @@ def parse_signature(function: Callable[..., Any], names: Names, *, owner: str, b
     parameters = inspect.signature(function).parameters.values()
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise ValueError(f"{owner}: the argument *{parameter.name} has no meaning; name the quantities one by one")
-    return parse_names([parameter.name for parameter in parameters], names, owner=owner, boundary=boundary)
+            raise ValueError(
+                f"{owner}: the argument *{parameter.name} has no meaning; name the quantities one by one"
+            )
+    return parse_names(
+        [parameter.name for parameter in parameters], names, owner=owner, boundary=boundary
+    )
 
 
-def parse_names(arguments: Sequence[str], names: Names, *, owner: str, boundary: bool = False) -> Signature:
+def parse_names(
+    arguments: Sequence[str], names: Names, *, owner: str, boundary: bool = False
+) -> Signature:
     """What a list of argument names means. Raises ValueError for one that names nothing."""
     parsed: list[tuple[str, Argument]] = []
     for name in arguments:
         argument = parse_name(name, names, boundary=boundary)
         if argument is None:
-            near = difflib.get_close_matches(name, [*names.unknowns, *names.coordinates, "point"], 1)
+            near = difflib.get_close_matches(
+                name, [*names.unknowns, *names.coordinates, "point"], 1
+            )
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(f"{owner}: the argument {name!r} names nothing{hint}; {names.available(boundary=boundary)}")
+            raise ValueError(
+                f"{owner}: the argument {name!r} names nothing{hint}; {names.available(boundary=boundary)}"
+            )
         parsed.append((name, argument))
     return Signature(names, tuple(parsed))
 
@@ -216,13 +230,19 @@ def call_by_name(function: Callable[..., Any], values: Mapping[str, Any], *, own
     wanted = inspect.signature(function).parameters
     missing = [name for name in wanted if name not in values]
     if missing:
-        raise ValueError(f"{owner}: the argument {missing[0]!r} names nothing; available are {_listed(tuple(values))}")
-    by_position = [name for name, parameter in wanted.items() if parameter.kind is parameter.POSITIONAL_ONLY]
+        raise ValueError(
+            f"{owner}: the argument {missing[0]!r} names nothing; available are {_listed(tuple(values))}"
+        )
+    by_position = [
+        name for name, parameter in wanted.items() if parameter.kind is parameter.POSITIONAL_ONLY
+    ]
     by_name = {name: values[name] for name in wanted if name not in by_position}
     return _called(function, [values[name] for name in by_position], by_name, owner)
 
 
-def _called(function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any], owner: str) -> Any:
+def _called(
+    function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any], owner: str
+) -> Any:
     """What the user's function returns. Raises ValueError with what it raised, so that its owner is named."""
     try:
         return function(*arguments, **named)
@@ -233,7 +253,9 @@ def _called(function: Callable[..., Any], arguments: Sequence[Any], named: Mappi
         raise ValueError(f"{owner}: it raised {type(error).__name__}: {reason}") from error
 
 
-def apply_pointwise(function: Callable[..., Any], values: Mapping[str, Array], *, owner: str) -> dict[str, Array]:
+def apply_pointwise(
+    function: Callable[..., Any], values: Mapping[str, Array], *, owner: str
+) -> dict[str, Array]:
     """Evaluate an equation written for one point at all points: ``{equation name: (n,)}``, "" for a single scalar.
 
     Raises ValueError when it does not return one scalar, or a dict of named scalars.
@@ -252,7 +274,9 @@ def apply_pointwise(function: Callable[..., Any], values: Mapping[str, Array], *
                 raise ValueError(f"{owner}: {what} returned {kind} at one point; {remedy}")
             shape = jnp.shape(value)
             if shape != ():
-                raise ValueError(f"{owner}: {what} returned an array of shape {shape} at one point; {remedy}")
+                raise ValueError(
+                    f"{owner}: {what} returned an array of shape {shape} at one point; {remedy}"
+                )
         return {name: jnp.asarray(value) for name, value in out.items()}
 
     return jax.vmap(at_point)(dict(values))

@@ -25,7 +25,9 @@ class STDE(eqx.Module):
 
     def __check_init__(self):
         if not (isinstance(self.directions, int) and self.directions >= 1):
-            raise ValueError(f"STDE: directions must be a whole number of at least 1, got {self.directions!r}")
+            raise ValueError(
+                f"STDE: directions must be a whole number of at least 1, got {self.directions!r}"
+            )
         if self.kind not in ("sparse", "dense"):
             raise ValueError(f"STDE: kind must be 'sparse' or 'dense', got {self.kind!r}")
 
@@ -39,6 +41,8 @@ class STDE(eqx.Module):
             signs = jax.random.rademacher(key, (m, len(axes)), jnp.result_type(float))
             return jnp.zeros((m, dimension)).at[:, space].set(signs * m**-0.5)
         if m > len(axes):
-            raise ValueError(f"STDE: {m} sparse directions need as many spatial coordinates, got {len(axes)}")
+            raise ValueError(
+                f"STDE: {m} sparse directions need as many spatial coordinates, got {len(axes)}"
+            )
         chosen = jax.random.choice(key, space, (m,), replace=False)
         return jnp.zeros((m, dimension)).at[jnp.arange(m), chosen].set((len(axes) / m) ** 0.5)

@@ -23,7 +23,9 @@ from jaxtyping import Array, Float
 
 Index = tuple[int, ...]
 LAPLACIAN: Index = (-1,)
-Jet = dict[Index, Float[Array | np.ndarray, "#n _w"]]  # a stream that is the same at every point has one row
+Jet = dict[
+    Index, Float[Array | np.ndarray, "#n _w"]
+]  # a stream that is the same at every point has one row
 
 
 class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
@@ -55,7 +57,9 @@ class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
     def union(self, other: "Plan") -> "Plan":
         """The smallest plan that carries both."""
         if self.laplacian and other.laplacian and self.laplacian != other.laplacian:
-            raise ValueError(f"two Laplacians over different axes: {self.laplacian} and {other.laplacian}")
+            raise ValueError(
+                f"two Laplacians over different axes: {self.laplacian} and {other.laplacian}"
+            )
         return Plan(self[0] + other[0], self.laplacian or other.laplacian)
 
     def along(self, count: int, dimension: int) -> "Plan":
@@ -108,7 +112,8 @@ def partitions(index: Index) -> tuple[tuple[int, tuple[Index, ...]], ...]:
         return found
 
     counts = Counter(
-        tuple(sorted(tuple(index[p] for p in block) for block in blocks)) for blocks in split(tuple(range(len(index))))
+        tuple(sorted(tuple(index[p] for p in block) for block in blocks))
+        for blocks in split(tuple(range(len(index))))
     )
     return tuple((count, blocks) for blocks, count in counts.items())
 
@@ -124,9 +129,15 @@ def _subsets(index: Index) -> tuple[tuple[int, Index, Index], ...]:
     return tuple((count, left, right) for (left, right), count in counts.items())
 
 
-def coordinates(points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None) -> Jet:
+def coordinates(
+    points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None
+) -> Jet:
     """The jet of the coordinates themselves: their values and unit first derivatives, known numbers where they are unit ones."""
-    return {(): points} | {index: _tangent(points, index[0], directions)[None] for index in plan.indices if len(index) == 1}
+    return {(): points} | {
+        index: _tangent(points, index[0], directions)[None]
+        for index in plan.indices
+        if len(index) == 1
+    }
 
 
 def _tangent(
@@ -185,7 +196,9 @@ def product(a: Jet, b: Jet, plan: Plan) -> Jet:
         if terms:
             out[index] = sum(terms[1:], terms[0])
     if plan.laplacian:
-        terms = [2 * a[axis,] * b[axis,] for axis in plan.laplacian if (axis,) in a and (axis,) in b]
+        terms = [
+            2 * a[axis,] * b[axis,] for axis in plan.laplacian if (axis,) in a and (axis,) in b
+        ]
         terms += [a[()] * b[LAPLACIAN]] if LAPLACIAN in b else []
         terms += [a[LAPLACIAN] * b[()]] if LAPLACIAN in a else []
         if terms:
@@ -196,7 +209,11 @@ def product(a: Jet, b: Jet, plan: Plan) -> Jet:
 def feature(jet: Jet, column: int) -> Jet:
     """One column of a jet, without the streams that are known to be zero there."""
     columns = {index: stream[:, column : column + 1] for index, stream in jet.items()}
-    return {index: one for index, one in columns.items() if not (isinstance(one, np.ndarray) and not one.any())}
+    return {
+        index: one
+        for index, one in columns.items()
+        if not (isinstance(one, np.ndarray) and not one.any())
+    }
 
 
 def add(a: Jet, b: Jet) -> Jet:
@@ -219,7 +236,10 @@ def concatenate(jets: Sequence[Jet]) -> Jet:
 
 
 def nested(
-    function: Callable[[Array], Array], points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None
+    function: Callable[[Array], Array],
+    points: Float[Array, "n d"],
+    plan: Plan,
+    directions: Float[Array, "m d"] | None = None,
 ) -> Jet:
     """The jet of any JAX function of one point, ``(d,) -> (c,)``, by nested forward mode.
 
@@ -251,9 +271,13 @@ def nested(
             slope = lambda point: jax.jvp(function, (point,), (tangent,))[1]
             return jax.jvp(slope, (point,), (tangent,))
 
-        tangents = jnp.stack([jnp.asarray(_tangent(points, axis, directions)) for axis in plan.laplacian])
+        tangents = jnp.stack(
+            [jnp.asarray(_tangent(points, axis, directions)) for axis in plan.laplacian]
+        )
         slopes, seconds = jax.vmap(jax.vmap(along, (None, 0)), (0, None), 1)(points, tangents)
-        streams |= {(axis,): slopes[k] for k, axis in enumerate(plan.laplacian)} | {LAPLACIAN: jnp.sum(seconds, 0)}
+        streams |= {(axis,): slopes[k] for k, axis in enumerate(plan.laplacian)} | {
+            LAPLACIAN: jnp.sum(seconds, 0)
+        }
     return streams
 
 

@@ -10,7 +10,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pinops.functions._waves import MODES, plane_waves
 
 
-def gas(coefficients: Float[Any, "fields 4 n"], *at: Float[Any, "*points"]) -> list[Float[Any, "*points"]]:
+def gas(
+    coefficients: Float[Any, "fields 4 n"], *at: Float[Any, "*points"]
+) -> list[Float[Any, "*points"]]:
     """Density, velocities and pressure in one or two coordinates: `plane_waves`, exponentiated for density and pressure."""
     xp = at[0].__array_namespace__()
     x, y = (*at, xp.zeros_like(at[0])) if len(at) == 1 else at
@@ -43,16 +45,31 @@ class RandomGas(eqx.Module):
             vectors = jnp.stack(pairs).reshape(2, -1)
         fields, n = self.dimensions + 2, vectors.shape[1]
         uniform = jax.random.uniform(key, (fields * n + 4,))
-        phases, (density, temperature, *contrasts) = 2 * jnp.pi * uniform[:-4].reshape(fields, n), uniform[-4:]
+        phases, (density, temperature, *contrasts) = (
+            2 * jnp.pi * uniform[:-4].reshape(fields, n),
+            uniform[-4:],
+        )
         density, temperature = (0.1 + 9.9 * number for number in (density, temperature))
         amplitudes = jnp.broadcast_to(jnp.sum(vectors**2, 0) ** -0.25, (fields, n))
-        rows = jnp.stack([amplitudes, phases, *jnp.broadcast_to(vectors[:, None], (2, fields, n))], 1)
+        rows = jnp.stack(
+            [amplitudes, phases, *jnp.broadcast_to(vectors[:, None], (2, fields, n))], 1
+        )
         line = (jnp.arange(32) + 0.5) / 32
         x, y = jnp.meshgrid(line, line if self.dimensions == 2 else jnp.zeros(1), indexing="ij")
         shapes = jnp.stack([plane_waves(rows[k], x, y) for k in range(fields)])
-        speed = mach * jnp.sqrt(self.heat_ratio * temperature) / jnp.mean(jnp.sqrt(jnp.sum(shapes[1:-1] ** 2, 0)))
-        first, last = ((0.01 + 0.19 * contrasts[end]) / jnp.mean(jnp.abs(shapes[end])) for end in (0, -1))
+        speed = (
+            mach
+            * jnp.sqrt(self.heat_ratio * temperature)
+            / jnp.mean(jnp.sqrt(jnp.sum(shapes[1:-1] ** 2, 0)))
+        )
+        first, last = (
+            (0.01 + 0.19 * contrasts[end]) / jnp.mean(jnp.abs(shapes[end])) for end in (0, -1)
+        )
         sizes = jnp.stack([first, *[speed] * self.dimensions, last])
-        means = jnp.zeros(fields).at[0].set(jnp.log(density)).at[-1].set(jnp.log(density * temperature))
-        constants = jnp.stack([means, jnp.full(fields, jnp.pi / 2), jnp.zeros(fields), jnp.zeros(fields)], 1)
+        means = (
+            jnp.zeros(fields).at[0].set(jnp.log(density)).at[-1].set(jnp.log(density * temperature))
+        )
+        constants = jnp.stack(
+            [means, jnp.full(fields, jnp.pi / 2), jnp.zeros(fields), jnp.zeros(fields)], 1
+        )
         return jnp.concatenate([constants[..., None], rows.at[:, 0].multiply(sizes[:, None])], -1)

@@ -20,7 +20,9 @@ class GaussianProcess(eqx.Module):
         for name in ("length", "deviation"):
             value = getattr(self, name)
             if isinstance(value, str) or not 0 < value < float("inf"):
-                raise ValueError(f"GaussianProcess: {name} must be a number greater than zero and finite, got {value!r}")
+                raise ValueError(
+                    f"GaussianProcess: {name} must be a number greater than zero and finite, got {value!r}"
+                )
 
     def sample(self, key: PRNGKeyArray, nodes: Float[np.ndarray, " m"]) -> Float[Array, " m"]:
         """Values at the nodes: normal numbers times the symmetric root of the covariance.
@@ -28,7 +30,9 @@ class GaussianProcess(eqx.Module):
         That root is unique, unlike a triangle or eigenvectors: the same key gives the same function on every machine.
         """
         nodes = np.asarray(nodes, np.float64)
-        covariance = self.deviation**2 * np.exp(-0.5 * ((nodes[:, None] - nodes) / self.length) ** 2)
+        covariance = self.deviation**2 * np.exp(
+            -0.5 * ((nodes[:, None] - nodes) / self.length) ** 2
+        )
         eigenvalues, vectors = np.linalg.eigh(covariance)
         root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0)) @ vectors.T
         return jnp.asarray(root, jnp.result_type(float)) @ jax.random.normal(key, (len(nodes),))

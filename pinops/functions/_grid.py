@@ -4,7 +4,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 
-def interpolate(values: Float[Array, " m"], x: Float[Array, ""], interval: tuple[float, float]) -> Float[Array, ""]:
+def interpolate(
+    values: Float[Array, " m"], x: Float[Array, ""], interval: tuple[float, float]
+) -> Float[Array, ""]:
     """The cubic polynomial through the four nearest of m >= 4 values on equally spaced nodes, both ends of the interval included.
 
     Exact at the nodes and for cubic polynomials; the error is O(spacing^4). The derivative jumps at the nodes.
@@ -17,21 +19,30 @@ def interpolate(values: Float[Array, " m"], x: Float[Array, ""], interval: tuple
 
 
 def interpolate_plane(
-    values: Float[Array, "m n"], at: Float[Array, "2"], intervals: tuple[tuple[float, float], tuple[float, float]]
+    values: Float[Array, "m n"],
+    at: Float[Array, "2"],
+    intervals: tuple[tuple[float, float], tuple[float, float]],
 ) -> Float[Array, ""]:
     """`interpolate` along both axes of a grid: values at m nodes of the first coordinate and n of the second."""
     _check(values, 2)
-    (i, u), (j, v) = (_nearest(size, x, interval) for size, x, interval in zip(values.shape, at, intervals, strict=True))
+    (i, u), (j, v) = (
+        _nearest(size, x, interval)
+        for size, x, interval in zip(values.shape, at, intervals, strict=True)
+    )
     return u @ values[i[:, None], j[None]] @ v
 
 
 def _check(values: Array, dimensions: int) -> None:
     if values.ndim != dimensions or min(values.shape) < 4:
         what = {1: "one dimension", 2: "each of two dimensions"}[dimensions]
-        raise ValueError(f"interpolate: it needs at least four values in {what}, got an array of shape {values.shape}")
+        raise ValueError(
+            f"interpolate: it needs at least four values in {what}, got an array of shape {values.shape}"
+        )
 
 
-def _nearest(count: int, x: Float[Array, ""], interval: tuple[float, float]) -> tuple[Int[Array, "4"], Float[Array, "4"]]:
+def _nearest(
+    count: int, x: Float[Array, ""], interval: tuple[float, float]
+) -> tuple[Int[Array, "4"], Float[Array, "4"]]:
     """The four nearest of so many nodes, and Lagrange's polynomials of these at x."""
     low, high = interval
     position = (x - low) / (high - low) * (count - 1)

@@ -19,13 +19,17 @@ def waves(coefficients: Float[Any, "4 4"], x: Float[Any, "*points"]) -> Float[An
     width 0.01; there is none if l = r. NumPy arrays give a NumPy array, JAX arrays a JAX array, in the precision of x.
     """
     xp = x.__array_namespace__()
-    amplitudes, phases, numbers, (folded, sign, left, right) = xp.asarray(coefficients, dtype=x.dtype)
+    amplitudes, phases, numbers, (folded, sign, left, right) = xp.asarray(
+        coefficients, dtype=x.dtype
+    )
     x = x - xp.floor(x)
     v = sum(amplitudes[j] * xp.sin(2 * xp.pi * numbers[j] * x + phases[j]) for j in range(MODES))
     step = lambda edge: xp.tanh((x - edge) / WINDOW_WIDTH)
     # With the images of both neighbouring periods the tails of the steps agree at 0 and 1.
     window = sum(step(left + shift) - step(right + shift) for shift in (-1, 0, 1)) / 2
-    return sign * xp.where(folded > 0, xp.abs(v), v) * xp.where(right > left, window, xp.ones_like(x))
+    return (
+        sign * xp.where(folded > 0, xp.abs(v), v) * xp.where(right > left, window, xp.ones_like(x))
+    )
 
 
 class RandomWaves(eqx.Module):
@@ -40,16 +44,24 @@ class RandomWaves(eqx.Module):
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "4 4"]:
         """Coefficients for `waves`."""
-        uniform = jax.random.uniform(key, (15,))  # one draw for all: it compiles in a fraction of the time
+        uniform = jax.random.uniform(
+            key, (15,)
+        )  # one draw for all: it compiles in a fraction of the time
         amplitudes, phases, drawn, (folded, sign, cut, left, right) = jnp.split(uniform, (4, 8, 10))
         numbers = jnp.arange(1, MODES + 1)
         times = jnp.sum(1 + jnp.floor(MODES * drawn)[:, None] == numbers[None], axis=0)
         edges = jnp.where(cut < 0.1, jnp.stack([0.1 + 0.35 * left, 0.55 + 0.35 * right]), 0.0)
-        settings = jnp.stack([jnp.where(folded < 0.1, 1.0, 0.0), jnp.where(sign < 0.5, -1.0, 1.0), *edges])
-        return jnp.stack([amplitudes, 2 * jnp.pi * phases, (numbers * times).astype(uniform.dtype), settings])
+        settings = jnp.stack(
+            [jnp.where(folded < 0.1, 1.0, 0.0), jnp.where(sign < 0.5, -1.0, 1.0), *edges]
+        )
+        return jnp.stack(
+            [amplitudes, 2 * jnp.pi * phases, (numbers * times).astype(uniform.dtype), settings]
+        )
 
 
-def plane_waves(coefficients: Float[Any, "4 n"], x: Float[Any, "*points"], y: Float[Any, "*points"]) -> Float[Any, "*points"]:
+def plane_waves(
+    coefficients: Float[Any, "4 n"], x: Float[Any, "*points"], y: Float[Any, "*points"]
+) -> Float[Any, "*points"]:
     """``sum of A_j sin(2 pi (k_j x + m_j y) + phi_j)``, of period 1 in x and in y where wave numbers are whole.
 
     Rows of the coefficients: amplitudes A; phases phi; wave numbers k and m. NumPy arrays give a NumPy array, JAX arrays a JAX
@@ -57,7 +69,9 @@ def plane_waves(coefficients: Float[Any, "4 n"], x: Float[Any, "*points"], y: Fl
     """
     xp = x.__array_namespace__()
     x, y = (array[..., None] for array in xp.broadcast_arrays(x, y))
-    amplitudes, phases, k, m = (row.reshape((1,) * (x.ndim - 1) + (-1,)) for row in xp.asarray(coefficients, dtype=x.dtype))
+    amplitudes, phases, k, m = (
+        row.reshape((1,) * (x.ndim - 1) + (-1,)) for row in xp.asarray(coefficients, dtype=x.dtype)
+    )
     return xp.sum(amplitudes * xp.sin(2 * xp.pi * (k * x + m * y) + phases), axis=-1)
 
 

@@ -24,9 +24,13 @@ class Ball(Domain):
         self.radius = float(radius)
         self.name = name if name is not None else "circle" if len(self.center) == 2 else "sphere"
         if not self.center:
-            raise ValueError('Ball: the center needs at least one coordinate, for example {"x": 0, "y": 0}.')
+            raise ValueError(
+                'Ball: the center needs at least one coordinate, for example {"x": 0, "y": 0}.'
+            )
         if "t" in center:
-            raise ValueError("Ball: t is time and cannot be a direction of a ball; multiply the ball by Time(0, 1).")
+            raise ValueError(
+                "Ball: t is time and cannot be a direction of a ball; multiply the ball by Time(0, 1)."
+            )
         for c, value in self.center:
             if not math.isfinite(value):
                 raise ValueError(f"Ball: the center must be finite, got {c} = {value:g}.")
@@ -90,7 +94,9 @@ class Ball(Domain):
 def Disk(*, radius: float, name: str | None = None, **center: float) -> Ball:
     """A ball of two coordinates: `Disk(x=0.3, y=0.3, radius=0.1, name="hole")`."""
     if len(center) != 2:
-        raise ValueError(f"Disk: give two coordinates of the center, got {len(center)}; use Ball for others.")
+        raise ValueError(
+            f"Disk: give two coordinates of the center, got {len(center)}; use Ball for others."
+        )
     return Ball(center, radius, name=name)
 
 

@@ -23,8 +23,12 @@ class Box(Domain):
         if not intervals:
             raise ValueError("Box: it needs at least one coordinate, for example Box(x=(0, 1)).")
         if not (name is None or isinstance(name, str)):
-            raise ValueError(f"Box: name must be a string, got {name!r}; a coordinate cannot be called name.")
-        self.sides = tuple((c, checked_interval("Box", c, interval)) for c, interval in intervals.items())
+            raise ValueError(
+                f"Box: name must be a string, got {name!r}; a coordinate cannot be called name."
+            )
+        self.sides = tuple(
+            (c, checked_interval("Box", c, interval)) for c, interval in intervals.items()
+        )
         self.name = name
 
     @property
@@ -54,7 +58,9 @@ class Box(Domain):
         if not columns:
             return np.full(len(points), -np.inf)
         low, high = self._ends()
-        excess = np.maximum(low - points, points - high)[:, columns]  # (n, space), per axis, negative inside
+        excess = np.maximum(low - points, points - high)[
+            :, columns
+        ]  # (n, space), per axis, negative inside
         return np.linalg.norm(np.maximum(excess, 0.0), axis=1) + np.minimum(excess.max(axis=1), 0.0)
 
     @property
@@ -79,7 +85,15 @@ class Box(Domain):
             faces += [self._face(c, end, columns[c], axis, sides[c], area) for end in (0, 1)]
         return faces
 
-    def _face(self, coordinate: str, end: int, column: int, axis: int, side: tuple[float, float], area: float) -> Face:
+    def _face(
+        self,
+        coordinate: str,
+        end: int,
+        column: int,
+        axis: int,
+        side: tuple[float, float],
+        area: float,
+    ) -> Face:
         low, high = side
 
         def draw(cube: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -104,7 +118,9 @@ class Box(Domain):
 def Interval(**interval: tuple[float, float]) -> Box:
     """A box of one coordinate: `Interval(x=(0, 1))`."""
     if len(interval) != 1:
-        raise ValueError(f"Interval: give one coordinate, got {len(interval)}; use Box for several.")
+        raise ValueError(
+            f"Interval: give one coordinate, got {len(interval)}; use Box for several."
+        )
     return Box(**interval)
 
 

@@ -29,7 +29,9 @@ class _Combination(Domain):
             if not isinstance(member, Domain):
                 raise ValueError(f"{owner}: both members must be domains, got {member!r}.")
             if member.time is not None:
-                raise ValueError(f"{owner}: combine shapes in space first, then multiply: (A - B) * Time(0, 1).")
+                raise ValueError(
+                    f"{owner}: combine shapes in space first, then multiply: (A - B) * Time(0, 1)."
+                )
         if self.left.coordinates != self.right.coordinates:
             raise ValueError(
                 f"{owner}: the members must have the same coordinates in the same order, "
@@ -37,7 +39,9 @@ class _Combination(Domain):
             )
         for c, (low, high) in self.bounds.items():
             if low >= high:
-                raise ValueError(f"{owner}: it is empty, the members do not overlap in {c}; move one of them.")
+                raise ValueError(
+                    f"{owner}: it is empty, the members do not overlap in {c}; move one of them."
+                )
 
     @property
     def coordinates(self) -> tuple[str, ...]:
@@ -69,7 +73,9 @@ class _Combination(Domain):
 
     def _faces(self) -> list[Face]:
         # Far above rounding, far below the features of the shape.
-        step = 1e-8 * max(high - low for low, high in self.bounds.values()) + 1e-12 * self._magnitude
+        step = (
+            1e-8 * max(high - low for low, high in self.bounds.values()) + 1e-12 * self._magnitude
+        )
 
         def of_left(p: np.ndarray, n: np.ndarray) -> np.ndarray:
             return self._left_stays(p - step * n, p + step * n)

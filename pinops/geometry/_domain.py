@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float
 Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
 """`cube(m, d)`: m points of the unit cube [0, 1)^d. Asked for more, it gives a new set or a longer one."""
 
-_ROUNDING = 1e-13  # width of the boundary for `contains`, relative to the coordinates: a few hundred ulp
+_ROUNDING = (
+    1e-13  # width of the boundary for `contains`, relative to the coordinates: a few hundred ulp
+)
 _TRIALS = 2**22  # rejection gives up beyond this many proposals (or 16 per wanted point)
 
 
@@ -157,7 +159,9 @@ class Domain(eqx.Module):
         chosen = set(names)
         faces = [face for face in self._faces() if face.name in chosen]
         if not faces:
-            raise ValueError(f"{type(self).__name__}: it has no boundary in space, only the coordinate t.")
+            raise ValueError(
+                f"{type(self).__name__}: it has no boundary in space, only the coordinate t."
+            )
         shares = np.cumsum([face.measure for face in faces])
         several, width = len(faces) > 1, max(face.width for face in faces)
 
@@ -170,7 +174,9 @@ class Domain(eqx.Module):
             keep = np.empty(m, bool)
             for i in np.unique(which):
                 rows = which == i
-                points[rows], normals[rows], keep[rows] = faces[i].draw(u[rows, 1 : 1 + faces[i].width])
+                points[rows], normals[rows], keep[rows] = faces[i].draw(
+                    u[rows, 1 : 1 + faces[i].width]
+                )
             return points, normals, keep
 
         points, normals = _first(
@@ -183,12 +189,16 @@ class Domain(eqx.Module):
     def sample_initial(self, cube: Cube, n: int) -> Float[np.ndarray, "n d"]:
         """n points of uniform density in space at the first instant."""
         if self.time is None:
-            raise ValueError(f"{type(self).__name__}: no initial points without a time coordinate; multiply it by Time(0, 1).")
+            raise ValueError(
+                f"{type(self).__name__}: no initial points without a time coordinate; multiply it by Time(0, 1)."
+            )
         space = self._without_time()
         points = np.empty((n, 0)) if space is None else space.sample_interior(cube, n)
         return np.insert(points, self.coordinates.index("t"), self.bounds["t"][0], axis=1)
 
-    def evaluation_coordinates(self, n_per_axis: int | None = None, *, budget: int = 10_000) -> dict[str, np.ndarray]:
+    def evaluation_coordinates(
+        self, n_per_axis: int | None = None, *, budget: int = 10_000
+    ) -> dict[str, np.ndarray]:
         """Where to compare with a reference: float64 arrays by coordinate that broadcast against one another.
 
         Up to three coordinates, a grid over the bounding box, ends included, of `n_per_axis` points (or about
@@ -202,7 +212,9 @@ class Domain(eqx.Module):
         if n_per_axis is None:
             n_per_axis = max(2, math.floor(budget ** (1 / d) + 1e-9))
         axes = [np.linspace(*self.bounds[c], n_per_axis) for c in self.coordinates]
-        return dict(zip(self.coordinates, np.meshgrid(*axes, indexing="ij", sparse=True), strict=True))
+        return dict(
+            zip(self.coordinates, np.meshgrid(*axes, indexing="ij", sparse=True), strict=True)
+        )
 
     def __or__(self, other: "Domain") -> "Domain":
         from ._csg import Union
@@ -252,12 +264,18 @@ def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tu
     try:
         low, high = (float(end) for end in interval)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{owner}: {name} must be a pair of numbers (low, high), got {interval!r}.") from error
+        raise ValueError(
+            f"{owner}: {name} must be a pair of numbers (low, high), got {interval!r}."
+        ) from error
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"{owner}: {name} must be bounded, got ({low:g}, {high:g}); cut it at finite ends.")
+        raise ValueError(
+            f"{owner}: {name} must be bounded, got ({low:g}, {high:g}); cut it at finite ends."
+        )
     if low >= high:
         remedy = "swap the ends" if low > high else "give it a positive length"
-        raise ValueError(f"{owner}: {name} must run from low to high, got ({low:g}, {high:g}); {remedy}.")
+        raise ValueError(
+            f"{owner}: {name} must run from low to high, got ({low:g}, {high:g}); {remedy}."
+        )
     return low, high
 
 
@@ -279,7 +297,9 @@ def _columns(cube: Cube, m: int, d: int) -> np.ndarray:
     return np.asarray(cube(m, d), np.float64) if d else np.empty((m, 0))
 
 
-def _first(propose: Callable[[int], tuple[np.ndarray, ...]], n: int, empty: str) -> list[np.ndarray]:
+def _first(
+    propose: Callable[[int], tuple[np.ndarray, ...]], n: int, empty: str
+) -> list[np.ndarray]:
     """The first n accepted rows.  `propose(m)` gives arrays of m rows, the last one says which are accepted."""
     trials = n
     while True:

@@ -31,17 +31,25 @@ class Polygon(Domain):
         self.axes = (coordinates[0], coordinates[1])
         self.name = name
         if self.axes[0] == self.axes[1] or "t" in self.axes:
-            raise ValueError(f"Polygon: it needs two different coordinates of space, got {self.axes}.")
+            raise ValueError(
+                f"Polygon: it needs two different coordinates of space, got {self.axes}."
+            )
         if len(self.vertices) < 3:
-            raise ValueError(f"Polygon: it needs at least three vertices, got {len(self.vertices)}.")
+            raise ValueError(
+                f"Polygon: it needs at least three vertices, got {len(self.vertices)}."
+            )
         for i, vertex in enumerate(self.vertices):
             if not all(map(math.isfinite, vertex)):
                 raise ValueError(f"Polygon: vertices must be finite, got {vertex} at {i}.")
             if vertex == self.vertices[i - 1]:
-                raise ValueError(f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out (it closes itself).")
+                raise ValueError(
+                    f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out (it closes itself)."
+                )
         crossing = _crossing(np.array(self.vertices))
         if crossing is not None:
-            raise ValueError(f"Polygon: edge_{crossing[0]} and edge_{crossing[1]} meet; order the vertices along the boundary.")
+            raise ValueError(
+                f"Polygon: edge_{crossing[0]} and edge_{crossing[1]} meet; order the vertices along the boundary."
+            )
 
     @property
     def coordinates(self) -> tuple[str, ...]:
@@ -49,7 +57,10 @@ class Polygon(Domain):
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
-        return {c: (min(v), max(v)) for c, v in zip(self.axes, zip(*self.vertices, strict=True), strict=True)}
+        return {
+            c: (min(v), max(v))
+            for c, v in zip(self.axes, zip(*self.vertices, strict=True), strict=True)
+        }
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
@@ -57,7 +68,11 @@ class Polygon(Domain):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        return tuple(f"edge_{i}" for i in range(len(self.vertices))) if self.name is None else (self.name,)
+        return (
+            tuple(f"edge_{i}" for i in range(len(self.vertices)))
+            if self.name is None
+            else (self.name,)
+        )
 
     @property
     def measure(self) -> float:
@@ -66,7 +81,10 @@ class Polygon(Domain):
     def _distance(self, points: np.ndarray) -> np.ndarray:
         x, y = points.T
         squared, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
-        for (ax, ay), (bx, by) in self._edges():  # one edge at a time: memory n, not n times the edges
+        for (ax, ay), (
+            bx,
+            by,
+        ) in self._edges():  # one edge at a time: memory n, not n times the edges
             ex, ey, px, py = bx - ax, by - ay, x - ax, y - ay
             along = np.clip((px * ex + py * ey) / (ex**2 + ey**2), 0.0, 1.0)
             squared = np.minimum(squared, (px - along * ex) ** 2 + (py - along * ey) ** 2)
@@ -86,11 +104,17 @@ class Polygon(Domain):
         return propose_from_bounds(self, cube)
 
     def _faces(self) -> list[Face]:
-        return [self._edge_face(i, np.array(a), np.array(b)) for i, (a, b) in enumerate(self._edges())]
+        return [
+            self._edge_face(i, np.array(a), np.array(b)) for i, (a, b) in enumerate(self._edges())
+        ]
 
     def _edge_face(self, i: int, a: np.ndarray, b: np.ndarray) -> Face:
         length = math.dist(a, b)
-        outward = math.copysign(1.0, self._oriented_area()) * np.array([b[1] - a[1], a[0] - b[0]]) / length
+        outward = (
+            math.copysign(1.0, self._oriented_area())
+            * np.array([b[1] - a[1], a[0] - b[0]])
+            / length
+        )
 
         def draw(cube: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             return a + cube * (b - a), np.tile(outward, (len(cube), 1)), np.ones(len(cube), bool)
@@ -106,7 +130,13 @@ class Polygon(Domain):
     def _oriented_area(self) -> float:
         """Shoelace formula about the first vertex; positive when counter-clockwise."""
         x0, y0 = self.vertices[0]
-        return sum((ax - x0) * (by - y0) - (bx - x0) * (ay - y0) for (ax, ay), (bx, by) in self._edges()) / 2
+        return (
+            sum(
+                (ax - x0) * (by - y0) - (bx - x0) * (ay - y0)
+                for (ax, ay), (bx, by) in self._edges()
+            )
+            / 2
+        )
 
 
 def _crossing(vertices: np.ndarray) -> tuple[int, int] | None:
@@ -120,7 +150,9 @@ def _crossing(vertices: np.ndarray) -> tuple[int, int] | None:
         return np.sign(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
 
     a1, b1, a2, b2 = a[:, None], b[:, None], a[None], b[None]
-    apart = side(a1, b1, a2) * side(a1, b1, b2) > 0  # both ends of edge 2 strictly on one side of edge 1
+    apart = (
+        side(a1, b1, a2) * side(a1, b1, b2) > 0
+    )  # both ends of edge 2 strictly on one side of edge 1
     boxes = (np.minimum(a1, b1) <= np.maximum(a2, b2)).all(-1)  # decides between edges on one line
     meet = ~apart & ~apart.T & boxes & boxes.T
     i = np.arange(n)

@@ -18,7 +18,9 @@ class Product(Domain):
     def __check_init__(self):
         shared = [c for c in self.first.coordinates if c in self.second.coordinates]
         if shared:
-            raise ValueError(f"Product: {shared[0]} is a coordinate of both factors; rename it in one of them.")
+            raise ValueError(
+                f"Product: {shared[0]} is a coordinate of both factors; rename it in one of them."
+            )
 
     @property
     def coordinates(self) -> tuple[str, ...]:
@@ -59,18 +61,28 @@ class Product(Domain):
         return np.hstack([p, q]), in_first & in_second
 
     def _faces(self) -> list[Face]:
-        sides = [_extruded(face, self.second, (0, len(self.second.space)), False) for face in self.first._faces()]
-        return sides + [_extruded(face, self.first, (len(self.first.space), 0), True) for face in self.second._faces()]
+        sides = [
+            _extruded(face, self.second, (0, len(self.second.space)), False)
+            for face in self.first._faces()
+        ]
+        return sides + [
+            _extruded(face, self.first, (len(self.first.space), 0), True)
+            for face in self.second._faces()
+        ]
 
     def _without_time(self) -> Domain | None:
-        spaces = [s for s in (self.first._without_time(), self.second._without_time()) if s is not None]
+        spaces = [
+            s for s in (self.first._without_time(), self.second._without_time()) if s is not None
+        ]
         return product(*spaces) if len(spaces) == 2 else spaces[0] if spaces else None
 
 
 def product(first: Domain, second: Domain) -> Domain:
     """`first * second`; two boxes make a box, so that all its coordinates stay intervals."""
     if not isinstance(second, Domain):
-        raise ValueError(f"Product: both factors must be domains, got {second!r}; time is Time(0, 1).")
+        raise ValueError(
+            f"Product: both factors must be domains, got {second!r}; time is Time(0, 1)."
+        )
     pair = Product(first, second)
     # A box is named as a whole or by its faces: two boxes merge only where the names of the parts survive.
     if isinstance(first, Box) and isinstance(second, Box):

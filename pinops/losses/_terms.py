@@ -37,10 +37,14 @@ def residuals(
             jet = field.jet(at, plan.along(len(directions), at.shape[1]), directions=directions)
         normals = points[region].normals
         for constraint in here:
-            values = constraint.signature.gather(jet, at, None if normals is None else jnp.asarray(normals))
+            values = constraint.signature.gather(
+                jet, at, None if normals is None else jnp.asarray(normals)
+            )
             values |= {name: jnp.asarray(array) for name, array in points[region].data.items()}
             label = constraint.name or "residual"
-            for name, value in apply_pointwise(constraint.function, values, owner=f"{owner}, {label}").items():
+            for name, value in apply_pointwise(
+                constraint.function, values, owner=f"{owner}, {label}"
+            ).items():
                 key = name or label if region == INTERIOR else f"{label} {name}".strip()
                 weights = points[region].weights
                 out[key] = value if weights is None else jnp.sqrt(jnp.asarray(weights)) * value

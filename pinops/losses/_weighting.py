@@ -84,9 +84,13 @@ class Fixed(Weighting):
     every: int = eqx.field(static=True, default=0, init=False)
 
     def __check_init__(self):
-        for name, weight in (self.weights | {"condition": self.condition, "observed": self.observed}).items():
+        for name, weight in (
+            self.weights | {"condition": self.condition, "observed": self.observed}
+        ).items():
             if not 0 <= weight < float("inf"):
-                raise ValueError(f"Fixed: the weight of {name!r} must be zero or more and finite, got {weight}")
+                raise ValueError(
+                    f"Fixed: the weight of {name!r} must be zero or more and finite, got {weight}"
+                )
 
     def init(self, snapshot: Snapshot) -> WeightingState:
         def default(name: str) -> float:
@@ -106,7 +110,9 @@ class Fixed(Weighting):
     def check(self, terms: Collection[str]) -> None:
         for name in self.weights:
             if name not in terms:
-                raise ValueError(f"Fixed: there is no term {name!r}; the terms are {', '.join(terms)}")
+                raise ValueError(
+                    f"Fixed: there is no term {name!r}; the terms are {', '.join(terms)}"
+                )
 
 
 class _TermWeighting(Weighting):
@@ -118,7 +124,9 @@ class _TermWeighting(Weighting):
     def __check_init__(self):
         _check_every(self)
         if not 0 <= self.decay < 1:
-            raise ValueError(f"{type(self).__name__}: decay must be at least 0 and less than 1, got {self.decay}")
+            raise ValueError(
+                f"{type(self).__name__}: decay must be at least 0 and less than 1, got {self.decay}"
+            )
 
     @abc.abstractmethod
     def _target(self, snapshot: Snapshot) -> dict[str, Array]:
@@ -129,7 +137,12 @@ class _TermWeighting(Weighting):
 
     def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
         target = self._target(snapshot)
-        return WeightingState({name: self.decay * w + (1 - self.decay) * target[name] for name, w in state.weights.items()})
+        return WeightingState(
+            {
+                name: self.decay * w + (1 - self.decay) * target[name]
+                for name, w in state.weights.items()
+            }
+        )
 
     def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
         return state
@@ -187,13 +200,20 @@ class ReLoBRaLo(Weighting):
         _check_every(self)
         for name in ("decay", "lookback"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"ReLoBRaLo: {name} must be from 0 to 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"ReLoBRaLo: {name} must be from 0 to 1, got {getattr(self, name)}"
+                )
         if not self.temperature > 0:
-            raise ValueError(f"ReLoBRaLo: temperature must be greater than zero, got {self.temperature}")
+            raise ValueError(
+                f"ReLoBRaLo: temperature must be greater than zero, got {self.temperature}"
+            )
 
     def init(self, snapshot: Snapshot) -> WeightingState:
         means = snapshot.means()
-        return WeightingState({name: jnp.ones_like(mean)[None] for name, mean in means.items()}, _LossHistory(means, means))
+        return WeightingState(
+            {name: jnp.ones_like(mean)[None] for name, mean in means.items()},
+            _LossHistory(means, means),
+        )
 
     def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
         means = snapshot.means()
@@ -207,7 +227,9 @@ class ReLoBRaLo(Weighting):
 
     def _balance(self, now: dict[str, Array], earlier: dict[str, Array]) -> dict[str, Array]:
         tiny = jnp.finfo(next(iter(now.values())).dtype).tiny
-        ratios = jnp.stack([now[name] / (self.temperature * jnp.maximum(earlier[name], tiny)) for name in now])
+        ratios = jnp.stack(
+            [now[name] / (self.temperature * jnp.maximum(earlier[name], tiny)) for name in now]
+        )
         return dict(zip(now, len(now) * jax.nn.softmax(ratios), strict=True))
 
     def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
@@ -224,12 +246,18 @@ class PointWeighting(Weighting):
     terms: eqx.AbstractVar[Weighting]
 
     @abc.abstractmethod
-    def _factors(self, before: Terms | None, weights: Weights, snapshot: Snapshot) -> dict[str, Float[Array, " n"]]:
+    def _factors(
+        self, before: Terms | None, weights: Weights, snapshot: Snapshot
+    ) -> dict[str, Float[Array, " n"]]:
         """The factor of every interior point, given those before (None at the start) and the weights of the terms."""
 
-    def _combined(self, terms: WeightingState, before: Terms | None, snapshot: Snapshot) -> WeightingState:
+    def _combined(
+        self, terms: WeightingState, before: Terms | None, snapshot: Snapshot
+    ) -> WeightingState:
         factors = self._factors(before, terms.weights, snapshot)
-        weights = {name: w * factors[name] if name in factors else w for name, w in terms.weights.items()}
+        weights = {
+            name: w * factors[name] if name in factors else w for name, w in terms.weights.items()
+        }
         return WeightingState(weights, (terms, factors))
 
     def init(self, snapshot: Snapshot) -> WeightingState:
@@ -269,12 +297,17 @@ class Causal(PointWeighting):
         if self.bins < 2:
             raise ValueError(f"Causal: bins must be at least 2, got {self.bins}")
 
-    def _factors(self, before: Terms | None, weights: Weights, snapshot: Snapshot) -> dict[str, Float[Array, " n"]]:
+    def _factors(
+        self, before: Terms | None, weights: Weights, snapshot: Snapshot
+    ) -> dict[str, Float[Array, " n"]]:
         interior = [name for name in snapshot.residuals if name not in snapshot.conditions]
         if any(name not in snapshot.times for name in interior):
             raise ValueError("Causal: the problem has no time coordinate; choose another weighting")
         total, factors = jnp.zeros(self.bins), {}
-        place = {name: jnp.minimum((snapshot.times[name] * self.bins).astype(int), self.bins - 1) for name in interior}
+        place = {
+            name: jnp.minimum((snapshot.times[name] * self.bins).astype(int), self.bins - 1)
+            for name in interior
+        }
         for name in interior:
             squares = weights[name] * jnp.square(snapshot.residuals[name])
             count = jnp.zeros(self.bins).at[place[name]].add(1.0)
@@ -302,17 +335,25 @@ class ResidualAttention(PointWeighting):
     def __check_init__(self):
         _check_every(self)
         if not 0 <= self.decay < 1:
-            raise ValueError(f"ResidualAttention: decay must be at least 0 and less than 1, got {self.decay}")
+            raise ValueError(
+                f"ResidualAttention: decay must be at least 0 and less than 1, got {self.decay}"
+            )
         if not self.rate > 0:
             raise ValueError(f"ResidualAttention: rate must be greater than zero, got {self.rate}")
 
-    def _factors(self, before: Terms | None, weights: Weights, snapshot: Snapshot) -> dict[str, Float[Array, " n"]]:
+    def _factors(
+        self, before: Terms | None, weights: Weights, snapshot: Snapshot
+    ) -> dict[str, Float[Array, " n"]]:
         out = {}
         for name, r in snapshot.residuals.items():
             if name not in snapshot.conditions:
                 size = jnp.abs(r) / jnp.maximum(jnp.max(jnp.abs(r)), jnp.finfo(r.dtype).tiny)
                 start = self.rate / (1 - self.decay) * size
-                out[name] = start**2 if before is None else (self.decay * jnp.sqrt(before[name]) + self.rate * size) ** 2
+                out[name] = (
+                    start**2
+                    if before is None
+                    else (self.decay * jnp.sqrt(before[name]) + self.rate * size) ** 2
+                )
         return out
 
 
@@ -331,7 +372,9 @@ class SelfAdaptive(Weighting):
     def __check_init__(self):
         _check_every(self)
         if not self.learning_rate > 0:
-            raise ValueError(f"SelfAdaptive: learning_rate must be greater than zero, got {self.learning_rate}")
+            raise ValueError(
+                f"SelfAdaptive: learning_rate must be greater than zero, got {self.learning_rate}"
+            )
 
     def init(self, snapshot: Snapshot) -> WeightingState:
         multipliers = {name: jnp.ones_like(r) for name, r in snapshot.residuals.items()}
@@ -339,10 +382,15 @@ class SelfAdaptive(Weighting):
 
     def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
         multipliers = {name: jnp.sqrt(w) for name, w in state.weights.items()}
-        descent = {name: -2 * m * jnp.square(snapshot.residuals[name]) / m.size for name, m in multipliers.items()}
+        descent = {
+            name: -2 * m * jnp.square(snapshot.residuals[name]) / m.size
+            for name, m in multipliers.items()
+        }
         step: Any
         step, memory = optax.adam(self.learning_rate).update(descent, state.memory)
-        return WeightingState({name: jnp.square(m + step[name]) for name, m in multipliers.items()}, memory)
+        return WeightingState(
+            {name: jnp.square(m + step[name]) for name, m in multipliers.items()}, memory
+        )
 
     def redrawn(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
         return self.init(snapshot)
@@ -353,7 +401,9 @@ class SelfAdaptive(Weighting):
 
 def _check_every(weighting: Weighting) -> None:
     if weighting.every < 1:
-        raise ValueError(f"{type(weighting).__name__}: every must be at least 1 step, got {weighting.every}")
+        raise ValueError(
+            f"{type(weighting).__name__}: every must be at least 1 step, got {weighting.every}"
+        )
 
 
 def _inverse(sizes: Mapping[str, Array], total: Callable[[Array], Array]) -> dict[str, Array]:

@@ -21,8 +21,12 @@ class ChebyshevNetwork(JetNetwork):
             x = elementwise(tanh, features, plan)
             polynomials = [{(): jnp.ones_like(x[()])}, x]
             for _ in range(self.degree - 1):
-                twice = {index: 2 * stream for index, stream in product(x, polynomials[-1], plan).items()}
-                polynomials.append(add(twice, {index: -stream for index, stream in polynomials[-2].items()}))
+                twice = {
+                    index: 2 * stream for index, stream in product(x, polynomials[-1], plan).items()
+                }
+                polynomials.append(
+                    add(twice, {index: -stream for index, stream in polynomials[-2].items()})
+                )
             features = linear(concatenate(polynomials[1:]), coefficients, bias)
         return features
 
@@ -45,5 +49,8 @@ class ChebyshevKAN(Architecture):
         sizes = [in_size, *[self.width] * self.depth, out_size]
         shapes = [(i * self.degree, o) for i, o in zip(sizes, sizes[1:], strict=False)]
         keys = jax.random.split(key, len(shapes))
-        coefficients = [jax.random.normal(k, (i, o)) / jnp.sqrt(i) for k, (i, o) in zip(keys, shapes, strict=True)]
+        coefficients = [
+            jax.random.normal(k, (i, o)) / jnp.sqrt(i)
+            for k, (i, o) in zip(keys, shapes, strict=True)
+        ]
         return ChebyshevNetwork(coefficients, [jnp.zeros(o) for o in sizes[1:]], self.degree)

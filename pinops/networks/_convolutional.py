@@ -29,7 +29,9 @@ def _patches(image: Float[Array, "h w c"], size: int) -> Float[Array, "h w k"]:
     """What a kernel of ``size x size`` points sees around every point, zero outside."""
     h, w, _ = image.shape
     padded = jnp.pad(image, (((size - 1) // 2, size // 2),) * 2 + ((0, 0),))
-    return jnp.concatenate([padded[i : i + h, j : j + w] for i in range(size) for j in range(size)], -1)
+    return jnp.concatenate(
+        [padded[i : i + h, j : j + w] for i in range(size) for j in range(size)], -1
+    )
 
 
 class Convolutional(eqx.Module):
@@ -46,19 +48,31 @@ class Convolutional(eqx.Module):
 
     def __check_init__(self):
         whole_numbers(self, "kernel", "width", "depth")
-        if not isinstance(self.filters, tuple) or not all(isinstance(n, int) and n > 0 for n in self.filters) or not self.filters:
-            raise ValueError(f"Convolutional: filters must be a tuple of whole numbers, got {self.filters!r}")
+        if (
+            not isinstance(self.filters, tuple)
+            or not all(isinstance(n, int) and n > 0 for n in self.filters)
+            or not self.filters
+        ):
+            raise ValueError(
+                f"Convolutional: filters must be a tuple of whole numbers, got {self.filters!r}"
+            )
 
-    def build(self, shape: tuple[int, int, int], out_size: int, *, key: PRNGKeyArray) -> ConvolutionalNetwork:
+    def build(
+        self, shape: tuple[int, int, int], out_size: int, *, key: PRNGKeyArray
+    ) -> ConvolutionalNetwork:
         """A network for images of a shape ``(h, w, c)``. Raises ValueError for one that is halved too often."""
         halved = [size // 2 ** len(self.filters) for size in shape[:2]]
         if min(halved) < 1:
-            raise ValueError(f"Convolutional: {len(self.filters)} means over 2 x 2 points leave nothing of {shape[:2]}")
+            raise ValueError(
+                f"Convolutional: {len(self.filters)} means over 2 x 2 points leave nothing of {shape[:2]}"
+            )
         *keys, last = jax.random.split(key, len(self.filters) + 1)
         sizes, area = [shape[2], *self.filters], self.kernel**2
         kernels = [
             jax.random.normal(k, (self.kernel, self.kernel, i, o)) * jnp.sqrt(2 / (area * (i + o)))
             for k, i, o in zip(keys, sizes, sizes[1:], strict=False)
         ]
-        head = MLP(self.width, self.depth).build(halved[0] * halved[1] * sizes[-1], out_size, key=last)
+        head = MLP(self.width, self.depth).build(
+            halved[0] * halved[1] * sizes[-1], out_size, key=last
+        )
         return ConvolutionalNetwork(kernels, [jnp.zeros(n) for n in self.filters], head)

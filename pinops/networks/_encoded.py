@@ -54,16 +54,26 @@ class FourierFeatures(Architecture):
 
     def __check_init__(self):
         whole_numbers(self, "frequencies")
-        if not self.scales or not all(isinstance(scale, int | float) and 0 < scale < float("inf") for scale in self.scales):
-            raise ValueError(f"FourierFeatures: scales must be numbers greater than zero and finite, got {self.scales}")
+        if not self.scales or not all(
+            isinstance(scale, int | float) and 0 < scale < float("inf") for scale in self.scales
+        ):
+            raise ValueError(
+                f"FourierFeatures: scales must be numbers greater than zero and finite, got {self.scales}"
+            )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FourierNetwork:
         inner, last, *keys = jax.random.split(key, 2 + len(self.scales))
         shape = (in_size, self.frequencies)
-        matrices = [scale * jax.random.normal(k, shape) for scale, k in zip(self.scales, keys, strict=True)]
+        matrices = [
+            scale * jax.random.normal(k, shape) for scale, k in zip(self.scales, keys, strict=True)
+        ]
         network = self.network.build(2 * self.frequencies, out_size, key=inner)
         count = len(matrices) * out_size
-        mixed = None if len(matrices) == 1 else jax.random.normal(last, (count, out_size)) * jnp.sqrt(2 / (count + out_size))
+        mixed = (
+            None
+            if len(matrices) == 1
+            else jax.random.normal(last, (count, out_size)) * jnp.sqrt(2 / (count + out_size))
+        )
         return FourierNetwork(Frozen(matrices), as_jet_network(network), mixed)
 
 
@@ -74,7 +84,9 @@ class FactorisedNetwork(JetNetwork):
     network: JetNetwork  # with V in place of its matrices
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
-        return _with_matrices(self.network, lambda v, s: v * jnp.exp(s)[None], self.scales).jet(features, plan)
+        return _with_matrices(self.network, lambda v, s: v * jnp.exp(s)[None], self.scales).jet(
+            features, plan
+        )
 
     def fitted_first(self) -> PyTree:
         return self.network.fitted_first()  # linear in V too
@@ -94,34 +106,48 @@ class WeightFactorised(Architecture):
 
     def __check_init__(self):
         if not 0 <= self.spread < float("inf"):
-            raise ValueError(f"WeightFactorised: spread must be zero or more and finite, got {self.spread}")
+            raise ValueError(
+                f"WeightFactorised: spread must be zero or more and finite, got {self.spread}"
+            )
         if not -20 <= self.mean <= 20:
-            raise ValueError(f"WeightFactorised: mean must be from -20 to 20 (its exponential is taken), got {self.mean}")
+            raise ValueError(
+                f"WeightFactorised: mean must be from -20 to 20 (its exponential is taken), got {self.mean}"
+            )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FactorisedNetwork:
         inner, own = jax.random.split(key)
         network = as_jet_network(self.network.build(in_size, out_size, key=inner))
         matrices = _matrices(network)
         keys = jax.random.split(own, len(matrices))
-        draw = lambda key, matrix: self.mean + self.spread * jax.random.normal(key, matrix.shape[1:])
+        draw = lambda key, matrix: (
+            self.mean + self.spread * jax.random.normal(key, matrix.shape[1:])
+        )
         scales = [draw(k, matrix) for k, matrix in zip(keys, matrices, strict=True)]
-        return FactorisedNetwork(scales, _with_matrices(network, lambda w, s: w * jnp.exp(-s)[None], scales))
+        return FactorisedNetwork(
+            scales, _with_matrices(network, lambda w, s: w * jnp.exp(-s)[None], scales)
+        )
 
 
 def as_jet_network(network: Any) -> JetNetwork:
     """Raises ValueError for a network that does not carry its derivatives."""
     if not isinstance(network, JetNetwork):
-        raise ValueError(f"the network inside must be one of pinops, which carries its derivatives; got {type(network).__name__}")
+        raise ValueError(
+            f"the network inside must be one of pinops, which carries its derivatives; got {type(network).__name__}"
+        )
     return network
 
 
 def _matrices(network: Any) -> list[Array]:
     """The trainable matrices of a network."""
-    return [leaf for leaf in jax.tree.leaves(eqx.filter(network, trainable(network))) if leaf.ndim == 2]
+    return [
+        leaf for leaf in jax.tree.leaves(eqx.filter(network, trainable(network))) if leaf.ndim == 2
+    ]
 
 
 def _with_matrices(network: Any, change: Any, others: list[Array]) -> Any:
     """The network with each of its trainable matrices changed by one of the others."""
     train, rest = eqx.partition(network, trainable(network))
     each = iter(others)
-    return eqx.combine(jax.tree.map(lambda leaf: change(leaf, next(each)) if leaf.ndim == 2 else leaf, train), rest)
+    return eqx.combine(
+        jax.tree.map(lambda leaf: change(leaf, next(each)) if leaf.ndim == 2 else leaf, train), rest
+    )

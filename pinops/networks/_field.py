@@ -39,7 +39,11 @@ class Field(abc.ABC):
 
     @abc.abstractmethod
     def jet(
-        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+        self,
+        points: Float[Array, "n d"],
+        plan: Plan,
+        fixed: Any = None,
+        directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
         """The partial derivatives of the plan at a batch of points, ``{index: (n, unknowns)}``; zero ones may be missing.
 
@@ -75,23 +79,34 @@ class Embedding:
 
     @property
     def _more(self) -> int:
-        return jax.eval_shape(self.features, jax.ShapeDtypeStruct((len(self.bounds),), jnp.result_type(float))).size
+        return jax.eval_shape(
+            self.features, jax.ShapeDtypeStruct((len(self.bounds),), jnp.result_type(float))
+        ).size
 
-    def jet(self, points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None) -> Jet:
+    def jet(
+        self, points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None
+    ) -> Jet:
         if self.alone:
             return nested(self.features, points, plan, directions)
         low, high = np.asarray(self.bounds, points.dtype).T[:, None]
         scale = 2 / (high - low)
         # Not a matrix product: accelerators round the factors of those.
-        centred = {index: stream * scale for index, stream in coordinates(points, plan, directions).items()}
+        centred = {
+            index: stream * scale for index, stream in coordinates(points, plan, directions).items()
+        }
         centred[()] = (points - (low + high) / 2) * scale
         more = [nested(self.features, points, plan, directions)] if self._more else []
         if not self.periodic:
             return concatenate([centred, *more])
         plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
-        pick = lambda axes: {index: stream[:, np.asarray(axes)] for index, stream in centred.items()}
+        pick = lambda axes: {
+            index: stream[:, np.asarray(axes)] for index, stream in centred.items()
+        }
         waves = []
-        for wave, axes in ((jnp.cos, self.periodic), (jnp.sin, tuple(axis for axis in self.periodic if axis not in self.even))):
+        for wave, axes in (
+            (jnp.cos, self.periodic),
+            (jnp.sin, tuple(axis for axis in self.periodic if axis not in self.even)),
+        ):
             if axes:
                 angle = {index: np.pi * stream for index, stream in pick(axes).items()}
                 waves.append(elementwise(derivatives_of(wave), angle, plan))
@@ -106,11 +121,20 @@ class NetworkField(Field):
     embedding: Embedding
 
     def jet(
-        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+        self,
+        points: Float[Array, "n d"],
+        plan: Plan,
+        fixed: Any = None,
+        directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
         if isinstance(self.network, JetNetwork):
             return self.network.jet(self.embedding.jet(points, plan, directions), plan)
-        return nested(lambda point: self.network(self.embedding.jet(point[None], Plan())[()][0]), points, plan, directions)
+        return nested(
+            lambda point: self.network(self.embedding.jet(point[None], Plan())[()][0]),
+            points,
+            plan,
+            directions,
+        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +146,11 @@ class ScaledField(Field):
     spread: Float[Array, " c"]
 
     def jet(
-        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+        self,
+        points: Float[Array, "n d"],
+        plan: Plan,
+        fixed: Any = None,
+        directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
         jet = self.field.jet(points, plan, directions=directions)
         out: Jet = {index: self.spread[None] * stream for index, stream in jet.items()}
@@ -148,15 +176,23 @@ class ConstrainedField(Field):
     known_factor: Callable[[Array], Array] | None = None
 
     def jet(
-        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+        self,
+        points: Float[Array, "n d"],
+        plan: Plan,
+        fixed: Any = None,
+        directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
         corrected = list(self._corrected_axes())
         if directions is None:
             lift, factor = self.fixed(points, plan) if fixed is None else fixed
             return add(lift, self._homogeneous(points, plan, corrected, factor))
         if corrected:
-            raise ValueError("lap_u cannot be estimated where a slope is imposed exactly; give that condition soft=True")
-        lift, factor = (nested(part, points, plan, directions) for part in (self._lift, self._factor))
+            raise ValueError(
+                "lap_u cannot be estimated where a slope is imposed exactly; give that condition soft=True"
+            )
+        lift, factor = (
+            nested(part, points, plan, directions) for part in (self._lift, self._factor)
+        )
         return add(lift, product(factor, self.field.jet(points, plan, directions=directions), plan))
 
     def fixed(self, points: Float[Array, "n d"], plan: Plan) -> tuple[Jet, Jet]:
@@ -173,7 +209,9 @@ class ConstrainedField(Field):
 
     def _with_value(self, face: Face) -> bool:
         return any(
-            other.is_value and (other.component, other.axis, other.upper) == (face.component, face.axis, face.upper)
+            other.is_value
+            and (other.component, other.axis, other.upper)
+            == (face.component, face.axis, face.upper)
             for other in self.faces
         )
 
@@ -190,12 +228,17 @@ class ConstrainedField(Field):
             for axis in sorted({face.axis for face in met if face.component == component}):
                 s = self._unit(point, axis)
                 here = [face for face in met if (face.component, face.axis) == (component, axis)]
-                lower, upper = sum(not face.upper for face in here), sum(face.upper for face in here)
+                lower, upper = (
+                    sum(not face.upper for face in here),
+                    sum(face.upper for face in here),
+                )
                 if lower and upper:
                     factor = s**lower * (1 - s) ** upper * 4.0 ** min(lower, upper)
                 else:
                     distance = s if lower else 1 - s
-                    factor = ((1 + SATURATION) * distance / (distance + SATURATION)) ** (lower + upper)
+                    factor = ((1 + SATURATION) * distance / (distance + SATURATION)) ** (
+                        lower + upper
+                    )
                 out[component] = out[component] * factor
         return jnp.stack(out)
 
@@ -204,18 +247,31 @@ class ConstrainedField(Field):
         here = [face for face in self.faces if (face.axis, face.component) == (axis, component)]
         low, high = self.bounds[axis]
         s = self._unit(point, axis)
-        if len({face.upper for face in here}) == 1 and all(self._with_value(face) for face in here) and len(here) <= 2:
+        if (
+            len({face.upper for face in here}) == 1
+            and all(self._with_value(face) for face in here)
+            and len(here) <= 2
+        ):
             return self._one_sided_cardinal(here, s, high - low)
         first = 1 if all(face.is_slope for face in here) else 0
         robin = any(not (face.is_value or face.is_slope) for face in here)
         # Robin rows may be dependent on the lowest monomials: one more, and the solution of least norm.
         degrees = range(first, first + len(here) + robin)
         # NumPy where it can be: the small system is then solved once, when the program is traced.
-        xp: Any = jnp if any(isinstance(x, jax.Array) for face in here for x in (face.alpha, face.slope)) else np
+        xp: Any = (
+            jnp
+            if any(isinstance(x, jax.Array) for face in here for x in (face.alpha, face.slope))
+            else np
+        )
         rows = []
         for face in here:
             at = float(face.upper)
-            rows.append([face.alpha * at**k + face.slope * (k * at ** max(k - 1, 0)) / (high - low) for k in degrees])
+            rows.append(
+                [
+                    face.alpha * at**k + face.slope * (k * at ** max(k - 1, 0)) / (high - low)
+                    for k in degrees
+                ]
+            )
         matrix = xp.asarray(xp.stack([xp.stack(row) for row in rows]), point.dtype)
         weights = matrix.T @ xp.linalg.inv(matrix @ matrix.T)
         values = jnp.stack([s**k for k in degrees]) @ jnp.asarray(weights)
@@ -230,7 +286,11 @@ class ConstrainedField(Field):
                 inward = -length if face.upper else length
                 out[face] = inward / face.slope * distance / (1 + distance / SATURATION) ** 2
                 # The functional of 1 is alpha, not 0, where a Robin flux is prescribed together with the value.
-                out |= {value: one - face.alpha * out[face] for value, one in out.items() if value.is_value}
+                out |= {
+                    value: one - face.alpha * out[face]
+                    for value, one in out.items()
+                    if value.is_value
+                }
         return out
 
     def _lift(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
@@ -257,7 +317,9 @@ class ConstrainedField(Field):
 
         return jnp.stack([of(component) for component in range(self.components)])
 
-    def _homogeneous(self, points: Float[Array, "n d"], plan: Plan, axes: list[int], factor: Jet) -> Jet:
+    def _homogeneous(
+        self, points: Float[Array, "n d"], plan: Plan, axes: list[int], factor: Jet
+    ) -> Jet:
         """The jet of ``C[factor * field]``, where ``C`` corrects the given axes, the last one outermost."""
         if not axes:
             return product(factor, self.field.jet(points, plan), plan)
@@ -270,8 +332,12 @@ class ConstrainedField(Field):
             # Along the axis itself the functional is a constant: its derivatives there vanish.
             along = Plan([index for index in plan.expanded().indices if axis not in index])
             raised_plan = along.raised(axis)
-            values = self._homogeneous(on_face, raised_plan, inner, nested(self._factor, on_face, raised_plan))
-            one_row = lambda of: jnp.stack([jnp.asarray(of(c), points.dtype) for c in range(self.components)])[None]
+            values = self._homogeneous(
+                on_face, raised_plan, inner, nested(self._factor, on_face, raised_plan)
+            )
+            one_row = lambda of: jnp.stack(
+                [jnp.asarray(of(c), points.dtype) for c in range(self.components)]
+            )[None]
             alpha = one_row(lambda c, here=here: here[c].alpha if c in here else 0.0)
             slope = one_row(lambda c, here=here: here[c].slope if c in here else 0.0)
             functional: Jet = {}
@@ -288,7 +354,12 @@ class ConstrainedField(Field):
 
             def weight(point, here=here):
                 zero = jnp.zeros((), point.dtype)
-                return jnp.stack([self._cardinal(point, axis, c)[here[c]] if c in here else zero for c in range(self.components)])
+                return jnp.stack(
+                    [
+                        self._cardinal(point, axis, c)[here[c]] if c in here else zero
+                        for c in range(self.components)
+                    ]
+                )
 
             out = add(out, product(nested(weight, points, plan), functional, plan))
         return out
@@ -307,7 +378,9 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
     features, or these alone where they are stretched coordinates.
     """
     names = problem.domain.coordinates
-    periodic, even = (tuple(sorted(map(names.index, on))) for on in (imposition.periodic, imposition.even))
+    periodic, even = (
+        tuple(sorted(map(names.index, on))) for on in (imposition.periodic, imposition.even)
+    )
     features = lambda point: features_at(problem, point)
     if getattr(network, "local", False):
         if problem.stretched:
@@ -316,7 +389,9 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
     return Embedding(_bounds(problem), periodic, features, even)
 
 
-def field_of(problem: Problem, imposition: Imposition, network: Any, units: tuple[Array, Array] | None = None) -> Field:
+def field_of(
+    problem: Problem, imposition: Imposition, network: Any, units: tuple[Array, Array] | None = None
+) -> Field:
     """The field of a network for a problem: embedded inputs, and the conditions that are imposed exactly.
 
     ``units``: the centre and spread of the network's values, `pinops.problem.units`; None: 0 and 1.
@@ -333,12 +408,21 @@ def field_of(problem: Problem, imposition: Imposition, network: Any, units: tupl
 
         def at(point):
             values = values_at(problem, method, point)
-            return jnp.stack([values.get(name, jnp.asarray(missing, point.dtype)) for name in problem.unknowns])
+            return jnp.stack(
+                [values.get(name, jnp.asarray(missing, point.dtype)) for name in problem.unknowns]
+            )
 
         return at
 
     met = tuple(faces(problem, imposition.hard))
-    return ConstrainedField(field, _bounds(problem), len(problem.unknowns), met, known("lift", 0.0), known("factor", 1.0))
+    return ConstrainedField(
+        field,
+        _bounds(problem),
+        len(problem.unknowns),
+        met,
+        known("lift", 0.0),
+        known("factor", 1.0),
+    )
 
 
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:

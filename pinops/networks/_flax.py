@@ -14,7 +14,9 @@ from pinops.networks._network import Architecture, Frozen
 
 def _as_default_float(tree: Any) -> Any:
     """Flax keeps parameters in float32 unless told otherwise; train in the precision of the run."""
-    return jax.tree.map(lambda x: x.astype(jnp.result_type(float)) if eqx.is_inexact_array(x) else x, tree)
+    return jax.tree.map(
+        lambda x: x.astype(jnp.result_type(float)) if eqx.is_inexact_array(x) else x, tree
+    )
 
 
 class LinenNetwork(eqx.Module):
@@ -36,7 +38,9 @@ class FromLinen(Architecture):
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> LinenNetwork:
         variables = dict(self.module.init(key, jnp.zeros(in_size)))
         params = variables.pop("params", {})
-        return LinenNetwork(_as_default_float(params), Frozen(_as_default_float(variables)), self.module)
+        return LinenNetwork(
+            _as_default_float(params), Frozen(_as_default_float(variables)), self.module
+        )
 
 
 class NNXNetwork(eqx.Module):
@@ -52,8 +56,12 @@ class NNXNetwork(eqx.Module):
         module = nnx.merge(self.graph, self.params, self.rest.tree, copy=True)
         out = module(features)
         after = jax.tree.leaves(nnx.split(module, nnx.Param, ...)[2])
-        if len(before) != len(after) or any(old is not new for old, new in zip(before, after, strict=True)):
-            raise ValueError("the NNX module changes its own state when called; call module.eval() before you hand it over")
+        if len(before) != len(after) or any(
+            old is not new for old, new in zip(before, after, strict=True)
+        ):
+            raise ValueError(
+                "the NNX module changes its own state when called; call module.eval() before you hand it over"
+            )
         return out
 
     def unwrap(self) -> nnx.Module:

@@ -64,10 +64,17 @@ class ModifiedMLP(Architecture):
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> ModifiedMLPNetwork:
         keys = jax.random.split(key, self.depth + 3)
         sizes = [in_size, *[self.width] * self.depth]
-        layers = [Dense.build(i, self.width, key=k) for i, k in zip(sizes[:-1], keys[3:], strict=True)]
+        layers = [
+            Dense.build(i, self.width, key=k) for i, k in zip(sizes[:-1], keys[3:], strict=True)
+        ]
         u, v, last = (
             Dense.build(i, o, key=k)
-            for i, o, k in zip((in_size, in_size, self.width), (self.width, self.width, out_size), keys[:3], strict=True)
+            for i, o, k in zip(
+                (in_size, in_size, self.width),
+                (self.width, self.width, out_size),
+                keys[:3],
+                strict=True,
+            )
         )
         return ModifiedMLPNetwork((u, v), layers, last, self.activation)
 
@@ -116,7 +123,10 @@ class PirateNet(Architecture):
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> PirateNetwork:
         first, u, v, last, *rest = jax.random.split(key, 4 + 3 * self.blocks)
         square = lambda key: Dense.build(self.width, self.width, key=key)
-        blocks = [(square(a), square(b), square(c)) for a, b, c in zip(rest[::3], rest[1::3], rest[2::3], strict=True)]
+        blocks = [
+            (square(a), square(b), square(c))
+            for a, b, c in zip(rest[::3], rest[1::3], rest[2::3], strict=True)
+        ]
         return PirateNetwork(
             Dense.build(in_size, self.width, key=first),
             (square(u), square(v)),

@@ -15,11 +15,20 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import LAPLACIAN, Index, Jet, Plan, feature, partitions
-from pinops.networks._network import MLP, Architecture, Frozen, JetNetwork, MLPNetwork, whole_numbers
+from pinops.networks._network import (
+    MLP,
+    Architecture,
+    Frozen,
+    JetNetwork,
+    MLPNetwork,
+    whole_numbers,
+)
 
 Monomial = tuple[int, ...]  # the factors, sorted: (0, 0, 1) is z0^2 z1
 Polynomial = dict[Monomial, Array]  # coefficients of each Gaussian
-Term = tuple[Array | np.ndarray | float, Index]  # a factor, and the features by which F is differentiated
+Term = tuple[
+    Array | np.ndarray | float, Index
+]  # a factor, and the features by which F is differentiated
 
 # Accelerators round the factors of a product in single precision, and the exponent is a difference of large numbers.
 _PRECISION = jax.lax.Precision.HIGHEST
@@ -54,22 +63,39 @@ class GaussianNetwork(JetNetwork):
         """The directions of the axes, in columns."""
         if self.rotations is None:
             d = self.means.shape[-1]
-            return jnp.broadcast_to(jnp.eye(d, dtype=self.weights.dtype), (*self.weights.shape, d, d))
+            return jnp.broadcast_to(
+                jnp.eye(d, dtype=self.weights.dtype), (*self.weights.shape, d, d)
+            )
         rotations = _array(self.rotations)
         return _rotation(rotations / jnp.linalg.norm(rotations, axis=-1, keepdims=True))
 
-    def relocated(self, features: Float[Array, "n d"], scores: Float[Array, " n"]) -> "GaussianNetwork":
+    def relocated(
+        self, features: Float[Array, "n d"], scores: Float[Array, " n"]
+    ) -> "GaussianNetwork":
         if not self.idle:
             return self
-        means, scales, weights = (np.array(part) for part in (self.means, self.scales, self.weights))
+        means, scales, weights = (
+            np.array(part) for part in (self.means, self.scales, self.weights)
+        )
         size = np.where(np.all(np.abs(means) <= 1 + 2 * scales, axis=-1), np.abs(weights), 0.0)
         idle = size < self.idle * np.sqrt(np.mean(size**2, axis=1, keepdims=True))
         if not idle.any():
             return self
-        away = np.einsum("cpnj,cnjk->cpnk", np.asarray(features)[None, :, None] - means[:, None], np.asarray(self.axes))
+        away = np.einsum(
+            "cpnj,cnjk->cpnk",
+            np.asarray(features)[None, :, None] - means[:, None],
+            np.asarray(self.axes),
+        )
         reach = np.exp(-0.5 * np.sum(np.square(away / scales[:, None]), -1))
-        residual = np.where(idle, -1.0, np.einsum("cpn,p->cn", reach, np.square(np.asarray(scores))))
-        arrays = [means, np.array(self.spreads), weights, *([] if self.rotations is None else [np.array(self.rotations)])]
+        residual = np.where(
+            idle, -1.0, np.einsum("cpn,p->cn", reach, np.square(np.asarray(scores)))
+        )
+        arrays = [
+            means,
+            np.array(self.spreads),
+            weights,
+            *([] if self.rotations is None else [np.array(self.rotations)]),
+        ]
         for channel, gone in enumerate(idle):
             gone = np.flatnonzero(gone)[: gone.size - gone.sum()]  # one parent for each
             parents = np.argsort(-residual[channel])[: gone.size]
@@ -77,12 +103,19 @@ class GaussianNetwork(JetNetwork):
                 array[channel, gone] = array[channel, parents]
             both = np.concatenate([gone, parents])
             longest = np.argmax(scales[channel, parents], -1)
-            axis = np.take_along_axis(np.asarray(self.axes)[channel, parents], longest[:, None, None], -1)[..., 0]
+            axis = np.take_along_axis(
+                np.asarray(self.axes)[channel, parents], longest[:, None, None], -1
+            )[..., 0]
             step = 0.5 * axis * np.take_along_axis(scales[channel, parents], longest[:, None], -1)
             means[channel, both] += np.concatenate([step, -step])
             weights[channel, both] /= 2
         changed = [jnp.asarray(array, self.weights.dtype) for array in arrays]
-        where = lambda n: [n.centres, n.spreads, n.weights, *([] if n.rotations is None else [n.rotations])]
+        where = lambda n: [
+            n.centres,
+            n.spreads,
+            n.weights,
+            *([] if n.rotations is None else [n.rotations]),
+        ]
         return eqx.tree_at(where, self, changed)
 
     def remarks(self, points: int) -> list[str]:
@@ -91,27 +124,40 @@ class GaussianNetwork(JetNetwork):
         spacing = 2 / points ** (1 / means.shape[-1])
         outside = int(np.sum(np.any(np.abs(means) > 1 + 2 * scales, axis=-1)))
         narrow = int(np.sum(np.any(scales < spacing / 2, axis=-1)))
-        found = [f"{outside} of {self.weights.size} Gaussians have left the domain"] if outside else []
+        found = (
+            [f"{outside} of {self.weights.size} Gaussians have left the domain"] if outside else []
+        )
         if narrow:
-            found.append(f"{narrow} of {self.weights.size} Gaussians are narrower than half the distance of the points")
+            found.append(
+                f"{narrow} of {self.weights.size} Gaussians are narrower than half the distance of the points"
+            )
         return found
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
         channels = self._channels(features, plan)
         if self.head is not None:
             return self.head.jet(channels, plan)
-        return {index: stream.reshape(len(stream), self.unknowns, -1).mean(-1) for index, stream in channels.items()}
+        return {
+            index: stream.reshape(len(stream), self.unknowns, -1).mean(-1)
+            for index, stream in channels.items()
+        }
 
     def _slopes(self) -> list[Polynomial]:
         """``S^-1 (z - m)``: minus the gradient of the exponent."""
         d = self.means.shape[-1]
         if self.rotations is None:
             precision = jnp.square(1 / self.scales)
-            return [{(j,): precision[..., j], (): -precision[..., j] * self.means[..., j]} for j in range(d)]
+            return [
+                {(j,): precision[..., j], (): -precision[..., j] * self.means[..., j]}
+                for j in range(d)
+            ]
         factor = self.axes / self.scales[..., None, :]
         precision = jnp.einsum("cnij,cnkj->cnik", factor, factor, precision=_PRECISION)
         constant = -jnp.einsum("cnij,cnj->cni", precision, self.means, precision=_PRECISION)
-        return [{(k,): precision[..., j, k] for k in range(d)} | {(): constant[..., j]} for j in range(d)]
+        return [
+            {(k,): precision[..., j, k] for k in range(d)} | {(): constant[..., j]}
+            for j in range(d)
+        ]
 
     def _channels(self, features: Jet, plan: Plan) -> Jet:
         """The jet of F."""
@@ -127,9 +173,16 @@ class GaussianNetwork(JetNetwork):
         powers = jnp.concatenate([power(monomial) for monomial in exponent], 1)
         coefficients = jnp.stack(list(exponent.values()), 1)
         gaussians = jnp.exp(jnp.einsum("pm,cmn->cpn", powers, coefficients, precision=_PRECISION))
-        terms: dict[Index, list[Term]] = {index: list(_chain(features, index)) for index in plan.indices}
+        terms: dict[Index, list[Term]] = {
+            index: list(_chain(features, index)) for index in plan.indices
+        }
         if plan.laplacian:
-            terms[LAPLACIAN] = [term for axis in plan.laplacian for term in _chain(features, (axis, axis)) if len(term[1]) == 2]
+            terms[LAPLACIAN] = [
+                term
+                for axis in plan.laplacian
+                for term in _chain(features, (axis, axis))
+                if len(term[1]) == 2
+            ]
             for j in range(z.shape[1]) if LAPLACIAN in features else ():
                 terms[LAPLACIAN].append((features[LAPLACIAN][:, j : j + 1], (j,)))
         factors: dict[Index, Polynomial] = {(): {(): jnp.ones_like(self.weights)}}
@@ -137,14 +190,18 @@ class GaussianNetwork(JetNetwork):
         for by in wanted:
             for n in range(1, len(by) + 1):
                 if by[:n] not in factors:
-                    factors[by[:n]] = _differentiated(factors[by[: n - 1]], by[n - 1], slopes[by[n - 1]])
+                    factors[by[:n]] = _differentiated(
+                        factors[by[: n - 1]], by[n - 1], slopes[by[n - 1]]
+                    )
         columns = [(by, monomial) for by in wanted for monomial in factors[by]]
         stacked = jnp.stack([self.weights * factors[by][monomial] for by, monomial in columns], -1)
         sums = jnp.einsum("cpn,cnk->kpc", gaussians, stacked, precision=_PRECISION)
         derivatives: dict[Index, Array] = {}
         for (by, monomial), column in zip(columns, sums, strict=True):
             _add(derivatives, by, power(monomial) * column if monomial else column)
-        total = lambda found: sum((factor * derivatives[by] for factor, by in found), start=jnp.zeros((), z.dtype))
+        total = lambda found: sum(
+            (factor * derivatives[by] for factor, by in found), start=jnp.zeros((), z.dtype)
+        )
         return {index: total(found) for index, found in terms.items() if found}
 
 
@@ -248,16 +305,26 @@ class PIG(Architecture):
         if not 0 <= self.idle < 1:
             raise ValueError(f"PIG: idle must be from 0 to below 1, got {self.idle}")
         if self.idle and not (self.moving and self.reshaping):
-            raise ValueError("PIG: idle Gaussians cannot be moved where moving or reshaping is false; give one of the two")
-        choices = {"covariance": ("diagonal", "full"), "spread": ("log", "raw"), "head": ("tanh", "sin", "none")}
+            raise ValueError(
+                "PIG: idle Gaussians cannot be moved where moving or reshaping is false; give one of the two"
+            )
+        choices = {
+            "covariance": ("diagonal", "full"),
+            "spread": ("log", "raw"),
+            "head": ("tanh", "sin", "none"),
+        }
         choices["centres"] = ("random", "grid")
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"PIG: {name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"PIG: {name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
+                )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> GaussianNetwork:
         if self.covariance == "full" and in_size not in (2, 3):
-            raise ValueError(f"PIG: a full covariance is for two or three features, and there are {in_size}; take 'diagonal'")
+            raise ValueError(
+                f"PIG: a full covariance is for two or three features, and there are {in_size}; take 'diagonal'"
+            )
         places, weights, head = jax.random.split(key, 3)
         channels = self.channels * (out_size if self.head == "none" else 1)
         shape = (channels, self.gaussians)
@@ -265,7 +332,9 @@ class PIG(Architecture):
             centres = jnp.broadcast_to(self._grid(in_size), (*shape, in_size))
         else:
             centres = jax.random.uniform(places, (*shape, in_size), minval=-1.0, maxval=1.0)
-        spreads = jnp.full((*shape, in_size), jnp.log(self.scale) if self.spread == "log" else self.scale)
+        spreads = jnp.full(
+            (*shape, in_size), jnp.log(self.scale) if self.spread == "log" else self.scale
+        )
         rotations = None
         if self.covariance == "full":
             size = 2 if in_size == 2 else 4
@@ -290,6 +359,8 @@ class PIG(Architecture):
         number = round(self.gaussians ** (1 / d))
         if number < 2 or number**d != self.gaussians:
             nearest = max(2, number) ** d
-            raise ValueError(f"PIG: a grid in {d} coordinates has a number to the power of {d} of gaussians, such as {nearest}")
+            raise ValueError(
+                f"PIG: a grid in {d} coordinates has a number to the power of {d} of gaussians, such as {nearest}"
+            )
         line = (1 + 2 / number) * np.linspace(-1, 1, number)
         return np.stack(np.meshgrid(*[line] * d, indexing="ij"), -1).reshape(-1, d)

@@ -25,7 +25,11 @@ class GridField(Field):
     periodic: tuple[int, ...]
 
     def jet(
-        self, points: Float[Array, "n d"], plan: Plan, fixed: Any = None, directions: Float[Array, "m d"] | None = None
+        self,
+        points: Float[Array, "n d"],
+        plan: Plan,
+        fixed: Any = None,
+        directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
         """At all places of the grid, in the order of its axes: ``points`` must be these."""
         out = {index: self._derivative(Counter(index)) for index in plan.indices}
@@ -46,7 +50,9 @@ class GridField(Field):
                 shape = [1] * out.ndim
                 shape[axis] = -1
                 spectrum = jnp.fft.rfft(out, axis=axis)
-                out = jnp.fft.irfft(spectrum * jnp.asarray(factor.reshape(shape), spectrum.dtype), n, axis=axis)
+                out = jnp.fft.irfft(
+                    spectrum * jnp.asarray(factor.reshape(shape), spectrum.dtype), n, axis=axis
+                )
             else:
                 for _ in range(order // 2):
                     out = _second_difference(out, step, axis)
@@ -55,7 +61,9 @@ class GridField(Field):
         return out
 
 
-def _second_difference(x: Float[Array, "*grid c"], step: float, axis: int) -> Float[Array, "*grid c"]:
+def _second_difference(
+    x: Float[Array, "*grid c"], step: float, axis: int
+) -> Float[Array, "*grid c"]:
     """By three places; at the ends that of the neighbour."""
     x = jnp.moveaxis(x, axis, 0)
     inside = (x[2:] - 2 * x[1:-1] + x[:-2]) / step**2

@@ -66,7 +66,9 @@ def whole_numbers(architecture: eqx.Module, *names: str) -> None:
     for name in names:
         value = getattr(architecture, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"{type(architecture).__name__}: {name} must be a whole number of at least 1, got {value!r}")
+            raise ValueError(
+                f"{type(architecture).__name__}: {name} must be a whole number of at least 1, got {value!r}"
+            )
 
 
 def glorot(key: PRNGKeyArray, in_size: int, out_size: int) -> Float[Array, "{in_size} {out_size}"]:
@@ -126,14 +128,21 @@ class SIREN(Architecture):
     def __check_init__(self):
         whole_numbers(self, "width", "depth")
         if not 0 < self.frequency < float("inf"):
-            raise ValueError(f"SIREN: frequency must be greater than zero and finite, got {self.frequency}")
+            raise ValueError(
+                f"SIREN: frequency must be greater than zero and finite, got {self.frequency}"
+            )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
         sizes = [in_size, *[self.width] * self.depth, out_size]
         first, *rest, phases = jax.random.split(key, len(sizes))
-        uniform = lambda key, shape, bound: jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+        uniform = lambda key, shape, bound: jax.random.uniform(
+            key, shape, minval=-bound, maxval=bound
+        )
         weights = [uniform(first, tuple(sizes[:2]), self.frequency / in_size)]
-        weights += [uniform(k, (i, o), (6 / i) ** 0.5) for k, i, o in zip(rest, sizes[1:], sizes[2:], strict=False)]
+        weights += [
+            uniform(k, (i, o), (6 / i) ** 0.5)
+            for k, i, o in zip(rest, sizes[1:], sizes[2:], strict=False)
+        ]
         biases = [uniform(phases, (self.width,), jnp.pi), *(jnp.zeros(o) for o in sizes[2:])]
         return MLPNetwork(weights, biases, jnp.sin)
 

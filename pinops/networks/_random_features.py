@@ -21,7 +21,9 @@ class RandomFeatureNetwork(JetNetwork):
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
-        hidden = elementwise(derivatives_of(self.activation), linear(features, *self.hidden.tree), plan)
+        hidden = elementwise(
+            derivatives_of(self.activation), linear(features, *self.hidden.tree), plan
+        )
         return linear(hidden, self.weight, self.bias)
 
 
@@ -42,18 +44,27 @@ class RandomFeatures(Architecture):
     def __check_init__(self):
         whole_numbers(self, "features")
         if not isinstance(self.scale, int | float | tuple):
-            raise ValueError(f"RandomFeatures: scale must be a number, or a tuple of one for each input, got {self.scale!r}")
+            raise ValueError(
+                f"RandomFeatures: scale must be a number, or a tuple of one for each input, got {self.scale!r}"
+            )
         if not all(0 < scale < float("inf") for scale in np.atleast_1d(self.scale)):
-            raise ValueError(f"RandomFeatures: scale must be greater than zero and finite, got {self.scale}")
+            raise ValueError(
+                f"RandomFeatures: scale must be greater than zero and finite, got {self.scale}"
+            )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> RandomFeatureNetwork:
         if isinstance(self.scale, tuple) and len(self.scale) != in_size:
-            raise ValueError(f"RandomFeatures: scale must be a number, or one for each of the {in_size} inputs, got {self.scale}")
+            raise ValueError(
+                f"RandomFeatures: scale must be a number, or one for each of the {in_size} inputs, got {self.scale}"
+            )
         directions, offsets, last = jax.random.split(key, 3)
         scales = np.broadcast_to(self.scale, in_size)
         draw = lambda key, *shape: jax.random.uniform(key, shape, minval=-1, maxval=1)
         hidden = Frozen(
-            (draw(directions, in_size, self.features) * scales[:, None], draw(offsets, self.features) * np.max(scales))
+            (
+                draw(directions, in_size, self.features) * scales[:, None],
+                draw(offsets, self.features) * np.max(scales),
+            )
         )
         weight = jax.random.normal(last, (self.features, out_size)) / self.features
         return RandomFeatureNetwork(hidden, weight, jnp.zeros(out_size), self.activation)

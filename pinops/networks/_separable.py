@@ -20,10 +20,15 @@ class SeparableNetwork(JetNetwork):
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
         if features[()].shape[1] != len(self.factors):
-            raise ValueError(f"this separable network has {len(self.factors)} coordinates, not {features[()].shape[1]}")
+            raise ValueError(
+                f"this separable network has {len(self.factors)} coordinates, not {features[()].shape[1]}"
+            )
         jets = [factor.jet(feature(features, k), plan) for k, factor in enumerate(self.factors)]
         products = reduce(partial(product, plan=plan), jets)
-        return {index: stream.reshape(len(stream), self.rank, -1).sum(1) for index, stream in products.items()}
+        return {
+            index: stream.reshape(len(stream), self.rank, -1).sum(1)
+            for index, stream in products.items()
+        }
 
 
 class Separable(Architecture):
@@ -42,7 +47,11 @@ class Separable(Architecture):
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> SeparableNetwork:
         one = MLP(self.width, self.depth, self.activation)
-        factors = [one.build(1, self.rank * out_size, key=k) for k in jax.random.split(key, in_size)]
+        factors = [
+            one.build(1, self.rank * out_size, key=k) for k in jax.random.split(key, in_size)
+        ]
         # Outputs of size one: a product of smaller ones vanishes.
-        grown = lambda factor: eqx.tree_at(lambda f: f.weights[-1], factor, factor.weights[-1] * jnp.sqrt((self.rank + 1) / 2))
+        grown = lambda factor: eqx.tree_at(
+            lambda f: f.weights[-1], factor, factor.weights[-1] * jnp.sqrt((self.rank + 1) / 2)
+        )
         return SeparableNetwork([grown(factor) for factor in factors], self.rank)

@@ -15,13 +15,20 @@ from pinops.networks._network import Architecture, JetNetwork, whole_numbers
 def chebyshev(x: Jet, degree: int, plan: Plan) -> Jet:
     """T_0, ..., T_degree of one feature: streams (n, degree + 1)."""
     value = jnp.asarray(x[()])
-    zero: Jet = {index: jnp.zeros_like(value) for index in (*plan.indices, *([LAPLACIAN] if plan.laplacian else []))}
-    first: Jet = zero | {index: jnp.broadcast_to(stream, value.shape) for index, stream in x.items()}
+    zero: Jet = {
+        index: jnp.zeros_like(value)
+        for index in (*plan.indices, *([LAPLACIAN] if plan.laplacian else []))
+    }
+    first: Jet = zero | {
+        index: jnp.broadcast_to(stream, value.shape) for index, stream in x.items()
+    }
     twice_x: Jet = {index: 2 * stream for index, stream in first.items()}
 
     def next_one(pair: tuple[Jet, Jet], _):
         before, last = pair
-        after: Jet = {index: stream - before[index] for index, stream in product(twice_x, last, plan).items()}
+        after: Jet = {
+            index: stream - before[index] for index, stream in product(twice_x, last, plan).items()
+        }
         return (last, after), before
 
     one: Jet = zero | {(): jnp.ones_like(value)}
@@ -38,14 +45,20 @@ class SpectralNetwork(JetNetwork):
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
         if features[()].shape[1] != len(self.degrees):
-            raise ValueError(f"this spectral network has {len(self.degrees)} features, not {features[()].shape[1]}")
+            raise ValueError(
+                f"this spectral network has {len(self.degrees)} features, not {features[()].shape[1]}"
+            )
 
         def outer(a: Jet, b: Jet) -> Jet:
-            each: Jet = {index: jnp.repeat(stream, b[()].shape[1], axis=1) for index, stream in a.items()}
+            each: Jet = {
+                index: jnp.repeat(stream, b[()].shape[1], axis=1) for index, stream in a.items()
+            }
             every: Jet = {index: jnp.tile(stream, a[()].shape[1]) for index, stream in b.items()}
             return product(each, every, plan)
 
-        basis = [chebyshev(feature(features, k), degree, plan) for k, degree in enumerate(self.degrees)]
+        basis = [
+            chebyshev(feature(features, k), degree, plan) for k, degree in enumerate(self.degrees)
+        ]
         return linear(reduce(outer, basis), self.coefficients)
 
 
@@ -65,11 +78,15 @@ class Spectral(Architecture):
         if not isinstance(self.degrees, tuple):
             whole_numbers(self, "degrees")
         elif not all(isinstance(degree, int) and degree >= 1 for degree in self.degrees):
-            raise ValueError(f"Spectral: degrees must be whole numbers of at least 1, got {self.degrees}")
+            raise ValueError(
+                f"Spectral: degrees must be whole numbers of at least 1, got {self.degrees}"
+            )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> SpectralNetwork:
         if isinstance(self.degrees, tuple) and len(self.degrees) != in_size:
-            raise ValueError(f"Spectral: degrees must be a number, or one for each of the {in_size} features, got {self.degrees}")
+            raise ValueError(
+                f"Spectral: degrees must be a number, or one for each of the {in_size} features, got {self.degrees}"
+            )
         degrees = tuple(int(degree) for degree in np.broadcast_to(self.degrees, in_size))
         size = int(np.prod(np.asarray(degrees) + 1))
         return SpectralNetwork(jax.random.normal(key, (size, out_size)) / size, degrees)

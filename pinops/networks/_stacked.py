@@ -28,7 +28,9 @@ class Stacked(Architecture):
 
     def __check_init__(self):
         if not isinstance(self.network, Architecture):
-            raise ValueError(f"Stacked: network must be an architecture such as MLP(20, 2), got {self.network!r}")
+            raise ValueError(
+                f"Stacked: network must be an architecture such as MLP(20, 2), got {self.network!r}"
+            )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> StackedNetwork:
         def one(key: PRNGKeyArray) -> JetNetwork:

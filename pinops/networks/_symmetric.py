@@ -9,7 +9,14 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, derivatives_of, elementwise
-from pinops.networks._network import MLP, Architecture, JetNetwork, MLPNetwork, glorot, whole_numbers
+from pinops.networks._network import (
+    MLP,
+    Architecture,
+    JetNetwork,
+    MLPNetwork,
+    glorot,
+    whole_numbers,
+)
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 
@@ -24,11 +31,20 @@ class SymmetricNetwork(JetNetwork):
         activation = derivatives_of(self.inner.activation)
         each = lambda jet, plan: elementwise(activation, self.inner.jet(jet, plan), plan)
         n, d = features[()].shape
-        streams = each({index: jnp.broadcast_to(stream, (n, d)).reshape(-1, 1) for index, stream in features.items()}, plan)
+        streams = each(
+            {
+                index: jnp.broadcast_to(stream, (n, d)).reshape(-1, 1)
+                for index, stream in features.items()
+            },
+            plan,
+        )
         # The sum of thousands of equal terms would drown what differs from point to point.
         nodes = each({(): jnp.asarray(NODES[:, None], streams[()].dtype)}, Plan())[()]
         streams[()] = streams[()] - (jnp.asarray(WEIGHTS / 2, nodes.dtype) @ nodes)[None]
-        return self.outer.jet({index: stream.reshape(n, d, -1).sum(1) / d**0.5 for index, stream in streams.items()}, plan)
+        return self.outer.jet(
+            {index: stream.reshape(n, d, -1).sum(1) / d**0.5 for index, stream in streams.items()},
+            plan,
+        )
 
 
 class Symmetric(Architecture):

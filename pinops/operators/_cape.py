@@ -11,7 +11,14 @@ from pinops.networks import whole_numbers
 from pinops.operators._convolution import Convolution, Depthwise, check_padding, pooled
 from pinops.operators._fno import FNO, SpectralConvolution, check_modes
 from pinops.operators._pointwise import Affine, gelu
-from pinops.operators._surrogate import GridArchitecture, GridNetwork, Parameters, States, Surrogate, SurrogateArchitecture
+from pinops.operators._surrogate import (
+    GridArchitecture,
+    GridNetwork,
+    Parameters,
+    States,
+    Surrogate,
+    SurrogateArchitecture,
+)
 
 BRANCHES = ("spectral", "pointwise", "depthwise")
 
@@ -46,12 +53,16 @@ class Embedding(eqx.Module):
         y = gelu(self.lift(states))
         total = self.skip(y)
         for name, branch in self.branches.items():
-            out = self._spectral(branch, y) if isinstance(branch, SpectralConvolution) else branch(y)
+            out = (
+                self._spectral(branch, y) if isinstance(branch, SpectralConvolution) else branch(y)
+            )
             total = total + self.gains[name](parameters, axes) * out
         change = self._normal(self.project(gelu(total)))
         return states * (1 + change) if self.multiplicative else states + change
 
-    def _spectral(self, branch: SpectralConvolution, y: Float[Array, "b *grid h"]) -> Float[Array, "b *grid w"]:
+    def _spectral(
+        self, branch: SpectralConvolution, y: Float[Array, "b *grid h"]
+    ) -> Float[Array, "b *grid w"]:
         """On a grid of means over some places, and back to the nearest ones."""
         coarse = pooled(y, self.pooling, jnp.mean)
         out = jnp.moveaxis(branch(jnp.moveaxis(coarse, 0, -2)), -2, 0)
@@ -110,7 +121,9 @@ class CAPE(SurrogateArchitecture):
         whole_numbers(self, "width", "kernel", "modes", "pooling")
         check_padding("CAPE", self.padding)
         if self.width % 2 or not self.kernel % 2:
-            raise ValueError(f"CAPE: width must be even and kernel odd, got width={self.width} and kernel={self.kernel}")
+            raise ValueError(
+                f"CAPE: width must be even and kernel odd, got width={self.width} and kernel={self.kernel}"
+            )
         for name, value, known in (
             ("residual", self.residual, ("add", "multiply")),
             ("norm", self.norm, ("channel", "spatial", "none")),
@@ -118,11 +131,17 @@ class CAPE(SurrogateArchitecture):
             if value not in known:
                 raise ValueError(f"CAPE: {name} must be one of {', '.join(known)}, got {value!r}")
         if not isinstance(self.branches, tuple) or not set(self.branches) <= set(BRANCHES):
-            raise ValueError(f"CAPE: branches are a tuple of some of {', '.join(BRANCHES)}, got {self.branches!r}")
+            raise ValueError(
+                f"CAPE: branches are a tuple of some of {', '.join(BRANCHES)}, got {self.branches!r}"
+            )
 
-    def build(self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> CAPESurrogate:
+    def build(
+        self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> CAPESurrogate:
         if any(n % self.pooling for n in grid):
-            raise ValueError(f"CAPE: the points of every axis must be a multiple of pooling={self.pooling}, got a grid of {grid}")
+            raise ValueError(
+                f"CAPE: the points of every axis must be a multiple of pooling={self.pooling}, got a grid of {grid}"
+            )
         check_modes("CAPE", self.modes, tuple(n // self.pooling for n in grid))
         h, w, axes = self.width // 2, self.width, len(grid)
         lift, one, two, three, skip, project, gains, network, last = jax.random.split(key, 9)
@@ -137,7 +156,13 @@ class CAPE(SurrogateArchitecture):
             return Gain(Affine.drawn(parameters, h, key=first), Affine.drawn(h, w, key=second))
 
         keys = dict(zip(BRANCHES, jax.random.split(gains, 3), strict=True))
-        place = (*grid, 1) if self.norm == "spatial" else (unknowns,) if self.norm == "channel" else (0,)
+        place = (
+            (*grid, 1)
+            if self.norm == "spatial"
+            else (unknowns,)
+            if self.norm == "channel"
+            else (0,)
+        )
         embedding = Embedding(
             Convolution.drawn(unknowns, h, self.kernel, axes, self.padding, key=lift),
             {name: make[name]() for name in BRANCHES if name in self.branches},

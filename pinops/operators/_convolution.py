@@ -20,19 +20,27 @@ def check_padding(name: str, padding: str) -> None:
         raise ValueError(f"{name}: padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
 
 
-def surrounded(x: Float[Array, "b *grid i"], reach: int, padding: str) -> Float[Array, "b *_wider i"]:
+def surrounded(
+    x: Float[Array, "b *grid i"], reach: int, padding: str
+) -> Float[Array, "b *_wider i"]:
     """The field with what lies outside of its grid, so many places on every side."""
     return jnp.pad(x, [(0, 0), *[(reach, reach)] * (x.ndim - 2), (0, 0)], mode=PADDINGS[padding])
 
 
-def shifts(x: Float[Array, "b *grid i"], kernel: int, padding: str) -> list[Float[Array, "b *grid i"]]:
+def shifts(
+    x: Float[Array, "b *grid i"], kernel: int, padding: str
+) -> list[Float[Array, "b *grid i"]]:
     """The field as seen from every place of an odd kernel, row by row."""
     grid, wide = x.shape[1:-1], surrounded(x, kernel // 2, padding)
-    window = lambda start: wide[(slice(None), *(slice(k, k + n) for k, n in zip(start, grid, strict=True)))]
+    window = lambda start: wide[
+        (slice(None), *(slice(k, k + n) for k, n in zip(start, grid, strict=True)))
+    ]
     return [window(start) for start in product(range(kernel), repeat=len(grid))]
 
 
-def pooled(x: Float[Array, "b *grid i"], size: int, reduce: Callable[..., Array]) -> Float[Array, "b *_coarser i"]:
+def pooled(
+    x: Float[Array, "b *grid i"], size: int, reduce: Callable[..., Array]
+) -> Float[Array, "b *_coarser i"]:
     """``reduce`` (`jnp.mean`, `jnp.max`) of every ``size`` neighbours along each axis."""
     b, *grid, i = x.shape
     blocks = x.reshape(b, *(part for n in grid for part in (n // size, size)), i)
@@ -48,9 +56,19 @@ class Convolution(eqx.Module):
 
     @classmethod
     def drawn(
-        cls, in_size: int, out_size: int, kernel: int, axes: int, padding: str, *, key: PRNGKeyArray, bias: bool = False
+        cls,
+        in_size: int,
+        out_size: int,
+        kernel: int,
+        axes: int,
+        padding: str,
+        *,
+        key: PRNGKeyArray,
+        bias: bool = False,
     ) -> "Convolution":
-        return cls(Affine.drawn(in_size * kernel**axes, out_size, key=key, bias=bias), kernel, padding)
+        return cls(
+            Affine.drawn(in_size * kernel**axes, out_size, key=key, bias=bias), kernel, padding
+        )
 
     def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         axes = x.ndim - 2
@@ -58,8 +76,12 @@ class Convolution(eqx.Module):
         letters = "XYZ"[:axes]
         layout = (f"N{letters}C", f"{letters}IO", f"N{letters}C")
         wide = surrounded(x, self.kernel // 2, self.padding)
-        out = jax.lax.conv_general_dilated(wide, matrices, (1,) * axes, "VALID", dimension_numbers=layout)
-        return out if self.affine.bias is None else out + jnp.broadcast_to(self.affine.bias, out.shape)
+        out = jax.lax.conv_general_dilated(
+            wide, matrices, (1,) * axes, "VALID", dimension_numbers=layout
+        )
+        return (
+            out if self.affine.bias is None else out + jnp.broadcast_to(self.affine.bias, out.shape)
+        )
 
 
 class Depthwise(eqx.Module):
@@ -70,12 +92,26 @@ class Depthwise(eqx.Module):
     padding: str = eqx.field(static=True)
 
     @classmethod
-    def drawn(cls, in_size: int, multiplier: int, kernel: int, axes: int, padding: str, *, key: PRNGKeyArray) -> "Depthwise":
+    def drawn(
+        cls,
+        in_size: int,
+        multiplier: int,
+        kernel: int,
+        axes: int,
+        padding: str,
+        *,
+        key: PRNGKeyArray,
+    ) -> "Depthwise":
         count = kernel**axes
-        weight = jax.random.uniform(key, (count, in_size, multiplier), minval=-1, maxval=1) / math.sqrt(count)
+        weight = jax.random.uniform(
+            key, (count, in_size, multiplier), minval=-1, maxval=1
+        ) / math.sqrt(count)
         return cls(weight, kernel, padding)
 
     def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         seen = zip(shifts(x, self.kernel, self.padding), self.weight, strict=True)
-        terms = [one[..., None] * jnp.broadcast_to(weight, (*one.shape, weight.shape[-1])) for one, weight in seen]
+        terms = [
+            one[..., None] * jnp.broadcast_to(weight, (*one.shape, weight.shape[-1]))
+            for one, weight in seen
+        ]
         return sum(terms[1:], terms[0]).reshape(*x.shape[:-1], -1)

@@ -49,7 +49,9 @@ class BranchAndTrunk(Operator):
         """What the branch makes of the inputs. Raises ValueError for inputs of another shape."""
         size = self.centre.tree.shape
         if inputs.shape != size:
-            raise ValueError(f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as many sensors")
+            raise ValueError(
+                f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as many sensors"
+            )
         return self.branch((inputs - self.centre.tree) / self.deviation.tree)
 
 
@@ -92,7 +94,9 @@ class DeepONet(OperatorArchitecture):
         whole_numbers(self, "latent")
         _check_branch(self)
         if not isinstance(self.trunk, Architecture):
-            raise ValueError(f"DeepONet: trunk must be an architecture such as MLP(100, 4), got {self.trunk!r}")
+            raise ValueError(
+                f"DeepONet: trunk must be an architecture such as MLP(100, 4), got {self.trunk!r}"
+            )
 
     def build(
         self,
@@ -106,7 +110,9 @@ class DeepONet(OperatorArchitecture):
         first, second = jax.random.split(key)
         trunk = self.trunk.build(features, self.latent, key=second)
         if not isinstance(trunk, JetNetwork):
-            raise ValueError(f"DeepONet: a trunk must carry its own derivatives, as those of pinops do; {self.trunk} does not")
+            raise ValueError(
+                f"DeepONet: a trunk must carry its own derivatives, as those of pinops do; {self.trunk} does not"
+            )
         branch = _built_branch(self, centre, self.latent * unknowns, first)
         return DeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
 
@@ -143,7 +149,9 @@ class PODDeepONet(OperatorArchitecture):
         key: PRNGKeyArray,
     ) -> PODDeepONetwork:
         trunk = Spectral(self.degrees).build(features, (1 + self.latent) * unknowns, key=key)
-        trunk = eqx.tree_at(lambda t: t.coefficients, trunk, jnp.zeros_like(trunk.coefficients))  # none are known yet
+        trunk = eqx.tree_at(
+            lambda t: t.coefficients, trunk, jnp.zeros_like(trunk.coefficients)
+        )  # none are known yet
         branch = _built_branch(self, centre, self.latent, key)
         return PODDeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
 
@@ -151,16 +159,26 @@ class PODDeepONet(OperatorArchitecture):
 def _check_branch(architecture: "DeepONet | PODDeepONet") -> None:
     if not isinstance(architecture.branch, Architecture | Convolutional | None):
         name, branch = type(architecture).__name__, architecture.branch
-        raise ValueError(f"{name}: branch must be an architecture such as MLP(100, 4), got {branch!r}")
+        raise ValueError(
+            f"{name}: branch must be an architecture such as MLP(100, 4), got {branch!r}"
+        )
 
 
-def _built_branch(architecture: "DeepONet | PODDeepONet", centre: np.ndarray, outputs: int, key: PRNGKeyArray) -> Any:
+def _built_branch(
+    architecture: "DeepONet | PODDeepONet", centre: np.ndarray, outputs: int, key: PRNGKeyArray
+) -> Any:
     """The branch, by default one that fits the inputs. Raises ValueError where one does not fit."""
     image = centre.ndim > 1
     branch = architecture.branch or (Convolutional() if image else ModifiedMLP(100, 4))
     if isinstance(branch, Convolutional) != image:
-        what, wanted = (f"an image {centre.shape}", "Convolutional") if image else (f"{centre.size} numbers", "MLP")
-        raise ValueError(f"{type(architecture).__name__}: the inputs of this family are {what}; choose {wanted} as branch")
+        what, wanted = (
+            (f"an image {centre.shape}", "Convolutional")
+            if image
+            else (f"{centre.size} numbers", "MLP")
+        )
+        raise ValueError(
+            f"{type(architecture).__name__}: the inputs of this family are {what}; choose {wanted} as branch"
+        )
     if isinstance(branch, Convolutional):
         return branch.build(centre.shape, outputs, key=key)
     return branch.build(centre.size, outputs, key=key)

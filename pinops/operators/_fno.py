@@ -20,19 +20,28 @@ class SpectralConvolution(eqx.Module):
     products with a few columns of the Fourier matrix: for grids of thousands of points and few modes faster than the fast one.
     """
 
-    weight: Float[Array, "2 k i o"]  # real and imaginary part; the wave numbers in the order of the axes
+    weight: Float[
+        Array, "2 k i o"
+    ]  # real and imaginary part; the wave numbers in the order of the axes
     modes: tuple[int, ...] = eqx.field(static=True)
 
     @classmethod
-    def drawn(cls, in_size: int, out_size: int, modes: tuple[int, ...], *, key: PRNGKeyArray) -> "SpectralConvolution":
+    def drawn(
+        cls, in_size: int, out_size: int, modes: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> "SpectralConvolution":
         """Uniform in ``(0, 1) / (i o)``, both parts."""
         count = math.prod(modes) * 2 ** (len(modes) - 1)
-        return cls(jax.random.uniform(key, (2, count, in_size, out_size)) / (in_size * out_size), modes)
+        return cls(
+            jax.random.uniform(key, (2, count, in_size, out_size)) / (in_size * out_size), modes
+        )
 
     def __call__(self, x: Float[Array, "*grid b i"]) -> Float[Array, "*grid b o"]:
         *signed, last = range(len(self.modes))
         sizes = x.shape[: len(self.modes)]
-        both = [fourier(m, n, axis != last) for axis, (m, n) in enumerate(zip(self.modes, sizes, strict=True))]
+        both = [
+            fourier(m, n, axis != last)
+            for axis, (m, n) in enumerate(zip(self.modes, sizes, strict=True))
+        ]
         cosines, sines = [c for c, _ in both], [s for _, s in both]
         real, imaginary = _along(cosines[last], x, last), -_along(sines[last], x, last)
         for axis in signed:
@@ -45,7 +54,9 @@ class SpectralConvolution(eqx.Module):
         # One product of real matrices for each mode.
         parts = jnp.concatenate([real, imaginary], -1).reshape(-1, shape[-1], 2 * real.shape[-1])
         wr, wi = self.weight
-        matrix = jnp.concatenate([jnp.concatenate([wr, wi], -1), jnp.concatenate([-wi, wr], -1)], -2)
+        matrix = jnp.concatenate(
+            [jnp.concatenate([wr, wi], -1), jnp.concatenate([-wi, wr], -1)], -2
+        )
         real, imaginary = jnp.split(jnp.matmul(parts, matrix).reshape(*shape, -1), 2, -1)
         for axis in signed:
             c, s = cosines[axis].T / sizes[axis], sines[axis].T / sizes[axis]
@@ -56,7 +67,9 @@ class SpectralConvolution(eqx.Module):
         # Of a real function the negative wave numbers are the conjugates of the positive ones.
         k = np.arange(self.modes[last])
         count = np.where((k == 0) | (2 * k == sizes[last]), 1.0, 2.0)[:, None] / sizes[last]
-        return _along((count * cosines[last]).T, real, last) - _along((count * sines[last]).T, imaginary, last)
+        return _along((count * cosines[last]).T, real, last) - _along(
+            (count * sines[last]).T, imaginary, last
+        )
 
 
 class FactorisedSpectralConvolution(eqx.Module):
@@ -68,9 +81,16 @@ class FactorisedSpectralConvolution(eqx.Module):
     along: list[SpectralConvolution]
 
     @classmethod
-    def drawn(cls, in_size: int, out_size: int, modes: tuple[int, ...], *, key: PRNGKeyArray) -> "FactorisedSpectralConvolution":
+    def drawn(
+        cls, in_size: int, out_size: int, modes: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> "FactorisedSpectralConvolution":
         keys = jax.random.split(key, len(modes))
-        return cls([SpectralConvolution.drawn(in_size, out_size, (m,), key=k) for m, k in zip(modes, keys, strict=True)])
+        return cls(
+            [
+                SpectralConvolution.drawn(in_size, out_size, (m,), key=k)
+                for m, k in zip(modes, keys, strict=True)
+            ]
+        )
 
     def __call__(self, x: Float[Array, "*grid b i"]) -> Float[Array, "*grid b o"]:
         def convolved(axis: int, convolution: SpectralConvolution) -> Float[Array, "*grid b o"]:
@@ -78,18 +98,24 @@ class FactorisedSpectralConvolution(eqx.Module):
             out = convolution(lines.reshape(len(lines), -1, lines.shape[-1]))
             return jnp.moveaxis(out.reshape(*lines.shape[:-1], -1), 0, axis)
 
-        first, *others = [convolved(axis, convolution) for axis, convolution in enumerate(self.along)]
+        first, *others = [
+            convolved(axis, convolution) for axis, convolution in enumerate(self.along)
+        ]
         return sum(others, first)
 
 
-def fourier(modes: int, size: int, signed: bool) -> tuple[Float[np.ndarray, "k n"], Float[np.ndarray, "k n"]]:
+def fourier(
+    modes: int, size: int, signed: bool
+) -> tuple[Float[np.ndarray, "k n"], Float[np.ndarray, "k n"]]:
     """cos kx and sin kx at ``size`` equal steps of a period."""
     k = np.concatenate([np.arange(modes), np.arange(-modes, 0)]) if signed else np.arange(modes)
     angles = 2 * np.pi * np.outer(k, np.arange(size)) / size
     return np.cos(angles), np.sin(angles)
 
 
-def _along(matrix: Float[np.ndarray, "k n"], x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+def _along(
+    matrix: Float[np.ndarray, "k n"], x: Float[Array, "..."], axis: int
+) -> Float[Array, "..."]:
     """A matrix applied to one axis."""
     x = jnp.moveaxis(x, axis, 0)
     out = jnp.asarray(matrix, x.dtype) @ x.reshape(len(x), -1)
@@ -109,11 +135,18 @@ class FNONetwork(GridNetwork):
         grid = states.shape[1:-1]
         # Batch and channels last: every transform and every pointwise layer is then one matrix product.
         v = jnp.moveaxis(states, 0, -2)
-        places = [np.linspace(0, 1, n, endpoint=False).reshape(-1, *[1] * (len(grid) - axis)) for axis, n in enumerate(grid)]
-        channel = lambda place: jnp.broadcast_to(jnp.asarray(place, v.dtype), v.shape[:-1])[..., None]
+        places = [
+            np.linspace(0, 1, n, endpoint=False).reshape(-1, *[1] * (len(grid) - axis))
+            for axis, n in enumerate(grid)
+        ]
+        channel = lambda place: jnp.broadcast_to(jnp.asarray(place, v.dtype), v.shape[:-1])[
+            ..., None
+        ]
         v = self.lift(jnp.concatenate([v, *map(channel, places)], -1))
         v = jnp.pad(v, [(0, self.padding)] * len(grid) + [(0, 0)] * 2)
-        for number, (spectral, pointwise) in enumerate(zip(self.spectral, self.pointwise, strict=True)):
+        for number, (spectral, pointwise) in enumerate(
+            zip(self.spectral, self.pointwise, strict=True)
+        ):
             v = spectral(v) + pointwise(v)
             v = gelu(v) if number + 1 < len(self.spectral) else v
         v = v[tuple(slice(n) for n in grid)]
@@ -141,9 +174,13 @@ class FNO(GridArchitecture):
         if not isinstance(self.factorised, bool):
             raise ValueError(f"FNO: factorised must be True or False, got {self.factorised!r}")
         if not isinstance(self.padding, int) or self.padding < 0:
-            raise ValueError(f"FNO: padding must be a whole number of at least 0, got {self.padding!r}")
+            raise ValueError(
+                f"FNO: padding must be a whole number of at least 0, got {self.padding!r}"
+            )
 
-    def build(self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> FNONetwork:
+    def build(
+        self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> FNONetwork:
         check_modes("FNO", self.modes, tuple(n + self.padding for n in grid))
         first, second, third, *keys = jax.random.split(key, 3 + 2 * self.depth)
         modes = (self.modes,) * len(grid)
@@ -161,4 +198,6 @@ def check_modes(name: str, modes: int, grid: tuple[int, ...]) -> None:
     """Raises ValueError where a grid does not carry so many wave numbers."""
     for n in grid:
         if modes > n // 2 + 1:
-            raise ValueError(f"{name}: {n} points carry at most {n // 2 + 1} modes, got {modes}; give fewer, or a finer grid")
+            raise ValueError(
+                f"{name}: {n} points carry at most {n // 2 + 1} modes, got {modes}; give fewer, or a finer grid"
+            )

@@ -23,7 +23,9 @@ class Perceptron(eqx.Module):
     @classmethod
     def drawn(cls, in_size: int, width: int, out_size: int, *, key: PRNGKeyArray) -> "Perceptron":
         first, second = jax.random.split(key)
-        return cls(Affine.drawn(in_size, width, key=first), Affine.drawn(width, out_size, key=second))
+        return cls(
+            Affine.drawn(in_size, width, key=first), Affine.drawn(width, out_size, key=second)
+        )
 
     def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         return self.out(jax.nn.silu(self.hidden(x)))
@@ -45,12 +47,16 @@ class MessageLayer(eqx.Module):
     radius: int = eqx.field(static=True)
     padding: str = eqx.field(static=True)
 
-    def __call__(self, f: Float[Array, "b *grid w"], states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid w"]:
+    def __call__(
+        self, f: Float[Array, "b *grid w"], states: Float[Array, "b *grid i"]
+    ) -> Float[Array, "b *grid w"]:
         own = self.difference(states)
         mean = self._mean(self.receiver(f) + own, self.sender(f) - own)
         return f + self.update(jnp.concatenate([f, mean], -1))
 
-    def _mean(self, receiver: Float[Array, "b *grid w"], sender: Float[Array, "b *grid w"]) -> Float[Array, "b *grid w"]:
+    def _mean(
+        self, receiver: Float[Array, "b *grid w"], sender: Float[Array, "b *grid w"]
+    ) -> Float[Array, "b *grid w"]:
         """Neighbours in turn, and once more for the gradient: messages are many, and cheaper to compute again than to keep."""
         starts = np.pad(self.radius + neighbours(self.radius, receiver.ndim - 2), [(0, 0), (1, 1)])
         wide = surrounded(sender, self.radius, self.padding)
@@ -59,9 +65,13 @@ class MessageLayer(eqx.Module):
         def add(total, neighbour):
             start, position = neighbour
             seen = jax.lax.dynamic_slice(wide, tuple(start), receiver.shape)
-            return total + jax.nn.silu(receiver + seen + jnp.broadcast_to(position, seen.shape)), None
+            return total + jax.nn.silu(
+                receiver + seen + jnp.broadcast_to(position, seen.shape)
+            ), None
 
-        total, _ = jax.lax.scan(add, jnp.zeros_like(receiver), (jnp.asarray(starts), self.positions))
+        total, _ = jax.lax.scan(
+            add, jnp.zeros_like(receiver), (jnp.asarray(starts), self.positions)
+        )
         return total / len(starts)
 
 
@@ -107,9 +117,13 @@ class MessagePassing(GridArchitecture):
         whole_numbers(self, "width", "depth", "radius")
         check_padding("MessagePassing", self.padding)
 
-    def build(self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> MessagePassingNetwork:
+    def build(
+        self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> MessagePassingNetwork:
         if any(n <= self.radius for n in grid):
-            raise ValueError(f"MessagePassing: every axis needs more points than radius={self.radius}, got a grid of {grid}")
+            raise ValueError(
+                f"MessagePassing: every axis needs more points than radius={self.radius}, got a grid of {grid}"
+            )
         w, count = self.width, len(neighbours(self.radius, len(grid)))
 
         def layer(key: PRNGKeyArray) -> MessageLayer:
@@ -125,5 +139,8 @@ class MessagePassing(GridArchitecture):
             )
 
         first, last, *keys = jax.random.split(key, 2 + self.depth)
-        encoder, decoder = Perceptron.drawn(in_size, w, w, key=first), Perceptron.drawn(w, w, out_size, key=last)
+        encoder, decoder = (
+            Perceptron.drawn(in_size, w, w, key=first),
+            Perceptron.drawn(w, w, out_size, key=last),
+        )
         return MessagePassingNetwork(encoder, [layer(k) for k in keys], decoder)

@@ -14,14 +14,20 @@ class Affine(eqx.Module):
     bias: Float[Array, " o"] | None
 
     @classmethod
-    def drawn(cls, in_size: int, out_size: int, *, key: PRNGKeyArray, bias: bool = True) -> "Affine":
+    def drawn(
+        cls, in_size: int, out_size: int, *, key: PRNGKeyArray, bias: bool = True
+    ) -> "Affine":
         """Uniform in ``+-1 / sqrt(in_size)``."""
         one, two = jax.random.split(key)
-        uniform = lambda key, *shape: jax.random.uniform(key, shape, minval=-1, maxval=1) / math.sqrt(in_size)
+        uniform = lambda key, *shape: (
+            jax.random.uniform(key, shape, minval=-1, maxval=1) / math.sqrt(in_size)
+        )
         return cls(uniform(one, in_size, out_size), uniform(two, out_size) if bias else None)
 
     def __call__(self, x: Float[Array, "... i"]) -> Float[Array, "... o"]:
-        out = x.reshape(-1, x.shape[-1]) @ self.weight  # gradients of products of more axes are slower
+        out = (
+            x.reshape(-1, x.shape[-1]) @ self.weight
+        )  # gradients of products of more axes are slower
         out = out if self.bias is None else out + self.bias[None]
         return out.reshape(*x.shape[:-1], -1)
 

@@ -26,7 +26,9 @@ class GridArchitecture(eqx.Module):
     """Abstract: a description that builds networks on grids."""
 
     @abc.abstractmethod
-    def build(self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> GridNetwork:
+    def build(
+        self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> GridNetwork:
         """A network with fresh parameters, from ``in_size`` to ``out_size`` channels.
 
         **Raises** ValueError for a grid that it cannot work on.
@@ -51,7 +53,9 @@ class SurrogateArchitecture(eqx.Module):
     embeds: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def build(self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> Surrogate:
+    def build(
+        self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> Surrogate:
         """A surrogate with fresh parameters."""
 
 
@@ -63,7 +67,9 @@ class DirectSurrogate(Surrogate):
 
     def advanced(self, states: States, parameters: Parameters) -> tuple[States, None]:
         if self.conditional:
-            states = jnp.concatenate([states, constant_channels(parameters, states.shape[1:-1])], -1)
+            states = jnp.concatenate(
+                [states, constant_channels(parameters, states.shape[1:-1])], -1
+            )
         return self.network(states), None
 
 
@@ -76,9 +82,13 @@ class Direct(SurrogateArchitecture):
     network: GridArchitecture
     conditional: bool = eqx.field(static=True, default=True)
 
-    def build(self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> DirectSurrogate:
+    def build(
+        self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> DirectSurrogate:
         channels = unknowns + parameters * self.conditional
-        return DirectSurrogate(self.network.build(channels, unknowns, grid, key=key), self.conditional)
+        return DirectSurrogate(
+            self.network.build(channels, unknowns, grid, key=key), self.conditional
+        )
 
 
 def constant_channels(parameters: Parameters, grid: tuple[int, ...]) -> Float[Array, "b *grid p"]:

@@ -21,13 +21,19 @@ class _Block(eqx.Module):
     offsets: list[Float[Array, " o"]]
 
     @classmethod
-    def drawn(cls, in_size: int, out_size: int, axes: int, padding: str, *, key: PRNGKeyArray) -> "_Block":
+    def drawn(
+        cls, in_size: int, out_size: int, axes: int, padding: str, *, key: PRNGKeyArray
+    ) -> "_Block":
         sizes = zip((in_size, out_size), jax.random.split(key), strict=True)
-        convolutions = [Convolution.drawn(size, out_size, 3, axes, padding, key=k) for size, k in sizes]
+        convolutions = [
+            Convolution.drawn(size, out_size, 3, axes, padding, key=k) for size, k in sizes
+        ]
         return cls(convolutions, [jnp.full(out_size, 3**0.5)] * 2, [jnp.zeros(out_size)] * 2)
 
     def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
-        for convolution, scale, offset in zip(self.convolutions, self.scales, self.offsets, strict=True):
+        for convolution, scale, offset in zip(
+            self.convolutions, self.scales, self.offsets, strict=True
+        ):
             y = convolution(x)
             x = jnp.tanh(y * jnp.broadcast_to(scale, y.shape) + jnp.broadcast_to(offset, y.shape))
         return x
@@ -80,9 +86,13 @@ class UNet(GridArchitecture):
         whole_numbers(self, "width")
         check_padding("UNet", self.padding)
 
-    def build(self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray) -> UNetNetwork:
+    def build(
+        self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+    ) -> UNetNetwork:
         if any(n % 2**LEVELS for n in grid):
-            raise ValueError(f"UNet: the points of every axis must be a multiple of {2**LEVELS}, got a grid of {grid}")
+            raise ValueError(
+                f"UNet: the points of every axis must be a multiple of {2**LEVELS}, got a grid of {grid}"
+            )
         if self.padding == "reflect" and any(n < 2 ** (LEVELS + 1) for n in grid):
             raise ValueError(
                 f"UNet: padding='reflect' needs at least {2 ** (LEVELS + 1)} points on every axis, got a grid of {grid}"
@@ -93,7 +103,10 @@ class UNet(GridArchitecture):
         keys = jax.random.split(first, LEVELS + 1)
         down = [block(i, o, k) for i, o, k in zip([in_size, *sizes], sizes, keys, strict=False)]
         pairs = list(zip(sizes[:0:-1], sizes[-2::-1], strict=True))
-        up = [block(2 * o, o, k) for (_, o), k in zip(pairs, jax.random.split(second, LEVELS), strict=True)]
+        up = [
+            block(2 * o, o, k)
+            for (_, o), k in zip(pairs, jax.random.split(second, LEVELS), strict=True)
+        ]
         rise = []
         for (i, o), k in zip(pairs, jax.random.split(third, LEVELS), strict=True):
             every = Affine.drawn(i, o * 2**axes, key=k)

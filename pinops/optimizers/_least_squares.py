@@ -32,7 +32,9 @@ class Normal(NamedTuple):
     def solver(self, damping: Array | float) -> Callable[[Float[Array, " n"]], Float[Array, " p"]]:
         """``y -> (J'J + damping I)^-1 J'y``."""
         jacobian = self.jacobian
-        factor = jax.scipy.linalg.cho_factor(self.gram + damping * jnp.eye(len(self.gram), dtype=self.gram.dtype))
+        factor = jax.scipy.linalg.cho_factor(
+            self.gram + damping * jnp.eye(len(self.gram), dtype=self.gram.dtype)
+        )
         if len(self.gram) == jacobian.shape[1]:
             return lambda y: jax.scipy.linalg.cho_solve(factor, jacobian.T @ y)
         return lambda y: jacobian.T @ jax.scipy.linalg.cho_solve(factor, y)
@@ -47,7 +49,9 @@ def normal_equations(jacobian: Float[Array, "n p"]) -> Normal:
 def least_squares(objective: Objective, optimizer: Optimizer) -> LeastSquares:
     """The objective as one with a residual vector. Raises TypeError for one without."""
     if not isinstance(objective, LeastSquares):
-        raise TypeError(f"{type(optimizer).__name__} needs the residual vector; give it a LeastSquares objective")
+        raise TypeError(
+            f"{type(optimizer).__name__} needs the residual vector; give it a LeastSquares objective"
+        )
     return objective
 
 
@@ -92,12 +96,16 @@ class GaussNewton(Optimizer):
         if not self.damping > 0:
             raise ValueError(f"GaussNewton: damping must be greater than zero, got {self.damping}")
         if not 0 <= self.momentum < 1:
-            raise ValueError(f"GaussNewton: momentum must be at least 0 and less than 1, got {self.momentum}")
+            raise ValueError(
+                f"GaussNewton: momentum must be at least 0 and less than 1, got {self.momentum}"
+            )
 
     def init(self, params: PyTree) -> GaussNewtonState:
         return GaussNewtonState(jnp.zeros_like(ravel_pytree(params)[0]))
 
-    def start(self, objective: Objective, params: PyTree, state: GaussNewtonState) -> GaussNewtonState:
+    def start(
+        self, objective: Objective, params: PyTree, state: GaussNewtonState
+    ) -> GaussNewtonState:
         return state
 
     def update(self, objective: Objective, params: PyTree, state: GaussNewtonState) -> Step:
@@ -113,8 +121,14 @@ class GaussNewton(Optimizer):
         gradient = jacobian.T @ r
         downhill = lambda d: jnp.all(jnp.isfinite(d)) & (d @ gradient > 0)
         plain = solve(r)
-        direction = jnp.where(downhill(direction), direction, jnp.where(downhill(plain), plain, gradient / normal.scale))
-        step, better = backtracked(lambda flat: objective.residuals(unravel(flat)), x, direction, value)
+        direction = jnp.where(
+            downhill(direction),
+            direction,
+            jnp.where(downhill(plain), plain, gradient / normal.scale),
+        )
+        step, better = backtracked(
+            lambda flat: objective.residuals(unravel(flat)), x, direction, value
+        )
         return Step(unravel(x - step), GaussNewtonState(step), value, ~better)
 
     def recover(self, params: PyTree, state: GaussNewtonState) -> GaussNewtonState:
@@ -135,7 +149,9 @@ class TruncatedGaussNewton(Optimizer):
 
     def __check_init__(self):
         if not 0 <= self.cutoff < 1:
-            raise ValueError(f"TruncatedGaussNewton: cutoff must be at least 0 and less than 1, got {self.cutoff}")
+            raise ValueError(
+                f"TruncatedGaussNewton: cutoff must be at least 0 and less than 1, got {self.cutoff}"
+            )
 
     def init(self, params: PyTree) -> None:
         return None
@@ -148,7 +164,9 @@ class TruncatedGaussNewton(Optimizer):
         x, unravel = ravel_pytree(params)
         r, jacobian = objective.jacobian(params)
         direction = jnp.linalg.lstsq(jacobian, r, rcond=self.cutoff)[0]
-        step, better = backtracked(lambda flat: objective.residuals(unravel(flat)), x, direction, r @ r)
+        step, better = backtracked(
+            lambda flat: objective.residuals(unravel(flat)), x, direction, r @ r
+        )
         return Step(unravel(x - step), None, r @ r, ~better)
 
     def recover(self, params: PyTree, state: None) -> None:
@@ -176,7 +194,9 @@ class LevenbergMarquardt(Optimizer):
 
     def __check_init__(self):
         if not self.damping > 0:
-            raise ValueError(f"LevenbergMarquardt: damping must be greater than zero, got {self.damping}")
+            raise ValueError(
+                f"LevenbergMarquardt: damping must be greater than zero, got {self.damping}"
+            )
 
     def init(self, params: PyTree) -> DampedState:
         x, _ = ravel_pytree(params)
@@ -209,10 +229,22 @@ class LevenbergMarquardt(Optimizer):
             growth_next = jnp.where(better, 2.0, 2 * growth)
             factor = jnp.where(better, jnp.maximum(1 / 3, 1 - (2 * gain - 1) ** 3), growth)
             tiny = jnp.finfo(x.dtype).eps ** 2 * normal.scale
-            return jnp.where(better, step, 0.0), better, jnp.maximum(damping * factor, tiny), growth_next, tries + 1
+            return (
+                jnp.where(better, step, 0.0),
+                better,
+                jnp.maximum(damping * factor, tiny),
+                growth_next,
+                tries + 1,
+            )
 
         damping = jnp.where(state.damping > 0, state.damping, self.damping * normal.scale)
-        first = (jnp.zeros_like(x), jnp.zeros((), bool), damping, state.growth, jnp.zeros((), jnp.int32))
+        first = (
+            jnp.zeros_like(x),
+            jnp.zeros((), bool),
+            damping,
+            state.growth,
+            jnp.zeros((), jnp.int32),
+        )
         go_on = lambda trial: ~trial[1] & (trial[4] < self.max_tries)
         step, better, damping, growth, _ = jax.lax.while_loop(go_on, attempt, first)
         return Step(unravel(x + step), DampedState(damping, growth), value, ~better)

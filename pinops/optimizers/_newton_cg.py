@@ -32,7 +32,11 @@ class Nystrom(NamedTuple):
 
         def apply(v: Float[Array, " p"]) -> Float[Array, " p"]:
             along = self.vectors.T @ v
-            return self.vectors @ ((self.values[-1] + damping) / (self.values + damping) * along - along) + v
+            return (
+                self.vectors
+                @ ((self.values[-1] + damping) / (self.values + damping) * along - along)
+                + v
+            )
 
         return apply
 
@@ -54,7 +58,9 @@ def nystrom(product: Product, like: Float[Array, " p"], rank: int, key: PRNGKeyA
     return Nystrom(vectors, jnp.maximum(values**2 - shift, 0.0), jnp.trace(core) / rank)
 
 
-def conjugate_gradients(product: Product, b: Array, preconditioner: Product, tolerance: float, limit: int) -> tuple[Array, Array]:
+def conjugate_gradients(
+    product: Product, b: Array, preconditioner: Product, tolerance: float, limit: int
+) -> tuple[Array, Array]:
     """The solution of ``A x = b`` to ``|A x - b| <= tolerance |b|``, and the number of products that it took."""
 
     def advance(search):
@@ -96,15 +102,21 @@ class NystromNewtonCG(Optimizer):
     def __check_init__(self):
         for name in ("rank", "every", "max_products"):
             if getattr(self, name) < 1:
-                raise ValueError(f"NystromNewtonCG: {name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"NystromNewtonCG: {name} must be at least 1, got {getattr(self, name)}"
+                )
         for name in ("damping", "tolerance"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"NystromNewtonCG: {name} must be greater than zero, got {getattr(self, name)}")
+                raise ValueError(
+                    f"NystromNewtonCG: {name} must be greater than zero, got {getattr(self, name)}"
+                )
 
     def init(self, params: PyTree) -> NewtonCGState:
         x, _ = ravel_pytree(params)
         rank = min(self.rank, x.size)
-        empty = Nystrom(jnp.zeros((x.size, rank), x.dtype), jnp.zeros(rank, x.dtype), jnp.ones((), x.dtype))
+        empty = Nystrom(
+            jnp.zeros((x.size, rank), x.dtype), jnp.zeros(rank, x.dtype), jnp.ones((), x.dtype)
+        )
         return NewtonCGState(empty, jnp.zeros((), jnp.int32))
 
     def start(self, objective: Objective, params: PyTree, state: NewtonCGState) -> NewtonCGState:
@@ -120,11 +132,17 @@ class NystromNewtonCG(Optimizer):
         key = jax.random.fold_in(jax.random.key(self.seed), state.steps)
         rank = state.sketch.values.size
         renew = lambda _: nystrom(product, x, rank, key)
-        sketch = jax.lax.cond(state.steps % self.every == 0, renew, lambda sketch: sketch, state.sketch)
+        sketch = jax.lax.cond(
+            state.steps % self.every == 0, renew, lambda sketch: sketch, state.sketch
+        )
         damping = self.damping * sketch.scale
         gradient = back(r)[0]
         direction, _ = conjugate_gradients(
-            lambda v: product(v) + damping * v, gradient, sketch.preconditioner(damping), self.tolerance, self.max_products
+            lambda v: product(v) + damping * v,
+            gradient,
+            sketch.preconditioner(damping),
+            self.tolerance,
+            self.max_products,
         )
         downhill = jnp.all(jnp.isfinite(direction)) & (direction @ gradient > 0)
         direction = jnp.where(downhill, direction, gradient / sketch.scale)

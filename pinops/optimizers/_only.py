@@ -39,9 +39,13 @@ class Only(Optimizer):
     def _chosen(self, params: PyTree) -> PyTree:
         """True for every array that is trained."""
         nothing = jax.tree.map(lambda _: False, params)
-        chosen = eqx.tree_at(self.where, nothing, replace_fn=lambda part: jax.tree.map(lambda _: True, part))
+        chosen = eqx.tree_at(
+            self.where, nothing, replace_fn=lambda part: jax.tree.map(lambda _: True, part)
+        )
         if not any(jax.tree.leaves(chosen)):
-            raise ValueError("Only: the part that is to be trained has no parameters; choose another with where")
+            raise ValueError(
+                "Only: the part that is to be trained has no parameters; choose another with where"
+            )
         return chosen
 
     def _seen(self, objective: Objective, params: PyTree) -> tuple[PyTree, PyTree, Objective]:
@@ -55,14 +59,25 @@ class Only(Optimizer):
 
         if not isinstance(objective, LeastSquares):
             return part, rest, value_and_gradient
-        sizes = [np.full(leaf.size, keep) for leaf, keep in zip(jax.tree.leaves(params), jax.tree.leaves(chosen), strict=True)]
+        sizes = [
+            np.full(leaf.size, keep)
+            for leaf, keep in zip(jax.tree.leaves(params), jax.tree.leaves(chosen), strict=True)
+        ]
         columns = np.flatnonzero(np.concatenate(sizes))
 
         def jacobian(part):
             vector, rows = objective.jacobian(eqx.combine(part, rest))
             return vector, rows[:, columns]
 
-        return part, rest, LeastSquares(value_and_gradient, lambda part: objective.residuals(eqx.combine(part, rest)), jacobian)
+        return (
+            part,
+            rest,
+            LeastSquares(
+                value_and_gradient,
+                lambda part: objective.residuals(eqx.combine(part, rest)),
+                jacobian,
+            ),
+        )
 
     def init(self, params: PyTree) -> PyTree:
         return self.optimizer.init(eqx.filter(params, self._chosen(params)))

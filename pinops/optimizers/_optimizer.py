@@ -42,9 +42,15 @@ class LeastSquares(NamedTuple):
         def jacobian(params: PyTree) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
             flat, unravel = ravel_pytree(params)
             values, back = jax.vjp(lambda flat: residuals(unravel(flat)), flat)
-            return values, jax.vmap(lambda one: back(one)[0])(jnp.eye(values.size, dtype=values.dtype))
+            return values, jax.vmap(lambda one: back(one)[0])(
+                jnp.eye(values.size, dtype=values.dtype)
+            )
 
-        return cls(jax.value_and_grad(lambda params: jnp.sum(jnp.square(residuals(params)))), residuals, jacobian)
+        return cls(
+            jax.value_and_grad(lambda params: jnp.sum(jnp.square(residuals(params)))),
+            residuals,
+            jacobian,
+        )
 
 
 class Step(NamedTuple):
@@ -111,7 +117,12 @@ class Optax(Optimizer):
         value, gradient = objective(params)
         transformation = optax.with_extra_args_support(self.transformation)
         updates, inner = transformation.update(
-            gradient, state.inner, params, value=value, grad=gradient, value_fn=lambda p: objective(p)[0]
+            gradient,
+            state.inner,
+            params,
+            value=value,
+            grad=gradient,
+            value_fn=lambda p: objective(p)[0],
         )
         params = jax.tree.map(lambda p, u: p + (state.scale * u).astype(p.dtype), params, updates)
         return Step(params, OptaxState(inner, state.scale), value, jnp.zeros((), bool))
@@ -128,11 +139,17 @@ class Adam(Optimizer):
 
     def __check_init__(self):
         if not self.learning_rate > 0:
-            raise ValueError(f"Adam: learning_rate must be greater than zero, got {self.learning_rate}")
+            raise ValueError(
+                f"Adam: learning_rate must be greater than zero, got {self.learning_rate}"
+            )
 
     def _optax(self) -> Optax:
         rate: Any = self.learning_rate
-        return Optax(optax.adam(optax.cosine_decay_schedule(rate, self.decay_steps) if self.decay_steps else rate))
+        return Optax(
+            optax.adam(
+                optax.cosine_decay_schedule(rate, self.decay_steps) if self.decay_steps else rate
+            )
+        )
 
     def init(self, params: PyTree) -> OptaxState:
         return self._optax().init(params)

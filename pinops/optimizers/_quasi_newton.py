@@ -21,7 +21,9 @@ from pinops.optimizers._optimizer import Objective, Optimizer, Step
 from pinops.optimizers._wolfe import strong_wolfe
 
 _MAX_PARAMETERS = 30_000
-_PENDING = 16  # corrections that wait to be added to the matrix: it is written once in so many steps
+_PENDING = (
+    16  # corrections that wait to be added to the matrix: it is written once in so many steps
+)
 _BLOCKS = 8  # of rows of the matrix: several devices share them
 _ROWS = 16  # of each block that are written at once
 
@@ -41,10 +43,14 @@ def _by_blocks(function: Callable[..., Array], *, whole: bool = False) -> Callab
     blocks, everywhere = PartitionSpec(mesh.axis_names), PartitionSpec()
 
     def on_devices(rows: PyTree, *others: Array) -> Array:
-        own = lambda rows, *others: jax.lax.all_gather(function(rows, *others), mesh.axis_names, tiled=True)
+        own = lambda rows, *others: jax.lax.all_gather(
+            function(rows, *others), mesh.axis_names, tiled=True
+        )
         specs = (blocks, *[everywhere for _ in others])
         out = everywhere if whole else blocks
-        return jax.shard_map(own if whole else function, in_specs=specs, out_specs=out, check_vma=False)(rows, *others)
+        return jax.shard_map(
+            own if whole else function, in_specs=specs, out_specs=out, check_vma=False
+        )(rows, *others)
 
     return on_devices
 
@@ -66,12 +72,16 @@ class InverseHessian(NamedTuple):
         size, m = like.size, 2 * _PENDING
         zeros = lambda *shape: jnp.zeros(shape, like.dtype)
         one = jnp.ones((), like.dtype)
-        matrix = jnp.eye(-(-size // _BLOCKS) * _BLOCKS, size, dtype=like.dtype).reshape(_BLOCKS, -1, size)
+        matrix = jnp.eye(-(-size // _BLOCKS) * _BLOCKS, size, dtype=like.dtype).reshape(
+            _BLOCKS, -1, size
+        )
         return cls(matrix, one, zeros(m, size), zeros(m, m), jnp.zeros((), jnp.int32))
 
     def __matmul__(self, g: Float[Array, " p"]) -> Float[Array, " p"]:
         latest = _times(_times(self.middle, _times(self.vectors, g)), self.vectors)
-        return self.scale * _by_blocks(_times, whole=True)(self.matrix, g).ravel()[: g.size] + latest
+        return (
+            self.scale * _by_blocks(_times, whole=True)(self.matrix, g).ravel()[: g.size] + latest
+        )
 
     def dense(self) -> Float[Array, "p p"]:
         """The whole matrix that this stands for."""
@@ -81,20 +91,32 @@ class InverseHessian(NamedTuple):
     def _written(self) -> Float[Array, "8 r p"]:
         """The blocks of the whole matrix, written over the old ones in slabs of rows that stay in the cache."""
         blocks, rows, size = self.matrix.shape
-        left = jnp.pad(self.vectors, ((0, 0), (0, blocks * rows - size))).T.reshape(blocks, rows, -1)
+        left = jnp.pad(self.vectors, ((0, 0), (0, blocks * rows - size))).T.reshape(
+            blocks, rows, -1
+        )
         slab = min(_ROWS, rows)
 
         def write(own: tuple[Array, Array], left: Array, right: Array, scale: Array) -> Array:
             def lines(start: Array | int, count: int, matrix: Array) -> Array:
-                old, factor = (jax.lax.dynamic_slice_in_dim(x, start, count, 1) for x in (matrix, left[own[1]]))
-                return jax.lax.dynamic_update_slice_in_dim(matrix, scale * old + _times(factor, right), start, 1)
+                old, factor = (
+                    jax.lax.dynamic_slice_in_dim(x, start, count, 1) for x in (matrix, left[own[1]])
+                )
+                return jax.lax.dynamic_update_slice_in_dim(
+                    matrix, scale * old + _times(factor, right), start, 1
+                )
 
-            matrix = jax.lax.fori_loop(0, rows // slab, lambda k, matrix: lines(k * slab, slab, matrix), own[0])
+            matrix = jax.lax.fori_loop(
+                0, rows // slab, lambda k, matrix: lines(k * slab, slab, matrix), own[0]
+            )
             return lines(rows - rows % slab, rows % slab, matrix) if rows % slab else matrix
 
-        return _by_blocks(write)((self.matrix, jnp.arange(blocks)), left, _times(self.middle, self.vectors), self.scale)
+        return _by_blocks(write)(
+            (self.matrix, jnp.arange(blocks)), left, _times(self.middle, self.vectors), self.scale
+        )
 
-    def corrected(self, tau: Array, pair: Float[Array, "2 p"], middle: Float[Array, "2 2"], restart: Array) -> "InverseHessian":
+    def corrected(
+        self, tau: Array, pair: Float[Array, "2 p"], middle: Float[Array, "2 2"], restart: Array
+    ) -> "InverseHessian":
         """``H / tau + pair' middle pair``; the identity for a restart."""
         at = 2 * self.pending
         new = InverseHessian(
@@ -108,7 +130,9 @@ class InverseHessian(NamedTuple):
         fresh = InverseHessian.identity(pair[0])
         other = lambda: jax.lax.cond(restart, lambda: fresh.matrix, new._written)
         matrix = jax.lax.cond(renewed, other, lambda: self.matrix)
-        return InverseHessian(matrix, *(jnp.where(renewed, a, b) for a, b in zip(fresh[1:], new[1:], strict=True)))
+        return InverseHessian(
+            matrix, *(jnp.where(renewed, a, b) for a, b in zip(fresh[1:], new[1:], strict=True))
+        )
 
 
 class QuasiNewtonState(NamedTuple):
@@ -131,12 +155,16 @@ class _QuasiNewton(Optimizer):
     max_evaluations: eqx.AbstractVar[int]
 
     @abc.abstractmethod
-    def _rule(self, length: Array, sy: Array, sg: Array, yhy: Array, size: int) -> tuple[Array, Array, Array]:
+    def _rule(
+        self, length: Array, sy: Array, sg: Array, yhy: Array, size: int
+    ) -> tuple[Array, Array, Array]:
         """Scaling tau and Broyden parameter phi (1: BFGS), and whether they are usable."""
 
     def __check_init__(self):
         if self.max_evaluations < 1:
-            raise ValueError(f"{type(self).__name__}: max_evaluations must be at least 1, got {self.max_evaluations}")
+            raise ValueError(
+                f"{type(self).__name__}: max_evaluations must be at least 1, got {self.max_evaluations}"
+            )
 
     def init(self, params: PyTree) -> QuasiNewtonState:
         x, _ = ravel_pytree(params)
@@ -148,17 +176,32 @@ class _QuasiNewton(Optimizer):
             )
         zero = jnp.zeros((), x.dtype)
         nothing = jnp.zeros_like(x)
-        return QuasiNewtonState(InverseHessian.identity(x), nothing, zero, nothing, zero + jnp.inf, zero == 0)
+        return QuasiNewtonState(
+            InverseHessian.identity(x), nothing, zero, nothing, zero + jnp.inf, zero == 0
+        )
 
-    def start(self, objective: Objective, params: PyTree, state: QuasiNewtonState) -> QuasiNewtonState:
+    def start(
+        self, objective: Objective, params: PyTree, state: QuasiNewtonState
+    ) -> QuasiNewtonState:
         value, gradient = objective(params)
         gradient, _ = ravel_pytree(gradient)
         direction = -(state.inverse_hessian @ gradient)
         # Round-off can make the direction useless after many steps: fall back to steepest descent.
         downhill = direction @ gradient < 0
-        hessian = jax.tree.map(lambda a, b: jnp.where(downhill, a, b), state.inverse_hessian, InverseHessian.identity(gradient))
+        hessian = jax.tree.map(
+            lambda a, b: jnp.where(downhill, a, b),
+            state.inverse_hessian,
+            InverseHessian.identity(gradient),
+        )
         direction = jnp.where(downhill, direction, -gradient)
-        return QuasiNewtonState(hessian, direction, value, gradient, jnp.full_like(value, jnp.inf), state.fresh | ~downhill)
+        return QuasiNewtonState(
+            hessian,
+            direction,
+            value,
+            gradient,
+            jnp.full_like(value, jnp.inf),
+            state.fresh | ~downhill,
+        )
 
     def update(self, objective: Objective, params: PyTree, state: QuasiNewtonState) -> Step:
         x, unravel = ravel_pytree(params)
@@ -172,7 +215,9 @@ class _QuasiNewton(Optimizer):
         # the last did, on a parabola (Nocedal & Wright, eq. 3.60): where H is scaled, full steps are often too long.
         parabola = jnp.where(decrease > 0, jnp.maximum(1.01 * 2 * decrease / -(p @ g), 1e-4), 1.0)
         first = jnp.minimum(1.0, jnp.where(fresh, 1.0 / jnp.sum(jnp.abs(g)), parabola))
-        found = strong_wolfe(flat, x, p, value, g, first=first, max_evaluations=self.max_evaluations)
+        found = strong_wolfe(
+            flat, x, p, value, g, first=first, max_evaluations=self.max_evaluations
+        )
         g_new = found.gradient
         s, y = found.length * p, g_new - g
         hg = hessian @ g_new
@@ -213,7 +258,9 @@ class SSBroyden(_QuasiNewton):
 
     max_evaluations: int = eqx.field(static=True, default=25)
 
-    def _rule(self, length: Array, sy: Array, sg: Array, yhy: Array, size: int) -> tuple[Array, Array, Array]:
+    def _rule(
+        self, length: Array, sy: Array, sg: Array, yhy: Array, size: int
+    ) -> tuple[Array, Array, Array]:
         rho = 1 / sy
         h = yhy * rho
         b = -length * rho * sg
@@ -240,6 +287,8 @@ class SSBFGS(_QuasiNewton):
 
     max_evaluations: int = eqx.field(static=True, default=25)
 
-    def _rule(self, length: Array, sy: Array, sg: Array, yhy: Array, size: int) -> tuple[Array, Array, Array]:
+    def _rule(
+        self, length: Array, sy: Array, sg: Array, yhy: Array, size: int
+    ) -> tuple[Array, Array, Array]:
         tau = jnp.minimum(1.0, -sy / (length * sg))
         return tau, jnp.ones_like(tau), (sy > 0) & (yhy > 0) & (tau > 0) & jnp.isfinite(tau)

@@ -51,26 +51,46 @@ def soap(
     if every < 1:
         raise ValueError(f"soap: every must be at least 1, got {every}")
 
-    rate: Any = optax.cosine_decay_schedule(learning_rate, decay_steps) if decay_steps else lambda count: learning_rate
+    rate: Any = (
+        optax.cosine_decay_schedule(learning_rate, decay_steps)
+        if decay_steps
+        else lambda count: learning_rate
+    )
 
     def init(params: PyTree) -> SoapState:
         def leaf(parameter: Array) -> _Leaf:
             matrix = jnp.zeros_like(_matrix(parameter))
-            sides = (_Basis(jnp.zeros((n, n), matrix.dtype), jnp.eye(n, dtype=matrix.dtype)) for n in matrix.shape)
+            sides = (
+                _Basis(jnp.zeros((n, n), matrix.dtype), jnp.eye(n, dtype=matrix.dtype))
+                for n in matrix.shape
+            )
             return _Leaf(matrix, matrix, *sides)
 
-        return SoapState(jnp.zeros((), jnp.int32), [leaf(parameter) for parameter in jax.tree.leaves(params)])
+        return SoapState(
+            jnp.zeros((), jnp.int32), [leaf(parameter) for parameter in jax.tree.leaves(params)]
+        )
 
-    def update(gradients: PyTree, state: SoapState, params: PyTree | None = None) -> tuple[PyTree, SoapState]:
+    def update(
+        gradients: PyTree, state: SoapState, params: PyTree | None = None
+    ) -> tuple[PyTree, SoapState]:
         del params
         flat, structure = jax.tree.flatten(gradients)
-        done = [_step(_matrix(g), leaf, state.count) for g, leaf in zip(flat, state.leaves, strict=True)]
+        done = [
+            _step(_matrix(g), leaf, state.count) for g, leaf in zip(flat, state.leaves, strict=True)
+        ]
         updates = [u.reshape(g.shape) for g, (u, _) in zip(flat, done, strict=True)]
-        return jax.tree.unflatten(structure, updates), SoapState(state.count + 1, [leaf for _, leaf in done])
+        return jax.tree.unflatten(structure, updates), SoapState(
+            state.count + 1, [leaf for _, leaf in done]
+        )
 
-    def _step(g: Float[Array, "m n"], leaf: _Leaf, count: Array) -> tuple[Float[Array, "m n"], _Leaf]:
+    def _step(
+        g: Float[Array, "m n"], leaf: _Leaf, count: Array
+    ) -> tuple[Float[Array, "m n"], _Leaf]:
         mean = b1 * leaf.mean + (1 - b1) * g
-        averages = [b2 * side.average + (1 - b2) * ggt for side, ggt in ((leaf.left, g @ g.T), (leaf.right, g.T @ g))]
+        averages = [
+            b2 * side.average + (1 - b2) * ggt
+            for side, ggt in ((leaf.left, g @ g.T), (leaf.right, g.T @ g))
+        ]
         left, right = leaf.left.vectors, leaf.right.vectors
         square = b2 * leaf.square + (1 - b2) * jnp.square(left.T @ g @ right)
         # The first gradient only makes the basis, so that the means start one step later.
@@ -81,13 +101,21 @@ def soap(
         gathered = lambda new: jnp.where(count > 0, new, 0.0)
 
         def turned(_):
-            sides = [_followed(average, q, count) for average, q in zip(averages, (left, right), strict=True)]
+            sides = [
+                _followed(average, q, count)
+                for average, q in zip(averages, (left, right), strict=True)
+            ]
             (new_left, rows), (new_right, columns) = sides
             return new_left, new_right, square[rows][:, columns]
 
         kept = lambda _: (left, right, square)
         new_left, new_right, square = jax.lax.cond(count % every == 0, turned, kept, None)
-        leaf = _Leaf(gathered(mean), gathered(square), _Basis(averages[0], new_left), _Basis(averages[1], new_right))
+        leaf = _Leaf(
+            gathered(mean),
+            gathered(square),
+            _Basis(averages[0], new_left),
+            _Basis(averages[1], new_right),
+        )
         return update, leaf
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]

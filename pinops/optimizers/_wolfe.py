@@ -25,7 +25,9 @@ class WolfeStep(NamedTuple):
 
 
 class _Search(NamedTuple):
-    low: Array  # (step, value, slope) of the best point so far that satisfies the decrease condition
+    low: (
+        Array  # (step, value, slope) of the best point so far that satisfies the decrease condition
+    )
     high: Array  # the other end of the bracket; step = inf while there is none
     trial: Array
     gradient: Array  # at `low`
@@ -90,6 +92,15 @@ def strong_wolfe(
         return _Search(low, high, trial, gradient_low, s.evaluations + 1, done)
 
     none = jnp.stack([zero + jnp.inf, zero + jnp.inf, zero])
-    init = _Search(start, none, jnp.asarray(first, value.dtype), gradient, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
+    init = _Search(
+        start,
+        none,
+        jnp.asarray(first, value.dtype),
+        gradient,
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((), bool),
+    )
     s = jax.lax.while_loop(lambda s: ~s.done & (s.evaluations < max_evaluations), advance, init)
-    return WolfeStep(s.low[0], s.low[1], s.gradient, s.evaluations, (s.low[0] > 0) & (s.low[1] <= value + slack))
+    return WolfeStep(
+        s.low[0], s.low[1], s.gradient, s.evaluations, (s.low[0] > 0) & (s.low[1] <= value + slack)
+    )

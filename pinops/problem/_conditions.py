@@ -83,7 +83,11 @@ class Initial(Condition):
 
     def rates(self) -> Data | dict[str, Data] | None:
         """The derivative, by unknown where the value is."""
-        if isinstance(self.value, dict) and self.derivative is not None and not isinstance(self.derivative, dict):
+        if (
+            isinstance(self.value, dict)
+            and self.derivative is not None
+            and not isinstance(self.derivative, dict)
+        ):
             return dict.fromkeys(self.value, self.derivative)
         return self.derivative
 
@@ -109,15 +113,21 @@ class Observed(Condition):
     soft: bool = eqx.field(static=True, default=True, init=False)
 
     def __init__(self, coordinates: Mapping[str, Any], values: Mapping[str, Any]):
-        self.coordinates = {name: np.asarray(array, np.float64).ravel() for name, array in coordinates.items()}
-        self.values = {name: np.asarray(array, np.float64).ravel() for name, array in values.items()}
+        self.coordinates = {
+            name: np.asarray(array, np.float64).ravel() for name, array in coordinates.items()
+        }
+        self.values = {
+            name: np.asarray(array, np.float64).ravel() for name, array in values.items()
+        }
         self.soft = True
 
     def __check_init__(self):
         arrays = self.coordinates | self.values
         sizes = {name: array.size for name, array in arrays.items()}
         if not self.values or not self.coordinates or 0 in sizes.values():
-            raise ValueError("Observed: there are no observations; give coordinates and values, one array each")
+            raise ValueError(
+                "Observed: there are no observations; give coordinates and values, one array each"
+            )
         if len(set(sizes.values())) > 1:
             raise ValueError(f"Observed: all arrays must have one length, got {sizes}")
         for name, array in arrays.items():
@@ -139,14 +149,27 @@ def observe(reference: Reference, count: int, *, noise: float = 0.0, seed: int =
     arrays = np.broadcast_arrays(*reference.coordinates.values(), *reference.values.values())
     inside = np.flatnonzero(np.all([np.isfinite(array).ravel() for array in arrays], axis=0))
     if not isinstance(count, int) or not 1 <= count <= inside.size:
-        raise ValueError(f"num_observations must be a whole number from 1 to {inside.size}, the nodes of the grid, got {count}")
+        raise ValueError(
+            f"num_observations must be a whole number from 1 to {inside.size}, the nodes of the grid, got {count}"
+        )
     if not 0 <= noise < np.inf:
         raise ValueError(f"noise must be zero or more and finite, got {noise}")
     if not isinstance(seed, int) or seed < 0:
         raise ValueError(f"data_seed must be a whole number of at least 0, got {seed}")
     rng = np.random.default_rng(seed)
     rows = rng.choice(inside, count, replace=False)
-    taken = dict(zip((*reference.coordinates, *reference.values), (array.ravel()[rows] for array in arrays), strict=True))
+    taken = dict(
+        zip(
+            (*reference.coordinates, *reference.values),
+            (array.ravel()[rows] for array in arrays),
+            strict=True,
+        )
+    )
     for name in reference.values:
         taken[name] = taken[name] + noise * np.std(taken[name]) * rng.standard_normal(count)
-    return Observed(*({name: taken[name] for name in part} for part in (reference.coordinates, reference.values)))
+    return Observed(
+        *(
+            {name: taken[name] for name in part}
+            for part in (reference.coordinates, reference.values)
+        )
+    )

@@ -11,7 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.derivatives import Signature, parse_names, parse_signature
-from pinops.problem._conditions import Dirichlet, Equation, Initial, Neumann, Observed, Periodic, Robin
+from pinops.problem._conditions import (
+    Dirichlet,
+    Equation,
+    Initial,
+    Neumann,
+    Observed,
+    Periodic,
+    Robin,
+)
 from pinops.problem._faces import Imposition, faces
 from pinops.problem._problem import Problem, by_unknown, names_of, residual_signature
 from pinops.sampling import Uniform
@@ -50,7 +58,11 @@ def boundary_region(parts: tuple[str, ...]) -> str:
 
 def region_parts(region: str) -> tuple[str, ...] | None:
     """The boundary parts of a region, None for another kind of region."""
-    return tuple(region.removeprefix("boundary ").split("+")) if region.startswith("boundary ") else None
+    return (
+        tuple(region.removeprefix("boundary ").split("+"))
+        if region.startswith("boundary ")
+        else None
+    )
 
 
 def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
@@ -70,7 +82,9 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                         )
                     signature = parse_names((unknown,), names, owner=owner)
                     function = _misfit(unknown)
-                    out.append(Constraint(f"observed {unknown}", f"observed {k}", signature, function))
+                    out.append(
+                        Constraint(f"observed {unknown}", f"observed {k}", signature, function)
+                    )
             case Equation():
                 region = boundary_region(problem.domain.select(condition.on))
                 signature = parse_signature(condition.residual, names, owner=owner, boundary=True)
@@ -78,31 +92,55 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                 out.append(Constraint(label, region, signature, condition.residual))
             case Initial():
                 assert problem.domain.time is not None
-                pairs = [(condition.value, "{0}"), (condition.rates(), "{0}_" + problem.domain.time)]
+                pairs = [
+                    (condition.value, "{0}"),
+                    (condition.rates(), "{0}_" + problem.domain.time),
+                ]
                 for value, pattern in pairs:
                     if value is None:
                         continue
-                    for unknown, data in by_unknown(problem, value, condition.unknown, owner=owner).items():
+                    for unknown, data in by_unknown(
+                        problem, value, condition.unknown, owner=owner
+                    ).items():
                         quantity = pattern.format(unknown)
-                        out.append(_difference(names, f"initial {quantity}", INITIAL, {quantity: 1.0}, data))
+                        out.append(
+                            _difference(
+                                names, f"initial {quantity}", INITIAL, {quantity: 1.0}, data
+                            )
+                        )
             case Dirichlet() | Neumann() | Robin():
                 region = boundary_region(problem.domain.select(condition.on))
-                for unknown, data in by_unknown(problem, condition.value, condition.unknown, owner=owner).items():
-                    weights = {unknown: 1.0} if isinstance(condition, Dirichlet) else {f"{unknown}_n": 1.0}
+                for unknown, data in by_unknown(
+                    problem, condition.value, condition.unknown, owner=owner
+                ).items():
+                    weights = (
+                        {unknown: 1.0}
+                        if isinstance(condition, Dirichlet)
+                        else {f"{unknown}_n": 1.0}
+                    )
                     if isinstance(condition, Robin):
                         weights = {unknown: condition.alpha, f"{unknown}_n": condition.beta}
-                    label = f"{type(condition).__name__.lower()} {unknown} on {_label(condition.on)}"
+                    label = (
+                        f"{type(condition).__name__.lower()} {unknown} on {_label(condition.on)}"
+                    )
                     out.append(_difference(names, label, region, weights, data))
             case Periodic():
                 raise AssertionError("a periodic condition is embedded, never soft")
     labels = [constraint.name for constraint in out]
     return [
-        Constraint(f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name, c.region, c.signature, c.function)
+        Constraint(
+            f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name,
+            c.region,
+            c.signature,
+            c.function,
+        )
         for k, c in enumerate(out)
     ]
 
 
-def units(problem: Problem, imposition: Imposition) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+def units(
+    problem: Problem, imposition: Imposition
+) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
     """The mean of what soft conditions prescribe for each unknown, and its standard deviation where that is above 1.
 
     From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an unknown of which nothing is
@@ -113,7 +151,9 @@ def units(problem: Problem, imposition: Imposition) -> tuple[Float[np.ndarray, "
         return np.zeros(len(problem.unknowns)), np.ones(len(problem.unknowns))
     domain, cube = problem.domain, lambda n, d: Uniform().points(jax.random.key(0), n, d)
     imposed = {problem.unknowns[face.component] for face in faces(problem, imposition.hard)}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in problem.unknowns if name not in imposed}
+    found: dict[str, list[np.ndarray]] = {
+        name: [] for name in problem.unknowns if name not in imposed
+    }
     everything = problem.conditions()
     for condition in (everything[k] for k in imposition.soft):
         if isinstance(condition, Initial):
@@ -123,9 +163,13 @@ def units(problem: Problem, imposition: Imposition) -> tuple[Float[np.ndarray, "
         else:
             continue
         owner = f"{type(problem).__name__}: {type(condition).__name__}"
-        for name, data in by_unknown(problem, condition.value, condition.unknown, owner=owner).items():
+        for name, data in by_unknown(
+            problem, condition.value, condition.unknown, owner=owner
+        ).items():
             if name in found:
-                values = jax.vmap(lambda point, data=data: jnp.asarray(data(point), point.dtype))(jnp.asarray(at))
+                values = jax.vmap(lambda point, data=data: jnp.asarray(data(point), point.dtype))(
+                    jnp.asarray(at)
+                )
                 found[name].append(np.asarray(values, np.float64)[np.isfinite(values)])
     values = [np.concatenate(found.get(name) or [np.zeros(1)]) for name in problem.unknowns]
     values = [v if v.size else np.zeros(1) for v in values]
@@ -141,7 +185,9 @@ def _misfit(unknown: str) -> Callable[..., Any]:
     return lambda **values: values[unknown] - values[f"observed_{unknown}"]
 
 
-def _difference(names, label: str, region: str, weights: dict[str, Any], data: Callable[[Any], Any]) -> Constraint:
+def _difference(
+    names, label: str, region: str, weights: dict[str, Any], data: Callable[[Any], Any]
+) -> Constraint:
     """``sum of weight * quantity - data(point)``."""
 
     def function(point, **quantities):

@@ -15,14 +15,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.problem._conditions import Condition, Dirichlet, Initial, Neumann, Observed, Periodic, Robin
+from pinops.problem._conditions import (
+    Condition,
+    Dirichlet,
+    Initial,
+    Neumann,
+    Observed,
+    Periodic,
+    Robin,
+)
 from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
 
 PointFunction = Callable[[Any], Any]
 
 # The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes of compilation from four on.
 MAX_LIFTED_AXES = 3
-_KINK_CELLS = 2000  # data that vary over less than about a thousandth of the domain count as not smooth
+_KINK_CELLS = (
+    2000  # data that vary over less than about a thousandth of the domain count as not smooth
+)
 
 
 def onto_face(points: Any, axis: int, at: Any) -> Any:
@@ -98,13 +108,25 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
 
     def expand(data, axis, upper, alpha, slope, is_value, is_slope):
         return [
-            Face(number, problem.unknowns.index(name), axis, upper, alpha, slope, is_value, is_slope, function)
+            Face(
+                number,
+                problem.unknowns.index(name),
+                axis,
+                upper,
+                alpha,
+                slope,
+                is_value,
+                is_slope,
+                function,
+            )
             for name, function in data.items()
         ]
 
     if isinstance(condition, Initial):
         if domain.time is None:
-            raise ValueError(f"{owner}: the domain has no coordinate t; its coordinates are {', '.join(names)}")
+            raise ValueError(
+                f"{owner}: the domain has no coordinate t; its coordinates are {', '.join(names)}"
+            )
         axis = names.index(domain.time)
         out = expand(functions(condition.value), axis, False, 1.0, 0.0, True, False)
         if condition.derivative is not None:
@@ -120,7 +142,10 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
         )
     intervals = domain.intervals
     on_faces = {
-        f"{name}_{end}": (axis, end == "max") for axis, name in enumerate(names) if name in intervals for end in ("min", "max")
+        f"{name}_{end}": (axis, end == "max")
+        for axis, name in enumerate(names)
+        if name in intervals
+        for end in ("min", "max")
     }
     if any(part not in on_faces for part in parts):
         return None
@@ -133,7 +158,9 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
         elif isinstance(condition, Neumann):
             out += expand(data, axis, upper, 0.0, outward, False, True)
         else:
-            out += expand(data, axis, upper, condition.alpha, outward * condition.beta, False, False)
+            out += expand(
+                data, axis, upper, condition.alpha, outward * condition.beta, False, False
+            )
     return out
 
 
@@ -168,11 +195,16 @@ def impose(problem: Problem) -> Imposition:
                         f"the domain; there are {', '.join(choices) or 'none'}"
                     )
                 if name in periodic:
-                    raise ValueError(f"{type(problem).__name__}: {name} is declared periodic twice; keep one condition")
+                    raise ValueError(
+                        f"{type(problem).__name__}: {name} is declared periodic twice; keep one condition"
+                    )
                 periodic.append(name)
                 if condition.even:
                     even.append(name)
-            how[k], why[k] = "embedded", f"coordinate enters through {'cosine' if condition.even else 'sine and cosine'}"
+            how[k], why[k] = (
+                "embedded",
+                f"coordinate enters through {'cosine' if condition.even else 'sine and cosine'}",
+            )
     taken: list[Face] = []
     order = sorted(range(len(conditions)), key=lambda k: isinstance(conditions[k], Initial))
     for k in order:
@@ -210,10 +242,14 @@ def _check_coordinates(problem: Problem, observed: Observed) -> None:
     names, owner = problem.domain.coordinates, f"{type(problem).__name__}: Observed"
     for name in observed.coordinates:
         if name not in names:
-            raise ValueError(f"{owner}: there is no coordinate {name!r}; the coordinates are {', '.join(names)}")
+            raise ValueError(
+                f"{owner}: there is no coordinate {name!r}; the coordinates are {', '.join(names)}"
+            )
     for name in names:
         if name not in observed.coordinates:
-            raise ValueError(f"{owner} gives no values of the coordinate {name!r}; give one for each observation")
+            raise ValueError(
+                f"{owner} gives no values of the coordinate {name!r}; give one for each observation"
+            )
 
 
 def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None:
@@ -222,7 +258,9 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
     known: dict[str, Callable[[Any], Any]] = {}
     for method in ("lift", "factor"):
         if getattr(problem, method) is not None:
-            known[method] = lambda point, method=method: jnp.stack(list(values_at(problem, method, point).values()))
+            known[method] = lambda point, method=method: jnp.stack(
+                list(values_at(problem, method, point).values())
+            )
     if problem.features is not None:
         known["features"] = lambda point: features_at(problem, point)
     data: dict[str, Callable[[Any], Any]] = {}
@@ -234,7 +272,9 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
         rates = condition.rates() if isinstance(condition, Initial) else None
         for value in [condition.value, *([] if rates is None else [rates])]:
             name = f"data of {type(condition).__name__}"
-            for unknown, function in by_unknown(problem, value, condition.unknown, owner=f"{owner}: {name}").items():
+            for unknown, function in by_unknown(
+                problem, value, condition.unknown, owner=f"{owner}: {name}"
+            ).items():
                 data[f"{name} for {unknown}"] = function
     with jax.enable_x64(True):
         points = jnp.asarray(_scattered(problem))
@@ -242,18 +282,28 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
             axis, (low, high) = domain.coordinates.index(name), domain.bounds[name]
             ends = [points.at[:, axis].set(end) for end in (low, high)]
             mirrored = points.at[:, axis].set(low + high - points[:, axis])
-            pairs = [(what, f, ends, f"between the two ends of {name}", f"Periodic(on={name!r})") for what, f in known.items()]
+            pairs = [
+                (what, f, ends, f"between the two ends of {name}", f"Periodic(on={name!r})")
+                for what, f in known.items()
+            ]
             if name in even:
                 sides = f"between the two sides of {name}"
-                pairs += [(what, f, [points, mirrored], sides, "even=True") for what, f in (known | data).items()]
+                pairs += [
+                    (what, f, [points, mirrored], sides, "even=True")
+                    for what, f in (known | data).items()
+                ]
             for what, function, places, where, remedy in pairs:
                 one, other, anywhere = (jax.vmap(function)(at) for at in (*places, points))
                 gap = float(jnp.max(jnp.abs(one - other)))
                 if not gap <= 1e-6 * float(jnp.max(jnp.abs(anywhere))):
-                    raise ValueError(f"{owner}: {what} differ by {gap:.1e} {where}; leave {remedy} out, or mend them")
+                    raise ValueError(
+                        f"{owner}: {what} differ by {gap:.1e} {where}; leave {remedy} out, or mend them"
+                    )
 
 
-def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tuple[str, ...]) -> str:
+def _conflict(
+    problem: Problem, new: list[Face], taken: list[Face], periodic: tuple[str, ...]
+) -> str:
     """Why the new functionals cannot be imposed together with those already taken; empty when they can."""
     domain = problem.domain
     names = domain.coordinates
@@ -278,13 +328,22 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
                     # A value and a slope may share a face; a slope and a Robin flux would prescribe the value again.
                     if a.upper == b.upper and a.is_value == b.is_value:
                         face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
-                        raise ValueError(f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep one condition")
+                        raise ValueError(
+                            f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep one condition"
+                        )
                     continue
                 left = b.apply(a.data, bounds[b.axis])
                 right = a.apply(b.data, bounds[a.axis])
-                at = points.at[:, a.axis].set(bounds[a.axis][a.upper]).at[:, b.axis].set(bounds[b.axis][b.upper])
+                at = (
+                    points.at[:, a.axis]
+                    .set(bounds[a.axis][a.upper])
+                    .at[:, b.axis]
+                    .set(bounds[b.axis][b.upper])
+                )
                 # Compiled as one: every operation by itself would be compiled too.
-                left, right = jax.jit(lambda at, pair=(left, right): [jax.vmap(one)(at) for one in pair])(at)
+                left, right = jax.jit(
+                    lambda at, pair=(left, right): [jax.vmap(one)(at) for one in pair]
+                )(at)
                 gap = float(jnp.max(jnp.abs(left - right)))
                 if not gap <= 1e-9 * (1 + float(jnp.max(jnp.abs(right)))):
                     return (
@@ -297,7 +356,9 @@ def _conflict(problem: Problem, new: list[Face], taken: list[Face], periodic: tu
 def _scattered(problem: Problem) -> np.ndarray:
     """A few points, ``(32, d)``, in the bounds of the domain, where data are compared."""
     rng, bounds = np.random.default_rng(0), problem.domain.bounds
-    return np.array([[rng.uniform(*bounds[name]) for name in problem.domain.coordinates] for _ in range(32)])
+    return np.array(
+        [[rng.uniform(*bounds[name]) for name in problem.domain.coordinates] for _ in range(32)]
+    )
 
 
 def _order(problem: Problem, axis: int) -> int:
@@ -313,7 +374,10 @@ def _periodic_jump(problem: Problem, face: Face, name: str, points: Any) -> str:
     function = face.data
     for k in range(_order(problem, axis) + 1):
         values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
-        gap, scale = float(jnp.max(jnp.abs(values[0] - values[1]))), float(jnp.max(jnp.abs(values[0])))
+        gap, scale = (
+            float(jnp.max(jnp.abs(values[0] - values[1]))),
+            float(jnp.max(jnp.abs(values[0]))),
+        )
         if not gap <= 1e-8 * (1 + scale):
             where = f"across the periodic boundary of {name}"
             return f"its {_derivative_name(k)} jumps by {gap:.2g} {where}, and a lift would keep that for all times"
@@ -332,11 +396,15 @@ def _kink(problem: Problem, face: Face, points: Any) -> str:
         def jumps(points, axis=axis, low=low, high=high):
             """The jump of each derivative that the equation takes, and its scale."""
             cells = low + (high - low) * (jnp.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
-            on_lines = lambda at: jnp.repeat(points[:2], len(at), 0).at[:, axis].set(jnp.tile(at, 2))
+            on_lines = lambda at: (
+                jnp.repeat(points[:2], len(at), 0).at[:, axis].set(jnp.tile(at, 2))
+            )
             lower, function = face.data, _along(face.data, axis)
             out = []
             for _ in range(_order(problem, axis)):
-                slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * ((high - low) / _KINK_CELLS)
+                slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * (
+                    (high - low) / _KINK_CELLS
+                )
                 ends = jax.vmap(lower)(on_lines(jnp.asarray([low, high]))).reshape(2, 2)
                 gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
                 out.append((gap, jnp.sum(jnp.abs(slope), 1) + jnp.sum(jnp.abs(ends), 1)))

@@ -11,7 +11,16 @@ import numpy as np
 
 from pinops.derivatives import Jet, Names, Normal, Plan, Signature, nested, parse_signature
 from pinops.geometry import Domain
-from pinops.problem._conditions import Condition, Dirichlet, Equation, Initial, Neumann, Observed, Periodic, Robin
+from pinops.problem._conditions import (
+    Condition,
+    Dirichlet,
+    Equation,
+    Initial,
+    Neumann,
+    Observed,
+    Periodic,
+    Robin,
+)
 from pinops.problem._problem import DerivedProblem, Problem, names_of, residual_signature, values_at
 
 
@@ -41,7 +50,9 @@ class ManufacturedProblem(DerivedProblem):
         return self._shifted(self.problem.residual, residual_signature(self.problem))
 
     def conditions(self) -> tuple[Condition, ...]:
-        return tuple(new for condition in self.problem.conditions() for new in self._with_data(condition))
+        return tuple(
+            new for condition in self.problem.conditions() for new in self._with_data(condition)
+        )
 
     def _jet(self, point: Any, plan: Plan) -> Jet:
         """The partial derivatives of the chosen solution at one point, ``{index: (1, unknowns)}``."""
@@ -55,13 +66,25 @@ class ManufacturedProblem(DerivedProblem):
     def _shifted(self, equation: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
         def shifted(point, **values):
             normal = values.get("normal")
-            exact = signature.gather(self._jet(point, signature.plan), point[None], None if normal is None else normal[None])
-            here = equation(**{name: values[name] if name != "point" else point for name, _ in signature.arguments})
+            exact = signature.gather(
+                self._jet(point, signature.plan),
+                point[None],
+                None if normal is None else normal[None],
+            )
+            here = equation(
+                **{
+                    name: values[name] if name != "point" else point
+                    for name, _ in signature.arguments
+                }
+            )
             there = equation(**{name: array[0] for name, array in exact.items()})
             return jax.tree.map(jnp.subtract, here, there)
 
         arguments = ["point", *(name for name, _ in signature.arguments if name != "point")]
-        if any(isinstance(argument, Normal) for _, argument in signature.arguments) and "normal" not in arguments:
+        if (
+            any(isinstance(argument, Normal) for _, argument in signature.arguments)
+            and "normal" not in arguments
+        ):
             arguments.append("normal")
         parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in arguments]
         shifted.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
@@ -80,7 +103,9 @@ class ManufacturedProblem(DerivedProblem):
         def by_coordinates(**values):
             return data(jnp.stack([values[name] for name in coordinates]))
 
-        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in coordinates]
+        parameters = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in coordinates
+        ]
         by_coordinates.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
         return by_coordinates
 
@@ -89,17 +114,27 @@ class ManufacturedProblem(DerivedProblem):
         if isinstance(condition, Periodic):
             return [Periodic(condition.on)]
         if isinstance(condition, Equation):
-            signature = parse_signature(condition.residual, names_of(self), owner="Equation", boundary=True)
+            signature = parse_signature(
+                condition.residual, names_of(self), owner="Equation", boundary=True
+            )
             return [Equation(self._shifted(condition.residual, signature), on=condition.on)]
         if isinstance(condition, Observed):
             points = np.stack([condition.coordinates[name] for name in self.domain.coordinates], -1)
             # Data, not a part of the program that asks for them.
             with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-                values = jax.vmap(lambda point: values_at(self, "exact", point))(jnp.asarray(points))
-                return [Observed(condition.coordinates, {name: values[name] for name in condition.values})]
+                values = jax.vmap(lambda point: values_at(self, "exact", point))(
+                    jnp.asarray(points)
+                )
+                return [
+                    Observed(
+                        condition.coordinates, {name: values[name] for name in condition.values}
+                    )
+                ]
         assert isinstance(condition, Dirichlet | Neumann | Robin | Initial)
         value, unknown = condition.value, condition.unknown
-        unknowns = tuple(value) if isinstance(value, dict) else (unknown,) if unknown else self.unknowns
+        unknowns = (
+            tuple(value) if isinstance(value, dict) else (unknown,) if unknown else self.unknowns
+        )
         values = {name: self._derivative(name, None) for name in unknowns}
         if isinstance(condition, Dirichlet):
             return [Dirichlet(values, condition.on, soft=condition.soft)]
@@ -113,7 +148,9 @@ class ManufacturedProblem(DerivedProblem):
             rates = {name: self._derivative(name, time) for name in moving}
             return [Initial(values, rates, soft=condition.soft)]
         out: list[Condition] = []
-        alpha, beta = (condition.alpha, condition.beta) if isinstance(condition, Robin) else (0.0, 1.0)
+        alpha, beta = (
+            (condition.alpha, condition.beta) if isinstance(condition, Robin) else (0.0, 1.0)
+        )
         for part in self.domain.select(condition.on):
             axis, sign = _face_of(part, names_of(self), self.domain)
             if axis is None:
@@ -144,7 +181,9 @@ class ManufacturedProblem(DerivedProblem):
         names = (unknown, f"{unknown}_n")
         parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
         equation.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-        return self._shifted(equation, parse_signature(equation, names_of(self), owner="manufacture", boundary=True))
+        return self._shifted(
+            equation, parse_signature(equation, names_of(self), owner="manufacture", boundary=True)
+        )
 
 
 def _face_of(part: str, names: Names, domain: Domain) -> tuple[int | None, float]:
@@ -168,9 +207,17 @@ def manufacture(problem: Problem, exact: Callable[..., Any]) -> ManufacturedProb
         raise ValueError(
             f"{type(problem).__name__} has no condition but its factor, and exact need not have it: declare conditions"
         )
-    point = jnp.asarray([0.5 * sum(problem.domain.bounds[name]) for name in problem.domain.coordinates])
+    point = jnp.asarray(
+        [0.5 * sum(problem.domain.bounds[name]) for name in problem.domain.coordinates]
+    )
     made = ManufacturedProblem(problem, exact)
-    missing = [name for name in problem.unknowns if name not in jax.eval_shape(lambda p: values_at(made, "exact", p), point)]
+    missing = [
+        name
+        for name in problem.unknowns
+        if name not in jax.eval_shape(lambda p: values_at(made, "exact", p), point)
+    ]
     if missing:
-        raise ValueError(f"manufacture: exact gives no value for {', '.join(missing)}; return a dict by unknown")
+        raise ValueError(
+            f"manufacture: exact gives no value for {', '.join(missing)}; return a dict by unknown"
+        )
     return made

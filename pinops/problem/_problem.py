@@ -77,25 +77,39 @@ class Problem(eqx.Module):
     def __post_init__(self):
         for field in fields(self):
             if field.name in ("lift", "factor", "features", "sampler", "stretched"):
-                raise ValueError(f"{type(self).__name__}: {field.name} is what a problem knows, not a coefficient; rename it")
+                raise ValueError(
+                    f"{type(self).__name__}: {field.name} is what a problem knows, not a coefficient; rename it"
+                )
             value = getattr(self, field.name)
             least, names = field.metadata.get("least"), field.metadata.get("names")
-            if least is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-                raise ValueError(f"{type(self).__name__}: {field.name} must be a whole number of at least {least}, got {value!r}")
+            if least is not None and (
+                not isinstance(value, int) or isinstance(value, bool) or value < least
+            ):
+                raise ValueError(
+                    f"{type(self).__name__}: {field.name} must be a whole number of at least {least}, got {value!r}"
+                )
             if names is not None and value not in names:
-                raise ValueError(f"{type(self).__name__}: {field.name} must be one of {', '.join(names)}, got {value!r}")
+                raise ValueError(
+                    f"{type(self).__name__}: {field.name} must be one of {', '.join(names)}, got {value!r}"
+                )
             if isinstance(value, str) and not field.metadata.get("static"):
-                raise ValueError(f"{type(self).__name__}: {field.name} must be a number, got {value!r}")
+                raise ValueError(
+                    f"{type(self).__name__}: {field.name} must be a number, got {value!r}"
+                )
             if isinstance(value, list | tuple) and not field.metadata.get("static"):
                 value = np.asarray(value)
-            number = isinstance(value, int | float | np.ndarray | np.generic | jax.Array) and not isinstance(value, bool)
+            number = isinstance(
+                value, int | float | np.ndarray | np.generic | jax.Array
+            ) and not isinstance(value, bool)
             if field.metadata.get("static") or not number or isinstance(value, Tracer):
                 continue
             value = np.asarray(value, np.float64)
             if not np.all(np.isfinite(value)):
                 raise ValueError(f"{type(self).__name__}: {field.name} must be finite, got {value}")
             if field.metadata.get("positive") and not np.all(value > 0):
-                raise ValueError(f"{type(self).__name__}: {field.name} must be greater than zero, got {value}")
+                raise ValueError(
+                    f"{type(self).__name__}: {field.name} must be greater than zero, got {value}"
+                )
             object.__setattr__(self, field.name, value)
 
     def residual(self, *args: Any, **kwargs: Any) -> Any:
@@ -158,13 +172,20 @@ def names_of(problem: Problem) -> Names:
 def residual_signature(problem: Problem) -> Signature:
     """The derivative plan of the interior equation. Raises ValueError for none, or an argument that names nothing."""
     if type(problem).residual is Problem.residual:
-        raise ValueError(f"{type(problem).__name__} has no residual; define one, such as residual(self, u_t, u_xx)")
-    return parse_signature(problem.residual, names_of(problem), owner=f"{type(problem).__name__}.residual")
+        raise ValueError(
+            f"{type(problem).__name__} has no residual; define one, such as residual(self, u_t, u_xx)"
+        )
+    return parse_signature(
+        problem.residual, names_of(problem), owner=f"{type(problem).__name__}.residual"
+    )
 
 
 def check_family(problem: Problem) -> None:
     """Raises ValueError for a problem that is no family, naming what it lacks."""
-    for name, what in (("sample", "sample(key), a member at random"), ("inputs", "inputs(), what an operator sees of a member")):
+    for name, what in (
+        ("sample", "sample(key), a member at random"),
+        ("inputs", "inputs(), what an operator sees of a member"),
+    ):
         if getattr(problem, name) is None:
             raise ValueError(f"{type(problem).__name__} is no family: it has no {what}; define it")
     shape = jnp.shape(problem.inputs())
@@ -186,7 +207,9 @@ def _sampled(family: Problem, key: PRNGKeyArray, numbers: Int[Array, " f"]) -> P
 
 def unstacked(problems: Problem, count: int) -> list[Problem]:
     """The members, ``count`` of them, in the leading axis of every array of a problem, one by one in NumPy."""
-    one = lambda k: jax.tree.map(lambda leaf: np.asarray(leaf[k]) if eqx.is_array(leaf) else leaf, problems)
+    one = lambda k: jax.tree.map(
+        lambda leaf: np.asarray(leaf[k]) if eqx.is_array(leaf) else leaf, problems
+    )
     return [one(k) for k in range(count)]
 
 
@@ -195,13 +218,26 @@ def coefficients(problem: Problem) -> dict[str, Any]:
     return {field.name: getattr(problem, field.name) for field in fields(problem)}
 
 
-def by_unknown(problem: Problem, value: Any, unknown: str | None, *, owner: str) -> dict[str, Callable[[Any], Any]]:
+def by_unknown(
+    problem: Problem, value: Any, unknown: str | None, *, owner: str
+) -> dict[str, Callable[[Any], Any]]:
     """Data of a condition as one function of the point ``(d,)`` per unknown."""
-    names = tuple(value) if isinstance(value, dict) else (unknown,) if unknown is not None else tuple(problem.unknowns)
+    names = (
+        tuple(value)
+        if isinstance(value, dict)
+        else (unknown,)
+        if unknown is not None
+        else tuple(problem.unknowns)
+    )
     for name in names:
         if name not in problem.unknowns:
-            raise ValueError(f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}")
-    return {name: at_point(problem, value[name] if isinstance(value, dict) else value, owner=owner) for name in names}
+            raise ValueError(
+                f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}"
+            )
+    return {
+        name: at_point(problem, value[name] if isinstance(value, dict) else value, owner=owner)
+        for name in names
+    }
 
 
 class _AtPoint(Mapping[str, Any]):
@@ -233,7 +269,9 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
         if callable(data):
             value = call_by_name(data, _AtPoint(coordinates, point), owner=owner)
         if jnp.shape(value) != ():
-            raise ValueError(f"{owner}: data at one point must be one number, got an array of shape {jnp.shape(value)}")
+            raise ValueError(
+                f"{owner}: data at one point must be one number, got an array of shape {jnp.shape(value)}"
+            )
         return jnp.asarray(value, point.dtype)
 
     return function
@@ -243,7 +281,9 @@ def _called(problem: Problem, method: str, point: Any, owner: str) -> Any:
     """What a method of the coordinates returns at one point."""
     function = getattr(problem, method)
     if not callable(function):
-        raise ValueError(f"{owner} must be a method of coordinates, such as {method}(self, x), got {function!r}")
+        raise ValueError(
+            f"{owner} must be a method of coordinates, such as {method}(self, x), got {function!r}"
+        )
     return call_by_name(function, _AtPoint(problem.domain.coordinates, point), owner=owner)
 
 
@@ -252,14 +292,20 @@ def features_at(problem: Problem, point: Any) -> Array:
     owner = f"{type(problem).__name__}.features"
     if problem.features is None:
         if problem.stretched:
-            raise ValueError(f"{owner} must give the stretched coordinates; define it, or leave stretched as it is")
+            raise ValueError(
+                f"{owner} must give the stretched coordinates; define it, or leave stretched as it is"
+            )
         return jnp.zeros(0, point.dtype)
     out = _called(problem, "features", point, owner)
     if not isinstance(out, tuple | list) or not out or any(jnp.shape(value) != () for value in out):
-        raise ValueError(f"{owner} must return a tuple of numbers, one for each feature, got {out!r}")
+        raise ValueError(
+            f"{owner} must return a tuple of numbers, one for each feature, got {out!r}"
+        )
     names = problem.domain.coordinates
     if problem.stretched and len(out) != len(names):
-        raise ValueError(f"{owner} must return a stretched coordinate for each of {', '.join(names)}, got {len(out)} numbers")
+        raise ValueError(
+            f"{owner} must return a stretched coordinate for each of {', '.join(names)}, got {len(out)} numbers"
+        )
     return jnp.stack([jnp.asarray(value, point.dtype) for value in out])
 
 
@@ -269,11 +315,15 @@ def values_at(problem: Problem, method: str, point: Any) -> dict[str, Any]:
     out = _called(problem, method, point, owner)
     if not isinstance(out, dict):
         if method == "exact" and len(problem.unknowns) > 1:
-            raise ValueError(f"{owner} must return a dict by unknown, of {', '.join(problem.unknowns)}, got one value")
+            raise ValueError(
+                f"{owner} must return a dict by unknown, of {', '.join(problem.unknowns)}, got one value"
+            )
         out = dict.fromkeys(problem.unknowns, out)
     for name, value in out.items():
         if name not in problem.unknowns:
-            raise ValueError(f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}")
+            raise ValueError(
+                f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}"
+            )
         if value is None or jnp.shape(value) != ():
             what = "None" if value is None else f"an array of shape {jnp.shape(value)}"
             raise ValueError(f"{owner}: {name} at one point must be one number, got {what}")
@@ -291,11 +341,15 @@ def exact_reference(problem: Problem) -> Reference | None:
     grids = np.broadcast_arrays(*coordinates.values())
     points = np.stack([grid.ravel() for grid in grids], -1)
     with jax.enable_x64(True):
-        on_grid = lambda problem: jax.vmap(lambda point: values_at(problem, "exact", point))(jnp.asarray(points))
+        on_grid = lambda problem: jax.vmap(lambda point: values_at(problem, "exact", point))(
+            jnp.asarray(points)
+        )
         values = on_grid(problem)
         if problem.trainable:
             guesses = lambda problem: [getattr(problem, name) for name in problem.trainable]
-            other = on_grid(eqx.tree_at(guesses, problem, [1.5 * guess + 0.5 for guess in guesses(problem)]))
+            other = on_grid(
+                eqx.tree_at(guesses, problem, [1.5 * guess + 0.5 for guess in guesses(problem)])
+            )
             if any(not np.array_equal(values[name], other[name]) for name in values):
                 return None
         # JAX sorts the keys of a dict; the order of the unknowns is restored.
@@ -305,4 +359,6 @@ def exact_reference(problem: Problem) -> Reference | None:
         value[outside] = np.nan
     values = {name: value.reshape(grids[0].shape) for name, value in values.items()}
     doc = inspect.getdoc(type(problem)) or ""
-    return Reference(coordinates, values, dict.fromkeys(values, 1e-14), "closed form", doc.split("\n\n")[0])
+    return Reference(
+        coordinates, values, dict.fromkeys(values, 1e-14), "closed form", doc.split("\n\n")[0]
+    )

@@ -27,20 +27,32 @@ def register(name: str) -> Callable[[P], P]:
     **Raises** ValueError with what is wrong and what is available; TypeError when it is not a `Problem` class.
     """
     if not isinstance(name, str) or not name.isidentifier():
-        raise ValueError(f"register: a problem's name must be an identifier such as 'heat', got {name!r}")
+        raise ValueError(
+            f"register: a problem's name must be an identifier such as 'heat', got {name!r}"
+        )
 
     def decorate(cls: P) -> P:
         if not (isinstance(cls, type) and issubclass(cls, Problem)):
-            raise TypeError(f"register({name!r}) decorates a class derived from pinops.Problem, got {cls!r}")
+            raise TypeError(
+                f"register({name!r}) decorates a class derived from pinops.Problem, got {cls!r}"
+            )
         if not hasattr(cls, "domain"):
-            raise ValueError(f"{cls.__name__} has no domain; give it one, such as domain = po.Box(x=(0, 1), t=(0, 1))")
-        required = [f.name for f in fields(cls) if f.init and f.default is f.default_factory]  # both MISSING
+            raise ValueError(
+                f"{cls.__name__} has no domain; give it one, such as domain = po.Box(x=(0, 1), t=(0, 1))"
+            )
+        required = [
+            f.name for f in fields(cls) if f.init and f.default is f.default_factory
+        ]  # both MISSING
         if required:
-            raise ValueError(f"{cls.__name__}: the coefficient {required[0]!r} needs a default value")
+            raise ValueError(
+                f"{cls.__name__}: the coefficient {required[0]!r} needs a default value"
+            )
         instance = cls()
         unknown = [name for name in instance.trainable if name not in {f.name for f in fields(cls)}]
         if unknown:
-            raise ValueError(f"{cls.__name__}: there is no coefficient {unknown[0]!r} to be found (trainable)")
+            raise ValueError(
+                f"{cls.__name__}: there is no coefficient {unknown[0]!r} to be found (trainable)"
+            )
         residual_signature(instance)
         impose(instance)
         _classes[name] = cls
@@ -53,12 +65,18 @@ def _catalogue() -> dict[str, Path]:
     """The files of the catalogue; nothing is imported."""
     spec = importlib.util.find_spec("pinops.problems")
     # Python started in a clone finds the package there before the installed one: the catalogue then lies beside it.
-    folders = (spec.submodule_search_locations or []) if spec else [Path(__file__).parents[2] / "problems"]
+    folders = (
+        (spec.submodule_search_locations or [])
+        if spec
+        else [Path(__file__).parents[2] / "problems"]
+    )
     return {name: path for folder in folders for name, path in _problem_files(Path(folder)).items()}
 
 
 def _problem_files(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+    return {
+        path.stem: path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")
+    }
 
 
 def available() -> tuple[str, ...]:
@@ -74,10 +92,14 @@ def load_folder(folder: str | Path) -> tuple[str, ...]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no folder {folder}; give the one that holds your problem files")
+        raise FileNotFoundError(
+            f"there is no folder {folder}; give the one that holds your problem files"
+        )
     found = _problem_files(folder)
     if not found:
-        raise ValueError(f"the folder {folder} holds no problem files (NAME.py with @pinops.register('NAME'))")
+        raise ValueError(
+            f"the folder {folder} holds no problem files (NAME.py with @pinops.register('NAME'))"
+        )
     for name, path in found.items():
         if _files.get(name) != path:
             _classes.pop(name, None)
@@ -106,7 +128,9 @@ def problem_class(name: str) -> type[Problem]:
         hint = f"did you mean {near[0]!r}?" if near else f"available are {', '.join(available())}"
         raise ValueError(f"there is no problem {name!r}; {hint}")
     if name not in _classes:
-        raise ValueError(f"the file of problem {name!r} does not register it; decorate its class with @pinops.register({name!r})")
+        raise ValueError(
+            f"the file of problem {name!r} does not register it; decorate its class with @pinops.register({name!r})"
+        )
     return _classes[name]
 
 
@@ -140,4 +164,6 @@ def load_problem(name: str, **coefficients: Any) -> Problem:
 
 def name_of(problem: Problem) -> str:
     """The name under which a problem's class is registered, or else its class name."""
-    return next((name for name, cls in _classes.items() if cls is type(problem)), type(problem).__name__)
+    return next(
+        (name for name, cls in _classes.items() if cls is type(problem)), type(problem).__name__
+    )

@@ -12,7 +12,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.geometry import Box
-from pinops.problem._conditions import Condition, Dirichlet, Equation, Initial, Neumann, Observed, Periodic, Robin
+from pinops.problem._conditions import (
+    Condition,
+    Dirichlet,
+    Equation,
+    Initial,
+    Neumann,
+    Observed,
+    Periodic,
+    Robin,
+)
 from pinops.problem._problem import DerivedProblem, Problem
 from pinops.reference import Reference
 
@@ -30,7 +39,9 @@ class TimeWindows(eqx.Module):
     def __check_init__(self):
         for name, least in (("count", 2), ("nodes", 3)):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= least):
-                raise ValueError(f"TimeWindows: {name} must be a whole number of at least {least}, got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"TimeWindows: {name} must be a whole number of at least {least}, got {getattr(self, name)!r}"
+                )
 
 
 class Window(DerivedProblem):
@@ -48,7 +59,9 @@ class Window(DerivedProblem):
     def __check_init__(self):
         domain = self.problem.domain
         if not isinstance(domain, Box) or domain.time is None:
-            raise ValueError(f"time windows need a box with a time coordinate; {type(self.problem).__name__} has another domain")
+            raise ValueError(
+                f"time windows need a box with a time coordinate; {type(self.problem).__name__} has another domain"
+            )
         if any(isinstance(condition, Observed) for condition in self.problem.conditions()):
             raise ValueError("time windows cannot use observations; solve the problem in one piece")
 
@@ -101,7 +114,11 @@ class Window(DerivedProblem):
         chosen = np.flatnonzero(inside)
         if not chosen.size:
             return None
-        take = lambda array: np.take(array, chosen, axis) if array.ndim > axis and array.shape[axis] == t.size else array
+        take = lambda array: (
+            np.take(array, chosen, axis)
+            if array.ndim > axis and array.shape[axis] == t.size
+            else array
+        )
         coordinates = {name: take(array) for name, array in reference.coordinates.items()}
         coordinates[time] = np.clip(coordinates[time] - start, 0.0, self.length)
         values = {name: take(array) for name, array in reference.values.items()}
@@ -114,16 +131,28 @@ class Window(DerivedProblem):
         match condition:
             case Initial() if self.handed is not None:
                 value, unknown = condition.value, condition.unknown
-                names = tuple(value) if isinstance(value, dict) else (unknown,) if unknown else self.unknowns
+                names = (
+                    tuple(value)
+                    if isinstance(value, dict)
+                    else (unknown,)
+                    if unknown
+                    else self.unknowns
+                )
                 rates = None
                 if condition.derivative is not None:
                     moving = condition.rates()
                     moving = tuple(moving) if isinstance(moving, dict) else names
-                    rates = {name: self._series(f"{name}_{self.problem.domain.time}") for name in moving}
+                    rates = {
+                        name: self._series(f"{name}_{self.problem.domain.time}") for name in moving
+                    }
                 return Initial({name: self._series(name) for name in names}, rates)
             case Dirichlet() | Neumann() | Robin():
                 value = condition.value
-                data = {k: self._later(v) for k, v in value.items()} if isinstance(value, dict) else self._later(value)
+                data = (
+                    {k: self._later(v) for k, v in value.items()}
+                    if isinstance(value, dict)
+                    else self._later(value)
+                )
                 return dataclasses.replace(condition, value=data)
             case Equation():
                 return Equation(self._later(condition.residual), on=condition.on)
@@ -143,7 +172,10 @@ class Window(DerivedProblem):
                 values["point"] = values["point"].at[axis].add(self.start)
             return function(**values)
 
-        parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in inspect.signature(function).parameters.values()]
+        parameters = [
+            p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for p in inspect.signature(function).parameters.values()
+        ]
         later.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
         return later
 
@@ -175,13 +207,17 @@ def nodes_of(problem: Problem, count: int) -> dict[str, np.ndarray]:
     out = {}
     for name, periodic in space_of(problem).items():
         low, high = problem.domain.bounds[name]
-        n = count + 1 - count % 2 if periodic else count  # a series of sines and cosines has an odd number of terms
+        n = (
+            count + 1 - count % 2 if periodic else count
+        )  # a series of sines and cosines has an odd number of terms
         share = np.arange(n) / n if periodic else (1 - np.cos(np.pi * (np.arange(n) + 0.5) / n)) / 2
         out[name] = low + (high - low) * share
     return out
 
 
-def series_of(problem: Problem, values: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+def series_of(
+    problem: Problem, values: Mapping[str, np.ndarray], count: int
+) -> dict[str, np.ndarray]:
     """The coefficients of the series through values on the grid of `nodes_of`, one array ``(n, ..., n)`` by name."""
     out = {}
     for name, value in values.items():
@@ -191,13 +227,19 @@ def series_of(problem: Problem, values: Mapping[str, np.ndarray], count: int) ->
         ):
             bounds = problem.domain.bounds[coordinate]
             with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-                matrix = np.stack([_basis(jnp.asarray(node), bounds, periodic, len(nodes)) for node in nodes])
-            coefficients = np.moveaxis(np.tensordot(np.linalg.inv(matrix), coefficients, (1, axis)), 0, axis)
+                matrix = np.stack(
+                    [_basis(jnp.asarray(node), bounds, periodic, len(nodes)) for node in nodes]
+                )
+            coefficients = np.moveaxis(
+                np.tensordot(np.linalg.inv(matrix), coefficients, (1, axis)), 0, axis
+            )
         out[name] = coefficients
     return out
 
 
-def _basis(x: Array, bounds: tuple[float, float], periodic: bool, count: int) -> Float[Array, " count"]:
+def _basis(
+    x: Array, bounds: tuple[float, float], periodic: bool, count: int
+) -> Float[Array, " count"]:
     """1, cos, sin of multiples of the angle, or Chebyshev polynomials, at one place."""
     low, high = bounds
     if periodic:
@@ -205,5 +247,7 @@ def _basis(x: Array, bounds: tuple[float, float], periodic: bool, count: int) ->
         return jnp.concatenate([jnp.ones(1, angle.dtype), jnp.cos(angle), jnp.sin(angle)])
     s = (2 * x - low - high) / (high - low)
     # A loop: unrolled, its derivatives take long to compile.
-    _, terms = jax.lax.scan(lambda t, _: ((t[1], 2 * s * t[1] - t[0]), t[0]), (jnp.ones_like(s), s), length=count)
+    _, terms = jax.lax.scan(
+        lambda t, _: ((t[1], 2 * s * t[1] - t[0]), t[0]), (jnp.ones_like(s), s), length=count
+    )
     return terms

@@ -23,7 +23,9 @@ def grid_values(values: np.ndarray, x: np.ndarray, interval: tuple[float, float]
     return total
 
 
-def cumulative(function: Callable[[np.ndarray], np.ndarray], edges: np.ndarray, order: int = 8) -> np.ndarray:
+def cumulative(
+    function: Callable[[np.ndarray], np.ndarray], edges: np.ndarray, order: int = 8
+) -> np.ndarray:
     """The integral of a function from the first edge to every edge, `(n,)`, by Gauss-Legendre rules between them."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     half = np.diff(edges)[:, None] / 2
@@ -35,7 +37,13 @@ def antiderivative(values: np.ndarray, interval: tuple[float, float]) -> Referen
     """u' = f, u = 0 at the lower end, at the nodes on which f is given: exact for its cubic interpolation."""
     nodes = np.linspace(*interval, len(values))
     u = cumulative(lambda x: grid_values(values, x, interval), nodes)
-    return Reference({"x": nodes}, {"u": u}, {"u": 1e-14}, "Gauss-Legendre quadrature", "exact for piecewise cubics")
+    return Reference(
+        {"x": nodes},
+        {"u": u},
+        {"u": 1e-14},
+        "Gauss-Legendre quadrature",
+        "exact for piecewise cubics",
+    )
 
 
 def characteristics(
@@ -58,7 +66,9 @@ def characteristics(
     from scipy.interpolate import CubicHermiteSpline
 
     if not np.all(speed > 0):
-        raise ValueError(f"the speed must be greater than zero everywhere, got {speed.min():g}: characteristics would turn.")
+        raise ValueError(
+            f"the speed must be greater than zero everywhere, got {speed.min():g}: characteristics would turn."
+        )
     x = np.linspace(*interval, len(speed))
 
     def solve(cells: int) -> np.ndarray:
@@ -68,7 +78,9 @@ def characteristics(
         tau = cumulative(rate, edges)
         inverse = CubicHermiteSpline(tau, edges, 1 / rate(edges))
         at = np.interp(x, edges, tau)[:, None] - np.asarray(t)
-        return np.where(at >= 0, initial(inverse(np.maximum(at, 0.0))), inflow(np.maximum(-at, 0.0)))
+        return np.where(
+            at >= 0, initial(inverse(np.maximum(at, 0.0))), inflow(np.maximum(-at, 0.0))
+        )
 
     u = solve(cells)
     return Reference(

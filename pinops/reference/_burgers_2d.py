@@ -39,9 +39,13 @@ def periodic_burgers_2d(
     """
     x, y, t = np.asarray(x, np.float64), np.asarray(y, np.float64), check_times(t)
     if not viscosity > 0:
-        raise ValueError(f"viscosity is {viscosity}, but fronts need a positive one to have a width: give one.")
+        raise ValueError(
+            f"viscosity is {viscosity}, but fronts need a positive one to have a width: give one."
+        )
     if max_modes not in (allowed := [_COARSEST * 2**k for k in range(1, 8)]):
-        raise ValueError(f"max_modes must be one of {', '.join(map(str, allowed))}, got {max_modes}.")
+        raise ValueError(
+            f"max_modes must be one of {', '.join(map(str, allowed))}, got {max_modes}."
+        )
     modes, values, error = _COARSEST, _solve(x, y, t, viscosity, initial, _COARSEST), np.inf
     while error > tolerance and modes < max_modes:
         modes, coarse = 2 * modes, values
@@ -88,10 +92,15 @@ def _solve(
     speed = float((np.abs(start[0]).max() + np.abs(start[1]).max()).clip(1e-3))
     linear = viscosity * (along_x**2 + along_y**2).real
     refinement = modes // _COARSEST
-    history = integrate_etdrk4(series(start), linear, nonlinear, t, 1 / (_COARSEST * speed), refinement)
+    history = integrate_etdrk4(
+        series(start), linear, nonlinear, t, 1 / (_COARSEST * speed), refinement
+    )
     # Waves of minus the wave number along y are the conjugates.
     weights = np.where(columns == 0, 1.0, 2.0) / modes**2
-    waves_x, waves_y = np.exp(x[:, None] * along_x.T), np.exp(along_y[:, None] * y) * weights[:, None]
+    waves_x, waves_y = (
+        np.exp(x[:, None] * along_x.T),
+        np.exp(along_y[:, None] * y) * weights[:, None],
+    )
     values = np.moveaxis((waves_x @ history @ waves_y).real, 0, -1)
     if t[0] == 0:
         for component, field in zip(values, initial(x[:, None], y), strict=True):

@@ -10,7 +10,9 @@ def chebyshev_nodes(n: int, interval: tuple[float, float]) -> np.ndarray:
     """The `n + 1` Chebyshev points of the second kind on `interval`, ascending, `(n + 1,)`."""
     lower, upper = interval
     # The sine form keeps the nodes exactly symmetric about the midpoint.
-    return (lower + upper) / 2 + (upper - lower) / 2 * np.sin(np.pi * np.arange(-n, n + 1, 2) / (2 * n))
+    return (lower + upper) / 2 + (upper - lower) / 2 * np.sin(
+        np.pi * np.arange(-n, n + 1, 2) / (2 * n)
+    )
 
 
 def differentiation_matrix(nodes: np.ndarray) -> np.ndarray:

@@ -20,15 +20,21 @@ from ._reference import Reference, relative_difference
 # The trapezoidal rule instead of Basdevant's Gauss-Hermite: both converge geometrically for an analytic u₀, but
 # Gauss-Hermite nodes are centred on x and their number grows like 1/ν before they reach the minimum of G, and every
 # second trapezoidal node is a coarse rule for free.
-_SPACINGS = 0.4 * 0.5 ** np.arange(7)  # tried in turn, in units of the heat kernel's width sqrt(2 ν t)
+_SPACINGS = 0.4 * 0.5 ** np.arange(
+    7
+)  # tried in turn, in units of the heat kernel's width sqrt(2 ν t)
 _KERNEL_REACH = 9.0  # exp(-9²/2) = 2.6e-18
 
 
 def _check(t: np.ndarray, viscosity: float) -> None:
     if not viscosity > 0:
-        raise ValueError(f"viscosity is {viscosity}, but Cole-Hopf divides by it: give a positive value.")
+        raise ValueError(
+            f"viscosity is {viscosity}, but Cole-Hopf divides by it: give a positive value."
+        )
     if t.min() < 0:
-        raise ValueError(f"the earliest time is {t.min()}, but the heat kernel runs forward: give times t >= 0.")
+        raise ValueError(
+            f"the earliest time is {t.min()}, but the heat kernel runs forward: give times t >= 0."
+        )
 
 
 def cole_hopf(
@@ -130,7 +136,9 @@ def periodic_cole_hopf(
     x, t = np.asarray(x, np.float64), np.asarray(t, np.float64)
     _check(t, viscosity)
     if nodes % 2:
-        raise ValueError(f"nodes is {nodes}, but the refinement check halves the grid: give an even number.")
+        raise ValueError(
+            f"nodes is {nodes}, but the refinement check halves the grid: give an even number."
+        )
     (lower, upper), later = interval, t > 0
     period = upper - lower
     u, coarse = np.empty((2, x.size, t.size))
@@ -148,7 +156,12 @@ def periodic_cole_hopf(
 
 
 def _periodic(
-    x: np.ndarray, t: np.ndarray, viscosity: float, initial: Callable[[np.ndarray], np.ndarray], period: float, nodes: int
+    x: np.ndarray,
+    t: np.ndarray,
+    viscosity: float,
+    initial: Callable[[np.ndarray], np.ndarray],
+    period: float,
+    nodes: int,
 ) -> tuple[np.ndarray, float]:
     """The solution for t > 0, `(nx, nt)`, and the relative size of its rounding errors."""
     spacing = period / nodes
@@ -166,19 +179,27 @@ def _periodic(
     antiderivative = np.cumsum(integrals - mean * spacing)  # at the right ends of the cells
     exponent = -np.roll(antiderivative - antiderivative.min(), 1) / (2 * viscosity)
     depth = -float(exponent.min())
-    rounding = 32 * float(np.finfo(np.float64).eps)  # a few units in each exponent, and as many in sums
+    rounding = 32 * float(
+        np.finfo(np.float64).eps
+    )  # a few units in each exponent, and as many in sums
     moved = x[:, None] - mean * t
     if depth <= _DEEPEST and t.size:
-        return mean + _diffusing(moved, t, viscosity, exponent, period), rounding * float(np.exp(depth))
+        return mean + _diffusing(moved, t, viscosity, exponent, period), rounding * float(
+            np.exp(depth)
+        )
     u = np.empty_like(moved)
     for column, time in enumerate(t):
         u[:, column] = mean + _summed(moved[:, column], time, viscosity, exponent, period)
     return u, rounding * depth
 
 
-def _diffusing(x: np.ndarray, t: np.ndarray, viscosity: float, exponent: np.ndarray, period: float) -> np.ndarray:
+def _diffusing(
+    x: np.ndarray, t: np.ndarray, viscosity: float, exponent: np.ndarray, period: float
+) -> np.ndarray:
     """-2ν (log φ)_x at `x (nx, nt)`, where φ diffuses from exp(`exponent`)."""
-    wave = 2 * np.pi / period * np.arange(exponent.size // 2)  # the Nyquist mode of a resolved function is rounding
+    wave = (
+        2 * np.pi / period * np.arange(exponent.size // 2)
+    )  # the Nyquist mode of a resolved function is rounding
     series = np.fft.rfft(np.exp(exponent))[:-1, None] * np.exp(-viscosity * wave[:, None] ** 2 * t)
     series[1:] *= 2
     # x[i, n] = x[i, 0] + shift[n]: all times are one product.
@@ -187,7 +208,9 @@ def _diffusing(x: np.ndarray, t: np.ndarray, viscosity: float, exponent: np.ndar
     return -2 * viscosity * (waves @ (1j * wave[:, None] * series)).real / (waves @ series).real
 
 
-def _summed(x: np.ndarray, time: float, viscosity: float, exponent: np.ndarray, period: float) -> np.ndarray:
+def _summed(
+    x: np.ndarray, time: float, viscosity: float, exponent: np.ndarray, period: float
+) -> np.ndarray:
     """The mean of (x - y)/t at `x (nx,)` over the nodes y, with weights exp(`exponent` - (x - y)²/4νt)."""
     spacing, spread = period / exponent.size, 4 * viscosity * time
     # The largest weight is at least that of y = x, and of the largest exponent (0), which is half a period away at most.
@@ -196,6 +219,9 @@ def _summed(x: np.ndarray, time: float, viscosity: float, exponent: np.ndarray, 
     left = np.floor(x / spacing).astype(int)
     distance = (x - spacing * left)[:, None] - spacing * offsets
     images = np.take(exponent, np.arange(exponent.size + offsets.size) + offsets[0], mode="wrap")
-    phase = np.lib.stride_tricks.sliding_window_view(images, offsets.size)[left % exponent.size] - distance**2 / spread
+    phase = (
+        np.lib.stride_tricks.sliding_window_view(images, offsets.size)[left % exponent.size]
+        - distance**2 / spread
+    )
     weight = np.exp(phase - phase.max(axis=1, keepdims=True))
     return (weight * distance).sum(axis=1) / (time * weight.sum(axis=1))

@@ -49,20 +49,31 @@ def periodic_compressible(
     """
     t = check_times(t)
     if dimensions not in (1, 2) or not isinstance(cells, int) or cells < 1:
-        raise ValueError(f"dimensions must be 1 or 2 and cells a whole number of at least 1, got {dimensions} and {cells}.")
-    if not (0 <= viscosity < np.inf and 0 <= bulk_viscosity < np.inf and 1 < heat_ratio < np.inf and 0 < tolerance < np.inf):
+        raise ValueError(
+            f"dimensions must be 1 or 2 and cells a whole number of at least 1, got {dimensions} and {cells}."
+        )
+    if not (
+        0 <= viscosity < np.inf
+        and 0 <= bulk_viscosity < np.inf
+        and 1 < heat_ratio < np.inf
+        and 0 < tolerance < np.inf
+    ):
         raise ValueError(
             f"viscosities are {viscosity} and {bulk_viscosity}, the heat ratio {heat_ratio} and the tolerance {tolerance}: give "
             "viscosities that are zero or more, a ratio greater than 1 and a tolerance greater than zero, all finite."
         )
     if max_cells < 2 * cells:
-        raise ValueError(f"max_cells must be at least {2 * cells}, twice the cells of the evaluation grid, got {max_cells}.")
+        raise ValueError(
+            f"max_cells must be at least {2 * cells}, twice the cells of the evaluation grid, got {max_cells}."
+        )
     names = ("rho", *("u", "v")[:dimensions], "p")
     gas = _Gas(viscosity, bulk_viscosity, heat_ratio)
 
     def solved(number: int) -> np.ndarray | None:
         try:
-            return gas.solve(_start(initial, dimensions, number), _start(initial, dimensions, cells), t)
+            return gas.solve(
+                _start(initial, dimensions, number), _start(initial, dimensions, cells), t
+            )
         except _Vacuum:
             if 2 * number > max_cells:
                 raise
@@ -75,10 +86,18 @@ def periodic_compressible(
         if coarse is not None and values is not None:
             errors = dict(zip(names, gas.errors(coarse, values), strict=True))
     if values is None or not np.isfinite(max(errors.values())):
-        raise _Vacuum(f"the gas becomes a vacuum on {number // 2} cells, and there is no error bar: give more max_cells.")
+        raise _Vacuum(
+            f"the gas becomes a vacuum on {number // 2} cells, and there is no error bar: give more max_cells."
+        )
     axes = [*[_centres(cells)] * dimensions, t]
     return Reference(
-        coordinates=dict(zip([*"xy"[:dimensions], "t"], np.meshgrid(*axes, indexing="ij", sparse=True), strict=True)),
+        coordinates=dict(
+            zip(
+                [*"xy"[:dimensions], "t"],
+                np.meshgrid(*axes, indexing="ij", sparse=True),
+                strict=True,
+            )
+        ),
         values=dict(zip(names, values, strict=True)),
         error_bar=errors,
         kind="HLLC finite volumes",
@@ -95,10 +114,14 @@ def _start(initial: Callable[..., Sequence[np.ndarray]], dimensions: int, cells:
     at = np.meshgrid(*[_centres(cells)] * dimensions, indexing="ij")
     fields = initial(*at)
     if len(fields) != dimensions + 2:
-        raise ValueError(f"initial must give {dimensions + 2} fields, density, velocities and pressure, got {len(fields)}.")
+        raise ValueError(
+            f"initial must give {dimensions + 2} fields, density, velocities and pressure, got {len(fields)}."
+        )
     start = np.stack([np.broadcast_to(field, at[0].shape) for field in fields]).astype(np.float64)
     if not (np.isfinite(start).all() and start[0].min() > 0 and start[-1].min() > 0):
-        raise ValueError("initial must give finite fields, and a density and a pressure greater than zero.")
+        raise ValueError(
+            "initial must give finite fields, and a density and a pressure greater than zero."
+        )
     return start
 
 
@@ -132,9 +155,15 @@ class _Gas:
         """Relative distances of all fields; velocities share theirs, and a gas at rest has that of rounding."""
         sound = np.sqrt(self.ratio * finer[-1] / finer[0])
         still = 1e-9 * np.linalg.norm(sound)
-        moving = np.linalg.norm(values[1:-1] - finer[1:-1]) / max(np.linalg.norm(finer[1:-1]), still)
+        moving = np.linalg.norm(values[1:-1] - finer[1:-1]) / max(
+            np.linalg.norm(finer[1:-1]), still
+        )
         density, pressure = (relative_difference(values[k], finer[k]) for k in (0, -1))
-        return [density, *[max(float(moving), float(np.finfo(float).eps))] * (len(finer) - 2), pressure]
+        return [
+            density,
+            *[max(float(moving), float(np.finfo(float).eps))] * (len(finer) - 2),
+            pressure,
+        ]
 
     def conserved(self, primitive: np.ndarray) -> np.ndarray:
         rho, velocity, p = primitive[0], primitive[1:-1], primitive[-1]
@@ -166,7 +195,9 @@ class _Gas:
         w, total = self.primitive(state), np.zeros_like(state)
         for axis in range(1, state.ndim):
             ahead, behind = np.roll(w, -1, axis) - w, w - np.roll(w, 1, axis)
-            limited = np.minimum(np.minimum(2 * np.abs(ahead), 2 * np.abs(behind)), np.abs(ahead + behind) / 2)
+            limited = np.minimum(
+                np.minimum(2 * np.abs(ahead), 2 * np.abs(behind)), np.abs(ahead + behind) / 2
+            )
             slope = np.where(ahead * behind > 0, np.sign(ahead) * limited, 0.0)
             flux = self.hllc(w + slope / 2, np.roll(w - slope / 2, -1, axis), axis)
             total += (np.roll(flux, 1, axis) - flux) * state.shape[1]
@@ -189,19 +220,28 @@ class _Gas:
         between[axis] = contact
         between[0] = w[0] * (wave - w[axis]) / (wave - contact)
         star = np.concatenate([between[:1], between[0] * between[1:-1], own[-1:]])
-        star[-1] = between[0] * (own[-1] / w[0] + (contact - w[axis]) * (contact + w[-1] / (w[0] * (wave - w[axis]))))
+        star[-1] = between[0] * (
+            own[-1] / w[0] + (contact - w[axis]) * (contact + w[-1] / (w[0] * (wave - w[axis])))
+        )
         reached = np.where(contact >= 0, np.minimum(wave, 0), np.maximum(wave, 0))
         return flux + reached * (star - own)
 
     def rubbed(self, state: np.ndarray, step: float) -> np.ndarray:
         """A step of friction alone."""
         n, dimensions = state.shape[1], state.ndim - 1
-        stiffness = (4 / 3 * self.eta + self.zeta + self.eta * (dimensions - 1)) * 4 * n**2 / state[0].min()
+        stiffness = (
+            (4 / 3 * self.eta + self.zeta + self.eta * (dimensions - 1)) * 4 * n**2 / state[0].min()
+        )
         if not stiffness:
             return state
         stages = max(2, int(np.ceil((np.sqrt(9 + 16 * step * stiffness / 2 * 1.1) - 1) / 2)))
         width = 4 / (stages**2 + stages - 2)
-        b = [1 / 3, 1 / 3, 1 / 3, *((j * j + j - 2) / (2 * j * (j + 1)) for j in range(3, stages + 1))]
+        b = [
+            1 / 3,
+            1 / 3,
+            1 / 3,
+            *((j * j + j - 2) / (2 * j * (j + 1)) for j in range(3, stages + 1)),
+        ]
         first = step * self.friction(state)
         before, now = state, state + b[1] * width * first
         for j in range(2, stages + 1):
@@ -215,7 +255,10 @@ class _Gas:
         """What the stresses at faces bring into cells: central differences."""
         velocity, n, total = state[1:-1] / state[0], state.shape[1], np.zeros_like(state)
         axes = range(1, state.ndim)
-        central = {axis: (np.roll(velocity, -1, axis) - np.roll(velocity, 1, axis)) * n / 2 for axis in axes}
+        central = {
+            axis: (np.roll(velocity, -1, axis) - np.roll(velocity, 1, axis)) * n / 2
+            for axis in axes
+        }
         for axis in axes:
             at_face = lambda field, axis=axis: (field + np.roll(field, -1, axis)) / 2
             slopes = {other: at_face(central[other]) for other in axes}
@@ -233,6 +276,8 @@ def _at_centres(fields: np.ndarray, cells: int) -> np.ndarray:
     """Means of cells at the centres of fewer ones: of those that touch the centre."""
     for axis in range(1, fields.ndim):
         inside = fields.shape[axis] // cells
-        parts = np.moveaxis(fields, axis, -1).reshape(*np.moveaxis(fields, axis, -1).shape[:-1], cells, inside)
+        parts = np.moveaxis(fields, axis, -1).reshape(
+            *np.moveaxis(fields, axis, -1).shape[:-1], cells, inside
+        )
         fields = np.moveaxis(parts[..., (inside - 1) // 2 : inside // 2 + 1].mean(-1), -1, axis)
     return fields

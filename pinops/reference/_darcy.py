@@ -31,7 +31,13 @@ def darcy(
     bar = relative_difference(coarser, every(u, 2))
     grid = np.linspace(0, 1, nodes)
     source = f"five-point differences, Shortley-Weller at the boundary, {intervals} intervals"
-    return Reference({"x": grid[:, None], "y": grid[None, :]}, {"u": every(u, refine)}, {"u": bar}, "finite differences", source)
+    return Reference(
+        {"x": grid[:, None], "y": grid[None, :]},
+        {"u": every(u, refine)},
+        {"u": bar},
+        "finite differences",
+        source,
+    )
 
 
 def _solve(log_permeability: Callable, level: Callable, intervals: int) -> np.ndarray:
@@ -52,10 +58,14 @@ def _solve(log_permeability: Callable, level: Callable, intervals: int) -> np.nd
         for sign in (1, -1):
             a, b = i + sign * di, j + sign * dj
             there = inside[a, b]
-            length = np.where(there, h, h * _share_inside(level, x, y, sign * di * h, sign * dj * h))
+            length = np.where(
+                there, h, h * _share_inside(level, x, y, sign * di * h, sign * dj * h)
+            )
             half = length / 2
             # The permeability between the node and its neighbour, or the boundary.
-            z = log_permeability(np.clip(x + sign * di * half, 0, 1), np.clip(y + sign * dj * half, 0, 1))
+            z = log_permeability(
+                np.clip(x + sign * di * half, 0, 1), np.clip(y + sign * dj * half, 0, 1)
+            )
             reach.append(length)
             flux.append((np.exp(z) / length, there, number[a, b]))
         for conductance, there, neighbour in flux:
@@ -69,7 +79,9 @@ def _solve(log_permeability: Callable, level: Callable, intervals: int) -> np.nd
     return u
 
 
-def _share_inside(level: Callable, x: np.ndarray, y: np.ndarray, dx: float, dy: float) -> np.ndarray:
+def _share_inside(
+    level: Callable, x: np.ndarray, y: np.ndarray, dx: float, dy: float
+) -> np.ndarray:
     """Which share of the way from points inside in a direction is inside, by bisection."""
     low, high = np.zeros(x.shape), np.ones(x.shape)
     for _ in range(45):

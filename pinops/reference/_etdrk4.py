@@ -14,7 +14,9 @@ import numpy as np
 
 from ._reference import Reference, relative_difference
 
-_CONTOUR = np.exp(2j * np.pi * (np.arange(32) + 0.5) / 32)  # unit circle, 32 points as in Kassam & Trefethen
+_CONTOUR = np.exp(
+    2j * np.pi * (np.arange(32) + 0.5) / 32
+)  # unit circle, 32 points as in Kassam & Trefethen
 
 
 def _coefficients(linear: np.ndarray, step: float) -> tuple[np.ndarray, ...]:
@@ -74,8 +76,14 @@ def integrate_etdrk4(
 def check_times(t: np.ndarray) -> np.ndarray:
     """`t` as float64 if it is 1-D, ascending and not negative."""
     t = np.asarray(t, np.float64)
-    if t.ndim != 1 or t.size == 0 or not (t[0] >= 0 and np.isfinite(t[-1]) and (np.diff(t) > 0).all()):
-        raise ValueError(f"t must be a 1-D array of increasing times t >= 0 for marching from t = 0, got {t}.")
+    if (
+        t.ndim != 1
+        or t.size == 0
+        or not (t[0] >= 0 and np.isfinite(t[-1]) and (np.diff(t) > 0).all())
+    ):
+        raise ValueError(
+            f"t must be a 1-D array of increasing times t >= 0 for marching from t = 0, got {t}."
+        )
     return t
 
 
@@ -113,7 +121,9 @@ def periodic_etdrk4(
     x, t = np.asarray(x, np.float64), check_times(t)
     lower, upper = interval
     if modes % 4:
-        raise ValueError(f"modes is {modes}, but the refinement check halves an even grid: give a multiple of 4.")
+        raise ValueError(
+            f"modes is {modes}, but the refinement check halves an even grid: give a multiple of 4."
+        )
 
     def solve(modes: int, refinement: int) -> np.ndarray:
         wavenumber = 2 * np.pi / (upper - lower) * np.arange(modes // 2 + 1)

@@ -32,9 +32,15 @@ def heated_plate(holes: int, position: float, *, cells: int = 48, layers: int = 
     **Raises** ValueError for a design that cannot be, and layers of which the boss is no whole number.
     """
     if layers < 5 or layers % 5:
-        raise ValueError(f"layers must be a multiple of 5, so that the boss is some of them, got {layers}")
+        raise ValueError(
+            f"layers must be a multiple of 5, so that the boss is some of them, got {layers}"
+        )
     half_gap = position * np.sin(np.pi / holes) if holes > 1 else position
-    apart = half_gap > HOLE_RADIUS and position >= BOSS_RADIUS + HOLE_RADIUS - 1e-9 and position < RADIUS - HOLE_RADIUS
+    apart = (
+        half_gap > HOLE_RADIUS
+        and position >= BOSS_RADIUS + HOLE_RADIUS - 1e-9
+        and position < RADIUS - HOLE_RADIUS
+    )
     if not isinstance(holes, int) or holes < 1 or not apart:
         raise ValueError(
             f"{holes} holes at {position:g} cannot be: their number must be whole, and they must not overlap each other, the "
@@ -65,8 +71,13 @@ def solve_plate(
 
     shape, h, dz = (cells, cells, layers), 2 * RADIUS / cells, (THICKNESS + BOSS_HEIGHT) / layers
     below = np.arange(layers) < round(BOSS_HEIGHT / dz)
-    plate, boss = _Section(cells, hole_centres(holes, position), RADIUS), _Section(cells, np.zeros((0, 2)), BOSS_RADIUS)
-    stack = lambda name: np.where(below, getattr(boss, name)[..., None], getattr(plate, name)[..., None])
+    plate, boss = (
+        _Section(cells, hole_centres(holes, position), RADIUS),
+        _Section(cells, np.zeros((0, 2)), BOSS_RADIUS),
+    )
+    stack = lambda name: np.where(
+        below, getattr(boss, name)[..., None], getattr(plate, name)[..., None]
+    )
     area, there = stack("area"), stack("there")
     number, count = np.cumsum(there).reshape(shape) - 1, int(there.sum())
     heat = FLUX * dz * np.where(below, 0.0, plate.hole_walls[..., None])
@@ -75,7 +86,9 @@ def solve_plate(
     losing = to_outside(CONVECTION, h / 2) * dz * stack("rim")
     losing[..., -1] += to_outside(CONVECTION, dz / 2) * area[..., -1]
     losing[..., 0] += to_outside(BOSS_CONVECTION, dz / 2) * area[..., 0]
-    losing[..., below.sum()] += to_outside(CONVECTION, dz / 2) * np.maximum(plate.area - boss.area, 0)
+    losing[..., below.sum()] += to_outside(CONVECTION, dz / 2) * np.maximum(
+        plate.area - boss.area, 0
+    )
     diagonal = losing.copy()
     rows, columns, values = [], [], []
     faces = {
@@ -84,7 +97,9 @@ def solve_plate(
         2: np.minimum(area[..., :-1], area[..., 1:]) / dz,
     }
     for axis, conductance in faces.items():
-        left, right = ((slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None)))
+        left, right = (
+            (slice(None),) * axis + (part,) for part in (slice(None, -1), slice(1, None))
+        )
         conductance = np.where(there[left] & there[right], conductance, 0.0)
         diagonal[left] += conductance
         diagonal[right] += conductance
@@ -95,15 +110,22 @@ def solve_plate(
         values += [-c, -c]
     inner = np.arange(count)
     matrix = coo_array(
-        (np.concatenate([*values, diagonal[there]]), (np.concatenate([*rows, inner]), np.concatenate([*columns, inner])))
+        (
+            np.concatenate([*values, diagonal[there]]),
+            (np.concatenate([*rows, inner]), np.concatenate([*columns, inner])),
+        )
     ).tocsr()
     guess = None
     if start is not None:
         finer = [n // m for n, m in zip(shape, start.shape, strict=True)]
         guess = np.kron(start, np.ones(finer))[there]
-    solution, failed = cg(matrix, heat[there], guess, rtol=1e-10, maxiter=20_000, M=diags_array(1 / diagonal[there]))
+    solution, failed = cg(
+        matrix, heat[there], guess, rtol=1e-10, maxiter=20_000, M=diags_array(1 / diagonal[there])
+    )
     if failed:
-        raise RuntimeError(f"heated_plate: conjugate gradients did not converge for {holes} holes at {position}")
+        raise RuntimeError(
+            f"heated_plate: conjugate gradients did not converge for {holes} holes at {position}"
+        )
     u = np.zeros(shape)
     u[there] = solution
     whole = area > (1 - 1e-9) * h**2
@@ -119,15 +141,23 @@ class _Section:
         # A side from (x, y0) to (x, y1) is inside as far as it is within the disc and no hole: chords of circles.
         rim_x, rim_y = self._sides(edges, np.zeros(2), radius)
         hole_sides = [self._sides(edges, centre, HOLE_RADIUS) for centre in centres]
-        holes_x, holes_y = (sum((sides[k] for sides in hole_sides), np.zeros_like(rim_x if k == 0 else rim_y)) for k in (0, 1))
+        holes_x, holes_y = (
+            sum((sides[k] for sides in hole_sides), np.zeros_like(rim_x if k == 0 else rim_y))
+            for k in (0, 1)
+        )
         self.open_x, self.open_y = (rim_x - holes_x)[1:], (rim_y - holes_y)[:, 1:]
         chords = lambda x: (
             self._chords(x, edges, np.zeros(2), radius)
-            - sum((self._chords(x, edges, centre, HOLE_RADIUS) for centre in centres), np.zeros((len(x), cells)))
+            - sum(
+                (self._chords(x, edges, centre, HOLE_RADIUS) for centre in centres),
+                np.zeros((len(x), cells)),
+            )
         )
         nodes, weights = np.polynomial.legendre.leggauss(8)
         lines = [(edges[1:] + edges[:-1]) / 2 + h * node / 2 for node in nodes]
-        self.area = h / 2 * sum(weight * chords(x) for weight, x in zip(weights, lines, strict=True))
+        self.area = (
+            h / 2 * sum(weight * chords(x) for weight, x in zip(weights, lines, strict=True))
+        )
         self.there = self.area > 1e-3 * h**2
 
         def walls(sides: tuple[np.ndarray, np.ndarray], length: float) -> np.ndarray:
@@ -136,15 +166,25 @@ class _Section:
             return found * length / np.sum(found)
 
         self.rim = walls((rim_x, rim_y), 2 * np.pi * radius)
-        self.hole_walls = sum((walls(sides, 2 * np.pi * HOLE_RADIUS) for sides in hole_sides), np.zeros((cells, cells)))
+        self.hole_walls = sum(
+            (walls(sides, 2 * np.pi * HOLE_RADIUS) for sides in hole_sides),
+            np.zeros((cells, cells)),
+        )
 
-    def _sides(self, edges: np.ndarray, centre: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    def _sides(
+        self, edges: np.ndarray, centre: np.ndarray, radius: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """How much of the sides is inside a circle: those of constant x ``(n + 1, n)``, those of constant y ``(n, n + 1)``."""
-        return self._chords(edges, edges, centre, radius), self._chords(edges, edges, centre[::-1], radius).T
+        return self._chords(edges, edges, centre, radius), self._chords(
+            edges, edges, centre[::-1], radius
+        ).T
 
     @staticmethod
     def _chords(x: np.ndarray, edges: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
         """How much of the segments between edges along y, on lines of constant x, is inside a circle, ``(x, edges - 1)``."""
         half = np.sqrt(np.maximum(radius**2 - (x - centre[0]) ** 2, 0))[:, None]
-        low, high = np.maximum(edges[:-1], centre[1] - half), np.minimum(edges[1:], centre[1] + half)
+        low, high = (
+            np.maximum(edges[:-1], centre[1] - half),
+            np.minimum(edges[1:], centre[1] + half),
+        )
         return np.maximum(high - low, 0)

@@ -52,7 +52,9 @@ class _Cavity:
         self.free = np.flatnonzero(free)
         trace = np.zeros(self.size)
         values = one[0].toarray()[:, 2:-2]
-        trace[2:-2] = np.linalg.solve(values.T @ (weights[:, None] * values), values.T @ (weights * lid(points)))
+        trace[2:-2] = np.linalg.solve(
+            values.T @ (weights[:, None] * values), values.T @ (weights * lid(points))
+        )
         slope = BSpline(self.knots, np.eye(self.size)[-2], _DEGREE)(1.0, nu=1)
         self.lid_row = trace / slope
 
@@ -76,18 +78,27 @@ class _Cavity:
         psi[2:-2, 2:-2] = coefficients[2:-2, 2:-2]
         psi[:, -2] = self.lid_row
         psi = psi.ravel()
-        test_x, test_y, test_laplacian = (a[:, self.free] for a in (self.dx, self.dy, self.laplacian))
+        test_x, test_y, test_laplacian = (
+            a[:, self.free] for a in (self.dx, self.dy, self.laplacian)
+        )
         stokes = test_laplacian.T @ sp.diags_array(self.weights) @ test_laplacian
         for _ in range(_NEWTON_STEPS):
             laplacian = self.laplacian @ psi
             u, v = self.dy @ psi, -(self.dx @ psi)
-            advection = sp.diags_array(self.weights * u) @ test_x + sp.diags_array(self.weights * v) @ test_y
-            residual = test_laplacian.T @ (self.weights * laplacian) + reynolds * (advection.T @ laplacian)
+            advection = (
+                sp.diags_array(self.weights * u) @ test_x
+                + sp.diags_array(self.weights * v) @ test_y
+            )
+            residual = test_laplacian.T @ (self.weights * laplacian) + reynolds * (
+                advection.T @ laplacian
+            )
             turn = test_x.T @ sp.diags_array(self.weights * laplacian) @ test_y
             jacobian = stokes + reynolds * (advection.T @ test_laplacian + turn - turn.T)
             step = splu(sp.csc_array(jacobian)).solve(-residual)
             psi[self.free] += step
-            if np.abs(step).max() <= 1e-10 * np.abs(psi).max():  # Newton is quadratic: the next step is rounding
+            if (
+                np.abs(step).max() <= 1e-10 * np.abs(psi).max()
+            ):  # Newton is quadratic: the next step is rounding
                 return psi.reshape(self.size, self.size)
         raise ValueError(
             f"Newton's method did not converge in {_NEWTON_STEPS} steps at Reynolds number {reynolds:g} on "
@@ -120,7 +131,9 @@ def lid_driven_cavity(
         raise ValueError(f"the Reynolds number is {reynolds}: give a positive value.")
 
     def evaluate(cavity: _Cavity, psi: np.ndarray) -> dict[str, np.ndarray]:
-        (x_value, x_slope), (y_value, y_slope) = ((cavity.basis(z), cavity.basis(z, 1)) for z in (x, y))
+        (x_value, x_slope), (y_value, y_slope) = (
+            (cavity.basis(z), cavity.basis(z, 1)) for z in (x, y)
+        )
         u, v = x_value @ psi @ y_slope.T, -x_slope @ psi @ y_value.T
         on_side, on_floor, on_lid = (x == 0) | (x == 1), y == 0, y == 1
         for velocity in (u, v):
@@ -144,7 +157,9 @@ def lid_driven_cavity(
     return Reference(
         coordinates={"x": x[:, None], "y": y[None, :]},
         values=fine,
-        error_bar={unknown: relative_difference(coarse[unknown], fine[unknown]) for unknown in fine},
+        error_bar={
+            unknown: relative_difference(coarse[unknown], fine[unknown]) for unknown in fine
+        },
         kind="streamfunction splines",
         source=f"Galerkin, Newton; splines of degree {_DEGREE} on {elements}² cells graded towards the walls",
     )

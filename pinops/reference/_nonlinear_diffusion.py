@@ -41,7 +41,9 @@ def nonlinear_diffusion(
 
     x, y, t = np.asarray(x, np.float64), np.asarray(y, np.float64), check_times(t)
     if t[-1] == 0:
-        raise ValueError("the last time is 0, but there the solution is the initial data: give a later time.")
+        raise ValueError(
+            "the last time is 0, but there the solution is the initial data: give a later time."
+        )
 
     def solve(degree: int) -> np.ndarray:
         grid = chebyshev_nodes(degree, (-half_width, half_width))
@@ -56,7 +58,9 @@ def nonlinear_diffusion(
             return (second @ square + square @ second_transposed).ravel()
 
         start = initial(inner[:, None], inner[None, :]).ravel()
-        march = solve_ivp(slope, (0.0, t[-1]), start, method="RK45", t_eval=t, rtol=1e-9, atol=1e-11)
+        march = solve_ivp(
+            slope, (0.0, t[-1]), start, method="RK45", t_eval=t, rtol=1e-9, atol=1e-11
+        )
         if not march.success:
             raise ValueError(f"nonlinear diffusion stopped before t = {t[-1]:g}: {march.message}")
         wall = np.sqrt(half_width**2 - inner**2)

@@ -54,17 +54,25 @@ def poisson_disks(
         multipoles = np.zeros((z.size, disks.size, 1 + 2 * order))
         side = 2 * half_width
         for real, real_sign in ((np.real(z), 1), (side - np.real(z), -1), (-side - np.real(z), -1)):
-            for imag, imag_sign in ((np.imag(z), 1), (side - np.imag(z), -1), (-side - np.imag(z), -1)):
+            for imag, imag_sign in (
+                (np.imag(z), 1),
+                (side - np.imag(z), -1),
+                (-side - np.imag(z), -1),
+            ):
                 offset = real[:, None] + 1j * imag[:, None] - disks
                 powers = (radius / offset)[:, :, None] ** np.arange(1, order + 1)
                 columns = [np.log(np.abs(offset))[:, :, None], powers.real, powers.imag]
                 multipoles += real_sign * imag_sign * np.concatenate(columns, axis=2)
         polynomial = (z[:, None] / (half_width * np.sqrt(2))) ** np.arange(2 * order + 1)
-        return np.concatenate([multipoles.reshape(z.size, -1), polynomial.real, polynomial.imag[:, 1:]], axis=1)
+        return np.concatenate(
+            [multipoles.reshape(z.size, -1), polynomial.real, polynomial.imag[:, 1:]], axis=1
+        )
 
     def boundary(count: int) -> tuple[np.ndarray, np.ndarray]:
         side = half_width * np.linspace(-1, 1, 2 * count + 1)
-        square = np.concatenate([rotation * (side + 1j * half_width) for rotation in (1, 1j, -1, -1j)])
+        square = np.concatenate(
+            [rotation * (side + 1j * half_width) for rotation in (1, 1j, -1, -1j)]
+        )
         circle = radius * np.exp(2j * np.pi * np.arange(count) / count)
         z = np.concatenate([square, (disks[:, None] + circle).ravel()])
         data = np.where(np.arange(z.size) < square.size, outer, inner)

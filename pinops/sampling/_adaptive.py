@@ -42,7 +42,9 @@ class RAD(Refinement):
     def select(
         self, key: PRNGKey, present: Float[np.ndarray, " p"], new: Float[np.ndarray, " m"], n: int
     ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        chosen, weights = residual_adaptive(key, new, n, exponent=self.exponent, uniform=self.uniform)
+        chosen, weights = residual_adaptive(
+            key, new, n, exponent=self.exponent, uniform=self.uniform
+        )
         return len(present) + chosen, weights
 
 
@@ -70,7 +72,9 @@ class RAR(Refinement):
         largest = np.argsort(-scores, kind="stable")[: round(self.share * n)]
         others = np.setdiff1d(np.arange(len(present), len(scores)), largest)[: n - len(largest)]
         # With few candidates present points may have to fill up.
-        rest = np.setdiff1d(np.arange(len(scores)), np.concatenate([largest, others]))[: n - len(largest) - len(others)]
+        rest = np.setdiff1d(np.arange(len(scores)), np.concatenate([largest, others]))[
+            : n - len(largest) - len(others)
+        ]
         return np.concatenate([largest, others, rest]), np.ones(n)
 
 
@@ -94,13 +98,17 @@ class R3(Refinement):
 
 def _check_candidates(refinement: Refinement) -> None:
     if refinement.candidates < 1:
-        raise ValueError(f"{type(refinement).__name__}: candidates must be at least 1, got {refinement.candidates}")
+        raise ValueError(
+            f"{type(refinement).__name__}: candidates must be at least 1, got {refinement.candidates}"
+        )
 
 
 def _checked(name: str, present: np.ndarray, new: np.ndarray, n: int) -> np.ndarray:
     scores = np.abs(np.concatenate([present, new]))
     if len(new) < n:
-        raise ValueError(f"{name}: {n} points need at least as many new ones to choose from, got {len(new)}")
+        raise ValueError(
+            f"{name}: {n} points need at least as many new ones to choose from, got {len(new)}"
+        )
     if not np.isfinite(scores).all():
         raise ValueError(f"{name}: scores must be finite; the residual has NaN or infinite values.")
     return scores
@@ -133,9 +141,13 @@ def residual_adaptive(
     """
     r = np.abs(np.asarray(scores, np.float64))
     if r.ndim != 1 or not 0 <= n <= r.size:
-        raise ValueError(f"residual_adaptive: n={n} points cannot be chosen from scores of shape {r.shape}.")
+        raise ValueError(
+            f"residual_adaptive: n={n} points cannot be chosen from scores of shape {r.shape}."
+        )
     if not np.isfinite(r).all():
-        raise ValueError("residual_adaptive: scores must be finite; the residual has NaN or infinite values.")
+        raise ValueError(
+            "residual_adaptive: scores must be finite; the residual has NaN or infinite values."
+        )
     if exponent < 0 or uniform < 0:
         raise ValueError(
             f"residual_adaptive: exponent and uniform must not be negative, got exponent={exponent}, uniform={uniform}."
@@ -149,7 +161,10 @@ def residual_adaptive(
     inclusion, order = _inclusion_probabilities(p, n), _by_reversed_bits(r.size)
     edges = np.cumsum(inclusion[order])
     offsets = np.arange(n) + generator(key).uniform()
-    places = np.minimum(np.searchsorted(edges, offsets * (edges[-1] / n) if n else offsets, side="right"), r.size - 1)
+    places = np.minimum(
+        np.searchsorted(edges, offsets * (edges[-1] / n) if n else offsets, side="right"),
+        r.size - 1,
+    )
     indices = order[places]
     weights = 1 / inclusion[indices]
     return indices, weights / weights.mean() if n else weights
@@ -158,7 +173,10 @@ def residual_adaptive(
 def _by_reversed_bits(count: int) -> Int[np.ndarray, " m"]:
     """The numbers below count, sorted by their binary digits read from the last to the first."""
     width, numbers = max(count - 1, 0).bit_length(), np.arange(count)
-    return np.argsort(sum((numbers >> bit & 1) << (width - 1 - bit) for bit in range(width)) + np.zeros(count, int))
+    return np.argsort(
+        sum((numbers >> bit & 1) << (width - 1 - bit) for bit in range(width))
+        + np.zeros(count, int)
+    )
 
 
 def _inclusion_probabilities(p: Float[np.ndarray, " m"], n: int) -> Float[np.ndarray, " m"]:
@@ -167,7 +185,9 @@ def _inclusion_probabilities(p: Float[np.ndarray, " m"], n: int) -> Float[np.nda
     certain = np.zeros(p.shape, bool)
     while n:
         free = ~certain
-        inclusion = np.where(certain, 1.0, (n - certain.sum()) * p / p[free].sum() if free.any() else 1.0)
+        inclusion = np.where(
+            certain, 1.0, (n - certain.sum()) * p / p[free].sum() if free.any() else 1.0
+        )
         over = free & (inclusion >= 1)
         if not over.any():
             break

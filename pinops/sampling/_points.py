@@ -22,7 +22,9 @@ class Sampler(eqx.Module):
         `key` is a JAX key of either kind (`jax.random.key` or `jax.random.PRNGKey`).
         """
         if n < 0 or d < 1:
-            raise ValueError(f"{type(self).__name__}: it needs n >= 0 points in d >= 1 dimensions, got n={n} and d={d}.")
+            raise ValueError(
+                f"{type(self).__name__}: it needs n >= 0 points in d >= 1 dimensions, got n={n} and d={d}."
+            )
         if n == 0:
             return np.empty((0, d))
         # Rounding may carry a point onto the far face, which belongs to the next cube.
@@ -50,7 +52,9 @@ class Sobol(Sampler):
         from scipy.stats import qmc
 
         if d > _SOBOL_DIMENSIONS:
-            raise ValueError(f"Sobol: at most {_SOBOL_DIMENSIONS} dimensions, got {d}; use LatinHypercube or Uniform.")
+            raise ValueError(
+                f"Sobol: at most {_SOBOL_DIMENSIONS} dimensions, got {d}; use LatinHypercube or Uniform."
+            )
         # SciPy warns unless a power of two is drawn.
         return qmc.Sobol(d, rng=rng).random_base2((n - 1).bit_length())[:n]
 
@@ -109,5 +113,7 @@ def generator(key: PRNGKey) -> np.random.Generator:
     """A NumPy generator seeded by all the words of a JAX key."""
     words = np.asarray(jax.random.key_data(key))
     if words.ndim != 1:
-        raise ValueError(f"key: one key is needed, got an array of keys of shape {words.shape[:-1]}; split it first.")
+        raise ValueError(
+            f"key: one key is needed, got an array of keys of shape {words.shape[:-1]}; split it first."
+        )
     return np.random.default_rng(words.tolist())

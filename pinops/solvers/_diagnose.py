@@ -66,13 +66,26 @@ class Diagnosis:
         where = ", ".join(f"{name} = {value:.3g}" for name, value in self.worst.items())
         rank = int(np.sum(self.spectrum > 1e-8 * self.spectrum[0]))
         lines = [f"{self.problem}: what limits the answer is {advice[self.limit]}"]
-        lines += [f"  error of {name} {error:.1e}, error bar {self.error_bar[name]:.0e}" for name, error in self.error.items()]
-        lines.append(f"  loss {self.fresh:.1e} at fresh points, {self.trained:.1e} at those of the training")
+        lines += [
+            f"  error of {name} {error:.1e}, error bar {self.error_bar[name]:.0e}"
+            for name, error in self.error.items()
+        ]
+        lines.append(
+            f"  loss {self.fresh:.1e} at fresh points, {self.trained:.1e} at those of the training"
+        )
         if self.reducible is not None:
-            lines.append(f"  one step of Gauss-Newton would lower it by {100 * self.reducible:.0f} %")
-        lines.append(f"  residual {self.rms:.1e} (root mean square), largest {self.largest:.1e} at {where}")
-        lines.append(f"  the worst hundredth of the points holds {100 * self.concentration:.0f} % of its square")
-        lines.append(f"  J J': {rank} of {len(self.spectrum)} eigenvalues above 1e-8 of the largest, {self.spectrum[0]:.1e}")
+            lines.append(
+                f"  one step of Gauss-Newton would lower it by {100 * self.reducible:.0f} %"
+            )
+        lines.append(
+            f"  residual {self.rms:.1e} (root mean square), largest {self.largest:.1e} at {where}"
+        )
+        lines.append(
+            f"  the worst hundredth of the points holds {100 * self.concentration:.0f} % of its square"
+        )
+        lines.append(
+            f"  J J': {rank} of {len(self.spectrum)} eigenvalues above 1e-8 of the largest, {self.spectrum[0]:.1e}"
+        )
         return "\n".join(lines + [f"  {remark}" for remark in self.remarks])
 
 
@@ -89,9 +102,14 @@ def diagnose(
     Without the state of the training the terms are weighed as by default.
     """
     collocation = Collocation(interior=POINTS, sampler=model.problem.sampler)
-    one, other = (draw(model.problem, model.imposition.soft, collocation, jax.random.key(seed)) for seed in (1, 2))
+    one, other = (
+        draw(model.problem, model.imposition.soft, collocation, jax.random.key(seed))
+        for seed in (1, 2)
+    )
     weights = Fixed().init(model.snapshot(params, other, jax.random.key(0))).weights
-    loss = eqx.filter_jit(lambda model, params, points, weights: sum(model.terms(params, points, weights).values()))
+    loss = eqx.filter_jit(
+        lambda model, params, points, weights: sum(model.terms(params, points, weights).values())
+    )
     if state is not None:
         weights = {name: jnp.mean(weight)[None] for name, weight in state.weighting.weights.items()}
     scores = np.asarray(interior_score(model, params, one))
@@ -110,7 +128,9 @@ def diagnose(
         dict(zip(model.problem.domain.coordinates, at.tolist(), strict=True)),
         float(scores.max()),
         float(np.sqrt(np.mean(scores**2))),
-        float(squares[: max(1, len(squares) // 100)].sum() / max(squares.sum(), np.finfo(float).tiny)),
+        float(
+            squares[: max(1, len(squares) // 100)].sum() / max(squares.sum(), np.finfo(float).tiny)
+        ),
         network.remarks(POINTS) if isinstance(network, JetNetwork) else [],
     )
 
@@ -122,7 +142,9 @@ def _gram(model: Model, params: Params, points: dict[str, Points]) -> Float[Arra
     return jacobian @ jacobian.T
 
 
-def _reducible(model: Model, params: Params, weights: Weights, one: dict[str, Points], other: dict[str, Points]) -> float | None:
+def _reducible(
+    model: Model, params: Params, weights: Weights, one: dict[str, Points], other: dict[str, Points]
+) -> float | None:
     flat, unravel = ravel_pytree(params)
     if flat.size > MAX_PARAMETERS:
         return None
@@ -134,7 +156,9 @@ def _reducible(model: Model, params: Params, weights: Weights, one: dict[str, Po
         r, jacobian = here.jacobian(unravel(flat))
         normal = normal_equations(jacobian)
         value = lambda flat: jnp.sum(jnp.square(there.residuals(unravel(flat))))
-        after = jnp.stack([value(flat - normal.solver(damping * normal.scale)(r)) for damping in DAMPINGS])
+        after = jnp.stack(
+            [value(flat - normal.solver(damping * normal.scale)(r)) for damping in DAMPINGS]
+        )
         return 1 - jnp.nanmin(after) / value(flat)
 
     return max(0.0, float(best(model, flat, one, other)))

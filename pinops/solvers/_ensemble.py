@@ -29,7 +29,9 @@ class Ensemble(Sequence[Solution]):
         """The standard deviation of the solutions at named coordinates (from their mean, divisor n)."""
         return self._over(np.std, coordinates)
 
-    def _over(self, statistic: Any, coordinates: dict[str, Any]) -> np.ndarray | dict[str, np.ndarray]:
+    def _over(
+        self, statistic: Any, coordinates: dict[str, Any]
+    ) -> np.ndarray | dict[str, np.ndarray]:
         values = [solution.values(coordinates) for solution in self.solutions]
         out = {name: statistic([value[name] for value in values], axis=0) for name in values[0]}
         return out if len(out) > 1 else next(iter(out.values()))
@@ -40,10 +42,19 @@ class Ensemble(Sequence[Solution]):
         **Raises** ValueError when the problem has no reference.
         """
         found = [solution.error() for solution in self.solutions]
-        statistics = {"mean": np.mean, "std": np.std, "median": np.median, "min": np.min, "max": np.max}
+        statistics = {
+            "mean": np.mean,
+            "std": np.std,
+            "median": np.median,
+            "min": np.min,
+            "max": np.max,
+        }
         return {
             unknown: {
-                kind: {name: float(of([error[unknown][kind] for error in found])) for name, of in statistics.items()}
+                kind: {
+                    name: float(of([error[unknown][kind] for error in found]))
+                    for name, of in statistics.items()
+                }
                 for kind in ("relative_l2", "max_abs")
             }
             for unknown in found[0]

@@ -18,7 +18,13 @@ from pinops.solvers._train_surrogate import TrainedSurrogate, built_surrogate
 from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import Params, load_params, split
 
-_ARCHITECTURES = (Architecture, Convolutional, OperatorArchitecture, GridArchitecture, SurrogateArchitecture)
+_ARCHITECTURES = (
+    Architecture,
+    Convolutional,
+    OperatorArchitecture,
+    GridArchitecture,
+    SurrogateArchitecture,
+)
 
 
 def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Any:
@@ -43,17 +49,27 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         embedding = embedding_of(problem, imposition, network)
         built = network
         if isinstance(network, Architecture):
-            built = as_drawn(request, lambda key: network.build(embedding.size, len(problem.unknowns), key=key))
+            built = as_drawn(
+                request, lambda key: network.build(embedding.size, len(problem.unknowns), key=key)
+            )
         elif isinstance(network, OperatorArchitecture):
             raise ValueError(
                 f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
                 "again, load(..., network=trained(member).network)"
             )
         count = len(problem.unknowns)
-        centre, spread = request.get("units") or ([0.0] * count, [1.0] * count)  # runs of before have none
-        model, params = split(problem, built, imposition, (np.asarray(centre), np.asarray(spread)), request["problem"])
+        centre, spread = request.get("units") or (
+            [0.0] * count,
+            [1.0] * count,
+        )  # runs of before have none
+        model, params = split(
+            problem, built, imposition, (np.asarray(centre), np.asarray(spread)), request["problem"]
+        )
         # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
-        shifts = {name: jnp.zeros(np.shape(getattr(holder(problem), name))) for name in request["trainable"]}
+        shifts = {
+            name: jnp.zeros(np.shape(getattr(holder(problem), name)))
+            for name in request["trainable"]
+        }
         params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
     status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
     return Solution(problem, request, model, params, history, status, compiling)
@@ -61,14 +77,21 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
 
 def _problem_of(folder: Path, request: dict[str, Any]) -> Problem:
     # JSON has no tuples; a static coefficient must be hashable.
-    coefficients = {name: tuple(value) if isinstance(value, list) else value for name, value in request["coefficients"].items()}
+    coefficients = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in request["coefficients"].items()
+    }
     try:
         return load_problem(request["problem"], **coefficients)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"the problem of the run in {folder} must be given, load(..., problem=...): {error}") from error
+        raise ValueError(
+            f"the problem of the run in {folder} must be given, load(..., problem=...): {error}"
+        ) from error
 
 
-def _load_windows(folder: Path, request: dict[str, Any], problem: Problem | None, network: Any) -> WindowedSolution:
+def _load_windows(
+    folder: Path, request: dict[str, Any], problem: Problem | None, network: Any
+) -> WindowedSolution:
     problem = _problem_of(folder, request) if problem is None else problem
     windows = TimeWindows(**request["windows"])
     parts: list[Solution] = []
@@ -80,14 +103,18 @@ def _load_windows(folder: Path, request: dict[str, Any], problem: Problem | None
     return WindowedSolution(problem, request, tuple(parts))
 
 
-def _load_trained(folder: Path, request: dict[str, Any], problem: Problem | None, architecture: Any) -> Any:
+def _load_trained(
+    folder: Path, request: dict[str, Any], problem: Problem | None, architecture: Any
+) -> Any:
     """An operator or a surrogate: what was trained on a family."""
     kind = "operator" if "operator" in request else "surrogate"
     build: Any = built_operator if kind == "operator" else built_surrogate
     trained: Any = TrainedOperator if kind == "operator" else TrainedSurrogate
     with jax.enable_x64(request["dtype"] == "float64"):
         problem = _problem_of(folder, request) if problem is None else problem
-        architecture = _architecture(request[kind], folder) if architecture is None else architecture
+        architecture = (
+            _architecture(request[kind], folder) if architecture is None else architecture
+        )
         # Only the shape: what the inputs were divided by is kept with the parameters.
         model, params = build(problem, architecture, request)
         params, history = load_params(folder / CHECKPOINT, params, request)
@@ -104,7 +131,9 @@ def _architecture(description: Any, folder: Path) -> Any:
         cls = getattr(networks, name, None) or getattr(operators, name, None) if known else None
         if isinstance(cls, type) and issubclass(cls, _ARCHITECTURES):
             return cls(**{name: _setting(name, value, folder) for name, value in content.items()})
-    raise ValueError(f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)")
+    raise ValueError(
+        f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)"
+    )
 
 
 def _setting(name: str, value: Any, folder: Path) -> Any:

@@ -34,7 +34,10 @@ def default_steps(problem: Problem, minutes: float | None) -> int:
     time = problem.domain.time
     coordinates = problem.domain.coordinates
     axis = None if time is None else coordinates.index(time)
-    oscillates = any(index.count(axis) > 1 or len(index) > 2 for index in residual_signature(problem).plan.indices)
+    oscillates = any(
+        index.count(axis) > 1 or len(index) > 2
+        for index in residual_signature(problem).plan.indices
+    )
     simple = len(problem.unknowns) == 1 and len(coordinates) <= 2 and not oscillates
     return STEPS if simple else STEPS_LARGE
 
@@ -57,11 +60,15 @@ def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
     """Raises ValueError when an optimizer relies on the step before, where every step has a loss of its own."""
     for phase in plan:
         if phase.optimizer.remembers:
-            inner = phase.optimizer.optimizer if isinstance(phase.optimizer, Only) else phase.optimizer
+            inner = (
+                phase.optimizer.optimizer if isinstance(phase.optimizer, Only) else phase.optimizer
+            )
             raise ValueError(f"{type(inner).__name__} needs the same loss in every step; {remedy}")
 
 
-def phases(optimizer: Any, steps: int | None, default: int, *, warm: bool = False) -> tuple[Phase, ...]:
+def phases(
+    optimizer: Any, steps: int | None, default: int, *, warm: bool = False
+) -> tuple[Phase, ...]:
     """The phases of a training: the default ones, one optimizer for all steps, or those that are given.
 
     ``default`` is the number of steps where none is given; ``warm``: the network has been trained before.
@@ -71,9 +78,19 @@ def phases(optimizer: Any, steps: int | None, default: int, *, warm: bool = Fals
     total = checked_steps(steps, default)
     if optimizer is None:
         first = 0 if warm else min(ADAM_STEPS, total)
-        return tuple(Phase(o, n) for o, n in ((Adam(5e-3, ADAM_STEPS), first), (SSBroyden(), total - first)) if n)
-    if isinstance(optimizer, tuple | list) and optimizer and all(isinstance(phase, Phase) for phase in optimizer):
+        return tuple(
+            Phase(o, n)
+            for o, n in ((Adam(5e-3, ADAM_STEPS), first), (SSBroyden(), total - first))
+            if n
+        )
+    if (
+        isinstance(optimizer, tuple | list)
+        and optimizer
+        and all(isinstance(phase, Phase) for phase in optimizer)
+    ):
         if steps is not None:
-            raise ValueError("steps and phases exclude each other: each phase has its own number of steps")
+            raise ValueError(
+                "steps and phases exclude each other: each phase has its own number of steps"
+            )
         return tuple(optimizer)
     return (Phase(as_optimizer(optimizer), total),)

@@ -36,7 +36,12 @@ from pinops.training import (
 
 
 def check_options(
-    dtype: str, minutes: float | None, seed: int, seeds: int, checkpoint_seconds: float, resume_without_folder: bool
+    dtype: str,
+    minutes: float | None,
+    seed: int,
+    seeds: int,
+    checkpoint_seconds: float,
+    resume_without_folder: bool,
 ) -> None:
     """Raises ValueError for an option of a front door that cannot be meant."""
     if dtype not in ("float64", "float32"):
@@ -71,12 +76,20 @@ class Run(NamedTuple):
 
 
 def train_runs(
-    runs: Sequence[Run], minutes: float | None, callbacks: Sequence[Callback], checkpoint_seconds: float, began: float
+    runs: Sequence[Run],
+    minutes: float | None,
+    callbacks: Sequence[Callback],
+    checkpoint_seconds: float,
+    began: float,
 ) -> list[Outcome]:
     """Train all of them together, with a checkpoint in every folder from time to time, and when the user interrupts."""
     latest = [run.begin() for run in runs]
     for run in runs:
-        if run.folder is not None and jax.process_index() == 0 and not (run.folder / "run.json").exists():
+        if (
+            run.folder is not None
+            and jax.process_index() == 0
+            and not (run.folder / "run.json").exists()
+        ):
             write_run(run.folder, run.request, None)
     last_written = time.monotonic()
 
@@ -131,7 +144,10 @@ def _interrupts_between_stretches() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked = True
 
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
     if ours:
         signal.signal(signal.SIGINT, note)
     try:
@@ -163,7 +179,9 @@ def prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OSError(f"{folder} cannot be written: {error.strerror or error}; choose another folder") from error
+        raise OSError(
+            f"{folder} cannot be written: {error.strerror or error}; choose another folder"
+        ) from error
 
 
 def digest(arrays: Sequence[Any]) -> str:
@@ -197,10 +215,16 @@ def describe(thing: Any) -> Any:
     if isinstance(thing, dict):
         return {str(name): describe(value) for name, value in thing.items()}
     if is_dataclass(thing) and not isinstance(thing, type):
-        content = {field.name: describe(getattr(thing, field.name, None)) for field in fields(thing)}
+        content = {
+            field.name: describe(getattr(thing, field.name, None)) for field in fields(thing)
+        }
         # Only our own classes by their bare name: `load` builds architectures from it, and equinox has an MLP too.
         ours = type(thing).__module__.startswith("pinops.")
-        return {type(thing).__name__ if ours else f"{type(thing).__module__}.{type(thing).__qualname__}": content}
+        return {
+            type(thing).__name__
+            if ours
+            else f"{type(thing).__module__}.{type(thing).__qualname__}": content
+        }
     if isinstance(thing, np.ndarray | jax.Array):
         if thing.ndim == 0:
             return thing.item()
@@ -209,7 +233,9 @@ def describe(thing: Any) -> Any:
     named = thing if hasattr(thing, "__qualname__") else type(thing)
     name = known or f"{named.__module__}.{named.__qualname__}"
     # The settings of an optax transformation are what its functions close over.
-    settings = [setting for setting in _closed_over(thing) if setting is not thing]  # it may call itself
+    settings = [
+        setting for setting in _closed_over(thing) if setting is not thing
+    ]  # it may call itself
     return {name: [describe(setting) for setting in settings]} if settings else name
 
 

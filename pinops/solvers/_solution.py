@@ -22,7 +22,16 @@ from pinops.metrics import deviations, errors
 from pinops.problem import Problem, coefficients_as_json, names_of
 from pinops.reference import Reference
 from pinops.solvers._diagnose import Diagnosis, diagnose
-from pinops.training import Model, Params, Report, TrainState, difference, evaluate, history_arrays, save_checkpoint
+from pinops.training import (
+    Model,
+    Params,
+    Report,
+    TrainState,
+    difference,
+    evaluate,
+    history_arrays,
+    save_checkpoint,
+)
 
 CHECKPOINT = Path("checkpoint") / "state.h5"
 
@@ -85,15 +94,21 @@ class Answer(abc.ABC):
         names = self.problem.domain.coordinates
         for name in coordinates:
             if name not in names:
-                raise ValueError(f"there is no coordinate {name!r}; the coordinates are {', '.join(names)}")
+                raise ValueError(
+                    f"there is no coordinate {name!r}; the coordinates are {', '.join(names)}"
+                )
         missing = [name for name in names if name not in coordinates]
         if missing:
             raise ValueError(f"the coordinate {missing[0]!r} is missing; give {', '.join(names)}")
         try:
-            arrays = np.broadcast_arrays(*(np.asarray(coordinates[name], np.float64) for name in names))
+            arrays = np.broadcast_arrays(
+                *(np.asarray(coordinates[name], np.float64) for name in names)
+            )
         except ValueError:
             shapes = {name: np.shape(coordinates[name]) for name in names}
-            raise ValueError(f"the coordinates must broadcast against each other, got shapes {shapes}") from None
+            raise ValueError(
+                f"the coordinates must broadcast against each other, got shapes {shapes}"
+            ) from None
         return np.stack([array.ravel() for array in arrays], -1), arrays[0].shape
 
     def error(self) -> dict[str, dict[str, float]]:
@@ -106,7 +121,9 @@ class Answer(abc.ABC):
                 f"{self.request['problem']} has no reference to compare with; give the problem an exact solution or a reference"
             )
         values = self.values(self.reference.coordinates)
-        return errors(values, self.reference, gauge=self.problem.gauge, time=self.problem.domain.time)
+        return errors(
+            values, self.reference, gauge=self.problem.gauge, time=self.problem.domain.time
+        )
 
     def summary(self) -> dict[str, Any]:
         """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
@@ -118,7 +135,9 @@ class Answer(abc.ABC):
             "problem": self.request["problem"],
             "relative_l2": {name: value["relative_l2"] for name, value in error.items()},
             "max_abs": {name: value["max_abs"] for name, value in error.items()},
-            **training_summary(self.request, self.history, self.compile_seconds, self.num_parameters, self.status),
+            **training_summary(
+                self.request, self.history, self.compile_seconds, self.num_parameters, self.status
+            ),
             "reference": reference,
             "coefficients": self.coefficients,
             "conditions": self.conditions,
@@ -139,16 +158,27 @@ class Answer(abc.ABC):
 
     def _grid(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         reference = self.reference
-        coordinates = reference.coordinates if reference else self.problem.domain.evaluation_coordinates()
+        coordinates = (
+            reference.coordinates if reference else self.problem.domain.evaluation_coordinates()
+        )
         arrays = {f"coordinates/{name}": np.asarray(array) for name, array in coordinates.items()}
         values = self.values(coordinates)
         arrays |= {f"solution/{name}": value for name, value in values.items()}
-        attributes: dict[str, Any] = {"problem": self.request["problem"], "coordinates": list(coordinates)}
+        attributes: dict[str, Any] = {
+            "problem": self.request["problem"],
+            "coordinates": list(coordinates),
+        }
         if reference:
             arrays |= {f"reference/{name}": value for name, value in reference.values.items()}
-            off = deviations(values, reference, gauge=self.problem.gauge, time=self.problem.domain.time)
+            off = deviations(
+                values, reference, gauge=self.problem.gauge, time=self.problem.domain.time
+            )
             arrays |= {f"error/{name}": difference for name, (difference, _) in off.items()}
-            attributes |= {"reference": reference.kind, "error_bar": reference.error_bar, "source": reference.source}
+            attributes |= {
+                "reference": reference.kind,
+                "error_bar": reference.error_bar,
+                "source": reference.source,
+            }
         return arrays, attributes
 
 
@@ -179,7 +209,9 @@ class Solution(Answer):
         """All coefficients; those that were to be found at their estimates."""
         with jax.enable_x64(self.x64):
             found = self.model.coefficients(self.params)
-            return coefficients_as_json(self.problem) | {name: np.asarray(value).tolist() for name, value in found.items()}
+            return coefficients_as_json(self.problem) | {
+                name: np.asarray(value).tolist() for name, value in found.items()
+            }
 
     @property
     def network(self) -> Any:
@@ -192,12 +224,16 @@ class Solution(Answer):
         imposition = self.model.imposition
         words = {"hard": "imposed exactly", "embedded": "imposed exactly", "soft": "a loss term"}
         rows = zip(self.problem.conditions(), imposition.how, imposition.why, strict=True)
-        return [f"{type(c).__name__}: {words[how]}{f' ({why})' if why else ''}" for c, how, why in rows]
+        return [
+            f"{type(c).__name__}: {words[how]}{f' ({why})' if why else ''}" for c, how, why in rows
+        ]
 
     def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
         points, shape = self._points(coordinates)
         with jax.enable_x64(self.x64):
-            out = np.asarray(evaluate(self.model, self.params, jnp.asarray(points, jnp.result_type(float))))
+            out = np.asarray(
+                evaluate(self.model, self.params, jnp.asarray(points, jnp.result_type(float)))
+            )
         return {name: out[:, k].reshape(shape) for k, name in enumerate(self.problem.unknowns)}
 
     def partial(self, name: str, **coordinates: Any) -> np.ndarray:
@@ -220,7 +256,9 @@ class Solution(Answer):
         relative = {name: value["relative_l2"] for name, value in error.items()}
         bars = {} if self.reference is None else self.reference.error_bar
         with jax.enable_x64(self.x64):
-            return diagnose(self.model, self.params, self.state, self.history[-1].loss, relative, bars)
+            return diagnose(
+                self.model, self.params, self.state, self.history[-1].loss, relative, bars
+            )
 
     def save(self, folder: str | Path) -> Path:
         """Write a run directory: ``run.json, history.h5, checkpoint/, solution.h5``. Loading it executes no code.
@@ -231,10 +269,14 @@ class Solution(Answer):
         if (folder / "run.json").exists():
             name = difference(read_run(folder)["request"], self.request)
             if name is not None:
-                raise ValueError(f"{folder} holds another run, with a different {name}; choose another folder")
+                raise ValueError(
+                    f"{folder} holds another run, with a different {name}; choose another folder"
+                )
         # A loaded solution knows its parameters only: a checkpoint that is there knows more.
         if self.state is not None or not (folder / CHECKPOINT).exists():
-            save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+            save_checkpoint(
+                folder / CHECKPOINT, self.state or self.params, self.history, self.request
+            )
         return self._save_summary(folder)
 
 
@@ -244,7 +286,11 @@ def count_parameters(params: Params) -> int:
 
 
 def training_summary(
-    request: Mapping[str, Any], history: Sequence[Report], compile_seconds: float, parameters: int, status: str
+    request: Mapping[str, Any],
+    history: Sequence[Report],
+    compile_seconds: float,
+    parameters: int,
+    status: str,
 ) -> dict[str, Any]:
     """What any training was, for ``run.json`` and ``--json``."""
     devices = jax.devices()
@@ -264,7 +310,11 @@ def training_summary(
 def write_run(folder: Path, request: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
     """``run.json``: what was asked, with which versions, and the result once there is one. Written atomically."""
     packages = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
-    content = {"request": request, "versions": {name: version(name) for name in packages}, "result": result}
+    content = {
+        "request": request,
+        "versions": {name: version(name) for name in packages},
+        "result": result,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, prefix=".run.json.")
     try:
@@ -287,5 +337,7 @@ def read_run(folder: str | Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
         content["request"]["problem"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataFileError(f"{path} cannot be read as the description of a run ({error}); restore a copy") from error
+        raise DataFileError(
+            f"{path} cannot be read as the description of a run ({error}); restore a copy"
+        ) from error
     return content

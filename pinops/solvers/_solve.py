@@ -35,8 +35,24 @@ from pinops.problem import (
 from pinops.reference import Reference
 from pinops.sampling import Sampler
 from pinops.solvers._ensemble import Ensemble
-from pinops.solvers._recipe import MINUTES, check_forgetful, default_architecture, default_collocation, default_steps, phases
-from pinops.solvers._runs import Run, as_drawn, check_options, describe, digest, drawn_with, prepare, train_runs
+from pinops.solvers._recipe import (
+    MINUTES,
+    check_forgetful,
+    default_architecture,
+    default_collocation,
+    default_steps,
+    phases,
+)
+from pinops.solvers._runs import (
+    Run,
+    as_drawn,
+    check_options,
+    describe,
+    digest,
+    drawn_with,
+    prepare,
+    train_runs,
+)
 from pinops.solvers._solution import Solution, read_run
 from pinops.solvers._windows import WindowedSolution, window_of, window_shape
 from pinops.training import (
@@ -61,7 +77,9 @@ _MONITOR_POINTS = 10_000
 
 
 @overload
-def solve(problem: str | Problem, *, seeds: None = None, windows: None = None, **options: Any) -> Solution: ...
+def solve(
+    problem: str | Problem, *, seeds: None = None, windows: None = None, **options: Any
+) -> Solution: ...
 @overload
 def solve(problem: str | Problem, *, seeds: int, **options: Any) -> Ensemble: ...
 @overload
@@ -137,13 +155,17 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             "progress": progress,
             "checkpoint_seconds": checkpoint_seconds,
         }
-        return _solve_windows(problem, windows, minutes, start, None if out is None else Path(out), resume, options)
+        return _solve_windows(
+            problem, windows, minutes, start, None if out is None else Path(out), resume, options
+        )
     began = time.monotonic()
     if seeds is not None and not (isinstance(seeds, int) and seeds >= 1):
         raise ValueError(f"seeds must be a whole number of at least 1, got {seeds!r}")
     check_options(dtype, minutes, seed, seeds or 1, checkpoint_seconds, resume and out is None)
     if start is not None and network is not None:
-        raise ValueError("start and network exclude each other: the network of the solution to start from goes on")
+        raise ValueError(
+            "start and network exclude each other: the network of the solution to start from goes on"
+        )
     limited = minutes  # as asked for, before the default
     stop = [StopAt(target)] if target is not None else []
     if steps is None and minutes is None and not isinstance(optimizer, tuple | list):
@@ -157,7 +179,10 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         if start is not None:
             network, (centre, spread) = cast(start.network), start.model.units
         else:
-            network, (centre, spread) = default_architecture() if network is None else network, units(problem, imposition)
+            network, (centre, spread) = (
+                default_architecture() if network is None else network,
+                units(problem, imposition),
+            )
         embedding = embedding_of(problem, imposition, network)
         weighting = Fixed() if weighting is None else weighting
         for name, values in ({} if continuation is None else continuation.coefficients).items():
@@ -169,7 +194,9 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             collocation = replace(collocation, sampler=sampler)
         mesh = mesh_of(devices)
         if mesh is not None and seeds is not None:
-            raise ValueError("seeds and devices exclude each other: train the seeds on one device, or one seed on several")
+            raise ValueError(
+                "seeds and devices exclude each other: train the seeds on one device, or one seed on several"
+            )
         enough = default_steps(problem, limited)
         reference = cached_reference(problem)
         if target is not None and reference is None:
@@ -178,12 +205,17 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         for number in range(seed, seed + (seeds or 1)):
             built = network
             if isinstance(network, Architecture):
-                build = lambda key, network=network: network.build(embedding.size, len(problem.unknowns), key=key)
+                build = lambda key, network=network: network.build(
+                    embedding.size, len(problem.unknowns), key=key
+                )
                 built = as_drawn({"seed": number, "dtype": dtype}, build)
             check_network(built, embedding, problem.unknowns)
             plan = phases(optimizer, steps, enough, warm=start is not None)
             if collocation.stochastic:
-                check_forgetful(plan, "batch and laplacian do not give that; choose another optimizer, such as Adam")
+                check_forgetful(
+                    plan,
+                    "batch and laplacian do not give that; choose another optimizer, such as Adam",
+                )
             request = {
                 "problem": owner,
                 "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
@@ -204,15 +236,31 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "seed": number,
                 "dtype": dtype,
             }
-            folder = None if out is None else Path(out) if seeds is None else Path(out) / f"seed_{number}"
+            folder = (
+                None
+                if out is None
+                else Path(out)
+                if seeds is None
+                else Path(out) / f"seed_{number}"
+            )
             if folder is not None:
                 prepare(folder, request, resume)
             model, params = split(problem, built, imposition, (centre, spread), owner, mesh)
-            training = Training(model, plan, collocation, number, weighting, continuation, _monitor(problem, reference, model))
+            training = Training(
+                model,
+                plan,
+                collocation,
+                number,
+                weighting,
+                continuation,
+                _monitor(problem, reference, model),
+            )
             first = partial(_first_state, training, params, start)
             runs.append(Run(training, params, request, folder, resume, first))
         outcomes = train_runs(runs, minutes, everyone, checkpoint_seconds, began)
-        solutions = [_solution(problem, run, outcome) for run, outcome in zip(runs, outcomes, strict=True)]
+        solutions = [
+            _solution(problem, run, outcome) for run, outcome in zip(runs, outcomes, strict=True)
+        ]
     return solutions[0] if seeds is None else Ensemble(tuple(solutions))
 
 
@@ -257,9 +305,13 @@ def _first_state(training: Training, params: Params, start: Solution | None) -> 
     """The state before the first step, with the optimizer's state of the solution to start from, where that fits."""
     carried = None
     if start is not None and start.state is not None:
-        shapes = lambda tree: jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
+        shapes = lambda tree: jax.tree.map(
+            lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree
+        )
         carried, fresh = start.state.optimizer, training.phases[0].optimizer.init(params)
-        if jax.tree.structure(carried) != jax.tree.structure(fresh) or shapes(carried) != shapes(fresh):
+        if jax.tree.structure(carried) != jax.tree.structure(fresh) or shapes(carried) != shapes(
+            fresh
+        ):
             carried = None
     state = training.init(params, carried, fit=start is None)
     _check_first_evaluation(training, state)
@@ -285,17 +337,23 @@ def _solution(problem: Problem, run: Run, outcome: Outcome) -> Solution:
     return solution
 
 
-def _monitor(problem: Problem, reference: Reference | None, model: Model) -> Callable[[Params], dict[str, float]]:
+def _monitor(
+    problem: Problem, reference: Reference | None, model: Model
+) -> Callable[[Params], dict[str, float]]:
     """Relative L2 errors on a part of the reference grid, for progress and history; nothing without a reference."""
     if reference is None:
         return lambda params: {}
     reference = reference.coarse(_MONITOR_POINTS)
-    grids = np.broadcast_arrays(*(reference.coordinates[name] for name in problem.domain.coordinates))
+    grids = np.broadcast_arrays(
+        *(reference.coordinates[name] for name in problem.domain.coordinates)
+    )
     points = jnp.asarray(np.stack([grid.ravel() for grid in grids], -1), jnp.result_type(float))
 
     def measure(params: Params) -> dict[str, float]:
         out = np.asarray(evaluate(model, params, points))
-        values = {name: out[:, k].reshape(grids[0].shape) for k, name in enumerate(problem.unknowns)}
+        values = {
+            name: out[:, k].reshape(grids[0].shape) for k, name in enumerate(problem.unknowns)
+        }
         found = errors(values, reference, gauge=problem.gauge, time=problem.domain.time)
         return {name: error["relative_l2"] for name, error in found.items()}
 
@@ -306,13 +364,17 @@ def _check_first_evaluation(training: Training, state: TrainState) -> None:
     """Raises ValueError when an equation gives a number that is not finite before training, naming it and the point."""
     names = training.model.problem.domain.coordinates
     params, points = gathered((state.params, state.points), training.model.mesh)
-    vectors = eqx.filter_jit(lambda model, params, points: model.residuals(params, points))(training.model, params, points)
+    vectors = eqx.filter_jit(lambda model, params, points: model.residuals(params, points))(
+        training.model, params, points
+    )
     training.weighting.check(vectors)
     for name, vector in vectors.items():
         bad = np.flatnonzero(~np.isfinite(np.asarray(vector)))
         if bad.size:
             region = points[_region_of(training.model, name)]
-            where = ", ".join(f"{c} = {float(x):.4g}" for c, x in zip(names, region.at[bad[0]], strict=True))
+            where = ", ".join(
+                f"{c} = {float(x):.4g}" for c, x in zip(names, region.at[bad[0]], strict=True)
+            )
             raise ValueError(
                 f"{training.model.owner}: {name!r} is {float(vector[bad[0]])} at {where} before training "
                 f"({bad.size} of {len(vector)} points); check the equation and its data there"
@@ -324,28 +386,54 @@ def _check_stages(problem: Problem, name: str, values: Sequence[float]) -> None:
     known = {field.name: field for field in fields(problem) if not field.metadata.get("static")}
     if name not in known or np.ndim(getattr(problem, name)) > 0:
         numbers = [other for other in known if np.ndim(getattr(problem, other)) == 0]
-        raise ValueError(f"{name_of(problem)} has no coefficient {name!r} to continue in; it has {', '.join(numbers) or 'none'}")
+        raise ValueError(
+            f"{name_of(problem)} has no coefficient {name!r} to continue in; it has {', '.join(numbers) or 'none'}"
+        )
     if name in problem.trainable:
-        raise ValueError(f"{name_of(problem)}: {name} is to be found; it cannot be prescribed by a continuation")
+        raise ValueError(
+            f"{name_of(problem)}: {name} is to be found; it cannot be prescribed by a continuation"
+        )
     for value in values:
         replace(problem, **{name: value})  # the problem's own checks
 
 
 def _region_of(model: Model, term: str) -> str:
     """The region in which a term of the loss is evaluated."""
-    conditions = [c for c in constraints(model.problem, model.imposition.soft) if c.region != INTERIOR]
-    return next((c.region for c in conditions if term == c.name or term.startswith(f"{c.name} ")), INTERIOR)
+    conditions = [
+        c for c in constraints(model.problem, model.imposition.soft) if c.region != INTERIOR
+    ]
+    return next(
+        (c.region for c in conditions if term == c.name or term.startswith(f"{c.name} ")), INTERIOR
+    )
 
 
 def _digest_of_observations(problem: Problem) -> str | None:
     """A checksum of all observations, None without any: a resumed run must have the same ones."""
     observed = [condition for condition in problem.conditions() if isinstance(condition, Observed)]
-    named = [pair for condition in observed for pair in sorted((condition.coordinates | condition.values).items())]
-    return digest([part for name, array in named for part in (np.frombuffer(name.encode(), np.uint8), array)]) if named else None
+    named = [
+        pair
+        for condition in observed
+        for pair in sorted((condition.coordinates | condition.values).items())
+    ]
+    return (
+        digest(
+            [
+                part
+                for name, array in named
+                for part in (np.frombuffer(name.encode(), np.uint8), array)
+            ]
+        )
+        if named
+        else None
+    )
 
 
 def invert(
-    problem: str | Problem, observations: Observed | None = None, *, unknown: str | Sequence[str] = (), **options: Any
+    problem: str | Problem,
+    observations: Observed | None = None,
+    *,
+    unknown: str | Sequence[str] = (),
+    **options: Any,
 ) -> Solution:
     """Find coefficients of a PDE from observations of its solution.
 
@@ -360,5 +448,7 @@ def invert(
     if observations is not None and names:
         problem = InverseProblem(problem, observations, names)
     elif observations is not None or names or not problem.trainable:
-        raise ValueError(f"invert({name_of(problem)}): give both observations and unknown, the coefficients to be found")
+        raise ValueError(
+            f"invert({name_of(problem)}): give both observations and unknown, the coefficients to be found"
+        )
     return solve(problem, **options)

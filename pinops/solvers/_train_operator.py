@@ -33,8 +33,24 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.solvers._recipe import check_forgetful, checked_steps, phases
-from pinops.solvers._runs import Run, as_drawn, check_options, describe, digest, drawn_with, prepare, train_runs
-from pinops.solvers._solution import CHECKPOINT, Solution, count_parameters, read_run, training_summary, write_run
+from pinops.solvers._runs import (
+    Run,
+    as_drawn,
+    check_options,
+    describe,
+    digest,
+    drawn_with,
+    prepare,
+    train_runs,
+)
+from pinops.solvers._solution import (
+    CHECKPOINT,
+    Solution,
+    count_parameters,
+    read_run,
+    training_summary,
+    write_run,
+)
 from pinops.training import (
     Callback,
     Draw,
@@ -117,10 +133,14 @@ def train_operator(
         if not physics and dataset is None:
             raise ValueError("there is nothing to train on: give data, or leave physics as it is")
         if dataset is None and not problem.conditions() and problem.factor is None:
-            raise ValueError(f"the equation of {owner} alone has many solutions, and it has no conditions: give data")
+            raise ValueError(
+                f"the equation of {owner} alone has many solutions, and it has no conditions: give data"
+            )
         residual_signature(problem)
         if start is not None and operator is not None:
-            raise ValueError("start and operator exclude each other: the operator to start from goes on")
+            raise ValueError(
+                "start and operator exclude each other: the operator to start from goes on"
+            )
         before = None if start is None else _built_before(start, problem)
         operator = DeepONet() if operator is None else operator
         functions = Functions() if functions is None else functions
@@ -142,7 +162,9 @@ def train_operator(
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
             "operator": describe(operator) if start is None else start.request["operator"],
             "data": None if dataset is None else dataset.digest,
-            "data_members": None if dataset is None else [dataset.origin, len(dataset.splits["training"])],
+            "data_members": None
+            if dataset is None
+            else [dataset.origin, len(dataset.splits["training"])],
             "physics": physics,
             "phases": [describe(phase.optimizer) for phase in plan],
             "phase_steps": [phase.steps for phase in plan[:-1]],
@@ -172,8 +194,12 @@ def train_operator(
         if folder is not None:
             prepare(folder, request, resume)
         measure = _monitor(problem, model, dataset)
-        training = Training(model, plan, drawn, seed, Fixed() if weighting is None else weighting, None, measure)
-        run = Run(training, params, request, folder, resume, lambda: training.init(params, fit=False))
+        training = Training(
+            model, plan, drawn, seed, Fixed() if weighting is None else weighting, None, measure
+        )
+        run = Run(
+            training, params, request, folder, resume, lambda: training.init(params, fit=False)
+        )
         everyone = [*callbacks, *([Progress(minutes)] if progress else [])]
         (outcome,) = train_runs([run], minutes, everyone, checkpoint_seconds, began)
     state = gathered(outcome.state, model.mesh)
@@ -210,8 +236,13 @@ def _built_before(start: "TrainedOperator", problem: Problem) -> Operator:
         raise ValueError(f"start must be a trained operator, got a {type(start).__name__}")
     sizes = [embedding_of(p, impose(p)).size for p in (problem, start.family)]
     if sizes[0] != sizes[1]:
-        raise ValueError(f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} has {sizes[0]}")
-    if inputs_of(problem).shape != inputs_of(start.family).shape or problem.unknowns != start.family.unknowns:
+        raise ValueError(
+            f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} has {sizes[0]}"
+        )
+    if (
+        inputs_of(problem).shape != inputs_of(start.family).shape
+        or problem.unknowns != start.family.unknowns
+    ):
         raise ValueError(
             f"start is an operator for inputs of shape {inputs_of(start.family).shape} and {', '.join(start.family.unknowns)}; "
             f"{name_of(problem)} has inputs of shape {inputs_of(problem).shape} and {', '.join(problem.unknowns)}"
@@ -228,10 +259,18 @@ def built_operator(
     if isinstance(operator, OperatorArchitecture):
         features = embedding_of(problem, imposition).size
         centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
-        built = as_drawn(request, lambda key: operator.build(centre, deviation, features, count, key=key))
-    plain, params = split(problem, built, imposition, units(problem, imposition), request["problem"])
-    scale = jnp.asarray([request["scale"][name] for name in problem.unknowns], jnp.result_type(float))
-    return OperatorModel(plain.problem, plain.frozen, plain.units, scale, imposition, plain.owner, request["physics"]), params
+        built = as_drawn(
+            request, lambda key: operator.build(centre, deviation, features, count, key=key)
+        )
+    plain, params = split(
+        problem, built, imposition, units(problem, imposition), request["problem"]
+    )
+    scale = jnp.asarray(
+        [request["scale"][name] for name in problem.unknowns], jnp.result_type(float)
+    )
+    return OperatorModel(
+        plain.problem, plain.frozen, plain.units, scale, imposition, plain.owner, request["physics"]
+    ), params
 
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
@@ -239,9 +278,13 @@ def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     if dataset is not None:
         inputs = dataset.inputs()
     else:
-        inputs = np.asarray(eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), range(_FOR_UNITS))))
+        inputs = np.asarray(
+            eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), range(_FOR_UNITS)))
+        )
     deviation = np.std(inputs, axis=0)
-    deviation = np.where(deviation > 1e-6 * np.max(deviation), deviation, 1.0)  # some may be the same for all
+    deviation = np.where(
+        deviation > 1e-6 * np.max(deviation), deviation, 1.0
+    )  # some may be the same for all
     rounded = lambda numbers: np.vectorize(lambda number: float(f"{number:.6g}"))(numbers).tolist()
     return {"mean": rounded(np.mean(inputs, axis=0)), "deviation": rounded(deviation)}
 
@@ -266,14 +309,23 @@ def _comparison(
         out = np.asarray(evaluate_members(model, params, stacked, points))
         found = []
         for values, reference in zip(out, references, strict=True):
-            by_name = {name: values[:, k].reshape(grids[0].shape) for k, name in enumerate(model.problem.unknowns)}
-            found.append(errors(by_name, reference, gauge=model.problem.gauge, time=model.problem.domain.time))
+            by_name = {
+                name: values[:, k].reshape(grids[0].shape)
+                for k, name in enumerate(model.problem.unknowns)
+            }
+            found.append(
+                errors(
+                    by_name, reference, gauge=model.problem.gauge, time=model.problem.domain.time
+                )
+            )
         return found
 
     return compare
 
 
-def _monitor(problem: Problem, model: OperatorModel, dataset: Dataset | None) -> Callable[[Params], dict[str, float]]:
+def _monitor(
+    problem: Problem, model: OperatorModel, dataset: Dataset | None
+) -> Callable[[Params], dict[str, float]]:
     """Mean relative L2 errors over a few members that are not trained on; nothing where there is no reference."""
     if dataset is not None:
         members, references = dataset.solved(problem, dataset.splits["validation"][:_MONITORED])
@@ -282,11 +334,16 @@ def _monitor(problem: Problem, model: OperatorModel, dataset: Dataset | None) ->
         references = [member.reference() for member in members]
     if any(reference is None for reference in references):
         return lambda params: {}
-    compare = _comparison(model, members, [reference for reference in references if reference is not None])
+    compare = _comparison(
+        model, members, [reference for reference in references if reference is not None]
+    )
 
     def measure(params: Params) -> dict[str, float]:
         found = compare(params)
-        return {name: float(np.mean([error[name]["relative_l2"] for error in found])) for name in found[0]}
+        return {
+            name: float(np.mean([error[name]["relative_l2"] for error in found]))
+            for name in found[0]
+        }
 
     return measure
 
@@ -318,11 +375,15 @@ class TrainedOperator:
         **Raises** ValueError for a problem of another family, and for inputs of another size.
         """
         if type(member) is not type(self.family):
-            raise ValueError(f"this operator solves {type(self.family).__name__}, not {type(member).__name__}")
+            raise ValueError(
+                f"this operator solves {type(self.family).__name__}, not {type(member).__name__}"
+            )
         with jax.enable_x64(self._x64):
             operator = self.model.operator(self.params)
             network = operator(inputs_of(member))
-            model, params = split(member, network, self.model.imposition, self.model.units, self.model.owner)
+            model, params = split(
+                member, network, self.model.imposition, self.model.units, self.model.owner
+            )
         request = {
             "problem": self.request["problem"],
             "coefficients": coefficients_as_json(member),
@@ -345,11 +406,15 @@ class TrainedOperator:
         else:
             references = [member.reference() for member in members]
         if not references or any(reference is None for reference in references):
-            raise ValueError(f"{self.request['problem']} has no reference to compare with; give the family one")
+            raise ValueError(
+                f"{self.request['problem']} has no reference to compare with; give the family one"
+            )
         with jax.enable_x64(self._x64):
             compare = _comparison(self.model, members, [r for r in references if r is not None])
             found = compare(self.params)
-        return {name: np.asarray([error[name]["relative_l2"] for error in found]) for name in found[0]}
+        return {
+            name: np.asarray([error[name]["relative_l2"] for error in found]) for name in found[0]
+        }
 
     def test_members(self, count: int = _TESTED) -> list[Problem]:
         """Members that no training and no monitor has seen, the same for every run of the family."""
@@ -367,11 +432,16 @@ class TrainedOperator:
             )
         return dataset.solved(self.family, members)
 
-    def error(self, members: int | Sequence[Problem] | Dataset = _TESTED) -> dict[str, dict[str, float]]:
+    def error(
+        self, members: int | Sequence[Problem] | Dataset = _TESTED
+    ) -> dict[str, dict[str, float]]:
         """``{unknown: {"mean", "std", "median", "worst"}}`` of the `errors`; for a number: of so many `test_members`."""
         statistics = {"mean": np.mean, "std": np.std, "median": np.median, "worst": np.max}
         found = self.errors(self.test_members(members) if isinstance(members, int) else members)
-        return {name: {kind: float(of(values)) for kind, of in statistics.items()} for name, values in found.items()}
+        return {
+            name: {kind: float(of(values)) for kind, of in statistics.items()}
+            for name, values in found.items()
+        }
 
     def summary(self, dataset: Dataset | None = None) -> dict[str, Any]:
         """What a run was and what came out, on a hundred `test_members` or the test part of a data set.
@@ -384,7 +454,13 @@ class TrainedOperator:
             "problem": self.request["problem"],
             "relative_l2": self.error(_TESTED if dataset is None else dataset) if known else {},
             "tested": tested if known else 0,
-            **training_summary(self.request, self.history, self.compile_seconds, count_parameters(self.params), self.status),
+            **training_summary(
+                self.request,
+                self.history,
+                self.compile_seconds,
+                count_parameters(self.params),
+                self.status,
+            ),
         }
 
     def plot(self, path: str | Path | None = None) -> Any:
@@ -398,7 +474,9 @@ class TrainedOperator:
         """
         folder = Path(folder)
         if self.state is not None or not (folder / CHECKPOINT).exists():
-            save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+            save_checkpoint(
+                folder / CHECKPOINT, self.state or self.params, self.history, self.request
+            )
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
         write_run(folder, self.request, self.summary())
         return folder

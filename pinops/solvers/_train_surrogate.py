@@ -120,13 +120,17 @@ def train_surrogate(
         dataset.check_family(problem)
         surrogate = CAPE() if surrogate is None else surrogate
         if not isinstance(surrogate, SurrogateArchitecture):
-            raise ValueError(f"surrogate must be an architecture such as CAPE(FNO(20)) or Direct(FNO(20)), got {surrogate!r}")
+            raise ValueError(
+                f"surrogate must be an architecture such as CAPE(FNO(20)) or Direct(FNO(20)), got {surrogate!r}"
+            )
         curriculum = Curriculum() if curriculum is None else curriculum
         if not surrogate.embeds:  # there is nothing to warm up
             curriculum = replace(curriculum, warm_up=0)
         count = len(dataset.splits["training"])
         if not isinstance(batch, int) or not 1 <= batch <= count:
-            raise ValueError(f"batch must be a whole number from 1 to the {count} trajectories for training, got {batch!r}")
+            raise ValueError(
+                f"batch must be a whole number from 1 to the {count} trajectories for training, got {batch!r}"
+            )
         request = {
             "problem": name_of(problem),
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
@@ -161,8 +165,17 @@ def train_surrogate(
         if folder is not None:
             prepare(folder, request, resume)
         batches = Batches(dataset, min(_POOL, count), batch)
-        training: Any = Training(model, schedule, batches, seed, continuation=epochs, measure=_monitor(problem, built, dataset))
-        run = Run(training, params, request, folder, resume, lambda: training.init(params, fit=False))
+        training: Any = Training(
+            model,
+            schedule,
+            batches,
+            seed,
+            continuation=epochs,
+            measure=_monitor(problem, built, dataset),
+        )
+        run = Run(
+            training, params, request, folder, resume, lambda: training.init(params, fit=False)
+        )
         everyone = [*callbacks, *([Progress(minutes)] if progress else [])]
         (outcome,) = train_runs([run], minutes, everyone, checkpoint_seconds, began)
     state = gathered(outcome.state, model.mesh)
@@ -175,9 +188,15 @@ def train_surrogate(
 
 def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, ...]:
     """One optimizer, which begins afresh after the warm-up. Raises ValueError for one of the second order."""
-    lengths = [count * steps for count in (curriculum.warm_up, curriculum.epochs - curriculum.warm_up) if count]
+    lengths = [
+        count * steps
+        for count in (curriculum.warm_up, curriculum.epochs - curriculum.warm_up)
+        if count
+    ]
     # Gradients through many steps now and then explode.
-    default = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1])))
+    default = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1]))
+    )
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
     if not isinstance(phase.optimizer, Optax | Adam):
         raise ValueError(
@@ -194,7 +213,9 @@ def grid_of(problem: Problem, dataset: Dataset) -> dict[str, Any]:
     """
     time = problem.domain.time
     if time is None:
-        raise ValueError(f"{name_of(problem)} has no time coordinate; a surrogate goes from one time to the next")
+        raise ValueError(
+            f"{name_of(problem)} has no time coordinate; a surrogate goes from one time to the next"
+        )
     first, steps, sizes = [], [], {}
     for axis, (name, values) in enumerate(dataset.coordinates.items()):
         line, apart = np.ravel(values), np.diff(np.ravel(values))
@@ -215,7 +236,9 @@ def grid_of(problem: Problem, dataset: Dataset) -> dict[str, Any]:
 def _same(grid: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two grids are the same but for rounding."""
     counts = all(grid[name] == other[name] for name in ("places", "frames"))
-    return counts and all(np.allclose(grid[name], other[name], rtol=1e-9, atol=1e-9) for name in ("first", "steps"))
+    return counts and all(
+        np.allclose(grid[name], other[name], rtol=1e-9, atol=1e-9) for name in ("first", "steps")
+    )
 
 
 def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, Any]:
@@ -257,7 +280,9 @@ def names_of_parameters(problem: Problem) -> list[str]:
     for name in leaves_of(problem):
         value = jnp.asarray(getattr(problem, name))
         if value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.floating):
-            slope = jax.jacfwd(lambda value, name=name: inputs_of(replace(problem, **{name: value})))(value)
+            slope = jax.jacfwd(
+                lambda value, name=name: inputs_of(replace(problem, **{name: value}))
+            )(value)
             for k in np.flatnonzero(slope):
                 names[k] = name
     return names
@@ -294,7 +319,9 @@ def built_surrogate(
 _rolled = eqx.filter_jit(SurrogateModel.rollout)
 
 
-def _monitor(problem: Problem, model: SurrogateModel, dataset: Dataset) -> Callable[[Params], dict[str, float]]:
+def _monitor(
+    problem: Problem, model: SurrogateModel, dataset: Dataset
+) -> Callable[[Params], dict[str, float]]:
     """The error of whole rollouts over some trajectories for validation."""
     members = dataset.splits["validation"][:_MONITORED]
     rows = dataset.rows(members)
@@ -350,7 +377,9 @@ class TrainedSurrogate:
                 f"{first.shape}"
             )
         if first.shape[1:-1] != tuple(grid["places"]):
-            raise ValueError(f"the surrogate was trained on a grid of {tuple(grid['places'])}, got frames of {first.shape[1:-1]}")
+            raise ValueError(
+                f"the surrogate was trained on a grid of {tuple(grid['places'])}, got frames of {first.shape[1:-1]}"
+            )
         if not np.isfinite(first).all():
             raise ValueError("first frames must be finite; one has a NaN or infinite value")
         if parameters.shape != (len(first), len(seen["names"])):
@@ -361,15 +390,28 @@ class TrainedSurrogate:
         if not np.isfinite(parameters).all():
             raise ValueError("parameters must be finite; one is a NaN or infinite")
         for k, name in enumerate(seen["names"]):
-            low, high, slack = seen["low"][k], seen["high"][k], 1e-5 * max(abs(seen["low"][k]), abs(seen["high"][k]))
+            low, high, slack = (
+                seen["low"][k],
+                seen["high"][k],
+                1e-5 * max(abs(seen["low"][k]), abs(seen["high"][k])),
+            )
             if seen["maps"][k] != "identity" and not (parameters[:, k] > 0).all():
-                raise ValueError(f"{name} must be positive, as the surrogate sees its {seen['maps'][k]}")
-            outside = np.unique(parameters[(parameters[:, k] < low - slack) | (parameters[:, k] > high + slack), k])
+                raise ValueError(
+                    f"{name} must be positive, as the surrogate sees its {seen['maps'][k]}"
+                )
+            outside = np.unique(
+                parameters[(parameters[:, k] < low - slack) | (parameters[:, k] > high + slack), k]
+            )
             if outside.size:
                 values = ", ".join(f"{value:.4g}" for value in outside[:5])
-                warnings.warn(f"{name} = {values} is outside the trained range, {low:g} to {high:g}", stacklevel=3)
+                warnings.warn(
+                    f"{name} = {values} is outside the trained range, {low:g} to {high:g}",
+                    stacklevel=3,
+                )
 
-    def predicted(self, data: "Dataset | str | Path", part: str | None = "test") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predicted(
+        self, data: "Dataset | str | Path", part: str | None = "test"
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The rollouts of a part of a data set (None: of all of it), the truth and the parameters of each.
 
         **Raises** ValueError where the training has seen it, and for another grid.
@@ -377,11 +419,15 @@ class TrainedSurrogate:
         dataset = Dataset(data) if isinstance(data, str | Path) else data
         held = dataset.attributes["settings"]["problem"]
         if held != self.request["problem"]:
-            raise ValueError(f"{dataset.path} holds data of {held}, and the surrogate is of {self.request['problem']}")
+            raise ValueError(
+                f"{dataset.path} holds data of {held}, and the surrogate is of {self.request['problem']}"
+            )
         members = range(dataset.count) if part is None else dataset.splits[part]
         origin, seen = self.request["data_members"]
         if origin == dataset.origin and members.start < seen:
-            raise ValueError(f"{dataset.path}: the training has seen members of this part; choose the test part, or another seed")
+            raise ValueError(
+                f"{dataset.path}: the training has seen members of this part; choose the test part, or another seed"
+            )
         rows = dataset.rows(members)
         truth = frames_of(self.family, dataset, rows)
         grid = grid_of(self.family, dataset)
@@ -392,7 +438,9 @@ class TrainedSurrogate:
             )
         return self.rollout(truth[:, 0], rows["inputs"], truth.shape[1] - 1), truth, rows["inputs"]
 
-    def errors(self, data: "Dataset | str | Path", part: str | None = "test") -> dict[str, dict[str, float]]:
+    def errors(
+        self, data: "Dataset | str | Path", part: str | None = "test"
+    ) -> dict[str, dict[str, float]]:
         """`pinops.metrics.rollout_metrics` of whole rollouts, means over the trajectories of each value of the parameters.
 
         ``{"viscosity=0.02": {"nrmse": ..., ...}, ...}``, where there are no more than 32 values, and "all" of them.
@@ -405,7 +453,10 @@ class TrainedSurrogate:
         for row in values if len(values) <= _VALUES else []:
             label = ", ".join(f"{name}={value:.6g}" for name, value in zip(names, row, strict=True))
             groups[label] = (parameters == row).all(1)
-        return {label: {name: float(np.mean(m[chosen])) for name, m in metrics.items()} for label, chosen in groups.items()}
+        return {
+            label: {name: float(np.mean(m[chosen])) for name, m in metrics.items()}
+            for label, chosen in groups.items()
+        }
 
     def residual(self, frames: Float[Any, "t *grid c"], member: Problem) -> float:
         """The root mean square of a member's equation at a trajectory: how wrong it is where no truth is known.
@@ -414,7 +465,9 @@ class TrainedSurrogate:
         """
         check_periodic(member, self.request["grid"])
         with jax.enable_x64(True):
-            vectors = grid_residuals(member, jnp.asarray(frames), self.model.grid, owner=name_of(member))
+            vectors = grid_residuals(
+                member, jnp.asarray(frames), self.model.grid, owner=name_of(member)
+            )
             return float(jnp.sqrt(sum(jnp.mean(jnp.square(v)) for v in vectors.values())))
 
     def refined(self, times: int) -> "TrainedSurrogate":
@@ -429,13 +482,27 @@ class TrainedSurrogate:
             raise ValueError(f"times must be a whole number of at least 1, got {times!r}")
         surrogate = self.model.surrogate(self.params)
         if isinstance(surrogate, CAPESurrogate) and surrogate.embedding.norm == "spatial":
-            raise ValueError("norm='spatial' has a scale for every place of one grid; train with norm='channel' or 'none'")
-        grid, at = self.request["grid"], [c != self.family.domain.time for c in self.family.domain.coordinates]
+            raise ValueError(
+                "norm='spatial' has a scale for every place of one grid; train with norm='channel' or 'none'"
+            )
+        grid, at = (
+            self.request["grid"],
+            [c != self.family.domain.time for c in self.family.domain.coordinates],
+        )
         low = [self.family.domain.bounds[c][0] for c in self.family.domain.coordinates]
-        steps = [step / times if space else step for step, space in zip(grid["steps"], at, strict=True)]
+        steps = [
+            step / times if space else step for step, space in zip(grid["steps"], at, strict=True)
+        ]
         # Places that are in the middle of their cells stay so.
-        first = [b + (f - b) * new / old for f, b, new, old in zip(grid["first"], low, steps, grid["steps"], strict=True)]
-        finer = grid | {"first": first, "steps": steps, "places": [times * n for n in grid["places"]]}
+        first = [
+            b + (f - b) * new / old
+            for f, b, new, old in zip(grid["first"], low, steps, grid["steps"], strict=True)
+        ]
+        finer = grid | {
+            "first": first,
+            "steps": steps,
+            "places": [times * n for n in grid["places"]],
+        }
         model = replace(self.model, grid=tuple(zip(first, steps, strict=True)))
         return replace(self, request=self.request | {"grid": finer}, model=model, state=None)
 
@@ -461,29 +528,46 @@ class TrainedSurrogate:
         """
         for name, value, least in (("learning_rate", learning_rate, 0), ("anchor", anchor, -1)):
             if not least < value < float("inf"):
-                raise ValueError(f"{name} must be finite and {'zero or more' if least else 'greater than zero'}, got {value}")
+                raise ValueError(
+                    f"{name} must be finite and {'zero or more' if least else 'greater than zero'}, got {value}"
+                )
         if not isinstance(steps, int) or steps < 1:
             raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
         if not members:
-            raise ValueError("members must be the problems of the trajectories, one for each of the first frames, got none")
+            raise ValueError(
+                "members must be the problems of the trajectories, one for each of the first frames, got none"
+            )
         for member in members:
             if type(member) is not type(self.family):
-                raise ValueError(f"this surrogate is of {type(self.family).__name__}, not of {type(member).__name__}")
+                raise ValueError(
+                    f"this surrogate is of {type(self.family).__name__}, not of {type(member).__name__}"
+                )
             check_periodic(member, self.request["grid"])
         with jax.enable_x64(self.request["dtype"] == "float64"):
             parameters = np.stack([np.asarray(inputs_of(member)) for member in members])
-            before = jnp.asarray(self.rollout(first, parameters, count)[:, 1:], jnp.result_type(float))
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[cast(member) for member in members])
-            at = jnp.asarray(first, jnp.result_type(float)), jnp.asarray(parameters, jnp.result_type(float))
+            before = jnp.asarray(
+                self.rollout(first, parameters, count)[:, 1:], jnp.result_type(float)
+            )
+            stacked = jax.tree.map(
+                lambda *leaves: jnp.stack(leaves), *[cast(member) for member in members]
+            )
+            at = (
+                jnp.asarray(first, jnp.result_type(float)),
+                jnp.asarray(parameters, jnp.result_type(float)),
+            )
             descent: Any = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
             def square(params: Params) -> tuple[Array, Array]:
                 rolled = self.model.rollout(params, *at, count)
                 whole = jnp.concatenate([at[0][:, None], rolled], 1)
-                of = lambda problem, frames: grid_residuals(problem, frames, self.model.grid, owner=self.model.owner)
+                of = lambda problem, frames: grid_residuals(
+                    problem, frames, self.model.grid, owner=self.model.owner
+                )
                 vectors = eqx.filter_vmap(of)(stacked, whole)
                 moved = jnp.mean(jnp.square(rolled - before)) / jnp.mean(jnp.square(before))
-                return sum((jnp.mean(jnp.square(v)) for v in vectors.values()), start=jnp.zeros(())), moved
+                return sum(
+                    (jnp.mean(jnp.square(v)) for v in vectors.values()), start=jnp.zeros(())
+                ), moved
 
             unit = jax.jit(square)(self.params)[0]
 
@@ -503,7 +587,12 @@ class TrainedSurrogate:
                 if not np.isfinite(value):
                     break
                 params = new
-        return replace(self, params=params, state=None, status="finetuned" if np.isfinite(value) else "diverged")
+        return replace(
+            self,
+            params=params,
+            state=None,
+            status="finetuned" if np.isfinite(value) else "diverged",
+        )
 
     def plot(self, path: str | Path | None = None) -> Any:
         """A figure of rollouts of new members beside their references, and of the training; written to ``path`` where given."""
@@ -512,17 +601,26 @@ class TrainedSurrogate:
         with jax.enable_x64(True):
             members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(64)), 64)
             parameters = np.stack([np.asarray(inputs_of(member)) for member in members])
-        _, firsts = np.unique(parameters, axis=0, return_index=True)  # of five values, from the smallest to the largest
+        _, firsts = np.unique(
+            parameters, axis=0, return_index=True
+        )  # of five values, from the smallest to the largest
         chosen = firsts[np.unique(np.linspace(0, len(firsts) - 1, 5).round().astype(int))]
         members, parameters = [members[k] for k in chosen], parameters[chosen]
         references = [member.reference() for member in members]
         if any(reference is None for reference in references):
-            raise ValueError(f"{self.request['problem']} has no reference to show; give the family one")
-        rows = {f"values/{name}": np.stack([r.values[name] for r in references if r]) for name in self.family.unknowns}
+            raise ValueError(
+                f"{self.request['problem']} has no reference to show; give the family one"
+            )
+        rows = {
+            f"values/{name}": np.stack([r.values[name] for r in references if r])
+            for name in self.family.unknowns
+        }
         truth = as_frames(self.family, rows)
         predicted = self.rollout(truth[:, 0], parameters, truth.shape[1] - 1)
         names = self.request["parameters"]["names"]
-        label = lambda row: ", ".join(f"{name} {value:g}" for name, value in zip(names, row, strict=True))
+        label = lambda row: ", ".join(
+            f"{name} {value:g}" for name, value in zip(names, row, strict=True)
+        )
         return plot_rollouts(self, predicted, truth, [label(row) for row in parameters], path)
 
     def summary(self, data: "Dataset | str | Path | None" = None) -> dict[str, Any]:
@@ -533,7 +631,13 @@ class TrainedSurrogate:
         return {
             "problem": self.request["problem"],
             "rollout": {} if data is None else self.errors(data),
-            **training_summary(self.request, self.history, self.compile_seconds, count_parameters(self.params), self.status),
+            **training_summary(
+                self.request,
+                self.history,
+                self.compile_seconds,
+                count_parameters(self.params),
+                self.status,
+            ),
         }
 
     def save(self, folder: str | Path, data: "Dataset | None" = None) -> Path:
@@ -545,7 +649,9 @@ class TrainedSurrogate:
         """
         folder = Path(folder)
         if self.state is not None or not (folder / CHECKPOINT).exists():
-            save_checkpoint(folder / CHECKPOINT, self.state or self.params, self.history, self.request)
+            save_checkpoint(
+                folder / CHECKPOINT, self.state or self.params, self.history, self.request
+            )
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
         write_run(folder, self.request, self.summary(data))
         return folder

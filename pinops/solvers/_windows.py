@@ -26,7 +26,9 @@ class WindowedSolution(Answer):
         out: list[Report] = []
         for part in self.parts:
             steps, seconds = (out[-1].step, out[-1].seconds) if out else (0, 0.0)
-            out += [replace(r, step=r.step + steps, seconds=r.seconds + seconds) for r in part.history]
+            out += [
+                replace(r, step=r.step + steps, seconds=r.seconds + seconds) for r in part.history
+            ]
         return out
 
     @property
@@ -57,7 +59,9 @@ class WindowedSolution(Answer):
         return self._in_parts(coordinates, lambda part, here: part.values(here))
 
     def partial(self, name: str, **coordinates: Any) -> np.ndarray:
-        return self._in_parts(coordinates, lambda part, here: {name: part.partial(name, **here)})[name]
+        return self._in_parts(coordinates, lambda part, here: {name: part.partial(name, **here)})[
+            name
+        ]
 
     def _in_parts(self, coordinates: Mapping[str, Any], evaluate: Any) -> dict[str, np.ndarray]:
         """Every point by the window that it lies in; the end of one belongs to the next but for the last."""
@@ -65,7 +69,9 @@ class WindowedSolution(Answer):
         names = self.problem.domain.coordinates
         axis = names.index(self.problem.domain.time or "")
         starts = np.array([_window(part).start for part in self.parts])
-        number = np.clip(np.searchsorted(starts, points[:, axis], side="right") - 1, 0, len(starts) - 1)
+        number = np.clip(
+            np.searchsorted(starts, points[:, axis], side="right") - 1, 0, len(starts) - 1
+        )
         out: dict[str, np.ndarray] = {}
         for k, part in enumerate(self.parts):
             rows = np.flatnonzero(number == k)
@@ -74,7 +80,9 @@ class WindowedSolution(Answer):
             here = points[rows]
             here[:, axis] -= starts[k]
             for name, value in evaluate(part, dict(zip(names, here.T, strict=True))).items():
-                out.setdefault(name, np.empty((len(points), *value.shape[1:]), value.dtype))[rows] = value
+                out.setdefault(name, np.empty((len(points), *value.shape[1:]), value.dtype))[
+                    rows
+                ] = value
         return {name: value.reshape(shape + value.shape[1:]) for name, value in out.items()}
 
     def save(self, folder: str | Path) -> Path:
@@ -95,10 +103,15 @@ def window_shape(problem: Problem) -> dict[str, Any] | None:
     if not isinstance(problem, Window):
         return None
     handed = problem.handed or {}
-    return {"length": problem.length, "nodes": {name: list(np.shape(values)) for name, values in handed.items()}}
+    return {
+        "length": problem.length,
+        "nodes": {name: list(np.shape(values)) for name, values in handed.items()},
+    }
 
 
-def window_of(problem: Problem, windows: TimeWindows, number: int, before: Solution | None) -> Window:
+def window_of(
+    problem: Problem, windows: TimeWindows, number: int, before: Solution | None
+) -> Window:
     """The window of a number, begun from the solution of the one before."""
     domain = problem.domain
     if domain.time is None:
@@ -108,7 +121,12 @@ def window_of(problem: Problem, windows: TimeWindows, number: int, before: Solut
     if before is None:
         return Window(problem, length, np.asarray(low), None)
     nodes = nodes_of(problem, windows.nodes)
-    here = dict(zip(nodes, np.meshgrid(*nodes.values(), indexing="ij"), strict=True)) | {domain.time: length}
-    rates = {f"{name}_{domain.time}": before.partial(f"{name}_{domain.time}", **here) for name in problem.unknowns}
+    here = dict(zip(nodes, np.meshgrid(*nodes.values(), indexing="ij"), strict=True)) | {
+        domain.time: length
+    }
+    rates = {
+        f"{name}_{domain.time}": before.partial(f"{name}_{domain.time}", **here)
+        for name in problem.unknowns
+    }
     handed = series_of(problem, before.values(here) | rates, windows.nodes)
     return Window(problem, length, np.asarray(low + number * length), {**handed})

@@ -19,7 +19,9 @@ _KIND = "checkpoint"
 _FREE = ("steps", "minutes")  # what a resumed run may change
 
 
-def save_checkpoint(path: Path, state: TrainState | Params, history: Sequence[Report], request: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, state: TrainState | Params, history: Sequence[Report], request: Mapping[str, Any]
+) -> None:
     """Write a state (or only the parameters); ``request`` says what was trained. Raises OSError when it cannot."""
     prefix = "state/.params" if isinstance(state, Params) else "state/"
     arrays = {f"{prefix}{name}": leaf for name, leaf in _named_leaves(state).items()}
@@ -30,7 +32,10 @@ def save_checkpoint(path: Path, state: TrainState | Params, history: Sequence[Re
 def difference(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
     """The first thing that makes two requests different trainings; None where one can go on from the other."""
     asked = json.loads(json.dumps(asked))
-    return next((name for name, value in asked.items() if name not in _FREE and before.get(name) != value), None)
+    return next(
+        (name for name, value in asked.items() if name not in _FREE and before.get(name) != value),
+        None,
+    )
 
 
 def load_checkpoint(
@@ -52,11 +57,15 @@ def load_checkpoint(
     return _fill(path, stored, template), history_reports(_stored(arrays, "history/"))
 
 
-def load_params(path: Path, params: Params, request: Mapping[str, Any]) -> tuple[Params, list[Report]]:
+def load_params(
+    path: Path, params: Params, request: Mapping[str, Any]
+) -> tuple[Params, list[Report]]:
     """Only the trained parameters and the history, in the structure of ``params``. Raises as `load_checkpoint` does."""
     arrays, attributes = read_arrays(path, _KIND)
     _check_request(path, attributes, request)
-    return _fill(path, _stored(arrays, "state/.params"), params), history_reports(_stored(arrays, "history/"))
+    return _fill(path, _stored(arrays, "state/.params"), params), history_reports(
+        _stored(arrays, "history/")
+    )
 
 
 def _check_request(path: Path, attributes: Mapping[str, Any], request: Mapping[str, Any]) -> None:
@@ -70,7 +79,11 @@ def _check_request(path: Path, attributes: Mapping[str, Any], request: Mapping[s
 
 
 def _stored(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def _fill(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any:
@@ -84,11 +97,16 @@ def _fill(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any
                 f"{path} is a checkpoint of another training: for {name} this one needs "
                 f"{np.asarray(leaf).dtype}{list(jnp.shape(leaf))}, the file {what}"
             )
-    return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(template), [jnp.asarray(stored[name]) for name in expected])
+    return jax.tree_util.tree_unflatten(
+        jax.tree_util.tree_structure(template), [jnp.asarray(stored[name]) for name in expected]
+    )
 
 
 def _named_leaves(tree: PyTree) -> dict[str, Any]:
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+    return {
+        jax.tree_util.keystr(path): leaf
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
 
 
 _GROUPS = ("terms", "errors", "coefficients")
@@ -105,7 +123,9 @@ def history_arrays(history: Sequence[Report]) -> dict[str, np.ndarray]:
     }
     for group in _GROUPS:
         for name in dict.fromkeys(name for report in history for name in getattr(report, group)):
-            out[f"{group}/{name}"] = np.array([getattr(report, group).get(name, np.nan) for report in history], np.float64)
+            out[f"{group}/{name}"] = np.array(
+                [getattr(report, group).get(name, np.nan) for report in history], np.float64
+            )
     return out
 
 

@@ -21,17 +21,25 @@ class Continuation(eqx.Module):
 
     def __init__(self, steps: int, /, **coefficients: Sequence[float]):
         self.steps = steps
-        self.coefficients = {name: tuple(float(value) for value in values) for name, values in coefficients.items()}
+        self.coefficients = {
+            name: tuple(float(value) for value in values) for name, values in coefficients.items()
+        }
 
     def __check_init__(self):
         if not (isinstance(self.steps, int) and self.steps >= 1):
-            raise ValueError(f"Continuation: steps must be a whole number of at least 1, got {self.steps!r}")
+            raise ValueError(
+                f"Continuation: steps must be a whole number of at least 1, got {self.steps!r}"
+            )
         lengths = {name: len(values) for name, values in self.coefficients.items()}
         if not lengths or 0 in lengths.values() or len(set(lengths.values())) > 1:
-            raise ValueError(f"Continuation: every coefficient needs one value for each stage, got {lengths or 'no coefficient'}")
+            raise ValueError(
+                f"Continuation: every coefficient needs one value for each stage, got {lengths or 'no coefficient'}"
+            )
         for name, values in self.coefficients.items():
             if not all(math.isfinite(value) for value in values):
-                raise ValueError(f"Continuation: {name} must be finite in every stage, got {values}")
+                raise ValueError(
+                    f"Continuation: {name} must be finite in every stage, got {values}"
+                )
 
     @property
     def stages(self) -> int:
@@ -40,7 +48,11 @@ class Continuation(eqx.Module):
     def at(self, step: int) -> Mapping[str, float]:
         """The coefficients that differ from the declared ones at a step."""
         stage = step // self.steps
-        return {} if stage >= self.stages else {name: values[stage] for name, values in self.coefficients.items()}
+        return (
+            {}
+            if stage >= self.stages
+            else {name: values[stage] for name, values in self.coefficients.items()}
+        )
 
     def begins(self, step: int) -> bool:
         """Whether a stage, or what comes after the last one, begins at this step."""

@@ -28,17 +28,27 @@ def mesh_of(devices: int | None) -> Mesh | None:
     if devices is None:
         devices = len(there) if jax.process_count() > 1 else 1
     if not (isinstance(devices, int) and 1 <= devices <= len(there)):
-        raise ValueError(f"devices must be a whole number from 1 to {len(there)}, the devices that JAX sees, got {devices!r}")
+        raise ValueError(
+            f"devices must be a whole number from 1 to {len(there)}, the devices that JAX sees, got {devices!r}"
+        )
     if jax.process_count() > 1 and devices != len(there):
-        raise ValueError(f"devices must be all {len(there)} where there are several processes, got {devices}")
-    return None if len(there[:devices]) == 1 else Mesh(np.array(there[:devices]), (POINTS,), axis_types=(AxisType.Auto,))
+        raise ValueError(
+            f"devices must be all {len(there)} where there are several processes, got {devices}"
+        )
+    return (
+        None
+        if len(there[:devices]) == 1
+        else Mesh(np.array(there[:devices]), (POINTS,), axis_types=(AxisType.Auto,))
+    )
 
 
 def check_shared(count: int, what: str, mesh: Mesh | None, remedy: str) -> None:
     """Raises ValueError where devices cannot share so many evenly; ``remedy`` ends in the number that they can share."""
     if mesh is not None and count % mesh.size:
         fitting = count // mesh.size * mesh.size or mesh.size
-        raise ValueError(f"{count} {what} cannot be spread evenly over {mesh.size} devices; give {remedy.format(fitting)}")
+        raise ValueError(
+            f"{count} {what} cannot be spread evenly over {mesh.size} devices; give {remedy.format(fitting)}"
+        )
 
 
 def spread(tree: Any, mesh: Mesh | None, count: int | None = None) -> Any:
@@ -63,13 +73,19 @@ def spread(tree: Any, mesh: Mesh | None, count: int | None = None) -> Any:
     return jax.tree.map(put, tree)
 
 
-def on_each(function: Callable[[Any, Any], Any], mesh: Mesh, shared: Any, rows: Any, *, together: bool) -> Any:
+def on_each(
+    function: Callable[[Any, Any], Any], mesh: Mesh, shared: Any, rows: Any, *, together: bool
+) -> Any:
     """``function(shared, rows)`` on every device with its part of the rows: rows again or, ``together``, the same on each.
 
     What the devices share enters as an argument: a mapped function must not close over traced arrays.
     """
-    (whole, of_whole), (divided, of_divided) = (eqx.partition(tree, eqx.is_array) for tree in (shared, rows))
-    own = lambda whole, divided: function(eqx.combine(whole, of_whole), eqx.combine(divided, of_divided))
+    (whole, of_whole), (divided, of_divided) = (
+        eqx.partition(tree, eqx.is_array) for tree in (shared, rows)
+    )
+    own = lambda whole, divided: function(
+        eqx.combine(whole, of_whole), eqx.combine(divided, of_divided)
+    )
     places = {"in_specs": (P(), P(POINTS)), "out_specs": P() if together else P(POINTS)}
     return jax.shard_map(own, mesh=mesh, check_vma=False, **places)(whole, divided)
 

@@ -34,7 +34,9 @@ def with_modes(model: OperatorModel, params: Params, dataset: Dataset | None) ->
         return params
     owner = model.owner
     if dataset is None:
-        raise ValueError(f"PODDeepONet takes its modes from solutions; make some with pinops data {owner}, and give data=")
+        raise ValueError(
+            f"PODDeepONet takes its modes from solutions; make some with pinops data {owner}, and give data="
+        )
     polynomials, outputs = operator.trunk.coefficients.shape
     unknowns, points = operator.unknowns, jnp.asarray(dataset.points, jnp.result_type(float))
     if polynomials > len(points):
@@ -43,25 +45,41 @@ def with_modes(model: OperatorModel, params: Params, dataset: Dataset | None) ->
             "degrees, such as (24, 1, 24) for the cosine, the sine and the time of a periodic problem"
         )
 
-    def solution(coefficients: Array, problem: Problem, at: Float[Array, " d"]) -> Float[Array, " c"]:
+    def solution(
+        coefficients: Array, problem: Problem, at: Float[Array, " d"]
+    ) -> Float[Array, " c"]:
         network = eqx.tree_at(lambda trunk: trunk.coefficients, operator.trunk, coefficients)
         return field_of(problem, model.imposition, network, model.units)(at) / model.scale
 
     zero = jnp.zeros((polynomials, unknowns))
     lifts = eqx.filter_jit(
-        eqx.filter_vmap(lambda problem: jax.vmap(lambda at: solution(zero, problem, at))(points).ravel(), in_axes=0)
+        eqx.filter_vmap(
+            lambda problem: jax.vmap(lambda at: solution(zero, problem, at))(points).ravel(),
+            in_axes=0,
+        )
     )
-    rows_of = eqx.filter_jit(lambda problem, some: jax.vmap(lambda at: jax.jacrev(solution)(zero, problem, at))(some))
+    rows_of = eqx.filter_jit(
+        lambda problem, some: jax.vmap(lambda at: jax.jacrev(solution)(zero, problem, at))(some)
+    )
 
     def columns(problem: Problem) -> Float[np.ndarray, "lc kc"]:
-        slices = [np.asarray(rows_of(problem, points[k : k + _POINTS])) for k in range(0, len(points), _POINTS)]
+        slices = [
+            np.asarray(rows_of(problem, points[k : k + _POINTS]))
+            for k in range(0, len(points), _POINTS)
+        ]
         return np.concatenate(slices).reshape(len(points) * unknowns, -1).astype(float)
 
     training = dataset.splits["training"]
-    member = lambda k: cast(unstacked(dataset.problems(model.problem, dataset.rows(range(k, k + 1))), 1)[0])
+    member = lambda k: cast(
+        unstacked(dataset.problems(model.problem, dataset.rows(range(k, k + 1))), 1)[0]
+    )
     first = columns(member(training.start))
-    if not np.allclose(first, columns(member(training.stop - 1)), atol=1e-5 * np.max(np.abs(first))):
-        raise ValueError(f"PODDeepONet: members of {owner} meet their conditions in different ways, and have no modes in common")
+    if not np.allclose(
+        first, columns(member(training.stop - 1)), atol=1e-5 * np.max(np.abs(first))
+    ):
+        raise ValueError(
+            f"PODDeepONet: members of {owner} meet their conditions in different ways, and have no modes in common"
+        )
     squares, directions = np.linalg.eigh(first.T @ first)
     kept = squares > _NEGLIGIBLE**2 * squares[-1]
     back = directions[:, kept] / np.sqrt(squares[kept])
@@ -70,9 +88,17 @@ def with_modes(model: OperatorModel, params: Params, dataset: Dataset | None) ->
     found, total, missed = [], 0.0, 0.0
     for start in range(training.start, training.stop, _MEMBERS):
         rows = dataset.rows(range(start, min(start + _MEMBERS, training.stop)))
-        values = np.stack([rows[f"values/{name}"].reshape(len(rows["inputs"]), -1) for name in model.problem.unknowns], -1)
+        values = np.stack(
+            [
+                rows[f"values/{name}"].reshape(len(rows["inputs"]), -1)
+                for name in model.problem.unknowns
+            ],
+            -1,
+        )
         if not np.all(np.isfinite(values)):
-            raise ValueError(f"PODDeepONet: {dataset.path} has places without values, and modes need all; choose DeepONet")
+            raise ValueError(
+                f"PODDeepONet: {dataset.path} has places without values, and modes need all; choose DeepONet"
+            )
         values = (values / np.asarray(model.scale)).reshape(len(values), -1)
         rest = values - np.asarray(lifts(cast(dataset.problems(model.problem, rows))))
         found.append(rest @ left)
@@ -92,6 +118,11 @@ def with_modes(model: OperatorModel, params: Params, dataset: Dataset | None) ->
     basis = np.zeros((1 + latent, len(mean)))
     basis[0] = mean
     basis[1 : 1 + len(modes)] = (spreads[:, None] * modes)[:latent] / np.sqrt(len(projected))
-    coefficients = (back @ basis.T).reshape(polynomials, unknowns, 1 + latent).swapaxes(1, 2).reshape(polynomials, outputs)
+    coefficients = (
+        (back @ basis.T)
+        .reshape(polynomials, unknowns, 1 + latent)
+        .swapaxes(1, 2)
+        .reshape(polynomials, outputs)
+    )
     new = jnp.asarray(coefficients, operator.trunk.coefficients.dtype)
     return eqx.tree_at(lambda params: params.network.trunk.coefficients, params, new)

@@ -22,9 +22,26 @@ from pinops.losses import Snapshot, Weights, residuals
 from pinops.networks import Field, field_of
 from pinops.operators import Operator
 from pinops.optimizers import LeastSquares
-from pinops.problem import INTERIOR, Constraint, Imposition, Points, Problem, constraints, names_of, sample_members
+from pinops.problem import (
+    INTERIOR,
+    Constraint,
+    Imposition,
+    Points,
+    Problem,
+    constraints,
+    names_of,
+    sample_members,
+)
 from pinops.training._devices import POINTS
-from pinops.training._model import Params, cast, gradient_norms, kernel_traces, linearised, weighted, weighted_vector
+from pinops.training._model import (
+    Params,
+    cast,
+    gradient_norms,
+    kernel_traces,
+    linearised,
+    weighted,
+    weighted_vector,
+)
 from pinops.training._points import Collocation, draw, sampled
 
 DATA = "data"  # the region of the points of a data set
@@ -46,7 +63,10 @@ class Members(eqx.Module):
         def of(problem: Problem, values: dict[str, Array]) -> Any:
             points = dict(self.points)
             if DATA in points:
-                points[DATA] = Points(points[DATA].at, data={f"observed_{name}": value for name, value in values.items()})
+                points[DATA] = Points(
+                    points[DATA].at,
+                    data={f"observed_{name}": value for name, value in values.items()},
+                )
             return function(problem, points)
 
         return eqx.filter_vmap(of)(self.problems, self.values)
@@ -65,7 +85,9 @@ class OperatorModel(eqx.Module):
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
     physics: bool = eqx.field(static=True)
-    mesh: Mesh | None = eqx.field(static=True, default=None)  # the devices that share the members of a step
+    mesh: Mesh | None = eqx.field(
+        static=True, default=None
+    )  # the devices that share the members of a step
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         """None are trained."""
@@ -77,33 +99,46 @@ class OperatorModel(eqx.Module):
 
     def field(self, params: Params, problem: Problem) -> Field:
         """The present solution of one member."""
-        return field_of(problem, self.imposition, self.operator(params)(inputs_of(problem)), self.units)
+        return field_of(
+            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.units
+        )
 
     def _constraints(self, problem: Problem) -> list[Constraint]:
         """The equations of one member, and its data."""
         out = constraints(problem, self.imposition.soft) if self.physics else []
         for k, unknown in enumerate(problem.unknowns):
             signature = parse_names((unknown,), names_of(problem), owner=DATA)
-            out.append(Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown, self.scale[k])))
+            out.append(
+                Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown, self.scale[k]))
+            )
         return out
 
-    def _of_member(self, params: Params, problem: Problem, points: Mapping[str, Points]) -> dict[str, Float[Array, " n"]]:
+    def _of_member(
+        self, params: Params, problem: Problem, points: Mapping[str, Points]
+    ) -> dict[str, Float[Array, " n"]]:
         """The residual vectors of one member at its points."""
         here = [c for c in self._constraints(problem) if c.region in points]
         return residuals(self.field(params, problem), here, points, owner=self.owner)
 
     def residuals(self, params: Params, members: Members) -> dict[str, Float[Array, " n"]]:
         """The residual vector of every term, over members and points."""
-        vectors = self._spread(members).map(lambda problem, points: self._of_member(params, problem, points))
+        vectors = self._spread(members).map(
+            lambda problem, points: self._of_member(params, problem, points)
+        )
         return {name: vector.ravel() for name, vector in vectors.items()}
 
     def terms(self, params: Params, members: Members, weights: Weights) -> dict[str, Array]:
         """The weighted mean square of every term; their sum is the loss."""
-        return {name: jnp.mean(weights[name] * jnp.square(r)) for name, r in self.residuals(params, members).items()}
+        return {
+            name: jnp.mean(weights[name] * jnp.square(r))
+            for name, r in self.residuals(params, members).items()
+        }
 
     def objective(self, members: Members, weights: Weights) -> LeastSquares:
         """The loss of these members at these points as optimizers see it."""
-        loss = lambda params: sum(self.terms(params, members, weights).values(), start=jnp.zeros(()))
+        loss = lambda params: sum(
+            self.terms(params, members, weights).values(), start=jnp.zeros(())
+        )
         vector = lambda params: weighted_vector(self.residuals(params, members), weights)
         jacobian = lambda params: weighted(self._rows(params, members), weights)
         return LeastSquares(jax.value_and_grad(loss), vector, jacobian)
@@ -114,7 +149,9 @@ class OperatorModel(eqx.Module):
         def of(problem: Problem, points: Mapping[str, Points]) -> dict[str, tuple[Array, Array]]:
             found: dict[str, tuple[Array, Array]] = {}
             for region, here in points.items():
-                at = lambda params, here, region=region: self._of_member(params, problem, {region: here})
+                at = lambda params, here, region=region: self._of_member(
+                    params, problem, {region: here}
+                )
                 found |= linearised(at, params, here)
             return found
 
@@ -126,9 +163,13 @@ class OperatorModel(eqx.Module):
         if self.mesh is None:
             return members
         place = NamedSharding(self.mesh, P(POINTS))
-        put = lambda leaf: jax.lax.with_sharding_constraint(leaf, place) if eqx.is_array(leaf) else leaf
+        put = lambda leaf: (
+            jax.lax.with_sharding_constraint(leaf, place) if eqx.is_array(leaf) else leaf
+        )
         return dataclasses.replace(
-            members, problems=jax.tree.map(put, members.problems), values=jax.tree.map(put, members.values)
+            members,
+            problems=jax.tree.map(put, members.problems),
+            values=jax.tree.map(put, members.values),
         )
 
     def snapshot(self, params: Params, members: Members, key: PRNGKeyArray) -> Snapshot:
@@ -137,7 +178,9 @@ class OperatorModel(eqx.Module):
         vectors = self.residuals(params, members)
         named = [name for name in vectors if any(name.startswith(c) for c in conditions)]
         norms = lambda: gradient_norms(lambda params: self.residuals(params, members), params)
-        return Snapshot(vectors, named, {}, norms, lambda: kernel_traces(self._rows(params, members)), key)
+        return Snapshot(
+            vectors, named, {}, norms, lambda: kernel_traces(self._rows(params, members)), key
+        )
 
 
 def inputs_of(problem: Problem) -> Float[Array, "..."]:
@@ -164,7 +207,9 @@ class Functions(eqx.Module):
 
     pool: int = eqx.field(static=True, default=4096)
     batch: int = eqx.field(static=True, default=64)
-    points: Collocation = Collocation(boundary=1024, initial=1024, every=1000, refinement=None, batch=256)
+    points: Collocation = Collocation(
+        boundary=1024, initial=1024, every=1000, refinement=None, batch=256
+    )
     data_points: int | None = eqx.field(static=True, default=256)
 
     def __check_init__(self):
@@ -173,13 +218,17 @@ class Functions(eqx.Module):
             if name == "data_points" and number is None:
                 continue
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise ValueError(f"Functions: {name} must be a whole number of at least 1, got {number!r}")
+                raise ValueError(
+                    f"Functions: {name} must be a whole number of at least 1, got {number!r}"
+                )
         if self.points.refinement is not None:
             raise ValueError(
                 "Functions: problems share their points, which cannot follow a residual; give Collocation(refinement=None)"
             )
         if self.batch > self.pool:
-            raise ValueError(f"Functions: batch must be at most the {self.pool} problems of the pool, got {self.batch}")
+            raise ValueError(
+                f"Functions: batch must be at most the {self.pool} problems of the pool, got {self.batch}"
+            )
 
 
 class Draw(eqx.Module):
@@ -199,13 +248,17 @@ class Draw(eqx.Module):
     def stochastic(self) -> bool:
         """Whether every step has a loss of its own."""
         whole = self.functions.batch == self.functions.pool and not self.functions.points.stochastic
-        some = self.dataset is not None and self._data_points(len(self.dataset.points)) < len(self.dataset.points)
+        some = self.dataset is not None and self._data_points(len(self.dataset.points)) < len(
+            self.dataset.points
+        )
         return some or not whole
 
     def _data_points(self, there: int) -> int:
         return min(self.functions.data_points or there, there)
 
-    def drawn(self, model: OperatorModel, params: Params, key: PRNGKeyArray, present: Members | None) -> Members:
+    def drawn(
+        self, model: OperatorModel, params: Params, key: PRNGKeyArray, present: Members | None
+    ) -> Members:
         """New problems and points."""
         first, second = jax.random.split(key)
         points: dict[str, Points] = {}
@@ -215,14 +268,20 @@ class Draw(eqx.Module):
         if self.dataset is None:
             return Members(sample_members(model.problem, second, range(pool)), points, {})
         rows = self.dataset.drawn(second, pool)
-        values: dict[str, Any] = {name: rows[f"values/{name}"].reshape(pool, -1) for name in model.problem.unknowns}
+        values: dict[str, Any] = {
+            name: rows[f"values/{name}"].reshape(pool, -1) for name in model.problem.unknowns
+        }
         points[DATA] = Points(self.dataset.points)
         return cast(Members(self.dataset.problems(model.problem, rows), points, values))
 
-    def sampled(self, model: OperatorModel, members: Members, weights: Weights, key: PRNGKeyArray) -> tuple[Members, Weights]:
+    def sampled(
+        self, model: OperatorModel, members: Members, weights: Weights, key: PRNGKeyArray
+    ) -> tuple[Members, Weights]:
         """What one step takes of them."""
         which, where, data = jax.random.split(key, 3)
-        chosen = jax.random.choice(which, self.functions.pool, (self.functions.batch,), replace=False)
+        chosen = jax.random.choice(
+            which, self.functions.pool, (self.functions.batch,), replace=False
+        )
         return self._some(members, chosen, where, data), weights
 
     def divided(self, members: Members) -> None:
@@ -230,10 +289,16 @@ class Draw(eqx.Module):
 
     def representative(self, members: Members) -> Members:
         """As many problems and points as a step takes, always the same."""
-        return self._some(members, jnp.arange(self.functions.batch), jax.random.key(0), jax.random.key(1))
+        return self._some(
+            members, jnp.arange(self.functions.batch), jax.random.key(0), jax.random.key(1)
+        )
 
-    def _some(self, members: Members, chosen: Array, where: PRNGKeyArray, data: PRNGKeyArray) -> Members:
-        take = lambda tree: jax.tree.map(lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, tree)
+    def _some(
+        self, members: Members, chosen: Array, where: PRNGKeyArray, data: PRNGKeyArray
+    ) -> Members:
+        take = lambda tree: jax.tree.map(
+            lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, tree
+        )
         points, values = dict(members.points), take(members.values)
         of_data = points.pop(DATA, None)
         if points:

@@ -42,7 +42,9 @@ class Collocation(eqx.Module):
         """Whether every step has a loss of its own."""
         return self.batch is not None or self.laplacian is not None
 
-    def drawn(self, model: Model, params: Params, key: PRNGKeyArray, present: dict[str, Points] | None) -> dict[str, Points]:
+    def drawn(
+        self, model: Model, params: Params, key: PRNGKeyArray, present: dict[str, Points] | None
+    ) -> dict[str, Points]:
         """`refine`."""
         return refine(model, params, self, key, None if present is None else present[INTERIOR])
 
@@ -63,20 +65,32 @@ class Collocation(eqx.Module):
     def __check_init__(self):
         for name in ("interior", "boundary", "initial", "every", "batch"):
             number = getattr(self, name)
-            if not (isinstance(number, int) or (name == "batch" and number is None)) or isinstance(number, bool):
+            if not (isinstance(number, int) or (name == "batch" and number is None)) or isinstance(
+                number, bool
+            ):
                 raise ValueError(f"Collocation: {name} must be a whole number, got {number!r}")
         if not (self.laplacian is None or isinstance(self.laplacian, STDE)):
-            raise ValueError(f"Collocation: laplacian must be an STDE or None, got {self.laplacian!r}")
-        if self.batch is not None and not (1 <= self.batch <= self.interior and self.interior % self.batch == 0):
-            raise ValueError(f"Collocation: batch must divide the {self.interior} interior points, got {self.batch}")
+            raise ValueError(
+                f"Collocation: laplacian must be an STDE or None, got {self.laplacian!r}"
+            )
+        if self.batch is not None and not (
+            1 <= self.batch <= self.interior and self.interior % self.batch == 0
+        ):
+            raise ValueError(
+                f"Collocation: batch must divide the {self.interior} interior points, got {self.batch}"
+            )
         for name in ("interior", "boundary", "initial"):
             if getattr(self, name) < 1:
-                raise ValueError(f"Collocation: {name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(
+                    f"Collocation: {name} must be at least 1, got {getattr(self, name)}"
+                )
         if self.every < 0:
             raise ValueError(f"Collocation: every must be zero (never) or more, got {self.every}")
 
 
-def draw(problem: Problem, soft: tuple[int, ...], collocation: Collocation, key: PRNGKeyArray) -> dict[str, Points]:
+def draw(
+    problem: Problem, soft: tuple[int, ...], collocation: Collocation, key: PRNGKeyArray
+) -> dict[str, Points]:
     """Fresh points for every region that a constraint names."""
     domain, sampler = problem.domain, collocation.sampler
     out: dict[str, Points] = {}
@@ -96,13 +110,22 @@ def draw(problem: Problem, soft: tuple[int, ...], collocation: Collocation, key:
             condition = problem.conditions()[int(region.removeprefix("observed "))]
             assert isinstance(condition, Observed)
             at = np.stack([condition.coordinates[name] for name in domain.coordinates], -1)
-            data = {f"observed_{name}": jnp.asarray(value, dtype) for name, value in condition.values.items()}
-        out[region] = Points(jnp.asarray(at, dtype), None if normals is None else jnp.asarray(normals, dtype), data)
+            data = {
+                f"observed_{name}": jnp.asarray(value, dtype)
+                for name, value in condition.values.items()
+            }
+        out[region] = Points(
+            jnp.asarray(at, dtype), None if normals is None else jnp.asarray(normals, dtype), data
+        )
     return out
 
 
 def sampled(
-    problem: Problem, collocation: Collocation, points: Mapping[str, Points], weights: Weights, key: PRNGKeyArray
+    problem: Problem,
+    collocation: Collocation,
+    points: Mapping[str, Points],
+    weights: Weights,
+    key: PRNGKeyArray,
 ) -> tuple[dict[str, Points], Weights]:
     """What one step takes of the points and their weights: some of them, and directions for the Laplacian."""
     points, weights = dict(points), dict(weights)
@@ -122,17 +145,27 @@ def sampled(
     return directed(problem, collocation, points, jax.random.fold_in(key, 1)), weights
 
 
-def directed(problem: Problem, collocation: Collocation, points: Mapping[str, Points], key: PRNGKeyArray) -> dict[str, Points]:
+def directed(
+    problem: Problem, collocation: Collocation, points: Mapping[str, Points], key: PRNGKeyArray
+) -> dict[str, Points]:
     """The points with directions for the Laplacian, where it is estimated."""
     if collocation.laplacian is None:
         return dict(points)
     names = problem.domain.coordinates
-    directions = collocation.laplacian.draw(key, [names.index(name) for name in problem.domain.space], len(names))
-    return {region: dataclasses.replace(here, directions=directions) for region, here in points.items()}
+    directions = collocation.laplacian.draw(
+        key, [names.index(name) for name in problem.domain.space], len(names)
+    )
+    return {
+        region: dataclasses.replace(here, directions=directions) for region, here in points.items()
+    }
 
 
 def refine(
-    model: Model, params: Params, collocation: Collocation, key: PRNGKeyArray, present: Points | None = None
+    model: Model,
+    params: Params,
+    collocation: Collocation,
+    key: PRNGKeyArray,
+    present: Points | None = None,
 ) -> dict[str, Points]:
     """Fresh points everywhere; the interior ones chosen by the residual there and at the present ones."""
     points = draw(model.problem, model.imposition.soft, collocation, key)
@@ -144,7 +177,9 @@ def refine(
     more = dataclasses.replace(collocation, interior=n * refinement.candidates)
     new = draw(model.problem, (), more, jax.random.fold_in(key, 1_000_003))[INTERIOR].at
     old = np.zeros((0, new.shape[1])) if present is None else present.at
-    scores = [_scores(model, params, jnp.asarray(at)) if len(at) else np.zeros(0) for at in (old, new)]
+    scores = [
+        _scores(model, params, jnp.asarray(at)) if len(at) else np.zeros(0) for at in (old, new)
+    ]
     chosen, weights = refinement.select(jax.random.fold_in(key, 1_000_004), scores[0], scores[1], n)
     at = np.concatenate([np.asarray(old), np.asarray(new)])[chosen]
     interior = Points(jnp.asarray(at, new.dtype), weights=jnp.asarray(weights, new.dtype))

@@ -14,9 +14,14 @@ def _clock(seconds: float) -> str:
 def describe(report: Report, left: float | None) -> str:
     """One line: ``SSBroyden 2500/6000  loss 2.1e-07 (residual 2.1e-07)  error u 6.5e-05  0:31, about 0:40 left``."""
     terms = ", ".join(f"{name} {value:.1e}" for name, value in report.terms.items())
-    parts = [f"{report.phase} {report.step}/{report.total_steps}", f"loss {report.loss:.1e} ({terms})"]
+    parts = [
+        f"{report.phase} {report.step}/{report.total_steps}",
+        f"loss {report.loss:.1e} ({terms})",
+    ]
     if report.errors:
-        parts.append("error " + ", ".join(f"{name} {value:.1e}" for name, value in report.errors.items()))
+        parts.append(
+            "error " + ", ".join(f"{name} {value:.1e}" for name, value in report.errors.items())
+        )
     parts += [f"{name} = {value:.6g}" for name, value in report.coefficients.items()]
     parts.append(_clock(report.seconds) + ("" if left is None else f", about {_clock(left)} left"))
     return "  ".join(parts)
@@ -45,7 +50,12 @@ class Progress:
             return
         self._last = now
         line = describe(report, self._left(report))
-        print(f"\r\x1b[2K{line}" if terminal else line, end="\n" if done or not terminal else "", file=sys.stderr, flush=True)
+        print(
+            f"\r\x1b[2K{line}" if terminal else line,
+            end="\n" if done or not terminal else "",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def _left(self, report: Report) -> float | None:
         assert self._first is not None

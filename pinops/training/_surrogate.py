@@ -50,16 +50,24 @@ class Curriculum(eqx.Module):
         for name, least in (("epochs", 1), ("warm_up", 0)):
             number = getattr(self, name)
             if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                raise ValueError(f"Curriculum: {name} must be a whole number of at least {least}, got {number!r}")
+                raise ValueError(
+                    f"Curriculum: {name} must be a whole number of at least {least}, got {number!r}"
+                )
         if self.warm_up >= self.epochs:
-            raise ValueError(f"Curriculum: warm_up must be less than the {self.epochs} epochs, got {self.warm_up}")
+            raise ValueError(
+                f"Curriculum: warm_up must be less than the {self.epochs} epochs, got {self.warm_up}"
+            )
         if self.schedule not in SCHEDULES:
-            raise ValueError(f"Curriculum: schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}")
+            raise ValueError(
+                f"Curriculum: schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}"
+            )
 
     def free(self, epoch: int, frames: int) -> int:
         """How many of the frames of a trajectory follow from predictions in an epoch; 1: none does."""
         r = (epoch - self.warm_up) / (self.epochs - self.warm_up)
-        s = {"tanh": (1 + math.tanh((r - 0.5) / 0.2)) / 2, "linear": r, "forced": 0.0, "free": 1.0}[self.schedule]
+        s = {"tanh": (1 + math.tanh((r - 0.5) / 0.2)) / 2, "linear": r, "forced": 0.0, "free": 1.0}[
+            self.schedule
+        ]
         return 1 if epoch < self.warm_up else min(max(int(frames * s), 1), frames)
 
 
@@ -72,7 +80,10 @@ class Epochs(eqx.Module):
 
     def at(self, step: int) -> Mapping[str, float]:
         epoch = step // self.steps
-        return {"free": self.curriculum.free(epoch, self.frames), "warm": epoch < self.curriculum.warm_up}
+        return {
+            "free": self.curriculum.free(epoch, self.frames),
+            "warm": epoch < self.curriculum.warm_up,
+        }
 
     def begins(self, step: int) -> bool:
         return step % self.steps == 0
@@ -105,13 +116,17 @@ class SurrogateModel(eqx.Module):
     free: Array
     warm: Array
     maps: tuple[str, ...] = eqx.field(static=True)
-    grid: tuple[tuple[float, float], ...] = eqx.field(static=True)  # the first place of each coordinate, and their distance
+    grid: tuple[tuple[float, float], ...] = eqx.field(
+        static=True
+    )  # the first place of each coordinate, and their distance
     noise: float = eqx.field(static=True)  # its standard deviation
     guess: float = eqx.field(static=True)  # the weight of the embedding's own loss
     physics: float = eqx.field(static=True)
     push_forward: bool = eqx.field(static=True)
     owner: str = eqx.field(static=True)
-    mesh: Mesh | None = eqx.field(static=True, default=None)  # the devices that share the trajectories of a step
+    mesh: Mesh | None = eqx.field(
+        static=True, default=None
+    )  # the devices that share the trajectories of a step
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         """None are trained."""
@@ -129,9 +144,15 @@ class SurrogateModel(eqx.Module):
     def standardised(self, parameters: Float[Array, "n p"]) -> Float[Array, "n p"]:
         """The parameters as the surrogate sees them."""
         columns = [MAPS[name](parameters[:, k]) for k, name in enumerate(self.maps)]
-        return (jnp.stack(columns, 1) - self.centre[None]) / self.spread[None] if columns else parameters
+        return (
+            (jnp.stack(columns, 1) - self.centre[None]) / self.spread[None]
+            if columns
+            else parameters
+        )
 
-    def rollout(self, params: Params, first: Float[Array, "n *grid c"], parameters: Array, count: int) -> Array:
+    def rollout(
+        self, params: Params, first: Float[Array, "n *grid c"], parameters: Array, count: int
+    ) -> Array:
         """``count`` frames that follow from the first one, ``(n, count, *grid, c)``."""
         surrogate, seen = self.surrogate(params), self.standardised(parameters)
 
@@ -146,13 +167,22 @@ class SurrogateModel(eqx.Module):
     def _scaled(self, frames: Array) -> Array:
         return jnp.broadcast_to(self.scale, frames.shape)
 
-    def predictions(self, params: Params, trajectories: Trajectories) -> tuple[Array, Array | None, Array]:
+    def predictions(
+        self, params: Params, trajectories: Trajectories
+    ) -> tuple[Array, Array | None, Array]:
         """All frames but the first as predicted, what the embedding makes of them (or None), and the truth: ``(t, n, ...)``."""
-        surrogate, seen = self.surrogate(params), self.standardised(jnp.asarray(trajectories.parameters))
+        surrogate, seen = (
+            self.surrogate(params),
+            self.standardised(jnp.asarray(trajectories.parameters)),
+        )
         frames = jnp.moveaxis(jnp.asarray(trajectories.frames), 1, 0)
         truth = frames / self._scaled(frames)
         before, after = truth[:-1], truth[1:]
-        noise = jnp.zeros_like(before) if trajectories.noise is None else jnp.moveaxis(trajectories.noise, 1, 0)
+        noise = (
+            jnp.zeros_like(before)
+            if trajectories.noise is None
+            else jnp.moveaxis(trajectories.noise, 1, 0)
+        )
 
         def forced(_):
             """All steps at once."""
@@ -169,21 +199,29 @@ class SurrogateModel(eqx.Module):
                 out = surrogate.advanced(state + noise, seen)
                 return out[0], out
 
-            return jax.lax.scan(advance, jnp.zeros_like(before[0]), (jnp.arange(len(before)), before, noise))[1]
+            return jax.lax.scan(
+                advance, jnp.zeros_like(before[0]), (jnp.arange(len(before)), before, noise)
+            )[1]
 
         predicted, guessed = jax.lax.cond(self.free > 1, in_turn, forced, None)
         return predicted, guessed, after
 
-    def residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Float[Array, " m"]]:
+    def residuals(
+        self, params: Params, trajectories: Trajectories
+    ) -> dict[str, Float[Array, " m"]]:
         """Relative L2 errors of single frames, and the equations' residuals at the predicted ones, by trajectory."""
         own = lambda shared, rows: shared[0]._residuals(shared[1], rows)
         shared = (self, params)
         vectors = (
-            own(shared, trajectories) if self.mesh is None else on_each(own, self.mesh, shared, trajectories, together=False)
+            own(shared, trajectories)
+            if self.mesh is None
+            else on_each(own, self.mesh, shared, trajectories, together=False)
         )
         return {name: vector.ravel() for name, vector in vectors.items()}
 
-    def _residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Float[Array, "n ..."]]:
+    def _residuals(
+        self, params: Params, trajectories: Trajectories
+    ) -> dict[str, Float[Array, "n ..."]]:
         """`residuals` on one device."""
         predicted, guessed, truth = self.predictions(params, trajectories)
         out = {"frames": relative(predicted, truth)}
@@ -193,11 +231,15 @@ class SurrogateModel(eqx.Module):
             first = jnp.asarray(trajectories.frames)[:, :1]
             frames = jnp.moveaxis(predicted, 0, 1)
             whole = jnp.concatenate([first, frames * self._scaled(frames)], 1)
-            of = lambda problem, frames: grid_residuals(problem, frames, self.grid, owner=self.owner)
+            of = lambda problem, frames: grid_residuals(
+                problem, frames, self.grid, owner=self.owner
+            )
             out |= eqx.filter_vmap(of)(trajectories.problems, whole)
         return out
 
-    def terms(self, params: Params, trajectories: Trajectories, weights: Weights) -> dict[str, Array]:
+    def terms(
+        self, params: Params, trajectories: Trajectories, weights: Weights
+    ) -> dict[str, Array]:
         """The weighted mean of every term; their sum is the loss."""
         out = {}
         for name, vector in self.residuals(params, trajectories).items():
@@ -215,12 +257,16 @@ class SurrogateModel(eqx.Module):
         def value_and_gradient(params: Params) -> tuple[Array, Params]:
             if self.mesh is None:
                 return self._mean_of_chunks(params, trajectories, weights)
-            own = lambda shared, rows: jax.lax.pmean(shared[0]._mean_of_chunks(shared[1], rows, shared[2]), POINTS)
+            own = lambda shared, rows: jax.lax.pmean(
+                shared[0]._mean_of_chunks(shared[1], rows, shared[2]), POINTS
+            )
             return on_each(own, self.mesh, (self, params, weights), trajectories, together=True)
 
         return value_and_gradient
 
-    def _mean_of_chunks(self, params: Params, trajectories: Trajectories, weights: Weights) -> tuple[Array, Params]:
+    def _mean_of_chunks(
+        self, params: Params, trajectories: Trajectories, weights: Weights
+    ) -> tuple[Array, Params]:
         """The loss and its gradient, on one device."""
         rows, rest = eqx.partition(trajectories, eqx.is_array)
         leaves, structure = jax.tree.flatten(rows)
@@ -229,10 +275,14 @@ class SurrogateModel(eqx.Module):
 
         def of_chunk(leaves: list[Array]) -> tuple[Array, Params]:
             terms = lambda params: own.terms(params, some(leaves), weights).values()
-            return jax.value_and_grad(lambda params: sum(terms(params), start=jnp.zeros(())))(params)
+            return jax.value_and_grad(lambda params: sum(terms(params), start=jnp.zeros(())))(
+                params
+            )
 
         program = lambda count: (
-            jax.make_jaxpr(lambda params: own.residuals(params, some([x[:count] for x in leaves])))(params).jaxpr
+            jax.make_jaxpr(lambda params: own.residuals(params, some([x[:count] for x in leaves])))(
+                params
+            ).jaxpr
         )
         return mean_of_chunks(of_chunk, leaves, chunk_of(program, len(leaves[0]), budgets=_BUDGETS))
 
@@ -245,14 +295,20 @@ class SurrogateModel(eqx.Module):
 MAPS = {"identity": lambda x: x, "log": jnp.log, "sigmoid_log": lambda x: x / (1 + x)}
 
 
-def relative(predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]) -> Float[Array, "n t"]:
+def relative(
+    predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]
+) -> Float[Array, "n t"]:
     """The L2 error of every frame, relative to the truth (at least to a thousandth of the data's size, 1)."""
     each = lambda x: jnp.sqrt(jnp.mean(jnp.square(x.reshape(*x.shape[:2], -1)), axis=2)).T
     return each(predicted - truth) / jnp.maximum(each(truth), 1e-3)
 
 
 def grid_residuals(
-    problem: Problem, frames: Float[Array, "t *grid c"], grid: tuple[tuple[float, float], ...], *, owner: str
+    problem: Problem,
+    frames: Float[Array, "t *grid c"],
+    grid: tuple[tuple[float, float], ...],
+    *,
+    owner: str,
 ) -> dict[str, Float[Array, "..."]]:
     """The interior equations at all places and frames of a trajectory but the first and last frames, ``(t - 2, *grid)``.
 
@@ -267,7 +323,9 @@ def grid_residuals(
     at = jnp.stack([axis.ravel() for axis in jnp.meshgrid(*axes, indexing="ij")], -1)
     field = GridField(values, tuple(step for _, step in grid), periodic)
     vectors = residuals(field, constraints(problem, ()), {INTERIOR: Points(at)}, owner=owner)
-    return {name: jnp.moveaxis(vector.reshape(shape), time, 0)[1:-1] for name, vector in vectors.items()}
+    return {
+        name: jnp.moveaxis(vector.reshape(shape), time, 0)[1:-1] for name, vector in vectors.items()
+    }
 
 
 def check_periodic(problem: Problem, grid: Mapping[str, Any]) -> None:
@@ -280,7 +338,11 @@ def check_periodic(problem: Problem, grid: Mapping[str, Any]) -> None:
         if not periodic or abs(length - (high - low)) > 1e-6 * (high - low):
             raise ValueError(
                 f"equations on a grid need periodic space, each place once; {name} is "
-                + ("not periodic" if not periodic else f"covered by {n} places over a length of {length:g}, not {high - low:g}")
+                + (
+                    "not periodic"
+                    if not periodic
+                    else f"covered by {n} places over a length of {length:g}, not {high - low:g}"
+                )
             )
 
 
@@ -290,23 +352,35 @@ class Batches(eqx.Module):
     dataset: Dataset = eqx.field(static=True)
     pool: int = eqx.field(static=True)
     batch: int = eqx.field(static=True)
-    every: int = eqx.field(static=True, default=0, init=False)  # the stages of the curriculum say when
+    every: int = eqx.field(
+        static=True, default=0, init=False
+    )  # the stages of the curriculum say when
     stochastic: bool = eqx.field(static=True, default=True, init=False)
 
-    def drawn(self, model: SurrogateModel, params: Params, key: PRNGKeyArray, present: Trajectories | None) -> Trajectories:
+    def drawn(
+        self, model: SurrogateModel, params: Params, key: PRNGKeyArray, present: Trajectories | None
+    ) -> Trajectories:
         """The trajectories of an epoch."""
         rows = self.dataset.drawn(key, self.pool)
         problems = self.dataset.problems(model.problem, rows) if model.physics else None
-        return Trajectories(*cast((frames_of(model.problem, self.dataset, rows), rows["inputs"], problems)))
+        return Trajectories(
+            *cast((frames_of(model.problem, self.dataset, rows), rows["inputs"], problems))
+        )
 
     def sampled(
         self, model: SurrogateModel, trajectories: Trajectories, weights: Weights, key: PRNGKeyArray
     ) -> tuple[Trajectories, Weights]:
         """What one step takes of them."""
         which, other = jax.random.split(key)
-        some = self._some(trajectories, jax.random.choice(which, self.pool, (self.batch,), replace=False))
+        some = self._some(
+            trajectories, jax.random.choice(which, self.pool, (self.batch,), replace=False)
+        )
         states = some.frames[:, :-1]
-        noise = model.noise * jax.random.normal(other, states.shape, states.dtype) if model.noise else None
+        noise = (
+            model.noise * jax.random.normal(other, states.shape, states.dtype)
+            if model.noise
+            else None
+        )
         return dataclasses.replace(some, noise=noise), weights
 
     def representative(self, trajectories: Trajectories) -> Trajectories:
@@ -317,10 +391,15 @@ class Batches(eqx.Module):
         """Nothing of them lies on one device only: the trajectories of a step are anywhere among them."""
 
     def _some(self, trajectories: Trajectories, chosen: Any) -> Trajectories:
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen] if eqx.is_array_like(leaf) else leaf, trajectories)
+        return jax.tree.map(
+            lambda leaf: jnp.asarray(leaf)[chosen] if eqx.is_array_like(leaf) else leaf,
+            trajectories,
+        )
 
 
-def frames_of(problem: Problem, dataset: Dataset, rows: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n t *grid c"]:
+def frames_of(
+    problem: Problem, dataset: Dataset, rows: Mapping[str, np.ndarray]
+) -> Float[np.ndarray, "n t *grid c"]:
     """The solutions of members of a data set as frames. Raises ValueError where a value is not finite."""
     frames = as_frames(problem, rows)
     if not np.isfinite(frames).all():
@@ -334,4 +413,6 @@ def frames_of(problem: Problem, dataset: Dataset, rows: Mapping[str, np.ndarray]
 def as_frames(problem: Problem, rows: Mapping[str, np.ndarray]) -> Float[np.ndarray, "n t *grid c"]:
     """Solutions by unknown, with an axis for each coordinate, as frames."""
     time = problem.domain.coordinates.index(problem.domain.time)
-    return np.stack([np.moveaxis(rows[f"values/{name}"], 1 + time, 1) for name in problem.unknowns], -1)
+    return np.stack(
+        [np.moveaxis(rows[f"values/{name}"], 1 + time, 1) for name in problem.unknowns], -1
+    )

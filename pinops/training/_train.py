@@ -46,7 +46,9 @@ class TrainState(eqx.Module):
     draws: Array  # how many point sets have been drawn: the random key of the next one
     retries: Array  # consecutive stretches that ended in a non-finite loss
     stalls: Array  # how often no step decreased the loss any more since points were last drawn because they were due
-    changed: Array  # the optimizer has not seen this objective yet: other points, or another optimizer
+    changed: (
+        Array  # the optimizer has not seen this objective yet: other points, or another optimizer
+    )
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ class Training:
                 return number, end
         return len(self.phases) - 1, end
 
-    def init(self, params: Params, optimizer: PyTree | None = None, *, fit: bool = True) -> TrainState:
+    def init(
+        self, params: Params, optimizer: PyTree | None = None, *, fit: bool = True
+    ) -> TrainState:
         """The state before the first step.
 
         ``optimizer``: the state of the first optimizer, where it goes on from another run; ``fit``: whether a network that asks
@@ -124,9 +128,18 @@ class Training:
         points = self._points(model, params, 0)
         if fit and not isinstance(self.phases[0].optimizer, Only):
             params = fitted(model, params, points)
-        weighting = _weigh(model, self.weighting, params, self.collocation.representative(points), None, self._key(2))
+        weighting = _weigh(
+            model,
+            self.weighting,
+            params,
+            self.collocation.representative(points),
+            None,
+            self._key(2),
+        )
         optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
-        return self.placed(TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0))
+        return self.placed(
+            TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0)
+        )
 
     def placed(self, state: TrainState) -> TrainState:
         """The state with interior points and divisible arrays spread over the devices of the mesh, all else on each of them."""
@@ -138,11 +151,19 @@ class Training:
         mine = share(state.points)
         count = None if mine is None else len(mine.at)
         if count is not None:
-            check_shared(count, "interior points", mesh, "a multiple, such as Collocation(interior={})")
+            check_shared(
+                count, "interior points", mesh, "a multiple, such as Collocation(interior={})"
+            )
         rows = lambda s: [] if count is None else [share(s.points), s.weighting]
         divided = lambda s: [*rows(s), *optimizer.divisible(s.optimizer)]
-        blocks = [(a, len(a) if len(a) % mesh.size == 0 else None) for a in optimizer.divisible(state.optimizer)]
-        parts = [spread(part, mesh, total) for part, total in [*((part, count) for part in rows(state)), *blocks]]
+        blocks = [
+            (a, len(a) if len(a) % mesh.size == 0 else None)
+            for a in optimizer.divisible(state.optimizer)
+        ]
+        parts = [
+            spread(part, mesh, total)
+            for part, total in [*((part, count) for part in rows(state)), *blocks]
+        ]
         if not parts:
             return spread(state, mesh)
         others = spread(eqx.tree_at(divided, state, replace_fn=lambda part: None), mesh)
@@ -153,12 +174,16 @@ class Training:
 
     def model_at(self, step: int) -> Any:
         """The model with the coefficients of a step."""
-        return self.model if self.continuation is None else self.model.at(self.continuation.at(step))
+        return (
+            self.model if self.continuation is None else self.model.at(self.continuation.at(step))
+        )
 
     def _points(self, model: Any, params: Params, draws: int, present: Any = None) -> Any:
         """Drawn on the host of every process alike."""
         params, present = gathered((params, present), model.mesh)
-        return self.collocation.drawn(model, params, jax.random.fold_in(self._key(1), draws), present)
+        return self.collocation.drawn(
+            model, params, jax.random.fold_in(self._key(1), draws), present
+        )
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
@@ -166,9 +191,18 @@ class Training:
         points = self._points(model, state.params, int(state.draws), state.points)
         key = jax.random.fold_in(self._key(2), int(state.step))
         before = gathered((state.params, state.weighting), model.mesh)
-        weighting = _weigh(model, self.weighting, before[0], self.collocation.representative(points), before[1], key)
+        weighting = _weigh(
+            model,
+            self.weighting,
+            before[0],
+            self.collocation.representative(points),
+            before[1],
+            key,
+        )
         new = (points, weighting, state.draws + 1, jnp.ones((), bool))
-        return self.placed(eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new))
+        return self.placed(
+            eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new)
+        )
 
     def _relocated(self, model: Any, state: TrainState) -> TrainState:
         """The state with idle parts of the network moved, and its optimizer begun again where there were any."""
@@ -193,7 +227,9 @@ class Training:
         stages = self.continuation
         due = (every and step % every == 0) or (stages is not None and stages.begins(step))
         if step and due and not int(state.retries):
-            state = eqx.tree_at(lambda s: s.stalls, self._redraw(state), jnp.zeros_like(state.stalls))
+            state = eqx.tree_at(
+                lambda s: s.stalls, self._redraw(state), jnp.zeros_like(state.stalls)
+            )
         until = min(end, step + limit, (step // every + 1) * every if every else end)
         until = until if stages is None else int(min(until, stages.until(step)))
         return state, until - step
@@ -203,21 +239,34 @@ class Training:
         optimizer = self.phases[number].optimizer
         model = self.model_at(int(state.step))
         model, optimizer, weighting, steps, key = spread(
-            (model, optimizer, self.weighting, jnp.asarray(count, jnp.int32), self._key(3)), model.mesh
+            (model, optimizer, self.weighting, jnp.asarray(count, jnp.int32), self._key(3)),
+            model.mesh,
         )
         return model, optimizer, weighting, self.collocation, self.placed(state), steps, key
 
-    def settle(self, state: TrainState, number: int, done: _Stretch, seconds: float) -> tuple[TrainState, Report]:
+    def settle(
+        self, state: TrainState, number: int, done: _Stretch, seconds: float
+    ) -> tuple[TrainState, Report]:
         """The state after a stretch and its report; one with a message where the loss was not finite and it is undone."""
         optimizer, step = self.phases[number].optimizer, int(state.step)
         terms = {name: float(value) for name, value in done.terms.items()}
         loss = sum(terms.values())
-        report = partial(Report, total_steps=self.total_steps, phase=type(optimizer).__name__, loss=loss, terms=terms)
+        report = partial(
+            Report,
+            total_steps=self.total_steps,
+            phase=type(optimizer).__name__,
+            loss=loss,
+            terms=terms,
+        )
         if not np.isfinite(loss):
             recovered = optimizer.recover(state.params, state.optimizer)
-            state = eqx.tree_at(lambda s: (s.optimizer, s.retries), state, (recovered, state.retries + 1))
+            state = eqx.tree_at(
+                lambda s: (s.optimizer, s.retries), state, (recovered, state.retries + 1)
+            )
             message = f"the loss was not finite: back to step {step}, try {int(state.retries)} of {MAX_RETRIES}"
-            return self._redraw(state), report(step=step, errors={}, coefficients={}, seconds=seconds, message=message)
+            return self._redraw(state), report(
+                step=step, errors={}, coefficients={}, seconds=seconds, message=message
+            )
         step += int(done.taken)
         stalls = state.stalls + 1 if bool(done.stalled) else state.stalls
         next_phase = step == self.phase_at(int(state.step))[1] and number + 1 < len(self.phases)
@@ -260,15 +309,28 @@ def train(
     good state and the status ``"diverged"``.
     """
     states = list(states)
-    outcomes = [Outcome(state, list(history)) for state, history in zip(states, histories or [[]] * len(states), strict=True)]
-    start = time.monotonic() - before - max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
+    outcomes = [
+        Outcome(state, list(history))
+        for state, history in zip(states, histories or [[]] * len(states), strict=True)
+    ]
+    start = (
+        time.monotonic()
+        - before
+        - max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
+    )
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     compiled: set[int] = set()
-    going = lambda: [k for k, o in enumerate(outcomes) if not o.status and int(states[k].step) < trainings[k].total_steps]
+    going = lambda: [
+        k
+        for k, o in enumerate(outcomes)
+        if not o.status and int(states[k].step) < trainings[k].total_steps
+    ]
     while active := going():
         phases = {k: trainings[k].phase_at(int(states[k].step))[0] for k in active}
         number = min(phases.values())
-        group = [k for k in active if phases[k] == number]  # those ahead wait for the others before a new optimizer
+        group = [
+            k for k in active if phases[k] == number
+        ]  # those ahead wait for the others before a new optimizer
         counts = dict.fromkeys(range(len(states)), 0)
         for k in group:
             states[k], counts[k] = trainings[k].ready(states[k])
@@ -278,7 +340,9 @@ def train(
         else:
             # Those that wait are represented by one that does not, and take no step.
             members = [k if k in group else group[0] for k in counts]
-            stacked = _stacked([trainings[m].inputs(states[m], number, counts[k]) for k, m in enumerate(members)])
+            stacked = _stacked(
+                [trainings[m].inputs(states[m], number, counts[k]) for k, m in enumerate(members)]
+            )
             together = _stretches(*stacked)
             done = {k: jax.tree.map(lambda x, k=k: x[k], together) for k in group}
         jax.block_until_ready(done)
@@ -288,7 +352,9 @@ def train(
                 outcome.compile_seconds += time.monotonic() - began
         reports, undone = [], []
         for k in group:
-            states[k], report = trainings[k].settle(states[k], number, done[k], time.monotonic() - start)
+            states[k], report = trainings[k].settle(
+                states[k], number, done[k], time.monotonic() - start
+            )
             if int(states[k].retries) > MAX_RETRIES:
                 outcomes[k].status = "diverged"
             elif report.message:
@@ -367,8 +433,12 @@ def _steps(
         if every:
             step = state.step + carry.taken
             due = (step > 0) & (step % every == 0)
-            snapshot = model.snapshot(carry.params, shown, jax.random.fold_in(jax.random.fold_in(key, 0), step))
-            weights = jax.lax.cond(due, lambda w: weighting.update(w, snapshot), lambda w: w, weights)
+            snapshot = model.snapshot(
+                carry.params, shown, jax.random.fold_in(jax.random.fold_in(key, 0), step)
+            )
+            weights = jax.lax.cond(
+                due, lambda w: weighting.update(w, snapshot), lambda w: w, weights
+            )
             changed |= due
             until = jnp.minimum(count, carry.taken + every - step % every)
         objective = model.objective(points, weights.weights)
@@ -377,17 +447,35 @@ def _steps(
             own = objective
             if collocation.stochastic:
                 step_key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step + carry.taken)
-                own = model.objective(*collocation.sampled(model, points, weights.weights, step_key))
+                own = model.objective(
+                    *collocation.sampled(model, points, weights.weights, step_key)
+                )
             step = optimizer.update(own, carry.params, carry.optimizer)
-            return carry._replace(params=step.params, optimizer=step.state, taken=carry.taken + 1, stalled=step.stalled)
+            return carry._replace(
+                params=step.params,
+                optimizer=step.state,
+                taken=carry.taken + 1,
+                stalled=step.stalled,
+            )
 
         start = lambda s: optimizer.start(objective, carry.params, s)
-        carry = carry._replace(weighting=weights, optimizer=jax.lax.cond(changed, start, lambda s: s, carry.optimizer))
+        carry = carry._replace(
+            weighting=weights, optimizer=jax.lax.cond(changed, start, lambda s: s, carry.optimizer)
+        )
         return jax.lax.while_loop(lambda c: (c.taken < until) & ~c.stalled, advance, carry)
 
     terms = lambda params, weights: model.terms(params, shown, weights.weights)
-    unknown = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(terms, state.params, state.weighting))
-    first = _Stretch(state.params, state.optimizer, state.weighting, jnp.zeros_like(count), unknown, jnp.zeros((), bool))
+    unknown = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(terms, state.params, state.weighting)
+    )
+    first = _Stretch(
+        state.params,
+        state.optimizer,
+        state.weighting,
+        jnp.zeros_like(count),
+        unknown,
+        jnp.zeros((), bool),
+    )
     go_on = lambda c: (c.taken < count) & ~c.stalled
     done = jax.lax.while_loop(go_on, segment, first) if every else segment(first)
     return done._replace(terms=terms(done.params, done.weighting))
