@@ -55,7 +55,7 @@ def main() -> None:
         for seed in arguments.seeds:
             began = time.monotonic()
             errors = lambda trained, kind: float(np.mean(trained.errors(tested[kind])["u"]))
-            whole = po.train_operator(
+            whole = po.train(
                 "fisher_family", data=data["all"], steps=arguments.steps, seed=seed, **options
             )
             run = {
@@ -65,7 +65,7 @@ def main() -> None:
             }
             for kind in KINDS:
                 steps = arguments.steps // len(KINDS)
-                single = po.train_operator(
+                single = po.train(
                     po.load_problem("fisher_family", task=kind),
                     data=data[kind],
                     steps=steps,

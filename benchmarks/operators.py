@@ -245,7 +245,7 @@ def step_cost(rounds: int = 7, repeats: int = 30) -> dict[str, float]:
     from pinops.networks import MLP
     from pinops.operators import DeepONet
     from pinops.optimizers import Adam
-    from pinops.solvers._train_operator import built_operator
+    from pinops.solvers._operator_plan import built_operator
     from pinops.training import Draw
 
     class Source(po.Problem):

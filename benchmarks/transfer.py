@@ -66,7 +66,7 @@ def main() -> None:
             error = lambda operator: float(np.mean(operator.errors(tested)["u"]))
             run = {"seed": seed, "as it was": error(source)}
             for name, way in ways.items():
-                run[name] = error(po.train_operator(family, data=data, seed=seed, **way, **options))
+                run[name] = error(po.train(family, data=data, seed=seed, **way, **options))
             runs.append(run | {"seconds": round(time.monotonic() - began, 1)})
             print(runs[-1], flush=True)
     recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

@@ -14,6 +14,7 @@ from pinops import operators as operators
 from pinops import optimizers as optimizers
 from pinops import reference as reference
 from pinops import sampling as sampling
+from pinops.data import Dataset as Dataset
 from pinops.derivatives import STDE as STDE
 from pinops.geometry import Ball as Ball
 from pinops.geometry import Box as Box
@@ -42,14 +43,14 @@ from pinops.problem import register as register
 from pinops.problem import whole as whole
 from pinops.solvers import Ensemble as Ensemble
 from pinops.solvers import Solution as Solution
+from pinops.solvers import Trained as Trained
 from pinops.solvers import TrainedOperator as TrainedOperator
 from pinops.solvers import TrainedSurrogate as TrainedSurrogate
 from pinops.solvers import WindowedSolution as WindowedSolution
 from pinops.solvers import invert as invert
 from pinops.solvers import load as load
 from pinops.solvers import solve as solve
-from pinops.solvers import train_operator as train_operator
-from pinops.solvers import train_surrogate as train_surrogate
+from pinops.solvers import train as train
 from pinops.training import Collocation as Collocation
 from pinops.training import Continuation as Continuation
 from pinops.training import Curriculum as Curriculum

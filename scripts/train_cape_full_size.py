@@ -36,19 +36,19 @@ data = (
 batch, epochs = 50, arguments.epochs
 steps = -(-len(data.splits["training"]) // batch)
 halved = optax.exponential_decay(3e-3, 20 * steps, 0.5, staircase=True)
-trained = po.train_surrogate(
+trained = po.train(
     family,
-    data,
     po.operators.CAPE(
         po.operators.FNO(20, 12, padding=2), 64, 5, 16, norm="spatial", padding="zeros"
     ),
     curriculum=po.Curriculum(epochs, min(3, epochs - 1)),
-    batch=batch,
+    functions=po.Functions(batch=batch),
+    data=data,
     optimizer=optax.chain(
         optax.add_decayed_weights(1e-4), optax.scale_by_adam(), optax.scale_by_learning_rate(halved)
     ),
     out=arguments.out,
     resume=(arguments.out / "run.json").exists(),
 )
-for label, found in trained.errors(data).items():
+for label, found in trained.metrics(data).items():
     print(f"{label:24s} nRMSE {found['nrmse']:.3e}")

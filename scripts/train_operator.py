@@ -9,7 +9,7 @@ name = sys.argv[1] if len(sys.argv) > 1 else "antiderivative"
 steps = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
 folder = Path("runs") / f"{name}-operator"
 
-trained = po.train_operator(
+trained = po.train(
     name, steps=steps, out=folder, resume=True
 )  # after an interruption it goes on where it was
 trained.plot(folder / "figures" / "solution.png")

@@ -105,7 +105,7 @@ def solved(problem):
         problem,
         optimizer=(po.Phase(po.optimizers.Adam(), 1), po.Phase(po.optimizers.SSBroyden(), 1)),
         network=po.networks.MLP(width=8, depth=2),
-        sampler=po.Collocation(interior=64, boundary=16, initial=16),
+        points=po.Collocation(interior=64, boundary=16, initial=16),
         progress=False,
     )
 
@@ -145,7 +145,7 @@ def test_every_layout(problem, tmp_path):
 def test_what_a_figure_says():
     solution = solved(Decay())
     figure = solution.plot()
-    error = solution.error()["u"]["relative_l2"]
+    error = solution.error()["u"]["mean"]
     assert f"{error:.1e}" in figure.get_suptitle()
     top, bottom = figure.subfigs
     heat, errors, cuts = top.axes[:3]
@@ -210,7 +210,7 @@ def test_a_loaded_solution_has_the_same_figure(tmp_path):
 
 def test_gaussians_over_the_solution(tmp_path):
     small = {
-        "sampler": po.Collocation(interior=64, every=0, refinement=None),
+        "points": po.Collocation(interior=64, every=0, refinement=None),
         "steps": 2,
         "progress": False,
     }

@@ -20,7 +20,6 @@ from pinops.problem import (
     constraints,
     faces,
     impose,
-    region_parts,
     residual_signature,
     units,
     values_at,
@@ -45,7 +44,7 @@ def points_of(problem: Problem, region: str, n: int = 8) -> tuple[jax.Array, jax
         return jnp.asarray(problem.domain.sample_interior(cube, n)), None
     if region == INITIAL:
         return jnp.asarray(problem.domain.sample_initial(cube, n)), None
-    at, normals = problem.domain.sample_boundary(region_parts(region), cube, n)
+    at, normals = problem.domain.sample_boundary(region.parts, cube, n)
     return jnp.asarray(at), jnp.asarray(normals)
 
 

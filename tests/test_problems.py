@@ -21,7 +21,6 @@ from pinops.problem import (
     faces,
     impose,
     names_of,
-    region_parts,
     residual_signature,
     sample_members,
     unstacked,
@@ -60,7 +59,7 @@ def points_of(
         return jnp.asarray(problem.domain.sample_interior(cube, n), dtype), None
     if region == INITIAL:
         return jnp.asarray(problem.domain.sample_initial(cube, n), dtype), None
-    at, normals = problem.domain.sample_boundary(region_parts(region), cube, n)
+    at, normals = problem.domain.sample_boundary(region.parts, cube, n)
     return jnp.asarray(at, dtype), jnp.asarray(normals, dtype)
 
 

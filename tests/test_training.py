@@ -14,7 +14,16 @@ import pytest
 import pinops as po
 from pinops.networks import embedding_of
 from pinops.optimizers import Optimizer, SSBroyden, Step
-from pinops.problem import INITIAL, INTERIOR, InverseProblem, Points, constraints, impose, units
+from pinops.problem import (
+    INITIAL,
+    INTERIOR,
+    InverseProblem,
+    Points,
+    Region,
+    constraints,
+    impose,
+    units,
+)
 from pinops.training import Model, Training, _chunks, split
 from pinops.training._points import draw, refine
 
@@ -74,6 +83,9 @@ def training_of(problem, *phases, collocation=None, seed=0, **options):
     return Training(model, phases, collocation, seed, **options), params
 
 
+LEFT, OBSERVED = Region("boundary", ("x_min",)), Region("observed", condition=2)
+
+
 def test_every_region_has_its_points():
     problem = Everywhere()
     imposition = impose(problem)
@@ -82,20 +94,17 @@ def test_every_region_has_its_points():
     assert {name: region.at.shape for name, region in points.items()} == {
         INTERIOR: (64, 2),
         INITIAL: (8, 2),
-        "boundary x_min": (16, 2),
-        "observed 2": (3, 2),
+        LEFT: (16, 2),
+        OBSERVED: (3, 2),
     }
     assert {c.region for c in constraints(problem, imposition.soft)} == set(points)
     inside = np.asarray(points[INTERIOR].at)
     assert np.all((inside > 0) & (inside < [1, 2]))
     assert np.all(points[INITIAL].at[:, 1] == 0) and np.ptp(points[INITIAL].at[:, 0]) > 0.5
-    assert (
-        np.all(points["boundary x_min"].at[:, 0] == 0)
-        and np.ptp(points["boundary x_min"].at[:, 1]) > 1
-    )
-    assert np.all(np.asarray(points["boundary x_min"].normals) == [-1.0])
-    assert np.array_equal(points["observed 2"].at, [[0.2, 0.1], [0.3, 0.1], [0.4, 0.2]])
-    assert np.array_equal(points["observed 2"].data["observed_u"], [1.0, 2.0, 3.0])
+    assert np.all(points[LEFT].at[:, 0] == 0) and np.ptp(points[LEFT].at[:, 1]) > 1
+    assert np.all(np.asarray(points[LEFT].normals) == [-1.0])
+    assert np.array_equal(points[OBSERVED].at, [[0.2, 0.1], [0.3, 0.1], [0.4, 0.2]])
+    assert np.array_equal(points[OBSERVED].data["observed_u"], [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pinops.data._dataset import BLOCK as BLOCK
 from pinops.data._dataset import Dataset as Dataset
 from pinops.data._dataset import generate as generate
 from pinops.data._dataset import leaves_of as leaves_of
+from pinops.data._grid import GridSpec as GridSpec
 from pinops.data._hdf5 import DataFileError as DataFileError
 from pinops.data._hdf5 import read_arrays as read_arrays
 from pinops.data._hdf5 import write_arrays as write_arrays

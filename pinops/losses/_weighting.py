@@ -15,28 +15,40 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.losses._terms import Term
+from pinops.problem import INTERIOR
+
 Weights = dict[str, Float[Array, "#n"]]
 Terms = Mapping[str, Float[Array, " n"]]
 
 
 class Snapshot(NamedTuple):
-    """What a weighting sees: the residual vectors by term, and what is computed only if it is asked for.
+    """What a weighting sees: the terms by name, and what is computed only if it is asked for.
 
-    ``conditions``: the terms that are not interior equations; ``times``: for each term with a time coordinate the times of
+    ``times``: for each term with a time coordinate the times of
     its points from 0 to 1; ``gradient_norms()``: the length of the gradient of every ``mean(r^2)``; ``kernel_traces()``: the
     mean squared length of the gradients of a term's residuals (the trace of J J' over their number); ``key``: a random key.
     """
 
-    residuals: Terms
-    conditions: Collection[str]
+    terms: Mapping[str, Term]
     times: Terms
     gradient_norms: Callable[[], dict[str, Array]]
     kernel_traces: Callable[[], dict[str, Array]]
     key: PRNGKeyArray
 
+    @property
+    def residuals(self) -> dict[str, Float[Array, " n"]]:
+        """The residual vector of every term."""
+        return {name: term.vector for name, term in self.terms.items()}
+
+    @property
+    def conditions(self) -> list[str]:
+        """The terms that are not interior equations."""
+        return [name for name, term in self.terms.items() if term.region != INTERIOR]
+
     def means(self) -> dict[str, Array]:
         """The mean square of every term."""
-        return {name: jnp.mean(jnp.square(r)) for name, r in self.residuals.items()}
+        return {name: term.mean_square() for name, term in self.terms.items()}
 
 
 class WeightingState(NamedTuple):
@@ -69,37 +81,50 @@ class Weighting(eqx.Module):
 
 
 class Fixed(Weighting):
-    """Constant weights: ``weight * mean(r^2)`` for every term.
+    """Constant weights: the loss is the sum over the terms of ``weight * mean(r^2)``.
 
-    **Arguments:** ``weights``: by term name, as the log shows them; ``condition``: the weight of soft conditions that are
-    not named; ``observed``: that of observations, small enough that noise in them is not followed; equations that are not
-    named weigh 1.
+    Args:
+        weights: By the name of a term, as the log shows it.
+        equation: The weight of interior equations that are not named.
+        condition: That of soft boundary and initial conditions.
+        observed: That of observations, small enough that noise in them is not followed.
+        data: That of samples of a data set.
+        auxiliary: That of a network's own loss.
 
-    **Raises** ValueError for a name that is no term, and a weight that is negative or not finite.
+    Raises:
+        ValueError: For a name that is not a term, and a weight that is negative or not finite.
     """
 
     weights: dict[str, float] = eqx.field(default_factory=dict)
+    equation: float = 1.0
     condition: float = 1000.0
     observed: float = 1.0
+    data: float = 1.0
+    auxiliary: float = 1.0
     every: int = eqx.field(static=True, default=0, init=False)
 
     def __check_init__(self):
-        for name, weight in (
-            self.weights | {"condition": self.condition, "observed": self.observed}
-        ).items():
+        for name, weight in {**self.weights, **self._by_kind()}.items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(
                     f"Fixed: the weight of {name!r} must be zero or more and finite, got {weight}"
                 )
 
-    def init(self, snapshot: Snapshot) -> WeightingState:
-        def default(name: str) -> float:
-            if name.startswith("observed "):
-                return self.observed
-            return self.condition if name in snapshot.conditions else 1.0
+    def _by_kind(self) -> dict[str, float]:
+        conditions = dict.fromkeys(("initial", "boundary"), self.condition)
+        others = {"observed": self.observed, "data": self.data, "auxiliary": self.auxiliary}
+        return {"interior": self.equation, **conditions, **others}
 
-        weight = lambda name, r: jnp.full(1, self.weights.get(name, default(name)), r.dtype)
-        return WeightingState({name: weight(name, r) for name, r in snapshot.residuals.items()})
+    def init(self, snapshot: Snapshot) -> WeightingState:
+        by_kind = self._by_kind()
+        return WeightingState(
+            {
+                name: jnp.full(
+                    1, self.weights.get(name, by_kind[term.region.kind]), term.vector.dtype
+                )
+                for name, term in snapshot.terms.items()
+            }
+        )
 
     def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
         return state

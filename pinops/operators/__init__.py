@@ -18,6 +18,7 @@ from pinops.operators._message_passing import MessagePassing as MessagePassing
 from pinops.operators._message_passing import MessagePassingNetwork as MessagePassingNetwork
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
+from pinops.operators._operator import Solutions as Solutions
 from pinops.operators._surrogate import Direct as Direct
 from pinops.operators._surrogate import DirectSurrogate as DirectSurrogate
 from pinops.operators._surrogate import GridArchitecture as GridArchitecture

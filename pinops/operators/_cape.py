@@ -103,7 +103,8 @@ class CAPE(SurrogateArchitecture):
     odd number of places of the convolutions; ``modes`` and ``pooling`` (4 in the paper) of the spectral branch; ``branches``:
     those of spectral, pointwise and depthwise that take part; ``residual``: ``"add"`` or ``"multiply"``; ``norm`` of what is
     added, over the grid: ``"channel"`` (for any grid), ``"spatial"`` (a scale and offset for every place, as published) or
-    ``"none"``; ``padding``: circular, zeros (as published) or reflect.
+    ``"none"``; ``padding``: circular, zeros (as published) or reflect; ``auxiliary`` >= 0: the weight of the loss of what the
+    embedding predicts by itself; ``parameter_map``: as for `Direct`.
     """
 
     embeds: ClassVar[bool] = True
@@ -116,6 +117,8 @@ class CAPE(SurrogateArchitecture):
     residual: str = eqx.field(static=True, default="add")
     norm: str = eqx.field(static=True, default="none")
     padding: str = eqx.field(static=True, default="circular")
+    auxiliary: float = eqx.field(static=True, default=1e-3)
+    parameter_map: str = eqx.field(static=True, default="auto")
 
     def __check_init__(self):
         whole_numbers(self, "width", "kernel", "modes", "pooling")
@@ -130,6 +133,10 @@ class CAPE(SurrogateArchitecture):
         ):
             if value not in known:
                 raise ValueError(f"CAPE: {name} must be one of {', '.join(known)}, got {value!r}")
+        if not 0 <= self.auxiliary < float("inf"):
+            raise ValueError(
+                f"CAPE: auxiliary must be zero or more and finite, got {self.auxiliary}"
+            )
         if not isinstance(self.branches, tuple) or not set(self.branches) <= set(BRANCHES):
             raise ValueError(
                 f"CAPE: branches are a tuple of some of {', '.join(BRANCHES)}, got {self.branches!r}"

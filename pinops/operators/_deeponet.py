@@ -19,7 +19,8 @@ from pinops.networks import (
     SpectralNetwork,
     whole_numbers,
 )
-from pinops.operators._operator import Operator, OperatorArchitecture
+from pinops.operators._modes import with_modes
+from pinops.operators._operator import Operator, OperatorArchitecture, Solutions
 
 
 class Combination(JetNetwork):
@@ -154,6 +155,14 @@ class PODDeepONet(OperatorArchitecture):
         )  # none are known yet
         branch = _built_branch(self, centre, self.latent, key)
         return PODDeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
+
+    def fitted(self, operator: Operator, solutions: Solutions | None) -> Operator:
+        """The operator with the modes of the solutions as its basis."""
+        if solutions is None:
+            raise ValueError("PODDeepONet takes its modes from solutions; give data=")
+        assert isinstance(operator, PODDeepONetwork)
+        trunk = with_modes(operator.trunk, operator.unknowns, solutions)
+        return eqx.tree_at(lambda operator: operator.trunk, operator, trunk)
 
 
 def _check_branch(architecture: "DeepONet | PODDeepONet") -> None:

@@ -48,9 +48,15 @@ class Surrogate(eqx.Module):
 
 
 class SurrogateArchitecture(eqx.Module):
-    """Abstract: a description that builds surrogates; ``embeds``: with an embedding of the parameters that has its own loss."""
+    """Abstract: a description that builds surrogates.
+
+    ``embeds``: with an embedding of the parameters that has an auxiliary loss, of the weight ``auxiliary``; ``parameter_map``:
+    what is made of parameters before they are standardised.
+    """
 
     embeds: ClassVar[bool] = False
+    auxiliary: eqx.AbstractVar[float]
+    parameter_map: eqx.AbstractVar[str]
 
     @abc.abstractmethod
     def build(
@@ -76,11 +82,17 @@ class DirectSurrogate(Surrogate):
 class Direct(SurrogateArchitecture):
     """A network that maps a state to the next one.
 
-    **Arguments:** ``network``: its architecture; ``conditional``: whether it sees the parameters, as constant channels.
+    Args:
+        network: Its architecture.
+        conditional: Whether it sees the parameters, as constant channels.
+        parameter_map: "identity", "log" or "sigmoid_log", x / (1 + x), before parameters are standardised; "auto": the
+            logarithm where all are positive and the largest is more than ten times the smallest.
     """
 
     network: GridArchitecture
     conditional: bool = eqx.field(static=True, default=True)
+    parameter_map: str = eqx.field(static=True, default="auto")
+    auxiliary: ClassVar[float] = 0.0
 
     def build(
         self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray

@@ -13,8 +13,8 @@ from pinops.problem._constraints import INITIAL as INITIAL
 from pinops.problem._constraints import INTERIOR as INTERIOR
 from pinops.problem._constraints import Constraint as Constraint
 from pinops.problem._constraints import Points as Points
+from pinops.problem._constraints import Region as Region
 from pinops.problem._constraints import constraints as constraints
-from pinops.problem._constraints import region_parts as region_parts
 from pinops.problem._constraints import units as units
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import Imposition as Imposition

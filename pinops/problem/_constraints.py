@@ -24,8 +24,32 @@ from pinops.problem._faces import Imposition, faces
 from pinops.problem._problem import Problem, by_unknown, names_of, residual_signature
 from pinops.sampling import Uniform
 
-INTERIOR = "interior"
-INITIAL = "initial"
+
+@dataclass(frozen=True, order=True, repr=False)
+class Region:
+    """Where a term must vanish, and so what it is.
+
+    Args:
+        kind: "interior", "initial", "boundary", "observed" (points of an `Observed`), "data" (samples
+            of a data set) or "auxiliary" (what a network's own loss asks for).
+        parts: The boundary parts.
+        condition: The number of the condition whose points they are; -1 for other kinds.
+    """
+
+    kind: str
+    parts: tuple[str, ...] = ()
+    condition: int = -1
+
+    def __str__(self) -> str:
+        number = [str(self.condition)] if self.condition >= 0 else []
+        return " ".join([self.kind, *(["+".join(self.parts)] if self.parts else []), *number])
+
+    def __repr__(self) -> str:
+        return repr(str(self))  # the names of arrays in a checkpoint are made of it
+
+
+INTERIOR = Region("interior")
+INITIAL = Region("initial")
 
 
 class Points(eqx.Module):
@@ -46,23 +70,9 @@ class Constraint:
     """An equation that must vanish in a region: ``name`` is its key in logs; "" where the function names several."""
 
     name: str
-    region: str
+    region: Region
     signature: Signature
     function: Callable[..., Any]
-
-
-def boundary_region(parts: tuple[str, ...]) -> str:
-    """The name of a region of boundary parts."""
-    return "boundary " + "+".join(parts)
-
-
-def region_parts(region: str) -> tuple[str, ...] | None:
-    """The boundary parts of a region, None for another kind of region."""
-    return (
-        tuple(region.removeprefix("boundary ").split("+"))
-        if region.startswith("boundary ")
-        else None
-    )
 
 
 def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
@@ -83,10 +93,15 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                     signature = parse_names((unknown,), names, owner=owner)
                     function = _misfit(unknown)
                     out.append(
-                        Constraint(f"observed {unknown}", f"observed {k}", signature, function)
+                        Constraint(
+                            f"observed {unknown}",
+                            Region("observed", condition=k),
+                            signature,
+                            function,
+                        )
                     )
             case Equation():
-                region = boundary_region(problem.domain.select(condition.on))
+                region = Region("boundary", problem.domain.select(condition.on))
                 signature = parse_signature(condition.residual, names, owner=owner, boundary=True)
                 label = f"equation {k} on {_label(condition.on)}"
                 out.append(Constraint(label, region, signature, condition.residual))
@@ -109,7 +124,7 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                             )
                         )
             case Dirichlet() | Neumann() | Robin():
-                region = boundary_region(problem.domain.select(condition.on))
+                region = Region("boundary", problem.domain.select(condition.on))
                 for unknown, data in by_unknown(
                     problem, condition.value, condition.unknown, owner=owner
                 ).items():
@@ -186,7 +201,7 @@ def _misfit(unknown: str) -> Callable[..., Any]:
 
 
 def _difference(
-    names, label: str, region: str, weights: dict[str, Any], data: Callable[[Any], Any]
+    names, label: str, region: Region, weights: dict[str, Any], data: Callable[[Any], Any]
 ) -> Constraint:
     """``sum of weight * quantity - data(point)``."""
 

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 
+from pinops.training._contracts import Stages
 
-class Continuation(eqx.Module):
+
+class Continuation(Stages):
     """Parameter continuation: ``Continuation(1000, reynolds=(100, 400))`` trains 1000 steps at each, then at the declared value.
 
     Network and optimizer go on from stage to stage; nothing is compiled again.

@@ -12,12 +12,13 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pinops.derivatives import STDE
 from pinops.losses import Weights
-from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, constraints, region_parts
+from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, Region, constraints
 from pinops.sampling import RAD, Refinement, Sampler, Sobol
-from pinops.training._model import Model, Params, interior_score, prepare
+from pinops.training._contracts import Params, Source
+from pinops.training._model import Model, interior_score, prepare
 
 
-class Collocation(eqx.Module):
+class Collocation(Source[dict[Region, Points]]):
     """How many points, spread how, and refined how.
 
     **Arguments:** ``interior``, ``boundary``, ``initial``: numbers of points (boundary: per soft condition); ``sampler``:
@@ -43,22 +44,22 @@ class Collocation(eqx.Module):
         return self.batch is not None or self.laplacian is not None
 
     def drawn(
-        self, model: Model, params: Params, key: PRNGKeyArray, present: dict[str, Points] | None
-    ) -> dict[str, Points]:
+        self, model: Model, params: Params, key: PRNGKeyArray, present: dict[Region, Points] | None
+    ) -> dict[Region, Points]:
         """`refine`."""
         return refine(model, params, self, key, None if present is None else present[INTERIOR])
 
     def sampled(
-        self, model: Model, points: Mapping[str, Points], weights: Weights, key: PRNGKeyArray
-    ) -> tuple[dict[str, Points], Weights]:
+        self, model: Model, points: Mapping[Region, Points], weights: Weights, key: PRNGKeyArray
+    ) -> tuple[dict[Region, Points], Weights]:
         """`sampled`."""
         return sampled(model.problem, self, points, weights, key)
 
-    def divided(self, points: dict[str, Points]) -> Points:
+    def divided(self, points: dict[Region, Points]) -> Points:
         """Those of which each device keeps its share."""
         return points[INTERIOR]
 
-    def representative(self, points: dict[str, Points]) -> dict[str, Points]:
+    def representative(self, points: dict[Region, Points]) -> dict[Region, Points]:
         """What the loss is reported for, and weights follow from: all points."""
         return points
 
@@ -90,10 +91,10 @@ class Collocation(eqx.Module):
 
 def draw(
     problem: Problem, soft: tuple[int, ...], collocation: Collocation, key: PRNGKeyArray
-) -> dict[str, Points]:
+) -> dict[Region, Points]:
     """Fresh points for every region that a constraint names."""
     domain, sampler = problem.domain, collocation.sampler
-    out: dict[str, Points] = {}
+    out: dict[Region, Points] = {}
     data: dict[str, Any]
     dtype = jnp.result_type(float)
     for number, region in enumerate(dict.fromkeys(c.region for c in constraints(problem, soft))):
@@ -104,10 +105,10 @@ def draw(
             at = domain.sample_interior(cube, collocation.interior)
         elif region == INITIAL:
             at = domain.sample_initial(cube, collocation.initial)
-        elif (parts := region_parts(region)) is not None:
-            at, normals = domain.sample_boundary(parts, cube, collocation.boundary)
+        elif region.kind == "boundary":
+            at, normals = domain.sample_boundary(region.parts, cube, collocation.boundary)
         else:
-            condition = problem.conditions()[int(region.removeprefix("observed "))]
+            condition = problem.conditions()[region.condition]
             assert isinstance(condition, Observed)
             at = np.stack([condition.coordinates[name] for name in domain.coordinates], -1)
             data = {
@@ -123,10 +124,10 @@ def draw(
 def sampled(
     problem: Problem,
     collocation: Collocation,
-    points: Mapping[str, Points],
+    points: Mapping[Region, Points],
     weights: Weights,
     key: PRNGKeyArray,
-) -> tuple[dict[str, Points], Weights]:
+) -> tuple[dict[Region, Points], Weights]:
     """What one step takes of the points and their weights: some of them, and directions for the Laplacian."""
     points, weights = dict(points), dict(weights)
     if collocation.batch is not None:
@@ -146,8 +147,8 @@ def sampled(
 
 
 def directed(
-    problem: Problem, collocation: Collocation, points: Mapping[str, Points], key: PRNGKeyArray
-) -> dict[str, Points]:
+    problem: Problem, collocation: Collocation, points: Mapping[Region, Points], key: PRNGKeyArray
+) -> dict[Region, Points]:
     """The points with directions for the Laplacian, where it is estimated."""
     if collocation.laplacian is None:
         return dict(points)
@@ -166,7 +167,7 @@ def refine(
     collocation: Collocation,
     key: PRNGKeyArray,
     present: Points | None = None,
-) -> dict[str, Points]:
+) -> dict[Region, Points]:
     """Fresh points everywhere; the interior ones chosen by the residual there and at the present ones."""
     points = draw(model.problem, model.imposition.soft, collocation, key)
     refinement, n = collocation.refinement, collocation.interior

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from pinops.training._train import Report
+from pinops.training._state import Report
 
 
 def _clock(seconds: float) -> str:
