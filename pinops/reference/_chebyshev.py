@@ -1,6 +1,7 @@
 """Chebyshev collocation on an interval: nodes, differentiation, interpolation.
 
-Source: Trefethen, Spectral Methods in MATLAB (2000), ch. 6; Berrut & Trefethen, SIAM Review 46 (2004), eq. 5.4.
+Sources: Trefethen, Spectral Methods in MATLAB (2000), ch. 6; Berrut & Trefethen, SIAM Review 46
+(2004), eq. 5.4.
 """
 
 import numpy as np

@@ -239,7 +239,10 @@ def _diffusing(
 def _summed(
     x: np.ndarray, time: float, viscosity: float, exponent: np.ndarray, period: float
 ) -> np.ndarray:
-    """The mean of (x - y)/t at `x (nx,)` over the nodes y, with weights exp(`exponent` - (x - y)²/4νt)."""
+    """The mean of (x - y)/t at `x (nx,)` over the nodes y.
+
+    Weights are exp(`exponent` - (x - y)²/4νt).
+    """
     spacing, spread = period / exponent.size, 4 * viscosity * time
     # The largest weight is at least that of y = x, and at least that of the largest exponent (0),
     # which is at most half a period away.
