@@ -1,4 +1,11 @@
-"""Compressible flow of a viscous gas on a periodic interval or square, by finite volumes."""
+"""Compressible flow of a viscous gas on a periodic interval or square, by finite volumes.
+
+Primitive variables are linear in each cell, with the slopes of van Leer's monotonised-central
+limiter (J. Comput. Phys. 32 (1979)). Heun's steps take HLLC fluxes (Toro, Spruce & Speares, Shock
+Waves 4 (1994)) between half steps of the stresses by the second-order Runge-Kutta-Legendre rule,
+whose number of stages grows with the root of the stiffness (Meyer, Balsara & Aslam, J. Comput.
+Phys. 257 (2014)).
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -29,12 +36,7 @@ def periodic_compressible(
     with E = p / (Γ - 1) + ρ |v|² / 2 and σ = η (∇v + ∇vᵀ - (2/3) ∇·v) + ζ ∇·v, in one or two
     coordinates. The sums of ρ, ρv and E over all cells are conserved.
 
-    Primitive variables are linear in each cell, with the slopes of van Leer's
-    monotonised-central limiter (J. Comput. Phys. 32 (1979)). Heun's steps take HLLC fluxes (Toro,
-    Spruce & Speares, Shock Waves 4 (1994)) between half steps of σ by the second-order
-    Runge-Kutta-Legendre rule, whose number of stages grows with the root of the stiffness (Meyer,
-    Balsara & Aslam, J. Comput. Phys. 257 (2014)). Cells and steps are refined together, by two,
-    until two solutions agree.
+    Cells and time steps are refined together, by two, until two solutions agree.
 
     Args:
         dimensions: 1 or 2.

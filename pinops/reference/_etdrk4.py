@@ -5,6 +5,12 @@ Allen-Cahn, Korteweg-de Vries, Kuramoto-Sivashinsky), one on a periodic square
 (`periodic_burgers_2d`), and the eigenvectors of a Chebyshev second derivative
 (`reaction_diffusion`).
 
+| equation | `symbol(k)` | `reaction(u)` | `flux(u)` |
+|---|---|---|---|
+| Allen-Cahn u_t = D u_xx + 5u - 5u³ | -D k² | 5u - 5u³ | |
+| Korteweg-de Vries u_t + u u_x + δ² u_xxx = 0 | i δ² k³ | | u²/2 |
+| Kuramoto-Sivashinsky u_t + a u u_x + b u_xx + c u_xxxx = 0 | b k² - c k⁴ | | a u²/2 |
+
 Sources: Cox & Matthews, J. Comput. Phys. 176 (2002), eqs. 26-29; Kassam & Trefethen, SIAM J.
 Sci. Comput. 26 (2005) for the contour integrals that replace the cancelling coefficients.
 """
@@ -114,12 +120,7 @@ def periodic_etdrk4(
 ) -> Reference:
     """u_t + flux(u)_x = L u + reaction(u), periodic on `interval`, by a Fourier series and ETDRK4.
 
-    | equation | `symbol(k)` | `reaction(u)` | `flux(u)` |
-    |---|---|---|---|
-    | Allen-Cahn u_t = D u_xx + 5u - 5u³ | -D k² | 5u - 5u³ | |
-    | Korteweg-de Vries u_t + u u_x + δ² u_xxx = 0 | i δ² k³ | | u²/2 |
-    | Kuramoto-Sivashinsky u_t + a u u_x + b u_xx + c u_xxxx = 0 | b k² - c k⁴ | | a u²/2 |
-
+    Symbols, reactions and fluxes of three equations are in the docstring of this file.
     Args:
         x: the evaluation grid, 1-D; the series is summed at any point.
         t: its times, 1-D, increasing from t >= 0.
