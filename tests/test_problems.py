@@ -1,6 +1,7 @@
 """Every problem of the catalogue: exact solution, conditions, reference, coefficients, precision; and the registry."""
 
 import functools
+import re
 from dataclasses import fields
 
 import jax

@@ -20,7 +20,15 @@ from ._domain import Domain, Face, propose_from_bounds, sobol
 
 
 class _Combination(Domain):
-    """Two spatial domains with the same coordinates; their boundary parts are merged by name."""
+    """Two spatial domains with the same coordinates; their boundary parts are merged by name.
+
+    Args:
+        left: a spatial domain.
+        right: another one with the same coordinates in the same order.
+
+    Raises:
+        ValueError: for domains with time, different coordinates, or an empty result.
+    """
 
     left: eqx.AbstractVar[Domain]
     right: eqx.AbstractVar[Domain]
@@ -106,12 +114,7 @@ class _Combination(Domain):
 
 
 class Union(_Combination):
-    """`left | right`: the points of either.
-
-    Args:
-        left: a spatial domain.
-        right: a spatial domain with the same coordinates.
-    """
+    """`left | right`: the points of either."""
 
     left: Domain
     right: Domain
@@ -132,12 +135,7 @@ class Union(_Combination):
 
 
 class Intersection(_Combination):
-    """`left & right`: the points of both.
-
-    Args:
-        left: a spatial domain.
-        right: a spatial domain with the same coordinates that overlaps the first.
-    """
+    """`left & right`: the points of both."""
 
     left: Domain
     right: Domain
@@ -160,11 +158,7 @@ class Intersection(_Combination):
 class Difference(_Combination):
     """`left - right`: the points of the first outside the second.
 
-    The normals of the second member's surface point into the hole.
-
-    Args:
-        left: a spatial domain.
-        right: a spatial domain with the same coordinates.
+    The normals on the surface of the second point into the hole.
     """
 
     left: Domain
