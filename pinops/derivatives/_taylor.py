@@ -27,6 +27,7 @@ from jaxtyping import Array, Float
 
 Index = tuple[int, ...]
 LAPLACIAN: Index = (-1,)
+OfPoint = Callable[[Array], dict[Index, Array]]  # a jet before it is batched: `(c,)` for each index
 # A stream that is the same at every point has one row.
 Jet = dict[Index, Float[Array | np.ndarray, "#n _w"]]
 
@@ -300,13 +301,13 @@ def nested(
     """
     required = plan[0]
 
-    def value(point: Array) -> Jet:
+    def value(point: Array) -> dict[Index, Array]:
         return {(): function(point)}
 
-    def raise_order(lower: Callable[[Array], Jet], order: int) -> Callable[[Array], Jet]:
+    def raise_order(lower: OfPoint, order: int) -> OfPoint:
         new = [index for index in required if len(index) == order]
 
-        def higher(point: Array) -> Jet:
+        def higher(point: Array) -> dict[Index, Array]:
             out = {}
             for axis in sorted({index[-1] for index in new}):
                 values, tangents = jax.jvp(lower, (point,), (_tangent(points, axis, directions),))
@@ -316,7 +317,7 @@ def nested(
 
         return higher
 
-    jet: Callable[[Array], Jet] = value
+    jet: OfPoint = value
     for order in range(1, len(required[-1]) + 1):
         jet = raise_order(jet, order)
     streams = jax.vmap(jet)(points)

@@ -43,9 +43,7 @@ class Polygon(Domain):
         self.axes = (coordinates[0], coordinates[1])
         self.name = name
         if self.axes[0] == self.axes[1] or "t" in self.axes:
-            raise ValueError(
-                f"Polygon: the coordinates must be two different ones of space, got {self.axes}."
-            )
+            raise ValueError(f"Polygon: give two different coordinates of space, got {self.axes}.")
         if len(self.vertices) < 3:
             raise ValueError(
                 f"Polygon: it needs at least three vertices, got {len(self.vertices)}."
@@ -55,8 +53,8 @@ class Polygon(Domain):
                 raise ValueError(f"Polygon: vertices must be finite, got {vertex} at {i}.")
             if vertex == self.vertices[i - 1]:
                 raise ValueError(
-                    f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out "
-                    "(the last vertex is joined to the first)."
+                    f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out, "
+                    "a polygon closes itself."
                 )
         crossing = _crossing(np.array(self.vertices))
         if crossing is not None:

@@ -184,8 +184,8 @@ class _Section:
 
         nodes, weights = np.polynomial.legendre.leggauss(8)
         lines = [(edges[1:] + edges[:-1]) / 2 + h * node / 2 for node in nodes]
-        weighted = (weight * chords(x) for weight, x in zip(weights, lines, strict=True))
-        self.area = h / 2 * sum(weighted)
+        weighted = [weight * chords(x) for weight, x in zip(weights, lines, strict=True)]
+        self.area = h / 2 * np.sum(weighted, axis=0)
         self.there = self.area > 1e-3 * h**2
 
         def walls(sides: tuple[np.ndarray, np.ndarray], length: float) -> np.ndarray:
