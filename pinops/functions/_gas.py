@@ -74,6 +74,7 @@ class RandomGas(eqx.Module):
         if self.dimensions == 2:
             pairs = jnp.meshgrid(numbers, jnp.concatenate([-numbers, numbers]), indexing="ij")
             vectors = jnp.stack(pairs).reshape(2, -1)
+        # One draw for all numbers compiles in a fraction of the time of several.
         fields, n = self.dimensions + 2, vectors.shape[1]
         uniform = jax.random.uniform(key, (fields * n + 4,))
         phases = 2 * jnp.pi * uniform[:-4].reshape(fields, n)

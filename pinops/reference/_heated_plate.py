@@ -108,6 +108,8 @@ def solve_plate(
     def stacked(of_boss: np.ndarray, of_plate: np.ndarray) -> np.ndarray:
         return np.where(below, of_boss[..., None], of_plate[..., None])
 
+    # Every layer is a section of the boss or of the plate; cells exchange heat with their
+    # neighbours through open faces, and lose it through rims, top and bottom.
     area, there = stacked(boss.area, plate.area), stacked(boss.there, plate.there)
     number, count = np.cumsum(there).reshape(shape) - 1, int(there.sum())
     heat = FLUX * dz * np.where(below, 0.0, plate.hole_walls[..., None])
@@ -118,6 +120,7 @@ def solve_plate(
     losing[..., below.sum()] += _conductance(CONVECTION, dz / 2) * shoulder
     diagonal = losing.copy()
     rows, columns, values = [], [], []
+    # The conductance of a face is its open area over the distance between the two centres.
     faces = (
         stacked(boss.open_x, plate.open_x)[:-1] * dz / h,
         stacked(boss.open_y, plate.open_y)[:, :-1] * dz / h,
@@ -137,6 +140,7 @@ def solve_plate(
     inner = np.arange(count)
     at = np.concatenate([*rows, inner]), np.concatenate([*columns, inner])
     matrix = coo_array((np.concatenate([*values, diagonal[there]]), at)).tocsr()
+    # Conjugate gradients start from a solution on a coarser grid, if there is one.
     guess = None
     if start is not None:
         finer = [n // m for n, m in zip(shape, start.shape, strict=True)]
