@@ -351,7 +351,7 @@ ERRORS = [
     (lambda: Ball({"x": 0, "t": 0}, 1), "t is time"),
     (lambda: Polygon([(0, 0), (1, 1)]), "three vertices, got 2"),
     (lambda: Polygon([(0, 0), (1, 1), (1, 0), (0, 1)]), "edge_0 and edge_2 meet"),
-    (lambda: Polygon([(0, 0), (1, 0), (1, 1), (0, 0)]), "it closes itself"),
+    (lambda: Polygon([(0, 0), (1, 0), (1, 1), (0, 0)]), "a polygon closes itself"),
     (lambda: Polygon([(0, 0), (1, 0), (np.inf, 1)]), "finite"),
     (lambda: Polygon(L, coordinates=("x", "x")), "two different coordinates"),
     (lambda: SQUARE - A, r"same coordinates in the same order, got \('x', 'y'\) and \('x',\)"),

@@ -1,4 +1,9 @@
-"""Files: HDF5 arrays written atomically and checked when read, data sets of families, and the cache of references."""
+"""Files: HDF5 arrays written atomically and checked when read, data sets, and cached references.
+
+**Data are split by blocks of samples**, which are also the unit in which they are computed,
+checked and read. A random part of the training data consists of some blocks, so that files
+larger than memory are read in order.
+"""
 
 from pinops.data._dataset import BLOCK as BLOCK
 from pinops.data._dataset import Dataset as Dataset

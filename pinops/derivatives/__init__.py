@@ -1,4 +1,16 @@
-"""How partial derivatives are computed: the plan read from names, Taylor propagation, nested forward mode."""
+"""How partial derivatives are computed: the plan read from names, and Taylor propagation.
+
+**Multi-indices, not directions.** The fast path carries exactly the partial derivatives that
+a residual names, closed downward, by the rules of Faa di Bruno and Leibniz. Mixed
+derivatives need no polarisation identities, so nothing cancels, and imposing a condition
+exactly is the same algebra: a product and a sum of jets.
+
+**Directions are pseudo-coordinates.** An estimated Laplacian (`STDE`) is the forward
+Laplacian over random directions, which are numbered after the coordinates and propagated
+by the same rules.
+
+Functions without propagation rules are differentiated by nested forward mode (`nested`).
+"""
 
 from pinops.derivatives._names import Names as Names
 from pinops.derivatives._names import Normal as Normal

@@ -1,4 +1,4 @@
-"""Balls of any dimension; the disk is the ball of two."""
+"""Balls of any dimension; a disk is the ball of two."""
 
 import math
 from collections.abc import Mapping
@@ -10,9 +10,20 @@ from ._domain import Domain, Face
 
 
 class Ball(Domain):
-    """All points within `radius` of `center`: `Ball(center={"x": 0, "y": 0, "z": 0}, radius=1)`.
+    """All points within `radius` of `center`.
 
-    One boundary part, `name`: by default "circle" in two dimensions, "sphere" in others.
+    Args:
+        center: a value for each coordinate, in the order of the coordinates.
+        radius: > 0, in the unit of the coordinates.
+        name: the name of the one boundary part; by default "circle" in two dimensions and
+            "sphere" in others.
+
+    Raises:
+        ValueError: without coordinates, for a coordinate `t`, a center that is not finite, or an
+            invalid radius.
+
+    Example:
+        `Ball(center={"x": 0, "y": 0, "z": 0}, radius=1)`
     """
 
     center: tuple[tuple[str, float], ...] = eqx.field(static=True)
@@ -29,7 +40,8 @@ class Ball(Domain):
             )
         if "t" in center:
             raise ValueError(
-                "Ball: t is time and cannot be a direction of a ball; multiply the ball by Time(0, 1)."
+                "Ball: t is time, and a ball has coordinates of space only; "
+                "multiply the ball by Time(0, 1)."
             )
         for c, value in self.center:
             if not math.isfinite(value):
@@ -92,10 +104,23 @@ class Ball(Domain):
 
 
 def Disk(*, radius: float, name: str | None = None, **center: float) -> Ball:
-    """A ball of two coordinates: `Disk(x=0.3, y=0.3, radius=0.1, name="hole")`."""
+    """A ball of two coordinates.
+
+    Args:
+        radius: > 0, in the unit of the coordinates.
+        name: the name of the boundary part, by default "circle".
+        **center: the two coordinates of the center.
+
+    Raises:
+        ValueError: for another number of coordinates.
+
+    Example:
+        `Disk(x=0.3, y=0.3, radius=0.1, name="hole")`
+    """
     if len(center) != 2:
         raise ValueError(
-            f"Disk: give two coordinates of the center, got {len(center)}; use Ball for others."
+            f"Disk: the center has two coordinates, got {len(center)}; "
+            "use Ball for other dimensions."
         )
     return Ball(center, radius, name=name)
 

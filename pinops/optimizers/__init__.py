@@ -1,4 +1,16 @@
-"""Parameter update rules: optax through one adapter, self-scaled quasi-Newton and least-squares methods."""
+"""Parameter update rules: optax through one adapter, quasi-Newton and least-squares methods.
+
+**Methods that remember need one objective.** An optimizer that uses the value and gradient of the
+last step again (`Optimizer.remembers`) refuses losses that are new in every step.
+
+**Corrections of the inverse Hessian wait beside it**: each step takes one product with the matrix,
+and one step in sixteen a pass that writes it. A rank-2 update of the whole matrix in each step
+would be bound by memory for thousands of parameters.
+
+**The matrix is stored as 8 blocks of rows**, which devices can share: each multiplies its own rows
+and receives the products of the others. Everything before and after is whole on each device (an
+explicit `shard_map`; the partitioner, left to itself, splits every vector too).
+"""
 
 from pinops.optimizers._least_squares import GaussNewton as GaussNewton
 from pinops.optimizers._least_squares import LevenbergMarquardt as LevenbergMarquardt

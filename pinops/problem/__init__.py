@@ -1,4 +1,30 @@
-"""PDE problems: equations by names, coefficients, conditions, exact solutions, and the registry."""
+"""PDE problems: equations by names, coefficients, conditions, exact solutions, the registry.
+
+**Conditions on boxes are face functionals**, ``alpha u + slope du/d(axis) = data``. A value (or a
+value with a slope) is imposed by a factor that vanishes on the face and a lift; slopes and
+Robin fluxes by subtracting their interpolation from the faces, a Boolean sum of one-dimensional
+projections. One rule covers every combination, and before anything is imposed it is checked
+numerically that the data agree where faces meet.
+
+**Some conditions become soft**, that is, terms of the loss, and the solution says why. Where
+the data of two faces disagree, it is the later one, and the solution says by how much. A lift
+over more than three coordinates is never built: it evaluates the data 3^d times.
+
+**Knowledge of a solution belongs to the problem**: `lift`, `factor`, `features`, `sampler`, and
+weights within the residual. It is mathematics of the solution, from which every network and
+optimizer profits, and not a setting of a run. The lid-driven cavity is the example: its residual
+is scaled near the corners of the lid, where its terms grow like 1/r². Without that, a handful of
+points there would be most of the loss, and none of 4096 points may lie there.
+
+**Three declarations name unknowns and coefficients.** `gauge` names unknowns that are determined
+up to a constant (pressures); errors remove their mean. `trainable` names coefficients to be
+found; positive ones are trained through their logarithm. `Equation` is the general boundary
+condition, written by names, for what Dirichlet, Neumann and Robin do not cover (``u_xx = 0``).
+
+**Time windows hand over a series**, the Fourier or Chebyshev coefficients of every unknown, not a
+network. The initial condition of a window is then data, all windows are one program, and the
+cost does not grow with their number. Windows need a box.
+"""
 
 from pinops.problem._conditions import Condition as Condition
 from pinops.problem._conditions import Dirichlet as Dirichlet
