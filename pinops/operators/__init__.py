@@ -1,7 +1,8 @@
 """Operators: from what is known of a problem (functions, parameters) to its solution.
 
-An operator maps the inputs of a problem to a network of the coordinates, which is then a field like any other: it knows its
-derivatives, and conditions are imposed on it exactly.  Operators are written for one problem; batches are `jax.vmap`.
+An operator maps the inputs of a problem to a network of the coordinates, which is then a field like
+any other: it knows its derivatives, and conditions are imposed on it exactly.  Operators are
+written for one problem; batches are `jax.vmap`.
 """
 
 from pinops.operators._cape import CAPE as CAPE

@@ -7,10 +7,13 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks import JetNetwork
+from pinops.settings import check_settings
 
 
 class Operator(eqx.Module):
-    """Abstract: the inputs of a problem, a vector or an image, to a network ``(features,) -> (unknowns,)``."""
+    """Abstract: the inputs of a problem, a vector or an image, to a network ``(features,) ->
+    (unknowns,)``.
+    """
 
     @abc.abstractmethod
     def __call__(self, inputs: Float[Array, "..."]) -> JetNetwork:
@@ -19,6 +22,9 @@ class Operator(eqx.Module):
 
 class OperatorArchitecture(eqx.Module):
     """Abstract: a description that builds operators."""
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def build(

@@ -1,6 +1,8 @@
-"""Autoregressive surrogates: from the state of a system on a grid, and its parameters, to the state one step later.
+"""Autoregressive surrogates: from the state of a system on a grid, and its parameters, to the state
+one step later.
 
-States are batches ``(b, *grid, c)`` of c unknowns at equally spaced places; parameters are ``(b, p)``.
+States are batches ``(b, *grid, c)`` of c unknowns at equally spaced places; parameters are ``(b,
+p)``.
 """
 
 import abc
@@ -10,6 +12,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.settings import check_settings, flag, instance
+
+GRID_NETWORK = "a network on grids such as FNO(20, 12)"
 States = Float[Array, "b *grid c"]
 Parameters = Float[Array, "b p"]
 
@@ -25,13 +30,17 @@ class GridNetwork(eqx.Module):
 class GridArchitecture(eqx.Module):
     """Abstract: a description that builds networks on grids."""
 
+    def __check_init__(self):
+        check_settings(self)
+
     @abc.abstractmethod
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
     ) -> GridNetwork:
         """A network with fresh parameters, from ``in_size`` to ``out_size`` channels.
 
-        **Raises** ValueError for a grid that it cannot work on.
+        Raises:
+            ValueError: for a grid that it cannot work on.
         """
 
 
@@ -40,7 +49,9 @@ class Surrogate(eqx.Module):
 
     @abc.abstractmethod
     def advanced(self, states: States, parameters: Parameters) -> tuple[States, States | None]:
-        """The states one step later, and what an embedding of the parameters alone makes of them (None without one)."""
+        """The states one step later, and what an embedding of the parameters alone makes of them
+        (None without one).
+        """
 
     def __call__(self, states: States, parameters: Parameters) -> States:
         """The states one step later."""
@@ -48,9 +59,15 @@ class Surrogate(eqx.Module):
 
 
 class SurrogateArchitecture(eqx.Module):
-    """Abstract: a description that builds surrogates; ``embeds``: with an embedding of the parameters that has its own loss."""
+    """Abstract: a description that builds surrogates.
+
+    ``embeds``: whether there is an embedding of the parameters, which has an auxiliary loss.
+    """
 
     embeds: ClassVar[bool] = False
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def build(
@@ -60,7 +77,9 @@ class SurrogateArchitecture(eqx.Module):
 
 
 class DirectSurrogate(Surrogate):
-    """A network of the state, and of the parameters as constant channels where it is conditional."""
+    """A network of the state, and of the parameters as constant channels where it is
+    conditional.
+    """
 
     network: GridNetwork
     conditional: bool = eqx.field(static=True)
@@ -76,11 +95,13 @@ class DirectSurrogate(Surrogate):
 class Direct(SurrogateArchitecture):
     """A network that maps a state to the next one.
 
-    **Arguments:** ``network``: its architecture; ``conditional``: whether it sees the parameters, as constant channels.
+    Args:
+        network: its architecture.
+        conditional: whether it sees the parameters, as constant channels.
     """
 
-    network: GridArchitecture
-    conditional: bool = eqx.field(static=True, default=True)
+    network: GridArchitecture = instance(GridArchitecture, what=GRID_NETWORK)
+    conditional: bool = flag(True)
 
     def build(
         self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray

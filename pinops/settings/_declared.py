@@ -141,7 +141,9 @@ class Function(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Instance(Rule):
-    """An object of some class, which has settings of its own; ``what`` says which, with an example."""
+    """An object of some class, which has settings of its own; ``what`` says which, with an
+    example.
+    """
 
     kind: type | tuple[type, ...]
     what: str
@@ -156,10 +158,11 @@ class Instance(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Several(Rule):
-    """A tuple with at least one item, each of which has the same rule; lists become tuples."""
+    """A tuple whose items have the same rule; lists become tuples."""
 
     each: Rule
     single: bool = False  # whether one item may stand for itself, and is kept as it is
+    least: int = 1  # items
 
     @property
     def text(self) -> str:
@@ -169,7 +172,7 @@ class Several(Rule):
     def allows(self, value: Any) -> bool:
         if not isinstance(value, tuple):
             return self.single and self.each.allows(value)
-        return 0 < len(value) <= _LONGEST_TUPLE and all(map(self.each.allows, value))
+        return self.least <= len(value) <= _LONGEST_TUPLE and all(map(self.each.allows, value))
 
     def normal(self, value: Any) -> Any:
         if isinstance(value, tuple | list):
