@@ -1,4 +1,6 @@
-"""From residual vectors to one number: the terms of a problem at its points, and how they are weighted."""
+"""From residual vectors to one number: the terms of a problem at its points, and how they are
+weighted.
+"""
 
 from pinops.losses._terms import plans as plans
 from pinops.losses._terms import residuals as residuals

@@ -1,4 +1,6 @@
-"""Parameter update rules: optax through one adapter, self-scaled quasi-Newton and least-squares methods."""
+"""Parameter update rules: optax through one adapter, self-scaled quasi-Newton and least-squares
+methods.
+"""
 
 from pinops.optimizers._least_squares import GaussNewton as GaussNewton
 from pinops.optimizers._least_squares import LevenbergMarquardt as LevenbergMarquardt
@@ -6,6 +8,7 @@ from pinops.optimizers._least_squares import TruncatedGaussNewton as TruncatedGa
 from pinops.optimizers._least_squares import normal_equations as normal_equations
 from pinops.optimizers._newton_cg import NystromNewtonCG as NystromNewtonCG
 from pinops.optimizers._only import Only as Only
+from pinops.optimizers._optimizer import LBFGS as LBFGS
 from pinops.optimizers._optimizer import Adam as Adam
 from pinops.optimizers._optimizer import LeastSquares as LeastSquares
 from pinops.optimizers._optimizer import Objective as Objective
@@ -15,5 +18,5 @@ from pinops.optimizers._optimizer import Step as Step
 from pinops.optimizers._optimizer import as_optimizer as as_optimizer
 from pinops.optimizers._quasi_newton import SSBFGS as SSBFGS
 from pinops.optimizers._quasi_newton import SSBroyden as SSBroyden
-from pinops.optimizers._soap import soap as soap
+from pinops.optimizers._soap import SOAP as SOAP
 from pinops.optimizers._wolfe import strong_wolfe as strong_wolfe

@@ -218,13 +218,19 @@ class Optional(Rule):
 
 
 def setting(
-    rule: Rule, default: Any = MISSING, *, static: bool = True, optional: bool = False
+    rule: Rule,
+    default: Any = MISSING,
+    *,
+    default_factory: Any = MISSING,
+    static: bool = True,
+    optional: bool = False,
 ) -> Any:
     """A field of an Equinox module or a dataclass whose values have a rule.
 
     Args:
         rule: which values it takes.
         default: its default; without one it must be given.
+        default_factory: makes the default, where it can be changed (a dict).
         static: whether the value is a part of the compiled program (another one compiles again); a
             leaf that is not static may be an array, traced ones are not looked at.
         optional: whether None is allowed too.
@@ -234,6 +240,8 @@ def setting(
     more: dict[str, Any] = {"converter": rule.normal} if static else {}
     if default is not MISSING:
         more["default"] = default
+    if default_factory is not MISSING:
+        more["default_factory"] = default_factory
     return eqx.field(static=static, metadata={_RULE: rule}, **more)
 
 

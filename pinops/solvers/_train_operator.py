@@ -17,7 +17,7 @@ from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import errors
 from pinops.networks import embedding_of
 from pinops.operators import DeepONet, Operator, OperatorArchitecture
-from pinops.optimizers import soap
+from pinops.optimizers import SOAP
 from pinops.problem import (
     Problem,
     check_family,
@@ -155,7 +155,7 @@ def train_operator(
             total = checked_steps(steps, STEPS)
             if resume and out is not None:
                 _check_schedule(Path(out), total)
-            optimizer = soap(3e-3, total)
+            optimizer = SOAP(3e-3, total)
         plan = phases(optimizer, steps, STEPS)
         request = {
             "problem": owner,
