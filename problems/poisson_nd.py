@@ -23,7 +23,7 @@ class PoissonND(po.Problem):
     In hundreds of dimensions estimate the Laplacian, `Collocation(laplacian=STDE())`.
     """
 
-    dimension: int = po.whole(5, least=1)
+    dimension: int = po.whole(5, least=1, most=10_000)
 
     @property
     def domain(self) -> po.Box:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -262,8 +262,12 @@ class Domain(eqx.Module):
 def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tuple[float, float]:
     """(low, high) as floats, finite and low < high."""
     try:
+        if any(isinstance(end, str | bytes | bool) for end in interval):
+            raise TypeError(
+                "text and truth values are no ends, although Python makes floats of them"
+            )
         low, high = (float(end) for end in interval)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"{owner}: {name} must be a pair of numbers (low, high), got {interval!r}."
         ) from error

@@ -13,6 +13,7 @@ from pinops.optimizers._optimizer import Adam as Adam
 from pinops.optimizers._optimizer import LeastSquares as LeastSquares
 from pinops.optimizers._optimizer import Objective as Objective
 from pinops.optimizers._optimizer import Optax as Optax
+from pinops.optimizers._optimizer import OptaxMethod as OptaxMethod
 from pinops.optimizers._optimizer import Optimizer as Optimizer
 from pinops.optimizers._optimizer import Step as Step
 from pinops.optimizers._optimizer import as_optimizer as as_optimizer

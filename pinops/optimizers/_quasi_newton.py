@@ -152,7 +152,8 @@ class QuasiNewtonState(NamedTuple):
     value: Array
     gradient: Float[Array, " p"]
     decrease: Array  # of the value in the last step; infinite where there is none
-    fresh: Array  # the inverse Hessian is the identity: a failed search along -g means that nothing decreases
+    # The inverse Hessian is the identity: a failed search along -g means that nothing decreases.
+    fresh: Array
 
 
 class _QuasiNewton(Optimizer):

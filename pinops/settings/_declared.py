@@ -193,6 +193,11 @@ class Table(Rule):
     def allows(self, value: Any) -> bool:
         return self.fault("", value) is None
 
+    def normal(self, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {name: self.each.normal(item) for name, item in value.items()}
+
     def fault(self, name: str, value: Any) -> str | None:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             return f"{name} must be {self.text}, got {shown(value)}"

@@ -67,6 +67,8 @@ from pinops.training import (
     Training,
     TrainState,
     cast,
+    check_network_fits,
+    check_points_fit,
     evaluate,
     gathered,
     mesh_of,
@@ -192,6 +194,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             collocation = sampler
         elif sampler is not None:
             collocation = replace(collocation, sampler=sampler)
+        check_points_fit(collocation, problem)
         mesh = mesh_of(devices)
         if mesh is not None and seeds is not None:
             raise ValueError(
@@ -208,6 +211,10 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 build = lambda key, network=network: network.build(
                     embedding.size, len(problem.unknowns), key=key
                 )
+                plan = phases(optimizer, steps, enough, warm=start is not None)
+                optimizers = [phase.optimizer for phase in plan]
+                size = collocation.batch or collocation.interior
+                check_network_fits(network, build, optimizers, size)
                 built = as_drawn({"seed": number, "dtype": dtype}, build)
             check_network(built, embedding, problem.unknowns)
             plan = phases(optimizer, steps, enough, warm=start is not None)

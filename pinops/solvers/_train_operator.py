@@ -62,6 +62,8 @@ from pinops.training import (
     Training,
     TrainState,
     cast,
+    check_functions_fit,
+    check_network_fits,
     check_shared,
     evaluate_members,
     gathered,
@@ -157,6 +159,7 @@ def train_operator(
                 _check_schedule(Path(out), total)
             optimizer = SOAP(3e-3, total)
         plan = phases(optimizer, steps, STEPS)
+        check_functions_fit(functions, problem)
         request = {
             "problem": owner,
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
@@ -259,9 +262,9 @@ def built_operator(
     if isinstance(operator, OperatorArchitecture):
         features = embedding_of(problem, imposition).size
         centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
-        built = as_drawn(
-            request, lambda key: operator.build(centre, deviation, features, count, key=key)
-        )
+        build = lambda key: operator.build(centre, deviation, features, count, key=key)
+        check_network_fits(operator, build)
+        built = as_drawn(request, build)
     plain, params = split(
         problem, built, imposition, units(problem, imposition), request["problem"]
     )

@@ -18,7 +18,7 @@ from pinops.data import BLOCK, Dataset, leaves_of, write_arrays
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import CAPE, CAPESurrogate, SurrogateArchitecture
-from pinops.optimizers import Adam, Optax
+from pinops.optimizers import Optax, OptaxMethod
 from pinops.problem import (
     Problem,
     check_family,
@@ -47,6 +47,7 @@ from pinops.training import (
     TrainState,
     as_frames,
     cast,
+    check_network_fits,
     check_periodic,
     check_shared,
     frames_of,
@@ -198,7 +199,7 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1]))
     )
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
-    if not isinstance(phase.optimizer, Optax | Adam):
+    if not isinstance(phase.optimizer, Optax | OptaxMethod):
         raise ValueError(
             f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has other trajectories; give Adam, "
             "SOAP or another optax transformation"
@@ -294,7 +295,9 @@ def built_surrogate(
     """The model of a request, and fresh parameters."""
     grid, seen = request["grid"], request["parameters"]
     sizes = (len(problem.unknowns), len(seen["names"]), tuple(grid["places"]))
-    built = as_drawn(request, lambda key: surrogate.build(*sizes, key=key))
+    build = lambda key: surrogate.build(*sizes, key=key)
+    check_network_fits(surrogate, build)
+    built = as_drawn(request, build)
     arrays, frozen = eqx.partition(built, trainable(built))
     number = lambda values: jnp.asarray(values, jnp.result_type(float))
     model = SurrogateModel(

@@ -11,6 +11,9 @@ from pinops.training._devices import agreed as agreed
 from pinops.training._devices import check_shared as check_shared
 from pinops.training._devices import gathered as gathered
 from pinops.training._devices import mesh_of as mesh_of
+from pinops.training._memory import check_functions_fit as check_functions_fit
+from pinops.training._memory import check_network_fits as check_network_fits
+from pinops.training._memory import check_points_fit as check_points_fit
 from pinops.training._model import Model as Model
 from pinops.training._model import Params as Params
 from pinops.training._model import cast as cast
@@ -39,6 +42,7 @@ from pinops.training._surrogate import as_frames as as_frames
 from pinops.training._surrogate import check_periodic as check_periodic
 from pinops.training._surrogate import frames_of as frames_of
 from pinops.training._surrogate import grid_residuals as grid_residuals
+from pinops.training._train import STEPS as STEPS
 from pinops.training._train import Callback as Callback
 from pinops.training._train import Outcome as Outcome
 from pinops.training._train import Phase as Phase

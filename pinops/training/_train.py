@@ -14,9 +14,11 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting, WeightingState
 from pinops.optimizers import Only, Optimizer, as_optimizer
+from pinops.settings import Whole, check_settings, setting
 from pinops.training._devices import agreed, check_shared, gathered, spread
 from pinops.training._model import Params, fitted, relocated, relocates
 
+STEPS = Whole(1, 10**8)
 MAX_RETRIES = 3
 MAX_STALLS = 2
 
@@ -24,15 +26,16 @@ MAX_STALLS = 2
 class Phase(eqx.Module):
     """One optimizer (of `pinops.optimizers`, or an optax transformation) for a number of steps.
 
-    **Raises** ValueError for a number of steps below 1; TypeError for what is no optimizer.
+    Raises:
+        ValueError: for a number of steps below 1.
+        TypeError: for what is no optimizer.
     """
 
     optimizer: Optimizer = eqx.field(converter=as_optimizer)
-    steps: int = eqx.field(static=True)
+    steps: int = setting(STEPS)
 
     def __check_init__(self):
-        if self.steps < 1:
-            raise ValueError(f"Phase: steps must be a whole number of at least 1, got {self.steps}")
+        check_settings(self)
 
 
 class TrainState(eqx.Module):
