@@ -63,7 +63,7 @@ class FourierFeatures(Architecture):
     """
 
     network: Architecture = instance(Architecture, MLP(width=30, depth=2), what=NETWORK)
-    scales: tuple[float, ...] = setting(_Scales(Number(above=0)), (3.0,))
+    scales: tuple[float, ...] = setting(_Scales(Number(above=0, most=1e6)), (3.0,))
     frequencies: int = whole(15, most=100_000)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FourierNetwork:
@@ -106,12 +106,12 @@ class WeightFactorised(Architecture):
     Args:
         network: the architecture.
         mean: of the normal distribution of s, from -20 to 20, since its exponential is taken.
-        spread: its standard deviation, at least 0.
+        spread: its standard deviation, from 0 to 20.
     """
 
     network: Architecture = instance(Architecture, MLP(width=30, depth=3), what=NETWORK)
     mean: float = number(1.0, least=-20, most=20)
-    spread: float = number(0.1, least=0)
+    spread: float = number(0.1, least=0, most=20)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FactorisedNetwork:
         inner, own = jax.random.split(key)

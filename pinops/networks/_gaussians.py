@@ -302,7 +302,7 @@ class PIG(Architecture):
     local: ClassVar[bool] = True
     gaussians: int = whole(400)
     channels: int = whole(4, most=10_000)
-    scale: float = number(0.1, above=0)
+    scale: float = number(0.1, above=0, most=1e6)
     covariance: str = one_of("diagonal", ("diagonal", "full"))
     spread: str = one_of("log", ("log", "raw"))
     head: str = one_of("tanh", ("tanh", "sin", "none"))

@@ -133,7 +133,7 @@ class SIREN(Architecture):
 
     width: int = whole(30, most=MAX_WIDTH)
     depth: int = whole(3, most=MAX_DEPTH)
-    frequency: float = number(30.0, above=0)
+    frequency: float = number(30.0, above=0, most=1e6)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
         sizes = [in_size, *[self.width] * self.depth, out_size]

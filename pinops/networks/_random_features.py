@@ -46,7 +46,7 @@ class RandomFeatures(Architecture):
     """
 
     features: int = whole(1000)
-    scale: float | tuple[float, ...] = setting(Several(Number(above=0), single=True), 6.0)
+    scale: float | tuple[float, ...] = setting(Several(Number(above=0, most=1e6), single=True), 6.0)
     activation: Callable[[Array], Array] = function(jnp.tanh)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> RandomFeatureNetwork:

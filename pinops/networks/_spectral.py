@@ -91,4 +91,9 @@ class Spectral(Architecture):
             )
         degrees = tuple(int(degree) for degree in np.broadcast_to(self.degrees, in_size))
         size = math.prod(degree + 1 for degree in degrees)
-        return SpectralNetwork(jax.random.normal(key, (size, out_size)) / size, degrees)
+        if size >= 2**62:
+            raise ValueError(
+                f"Spectral: the products of {in_size} polynomials of degrees up to {max(degrees)} "
+                "are more than any array can hold; give smaller degrees, or another network"
+            )
+        return SpectralNetwork(jax.random.normal(key, (size, out_size)) / float(size), degrees)

@@ -31,8 +31,8 @@ class Rule(abc.ABC):
         """Whether a value may be set."""
 
     def normal(self, value: Any) -> Any:
-        """The value in the form in which it is kept: scalars of NumPy and JAX as Python numbers."""
-        return plain(value)
+        """The value in the form in which it is kept: arrays of NumPy and JAX as Python numbers."""
+        return listed(plain(value))
 
     def fault(self, name: str, value: Any) -> str | None:
         """The sentence for a value that is not allowed, without the owner of the setting; None for
@@ -96,7 +96,7 @@ class Number(Rule):
     def normal(self, value: Any) -> Any:
         # Whole numbers too: JAX refuses integers that do not fit into 32 or 64 bits, as floats they
         # do.
-        value = plain(value)
+        value = listed(plain(value))
         return float(value) if self.allows(value) else value
 
 
@@ -175,6 +175,7 @@ class Several(Rule):
         return self.least <= len(value) <= _LONGEST_TUPLE and all(map(self.each.allows, value))
 
     def normal(self, value: Any) -> Any:
+        value = listed(value)
         if isinstance(value, tuple | list):
             return tuple(map(self.each.normal, value[: _LONGEST_TUPLE + 1]))
         return self.each.normal(value)
@@ -242,12 +243,19 @@ def setting(
     """
     rule = Optional(rule) if optional else rule
     # An array leaf stays the array that it is: its owner chose it, so that nothing compiles again.
-    more: dict[str, Any] = {"converter": rule.normal} if static else {}
+    more: dict[str, Any] = {"converter": rule.normal if static else _as_given}
     if default is not MISSING:
         more["default"] = default
     if default_factory is not MISSING:
         more["default_factory"] = default_factory
     return eqx.field(static=static, metadata={_RULE: rule}, **more)
+
+
+def _as_given(value: Any) -> Any:
+    """A converter all the same: a run-time type checker then leaves the sentence to
+    `check_settings`.
+    """
+    return value
 
 
 def whole(
@@ -342,6 +350,14 @@ def plain(value: Any) -> Any:
         return float(value)
     scalar = isinstance(value, np.ndarray | jax.Array) and value.ndim == 0
     return value.item() if scalar or isinstance(value, np.generic) else value
+
+
+def listed(value: Any) -> Any:
+    """A list for a short array: as a part of the compiled program it is a few numbers, and no
+    array.
+    """
+    array = isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer)
+    return value.tolist() if array and 0 < value.ndim and value.size <= _LONGEST_TUPLE else value
 
 
 def shown(value: Any, longest: int = 80) -> str:

@@ -258,7 +258,8 @@ class _Reader:
 def _source(node: ast.expr) -> str:
     """An expression as it was written, nearly."""
     try:
-        return shown(ast.unparse(node)).strip("\"'")
+        text = ast.unparse(node)
+        return text if len(text) <= 80 else f"{text[:77]}..."
     except (RecursionError, ValueError):
         return "this expression"
 

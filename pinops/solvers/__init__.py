@@ -1,5 +1,6 @@
 """The front doors: solve, invert, train_operator, load."""
 
+from pinops.solvers._allowed import allowed as allowed
 from pinops.solvers._ensemble import Ensemble as Ensemble
 from pinops.solvers._load import load as load
 from pinops.solvers._recipe import default_collocation as default_collocation

@@ -34,8 +34,11 @@ def check_network_fits(
         ValueError: with the size, and that of the memory; and whatever ``build`` refuses.
     """
     name, dtype = shown(architecture), jnp.result_type(float)
-    network = shape_of(lambda: build(jax.random.key(0)))
     smaller = "choose a smaller network"
+    try:
+        network = shape_of(lambda: build(jax.random.key(0)))
+    except OverflowError as error:  # beyond 2^63 numbers
+        raise ValueError(f"{name} is larger than any array can be; {smaller}") from error
     check_fits(name, numbers_in(network), dtype, what="parameters", remedy=smaller)
     trained = [
         leaf
