@@ -155,7 +155,7 @@ def test_a_continuation_is_resumed_bit_for_bit(tmp_path):
     [
         (
             lambda: po.Continuation(0, rate=(1.0,)),
-            "steps must be a whole number of at least 1, got 0",
+            "steps must be a whole number from 1 to",
         ),
         (
             lambda: po.Continuation(5),
