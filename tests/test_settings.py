@@ -82,7 +82,8 @@ GIVEN = {
     "Continuation": {"a": (1.0, 2.0)},
     "Only": {"optimizer": Adam(), "where": lambda params: params},
 }
-# They have an ``__init__`` of their own, of which the run-time type checker of the tests speaks first.
+# They have an ``__init__`` of their own, of which the run-time type checker of the tests speaks
+# first.
 OWN_INIT = ("Continuation", "Only")
 WRONG = [
     0,
@@ -123,21 +124,23 @@ def test_the_list_of_settings_is_that_of_the_rooms():
             assert known, f"{cls.__name__}.{field.name} has no rule"
 
 
+def of(architecture, *sizes):
+    """From a key to a network."""
+    return lambda key: architecture.build(*sizes, key=key)
+
+
 def built(architecture):
     """Its shapes, or a ValueError for a size that does not fit."""
-    build = None
-    if isinstance(architecture, Architecture):
-        build = lambda key: architecture.build(2, 1, key=key)
-    elif isinstance(architecture, Convolutional):
-        build = lambda key: architecture.build((32, 32, 1), 1, key=key)
-    elif isinstance(architecture, OperatorArchitecture):
-        build = lambda key: architecture.build(np.zeros(4), np.ones(4), 2, 1, key=key)
-    elif isinstance(architecture, GridArchitecture):
-        build = lambda key: architecture.build(1, 1, (32,), key=key)
-    elif isinstance(architecture, SurrogateArchitecture):
-        build = lambda key: architecture.build(1, 1, (32,), key=key)
-    if build is not None:
-        check_network_fits(architecture, build, [Adam()])
+    kinds = {
+        Architecture: (2, 1),
+        Convolutional: ((32, 32, 1), 1),
+        OperatorArchitecture: (np.zeros(4), np.ones(4), 2, 1),
+        GridArchitecture: (1, 1, (32,)),
+        SurrogateArchitecture: (1, 1, (32,)),
+    }
+    for kind, sizes in kinds.items():
+        if isinstance(architecture, kind):
+            check_network_fits(architecture, of(architecture, *sizes), [Adam()])
     if isinstance(architecture, Optimizer) and not isinstance(architecture, Only):
         shape_of(lambda: architecture.init({"w": jnp.zeros((3, 2))}))
 
@@ -210,13 +213,13 @@ def test_traced_leaves_are_left_alone():
 
 def test_what_no_memory_holds_is_refused_with_its_size():
     huge = MLP(width=100_000)
-    build = lambda key: huge.build(2, 1, key=key)
+    build = of(huge, 2, 1)
     with pytest.raises(ValueError, match=r"MLP\(width=100000\) has 2.0e\+10 parameters, .* GB"):
         check_network_fits(huge, build)
     with pytest.raises(ValueError, match=r"has 2.0e\+10 parameters, 160 GB, and this machine has"):
         po.solve("burgers", network=huge, progress=False)
     small = MLP(150)
-    build = lambda key: small.build(2, 1, key=key)
+    build = of(small, 2, 1)
     check_network_fits(small, build, [Adam(), GaussNewton(), po.optimizers.SOAP()], 1000)
     with pytest.raises(ValueError, match=r"SSBroyden keeps a matrix of 45901 x 45901"):
         check_network_fits(small, build, [SSBroyden()])
@@ -230,7 +233,7 @@ def test_what_no_memory_holds_is_refused_with_its_size():
         check_functions_fit(po.Functions(pool=10**9), po.load_problem("burgers_family"))
     with pytest.raises(ValueError, match="more than any array can hold"):
         spectral = networks.Spectral(10_000)
-        check_network_fits(spectral, lambda key: spectral.build(30, 1, key=key))
+        check_network_fits(spectral, of(spectral, 30, 1))
     with pytest.raises(ValueError, match=r"This has 1.0e\+15 numbers, 4e\+06 GB"):
         check_fits("This", 10**15, np.float32)
 
