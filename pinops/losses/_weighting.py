@@ -24,8 +24,7 @@ Terms = Mapping[str, Float[Array, " n"]]
 
 
 class Snapshot(NamedTuple):
-    """What a weighting sees: the residual vectors by term, and what is computed only if it is asked
-    for.
+    """What a weighting sees: the residual vectors by term, and what is computed only on demand.
 
     ``conditions``: the terms that are not interior equations; ``times``: for each term with a time
     coordinate the times of its points from 0 to 1; ``gradient_norms()``: the length of the gradient
@@ -46,8 +45,9 @@ class Snapshot(NamedTuple):
 
 
 class WeightingState(NamedTuple):
-    """The weight of every residual, ``(1,)`` for a term or ``(n,)`` for its points, and what the
-    rule remembers besides.
+    """The weight of every residual, and what the rule remembers besides.
+
+    Weights are ``(1,)`` for a term or ``(n,)`` for its points.
     """
 
     weights: Weights
@@ -126,9 +126,7 @@ class Fixed(Weighting):
 
 
 class _TermWeighting(Weighting):
-    """Abstract: one weight for every term, a moving average of a target; new points change
-    nothing.
-    """
+    """Abstract: one weight for every term, a moving average; new points change nothing."""
 
     every: eqx.AbstractVar[int]
     decay: eqx.AbstractVar[float]
@@ -157,8 +155,9 @@ class _TermWeighting(Weighting):
 
 
 class GradientNorm(_TermWeighting):
-    """Terms pull equally: ``w_i`` tends to ``mean_j |grad L_j| / |grad L_i|``, ``L_i =
-    mean(r_i^2)``.
+    """Terms pull equally.
+
+    ``w_i`` tends to ``mean_j |grad L_j| / |grad L_i|`` with ``L_i = mean(r_i^2)``.
 
     Wang, Sankaran, Wang & Perdikaris 2023 (arXiv:2308.08468), Algorithm 1.
 
@@ -248,8 +247,9 @@ class ReLoBRaLo(Weighting):
 
 
 class PointWeighting(Weighting):
-    """Abstract: the weights of ``terms`` times a factor for each interior point, which starts
-    afresh with other points.
+    """Abstract: the weights of ``terms`` times a factor for each interior point.
+
+    The factors start afresh with other points.
     """
 
     every: eqx.AbstractVar[int]

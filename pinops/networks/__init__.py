@@ -1,6 +1,4 @@
-"""Networks and fields: architectures, the Flax adapter, input embeddings and exactly imposed
-conditions.
-"""
+"""Networks and fields: architectures, the Flax adapter, embeddings, imposed conditions."""
 
 from typing import TYPE_CHECKING, Any
 

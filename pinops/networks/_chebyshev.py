@@ -1,6 +1,4 @@
-"""Kolmogorov-Arnold networks: trainable functions of one variable on the edges, sums in the nodes
-(Liu et al. 2024).
-"""
+"""Kolmogorov-Arnold networks: functions on the edges, sums in the nodes (Liu et al. 2024)."""
 
 import equinox as eqx
 import jax

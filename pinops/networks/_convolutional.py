@@ -40,8 +40,9 @@ def _patches(image: Float[Array, "h w c"], size: int) -> Float[Array, "h w k"]:
 
 
 class Convolutional(eqx.Module):
-    """A branch for functions on a plane grid (LeCun et al. 1998): convolutions, means over 2 x 2
-    points, dense layers.
+    """A branch for functions on a plane grid (LeCun et al. 1998).
+
+    Convolutions, each with the mean over 2 x 2 points behind, then dense layers.
 
     Args:
         filters: channels of every convolution.

@@ -49,8 +49,7 @@ class _Scales(Several):
 
 
 class FourierFeatures(Architecture):
-    """A network of random Fourier features of its input (Tancik et al. 2020), of several scales
-    where these are given.
+    """A network of random Fourier features of its input (Tancik et al. 2020).
 
     Several scales share the network, whose outputs a last linear layer combines (Wang, Wang &
     Perdikaris 2021, arXiv:2012.10047, multi-scale Fourier features).
@@ -98,8 +97,9 @@ class FactorisedNetwork(JetNetwork):
 
 
 class WeightFactorised(Architecture):
-    """Random weight factorisation (Wang, Wang, Seidman & Perdikaris 2022, arXiv:2210.01274): ``W =
-    V diag(exp(s))``.
+    """Random weight factorisation, ``W = V diag(exp(s))``.
+
+    Wang, Wang, Seidman & Perdikaris 2022 (arXiv:2210.01274).
 
     The function at the start is that of the network itself; its training is another one.
 

@@ -77,8 +77,9 @@ class NNXNetwork(eqx.Module):
 
 
 class FromNNX(Architecture):
-    """An NNX module as an architecture: ``FromNNX(lambda i, o, rngs: MyModule(i, o,
-    rngs=rngs))``.
+    """An NNX module as an architecture.
+
+    Example: ``FromNNX(lambda i, o, rngs: MyModule(i, o, rngs=rngs))``.
     """
 
     factory: Callable[[int, int, nnx.Rngs], nnx.Module] = setting(Function())

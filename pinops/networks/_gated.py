@@ -122,8 +122,9 @@ class PirateNetwork(JetNetwork):
 
 
 class PirateNet(Architecture):
-    """Physics-informed residual adaptive network (Wang, Li, Chen & Perdikaris 2024,
-    arXiv:2402.00326, section 4).
+    """Physics-informed residual adaptive network.
+
+    Wang, Li, Chen & Perdikaris 2024 (arXiv:2402.00326), section 4.
 
     It starts as a linear combination of its first layer, which `pinops.solve` fits to the data of
     initial and boundary conditions in the loss by least squares (section 4.2), and becomes deep as

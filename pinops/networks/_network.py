@@ -1,5 +1,4 @@
-"""Networks: functions of features with trainable parameters, and the architectures that they are
-built from.
+"""Networks: functions of features with trainable parameters, and their architectures.
 
 An *architecture* is a description without parameters (``MLP(width=20, depth=3)``); ``build`` makes
 a network of it for a given number of features and unknowns.  A network is any callable
@@ -42,7 +41,7 @@ class Architecture(eqx.Module):
 
     @abc.abstractmethod
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> Callable[[Array], Array]:
-        """A network ``(in_size,) -> (out_size,)`` with fresh parameters of the current default
+        """A network ``(in_size,) -> (out_size,)`` with fresh parameters of the default
         float type.
         """
 
@@ -116,8 +115,9 @@ class MLP(Architecture):
 
 
 class SIREN(Architecture):
-    """A multilayer perceptron of sines whose first layer spans a band of frequencies (Sitzmann et
-    al. 2020, section 3.2).
+    """A multilayer perceptron of sines whose first layer spans a band of frequencies.
+
+    Sitzmann et al. 2020 (arXiv:2006.09661), section 3.2.
 
     For solutions that oscillate: tanh networks find low frequencies long before high ones.
 

@@ -31,8 +31,9 @@ class RandomFeatureNetwork(JetNetwork):
 
 
 class RandomFeatures(Architecture):
-    """A random feature method (Chen, Chi, E & Yang 2022, arXiv:2207.13380; extreme learning
-    machine: Dong & Li 2021).
+    """A random feature method (Chen, Chi, E & Yang 2022, arXiv:2207.13380).
+
+    Also called an extreme learning machine (Dong & Li 2021).
 
     With `pinops.optimizers.TruncatedGaussNewton` a linear problem is solved in one step, a
     nonlinear one in several.

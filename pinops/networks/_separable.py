@@ -38,8 +38,7 @@ class SeparableNetwork(JetNetwork):
 
 
 class Separable(Architecture):
-    """A separable physics-informed network (Cho et al. 2023): a small multilayer perceptron for
-    every coordinate.
+    """A separable physics-informed network (Cho et al. 2023): a small `MLP` for every coordinate.
 
     Args:
         rank: how many products are summed.

@@ -69,8 +69,9 @@ DEGREES = Several(Whole(1, 10_000), single=True)
 
 
 class Spectral(Architecture):
-    """A spectral expansion, linear in its parameters: products of Chebyshev polynomials, one factor
-    for each feature.
+    """A spectral expansion: products of Chebyshev polynomials, one factor for each feature.
+
+    It is linear in its parameters.
 
     Features are the plain coordinates, mapped to (-1, 1), then the cosines and then the sines of
     periodic ones: degrees K and 1 of cos x and sin x are the Fourier series up to wave number K.

@@ -84,8 +84,9 @@ class PODDeepONetwork(BranchAndTrunk):
 
 
 class DeepONet(OperatorArchitecture):
-    """Deep operator network (Lu et al. 2021, doi:10.1038/s42256-021-00302-5), unstacked, without an
-    output bias.
+    """Deep operator network, unstacked, without an output bias.
+
+    Lu et al. 2021 (doi:10.1038/s42256-021-00302-5).
 
     With several unknowns all share the trunk and each has its own coefficients. The branch sees
     every input less its mean over the family, divided by its standard deviation.
@@ -124,8 +125,9 @@ class DeepONet(OperatorArchitecture):
 
 
 class PODDeepONet(OperatorArchitecture):
-    """DeepONet whose basis are the principal modes of the training data (Lu et al. 2022,
-    doi:10.1016/j.cma.2022.114778, §3.1.3).
+    """DeepONet whose basis are the principal modes of the training data.
+
+    Lu et al. 2022 (doi:10.1016/j.cma.2022.114778), section 3.1.3.
 
     Solutions are the mean of the training data plus a combination of their first modes (proper
     orthogonal decomposition), which stay as they are; only the branch is trained. So that

@@ -75,8 +75,9 @@ class SpectralConvolution(eqx.Module):
 
 
 class FactorisedSpectralConvolution(eqx.Module):
-    """The sum over the axes of a spectral convolution along each: ``d m`` matrices instead of ``(2
-    m)^(d-1) m``.
+    """The sum over the axes of a spectral convolution along each.
+
+    It has ``d m`` matrices instead of ``(2 m)^(d-1) m``.
 
     Factorised weights (Tran et al. 2023, arXiv:2111.13802); on one axis it is the ordinary
     convolution.

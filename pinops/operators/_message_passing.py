@@ -33,8 +33,9 @@ class Perceptron(eqx.Module):
 
 
 class MessageLayer(eqx.Module):
-    """``f_i + psi(f_i, mean over j of m_ij)`` with ``m_ij = swish(f_i A + f_j B + (u_i - u_j) D +
-    p_ij)`` (equations 8 and 9).
+    """``f_i + psi(f_i, mean over j of m_ij)`` (equations 8 and 9).
+
+    Here ``m_ij = swish(f_i A + f_j B + (u_i - u_j) D + p_ij)``.
 
     Linear in what the nodes know, the argument of swish is a sum of one product for the receiver
     and one for the sender, whatever the number of neighbours; p_ij is a vector for each offset. A

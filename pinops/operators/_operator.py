@@ -11,8 +11,9 @@ from pinops.settings import check_settings
 
 
 class Operator(eqx.Module):
-    """Abstract: the inputs of a problem, a vector or an image, to a network ``(features,) ->
-    (unknowns,)``.
+    """Abstract: from the inputs of a problem to a network ``(features,) -> (unknowns,)``.
+
+    Inputs are a vector or an image.
     """
 
     @abc.abstractmethod

@@ -151,8 +151,7 @@ class GaussNewton(Optimizer):
 
 
 class TruncatedGaussNewton(Optimizer):
-    """Gauss-Newton with each step from the singular value decomposition of the Jacobian, and a
-    backtracking line search.
+    """Gauss-Newton by the singular value decomposition of the Jacobian, with a line search.
 
     For networks of which only a last layer is trained (`pinops.networks.RandomFeatures`): their
     Jacobians are so nearly singular that normal equations lose half of the digits.  A linear

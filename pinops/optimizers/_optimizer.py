@@ -25,8 +25,7 @@ Objective = Callable[[PyTree], tuple[Array, PyTree]]
 
 
 class LeastSquares(NamedTuple):
-    """An objective ``f(params) = |r(params)|^2`` that also gives its residual vector r and the
-    derivative of r.
+    """An objective ``|r(params)|^2`` that also gives its residual vector r and the derivative of r.
 
     Args:
         value_and_gradient: what calling it does.
@@ -61,9 +60,7 @@ class LeastSquares(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What an update returns: parameters, state, the value before the step, and whether no step
-    decreases it any more.
-    """
+    """Parameters, state, the value before the step, and whether no step decreases it any more."""
 
     params: PyTree
     state: PyTree
@@ -151,9 +148,7 @@ class Optax(Optimizer):
 
 
 class OptaxMethod(Optimizer):
-    """Abstract: an optax transformation with settings of its own, which is then called by
-    its name.
-    """
+    """Abstract: an optax transformation with settings of its own, called by its name."""
 
     @abc.abstractmethod
     def transformation(self) -> optax.GradientTransformation:
@@ -192,8 +187,9 @@ class Adam(OptaxMethod):
 
 
 class LBFGS(OptaxMethod):
-    """Limited-memory BFGS with a zoom line search (Nocedal & Wright 2006, algorithms 7.4 and 3.5),
-    that of optax.
+    """Limited-memory BFGS of optax, with a zoom line search.
+
+    Nocedal & Wright 2006, algorithms 7.4 and 3.5.
 
     Args:
         memory_size: how many past steps it remembers.

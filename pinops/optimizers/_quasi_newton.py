@@ -261,8 +261,9 @@ class _QuasiNewton(Optimizer):
 
 
 class SSBroyden(_QuasiNewton):
-    """Self-scaled Broyden method, version 2 of arXiv:2405.04230, section 2: the member of the
-    family that its bounds allow.
+    """Self-scaled Broyden method: the member of the family that its bounds allow.
+
+    Version 2 of Urban, Stefanou & Pons 2025 (arXiv:2405.04230), section 2.
 
     Args:
         max_evaluations: of the objective in one line search.
@@ -292,8 +293,9 @@ class SSBroyden(_QuasiNewton):
 
 
 class SSBFGS(_QuasiNewton):
-    """Self-scaled BFGS with ``tau = min(1, y's / s'H^-1 s)`` (Al-Baali 1998): curvature is only
-    ever scaled down.
+    """Self-scaled BFGS with ``tau = min(1, y's / s'H^-1 s)`` (Al-Baali 1998).
+
+    Curvature is only ever scaled down.
 
     Args:
         max_evaluations: of the objective in one line search.

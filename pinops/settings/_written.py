@@ -1,5 +1,4 @@
-"""Objects written as text, ``CAPE(FNO(20, 12), width=64)``, or as JSON, made by looking names up in
-a table.
+"""Objects written as text or as JSON, made by looking names up in a table.
 
 Nothing is evaluated: of a text only calls of known names, literals, tuples, negative numbers and
 names of functions are read, and of JSON only ``{"Name": {"setting": value}}``.  Both share one
@@ -49,8 +48,7 @@ def allowed_in(
     kind: type | tuple[type, ...],
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Allowed:
-    """The classes of some rooms that are of a kind and can be made: ``allowed_in(networks,
-    kind=Architecture)``.
+    """The classes of some rooms that are of a kind: ``allowed_in(networks, kind=Architecture)``.
 
     A class that brings a library of its own (``FromLinen``) is not among them: no text can describe
     what it wraps.
@@ -70,8 +68,9 @@ def _is_abstract(cls: type) -> bool:
 
 
 def describe_settings(cls: type) -> dict[str, str]:
-    """Every setting of a class in one line, for help texts: ``{"width": "a whole number from 1 to
-    100000 (20)"}``.
+    """Every setting of a class in one line, for help texts.
+
+    Example: ``describe_settings(MLP)["width"]`` is "a whole number from 1 to 100000 (20)".
     """
     lines = {}
     for field in _settings(cls).values():
@@ -85,8 +84,7 @@ def describe_settings(cls: type) -> dict[str, str]:
 
 
 def parsed(text: str, allowed: Allowed, *, kind: type | tuple[type, ...], what: str) -> Any:
-    """The object that a text describes as Python would write it; a bare name stands for one with
-    default settings.
+    """The object that a text describes as Python would write it; a bare name has its defaults.
 
     Args:
         text: such as "CAPE(FNO(20, 12), width=64)", "MLP", "SIREN(frequency=10)".
