@@ -232,7 +232,7 @@ def test_points_from_the_command_line(folder, tmp_path, capsys):
         ("sampler=Sobol", "there is no sampler 'Sobol'; choose from sobol"),
         ("samples=9", "no setting"),
         ("every=-1", "every must be a whole number from 0 to"),
-        ("directions=0", "at least 1"),
+        ("directions=0", "directions must be a whole number from 1 to"),
     ):
         assert (
             cli.run(solve(folder, "--set-collocation", wrong, "--out", str(tmp_path / "other")))
