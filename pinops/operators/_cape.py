@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks import MAX_WIDTH
-from pinops.operators._convolution import Convolution, Depthwise, padding, pooled
+from pinops.operators._convolution import Convolution, Depthwise, padding_setting, pooled
 from pinops.operators._fno import FNO, SpectralConvolution, check_modes
 from pinops.operators._pointwise import Affine, gelu
 from pinops.operators._surrogate import (
@@ -131,7 +131,7 @@ class CAPE(SurrogateArchitecture):
     branches: tuple[str, ...] = setting(Several(OneOf(BRANCHES), least=0), BRANCHES)
     residual: str = one_of("add", ("add", "multiply"))
     norm: str = one_of("none", ("channel", "spatial", "none"))
-    padding: str = padding()
+    padding: str = padding_setting()
 
     def __check_init__(self):
         check_settings(self)

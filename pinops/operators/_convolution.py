@@ -16,7 +16,7 @@ from pinops.settings import one_of
 PADDINGS = {"circular": "wrap", "zeros": "constant", "reflect": "reflect"}
 
 
-def padding() -> Any:
+def padding_setting() -> Any:
     """A setting: what lies outside of a grid, circular where nothing is given."""
     return one_of("circular", PADDINGS)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
-from pinops.operators._convolution import padding, surrounded
+from pinops.operators._convolution import padding_setting, surrounded
 from pinops.operators._pointwise import Affine
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
 from pinops.settings import whole
@@ -121,7 +121,7 @@ class MessagePassing(GridArchitecture):
     width: int = whole(64, most=MAX_WIDTH)
     depth: int = whole(6, most=MAX_DEPTH)
     radius: int = whole(2, most=32)
-    padding: str = padding()
+    padding: str = padding_setting()
 
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray

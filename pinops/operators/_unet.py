@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.operators._convolution import Convolution, padding, pooled
+from pinops.operators._convolution import Convolution, padding_setting, pooled
 from pinops.operators._pointwise import Affine
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
 from pinops.settings import whole
@@ -85,7 +85,7 @@ class UNet(GridArchitecture):
     """
 
     width: int = whole(32, most=10_000)
-    padding: str = padding()
+    padding: str = padding_setting()
 
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
