@@ -5,6 +5,7 @@ settings.
 import abc
 import dataclasses
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -177,7 +178,10 @@ class Several(Rule):
     def normal(self, value: Any) -> Any:
         value = listed(value)
         if isinstance(value, tuple | list):
-            return tuple(map(self.each.normal, value[: _LONGEST_TUPLE + 1]))
+            items = tuple(map(self.each.normal, value[: _LONGEST_TUPLE + 1]))
+            # The default stays the object that it is: Equinox then leaves it out of a `repr`.
+            same = isinstance(value, tuple) and len(items) == len(value)
+            return value if same and all(map(operator.is_, items, value)) else items
         return self.each.normal(value)
 
 
