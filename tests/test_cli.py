@@ -339,7 +339,7 @@ MISTAKES = {
     ),
     "scale of inputs": (
         "solve heat --network random_features --set-network scale=1,2,3",
-        "one for each of the 2 inputs, got (1, 2, 3)",
+        "one for each of the 2 inputs, got (1.0, 2.0, 3.0)",
     ),
     "unknown network": ("solve heat --network mlpp", "there is no network 'mlpp'; choose from mlp"),
     "no network": ("solve heat --set-network width=3", "--set-network needs --network"),
