@@ -2,7 +2,6 @@
 factors.
 """
 
-import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -39,15 +38,6 @@ class FourierNetwork(JetNetwork):
         return self.network.remarks(points)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Scales(Several):
-    """Several numbers; one alone is a tuple of one."""
-
-    def normal(self, value: Any) -> Any:
-        value = super().normal(value)
-        return value if isinstance(value, tuple) else (value,)
-
-
 class FourierFeatures(Architecture):
     """A network of random Fourier features of its input (Tancik et al. 2020).
 
@@ -62,7 +52,7 @@ class FourierFeatures(Architecture):
     """
 
     network: Architecture = instance(Architecture, MLP(width=30, depth=2), what=NETWORK)
-    scales: tuple[float, ...] = setting(_Scales(Number(above=0, most=1e6)), (3.0,))
+    scales: tuple[float, ...] = setting(Several(Number(above=0, most=1e6), wrapped=True), (3.0,))
     frequencies: int = whole(15, most=100_000)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FourierNetwork:

@@ -163,6 +163,7 @@ class Several(Rule):
 
     each: Rule
     single: bool = False  # whether one item may stand for itself, and is kept as it is
+    wrapped: bool = False  # whether one item that stands for itself becomes a tuple of one
     least: int = 1  # items
 
     @property
@@ -182,7 +183,8 @@ class Several(Rule):
             # The default stays the object that it is: Equinox then leaves it out of a `repr`.
             same = isinstance(value, tuple) and len(items) == len(value)
             return value if same and all(map(operator.is_, items, value)) else items
-        return self.each.normal(value)
+        value = self.each.normal(value)
+        return (value,) if self.wrapped else value
 
 
 @dataclasses.dataclass(frozen=True)
