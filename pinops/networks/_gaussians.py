@@ -201,7 +201,7 @@ class GaussianNetwork(JetNetwork):
         for (by, monomial), column in zip(columns, sums, strict=True):
             _add(derivatives, by, power(monomial) * column if monomial else column)
 
-        def total(found: list[Term]) -> Array:
+        def total(found: list[Term]) -> Array | np.ndarray:
             zero = jnp.zeros((), z.dtype)
             return sum((factor * derivatives[by] for factor, by in found), start=zero)
 
