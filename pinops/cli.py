@@ -88,7 +88,7 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
     )
 
     def fourier(
-        width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15
+        width=30, depth=2, activation=networks.activations["tanh"], scales=(3.0,), frequencies=15
     ):
         return networks.FourierFeatures(networks.MLP(width, depth, activation), scales, frequencies)
 
