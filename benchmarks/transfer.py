@@ -45,7 +45,7 @@ def main() -> None:
     family = po.load_problem("darcy_family", task="right_triangle")
     with jax.enable_x64(True):
         tested = unstacked(sample_members(family, jax.random.key(99), range(40)), 40)
-    soap = po.optimizers.soap(arguments.learning_rate, arguments.steps)
+    soap = po.optimizers.SOAP(arguments.learning_rate, arguments.steps)
     options = {"steps": arguments.steps, "functions": po.Functions(batch=32), "progress": False}
     runs = []
     with tempfile.TemporaryDirectory() as folder:

@@ -37,10 +37,10 @@ from pinops.problem import load_folder as load_folder
 from pinops.problem import load_problem as load_problem
 from pinops.problem import manufacture as manufacture
 from pinops.problem import observe as observe
-from pinops.problem import one_of as one_of
 from pinops.problem import positive as positive
 from pinops.problem import register as register
-from pinops.problem import whole as whole
+from pinops.settings import one_of as one_of
+from pinops.settings import whole as whole
 from pinops.solvers import Ensemble as Ensemble
 from pinops.solvers import Solution as Solution
 from pinops.solvers import Trained as Trained

@@ -88,7 +88,7 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
     )
 
     def fourier(
-        width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15
+        width=30, depth=2, activation=networks.activations["tanh"], scales=(3.0,), frequencies=15
     ):
         return networks.FourierFeatures(networks.MLP(width, depth, activation), scales, frequencies)
 
@@ -115,14 +115,12 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
 
 
 def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
-    import optax
-
     from pinops import optimizers
 
     choices = {
         "adam": optimizers.Adam,
-        "soap": optimizers.soap,
-        "lbfgs": optax.lbfgs,
+        "soap": optimizers.SOAP,
+        "lbfgs": optimizers.LBFGS,
         "ssbroyden": optimizers.SSBroyden,
         "ssbfgs": optimizers.SSBFGS,
         "gauss_newton": optimizers.GaussNewton,

@@ -51,7 +51,7 @@ class AllenCahnInverse(po.Problem):
     true_rate: float = eqx.field(static=True, default=5.0)
     num_observations: int = po.whole(200, least=1)
     noise: float = eqx.field(static=True, default=0.0)
-    data_seed: int = po.whole(0, least=0)
+    data_seed: int = po.whole(0, least=0, most=2**32 - 1)
 
     def __check_init__(self):
         for name in ("diffusivity", "true_rate"):

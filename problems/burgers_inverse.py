@@ -44,7 +44,7 @@ class BurgersInverse(po.Problem):
     true_viscosity: float = eqx.field(static=True, default=0.01 / np.pi)
     num_observations: int = po.whole(200, least=1)
     noise: float = eqx.field(static=True, default=0.0)
-    data_seed: int = po.whole(0, least=0)
+    data_seed: int = po.whole(0, least=0, most=2**32 - 1)
 
     def __check_init__(self):
         if not (0 < self.true_viscosity < np.inf):

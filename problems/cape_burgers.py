@@ -49,8 +49,8 @@ class CapeBurgers(po.Problem):
     )
     viscosity: float = po.positive(0.2)
     parameters: str = po.one_of("training", VISCOSITIES)
-    cells: int = po.whole(64, least=2)
-    frames: int = po.whole(21, least=2)
+    cells: int = po.whole(64, least=2, most=65_536)
+    frames: int = po.whole(21, least=2, most=10_000)
 
     def __check_init__(self):
         if np.shape(self.initial)[-2:] != (4, 4):

@@ -55,8 +55,8 @@ class CapeBurgers2D(po.Problem):
     )
     viscosity: float = po.positive(0.1)
     parameters: str = po.one_of("training", VISCOSITIES)
-    cells: int = po.whole(64, least=2)
-    frames: int = po.whole(21, least=2)
+    cells: int = po.whole(64, least=2, most=4096)
+    frames: int = po.whole(21, least=2, most=10_000)
 
     def __check_init__(self):
         if np.shape(self.initial)[-3:] != (2, 4, 3):

@@ -63,8 +63,8 @@ class CapeCompressible1D(po.Problem):
     mach: float = po.positive(0.05)
     viscosity: float = po.positive(0.1)
     parameters: str = po.one_of("training", VISCOSITIES)
-    cells: int = po.whole(64, least=2)
-    frames: int = po.whole(21, least=2)
+    cells: int = po.whole(64, least=2, most=65_536)
+    frames: int = po.whole(21, least=2, most=10_000)
 
     def __check_init__(self):
         if np.shape(self.initial)[-3:-1] != (3, 4):

@@ -26,7 +26,7 @@ class PoissonND(po.Problem):
         dimension: d >= 1 (default 5, as in the source); the coordinates are x1, x2, ..., xd.
     """
 
-    dimension: int = po.whole(5, least=1)
+    dimension: int = po.whole(5, least=1, most=10_000)
 
     @property
     def domain(self) -> po.Box:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -24,6 +24,7 @@ CATALOGUE = PACKAGE.parent / "problems"
 # One departure: metrics measure against a `Reference`, so they stand above that room.
 FLOORS = (
     ("_types",),
+    ("settings",),
     ("derivatives", "geometry", "sampling", "functions", "optimizers", "reference"),
     ("metrics",),
     ("problem",),

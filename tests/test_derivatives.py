@@ -654,9 +654,9 @@ def test_directions_are_those_of_the_space(float64):
 
 
 def test_directions_that_cannot_be_meant():
-    with pytest.raises(ValueError, match="directions must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="directions must be a whole number from 1 to"):
         STDE(0)
-    with pytest.raises(ValueError, match="kind must be 'sparse' or 'dense', got 'some'"):
+    with pytest.raises(ValueError, match="kind must be one of sparse, dense, got 'some'"):
         STDE(2, "some")
     with pytest.raises(
         ValueError, match="5 sparse directions need as many spatial coordinates, got 2"

@@ -205,11 +205,23 @@ def test_they_need_the_residual_vector(name):
 
 def test_settings_out_of_range_are_refused():
     for wrong, message in (
-        (lambda: GaussNewton(damping=0.0), "damping must be greater than zero, got 0.0"),
-        (lambda: GaussNewton(momentum=1.0), "momentum must be at least 0 and less than 1, got 1.0"),
-        (lambda: NystromNewtonCG(rank=0), "rank must be at least 1, got 0"),
-        (lambda: NystromNewtonCG(tolerance=0.0), "tolerance must be greater than zero, got 0.0"),
-        (lambda: LevenbergMarquardt(damping=-1.0), "damping must be greater than zero, got -1.0"),
+        (
+            lambda: GaussNewton(damping=0.0),
+            "damping must be a finite number greater than 0, got 0.0",
+        ),
+        (
+            lambda: GaussNewton(momentum=1.0),
+            "momentum must be a finite number of at least 0 and less than 1, got 1.0",
+        ),
+        (lambda: NystromNewtonCG(rank=0), "rank must be a whole number from 1 to"),
+        (
+            lambda: NystromNewtonCG(tolerance=0.0),
+            "tolerance must be a finite number greater than 0, got 0.0",
+        ),
+        (
+            lambda: LevenbergMarquardt(damping=-1.0),
+            "damping must be a finite number greater than 0, got -1.0",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             wrong()

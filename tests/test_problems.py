@@ -428,11 +428,11 @@ def test_a_coefficient_out_of_its_range_is_refused(name, coefficient):
 
 
 def test_static_settings_are_checked():
-    with pytest.raises(ValueError, match="dimension must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="dimension must be a whole number from 1 to"):
         po.load_problem("poisson_nd", dimension=0)
-    with pytest.raises(ValueError, match="dimension must be a whole number of at least 1, got 2.5"):
+    with pytest.raises(ValueError, match="dimension must be a whole number from 1 to"):
         po.load_problem("poisson_nd", dimension=2.5)
-    with pytest.raises(ValueError, match="data_seed must be a whole number of at least 0, got 1.5"):
+    with pytest.raises(ValueError, match="data_seed must be a whole number from 0 to"):
         po.load_problem("burgers_inverse", data_seed=1.5)
     for setting in ("true_viscosity", "num_observations", "noise"):
         with pytest.raises(ValueError, match=f"{setting} must .*, got -1"):
@@ -661,7 +661,7 @@ def test_members_for_surrogates_are_drawn_from_the_list_that_is_asked_for(name):
     for setting in ("cells", "frames"):
         for wrong in (1, 2.5, True, "many"):
             with pytest.raises(
-                ValueError, match=f"{setting} must be a whole number of at least 2, got {wrong!r}"
+                ValueError, match=f"{setting} must be a whole number from 2 to .*, got {wrong!r}"
             ):
                 po.load_problem(name, **{setting: wrong})
     with pytest.raises(
@@ -714,7 +714,9 @@ def test_members_of_compressible_flow_are_as_fast_as_their_mach_number(name, flo
     ):
         np.testing.assert_allclose(ours.values[unknown][..., 0], field, rtol=1e-12, atol=1e-12)
     assert not impose(members[0]).soft
-    with pytest.raises(ValueError, match="RandomGas: dimensions must be 1 or 2, got 3"):
+    with pytest.raises(
+        ValueError, match="RandomGas: dimensions must be a whole number from 1 to 2, got 3"
+    ):
         RandomGas(3, 5 / 3)
 
 

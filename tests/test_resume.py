@@ -79,7 +79,7 @@ def test_more_steps_may_be_added(optimizer, tmp_path):
 OPTIMIZERS = [
     po.optimizers.Adam(1e-2),
     optax.lbfgs(),
-    po.optimizers.soap(),
+    po.optimizers.SOAP(),
     SSBroyden(),
     po.optimizers.SSBFGS(),
     po.optimizers.GaussNewton(momentum=0.5),

@@ -455,7 +455,7 @@ CASES = {
     ),
     "zero steps": (
         lambda: po.solve(Decay(), **QUICK, steps=0),
-        "steps must be a whole number of at least 1, got 0",
+        "steps must be a whole number from 1 to",
     ),
     "no minutes": (
         lambda: po.solve(Decay(), **QUICK, minutes=0),
@@ -475,7 +475,7 @@ CASES = {
     ),
     "target": (
         lambda: po.solve(Decay(), target=-1.0),
-        "relative_l2 must be greater than zero, got -1.0",
+        "relative_l2 must be a finite number greater than 0, got -1.0",
     ),
     "checkpoints": (
         lambda: po.solve(Decay(), checkpoint_seconds=-1),
@@ -503,11 +503,11 @@ CASES = {
     ),
     "width": (
         lambda: po.networks.MLP(width=0),
-        "MLP: width must be a whole number of at least 1, got 0",
+        "MLP: width must be a whole number from 1 to",
     ),
     "weight": (
         lambda: po.losses.Fixed(condition=-1.0),
-        "the weight of 'condition' must be zero or more and finite, got -1.0",
+        "Fixed: condition must be a finite number of at least 0, got -1.0",
     ),
     "weight of nothing": (
         lambda: po.solve(Decay(), **QUICK, weighting=po.losses.Fixed({"initial": 2.0}), steps=1),

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.settings import check_settings, one_of, whole
+
 
 class STDE(eqx.Module):
     """Stochastic Taylor derivative estimator of ``lap_u``: ``sum_k v_k' H v_k``.
@@ -27,16 +29,11 @@ class STDE(eqx.Module):
         ``po.solve("poisson_nd", points=po.Collocation(laplacian=po.STDE(directions=16)))``
     """
 
-    directions: int = eqx.field(static=True, default=16)
-    kind: str = eqx.field(static=True, default="sparse")
+    directions: int = whole(16, most=100_000)
+    kind: str = one_of("sparse", ("sparse", "dense"))
 
     def __check_init__(self):
-        if not (isinstance(self.directions, int) and self.directions >= 1):
-            raise ValueError(
-                f"STDE: directions must be a whole number of at least 1, got {self.directions!r}"
-            )
-        if self.kind not in ("sparse", "dense"):
-            raise ValueError(f"STDE: kind must be 'sparse' or 'dense', got {self.kind!r}")
+        check_settings(self)
 
     def draw(self, key: PRNGKeyArray, axes: Sequence[int], dimension: int) -> Float[Array, "m d"]:
         """Random directions along some of the coordinates.

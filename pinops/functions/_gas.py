@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.functions._waves import MODES, plane_waves
+from pinops.settings import check_settings, number, whole
 
 
 def gas(
@@ -52,12 +53,11 @@ class RandomGas(eqx.Module):
         ValueError: for another number of dimensions.
     """
 
-    dimensions: int = eqx.field(static=True)
-    heat_ratio: float = eqx.field(static=True)
+    dimensions: int = whole(least=1, most=2)
+    heat_ratio: float = number(above=1)
 
     def __check_init__(self):
-        if self.dimensions not in (1, 2):
-            raise ValueError(f"RandomGas: dimensions must be 1 or 2, got {self.dimensions!r}")
+        check_settings(self)
 
     def sample(self, key: PRNGKeyArray, mach: Float[Any, ""]) -> Float[Array, "fields 4 n"]:
         """A random state.

@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.settings import check_settings, number
+
 
 class GaussianProcess(eqx.Module):
     """A Gaussian process of mean 0 and covariance ``deviation^2 exp(-(x - y)^2 / (2 length^2))``.
@@ -21,17 +23,11 @@ class GaussianProcess(eqx.Module):
         ``GaussianProcess(length=0.2).sample(key, np.linspace(0, 1, 100))``
     """
 
-    length: float = eqx.field(static=True, default=0.2)
-    deviation: float = eqx.field(static=True, default=1.0)
+    length: float = number(0.2, above=0)
+    deviation: float = number(1.0, above=0)
 
     def __check_init__(self):
-        for name in ("length", "deviation"):
-            value = getattr(self, name)
-            if isinstance(value, str) or not 0 < value < float("inf"):
-                raise ValueError(
-                    f"GaussianProcess: {name} must be a finite number greater than zero, "
-                    f"got {value!r}"
-                )
+        check_settings(self)
 
     def sample(self, key: PRNGKeyArray, nodes: Float[np.ndarray, " m"]) -> Float[Array, " m"]:
         """Values at the nodes: normal numbers times the symmetric root of the covariance.

@@ -10,6 +10,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float
 
+from pinops.settings import shown
+
 Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
 """`cube(m, d)`: m points of the unit cube [0, 1)^d. Asked for more, it gives a new set or a longer one."""
 
@@ -262,10 +264,14 @@ class Domain(eqx.Module):
 def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tuple[float, float]:
     """(low, high) as floats, finite and low < high."""
     try:
+        if any(isinstance(end, str | bytes | bool) for end in interval):
+            raise TypeError(
+                "text and truth values are no ends, although Python makes floats of them"
+            )
         low, high = (float(end) for end in interval)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{owner}: {name} must be a pair of numbers (low, high), got {interval!r}."
+            f"{owner}: {name} must be a pair of numbers (low, high), got {shown(interval)}."
         ) from error
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(

@@ -37,7 +37,10 @@ from pinops.networks._gated import PirateNet as PirateNet
 from pinops.networks._gaussians import PIG as PIG
 from pinops.networks._gaussians import GaussianNetwork as GaussianNetwork
 from pinops.networks._grid import GridField as GridField
+from pinops.networks._network import MAX_DEPTH as MAX_DEPTH
+from pinops.networks._network import MAX_WIDTH as MAX_WIDTH
 from pinops.networks._network import MLP as MLP
+from pinops.networks._network import NETWORK as NETWORK
 from pinops.networks._network import SIREN as SIREN
 from pinops.networks._network import Architecture as Architecture
 from pinops.networks._network import Frozen as Frozen
@@ -45,7 +48,6 @@ from pinops.networks._network import JetNetwork as JetNetwork
 from pinops.networks._network import MLPNetwork as MLPNetwork
 from pinops.networks._network import activations as activations
 from pinops.networks._network import trainable as trainable
-from pinops.networks._network import whole_numbers as whole_numbers
 from pinops.networks._random_features import RandomFeatures as RandomFeatures
 from pinops.networks._separable import Separable as Separable
 from pinops.networks._spectral import Spectral as Spectral

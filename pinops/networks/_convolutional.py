@@ -1,15 +1,20 @@
-"""Convolutional networks: features of an image, for operators that see functions on a plane grid."""
+"""Convolutional networks: features of an image, for operators that see functions on a
+plane grid.
+"""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.networks._network import MLP, MLPNetwork, whole_numbers
+from pinops.networks._network import MAX_DEPTH, MAX_WIDTH, MLP, MLPNetwork
+from pinops.settings import Several, Whole, check_settings, setting, whole
 
 
 class ConvolutionalNetwork(eqx.Module):
-    """Rectified convolutions that keep the size, each with the mean over 2 x 2 points behind; then a multilayer perceptron."""
+    """Rectified convolutions that keep the size, each with the mean over 2 x 2 points behind; then
+    a multilayer perceptron.
+    """
 
     kernels: list[Float[Array, "_k _k _i _o"]]
     biases: list[Float[Array, " _o"]]
@@ -35,36 +40,36 @@ def _patches(image: Float[Array, "h w c"], size: int) -> Float[Array, "h w k"]:
 
 
 class Convolutional(eqx.Module):
-    """A branch for functions on a plane grid (LeCun et al. 1998): convolutions, means over 2 x 2 points, dense layers.
+    """A branch for functions on a plane grid (LeCun et al. 1998).
 
-    **Arguments:** ``filters``: channels of every convolution; ``kernel``: its points along each axis; ``width``, ``depth`` of the
-    multilayer perceptron of tanh behind.
+    Convolutions, each with the mean over 2 x 2 points behind, then dense layers.
+
+    Args:
+        filters: channels of every convolution.
+        kernel: its points along each axis.
+        width: units of each hidden layer of the multilayer perceptron of tanh behind.
+        depth: number of these layers.
     """
 
-    filters: tuple[int, ...] = eqx.field(static=True, default=(16, 32, 64))
-    kernel: int = eqx.field(static=True, default=5)
-    width: int = eqx.field(static=True, default=128)
-    depth: int = eqx.field(static=True, default=2)
+    filters: tuple[int, ...] = setting(Several(Whole(1, 10_000)), (16, 32, 64))
+    kernel: int = whole(5, most=99)
+    width: int = whole(128, most=MAX_WIDTH)
+    depth: int = whole(2, most=MAX_DEPTH)
 
     def __check_init__(self):
-        whole_numbers(self, "kernel", "width", "depth")
-        if (
-            not isinstance(self.filters, tuple)
-            or not all(isinstance(n, int) and n > 0 for n in self.filters)
-            or not self.filters
-        ):
-            raise ValueError(
-                f"Convolutional: filters must be a tuple of whole numbers, got {self.filters!r}"
-            )
+        check_settings(self)
 
     def build(
         self, shape: tuple[int, int, int], out_size: int, *, key: PRNGKeyArray
     ) -> ConvolutionalNetwork:
-        """A network for images of a shape ``(h, w, c)``. Raises ValueError for one that is halved too often."""
+        """A network for images of a shape ``(h, w, c)``. Raises ValueError for one that is halved
+        too often.
+        """
         halved = [size // 2 ** len(self.filters) for size in shape[:2]]
         if min(halved) < 1:
             raise ValueError(
-                f"Convolutional: {len(self.filters)} means over 2 x 2 points leave nothing of {shape[:2]}"
+                f"Convolutional: {len(self.filters)} means over 2 x 2 points leave nothing of "
+                f"{shape[:2]}"
             )
         *keys, last = jax.random.split(key, len(self.filters) + 1)
         sizes, area = [shape[2], *self.filters], self.kernel**2

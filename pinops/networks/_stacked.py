@@ -5,7 +5,8 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan
-from pinops.networks._network import Architecture, JetNetwork
+from pinops.networks._network import NETWORK, Architecture, JetNetwork
+from pinops.settings import instance
 
 
 class StackedNetwork(JetNetwork):
@@ -19,25 +20,23 @@ class StackedNetwork(JetNetwork):
 
 
 class Stacked(Architecture):
-    """One network for each output, which share nothing: as the branch of a `DeepONet`, the stacked one (Lu et al. 2021).
+    """One network for each output, which share nothing.
 
-    **Arguments:** ``network``: the architecture of each, of pinops.
+    As the branch of a `DeepONet` it is the stacked one (Lu et al. 2021).
+
+    Args:
+        network: the architecture of each, of pinops.
     """
 
-    network: Architecture
-
-    def __check_init__(self):
-        if not isinstance(self.network, Architecture):
-            raise ValueError(
-                f"Stacked: network must be an architecture such as MLP(20, 2), got {self.network!r}"
-            )
+    network: Architecture = instance(Architecture, what=NETWORK)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> StackedNetwork:
         def one(key: PRNGKeyArray) -> JetNetwork:
             built = self.network.build(in_size, 1, key=key)
             if not isinstance(built, JetNetwork):
                 raise ValueError(
-                    f"Stacked: a network must carry its own derivatives, as those of pinops do; {self.network} does not"
+                    "Stacked: a network must carry its own derivatives, as those of pinops do; "
+                    f"{self.network} does not"
                 )
             return built
 

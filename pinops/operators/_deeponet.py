@@ -1,4 +1,6 @@
-"""DeepONet: a basis of functions of the coordinates, and coefficients that depend on the problem (Lu et al. 2021)."""
+"""DeepONet: a basis of functions of the coordinates, and coefficients that depend on the problem
+(Lu et al. 2021).
+"""
 
 from typing import Any
 
@@ -10,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, linear
 from pinops.networks import (
+    NETWORK,
     Architecture,
     Convolutional,
     Frozen,
@@ -17,17 +20,17 @@ from pinops.networks import (
     ModifiedMLP,
     Spectral,
     SpectralNetwork,
-    whole_numbers,
 )
 from pinops.operators._modes import with_modes
 from pinops.operators._operator import Operator, OperatorArchitecture, Solutions
+from pinops.settings import Several, Whole, instance, setting, whole
 
 
 class Combination(JetNetwork):
     """``sum over k of coefficients[k] trunk_k``.
 
-    For many problems at the same points `jax.vmap` computes the trunk and all of its derivatives once, and every derivative of
-    every solution is one matrix product.
+    For many problems at the same points `jax.vmap` computes the trunk and all of its derivatives
+    once, and every derivative of every solution is one matrix product.
     """
 
     trunk: JetNetwork
@@ -38,7 +41,9 @@ class Combination(JetNetwork):
 
 
 class BranchAndTrunk(Operator):
-    """Abstract: a branch that sees the inputs, and a trunk that sees the features, for c unknowns."""
+    """Abstract: a branch that sees the inputs, and a trunk that sees the features, for c
+    unknowns.
+    """
 
     branch: Any
     trunk: JetNetwork
@@ -51,7 +56,8 @@ class BranchAndTrunk(Operator):
         size = self.centre.tree.shape
         if inputs.shape != size:
             raise ValueError(
-                f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as many sensors"
+                f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as "
+                "many sensors"
             )
         return self.branch((inputs - self.centre.tree) / self.deviation.tree)
 
@@ -64,7 +70,8 @@ class DeepONetwork(BranchAndTrunk):
 
 
 class PODDeepONetwork(BranchAndTrunk):
-    """A branch ``(inputs) -> (p,)`` and a trunk ``(features,) -> ((1 + p) c,)``: the mean, then p modes, which are not trained.
+    """A branch ``(inputs) -> (p,)`` and a trunk ``(features,) -> ((1 + p) c,)``: the mean, then p
+    modes, which are not trained.
 
     They are kept among the parameters all the same, since a checkpoint keeps those.
     """
@@ -78,26 +85,25 @@ class PODDeepONetwork(BranchAndTrunk):
 
 
 class DeepONet(OperatorArchitecture):
-    """Deep operator network (Lu et al. 2021, doi:10.1038/s42256-021-00302-5), unstacked, without an output bias.
+    """Deep operator network, unstacked, without an output bias.
 
-    With several unknowns all share the trunk and each has its own coefficients. The branch sees every input less its mean over
-    the family, divided by its standard deviation.
+    Lu et al. 2021 (doi:10.1038/s42256-021-00302-5).
 
-    **Arguments:** ``branch``: an architecture, or `Convolutional` for inputs that are an image (default: that, or for a vector
-    a modified multilayer perceptron of 4 x 100); ``trunk``: an architecture; ``latent`` >= 1: p, the number of basis functions.
+    With several unknowns all share the trunk and each has its own coefficients. The branch sees
+    every input less its mean over the family, divided by its standard deviation.
+
+    Args:
+        branch: an architecture, or `Convolutional` for inputs that are an image (default: that, or
+            for a vector a modified multilayer perceptron of 4 x 100).
+        trunk: an architecture.
+        latent: p, the number of basis functions.
     """
 
-    branch: Architecture | Convolutional | None = None
-    trunk: Architecture = ModifiedMLP(100, 4)
-    latent: int = eqx.field(static=True, default=100)
-
-    def __check_init__(self):
-        whole_numbers(self, "latent")
-        _check_branch(self)
-        if not isinstance(self.trunk, Architecture):
-            raise ValueError(
-                f"DeepONet: trunk must be an architecture such as MLP(100, 4), got {self.trunk!r}"
-            )
+    branch: Architecture | Convolutional | None = instance(
+        (Architecture, Convolutional), None, what=NETWORK, optional=True
+    )
+    trunk: Architecture = instance(Architecture, ModifiedMLP(100, 4), what=NETWORK)
+    latent: int = whole(100, most=100_000)
 
     def build(
         self,
@@ -112,33 +118,37 @@ class DeepONet(OperatorArchitecture):
         trunk = self.trunk.build(features, self.latent, key=second)
         if not isinstance(trunk, JetNetwork):
             raise ValueError(
-                f"DeepONet: a trunk must carry its own derivatives, as those of pinops do; {self.trunk} does not"
+                "DeepONet: a trunk must carry its own derivatives, as those of pinops do; "
+                f"{self.trunk} does not"
             )
         branch = _built_branch(self, centre, self.latent * unknowns, first)
         return DeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
 
 
 class PODDeepONet(OperatorArchitecture):
-    """DeepONet whose basis are the principal modes of the training data (Lu et al. 2022, doi:10.1016/j.cma.2022.114778, §3.1.3).
+    """DeepONet whose basis are the principal modes of the training data.
 
-    Solutions are the mean of the training data plus a combination of their first modes (proper orthogonal decomposition), which
-    stay as they are; only the branch is trained. So that derivatives exist and conditions are met exactly, modes are found among
-    products of Chebyshev polynomials (`pinops.networks.Spectral`), multiplied by what vanishes on the boundary. Each is scaled
-    by the standard deviation of its coefficient. For data whose members share their grid and the way in which they meet their
-    conditions. A warning says when the modes miss more than a hundredth of the data.
+    Lu et al. 2022 (doi:10.1016/j.cma.2022.114778), section 3.1.3.
 
-    **Arguments:** ``branch``: as for `DeepONet`; ``latent`` >= 1: the number of modes; ``degrees`` >= 1 of the polynomials: a
-    number, or one for each feature.
+    Solutions are the mean of the training data plus a combination of their first modes (proper
+    orthogonal decomposition), which stay as they are; only the branch is trained. So that
+    derivatives exist and conditions are met exactly, modes are found among products of Chebyshev
+    polynomials (`pinops.networks.Spectral`), multiplied by what vanishes on the boundary. Each is
+    scaled by the standard deviation of its coefficient. For data whose members share their grid and
+    the way in which they meet their conditions. A warning says when the modes miss more than a
+    hundredth of the data.
+
+    Args:
+        branch: as for `DeepONet`.
+        latent: the number of modes.
+        degrees: largest degree of the polynomials, or a tuple, one for each feature.
     """
 
-    branch: Architecture | Convolutional | None = None
-    latent: int = eqx.field(static=True, default=32)
-    degrees: int | tuple[int, ...] = eqx.field(static=True, default=24)
-
-    def __check_init__(self):
-        whole_numbers(self, "latent")
-        _check_branch(self)
-        Spectral(self.degrees)  # raises for what cannot be meant
+    branch: Architecture | Convolutional | None = instance(
+        (Architecture, Convolutional), None, what=NETWORK, optional=True
+    )
+    latent: int = whole(32, most=100_000)
+    degrees: int | tuple[int, ...] = setting(Several(Whole(1, 10_000), single=True), 24)
 
     def build(
         self,
@@ -165,14 +175,6 @@ class PODDeepONet(OperatorArchitecture):
         return eqx.tree_at(lambda operator: operator.trunk, operator, trunk)
 
 
-def _check_branch(architecture: "DeepONet | PODDeepONet") -> None:
-    if not isinstance(architecture.branch, Architecture | Convolutional | None):
-        name, branch = type(architecture).__name__, architecture.branch
-        raise ValueError(
-            f"{name}: branch must be an architecture such as MLP(100, 4), got {branch!r}"
-        )
-
-
 def _built_branch(
     architecture: "DeepONet | PODDeepONet", centre: np.ndarray, outputs: int, key: PRNGKeyArray
 ) -> Any:
@@ -186,7 +188,8 @@ def _built_branch(
             else (f"{centre.size} numbers", "MLP")
         )
         raise ValueError(
-            f"{type(architecture).__name__}: the inputs of this family are {what}; choose {wanted} as branch"
+            f"{type(architecture).__name__}: the inputs of this family are {what}; choose {wanted} "
+            "as branch"
         )
     if isinstance(branch, Convolutional):
         return branch.build(centre.shape, outputs, key=key)

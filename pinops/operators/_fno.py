@@ -8,16 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.networks import whole_numbers
+from pinops.networks import MAX_DEPTH, MAX_WIDTH
 from pinops.operators._pointwise import Affine, gelu
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
+from pinops.settings import flag, whole
 
 
 class SpectralConvolution(eqx.Module):
     """A linear map of the lowest Fourier modes, a matrix for each, in real arithmetic.
 
-    ``modes``: how many wave numbers of each axis: 0, ..., m - 1, and on all axes but the last -m, ..., -1 too. Transforms are
-    products with a few columns of the Fourier matrix: for grids of thousands of points and few modes faster than the fast one.
+    ``modes``: how many wave numbers of each axis: 0, ..., m - 1, and on all axes but the last -m,
+    ..., -1 too. Transforms are products with a few columns of the Fourier matrix: for grids of
+    thousands of points and few modes faster than the fast one.
     """
 
     weight: Float[
@@ -73,9 +75,12 @@ class SpectralConvolution(eqx.Module):
 
 
 class FactorisedSpectralConvolution(eqx.Module):
-    """The sum over the axes of a spectral convolution along each: ``d m`` matrices instead of ``(2 m)^(d-1) m``.
+    """The sum over the axes of a spectral convolution along each.
 
-    Factorised weights (Tran et al. 2023, arXiv:2111.13802); on one axis it is the ordinary convolution.
+    It has ``d m`` matrices instead of ``(2 m)^(d-1) m``.
+
+    Factorised weights (Tran et al. 2023, arXiv:2111.13802); on one axis it is the ordinary
+    convolution.
     """
 
     along: list[SpectralConvolution]
@@ -123,7 +128,9 @@ def _along(
 
 
 class FNONetwork(GridNetwork):
-    """Lift, Fourier layers ``gelu(K v + W v)`` (the last one without gelu), and two pointwise layers."""
+    """Lift, Fourier layers ``gelu(K v + W v)`` (the last one without gelu), and two pointwise
+    layers.
+    """
 
     lift: Affine
     spectral: list[SpectralConvolution | FactorisedSpectralConvolution]
@@ -133,15 +140,18 @@ class FNONetwork(GridNetwork):
 
     def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         grid = states.shape[1:-1]
-        # Batch and channels last: every transform and every pointwise layer is then one matrix product.
+        # Batch and channels last: every transform and every pointwise layer is then one matrix
+        # product.
         v = jnp.moveaxis(states, 0, -2)
         places = [
             np.linspace(0, 1, n, endpoint=False).reshape(-1, *[1] * (len(grid) - axis))
             for axis, n in enumerate(grid)
         ]
-        channel = lambda place: jnp.broadcast_to(jnp.asarray(place, v.dtype), v.shape[:-1])[
-            ..., None
-        ]
+        like = v  # broadcast against the states, before channels are added to them
+
+        def channel(place: np.ndarray) -> Array:
+            return jnp.broadcast_to(jnp.asarray(place, like.dtype), like.shape[:-1])[..., None]
+
         v = self.lift(jnp.concatenate([v, *map(channel, places)], -1))
         v = jnp.pad(v, [(0, self.padding)] * len(grid) + [(0, 0)] * 2)
         for number, (spectral, pointwise) in enumerate(
@@ -157,26 +167,21 @@ class FNONetwork(GridNetwork):
 class FNO(GridArchitecture):
     """A Fourier neural operator (Li et al. 2021), which sees the places too.
 
-    **Arguments:** ``width``: channels of the layers; ``modes``: wave numbers of each axis; ``depth``: Fourier layers, each >= 1;
-    ``padding`` >= 0: points that are added to each axis, where states are not periodic; ``factorised``: whether spectral weights
-    are those of convolutions along each axis alone, whose sum is taken (of F-FNO, Tran et al. 2023, this alone): far fewer in two
-    and three dimensions, and the same network in one.
+    Args:
+        width: channels of the layers.
+        modes: wave numbers of each axis.
+        depth: number of Fourier layers.
+        padding: points that are added to each axis, where states are not periodic.
+        factorised: whether spectral weights are those of convolutions along each axis alone, whose
+            sum is taken (of F-FNO, Tran et al. 2023, this alone): far fewer in two and three
+            dimensions, and the same network in one.
     """
 
-    width: int = eqx.field(static=True, default=36)
-    modes: int = eqx.field(static=True, default=12)
-    depth: int = eqx.field(static=True, default=4)
-    padding: int = eqx.field(static=True, default=0)
-    factorised: bool = eqx.field(static=True, default=False)
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "modes", "depth")
-        if not isinstance(self.factorised, bool):
-            raise ValueError(f"FNO: factorised must be True or False, got {self.factorised!r}")
-        if not isinstance(self.padding, int) or self.padding < 0:
-            raise ValueError(
-                f"FNO: padding must be a whole number of at least 0, got {self.padding!r}"
-            )
+    width: int = whole(36, most=MAX_WIDTH)
+    modes: int = whole(12, most=10_000)
+    depth: int = whole(4, most=MAX_DEPTH)
+    padding: int = whole(0, least=0, most=100_000)
+    factorised: bool = flag(False)
 
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
@@ -199,5 +204,6 @@ def check_modes(name: str, modes: int, grid: tuple[int, ...]) -> None:
     for n in grid:
         if modes > n // 2 + 1:
             raise ValueError(
-                f"{name}: {n} points carry at most {n // 2 + 1} modes, got {modes}; give fewer, or a finer grid"
+                f"{name}: {n} points carry at most {n // 2 + 1} modes, got {modes}; give fewer, or "
+                "a finer grid"
             )

@@ -9,10 +9,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks import JetNetwork
 from pinops.problem import Problem
+from pinops.settings import check_settings
 
 
 class Operator(eqx.Module):
-    """Abstract: the inputs of a problem, a vector or an image, to a network ``(features,) -> (unknowns,)``."""
+    """Abstract: from the inputs of a problem to a network ``(features,) -> (unknowns,)``.
+
+    Inputs are a vector or an image.
+    """
 
     @abc.abstractmethod
     def __call__(self, inputs: Float[Array, "..."]) -> JetNetwork:
@@ -45,6 +49,9 @@ class Solutions(abc.ABC):
 
 class OperatorArchitecture(eqx.Module):
     """Abstract: a description that builds operators."""
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def build(

@@ -56,13 +56,11 @@ from pinops.problem._problem import Problem as Problem
 from pinops.problem._problem import check_family as check_family
 from pinops.problem._problem import features_at as features_at
 from pinops.problem._problem import names_of as names_of
-from pinops.problem._problem import one_of as one_of
 from pinops.problem._problem import positive as positive
 from pinops.problem._problem import residual_signature as residual_signature
 from pinops.problem._problem import sample_members as sample_members
 from pinops.problem._problem import unstacked as unstacked
 from pinops.problem._problem import values_at as values_at
-from pinops.problem._problem import whole as whole
 from pinops.problem._registry import available as available
 from pinops.problem._registry import load_folder as load_folder
 from pinops.problem._registry import load_problem as load_problem

@@ -1,7 +1,7 @@
 """A problem is one PDE with its data: algebra between partial derivatives, a domain, conditions and, if known, a solution."""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, cast
 
@@ -17,21 +17,12 @@ from pinops.geometry import Domain
 from pinops.problem._conditions import Condition
 from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
+from pinops.settings import check_settings
 
 
 def positive(default: float) -> Any:
     """A coefficient that must be greater than zero: ``viscosity: float = po.positive(0.01)``."""
     return eqx.field(default=default, metadata={"positive": True})
-
-
-def whole(default: int, *, least: int) -> Any:
-    """A setting (no coefficient) that must be a whole number of at least so many: ``cells: int = po.whole(64, least=2)``."""
-    return eqx.field(default=default, static=True, metadata={"least": least})
-
-
-def one_of(default: str, names: Iterable[str]) -> Any:
-    """A setting (no coefficient) that must be one of these names: ``task: str = po.one_of("all", ("all", "discs"))``."""
-    return eqx.field(default=default, static=True, metadata={"names": tuple(names)})
 
 
 class Problem(eqx.Module):
@@ -75,23 +66,13 @@ class Problem(eqx.Module):
     inputs = cast("Any", None)
 
     def __post_init__(self):
+        check_settings(self)
         for field in fields(self):
             if field.name in ("lift", "factor", "features", "sampler", "stretched"):
                 raise ValueError(
                     f"{type(self).__name__}: {field.name} is what a problem knows, not a coefficient; rename it"
                 )
             value = getattr(self, field.name)
-            least, names = field.metadata.get("least"), field.metadata.get("names")
-            if least is not None and (
-                not isinstance(value, int) or isinstance(value, bool) or value < least
-            ):
-                raise ValueError(
-                    f"{type(self).__name__}: {field.name} must be a whole number of at least {least}, got {value!r}"
-                )
-            if names is not None and value not in names:
-                raise ValueError(
-                    f"{type(self).__name__}: {field.name} must be one of {', '.join(names)}, got {value!r}"
-                )
             if isinstance(value, str) and not field.metadata.get("static"):
                 raise ValueError(
                     f"{type(self).__name__}: {field.name} must be a number, got {value!r}"

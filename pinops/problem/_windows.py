@@ -24,6 +24,7 @@ from pinops.problem._conditions import (
 )
 from pinops.problem._problem import DerivedProblem, Problem
 from pinops.reference import Reference
+from pinops.settings import check_settings, whole
 
 
 class TimeWindows(eqx.Module):
@@ -33,15 +34,11 @@ class TimeWindows(eqx.Module):
     as a Fourier series (periodic) or a Chebyshev series.
     """
 
-    count: int = eqx.field(static=True)
-    nodes: int = eqx.field(static=True, default=129)
+    count: int = whole(least=2, most=10_000)
+    nodes: int = whole(129, least=3, most=10_000)
 
     def __check_init__(self):
-        for name, least in (("count", 2), ("nodes", 3)):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= least):
-                raise ValueError(
-                    f"TimeWindows: {name} must be a whole number of at least {least}, got {getattr(self, name)!r}"
-                )
+        check_settings(self)
 
 
 class Window(DerivedProblem):

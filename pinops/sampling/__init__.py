@@ -21,24 +21,10 @@ from ._adaptive import RAD as RAD
 from ._adaptive import RAR as RAR
 from ._adaptive import Refinement as Refinement
 from ._adaptive import residual_adaptive as residual_adaptive
-from ._points import (
-    Arcsine as Arcsine,
-)
-from ._points import (
-    Grid as Grid,
-)
-from ._points import (
-    Halton as Halton,
-)
-from ._points import (
-    LatinHypercube as LatinHypercube,
-)
-from ._points import (
-    Sampler as Sampler,
-)
-from ._points import (
-    Sobol as Sobol,
-)
-from ._points import (
-    Uniform as Uniform,
-)
+from ._points import Arcsine as Arcsine
+from ._points import Grid as Grid
+from ._points import Halton as Halton
+from ._points import LatinHypercube as LatinHypercube
+from ._points import Sampler as Sampler
+from ._points import Sobol as Sobol
+from ._points import Uniform as Uniform

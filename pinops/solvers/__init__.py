@@ -1,5 +1,6 @@
 """The front doors: solve, invert, train, load; and what they return."""
 
+from pinops.solvers._allowed import allowed as allowed
 from pinops.solvers._answer import Answer as Answer
 from pinops.solvers._ensemble import Ensemble as Ensemble
 from pinops.solvers._load import load as load

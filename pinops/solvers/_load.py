@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pinops import networks, operators
-from pinops.networks import Architecture, Convolutional, activations, embedding_of
+from pinops.networks import Architecture, Convolutional, embedding_of
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
 from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
+from pinops.settings import from_description
+from pinops.solvers._allowed import allowed
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._operator_plan import built_operator
 from pinops.solvers._request import as_drawn
@@ -147,27 +148,11 @@ def _load_family(
 
 
 def _architecture(description: Any, folder: Path) -> Any:
-    """One of our own architectures, of a network or an operator, from its description. Raises ValueError for any other."""
-    if isinstance(description, dict) and len(description) == 1:
-        ((name, content),) = description.items()
-        known = name.isidentifier() and not name.startswith("From")
-        cls = getattr(networks, name, None) or getattr(operators, name, None) if known else None
-        if isinstance(cls, type) and issubclass(cls, _ARCHITECTURES):
-            return cls(**{name: _setting(name, value, folder) for name, value in content.items()})
-    raise ValueError(
-        f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)"
-    )
-
-
-def _setting(name: str, value: Any, folder: Path) -> Any:
-    """A setting of an architecture from its description: a number, an activation, several numbers, or an architecture."""
-    if name == "activation":
-        if value not in activations:
-            raise ValueError(
-                f"the activation {value} of the run in {folder} is not one of {', '.join(activations)}; give the network again, "
-                "load(..., network=...)"
-            )
-        return activations[value]
-    if isinstance(value, list):
-        return tuple(value)
-    return _architecture(value, folder) if isinstance(value, dict) else value
+    """One of our own architectures from its description. Raises ValueError for any other."""
+    try:
+        return from_description(description, allowed(*_ARCHITECTURES))
+    except ValueError as error:
+        raise ValueError(
+            f"the network of the run in {folder} cannot be made again ({error}); give the same one, "
+            "load(..., network=...)"
+        ) from error

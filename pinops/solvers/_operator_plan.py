@@ -15,7 +15,7 @@ from pinops.data import Dataset
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.networks import embedding_of, trainable
 from pinops.operators import Operator, OperatorArchitecture
-from pinops.optimizers import soap
+from pinops.optimizers import SOAP
 from pinops.problem import (
     Problem,
     coefficients_as_json,
@@ -41,6 +41,8 @@ from pinops.training import (
     SolvedMembers,
     Training,
     cast,
+    check_functions_fit,
+    check_network_fits,
     check_shared,
     inputs_of,
     rounded,
@@ -163,6 +165,7 @@ def operator_plan(
         )
     before = None if start is None else _built_before(start, problem)
     functions = Functions() if functions is None else functions
+    check_functions_fit(functions, problem)
     if dataset is not None:
         functions = functions.within(len(dataset.splits["training"]))
     if isinstance(weighting, PointWeighting | SelfAdaptive):
@@ -175,7 +178,7 @@ def operator_plan(
         if options.resume:
             for seed in options.seeds:
                 _check_schedule(options.folder(seed), total)
-        optimizer = soap(3e-3, total)
+        optimizer = SOAP(3e-3, total)
     plan = phases(optimizer, steps, STEPS)
     if Draw(functions, dataset).stochastic:
         check_forgetful(
@@ -223,6 +226,7 @@ def built_operator(
         def build(key: PRNGKeyArray) -> Operator:
             return operator.build(centre, deviation, features, count, key=key)
 
+        check_network_fits(operator, build)
         built = as_drawn(request, build)
     sizes = units(problem, imposition)
     plain, params = split(problem, built, imposition, sizes, request["problem"])

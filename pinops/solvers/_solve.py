@@ -58,6 +58,8 @@ from pinops.training import (
     StopAt,
     Training,
     TrainState,
+    check_network_fits,
+    check_points_fit,
     evaluate,
     gathered,
     split,
@@ -305,6 +307,9 @@ class _Plan(NamedTuple):
             def build(key: Array) -> Callable[[Array], Array]:
                 return architecture.build(size, len(self.problem.unknowns), key=key)
 
+            points = self.collocation.batch or self.collocation.interior
+            optimizers = [phase.optimizer for phase in self.phases]
+            check_network_fits(architecture, build, optimizers, points)
             built = as_drawn({"seed": seed, "dtype": self.options.dtype}, build)
         check_network(built, self.embedding, self.problem.unknowns)
         mesh = self.options.mesh()
@@ -374,10 +379,11 @@ def _collocation(
             f"sampler must be one of pinops.sampling, got {sampler!r}; numbers of points go to "
             "points=Collocation(...)"
         )
-    if points is not None:
-        return points
-    default = default_collocation(problem)
-    return default if sampler is None else replace(default, sampler=sampler)
+    if points is None:
+        points = default_collocation(problem)
+        points = points if sampler is None else replace(points, sampler=sampler)
+    check_points_fit(points, problem)
+    return points
 
 
 def _solve_windows(

@@ -16,7 +16,7 @@ from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import Surrogate, SurrogateArchitecture
-from pinops.optimizers import Adam, Optax
+from pinops.optimizers import Adam, Optax, OptaxMethod
 from pinops.problem import Problem, coefficients_as_json, coefficients_of, name_of
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._operator_plan import checked_physics
@@ -35,6 +35,7 @@ from pinops.training import (
     SurrogateModel,
     Training,
     cast,
+    check_network_fits,
     check_shared,
     frames_of,
     inputs_of,
@@ -194,7 +195,7 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1]))
     )
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
-    if not isinstance(phase.optimizer, Optax | Adam):
+    if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
         raise ValueError(
             f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has other trajectories; give Adam, "
             "SOAP or another optax transformation"
@@ -240,6 +241,7 @@ def built_surrogate(
     def build(key: PRNGKeyArray) -> Surrogate:
         return surrogate.build(*sizes, key=key)
 
+    check_network_fits(surrogate, build)
     built = as_drawn(request, build)
     arrays, frozen = eqx.partition(built, trainable(built))
 

@@ -18,6 +18,9 @@ from pinops.training._devices import mesh_of as mesh_of
 from pinops.training._finetuning import FineTuning as FineTuning
 from pinops.training._finetuning import Given as Given
 from pinops.training._finetuning import Unsolved as Unsolved
+from pinops.training._memory import check_functions_fit as check_functions_fit
+from pinops.training._memory import check_network_fits as check_network_fits
+from pinops.training._memory import check_points_fit as check_points_fit
 from pinops.training._model import Model as Model
 from pinops.training._model import cast as cast
 from pinops.training._model import evaluate as evaluate
@@ -39,6 +42,7 @@ from pinops.training._progress import StopAt as StopAt
 from pinops.training._scaling import MAPS as MAPS
 from pinops.training._scaling import ParameterScaling as ParameterScaling
 from pinops.training._scaling import rounded as rounded
+from pinops.training._state import STEPS as STEPS
 from pinops.training._state import Callback as Callback
 from pinops.training._state import Outcome as Outcome
 from pinops.training._state import Phase as Phase

@@ -32,6 +32,7 @@ from pinops.problem import (
     names_of,
     sample_members,
 )
+from pinops.settings import check_settings, instance, whole
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._devices import POINTS
 from pinops.training._linearised import (
@@ -216,22 +217,17 @@ class Functions(eqx.Module):
     ``data_points``: points of a data set in a step (None: all).
     """
 
-    pool: int = eqx.field(static=True, default=4096)
-    batch: int = eqx.field(static=True, default=64)
-    points: Collocation = Collocation(
-        boundary=1024, initial=1024, every=1000, refinement=None, batch=256
+    pool: int = whole(4096, most=10**9)
+    batch: int = whole(64, most=10**9)
+    points: Collocation = instance(
+        Collocation,
+        Collocation(boundary=1024, initial=1024, every=1000, refinement=None, batch=256),
+        what="a Collocation",
     )
-    data_points: int | None = eqx.field(static=True, default=256)
+    data_points: int | None = whole(256, most=10**9, optional=True)
 
     def __check_init__(self):
-        for name in ("pool", "batch", "data_points"):
-            number = getattr(self, name)
-            if name == "data_points" and number is None:
-                continue
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise ValueError(
-                    f"Functions: {name} must be a whole number of at least 1, got {number!r}"
-                )
+        check_settings(self)
         if self.points.refinement is not None:
             raise ValueError(
                 "Functions: problems share their points, which cannot follow a residual; give Collocation(refinement=None)"

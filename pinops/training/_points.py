@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +13,7 @@ from pinops.derivatives import STDE
 from pinops.losses import Weights
 from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, Region, constraints
 from pinops.sampling import RAD, Refinement, Sampler, Sobol
+from pinops.settings import check_settings, instance, whole
 from pinops.training._contracts import Params, Source
 from pinops.training._model import Model, interior_score, prepare
 
@@ -29,14 +29,16 @@ class Collocation(Source[dict[Region, Points]]):
     ``laplacian``: `pinops.STDE`, estimates ``lap_u`` along new random directions in every step (for many dimensions).
     """
 
-    interior: int = eqx.field(static=True, default=4096)
-    boundary: int = eqx.field(static=True, default=512)
-    initial: int = eqx.field(static=True, default=512)
-    sampler: Sampler = Sobol()
-    every: int = eqx.field(static=True, default=250)
-    refinement: Refinement | None = RAD()
-    batch: int | None = eqx.field(static=True, default=None)
-    laplacian: STDE | None = None
+    interior: int = whole(4096, most=10**9)
+    boundary: int = whole(512, most=10**9)
+    initial: int = whole(512, most=10**9)
+    sampler: Sampler = instance(Sampler, Sobol(), what="a sampler such as Sobol()")
+    every: int = whole(250, least=0, most=10**9)
+    refinement: Refinement | None = instance(
+        Refinement, RAD(), what="a refinement such as RAD()", optional=True
+    )
+    batch: int | None = whole(None, most=10**9, optional=True)
+    laplacian: STDE | None = instance(STDE, None, what="an STDE", optional=True)
 
     @property
     def stochastic(self) -> bool:
@@ -64,29 +66,13 @@ class Collocation(Source[dict[Region, Points]]):
         return points
 
     def __check_init__(self):
-        for name in ("interior", "boundary", "initial", "every", "batch"):
-            number = getattr(self, name)
-            if not (isinstance(number, int) or (name == "batch" and number is None)) or isinstance(
-                number, bool
-            ):
-                raise ValueError(f"Collocation: {name} must be a whole number, got {number!r}")
-        if not (self.laplacian is None or isinstance(self.laplacian, STDE)):
-            raise ValueError(
-                f"Collocation: laplacian must be an STDE or None, got {self.laplacian!r}"
-            )
+        check_settings(self)
         if self.batch is not None and not (
             1 <= self.batch <= self.interior and self.interior % self.batch == 0
         ):
             raise ValueError(
                 f"Collocation: batch must divide the {self.interior} interior points, got {self.batch}"
             )
-        for name in ("interior", "boundary", "initial"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Collocation: {name} must be at least 1, got {getattr(self, name)}"
-                )
-        if self.every < 0:
-            raise ValueError(f"Collocation: every must be zero (never) or more, got {self.every}")
 
 
 def draw(

@@ -9,7 +9,10 @@ from jaxtyping import Array, PyTree
 
 from pinops.losses import WeightingState
 from pinops.optimizers import Optimizer, as_optimizer
+from pinops.settings import Whole, check_settings, setting
 from pinops.training._contracts import Params
+
+STEPS = Whole(1, 10**8)
 
 
 class Phase(eqx.Module):
@@ -19,11 +22,10 @@ class Phase(eqx.Module):
     """
 
     optimizer: Optimizer = eqx.field(converter=as_optimizer)
-    steps: int = eqx.field(static=True)
+    steps: int = setting(STEPS)
 
     def __check_init__(self):
-        if self.steps < 1:
-            raise ValueError(f"Phase: steps must be a whole number of at least 1, got {self.steps}")
+        check_settings(self)
 
 
 class TrainState(eqx.Module):

@@ -18,6 +18,7 @@ from pinops.networks import GridField
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Points, Problem, Region, constraints
+from pinops.settings import check_settings, flag, number, one_of, whole
 from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import POINTS, on_each
@@ -48,28 +49,17 @@ class Curriculum(eqx.Module):
     at, in units of that of the data.
     """
 
-    epochs: int = eqx.field(static=True, default=30)
-    warm_up: int = eqx.field(static=True, default=2)
-    schedule: str = eqx.field(static=True, default="tanh")
-    push_forward: bool = eqx.field(static=True, default=False)
-    noise: float = eqx.field(static=True, default=1e-3)
+    epochs: int = whole(30)
+    warm_up: int = whole(2, least=0)
+    schedule: str = one_of("tanh", SCHEDULES)
+    push_forward: bool = flag(False)
+    noise: float = number(1e-3, least=0)
 
     def __check_init__(self):
-        for name, least in (("epochs", 1), ("warm_up", 0)):
-            number = getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                raise ValueError(
-                    f"Curriculum: {name} must be a whole number of at least {least}, got {number!r}"
-                )
+        check_settings(self)
         if self.warm_up >= self.epochs:
             raise ValueError(
                 f"Curriculum: warm_up must be less than the {self.epochs} epochs, got {self.warm_up}"
-            )
-        if not 0 <= self.noise < float("inf"):
-            raise ValueError(f"Curriculum: noise must be zero or more and finite, got {self.noise}")
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"Curriculum: schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}"
             )
 
     def free(self, epoch: int, frames: int) -> int:
