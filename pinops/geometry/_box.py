@@ -12,7 +12,7 @@ from ._domain import Domain, Face, checked_interval
 class Box(Domain):
     """The product of the intervals, in the order of the keywords: `Box(x=(0, 1), y=(-1, 1), t=(0, 2))`.
 
-    Boundary parts: "x_min", "x_max", "y_min", ... (never t), or one part `name` for the whole surface.
+    Boundary parts: "x_min", "x_max", "y_min", ..., or one part `name` for the whole surface in space.
     """
 
     sides: tuple[tuple[str, tuple[float, float]], ...] = eqx.field(static=True)

@@ -13,9 +13,11 @@ from jaxtyping import Bool, Float
 Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
 """`cube(m, d)`: m points of the unit cube [0, 1)^d. Asked for more, it gives a new set or a longer one."""
 
-_ROUNDING = (
-    1e-13  # width of the boundary for `contains`, relative to the coordinates: a few hundred ulp
-)
+TERMINAL = "t_max"
+"""The last instant, where a terminal condition holds: a part that `select` knows, though not of the surface in space."""
+
+# Width of the boundary for `contains`, relative to the coordinates: a few hundred ulp.
+_ROUNDING = 1e-13
 _TRIALS = 2**22  # rejection gives up beyond this many proposals (or 16 per wanted point)
 
 
@@ -57,7 +59,7 @@ class Domain(eqx.Module):
     @property
     @abc.abstractmethod
     def parts(self) -> tuple[str, ...]:
-        """The names of the boundary parts in space; the faces of t are not among them."""
+        """The names of the boundary parts in space; `t_max`, the last instant, is not among them."""
 
     @property
     @abc.abstractmethod
@@ -107,25 +109,56 @@ class Domain(eqx.Module):
         """
         return self._distance(self._checked(points))
 
-    def contains(self, points: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
-        """Whether each point lies in the closed domain, boundary and both ends of time included."""
-        points = self._checked(points)
-        inside = self._distance(points) <= _ROUNDING * self._magnitude
+    def contains(
+        self, points: Float[np.ndarray, "n d"], *, slack: float = 0.0
+    ) -> Bool[np.ndarray, " n"]:
+        """Whether each point lies in the closed domain, boundary and both ends of time included.
+
+        Args:
+            points: One point in each row, columns as `coordinates`.
+            slack: How far outside a point still counts as inside, at least 0, as a fraction of the
+                length of each interval, and of the longest side in space of everything else.
+
+        Raises:
+            ValueError: For an array of another shape.
+        """
+        points, bounds, intervals = self._checked(points), self.bounds, self.intervals
+        if slack:
+            # By interval, because coordinates of different units may lie side by side.
+            points = points.copy()
+            for c, (low, high) in intervals.items():
+                column = points[:, self.coordinates.index(c)]
+                snapped, near = np.clip(column, low, high), slack * (high - low)
+                column[:] = np.where(np.abs(column - snapped) <= near, snapped, column)
+        sides = (bounds[c][1] - bounds[c][0] for c in self.space if c not in intervals)
+        near = _ROUNDING * self._magnitude + slack * max(sides, default=0.0)
+        inside = self._distance(points) <= near
         if self.time is None:
             return inside
-        low, high = self.bounds["t"]
+        low, high = bounds["t"]
         t, rounding = points[:, self.coordinates.index("t")], _ROUNDING * max(abs(low), abs(high))
         return inside & (t >= low - rounding) & (t <= high + rounding)
 
     def select(self, on: str | tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """The boundary parts meant by `on`: None is all, a coordinate its two faces, a part itself, a tuple several."""
+        """The boundary parts meant by `on`.
+
+        Args:
+            on: None for the whole boundary in space, a coordinate of space for its two faces, the name
+                of a part (`"t_max"` is the last instant), or a tuple of these.
+
+        Returns:
+            The names of the parts, each once, in the order in which they are given.
+
+        Raises:
+            ValueError: For a name that is no part, with the nearest one.
+        """
         if on is None:
             return self.parts
         parts, space = set(self.parts), set(self.space)  # once: there may be thousands
         chosen = []
         for name in (on,) if isinstance(on, str) else on:
             pair = tuple(part for part in (f"{name}_min", f"{name}_max") if part in parts)
-            if name in parts:
+            if name in parts or (name == TERMINAL and self.time is not None):
                 chosen.append(name)
             elif name in space and pair:
                 chosen.extend(pair)
@@ -153,9 +186,17 @@ class Domain(eqx.Module):
         """n points on the parts meant by `on` (as in `select`) and the outward unit normals there, columns as `space`.
 
         Uniform in surface measure (times time) over all the chosen parts together.  Of a combined domain only what
-        is on the real boundary is drawn; of surfaces that coincide, the first member's.
+        is on the real boundary is drawn; of surfaces that coincide, the first member's.  At the last instant,
+        `on="t_max"`, density is uniform in space and the normals, which are those in space, are zero.
         """
         names = self.select(on)
+        if names == (TERMINAL,):
+            return self._at_instant(1, cube, n), np.zeros((n, len(self.space)))
+        if TERMINAL in names:
+            raise ValueError(
+                f"{type(self).__name__}: points of {_listed(names)} cannot be drawn together, {TERMINAL} "
+                "is no surface in space; draw those of each by themselves."
+            )
         chosen = set(names)
         faces = [face for face in self._faces() if face.name in chosen]
         if not faces:
@@ -192,9 +233,13 @@ class Domain(eqx.Module):
             raise ValueError(
                 f"{type(self).__name__}: no initial points without a time coordinate; multiply it by Time(0, 1)."
             )
+        return self._at_instant(0, cube, n)
+
+    def _at_instant(self, end: int, cube: Cube, n: int) -> np.ndarray:
+        """n points of uniform density in space at the first (0) or last (1) instant."""
         space = self._without_time()
         points = np.empty((n, 0)) if space is None else space.sample_interior(cube, n)
-        return np.insert(points, self.coordinates.index("t"), self.bounds["t"][0], axis=1)
+        return np.insert(points, self.coordinates.index("t"), self.bounds["t"][end], axis=1)
 
     def evaluation_coordinates(
         self, n_per_axis: int | None = None, *, budget: int = 10_000
@@ -252,8 +297,16 @@ class Domain(eqx.Module):
         return points
 
     def _unknown_part(self, name: str) -> str:
-        if self.time is not None and name in ("t", "t_min", "t_max"):
-            return f"{type(self).__name__}: {name!r} is no boundary part, time has an initial condition instead."
+        if self.time is not None and name in ("t", "t_min"):
+            return (
+                f"{type(self).__name__}: {name!r} is no boundary part; at the first instant use Initial, "
+                f"at the last one on={TERMINAL!r}."
+            )
+        if name == TERMINAL:
+            return (
+                f"{type(self).__name__}: there is no {TERMINAL!r}, the domain has no time; multiply it by "
+                "Time(0, 1)."
+            )
         near = difflib.get_close_matches(str(name), self.parts, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"{type(self).__name__}: no boundary part {name!r}; {hint}it has {_listed(self.parts) or 'none'}."

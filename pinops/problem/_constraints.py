@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.derivatives import Signature, parse_names, parse_signature
+from pinops.geometry import TERMINAL, Domain
 from pinops.problem._conditions import (
     Dirichlet,
     Equation,
@@ -86,10 +87,12 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                         Constraint(f"observed {unknown}", f"observed {k}", signature, function)
                     )
             case Equation():
-                region = boundary_region(problem.domain.select(condition.on))
-                signature = parse_signature(condition.residual, names, owner=owner, boundary=True)
-                label = f"equation {k} on {_label(condition.on)}"
-                out.append(Constraint(label, region, signature, condition.residual))
+                for parts, on in _pieces(problem.domain, condition.on):
+                    signature = parse_signature(
+                        condition.residual, names, owner=owner, boundary=parts != (TERMINAL,)
+                    )
+                    label, region = f"equation {k} on {on}", boundary_region(parts)
+                    out.append(Constraint(label, region, signature, condition.residual))
             case Initial():
                 assert problem.domain.time is not None
                 pairs = [
@@ -109,21 +112,22 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                             )
                         )
             case Dirichlet() | Neumann() | Robin():
-                region = boundary_region(problem.domain.select(condition.on))
-                for unknown, data in by_unknown(
-                    problem, condition.value, condition.unknown, owner=owner
-                ).items():
-                    weights = (
-                        {unknown: 1.0}
-                        if isinstance(condition, Dirichlet)
-                        else {f"{unknown}_n": 1.0}
-                    )
-                    if isinstance(condition, Robin):
-                        weights = {unknown: condition.alpha, f"{unknown}_n": condition.beta}
-                    label = (
-                        f"{type(condition).__name__.lower()} {unknown} on {_label(condition.on)}"
-                    )
-                    out.append(_difference(names, label, region, weights, data))
+                data_of = by_unknown(problem, condition.value, condition.unknown, owner=owner)
+                for parts, on in _pieces(problem.domain, condition.on):
+                    # At an instant the normal derivative is the one along time.
+                    slope = "t" if parts == (TERMINAL,) else "n"
+                    for unknown, data in data_of.items():
+                        match condition:
+                            case Dirichlet():
+                                weights = {unknown: 1.0}
+                            case Neumann():
+                                weights = {f"{unknown}_{slope}": 1.0}
+                            case Robin():
+                                weights = {unknown: condition.alpha}
+                                weights[f"{unknown}_{slope}"] = condition.beta
+                        label = f"{type(condition).__name__.lower()} {unknown} on {on}"
+                        region = boundary_region(parts)
+                        out.append(_difference(names, label, region, weights, data))
             case Periodic():
                 raise AssertionError("a periodic condition is embedded, never soft")
     labels = [constraint.name for constraint in out]
@@ -159,7 +163,10 @@ def units(
         if isinstance(condition, Initial):
             at = domain.sample_initial(cube, 256)
         elif isinstance(condition, Dirichlet):
-            at, _ = domain.sample_boundary(domain.select(condition.on), cube, 256)
+            pieces = _pieces(domain, condition.on)
+            at = np.concatenate(
+                [domain.sample_boundary(parts, cube, 256)[0] for parts, _ in pieces]
+            )
         else:
             continue
         owner = f"{type(problem).__name__}: {type(condition).__name__}"
@@ -175,6 +182,15 @@ def units(
     values = [v if v.size else np.zeros(1) for v in values]
     rounded = lambda numbers: np.asarray([float(f"{number:.6g}") for number in numbers])
     return rounded(np.mean(v) for v in values), rounded(max(1.0, np.std(v)) for v in values)
+
+
+def _pieces(domain: Domain, on: Any) -> list[tuple[tuple[str, ...], str]]:
+    """The parts that `on` selects, with their label: those in space together, the last instant by itself."""
+    parts = domain.select(on)
+    surface = tuple(part for part in parts if part != TERMINAL)
+    if surface == parts:
+        return [(parts, _label(on))]
+    return [(piece, "+".join(piece)) for piece in (surface, (TERMINAL,)) if piece]
 
 
 def _label(on: Any) -> str:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pinops.geometry import TERMINAL
 from pinops.problem._conditions import (
     Condition,
     Dirichlet,
@@ -24,6 +25,7 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
+from pinops.problem._inside import check_observed
 from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
 
 PointFunction = Callable[[Any], Any]
@@ -167,20 +169,20 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
 def impose(problem: Problem) -> Imposition:
     """Decide for each condition whether it is imposed exactly.
 
-    Boundary conditions are taken first, in the order of declaration, then initial ones; each becomes hard unless it is
-    declared soft, lives on curved boundary, would need a lift over more than three coordinates, or disagrees with one
-    already taken (at a corner, or because periodicity would put a kink into lifted initial data, which the lift would
-    then keep for all times).
+    Boundary conditions are taken first, in the order of declaration, then initial and terminal ones;
+    each becomes hard unless it is declared soft, lives on curved boundary, would need a lift over
+    more than three coordinates, or disagrees with one already taken (at a corner, or because
+    periodicity would put a kink into lifted initial data, which the lift would then keep for all
+    times).
 
-    **Raises** ValueError for a condition on a part or unknown that does not exist, a periodic coordinate that is not an
-    interval of the domain or has other conditions at its ends, data (or what is known of the solution) that are not even or not
-    periodic where the solution is said to be, observations at other coordinates, and two conditions that impose the same thing.
+    Raises:
+        ValueError: For a condition on a part or unknown that does not exist, a periodic coordinate
+            that is not an interval of the domain or has other conditions at its ends, data (or what
+            is known of the solution) that are not even or not periodic where the solution is said
+            to be, observations at other coordinates or outside of the domain, and two conditions
+            that impose the same thing.
     """
     conditions = problem.conditions()
-    if not isinstance(conditions, tuple | list):
-        raise ValueError(
-            f"{type(problem).__name__}.conditions must return a tuple, got one {type(conditions).__name__}; add a comma"
-        )
     domain, names = problem.domain, problem.domain.coordinates
     how, why = ["soft"] * len(conditions), [""] * len(conditions)
     periodic: list[str] = []
@@ -188,11 +190,10 @@ def impose(problem: Problem) -> Imposition:
     for k, condition in enumerate(conditions):
         if isinstance(condition, Periodic):
             for name in (condition.on,) if isinstance(condition.on, str) else condition.on:
-                if name not in domain.intervals or name == domain.time:
-                    choices = [n for n in domain.intervals if n != domain.time]
+                if name not in domain.intervals:
                     raise ValueError(
-                        f"{type(problem).__name__}: Periodic(on={name!r}) needs a spatial coordinate that is an interval of "
-                        f"the domain; there are {', '.join(choices) or 'none'}"
+                        f"{type(problem).__name__}: Periodic(on={name!r}) needs a coordinate that is an "
+                        f"interval of the domain; there are {', '.join(domain.intervals) or 'none'}"
                     )
                 if name in periodic:
                     raise ValueError(
@@ -206,22 +207,24 @@ def impose(problem: Problem) -> Imposition:
                 f"coordinate enters through {'cosine' if condition.even else 'sine and cosine'}",
             )
     taken: list[Face] = []
-    order = sorted(range(len(conditions)), key=lambda k: isinstance(conditions[k], Initial))
+    order = sorted(range(len(conditions)), key=lambda k: _is_in_time(problem, conditions[k]))
     for k in order:
         condition = conditions[k]
         if how[k] == "embedded":
             continue
         new = _faces_of(problem, k, condition)
         if isinstance(condition, Observed):
-            _check_coordinates(problem, condition)
+            check_observed(problem, condition)
         for axis in dict.fromkeys(face.axis for face in new or []):
             if names[axis] in periodic:
                 raise ValueError(
-                    f"{type(problem).__name__}: {names[axis]} is periodic and has no boundary for {type(condition).__name__}; "
-                    "name the boundary parts that are meant with on=..."
+                    f"{type(problem).__name__}: {names[axis]} is periodic and has no boundary for "
+                    f"{type(condition).__name__}; {_instead(names[axis], domain.time)}"
                 )
         if isinstance(condition, Dirichlet | Neumann | Robin) and new is None:
             why[k] = "part of its boundary is not a face of a box"
+        elif isinstance(condition, Observed):
+            pass  # nobody expects observations to be met exactly
         elif new is None:
             why[k] = "it is an equation to be satisfied in the least-squares sense"
         elif condition.soft:
@@ -237,19 +240,18 @@ def impose(problem: Problem) -> Imposition:
     return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
 
 
-def _check_coordinates(problem: Problem, observed: Observed) -> None:
-    """Raises ValueError unless observations are at points of the problem's coordinates."""
-    names, owner = problem.domain.coordinates, f"{type(problem).__name__}: Observed"
-    for name in observed.coordinates:
-        if name not in names:
-            raise ValueError(
-                f"{owner}: there is no coordinate {name!r}; the coordinates are {', '.join(names)}"
-            )
-    for name in names:
-        if name not in observed.coordinates:
-            raise ValueError(
-                f"{owner} gives no values of the coordinate {name!r}; give one for each observation"
-            )
+def _is_in_time(problem: Problem, condition: Condition) -> bool:
+    """Whether a condition holds at the first or at the last instant, and nowhere else."""
+    if isinstance(condition, Dirichlet | Neumann | Robin):
+        return problem.domain.select(condition.on) == (TERMINAL,)
+    return isinstance(condition, Initial)
+
+
+def _instead(name: str, time: str | None) -> str:
+    """What to do where a condition sits at an end of a periodic coordinate."""
+    if name == time:
+        return "a solution periodic in time has neither start nor end: keep one of the two"
+    return "name the boundary parts that are meant with on=..."
 
 
 def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None:

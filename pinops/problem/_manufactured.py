@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.derivatives import Jet, Names, Normal, Plan, Signature, nested, parse_signature
-from pinops.geometry import Domain
+from pinops.geometry import TERMINAL, Domain
 from pinops.problem._conditions import (
     Condition,
     Dirichlet,
@@ -21,6 +21,7 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
+from pinops.problem._guards import in_double
 from pinops.problem._problem import DerivedProblem, Problem, names_of, residual_signature, values_at
 
 
@@ -32,7 +33,7 @@ class ManufacturedProblem(DerivedProblem):
 
     @property
     def exact(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.solution
+        return in_double(self.solution, owner="exact")
 
     @property
     def lift(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -112,10 +113,11 @@ class ManufacturedProblem(DerivedProblem):
     def _with_data(self, condition: Condition) -> list[Condition]:
         """The same condition with data from the chosen solution (a normal derivative is split by faces)."""
         if isinstance(condition, Periodic):
-            return [Periodic(condition.on)]
+            return [Periodic(condition.on)]  # even or not, the chosen function is what it is
         if isinstance(condition, Equation):
+            at_instant = self.domain.select(condition.on) == (TERMINAL,)
             signature = parse_signature(
-                condition.residual, names_of(self), owner="Equation", boundary=True
+                condition.residual, names_of(self), owner="Equation", boundary=not at_instant
             )
             return [Equation(self._shifted(condition.residual, signature), on=condition.on)]
         if isinstance(condition, Observed):

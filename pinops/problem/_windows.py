@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinops.geometry import Box
+from pinops.geometry import TERMINAL, Box
 from pinops.problem._conditions import (
     Condition,
     Dirichlet,
@@ -62,14 +62,16 @@ class Window(DerivedProblem):
             raise ValueError(
                 f"time windows need a box with a time coordinate; {type(self.problem).__name__} has another domain"
             )
-        if any(isinstance(condition, Observed) for condition in self.problem.conditions()):
-            raise ValueError("time windows cannot use observations; solve the problem in one piece")
+        for condition in self.problem.conditions():
+            what = _spans_time(domain, condition)
+            if what:
+                raise ValueError(f"time windows cannot use {what}; solve the problem in one piece")
 
     @property
     def domain(self) -> Box:  # pyright: ignore[reportIncompatibleVariableOverride]
         whole = self.problem.domain
         assert whole.time is not None
-        return Box(**{**whole.bounds, whole.time: (0.0, self.length)})
+        return Box(name=whole.name, **{**whole.bounds, whole.time: (0.0, self.length)})
 
     @property
     def stretched(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -193,6 +195,19 @@ class Window(DerivedProblem):
             return total
 
         return at_start
+
+
+def _spans_time(domain: Box, condition: Condition) -> str:
+    """What of a condition cannot be met from window to window; empty where all can."""
+    if isinstance(condition, Observed):
+        return "observations"
+    if isinstance(condition, Periodic):
+        on = (condition.on,) if isinstance(condition.on, str) else condition.on
+        return "a solution periodic in time" if domain.time in on else ""
+    if isinstance(condition, Dirichlet | Neumann | Robin | Equation):
+        terminal = TERMINAL in domain.select(condition.on)
+        return f"a terminal condition (on={TERMINAL!r})" if terminal else ""
+    return ""
 
 
 def space_of(problem: Problem) -> dict[str, bool]:

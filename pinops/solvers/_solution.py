@@ -16,10 +16,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pinops._numbers import real
 from pinops.data import DataFileError, cached_reference, write_arrays
 from pinops.derivatives import parse_names
 from pinops.metrics import deviations, errors
-from pinops.problem import Problem, coefficients_as_json, names_of
+from pinops.problem import (
+    Problem,
+    coefficients_as_json,
+    names_of,
+    sentence,
+    warn_outside,
+)
 from pinops.reference import Reference
 from pinops.solvers._diagnose import Diagnosis, diagnose
 from pinops.training import (
@@ -87,6 +94,7 @@ class Answer(abc.ABC):
 
         **Raises** ValueError for a coordinate that is missing, does not exist, or does not broadcast.
         """
+        warn_outside(self.problem, self._points(coordinates)[0], stacklevel=2)
         values = self.values(coordinates)
         return values if len(values) > 1 else next(iter(values.values()))
 
@@ -102,7 +110,10 @@ class Answer(abc.ABC):
             raise ValueError(f"the coordinate {missing[0]!r} is missing; give {', '.join(names)}")
         try:
             arrays = np.broadcast_arrays(
-                *(np.asarray(coordinates[name], np.float64) for name in names)
+                *(
+                    np.asarray(real(coordinates[name], f"the coordinate {name}"), np.float64)
+                    for name in names
+                )
             )
         except ValueError:
             shapes = {name: np.shape(coordinates[name]) for name in names}
@@ -225,7 +236,8 @@ class Solution(Answer):
         words = {"hard": "imposed exactly", "embedded": "imposed exactly", "soft": "a loss term"}
         rows = zip(self.problem.conditions(), imposition.how, imposition.why, strict=True)
         return [
-            f"{type(c).__name__}: {words[how]}{f' ({why})' if why else ''}" for c, how, why in rows
+            f"{sentence(self.problem, c)}: {words[how]}{f' ({why})' if why else ''}"
+            for c, how, why in rows
         ]
 
     def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -238,6 +250,7 @@ class Solution(Answer):
 
     def partial(self, name: str, **coordinates: Any) -> np.ndarray:
         points, shape = self._points(coordinates)
+        warn_outside(self.problem, points, stacklevel=2)
         signature = parse_names((name,), names_of(self.problem), owner="partial")
         with jax.enable_x64(self.x64):
             array = jnp.asarray(points, jnp.result_type(float))
