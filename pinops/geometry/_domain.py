@@ -10,6 +10,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float
 
+from pinops._numbers import real
+
 Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
 """`cube(m, d)`: m points of the unit cube [0, 1)^d. Asked for more, it gives a new set or a longer one."""
 
@@ -288,7 +290,7 @@ class Domain(eqx.Module):
         return max((max(map(abs, bounds[c])) for c in self.space), default=1.0)
 
     def _checked(self, points: np.ndarray) -> np.ndarray:
-        points = np.asarray(points, np.float64)
+        points = np.asarray(real(points, f"{type(self).__name__}: points"), np.float64)
         if points.ndim != 2 or points.shape[1] != len(self.coordinates):
             raise ValueError(
                 f"{type(self).__name__}: points must have the shape (n, {len(self.coordinates)}), one column each for "
@@ -314,6 +316,7 @@ class Domain(eqx.Module):
 
 def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tuple[float, float]:
     """(low, high) as floats, finite and low < high."""
+    real(interval, f"{owner}: {name}")
     try:
         low, high = (float(end) for end in interval)
     except (TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of
+from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of, warn_outside
 from pinops.solvers._solution import Answer, Solution
 from pinops.training import Report
 
@@ -59,6 +59,7 @@ class WindowedSolution(Answer):
         return self._in_parts(coordinates, lambda part, here: part.values(here))
 
     def partial(self, name: str, **coordinates: Any) -> np.ndarray:
+        warn_outside(self.problem, self._points(coordinates)[0], stacklevel=2)
         return self._in_parts(coordinates, lambda part, here: {name: part.partial(name, **here)})[
             name
         ]

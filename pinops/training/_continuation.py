@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import equinox as eqx
 
+from pinops._numbers import real
+
 
 class Continuation(eqx.Module):
     """Parameter continuation: ``Continuation(1000, reynolds=(100, 400))`` trains 1000 steps at each, then at the declared value.
@@ -21,6 +23,8 @@ class Continuation(eqx.Module):
 
     def __init__(self, steps: int, /, **coefficients: Sequence[float]):
         self.steps = steps
+        for name, values in coefficients.items():
+            real(values, f"Continuation: {name}")
         self.coefficients = {
             name: tuple(float(value) for value in values) for name, values in coefficients.items()
         }

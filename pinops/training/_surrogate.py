@@ -35,16 +35,26 @@ class Curriculum(eqx.Module):
     In epoch e of E, w of them for warming up, the first ``clip(int(T s), 1, T)`` of T frames follow from the surrogate's own
     predictions, where ``s = (1 + tanh((r - 1/2) / 0.2)) / 2`` and ``r = (e - w) / (E - w)``.
 
-    **Arguments:** ``epochs`` >= 1, each of as many steps as a pass through the trajectories takes; ``warm_up`` >= 0: of them,
-    epochs in which only the embedding of the parameters is trained, by a loss of its own (none without one); ``schedule``: tanh;
-    linear: s = r; forced: every step begins at the truth; or free: none but the first; ``push_forward``: no gradient goes through
-    the predictions that steps begin at.
+    Args:
+        epochs: At least 1, each of as many steps as a pass through the trajectories takes.
+        warm_up: Of them, fewer than ``epochs``: in these only the embedding of the parameters is
+            trained, by a loss of its own (none without one). None: 2, or as many as leave one epoch.
+        schedule: tanh; linear: s = r; forced: every step begins at the truth; or free: none but the
+            first.
+        push_forward: No gradient goes through the predictions that steps begin at.
+
+    Raises:
+        ValueError: For a number or a schedule that does not exist.
     """
 
     epochs: int = eqx.field(static=True, default=30)
-    warm_up: int = eqx.field(static=True, default=2)
+    warm_up: int = eqx.field(static=True, default=None)  # pyright: ignore[reportAssignmentType]
     schedule: str = eqx.field(static=True, default="tanh")
     push_forward: bool = eqx.field(static=True, default=False)
+
+    def __post_init__(self):
+        if self.warm_up is None:
+            self.warm_up = max(0, min(2, self.epochs - 1)) if isinstance(self.epochs, int) else 2
 
     def __check_init__(self):
         for name, least in (("epochs", 1), ("warm_up", 0)):
