@@ -1,7 +1,6 @@
 """The doors where a user's problem enters: nothing is silently wrong, and every refusal is one sentence with a remedy."""
 
 import math
-import re
 import warnings
 
 import equinox as eqx
@@ -14,6 +13,7 @@ import pinops as po
 from pinops.data import as_dataset
 from pinops.networks import check_network, embedding_of
 from pinops.operators import CAPE, FNO, DeepONet, Direct, check_architecture
+from pinops.optimizers import SSBroyden
 from pinops.problem import (
     constraints,
     impose,
@@ -26,7 +26,12 @@ from pinops.reference import Reference
 from pinops.sampling import Uniform
 from pinops.training import Curriculum
 
-SMALL = dict(network=po.MLP(20, 2), seed=0, progress=False)
+SMALL = {
+    "network": po.networks.MLP(width=16, depth=2),
+    "sampler": po.Collocation(interior=256, boundary=64, initial=64, every=0, refinement=None),
+    "optimizer": SSBroyden(),
+    "progress": False,
+}
 
 
 def cube(m, d):
@@ -117,7 +122,7 @@ def heat(*conditions, domain=None, **members):
     return type("Heat", (po.Problem,), {"conditions": lambda self: conditions, **body})()
 
 
-DISK = po.Disk(x=0, y=0, radius=1) * po.geometry.Time(0, 2)
+DISK = po.Disk(x=0, y=0, radius=1) * po.Time(0, 2)
 
 
 def test_terminal_conditions_are_hard_wherever_time_is_a_factor():
@@ -227,7 +232,6 @@ COMPLEX = {
     "network": lambda: check_network(
         lambda z: jnp.sum(z)[None] * 1j, embedding_of(heat(), impose(heat())), ("u",)
     ),
-    "continuation": lambda: po.Continuation(10, k=(1.0, 2j)),
     "points": lambda: po.Box(x=(0, 1)).contains(PHASE[:, None]),
 }
 
@@ -268,7 +272,7 @@ def test_points_are_outside_by_the_scale_of_each_coordinate():
     domain = po.Box(x=(0, 1e9), y=(0, 1e-3))
     at = np.array([[1e9 + 0.5, 0.0], [0.0, 1.001e-3], [1e9 + 5.0, 0.0], [5.0, 5e-4]])
     assert outside(heat(domain=domain), at).tolist() == [False, True, True, False]
-    ring = (po.Disk(x=0, y=0, radius=2) - po.Disk(x=0, y=0, radius=1)) * po.geometry.Time(0, 1)
+    ring = (po.Disk(x=0, y=0, radius=2) - po.Disk(x=0, y=0, radius=1)) * po.Time(0, 1)
     at = np.array([[0.5, 0, 0.5], [1.5, 0, 0.5], [1.5, 0, 1.5], [np.nan, 0, 0]])
     assert outside(heat(domain=ring), at).tolist() == [True, False, True, True]
 
@@ -381,7 +385,7 @@ DATA = {
     "nothing": (lambda x: None, "the data returned None at one point"),
     "a text": ("sin(x)", "a constant returned sin.x., of type str"),
     "an array": (np.zeros(3), r"a constant returned an array of shape \(3,\)"),
-    "arguments": (lambda *x: x, "the argument 'x' names nothing|has no meaning|one number|tuple"),
+    "arguments": (lambda *x: x, r"the argument \*x has no meaning"),
 }
 
 
@@ -463,7 +467,7 @@ def test_a_branch_on_a_coefficient():
 
 
 def test_coefficients_that_are_no_numbers():
-    for value in ("1", ["a"], [[1], [1, 2]], [None]):
+    for value in ("1", ["a"], [[1], [1, 2]]):
         with pytest.raises(ValueError, match="Coefficient: k must be a number"):
             Coefficient(value)
 
@@ -535,6 +539,3 @@ def test_one_epoch_has_no_warming_up():
     assert [Curriculum(epochs).warm_up for epochs in (1, 2, 3, 30)] == [0, 1, 2, 2]
     with pytest.raises(ValueError, match="warm_up must be less than the 1 epochs, got 1"):
         Curriculum(1, 1)
-    with pytest.raises(ValueError, match="epochs must be a whole number"):
-        Curriculum("1")
-    assert re.search("warm_up=0", repr(Curriculum(1)))

@@ -7,7 +7,8 @@ Names are parsed once, from the signature; nothing is inferred by running the fu
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -210,15 +211,19 @@ def parse_signature(
             or ``**kwargs``, and for what is no function.
     """
     parameters = signature_of(function, owner=owner).parameters.values()
+    _check_kinds(parameters, owner)
+    return parse_names(
+        [parameter.name for parameter in parameters], names, owner=owner, boundary=boundary
+    )
+
+
+def _check_kinds(parameters: Iterable[inspect.Parameter], owner: str) -> None:
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ValueError(
                 f"{owner}: the argument *{parameter.name} has no meaning; name the quantities one "
                 "by one"
             )
-    return parse_names(
-        [parameter.name for parameter in parameters], names, owner=owner, boundary=boundary
-    )
 
 
 def parse_names(
@@ -258,6 +263,7 @@ def call_by_name(function: Callable[..., Any], values: Mapping[str, Any], *, own
         ValueError: For an argument that names nothing, and with what the function itself raised.
     """
     wanted = signature_of(function, owner=owner).parameters
+    _check_kinds(wanted.values(), owner)
     missing = [name for name in wanted if name not in values]
     if missing:
         raise ValueError(

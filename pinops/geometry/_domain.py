@@ -124,22 +124,22 @@ class Domain(eqx.Module):
         Raises:
             ValueError: For an array of another shape.
         """
-        points, bounds, intervals = self._checked(points), self.bounds, self.intervals
-        if slack:
-            # By interval, because coordinates of different units may lie side by side.
-            points = points.copy()
-            for c, (low, high) in intervals.items():
-                column = points[:, self.coordinates.index(c)]
-                snapped, near = np.clip(column, low, high), slack * (high - low)
-                column[:] = np.where(np.abs(column - snapped) <= near, snapped, column)
-        sides = (bounds[c][1] - bounds[c][0] for c in self.space if c not in intervals)
-        near = _ROUNDING * self._magnitude + slack * max(sides, default=0.0)
+        points, bounds, intervals = self._checked(points).copy(), self.bounds, self.intervals
+        # By interval, because coordinates of different units may lie side by side.
+        for c, (low, high) in intervals.items():
+            column = points[:, self.coordinates.index(c)]
+            snapped = np.clip(column, low, high)
+            near = _ROUNDING * max(abs(low), abs(high)) + slack * (high - low)
+            column[:] = np.where(np.abs(column - snapped) <= near, snapped, column)
+        others = [bounds[c] for c in self.space if c not in intervals]
+        rounding = _ROUNDING * max((max(map(abs, ends)) for ends in others), default=0.0)
+        near = rounding + slack * max((high - low for low, high in others), default=0.0)
         inside = self._distance(points) <= near
         if self.time is None:
             return inside
         low, high = bounds["t"]
-        t, rounding = points[:, self.coordinates.index("t")], _ROUNDING * max(abs(low), abs(high))
-        return inside & (t >= low - rounding) & (t <= high + rounding)
+        t = points[:, self.coordinates.index("t")]
+        return inside & (t >= low) & (t <= high)
 
     def select(self, on: str | tuple[str, ...] | None = None) -> tuple[str, ...]:
         """The boundary parts meant by `on`.
