@@ -185,20 +185,32 @@ class Domain(eqx.Module):
     def sample_boundary(
         self, on: str | tuple[str, ...] | None, cube: Cube, n: int
     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n space"]]:
-        """n points on the parts meant by `on` (as in `select`) and the outward unit normals there, columns as `space`.
+        """Points on parts of the boundary, uniform in surface measure (times time) over all of them.
 
-        Uniform in surface measure (times time) over all the chosen parts together.  Of a combined domain only what
-        is on the real boundary is drawn; of surfaces that coincide, the first member's.  At the last instant,
-        `on="t_max"`, density is uniform in space and the normals, which are those in space, are zero.
+        Of a combined domain only what is on the real boundary is drawn; of surfaces that coincide,
+        the first member's.  At the last instant (`"t_max"`) density is uniform in space, and the
+        normals, which are those in space, are zero; together with surfaces it has half of the
+        points, because surface and volume cannot be compared.
+
+        Args:
+            on: The parts, as in `select`.
+            cube: Points of the unit cube.
+            n: How many points.
+
+        Returns:
+            The points, and the outward unit normals there, columns as `space`.
+
+        Raises:
+            ValueError: For a part that does not exist, and where no point is on the real boundary.
         """
         names = self.select(on)
-        if names == (TERMINAL,):
-            return self._at_instant(1, cube, n), np.zeros((n, len(self.space)))
         if TERMINAL in names:
-            raise ValueError(
-                f"{type(self).__name__}: points of {_listed(names)} cannot be drawn together, {TERMINAL} "
-                "is no surface in space; draw those of each by themselves."
-            )
+            surface = tuple(name for name in names if name != TERMINAL)
+            half = n // 2 if surface else 0
+            last = self._at_instant(1, cube, n - half), np.zeros((n - half, len(self.space)))
+            pairs = [last, *([self.sample_boundary(surface, cube, half)] if half else [])]
+            points, normals = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+            return points, normals
         chosen = set(names)
         faces = [face for face in self._faces() if face.name in chosen]
         if not faces:

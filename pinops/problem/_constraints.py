@@ -163,10 +163,7 @@ def units(
         if isinstance(condition, Initial):
             at = domain.sample_initial(cube, 256)
         elif isinstance(condition, Dirichlet):
-            pieces = _pieces(domain, condition.on)
-            at = np.concatenate(
-                [domain.sample_boundary(parts, cube, 256)[0] for parts, _ in pieces]
-            )
+            at, _ = domain.sample_boundary(condition.on, cube, 256)
         else:
             continue
         owner = f"{type(problem).__name__}: {type(condition).__name__}"
