@@ -329,7 +329,9 @@ def features_at(problem: Problem, point: Any) -> Array:
     out = _called(problem, "features", point, owner)
     remedy = "return a tuple of numbers, one for each feature"
     if not isinstance(out, tuple | list) or not out:
-        raise ValueError(f"{owner} returned {out!r}; {remedy}")
+        raise ValueError(
+            f"{owner} must return a tuple of numbers, one for each feature, got {out!r}"
+        )
     for value in out:
         number(value, owner=owner, what="a feature", remedy=remedy)
     names = problem.domain.coordinates
