@@ -1,6 +1,7 @@
 """Numbers as users give them: this house computes with real ones, and says so at every door.
 
-Two instances: ``real(1 + 2j, "Heat: the coefficient k")`` is refused with the remedy, and ``real(u, "Observed: u")`` is ``u``.
+Two instances: ``real(1 + 2j, "Heat: the coefficient k")`` is refused with the remedy, and
+``real(u, "Observed: u")`` is ``u``.
 """
 
 from typing import TypeVar
@@ -16,7 +17,7 @@ REMEDY = (
 
 
 def is_complex(value: object) -> bool:
-    """Whether a number, an array (of NumPy or JAX, traced or not) or a list of numbers is complex."""
+    """Whether a number, an array (traced or not) or a list of numbers is complex."""
     dtype = getattr(value, "dtype", None)
     if dtype is not None:
         return np.issubdtype(dtype, np.complexfloating) if isinstance(dtype, np.dtype) else False

@@ -1,4 +1,4 @@
-"""The doors where a user's problem enters: nothing is silently wrong, and every refusal is one sentence with a remedy."""
+"""The doors where a user's problem enters: nothing silently wrong, one sentence with a remedy."""
 
 import math
 import warnings
@@ -56,7 +56,7 @@ def normal(z):
 
 
 class BlackScholes(po.Problem):
-    """V_t + sigma² S² V_SS / 2 + r S V_S - r V = 0 backwards from a smooth payoff, with its formula.
+    """V_t + sigma² S² V_SS / 2 + r S V_S - r V = 0, backwards from a smooth payoff.
 
     The payoff is the value half a year before expiry of a European call, so that it has no kink.
     """

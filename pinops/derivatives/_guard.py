@@ -1,4 +1,4 @@
-"""Calling a user's function: whatever it raises becomes one sentence with its owner, line and remedy.
+"""Calling a user's function: what it raises becomes one sentence with owner, line and remedy.
 
 Equations, data and conditions are ordinary Python that JAX traces.  Two instances of what users
 meet: ``if u > 0`` has no answer for a traced value (``jnp.where`` has), and ``np.sin(u)`` asks for
@@ -22,7 +22,10 @@ _LIBRARIES = {
     *("functools", "contextlib", "typing", "inspect", "dataclasses", "math", "abc"),
 }
 
-_BRANCH = "a value that JAX traces decides an if, and, or, not, min, max or a loop; use jnp.where(condition, a, b) or jax.lax.cond"
+_BRANCH = (
+    "a value that JAX traces decides an if, and, or, not, min, max or a loop; "
+    "use jnp.where(condition, a, b) or jax.lax.cond"
+)
 _NUMPY = "NumPy is called with a value that JAX traces; use jax.numpy, such as jnp.sin for np.sin"
 _PYTHON = (
     "a Python number (float, int, round, math.sin, np.array) is made of a value that JAX traces; "

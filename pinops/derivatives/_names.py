@@ -45,8 +45,8 @@ class Names:
         normal = f", {u}_n (outward normal derivative), normal" if boundary else ""
         second = c + c if len(c) == 1 else c + "_" + c
         return (
-            f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up to "
-            f"order {MAX_ORDER} such as {u}_{c}, {u}_{second}{normal}, lap_{u}, grad_{u}; "
+            f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up "
+            f"to order {MAX_ORDER} such as {u}_{c}, {u}_{second}{normal}, lap_{u}, grad_{u}; "
             f"the coordinates {_listed(self.coordinates)}; and point"
         )
 
@@ -249,7 +249,7 @@ def parse_names(
 
 
 def call_by_name(function: Callable[..., Any], values: Mapping[str, Any], *, owner: str) -> Any:
-    """Call a function of named quantities, ``lambda x, t: ...`` or ``jnp.sin``, with those that it names.
+    """Call a function, ``lambda x, t: ...`` or ``jnp.sin``, with the quantities that it names.
 
     Args:
         function: The user's function.

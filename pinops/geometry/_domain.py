@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float
 from pinops._numbers import real
 
 Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
-"""`cube(m, d)`: m points of the unit cube [0, 1)^d. Asked for more, it gives a new set or a longer one."""
+"""`cube(m, d)`: m points of the unit cube [0, 1)^d; asked for more, a new set or a longer one."""
 
 TERMINAL = "t_max"
-"""The last instant, where a terminal condition holds: a part that `select` knows, though not of the surface in space."""
+"""The last instant, where a terminal condition holds: `select` knows it, `parts` are in space."""
 
 # Width of the boundary for `contains`, relative to the coordinates: a few hundred ulp.
 _ROUNDING = 1e-13
@@ -26,8 +26,9 @@ _TRIALS = 2**22  # rejection gives up beyond this many proposals (or 16 per want
 class Face(NamedTuple):
     """A smooth piece of the boundary, before the rest of the domain cuts anything from it.
 
-    `draw` maps (m, width) points of the unit cube to uniform points (m, d), outward unit normals (m, space) and
-    whether each lies on the boundary (m,).  `measure` is the area of what is proposed (times no time).
+    `draw` maps (m, width) points of the unit cube to uniform points (m, d), outward unit normals
+    (m, space) and whether each lies on the boundary (m,).  `measure` is the area of what is
+    proposed (times no time).
     """
 
     name: str
@@ -37,10 +38,10 @@ class Face(NamedTuple):
 
 
 class Domain(eqx.Module):
-    """A bounded set of points with named coordinates; "t" is time, wherever it stands, the others are space.
+    """A bounded set of points with named coordinates; "t" is time, the others are space.
 
-    A point set is a float64 array (n, d) whose columns follow `coordinates`.
-    Combine spatial domains of the same coordinates with `|`, `&`, `-`, and multiply by others with `*`.
+    A point set is a float64 array (n, d) whose columns follow `coordinates`. Combine spatial
+    domains of the same coordinates with `|`, `&`, `-`, and multiply by others with `*`.
     """
 
     @property
@@ -56,24 +57,25 @@ class Domain(eqx.Module):
     @property
     @abc.abstractmethod
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """The coordinates that are factors of the domain: all of a box, only t of `Disk(...) * Time(0, 1)`."""
+        """The coordinates that are factors: all of a box, only t of `Disk(...) * Time(0, 1)`."""
 
     @property
     @abc.abstractmethod
     def parts(self) -> tuple[str, ...]:
-        """The names of the boundary parts in space; `t_max`, the last instant, is not among them."""
+        """The names of the boundary parts in space; `t_max`, the last instant, is none of them."""
 
     @property
     @abc.abstractmethod
     def measure(self) -> float:
-        """Length, area or volume of the spatial domain; exact but for `|`, `&`, `-` (relative error about 1e-4)."""
+        """Length, area or volume in space; of `|`, `&`, `-` with a relative error of about 1e-4."""
 
     @abc.abstractmethod
     def _distance(self, points: np.ndarray) -> np.ndarray:
         """`signed_distance` of points that are known to be (n, d) float64."""
 
-    # Proposals: `_propose` maps the unit cube of `_width` dimensions uniformly onto a set of measure
-    # `_proposal_measure` (in space) that covers the domain, and says which of the points are inside.
+    # Proposals: `_propose` maps the unit cube of `_width` dimensions uniformly onto a set of
+    # measure `_proposal_measure` (in space) that covers the domain, and says which of the points
+    # are inside.
 
     @property
     @abc.abstractmethod
@@ -106,8 +108,9 @@ class Domain(eqx.Module):
     def signed_distance(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """Euclidean distance in space to the boundary, negative inside; time is not looked at.
 
-        Exact for boxes, balls, polygons and their products; for `|`, `&`, `-` the sign is exact and the size is
-        a lower bound (Hart, "Sphere tracing", 1996, section 2.5).  Minus infinity where there is no space.
+        Exact for boxes, balls, polygons and their products; for `|`, `&`, `-` the sign is exact
+        and the size is a lower bound (Hart, "Sphere tracing", 1996, section 2.5).  Minus infinity
+        where there is no space.
         """
         return self._distance(self._checked(points))
 
@@ -145,7 +148,8 @@ class Domain(eqx.Module):
         """The boundary parts meant by `on`.
 
         Args:
-            on: None for the whole boundary in space, a coordinate of space for its two faces, the name
+            on: None for the whole boundary in space, a coordinate of space for its two faces, the
+            name
                 of a part (`"t_max"` is the last instant), or a tuple of these.
 
         Returns:
@@ -171,21 +175,22 @@ class Domain(eqx.Module):
     def sample_interior(self, cube: Cube, n: int) -> Float[np.ndarray, "n d"]:
         """n points of uniform density in space and time.
 
-        The map from `cube` is direct for boxes and balls and rejects elsewhere; rejection calls `cube` again with
-        more points and keeps the first n inside.  An empty domain is a `ValueError`.
+        The map from `cube` is direct for boxes and balls and rejects elsewhere; rejection calls
+        `cube` again with more points and keeps the first n inside.  An empty domain is a
+        `ValueError`.
         """
         (points,) = _first(
             lambda m: self._propose(_columns(cube, m, self._width)),
             n,
-            f"{type(self).__name__}: no room for {n} points, it is empty or a sliver of its bounding box; "
-            "check that its members overlap as meant.",
+            f"{type(self).__name__}: no room for {n} points, it is empty or a sliver of its "
+            "bounding box; check that its members overlap as meant.",
         )
         return points
 
     def sample_boundary(
         self, on: str | tuple[str, ...] | None, cube: Cube, n: int
     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n space"]]:
-        """Points on parts of the boundary, uniform in surface measure (times time) over all of them.
+        """Points on parts of the boundary, uniform in surface measure (times time).
 
         Of a combined domain only what is on the real boundary is drawn; of surfaces that coincide,
         the first member's.  At the last instant (`"t_max"`) density is uniform in space, and the
@@ -237,7 +242,8 @@ class Domain(eqx.Module):
         points, normals = _first(
             propose,
             n,
-            f"{type(self).__name__}: {_listed(names)} has no piece on the real boundary; the other members hide or remove it.",
+            f"{type(self).__name__}: {_listed(names)} has no piece on the real boundary; the other "
+            "members hide or remove it.",
         )
         return points, normals
 
@@ -245,7 +251,8 @@ class Domain(eqx.Module):
         """n points of uniform density in space at the first instant."""
         if self.time is None:
             raise ValueError(
-                f"{type(self).__name__}: no initial points without a time coordinate; multiply it by Time(0, 1)."
+                f"{type(self).__name__}: no initial points without a time coordinate; multiply it "
+                "by Time(0, 1)."
             )
         return self._at_instant(0, cube, n)
 
@@ -258,11 +265,12 @@ class Domain(eqx.Module):
     def evaluation_coordinates(
         self, n_per_axis: int | None = None, *, budget: int = 10_000
     ) -> dict[str, np.ndarray]:
-        """Where to compare with a reference: float64 arrays by coordinate that broadcast against one another.
+        """Where to compare with a reference: by coordinate, float64 arrays that broadcast.
 
-        Up to three coordinates, a grid over the bounding box, ends included, of `n_per_axis` points (or about
-        `budget` in all): mask it with `contains`.  Beyond, `budget` points of a Sobol sequence inside, all (n,); fewer
-        in hundreds of dimensions, so that they are two million numbers at most.
+        Up to three coordinates, a grid over the bounding box, ends included, of `n_per_axis`
+        points (or about `budget` in all): mask it with `contains`.  Beyond, `budget` points of a
+        Sobol sequence inside, all (n,); fewer in hundreds of dimensions, so that they are two
+        million numbers at most.
         """
         d = len(self.coordinates)
         if d > 3:
@@ -305,25 +313,26 @@ class Domain(eqx.Module):
         points = np.asarray(real(points, f"{type(self).__name__}: points"), np.float64)
         if points.ndim != 2 or points.shape[1] != len(self.coordinates):
             raise ValueError(
-                f"{type(self).__name__}: points must have the shape (n, {len(self.coordinates)}), one column each for "
-                f"{_listed(self.coordinates)}, got {points.shape}."
+                f"{type(self).__name__}: points must have the shape (n, {len(self.coordinates)}), "
+                f"one column each for {_listed(self.coordinates)}, got {points.shape}."
             )
         return points
 
     def _unknown_part(self, name: str) -> str:
         if self.time is not None and name in ("t", "t_min"):
             return (
-                f"{type(self).__name__}: {name!r} is no boundary part; at the first instant use Initial, "
-                f"at the last one on={TERMINAL!r}."
+                f"{type(self).__name__}: {name!r} is no boundary part; at the first instant use "
+                f"Initial, at the last one on={TERMINAL!r}."
             )
         if name == TERMINAL:
             return (
-                f"{type(self).__name__}: there is no {TERMINAL!r}, the domain has no time; multiply it by "
-                "Time(0, 1)."
+                f"{type(self).__name__}: there is no {TERMINAL!r}, the domain has no time; multiply "
+                "it by Time(0, 1)."
             )
         near = difflib.get_close_matches(str(name), self.parts, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"{type(self).__name__}: no boundary part {name!r}; {hint}it has {_listed(self.parts) or 'none'}."
+        available = _listed(self.parts) or "none"
+        return f"{type(self).__name__}: no boundary part {name!r}; {hint}it has {available}."
 
 
 def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tuple[float, float]:
@@ -368,14 +377,15 @@ def _columns(cube: Cube, m: int, d: int) -> np.ndarray:
 def _first(
     propose: Callable[[int], tuple[np.ndarray, ...]], n: int, empty: str
 ) -> list[np.ndarray]:
-    """The first n accepted rows.  `propose(m)` gives arrays of m rows, the last one says which are accepted."""
+    """The first n accepted rows of `propose(m)`: arrays of m rows, the last says which to take."""
     trials = n
     while True:
         *arrays, keep = propose(trials)
         found = int(np.count_nonzero(keep))
         if found >= n:
             return [array[keep][:n] for array in arrays]
-        # Start again with more instead of topping up: a longer low-discrepancy set is better than two short ones.
+        # Start again with more instead of topping up: a longer low-discrepancy set is better than
+        # two short ones.
         trials = math.ceil(1.2 * trials * n / found) + 16 if found else 8 * trials + 1024
         if trials > max(_TRIALS, 16 * n):
             raise ValueError(empty)

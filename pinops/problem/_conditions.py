@@ -1,9 +1,9 @@
 """Conditions: what a solution must satisfy besides its equation.
 
 Each is declared once and says only mathematics; whether it is imposed exactly (hard) or becomes a
-loss term (soft) is decided by :func:`pinops.problem.impose`.  Data are constants or functions of the
-coordinates that they name: ``lambda x, t: ...``.
-Two instances: ``Initial(lambda x: -jnp.sin(jnp.pi * x))`` and ``Dirichlet(0.0, on="x")``.
+loss term (soft) is decided by :func:`pinops.problem.impose`.  Data are constants or functions of
+the coordinates that they name: ``lambda x, t: ...``. Two instances: ``Initial(lambda x:
+-jnp.sin(jnp.pi * x))`` and ``Dirichlet(0.0, on="x")``.
 """
 
 import inspect

@@ -1,4 +1,4 @@
-"""Everything that must vanish, in one form: an equation by names, and the region of points where it holds."""
+"""Everything that must vanish, in one form: an equation by names, and the points where it holds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,9 +30,16 @@ INITIAL = "initial"
 
 
 class Points(eqx.Module):
-    """The points of one region: where they are, outward normals on a boundary, data given with them, and how much each
-    counts in a mean over the region (weights of mean 1; None: all the same). ``fixed`` is what a field has computed for
-    them beforehand; along ``directions`` the Laplacian is estimated (None: it is exact)."""
+    """The points of one region.
+
+    Args:
+        at: Where they are.
+        normals: Outward unit normals, on a boundary.
+        data: What is given with them, by name.
+        weights: How much each counts in a mean over the region, of mean 1; None: all the same.
+        fixed: What a field has computed for them beforehand.
+        directions: Along these the Laplacian is estimated; None: it is exact.
+    """
 
     at: Float[Array | np.ndarray, "n d"]
     normals: Float[Array | np.ndarray, "n s"] | None = None
@@ -44,7 +51,10 @@ class Points(eqx.Module):
 
 @dataclass(frozen=True)
 class Constraint:
-    """An equation that must vanish in a region: ``name`` is its key in logs; "" where the function names several."""
+    """An equation that must vanish in a region.
+
+    ``name`` is its key in logs; "" where the function names several.
+    """
 
     name: str
     region: str
@@ -79,7 +89,8 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                 for unknown in condition.values:
                     if unknown not in names.unknowns:
                         raise ValueError(
-                            f"{owner}: there is no unknown {unknown!r}; the unknowns are {', '.join(names.unknowns)}"
+                            f"{owner}: there is no unknown {unknown!r}; the unknowns are "
+                            f"{', '.join(names.unknowns)}"
                         )
                     signature = parse_names((unknown,), names, owner=owner)
                     function = _misfit(unknown)
@@ -145,11 +156,11 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
 def units(
     problem: Problem, imposition: Imposition
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
-    """The mean of what soft conditions prescribe for each unknown, and its standard deviation where that is above 1.
+    """The mean of what soft conditions prescribe for each unknown, and the deviation above 1.
 
-    From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an unknown of which nothing is
-    prescribed, or something is imposed exactly, and for all where a lift or factor says more. A network in these units need not
-    learn how large the solution is.
+    From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an
+    unknown of which nothing is prescribed, or something is imposed exactly, and for all where a
+    lift or factor says more. A network in these units need not learn how large the solution is.
     """
     if problem.lift is not None or problem.factor is not None:
         return np.zeros(len(problem.unknowns)), np.ones(len(problem.unknowns))
@@ -177,12 +188,14 @@ def units(
                 found[name].append(np.asarray(values, np.float64)[np.isfinite(values)])
     values = [np.concatenate(found.get(name) or [np.zeros(1)]) for name in problem.unknowns]
     values = [v if v.size else np.zeros(1) for v in values]
-    rounded = lambda numbers: np.asarray([float(f"{number:.6g}") for number in numbers])
-    return rounded(np.mean(v) for v in values), rounded(max(1.0, np.std(v)) for v in values)
+    centre, spread = ([f(v) for v in values] for f in (np.mean, lambda v: max(1.0, np.std(v))))
+    return np.asarray([float(f"{x:.6g}") for x in centre]), np.asarray(
+        [float(f"{x:.6g}") for x in spread]
+    )
 
 
 def _pieces(domain: Domain, on: Any) -> list[tuple[tuple[str, ...], str]]:
-    """The parts that `on` selects, with their label: those in space together, the last instant by itself."""
+    """What `on` selects, with its label: parts in space together, the last instant by itself."""
     parts = domain.select(on)
     surface = tuple(part for part in parts if part != TERMINAL)
     if surface == parts:

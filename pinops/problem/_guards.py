@@ -1,4 +1,4 @@
-"""What is put about the methods and coefficients of a user's problem, once, where its class is made.
+"""What is put about the methods of a user's problem, once, where its class is made.
 
 Two instances: ``exact`` called with numbers computes in double precision, and what ``conditions``
 raises becomes one sentence.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def in_double(function: Callable[..., Any], *, skip: int = 0, owner: str) -> Callable[..., Any]:
-    """A function of coordinates that computes in double precision wherever it is called with numbers.
+    """A function of coordinates that computes in double precision where it is given numbers.
 
     Args:
         function: Written for JAX, which computes in single precision by default.

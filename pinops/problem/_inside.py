@@ -1,4 +1,4 @@
-"""Points that users give: observations, and where an answer is asked for, belong into the domain."""
+"""Points that users give, of observations and of questions, belong into the domain."""
 
 import warnings
 from typing import TYPE_CHECKING

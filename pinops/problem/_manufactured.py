@@ -26,7 +26,7 @@ from pinops.problem._problem import DerivedProblem, Problem, names_of, residual_
 
 
 class ManufacturedProblem(DerivedProblem):
-    """A problem whose residual and conditions are shifted so that a chosen function solves it. Made by `manufacture`."""
+    """A problem shifted so that a chosen function solves it, made by `manufacture`."""
 
     problem: Problem
     solution: Callable[..., Any] = eqx.field(static=True)
@@ -47,7 +47,7 @@ class ManufacturedProblem(DerivedProblem):
 
     @property
     def residual(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The original residual minus its value for the chosen solution (the source term that makes it exact)."""
+        """The residual minus its value for the chosen solution: the source that makes it exact."""
         return self._shifted(self.problem.residual, residual_signature(self.problem))
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -56,7 +56,7 @@ class ManufacturedProblem(DerivedProblem):
         )
 
     def _jet(self, point: Any, plan: Plan) -> Jet:
-        """The partial derivatives of the chosen solution at one point, ``{index: (1, unknowns)}``."""
+        """The partial derivatives of the chosen solution at a point, ``{index: (1, unknowns)}``."""
 
         def function(point):
             values = values_at(self, "exact", point)
@@ -92,7 +92,7 @@ class ManufacturedProblem(DerivedProblem):
         return shifted
 
     def _derivative(self, unknown: str, axis: int | None) -> Callable[..., Any]:
-        """The chosen solution of one unknown, or its partial derivative along one axis, as data of named coordinates."""
+        """The chosen solution of one unknown, or its derivative along one axis, as data."""
         component = self.unknowns.index(unknown)
 
         def data(point):
@@ -111,7 +111,7 @@ class ManufacturedProblem(DerivedProblem):
         return by_coordinates
 
     def _with_data(self, condition: Condition) -> list[Condition]:
-        """The same condition with data from the chosen solution (a normal derivative is split by faces)."""
+        """The condition with data from the chosen solution, a normal derivative split by faces."""
         if isinstance(condition, Periodic):
             return [Periodic(condition.on)]  # even or not, the chosen function is what it is
         if isinstance(condition, Equation):
@@ -199,15 +199,21 @@ def _face_of(part: str, names: Names, domain: Domain) -> tuple[int | None, float
 def manufacture(problem: Problem, exact: Callable[..., Any]) -> ManufacturedProblem:
     """The problem with source, boundary, initial and observed data such that ``exact`` solves it.
 
-    **Arguments:** ``exact``: a function of named coordinates, ``lambda x, t: ...``, that returns a scalar or, for a system,
-    a dict by unknown; smooth enough for the residual, and periodic where the problem is.
+    Args:
+        problem: What is shifted.
+        exact: A function of named coordinates, ``lambda x, t: ...``, that returns a scalar or, for
+            a system, a dict by unknown; smooth enough for the residual, and periodic where the
+            problem is.
 
-    **Raises** ValueError when ``exact`` names a coordinate that does not exist or leaves an unknown out, and for a problem whose
-    only condition is a factor, which ``exact`` need not have.
+    Raises:
+        ValueError: When ``exact`` names a coordinate that does not exist or leaves an unknown
+            out, and for a problem whose only condition is a factor, which ``exact`` need not
+            have.
     """
     if problem.factor is not None and not problem.conditions():
         raise ValueError(
-            f"{type(problem).__name__} has no condition but its factor, and exact need not have it: declare conditions"
+            f"{type(problem).__name__} has no condition but its factor, and exact need not have "
+            "it: declare conditions"
         )
     point = jnp.asarray(
         [0.5 * sum(problem.domain.bounds[name]) for name in problem.domain.coordinates]

@@ -1,4 +1,7 @@
-"""A problem is one PDE with its data: algebra between partial derivatives, a domain, conditions and, if known, a solution."""
+"""A problem is one PDE with its data.
+
+That is algebra between partial derivatives, a domain, conditions and, if known, a solution.
+"""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -52,29 +55,29 @@ class Problem(eqx.Module):
     """Abstract base of every PDE.
 
     A subclass declares ``domain`` (coordinates are named there), ``unknowns``, coefficients as
-    annotated fields, ``residual`` (whose argument names are the derivative plan) and ``conditions``;
-    optionally ``exact`` or ``reference``. Coefficients become NumPy float64 leaves: differentiable,
-    batchable, trainable, and never a reason to recompile.
+    annotated fields, ``residual`` (whose argument names are the derivative plan) and
+    ``conditions``; optionally ``exact`` or ``reference``. Coefficients become NumPy float64
+    leaves: differentiable, batchable, trainable, and never a reason to recompile.
 
     A *family* is a problem that also has ``sample(key)``, another member of the family at random,
     and ``inputs()``, ``(m,)``: what an operator sees of a member (values of a function at sensors,
     coefficients, parameters); or ``(h, w, c)``, an image of functions on a plane grid.
 
     What is known of the solution before it is computed is said by three functions of the
-    coordinates: the solution is ``lift`` plus ``factor`` times a network (Lagaris, Likas & Fotiadis
-    1998), each a number or a dict by unknown, with the conditions imposed on the whole. A factor may
-    vanish on a curved boundary, or like a root where the solution does. ``features`` of the
-    coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these: steep where
-    the solution is steep. Gaussians, which lie somewhere in the domain, do not see them, unless they
-    are ``stretched`` coordinates, one for each: then Gaussians lie in these.
+    coordinates: the solution is ``lift`` plus ``factor`` times a network (Lagaris, Likas &
+    Fotiadis 1998), each a number or a dict by unknown, with the conditions imposed on the whole.
+    A factor may vanish on a curved boundary, or like a root where the solution does. ``features``
+    of the coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these:
+    steep where the solution is steep. Gaussians, which lie somewhere in the domain, do not see
+    them, unless they are ``stretched`` coordinates, one for each: then Gaussians lie in these.
 
     Called with numbers, ``exact`` and these three compute in double precision and give float64 of
     NumPy, whatever the configuration of JAX.
 
-    ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are taken
-    after removing the mean. ``trainable`` lists coefficients that are unknown and start from their
-    given value (an inverse problem). ``sampler`` is how `solve` spreads points where no `Collocation`
-    is given.
+    ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are
+    taken after removing the mean. ``trainable`` lists coefficients that are unknown and start
+    from their given value (an inverse problem). ``sampler`` is how `solve` spreads points where
+    no `Collocation` is given.
 
     Raises:
         ValueError: For a coefficient that is no finite real number, or not positive where it is
@@ -189,7 +192,8 @@ def residual_signature(problem: Problem) -> Signature:
     """
     if type(problem).residual is Problem.residual:
         raise ValueError(
-            f"{type(problem).__name__} has no residual; define one, such as residual(self, u_t, u_xx)"
+            f"{type(problem).__name__} has no residual; define one, such as residual(self, u_t, "
+            "u_xx)"
         )
     return parse_signature(
         problem.residual, names_of(problem), owner=f"{type(problem).__name__}.residual"
@@ -207,8 +211,8 @@ def check_family(problem: Problem) -> None:
     shape = jnp.shape(problem.inputs())
     if len(shape) not in (1, 3) or 0 in shape:
         raise ValueError(
-            f"{type(problem).__name__}.inputs must return a vector of numbers or an image (h, w, c), "
-            f"got the shape {shape}"
+            f"{type(problem).__name__}.inputs must return a vector of numbers or an image (h, w, "
+            f"c), got the shape {shape}"
         )
 
 
@@ -226,7 +230,7 @@ def _sampled(family: Problem, key: PRNGKeyArray, numbers: Int[Array, " f"]) -> P
 
 
 def unstacked(problems: Problem, count: int) -> list[Problem]:
-    """The ``count`` members in the leading axis of every array of a problem, one by one in NumPy."""
+    """The ``count`` members in the leading axis of every array, one by one in NumPy."""
 
     def one(k: int) -> Problem:
         return jax.tree.map(
@@ -318,12 +322,13 @@ def _called(problem: Problem, method: str, point: Any, owner: str) -> Any:
 
 
 def features_at(problem: Problem, point: Any) -> Array:
-    """The features of a problem at one point, ``(d,) -> (k,)``; none without a method of that name."""
+    """The features of a problem at one point, ``(d,) -> (k,)``; none without such a method."""
     owner = f"{type(problem).__name__}.features"
     if problem.features is None:
         if problem.stretched:
             raise ValueError(
-                f"{owner} must give the stretched coordinates; define it, or leave stretched as it is"
+                f"{owner} must give the stretched coordinates; define it, or leave stretched as "
+                "it is"
             )
         return jnp.zeros(0, point.dtype)
     out = _called(problem, "features", point, owner)

@@ -1,4 +1,4 @@
-"""One part of the time interval: the same problem, begun from what the part before has handed over."""
+"""One part of the time interval: the same problem, begun from what the part before hands over."""
 
 import dataclasses
 import inspect
@@ -27,10 +27,14 @@ from pinops.reference import Reference
 
 
 class TimeWindows(eqx.Module):
-    """Equal parts of the time interval, solved one after the other; network and optimizer go on from part to part.
+    """Equal parts of the time interval, solved one after the other.
 
-    **Arguments:** ``count`` >= 2 of parts; ``nodes`` >= 3: on so many points of each spatial coordinate a part is handed over,
-    as a Fourier series (periodic) or a Chebyshev series.
+    Network and optimizer go on from part to part.
+
+    Args:
+        count: Of parts, at least 2.
+        nodes: At least 3: on so many points of each spatial coordinate a part is handed over, as a
+            Fourier series (periodic) or a Chebyshev series.
     """
 
     count: int = eqx.field(static=True)
@@ -40,15 +44,17 @@ class TimeWindows(eqx.Module):
         for name, least in (("count", 2), ("nodes", 3)):
             if not (isinstance(getattr(self, name), int) and getattr(self, name) >= least):
                 raise ValueError(
-                    f"TimeWindows: {name} must be a whole number of at least {least}, got {getattr(self, name)!r}"
+                    f"TimeWindows: {name} must be a whole number of at least {least}, got "
+                    f"{getattr(self, name)!r}"
                 )
 
 
 class Window(DerivedProblem):
     """A problem from ``start`` on for ``length``, in the time that has passed since then.
 
-    All windows of one length are one program: start and initial data are arrays. ``handed``: the coefficients of the series of
-    every unknown at the start (and of its time derivative, ``"u_t"``), None in the first window.
+    All windows of one length are one program: start and initial data are arrays. ``handed``: the
+    coefficients of the series of every unknown at the start (and of its time derivative,
+    ``"u_t"``), None in the first window.
     """
 
     problem: Problem
@@ -60,7 +66,8 @@ class Window(DerivedProblem):
         domain = self.problem.domain
         if not isinstance(domain, Box) or domain.time is None:
             raise ValueError(
-                f"time windows need a box with a time coordinate; {type(self.problem).__name__} has another domain"
+                "time windows need a box with a time coordinate; "
+                f"{type(self.problem).__name__} has another domain"
             )
         for condition in self.problem.conditions():
             what = _spans_time(domain, condition)
@@ -106,7 +113,7 @@ class Window(DerivedProblem):
         return None if whole is None else self.part(whole)
 
     def part(self, reference: Reference) -> Reference | None:
-        """What a reference of the whole problem says about this window; None where it has no time in it."""
+        """What a reference of the whole says about this window; None where it has no time in it."""
         time = self.problem.domain.time
         assert time is not None
         t = reference.coordinates[time]
@@ -116,11 +123,11 @@ class Window(DerivedProblem):
         chosen = np.flatnonzero(inside)
         if not chosen.size:
             return None
-        take = lambda array: (
-            np.take(array, chosen, axis)
-            if array.ndim > axis and array.shape[axis] == t.size
-            else array
-        )
+
+        def take(array: np.ndarray) -> np.ndarray:
+            along_time = array.ndim > axis and array.shape[axis] == t.size
+            return np.take(array, chosen, axis) if along_time else array
+
         coordinates = {name: take(array) for name, array in reference.coordinates.items()}
         coordinates[time] = np.clip(coordinates[time] - start, 0.0, self.length)
         values = {name: take(array) for name, array in reference.values.items()}
@@ -218,7 +225,10 @@ def space_of(problem: Problem) -> dict[str, bool]:
 
 
 def nodes_of(problem: Problem, count: int) -> dict[str, np.ndarray]:
-    """Where what is handed over is evaluated: equal spacing along periodic coordinates, Chebyshev points along the others."""
+    """Where what is handed over is evaluated.
+
+    Equal spacing along periodic coordinates, Chebyshev points along the others.
+    """
     out = {}
     for name, periodic in space_of(problem).items():
         low, high = problem.domain.bounds[name]
@@ -233,7 +243,11 @@ def nodes_of(problem: Problem, count: int) -> dict[str, np.ndarray]:
 def series_of(
     problem: Problem, values: Mapping[str, np.ndarray], count: int
 ) -> dict[str, np.ndarray]:
-    """The coefficients of the series through values on the grid of `nodes_of`, one array ``(n, ..., n)`` by name."""
+    """The coefficients of the series through values on the grid of `nodes_of`.
+
+    Returns:
+        One array ``(n, ..., n)`` by name.
+    """
     out = {}
     for name, value in values.items():
         coefficients = np.asarray(value, np.float64)
