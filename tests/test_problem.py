@@ -661,7 +661,9 @@ def test_manufacture_refuses_a_solution_that_does_not_fit():
         po.manufacture(burgers, exact=lambda x, y: x)
     with pytest.raises(ValueError, match="gives no value for v, p; return a dict by unknown"):
         po.manufacture(po.load_problem("kovasznay"), exact=lambda x, y: {"u": x})
-    with pytest.raises(ValueError, match=r"exact: u returned an array of shape \(2,\) at one point"):
+    with pytest.raises(
+        ValueError, match=r"exact: u returned an array of shape \(2,\) at one point"
+    ):
         po.manufacture(burgers, exact=lambda x, t: jnp.stack([x, t]))
 
 

@@ -804,7 +804,10 @@ def test_a_class_that_is_no_complete_problem_is_refused_when_registered(registry
         return {"domain": unit, "conditions": lambda self: listed}
 
     refused("no boundary part 'z'", **conditions(po.Dirichlet(0.0, on="z")))
-    refused("at the first instant use Initial, at the last one on='t_max'", **conditions(po.Dirichlet(0.0, on="t")))
+    refused(
+        "at the first instant use Initial, at the last one on='t_max'",
+        **conditions(po.Dirichlet(0.0, on="t")),
+    )
     refused("no unknown 'w'; the unknowns are u", **conditions(po.Dirichlet({"w": 0.0}, on="x")))
     refused(
         "u is declared twice on x_min",

@@ -668,7 +668,9 @@ def test_what_a_residual_raises_is_told_with_its_owner():
         def residual(self, u, u_t):
             return u_t if u > 0 else -u_t
 
-    with pytest.raises(ValueError, match="Branching.*: a value that JAX traces decides an if.*jnp.where"):
+    with pytest.raises(
+        ValueError, match="Branching.*: a value that JAX traces decides an if.*jnp.where"
+    ):
         po.solve(Branching(), **QUICK, steps=1)
 
 

@@ -326,8 +326,8 @@ class Domain(eqx.Module):
             )
         if name == TERMINAL:
             return (
-                f"{type(self).__name__}: there is no {TERMINAL!r}, the domain has no time; multiply "
-                "it by Time(0, 1)."
+                f"{type(self).__name__}: there is no {TERMINAL!r}, the domain has no time; "
+                "multiply it by Time(0, 1)."
             )
         near = difflib.get_close_matches(str(name), self.parts, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""

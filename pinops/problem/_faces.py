@@ -345,8 +345,8 @@ def _conflict(
                     if a.upper == b.upper and a.is_value == b.is_value:
                         face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
                         raise ValueError(
-                            f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep "
-                            "one condition"
+                            f"{type(problem).__name__}: {unknown} is declared twice on {face}; "
+                            "keep one condition"
                         )
                     continue
                 left = b.apply(a.data, bounds[b.axis])
