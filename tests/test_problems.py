@@ -317,9 +317,9 @@ SOFT = {
     "poisson_nd": {"Dirichlet": "an exact lift over more than 3 coordinates"},
     "allen_cahn_inverse": {
         "Initial": "its slope jumps by 4 across the periodic boundary of x",
-        "Observed": "least-squares",
+        "Observed": "",
     },
-    "burgers_inverse": {"Observed": "least-squares"},
+    "burgers_inverse": {"Observed": ""},
 }
 
 
