@@ -50,10 +50,11 @@ def real(value: T, owner: str) -> T:
 def _shown(value: object) -> str:
     """The number, the first one of an array, or what is known of a traced one."""
     try:
-        array = np.ravel(np.asarray(value, complex))
+        array = np.asarray(value, complex)
     except Exception:  # a traced array has no values
         return f"an array of {getattr(value, 'dtype', 'complex numbers')}"
+    shape, array = array.shape, array.ravel()
     if array.size == 1:
         return f"{array[0]:g}"
     first = f", the first {array[0]:g}" if array.size else ""
-    return f"an array of shape {np.shape(value)}{first}"  # pyright: ignore[reportArgumentType]
+    return f"an array of shape {shape}{first}"

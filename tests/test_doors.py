@@ -234,6 +234,7 @@ COMPLEX = {
     "network": lambda: check_network(
         lambda z: jnp.sum(z)[None] * 1j, embedding_of(heat(), impose(heat())), ("u",)
     ),
+    "inputs": lambda: heat(inputs=lambda self: PHASE).inputs(),
     "points": lambda: po.Box(x=(0, 1)).contains(PHASE[:, None]),
 }
 
@@ -292,6 +293,8 @@ def test_a_solution_outside_of_its_domain_warns():
         with pytest.warns(UserWarning, match="1 of 1 point lies outside") as caught:
             solution.partial("u_t", t=1.1)
         assert len(caught) == 1 and caught[0].filename == __file__
+        with pytest.raises(ValueError, match="the coordinate t: complex numbers are not"):
+            solution(t=0.5 + 1j)
         solution(t=1 + 1e-12)  # no warning
         solution.partial("u_t", t=[0.0, 0.5, 1.0])
 

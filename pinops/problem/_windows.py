@@ -77,7 +77,7 @@ class Window(DerivedProblem):
     @property
     def domain(self) -> Box:  # pyright: ignore[reportIncompatibleVariableOverride]
         whole = self.problem.domain
-        assert whole.time is not None
+        assert isinstance(whole, Box) and whole.time is not None
         return Box(name=whole.name, **{**whole.bounds, whole.time: (0.0, self.length)})
 
     @property

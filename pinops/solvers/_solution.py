@@ -109,12 +109,11 @@ class Answer(abc.ABC):
         missing = [name for name in names if name not in coordinates]
         if missing:
             raise ValueError(f"the coordinate {missing[0]!r} is missing; give {', '.join(names)}")
+        for name in names:
+            real(coordinates[name], f"the coordinate {name}")
         try:
             arrays = np.broadcast_arrays(
-                *(
-                    np.asarray(real(coordinates[name], f"the coordinate {name}"), np.float64)
-                    for name in names
-                )
+                *(np.asarray(coordinates[name], np.float64) for name in names)
             )
         except ValueError:
             shapes = {name: np.shape(coordinates[name]) for name in names}
