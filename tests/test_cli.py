@@ -130,7 +130,7 @@ def test_without_json_a_table_for_people(folder, finished, capsys):
     assert (
         "relative L2 error" in out
         and "rate = 2" in out
-        and "Initial: imposed exactly" in out
+        and "at t = 0: imposed exactly" in out
         and "60 steps" in out
     )
 

@@ -562,7 +562,7 @@ def test_equations_are_evaluated_at_every_point():
         ),
         (
             lambda u, point: None,
-            r"heat: the equation returned None, of type NoneType, at one point; return one scalar",
+            r"heat: the equation returned None at one point; return one scalar",
         ),
         (
             lambda u, point: (u, u),
@@ -570,7 +570,7 @@ def test_equations_are_evaluated_at_every_point():
         ),
         (
             lambda u, point: {"a": u, "b": None},
-            r"heat: equation 'b' returned None, of type NoneType",
+            r"heat: equation 'b' returned None at one point",
         ),
         (lambda u, point: {}, r"heat: it returned no equation"),
     ],

@@ -375,7 +375,7 @@ ERRORS = [
         lambda: SQUARE.select("xmin"),
         "no boundary part 'xmin'; did you mean 'x_min'. it has 'x_min', 'x_max', 'y_min', 'y_max'",
     ),
-    (lambda: (SQUARE * Time(0, 1)).select("t"), "initial condition instead"),
+    (lambda: (SQUARE * Time(0, 1)).select("t"), "use Initial, at the last one on=.t_max."),
     (lambda: SQUARE.sample_initial(cube, 3), "without a time coordinate"),
     (
         lambda: SQUARE.contains(np.zeros((3, 3))),

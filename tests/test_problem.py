@@ -510,7 +510,7 @@ def test_a_velocity_is_that_of_the_unknowns_with_a_value():
 def test_what_data_raise_is_told_with_their_owner():
     import math
 
-    with pytest.raises(ValueError, match="Dirichlet: it raised ConcretizationTypeError: "):
+    with pytest.raises(ValueError, match="Dirichlet: a Python number .* jnp.sin for math.sin"):
         impose(
             problem(SQUARE, po.Dirichlet(lambda x: math.sin(x), on="y"), po.Dirichlet(0.0, on="x"))
         )
@@ -603,7 +603,7 @@ def test_a_periodic_coordinate_has_no_boundary():
     with pytest.raises(ValueError, match="x is declared periodic twice"):
         impose(problem(SQUARE, po.Periodic(("x", "y")), po.Periodic("x")))
     with pytest.raises(
-        ValueError, match=r"Periodic\(on='x'\) needs a spatial coordinate that is an interval.*none"
+        ValueError, match=r"Periodic\(on='x'\) needs a coordinate that is an interval.*none"
     ):
         impose(problem(po.Disk(x=0, y=0, radius=1), po.Periodic("x")))
 
@@ -660,7 +660,9 @@ def test_manufacture_refuses_a_solution_that_does_not_fit():
         po.manufacture(burgers, exact=lambda x, y: x)
     with pytest.raises(ValueError, match="gives no value for v, p; return a dict by unknown"):
         po.manufacture(po.load_problem("kovasznay"), exact=lambda x, y: {"u": x})
-    with pytest.raises(ValueError, match="at one point must be one number"):
+    with pytest.raises(
+        ValueError, match=r"exact: u returned an array of shape \(2,\) at one point"
+    ):
         po.manufacture(burgers, exact=lambda x, t: jnp.stack([x, t]))
 
 
@@ -671,7 +673,7 @@ def test_data_at_a_point_must_be_one_number():
     for bad in (lambda x: jnp.stack([x, x]), np.zeros(3)):
         with pytest.raises(
             ValueError,
-            match=r"Mine: Dirichlet: data at one point must be one number, .* \((2|3),\)",
+            match=r"Mine: Dirichlet: .* returned an array of shape \((2|3),\) at one point",
         ):
             impose(problem(SQUARE, po.Dirichlet(bad, on="x"), D("y")))
     with pytest.raises(
@@ -925,7 +927,7 @@ def test_what_is_known_is_of_all_unknowns_and_well_formed():
     ):
         values_at(pair(), "exact", at)
     pair.lift = lambda self, x: None
-    with pytest.raises(ValueError, match="lift: u at one point must be one number, got None"):
+    with pytest.raises(ValueError, match="lift: u returned None at one point; return one number"):
         values_at(pair(), "lift", at)
     pair.lift = 1.0
     with pytest.raises(

@@ -317,9 +317,9 @@ SOFT = {
     "poisson_nd": {"Dirichlet": "an exact lift over more than 3 coordinates"},
     "allen_cahn_inverse": {
         "Initial": "its slope jumps by 4 across the periodic boundary of x",
-        "Observed": "least-squares",
+        "Observed": "",
     },
-    "burgers_inverse": {"Observed": "least-squares"},
+    "burgers_inverse": {"Observed": ""},
 }
 
 
@@ -806,13 +806,19 @@ def test_a_class_that_is_no_complete_problem_is_refused_when_registered(registry
         return {"domain": unit, "conditions": lambda self: listed}
 
     refused("no boundary part 'z'", **conditions(po.Dirichlet(0.0, on="z")))
-    refused("time has an initial condition instead", **conditions(po.Dirichlet(0.0, on="t")))
+    refused(
+        "at the first instant use Initial, at the last one on='t_max'",
+        **conditions(po.Dirichlet(0.0, on="t")),
+    )
     refused("no unknown 'w'; the unknowns are u", **conditions(po.Dirichlet({"w": 0.0}, on="x")))
     refused(
         "u is declared twice on x_min",
         **conditions(po.Dirichlet(0.0, on="x"), po.Dirichlet(1.0, on="x_min")),
     )
-    refused(r"Periodic\(on='t'\) needs a spatial coordinate", **conditions(po.Periodic("t")))
+    refused(
+        "t is periodic and has no boundary for Initial",
+        **conditions(po.Periodic("t"), po.Initial(0.0)),
+    )
     refused(
         "the domain has no coordinate t",
         domain=po.Box(x=(0, 1)),

@@ -7,6 +7,7 @@ larger than memory are read in order.
 
 from pinops.data._dataset import BLOCK as BLOCK
 from pinops.data._dataset import Dataset as Dataset
+from pinops.data._dataset import as_dataset as as_dataset
 from pinops.data._dataset import generate as generate
 from pinops.data._dataset import leaves_of as leaves_of
 from pinops.data._grid import GridSpec as GridSpec

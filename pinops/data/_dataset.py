@@ -23,6 +23,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from pinops._numbers import real
 from pinops.data._hdf5 import DataFileError, digest_of, read_arrays, replacing, write_arrays
 from pinops.problem import (
     Problem,
@@ -196,6 +197,28 @@ def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
 
 def _opened(path: Path, mode: str = "r") -> Any:
     return h5py.File(path, mode)
+
+
+def as_dataset(data: "Dataset | str | Path") -> "Dataset":
+    """What a user gives as data, as a data set.
+
+    Args:
+        data: A `Dataset`, or the file of one.
+
+    Raises:
+        ValueError: For arrays, or anything else that is no data set, with the remedy.
+        FileNotFoundError: For a file that does not exist; `DataFileError` for one that is damaged.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str | Path):
+        return Dataset(data)
+    many = isinstance(data, tuple | list | dict) or eqx.is_array_like(data)
+    what = f"arrays in a {type(data).__name__}" if many else repr(data)
+    raise ValueError(
+        f"data must be a Dataset or the file of one, got {what}; make one of solutions of a family "
+        "with po.generate(family, path) or pinops data NAME --out FILE"
+    )
 
 
 class Dataset:
@@ -376,7 +399,9 @@ class Dataset:
         here = slice(number * BLOCK, (number + 1) * BLOCK)
         try:
             with _opened(self.path) as file:
-                rows = {name: file[name][here] for name in self._names}
+                rows = {
+                    name: real(file[name][here], f"{self.path}: {name}") for name in self._names
+                }
         except (OSError, KeyError, RuntimeError) as error:
             raise self._damaged(f"truncated or not HDF5 ({error})") from error
         if digest_of(rows) != self.attributes["sha256"][number]:

@@ -12,11 +12,13 @@ by the same rules.
 Functions without propagation rules are differentiated by nested forward mode (`nested`).
 """
 
+from pinops.derivatives._guard import guarded as guarded
 from pinops.derivatives._names import Names as Names
 from pinops.derivatives._names import Normal as Normal
 from pinops.derivatives._names import Signature as Signature
 from pinops.derivatives._names import apply_pointwise as apply_pointwise
 from pinops.derivatives._names import call_by_name as call_by_name
+from pinops.derivatives._names import number as number
 from pinops.derivatives._names import parse_name as parse_name
 from pinops.derivatives._names import parse_names as parse_names
 from pinops.derivatives._names import parse_signature as parse_signature

@@ -17,6 +17,7 @@ from ._box import Time as Time
 from ._csg import Difference as Difference
 from ._csg import Intersection as Intersection
 from ._csg import Union as Union
+from ._domain import TERMINAL as TERMINAL
 from ._domain import Domain as Domain
 from ._polygon import Polygon as Polygon
 from ._product import Product as Product

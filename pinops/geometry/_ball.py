@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import equinox as eqx
 import numpy as np
 
+from pinops._numbers import real
+
 from ._domain import Domain, Face
 
 
@@ -31,6 +33,7 @@ class Ball(Domain):
     name: str = eqx.field(static=True)
 
     def __init__(self, center: Mapping[str, float], radius: float, *, name: str | None = None):
+        real([*center.values(), radius], "Ball: center and radius")
         self.center = tuple((c, float(value)) for c, value in center.items())
         self.radius = float(radius)
         self.name = name if name is not None else "circle" if len(self.center) == 2 else "sphere"

@@ -7,6 +7,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from pinops._numbers import real
+
 from ._domain import Domain, Face, propose_from_bounds
 
 
@@ -39,6 +41,7 @@ class Polygon(Domain):
         coordinates: tuple[str, str] = ("x", "y"),
         name: str | None = None,
     ):
+        real(vertices, "Polygon: vertices")
         self.vertices = tuple((float(a), float(b)) for a, b in vertices)
         self.axes = (coordinates[0], coordinates[1])
         self.name = name

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pinops._numbers import real
 from pinops.derivatives import (
     LAPLACIAN,
     Jet,
@@ -440,3 +441,4 @@ def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...])
             f"the network must map {embedding.size} features to one value per unknown ({', '.join(unknowns)}), shape "
             f"({len(unknowns)},); it returns shape {getattr(out, 'shape', type(out).__name__)}"
         )
+    real(out, "the network's output")

@@ -47,5 +47,6 @@ from pinops.operators._surrogate import GridArchitecture as GridArchitecture
 from pinops.operators._surrogate import GridNetwork as GridNetwork
 from pinops.operators._surrogate import Surrogate as Surrogate
 from pinops.operators._surrogate import SurrogateArchitecture as SurrogateArchitecture
+from pinops.operators._surrogate import check_architecture as check_architecture
 from pinops.operators._unet import UNet as UNet
 from pinops.operators._unet import UNetNetwork as UNetNetwork

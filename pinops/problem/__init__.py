@@ -35,6 +35,7 @@ from pinops.problem._conditions import Observed as Observed
 from pinops.problem._conditions import Periodic as Periodic
 from pinops.problem._conditions import Robin as Robin
 from pinops.problem._conditions import observe as observe
+from pinops.problem._conditions import sentence as sentence
 from pinops.problem._constraints import INITIAL as INITIAL
 from pinops.problem._constraints import INTERIOR as INTERIOR
 from pinops.problem._constraints import Constraint as Constraint
@@ -47,6 +48,8 @@ from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import impose as impose
 from pinops.problem._faces import onto_face as onto_face
+from pinops.problem._inside import outside as outside
+from pinops.problem._inside import warn_outside as warn_outside
 from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_as_json as coefficients_as_json
 from pinops.problem._inverse import coefficients_of as coefficients_of

@@ -1,4 +1,4 @@
-"""Everything that must vanish, in one form: an equation by names, and the region of points where it holds."""
+"""Everything that must vanish, in one form: an equation by names, and the points where it holds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.derivatives import Signature, parse_names, parse_signature
+from pinops.geometry import TERMINAL, Domain
 from pinops.problem._conditions import (
     Dirichlet,
     Equation,
@@ -53,9 +54,16 @@ INITIAL = Region("initial")
 
 
 class Points(eqx.Module):
-    """The points of one region: where they are, outward normals on a boundary, data given with them, and how much each
-    counts in a mean over the region (weights of mean 1; None: all the same). ``fixed`` is what a field has computed for
-    them beforehand; along ``directions`` the Laplacian is estimated (None: it is exact)."""
+    """The points of one region.
+
+    Args:
+        at: Where they are.
+        normals: Outward unit normals, on a boundary.
+        data: What is given with them, by name.
+        weights: How much each counts in a mean over the region, of mean 1; None: all the same.
+        fixed: What a field has computed for them beforehand.
+        directions: Along these the Laplacian is estimated; None: it is exact.
+    """
 
     at: Float[Array | np.ndarray, "n d"]
     normals: Float[Array | np.ndarray, "n s"] | None = None
@@ -67,7 +75,10 @@ class Points(eqx.Module):
 
 @dataclass(frozen=True)
 class Constraint:
-    """An equation that must vanish in a region: ``name`` is its key in logs; "" where the function names several."""
+    """An equation that must vanish in a region.
+
+    ``name`` is its key in logs; "" where the function names several.
+    """
 
     name: str
     region: Region
@@ -88,7 +99,8 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                 for unknown in condition.values:
                     if unknown not in names.unknowns:
                         raise ValueError(
-                            f"{owner}: there is no unknown {unknown!r}; the unknowns are {', '.join(names.unknowns)}"
+                            f"{owner}: there is no unknown {unknown!r}; the unknowns are "
+                            f"{', '.join(names.unknowns)}"
                         )
                     signature = parse_names((unknown,), names, owner=owner)
                     function = _misfit(unknown)
@@ -101,10 +113,12 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                         )
                     )
             case Equation():
-                region = Region("boundary", problem.domain.select(condition.on))
-                signature = parse_signature(condition.residual, names, owner=owner, boundary=True)
-                label = f"equation {k} on {_label(condition.on)}"
-                out.append(Constraint(label, region, signature, condition.residual))
+                for parts, on in _pieces(problem.domain, condition.on):
+                    signature = parse_signature(
+                        condition.residual, names, owner=owner, boundary=parts != (TERMINAL,)
+                    )
+                    label, region = f"equation {k} on {on}", Region("boundary", parts)
+                    out.append(Constraint(label, region, signature, condition.residual))
             case Initial():
                 assert problem.domain.time is not None
                 pairs = [
@@ -124,21 +138,22 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                             )
                         )
             case Dirichlet() | Neumann() | Robin():
-                region = Region("boundary", problem.domain.select(condition.on))
-                for unknown, data in by_unknown(
-                    problem, condition.value, condition.unknown, owner=owner
-                ).items():
-                    weights = (
-                        {unknown: 1.0}
-                        if isinstance(condition, Dirichlet)
-                        else {f"{unknown}_n": 1.0}
-                    )
-                    if isinstance(condition, Robin):
-                        weights = {unknown: condition.alpha, f"{unknown}_n": condition.beta}
-                    label = (
-                        f"{type(condition).__name__.lower()} {unknown} on {_label(condition.on)}"
-                    )
-                    out.append(_difference(names, label, region, weights, data))
+                data_of = by_unknown(problem, condition.value, condition.unknown, owner=owner)
+                for parts, on in _pieces(problem.domain, condition.on):
+                    # At an instant the normal derivative is the one along time.
+                    slope = "t" if parts == (TERMINAL,) else "n"
+                    for unknown, data in data_of.items():
+                        match condition:
+                            case Dirichlet():
+                                weights = {unknown: 1.0}
+                            case Neumann():
+                                weights = {f"{unknown}_{slope}": 1.0}
+                            case Robin():
+                                weights = {unknown: condition.alpha}
+                                weights[f"{unknown}_{slope}"] = condition.beta
+                        label = f"{type(condition).__name__.lower()} {unknown} on {on}"
+                        region = Region("boundary", parts)
+                        out.append(_difference(names, label, region, weights, data))
             case Periodic():
                 raise AssertionError("a periodic condition is embedded, never soft")
     labels = [constraint.name for constraint in out]
@@ -156,11 +171,11 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
 def units(
     problem: Problem, imposition: Imposition
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
-    """The mean of what soft conditions prescribe for each unknown, and its standard deviation where that is above 1.
+    """The mean of what soft conditions prescribe for each unknown, and the deviation above 1.
 
-    From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an unknown of which nothing is
-    prescribed, or something is imposed exactly, and for all where a lift or factor says more. A network in these units need not
-    learn how large the solution is.
+    From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an
+    unknown of which nothing is prescribed, or something is imposed exactly, and for all where a
+    lift or factor says more. A network in these units need not learn how large the solution is.
     """
     if problem.lift is not None or problem.factor is not None:
         return np.zeros(len(problem.unknowns)), np.ones(len(problem.unknowns))
@@ -174,7 +189,7 @@ def units(
         if isinstance(condition, Initial):
             at = domain.sample_initial(cube, 256)
         elif isinstance(condition, Dirichlet):
-            at, _ = domain.sample_boundary(domain.select(condition.on), cube, 256)
+            at, _ = domain.sample_boundary(condition.on, cube, 256)
         else:
             continue
         owner = f"{type(problem).__name__}: {type(condition).__name__}"
@@ -188,8 +203,19 @@ def units(
                 found[name].append(np.asarray(values, np.float64)[np.isfinite(values)])
     values = [np.concatenate(found.get(name) or [np.zeros(1)]) for name in problem.unknowns]
     values = [v if v.size else np.zeros(1) for v in values]
-    rounded = lambda numbers: np.asarray([float(f"{number:.6g}") for number in numbers])
-    return rounded(np.mean(v) for v in values), rounded(max(1.0, np.std(v)) for v in values)
+    centre, spread = ([f(v) for v in values] for f in (np.mean, lambda v: max(1.0, np.std(v))))
+    return np.asarray([float(f"{x:.6g}") for x in centre]), np.asarray(
+        [float(f"{x:.6g}") for x in spread]
+    )
+
+
+def _pieces(domain: Domain, on: Any) -> list[tuple[tuple[str, ...], str]]:
+    """What `on` selects, with its label: parts in space together, the last instant by itself."""
+    parts = domain.select(on)
+    surface = tuple(part for part in parts if part != TERMINAL)
+    if surface == parts:
+        return [(parts, _label(on))]
+    return [(piece, "+".join(piece)) for piece in (surface, (TERMINAL,)) if piece]
 
 
 def _label(on: Any) -> str:

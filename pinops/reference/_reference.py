@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pinops._numbers import real
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -35,6 +37,8 @@ class Reference:
                 "every unknown needs values and an error bar: got values for "
                 f"{sorted(self.values)} and error bars for {sorted(self.error_bar)}."
             )
+        for name, array in (self.coordinates | self.values).items():
+            real(array, f"Reference: {name}")
         for unknown, array in self.values.items():
             if array.shape != shape:
                 raise ValueError(

@@ -12,9 +12,10 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from pinops._numbers import real
 from pinops.data import cached_reference, write_arrays
 from pinops.metrics import deviations, errors
-from pinops.problem import Problem
+from pinops.problem import Problem, warn_outside
 from pinops.reference import Reference
 from pinops.solvers._trained import Errors, Trained, error_statistics
 
@@ -66,6 +67,7 @@ class Answer(Trained):
         if any(isinstance(value, Tracer) for value in coordinates.values()):
             values: Mapping[str, Any] = self._traced(coordinates)
         else:
+            warn_outside(self.problem, self._points(coordinates)[0], stacklevel=2)
             values = self.values(coordinates)
         return values if len(values) > 1 else next(iter(values.values()))
 
@@ -92,6 +94,8 @@ class Answer(Trained):
 
     def _points(self, coordinates: Mapping[str, Any]) -> tuple[np.ndarray, tuple[int, ...]]:
         names = self._checked(coordinates)
+        for name in names:
+            real(coordinates[name], f"the coordinate {name}")
         try:
             arrays = np.broadcast_arrays(
                 *(np.asarray(coordinates[name], np.float64) for name in names)

@@ -75,7 +75,8 @@ class Solution(Answer):
         words = {"hard": "imposed exactly", "embedded": "imposed exactly", "soft": "a loss term"}
         rows = zip(self.problem.conditions(), imposition.how, imposition.why, strict=True)
         return [
-            f"{type(c).__name__}: {words[how]}{f' ({why})' if why else ''}" for c, how, why in rows
+            f"{sentence(self.problem, c)}: {words[how]}{f' ({why})' if why else ''}"
+            for c, how, why in rows
         ]
 
     @property
@@ -95,6 +96,8 @@ class Solution(Answer):
 
     def partial(self, name: str, **coordinates: Any) -> np.ndarray:
         points, shape = self._points(coordinates)
+        if not isinstance(self.problem, Window):  # which is asked by the whole, that has warned
+            warn_outside(self.problem, points, stacklevel=2)
         signature = parse_names((name,), names_of(self.problem), owner="partial")
         with jax.enable_x64(self.x64):
             array = jnp.asarray(points, jnp.result_type(float))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of
+from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of, warn_outside
 from pinops.solvers._answer import Answer
 from pinops.solvers._solution import Solution
 from pinops.training import Report
@@ -77,6 +77,7 @@ class WindowedSolution(Answer):
         return self._in_parts(coordinates, lambda part, here: part.values(here))
 
     def partial(self, name: str, **coordinates: Any) -> np.ndarray:
+        warn_outside(self.problem, self._points(coordinates)[0], stacklevel=2)
         return self._in_parts(coordinates, lambda part, here: {name: part.partial(name, **here)})[
             name
         ]

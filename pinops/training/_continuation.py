@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from pinops._numbers import real
 from pinops.settings import Number, Several, Table, check_settings, setting, whole
 from pinops.training._contracts import Stages
 
@@ -22,6 +23,8 @@ class Continuation(Stages):
 
     def __init__(self, steps: int, /, **coefficients: Sequence[float]):
         self.steps = steps
+        for name, values in coefficients.items():
+            real(values, f"Continuation: {name}")
         self.coefficients = {
             name: tuple(values) if isinstance(values, Sequence) else values
             for name, values in coefficients.items()

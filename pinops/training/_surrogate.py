@@ -18,7 +18,7 @@ from pinops.networks import GridField
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Points, Problem, Region, constraints
-from pinops.settings import check_settings, flag, number, one_of, whole
+from pinops.settings import Whole, check_settings, flag, number, one_of, require, whole
 from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import POINTS, on_each
@@ -42,21 +42,37 @@ class Curriculum(eqx.Module):
     In epoch e of E, w of them for warming up, the first ``clip(int(T s), 1, T)`` of T frames follow from the surrogate's own
     predictions, where ``s = (1 + tanh((r - 1/2) / 0.2)) / 2`` and ``r = (e - w) / (E - w)``.
 
-    **Arguments:** ``epochs`` >= 1, each of as many steps as a pass through the trajectories takes; ``warm_up`` >= 0: of them,
-    epochs in which only the embedding of the parameters is trained, by a loss of its own (none without one); ``schedule``: tanh;
-    linear: s = r; forced: every step begins at the truth; or free: none but the first; ``push_forward``: no gradient goes through
-    the predictions that steps begin at; ``noise`` >= 0: the standard deviation of what is added to the states that steps begin
-    at, in units of that of the data.
+    Args:
+        epochs: At least 1, each of as many steps as a pass through the trajectories takes.
+        warm_up: Of them, fewer than ``epochs``: in these only the embedding of the parameters is
+            trained, by a loss of its own (none without one). None: 2, or as many as leave one epoch.
+        schedule: tanh; linear: s = r; forced: every step begins at the truth; or free: none but the
+            first.
+        push_forward: No gradient goes through the predictions that steps begin at.
+        noise: At least 0, the standard deviation of what is added to the states that steps begin
+            at, in units of that of the data.
+
+    Raises:
+        ValueError: For a number or a schedule that does not exist.
     """
 
     epochs: int = whole(30)
-    warm_up: int = whole(2, least=0)
+    warm_up: int = eqx.field(static=True, default=None)  # pyright: ignore[reportAssignmentType]
     schedule: str = one_of("tanh", SCHEDULES)
     push_forward: bool = flag(False)
     noise: float = number(1e-3, least=0)
 
+    def __post_init__(self):
+        if self.warm_up is None:
+            self.warm_up = max(0, min(2, self.epochs - 1)) if isinstance(self.epochs, int) else 2
+
+    def __post_init__(self):
+        if self.warm_up is None:
+            self.warm_up = max(0, min(2, self.epochs - 1)) if isinstance(self.epochs, int) else 2
+
     def __check_init__(self):
         check_settings(self)
+        require("Curriculum", "warm_up", self.warm_up, Whole(0, self.epochs))
         if self.warm_up >= self.epochs:
             raise ValueError(
                 f"Curriculum: warm_up must be less than the {self.epochs} epochs, got {self.warm_up}"
