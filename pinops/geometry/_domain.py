@@ -10,11 +10,8 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pinops.settings import shown
-
-Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
-"""`cube(m, d)`: m points of the unit cube [0, 1)^d. Asked for more, it gives a new set or a longer one."""
 from pinops._numbers import real
+from pinops.settings import shown
 
 Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
 """`cube(m, d)`: m points of the unit cube [0, 1)^d; asked for more, a new set or a longer one."""

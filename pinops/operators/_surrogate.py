@@ -86,40 +86,27 @@ class SurrogateArchitecture(eqx.Module):
         """A surrogate with fresh parameters."""
 
 
-def check_architecture(architecture: object, *, steps: bool) -> None:
-    """What is trained must be of the kind that its data and its front door need.
-
-    Args:
-        architecture: What the user gave.
-        steps: Whether it maps a state to the next one (a surrogate), not inputs to a solution.
+def check_architecture(architecture: object) -> None:
+    """Refuse what cannot be trained on a family.
 
     Raises:
         ValueError: With the architecture that fits, such as ``CAPE(FNO(20))`` for ``FNO(20)``.
     """
-    wanted = SurrogateArchitecture if steps else OperatorArchitecture
-    if isinstance(architecture, wanted):
+    if isinstance(architecture, SurrogateArchitecture | OperatorArchitecture):
         return
-    name, surrogate = type(architecture).__name__, "Direct(FNO(20)) or CAPE(FNO(20))"
     if isinstance(architecture, type):
         name = architecture.__name__
         raise ValueError(f"{name} is a class; give an architecture made of it, such as {name}()")
     if isinstance(architecture, GridArchitecture):
-        remedy = (
-            f"put it into Direct({name}(...)) or CAPE({name}(...)), which say how it makes steps"
-        )
-        if not steps:
-            remedy = f"use DeepONet(), or train Direct({name}(...)) or CAPE({name}(...)) on data"
-        raise ValueError(f"{name} is a network on a grid, no operator by itself; {remedy}")
-    if isinstance(architecture, OperatorArchitecture):
+        name = type(architecture).__name__
         raise ValueError(
-            f"{name} maps inputs to a solution, not a state to the next; use {surrogate}"
+            f"{name} is a network on a grid, not an operator by itself; train Direct({name}(...)) "
+            f"or CAPE({name}(...)) on trajectories, or a DeepONet()"
         )
-    if isinstance(architecture, SurrogateArchitecture):
-        raise ValueError(
-            f"{name} maps a state to the next, not inputs to a solution; use DeepONet()"
-        )
-    fitting = surrogate if steps else "DeepONet()"
-    raise ValueError(f"an architecture such as {fitting} is needed, got {architecture!r}")
+    raise ValueError(
+        "an architecture such as DeepONet(), CAPE(FNO(20)) or Direct(FNO(20)) is needed, got "
+        f"{architecture!r}"
+    )
 
 
 class DirectSurrogate(Surrogate):

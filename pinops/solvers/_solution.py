@@ -12,7 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.derivatives import parse_names
-from pinops.problem import Problem, coefficients_as_json, names_of
+from pinops.problem import (
+    Problem,
+    Window,
+    coefficients_as_json,
+    names_of,
+    sentence,
+    warn_outside,
+)
 from pinops.solvers._answer import Answer
 from pinops.solvers._diagnose import Diagnosis, diagnose
 from pinops.solvers._trained import count_parameters, write_state
@@ -107,6 +114,8 @@ class Solution(Answer):
 
     def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:
         points, shape = self._points(coordinates)
+        if not isinstance(self.problem, Window):
+            warn_outside(self.problem, points, stacklevel=2)
         with jax.enable_x64(self.x64):
             at = jnp.asarray(points, jnp.result_type(float))
             found = interior_residuals(self.model, self.params, at)

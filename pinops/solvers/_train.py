@@ -6,14 +6,13 @@ from typing import Any
 
 import jax
 
-from pinops.data import Dataset
+from pinops.data import Dataset, as_dataset
 from pinops.losses import Weighting
 from pinops.operators import (
-    CAPE,
     DeepONet,
-    GridArchitecture,
     OperatorArchitecture,
     SurrogateArchitecture,
+    check_architecture,
 )
 from pinops.optimizers import Optimizer
 from pinops.problem import Problem, check_family, load_problem
@@ -101,7 +100,8 @@ def train(
         checkpoint_seconds=checkpoint_seconds,
     )
     family, dataset = _family(what, data)
-    kind = _checked(architecture)
+    kind = DeepONet() if architecture is None else architecture
+    check_architecture(kind)
     if isinstance(kind, SurrogateArchitecture):
         for name, value in (("steps", steps), ("start", start)):
             if value is not None:
@@ -145,7 +145,7 @@ def _family(
     what: str | Problem | Dataset, data: Dataset | str | Path | None
 ) -> tuple[Problem, Dataset | None]:
     """The family of a request, and its data."""
-    dataset = Dataset(data) if isinstance(data, str | Path) else data
+    dataset = None if data is None else as_dataset(data)
     if isinstance(what, Dataset):
         if dataset is not None:
             raise ValueError("data are given twice: train(dataset, ...) needs no data=")
@@ -154,25 +154,6 @@ def _family(
     else:
         family = load_problem(what) if isinstance(what, str) else what
     check_family(family)
-    if dataset is not None and not isinstance(dataset, Dataset):
-        raise ValueError(f"data must be a Dataset or its file, got a {type(dataset).__name__}")
     if dataset is not None:
         dataset.check_family(family)
     return family, dataset
-
-
-def _checked(architecture: Any) -> OperatorArchitecture | SurrogateArchitecture:
-    """The architecture, DeepONet for None. Raises ValueError for what is not one."""
-    if architecture is None:
-        return DeepONet()
-    if isinstance(architecture, GridArchitecture):
-        name = type(architecture).__name__
-        raise ValueError(
-            f"{name} is a network on a grid; train Direct({name}(...)) or CAPE({name}(...)), a surrogate of time steps"
-        )
-    if not isinstance(architecture, OperatorArchitecture | SurrogateArchitecture):
-        raise ValueError(
-            f"the architecture must be one such as DeepONet(), {CAPE.__name__}(FNO(20)) or Direct(FNO(20)), got "
-            f"{architecture!r}"
-        )
-    return architecture

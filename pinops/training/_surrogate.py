@@ -66,10 +66,6 @@ class Curriculum(eqx.Module):
         if self.warm_up is None:
             self.warm_up = max(0, min(2, self.epochs - 1)) if isinstance(self.epochs, int) else 2
 
-    def __post_init__(self):
-        if self.warm_up is None:
-            self.warm_up = max(0, min(2, self.epochs - 1)) if isinstance(self.epochs, int) else 2
-
     def __check_init__(self):
         check_settings(self)
         require("Curriculum", "warm_up", self.warm_up, Whole(0, self.epochs))
