@@ -111,7 +111,7 @@ def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
         files[part] = folder / f"cape_{pde}_{part}.h5"
         if files[part].exists():
             continue
-        count = 32 if smoke else COUNT if part == "seen" else UNSEEN
+        count = 80 if smoke else COUNT if part == "seen" else UNSEEN
         command = ["data", f"cape_{pde}", "--out", str(files[part]), "--count", str(count)]
         command += ["--seed", str(seed + 1), "--set"]
         command += [f"parameters={'training' if part == 'seen' else part}", *(SMALL * smoke)]

@@ -30,9 +30,9 @@ def run(case: str, seed: int, steps: int) -> Row:
     from pinops.networks import _field
     from pinops.sampling import _adaptive
 
-    def without_weights(*arguments):
+    def without_weights(*arguments, **settings):
         """`residual_adaptive` with the weights left out, as in Wu et al. (2023)."""
-        chosen, weights = po.sampling.residual_adaptive(*arguments)
+        chosen, weights = po.sampling.residual_adaptive(*arguments, **settings)
         return chosen, np.ones_like(weights)
 
     adam = min(300, steps // 2)

@@ -65,7 +65,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=3000)
     arguments = _record.parse(options)
     smoke = ["--smoke", str(arguments.smoke)] if arguments.smoke else []
-    sizes = (2 * len(KINDS), 20, 2, 2) if smoke else (arguments.steps, MEMBERS, TESTED, 100)
+    sizes = (2 * len(KINDS), 66, 2, 2) if smoke else (arguments.steps, MEMBERS, TESTED, 100)
     if arguments.one:
         return print(json.dumps(run(arguments.seeds[0], *sizes)))
     more = ["--steps", str(arguments.steps), *smoke]

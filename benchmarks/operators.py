@@ -138,7 +138,7 @@ CASES: dict[str, tuple[float, float, str, list[str]]] = {
 }
 
 
-def made(case: str, folder: str | Path) -> tuple[list[str], float | None]:
+def made(case: str, folder: str | Path, count: int) -> tuple[list[str], float | None]:
     """The option for the data of a case, and the seconds that it took to make them; None where they were there."""
     if case not in DATA:
         return [], 0.0
@@ -148,7 +148,7 @@ def made(case: str, folder: str | Path) -> tuple[list[str], float | None]:
         return ["--data", str(path)], None
     began = time.perf_counter()
     members = MEMBERS.get(case, ([], []))[0]
-    command = ["data", family, *members, "--count", str(DATA[case]), "--out", str(path)]
+    command = ["data", family, *members, "--count", str(count), "--out", str(path)]
     subprocess.run(_record.pinops(*command), check=True, capture_output=True)
     return ["--data", str(path)], round(time.perf_counter() - began, 1)
 
@@ -339,7 +339,7 @@ def main() -> None:
         minutes = (min(allowed, arguments.seconds) - arguments.overhead) / 60
         facts = {"target": target, "seconds": allowed, "published": published, "options": chosen}
         with tempfile.TemporaryDirectory() as folder:
-            data, making = made(case, arguments.keep or folder)
+            data, making = made(case, arguments.keep or folder, 66 if smoke else DATA.get(case, 0))
             more = [*chosen, *data, *(SMOKE if smoke else ["--minutes", str(minutes)])]
             for seed in arguments.seeds:
                 row = run(case, seed, more, arguments.keep, cold=not smoke)

@@ -26,7 +26,7 @@ MARKS = (
     "<!-- end of time to accuracy -->",
 )
 # A smoke test has no other limit than the steps.
-SMOKE = ["--steps", "2", "--set-network", "width=6", "--set-collocation", "interior=64"]
+SMOKE = ["--steps", "2", "--set-collocation", "interior=64"]
 FOUR = ["--network", "mlp", "--set-network", "width=30", "depth=4"]
 
 

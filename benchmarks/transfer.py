@@ -72,7 +72,7 @@ def main() -> None:
     options.add_argument("--learning-rate", type=float, default=1e-3)
     arguments = _record.parse(options)
     rate, smoke = arguments.learning_rate, arguments.smoke
-    sizes = (2, 20, 2) if smoke else (arguments.steps, MEMBERS, TESTED)
+    sizes = (2, 66, 2) if smoke else (arguments.steps, MEMBERS, TESTED)
     if arguments.one:
         (seed,) = arguments.seeds
         source = arguments.folder / f"darcy_family_{seed}"
