@@ -114,7 +114,7 @@ def test_the_curriculum_is_a_logistic_function_of_the_epoch():
     logistic = 1 / (1 + np.exp(-10 * ((epochs - 3) / 97 - 0.5)))
     for frames in (41, 21):
         wanted = np.where(epochs < 3, 1, np.clip(np.floor(frames * logistic), 1, frames))
-        assert [schedule.free(epoch, frames) for epoch in epochs] == wanted.tolist()
+        assert [schedule.free(epoch, frames) for epoch in range(100)] == wanted.tolist()
     assert [schedule.free(epoch, 41) for epoch in (0, 22, 23, 51, 99)] == [1, 1, 2, 20, 40]
 
 
@@ -125,15 +125,16 @@ def test_members_of_burgers_family_have_the_published_covariance_and_our_solver_
     float64,
 ):
     """625 (-Δ + 25)^-2 white noise (Wang, Wang & Perdikaris 2021, section 4.3), solved by Cole and Hopf."""
-    members = unstacked(sample_members(po.load_problem("burgers_family"), KEY, range(4000)), 4000)
-    starts = np.stack([np.asarray(member.inputs()) for member in members])[:, :-1]
+    members = sample_members(po.load_problem("burgers_family"), KEY, range(4000))
+    starts = np.asarray(jax.vmap(lambda member: member.inputs())(members))[:, :-1]
     k = np.arange(1, 6)
     power = 2 * np.mean(np.abs(np.fft.rfft(starts) / 100)[:, k] ** 2, 0)
     published = (625 / ((2 * np.pi * k) ** 2 + 25) ** 2) ** 2
     np.testing.assert_allclose(power, 2 * published, rtol=0.1)
-    a, b = np.asarray(members[0].initial, np.float64)
+    member = unstacked(sample_members(po.load_problem("burgers_family"), KEY, range(1)), 1)[0]
+    a, b = np.asarray(member.initial, np.float64)
     waves = 2 * np.pi * np.arange(1, 33)
-    reference = members[0].reference()
+    reference = member.reference()
     x, t = reference.coordinates["x"].ravel(), reference.coordinates["t"].ravel()
     other = periodic_cole_hopf(
         x,
