@@ -152,7 +152,7 @@ def one(script: str, case: str, seed: int, *options: str, cold: bool = True) -> 
 
     It starts the same script with ``--one``, which prints the row instead of recording it.
     """
-    command = [sys.executable, script, "--one", "--cases", case, "--seeds", str(seed), *options]
+    command = [sys.executable, script, *options, "--one", "--cases", case, "--seeds", str(seed)]
     return fresh(command, cold=cold)
 
 

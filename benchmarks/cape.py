@@ -100,8 +100,7 @@ RATIOS: tuple[tuple[str, str, str, str, float | None], ...] = (
     ("curriculum / predictions only, seen", "cape_fno", "cape_fno, predictions only", "seen", None),
     ("CAPE-FNO / conditional FNO, beyond", "cape_fno", "conditional_fno", "extrapolation", None),
 )
-SMALL = ["cells=16", "frames=6"]
-SMOKE = ["--set-operator", "width=4", "modes=3", "--set-curriculum", "epochs=2", "warm_up=1"]
+SMOKE = ["--set-curriculum", "epochs=2", "warm_up=1"]
 
 
 def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
@@ -113,8 +112,8 @@ def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
             continue
         count = 80 if smoke else COUNT if part == "seen" else UNSEEN
         command = ["data", f"cape_{pde}", "--out", str(files[part]), "--count", str(count)]
-        command += ["--seed", str(seed + 1), "--set"]
-        command += [f"parameters={'training' if part == 'seen' else part}", *(SMALL * smoke)]
+        parameters = "training" if part == "seen" else part
+        command += ["--seed", str(seed + 1), "--set", f"parameters={parameters}"]
         subprocess.run(_record.pinops(*command), check=True, capture_output=True)
     return files
 
@@ -133,7 +132,7 @@ def trained(case: str, seed: int, files: dict[str, Path], smoke: bool) -> Row:
     pde, model = case.split(", ", 1)
     with tempfile.TemporaryDirectory() as folder:
         command = ["train", f"cape_{pde}", "--data", str(files["seen"]), *MODELS[model]]
-        command += [*(["--set", *SMALL, *SMOKE] * smoke), "--seed", str(seed), "--json"]
+        command += [*(SMOKE * smoke), "--seed", str(seed), "--json"]
         row = _record.fresh(_record.pinops(*command, "--out", f"{folder}/run"), cold=False)
         if "failed" in row:
             return row
