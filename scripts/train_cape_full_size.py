@@ -40,7 +40,7 @@ trained = po.train_surrogate(
     family,
     data,
     po.operators.CAPE(
-        po.operators.FNO(20, 12, padding=2), 64, 5, 16, norm="spatial", padding="zeros"
+        po.operators.FNO(20, 12, padding=2 / 64), 64, 5, 16, norm="spatial", padding="zeros"
     ),
     curriculum=po.Curriculum(epochs, min(3, epochs - 1)),
     batch=batch,

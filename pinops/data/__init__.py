@@ -3,6 +3,7 @@
 from pinops.data._dataset import BLOCK as BLOCK
 from pinops.data._dataset import Dataset as Dataset
 from pinops.data._dataset import generate as generate
+from pinops.data._dataset import inputs_in as inputs_in
 from pinops.data._dataset import leaves_of as leaves_of
 from pinops.data._hdf5 import DataFileError as DataFileError
 from pinops.data._hdf5 import read_arrays as read_arrays

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property, lru_cache
@@ -28,16 +28,19 @@ from pinops.problem import (
     Problem,
     check_family,
     coefficients_as_json,
+    in_words,
     load_folder,
     load_problem,
     name_of,
     sample_members,
+    shapes_of,
     unstacked,
 )
 from pinops.reference import Reference
 
 BLOCK = 32  # members that are solved, checked and read together
 _KIND, PART = "data set", "part of a data set"
+_INPUTS = "inputs/"  # the group of what operators see, in a file and in rows
 
 
 def generate(
@@ -68,12 +71,7 @@ def generate(
         raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
     if path.exists():
         raise ValueError(f"{path} exists already; choose another file, or delete it")
-    settings = {
-        "problem": name_of(family),
-        "coefficients": coefficients_as_json(family),
-        "count": count,
-        "seed": seed,
-    }
+    settings = settings_of(family, count, seed)
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for name in names:
@@ -111,6 +109,23 @@ def generate(
     return Dataset(path)
 
 
+def settings_of(family: Problem, count: int, seed: int | str) -> dict[str, Any]:
+    """What the data of a family depend on: its name, coefficients and domain, and how members are drawn."""
+    return {
+        "problem": name_of(family),
+        "coefficients": coefficients_as_json(family),
+        "domain": bounds_of(family),
+        "count": count,
+        "seed": seed,
+    }
+
+
+def bounds_of(family: Problem) -> dict[str, list[float]]:
+    """The bounds of every coordinate of the domain, as JSON has them."""
+    bounds = family.domain.bounds
+    return {name: [float(b) for b in bounds[name]] for name in family.domain.coordinates}
+
+
 def _in_process(settings: dict[str, Any], folder: Path | None, block: int, path: Path) -> None:
     if folder is not None:
         load_folder(folder)
@@ -124,7 +139,7 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
     start, stop = block * BLOCK, min((block + 1) * BLOCK, settings["count"])
     with jax.enable_x64(True):
         stacked = sample_members(family, jax.random.key(settings["seed"]), range(start, stop))
-        inputs = np.asarray(eqx.filter_vmap(lambda problem: problem.inputs())(stacked))
+        inputs = eqx.filter_vmap(lambda problem: problem.inputs())(stacked)
         members = unstacked(stacked, stop - start)
     references = [reference for member in members if (reference := member.reference()) is not None]
     if len(references) < len(members):
@@ -138,9 +153,8 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
                     f"the reference of member {start + k} of {settings['problem']} has no finite {name}; look at it"
                 )
     first = references[0]
-    arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()} | {
-        "inputs": inputs
-    }
+    arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()}
+    arrays |= {f"{_INPUTS}{name}": np.asarray(array) for name, array in inputs.items()}
     for name in leaves_of(family):
         arrays[f"members/{name}"] = np.stack(
             [np.asarray(getattr(member, name)) for member in members]
@@ -207,6 +221,7 @@ class Dataset:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._block = lru_cache(maxsize=256)(self._read)
+        self._checked: set[tuple[str, bool, bool]] = set()
         if not self.path.is_file():
             raise FileNotFoundError(
                 f"there is no file {self.path}; make one with pinops data NAME --out {self.path}"
@@ -221,13 +236,14 @@ class Dataset:
                 self.coordinates = {
                     name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]
                 }
-                self._names = [
-                    "inputs",
-                    *(
-                        f"{group}/{key}"
-                        for group in ("members", "values", "error_bar")
-                        for key in file[group]
-                    ),
+                if not isinstance(file["inputs"], h5py.Group):
+                    raise DataFileError(
+                        f"{self.path} has inputs without names, from before pinops gave them any; make it again"
+                    )
+                self._stored = [
+                    f"{group}/{key}"
+                    for group in ("inputs", "members", "values", "error_bar")
+                    for key in file[group]
                 ]
         except DataFileError:
             raise
@@ -295,40 +311,86 @@ class Dataset:
             for name in self.attributes["unknowns"]
         }
 
-    def inputs(self) -> Float[np.ndarray, "n ..."]:
-        """What operators see of the first members for training."""
-        return self.rows(self.splits["training"][: 16 * BLOCK])["inputs"]
+    def inputs(self) -> dict[str, Float[np.ndarray, "n ..."]]:
+        """What operators see of the first members for training, by name."""
+        return inputs_in(self.rows(self.splits["training"][: 16 * BLOCK]))
 
     def check_family(self, family: Problem) -> None:
-        """Raises ValueError when the data are those of another family or of other coefficients, unknowns or coordinates."""
-        settings = self.attributes["settings"]
-        if settings["problem"] != name_of(family):
-            raise ValueError(
-                f"{self.path} holds data of {settings['problem']}, not of {name_of(family)}"
-            )
+        """Check that the data are those of a family.
+
+        Raises:
+            ValueError: For those of another one, or of other coefficients, unknowns, coordinates, domain or inputs.
+        """
+        settings, owner = self.attributes["settings"], name_of(family)
+        if settings["problem"] != owner:
+            raise ValueError(f"{self.path} holds data of {settings['problem']}, not of {owner}")
         for name, value in json.loads(json.dumps(coefficients_as_json(family))).items():
-            if settings["coefficients"].get(name) != value:
-                there = settings["coefficients"].get(name)
+            there = settings["coefficients"].get(name)
+            if there != value:
                 raise ValueError(
                     f"{self.path} was made with {name} = {there}, and the family has {value}; give the same"
                 )
         if set(self.attributes["unknowns"]) != set(family.unknowns):
             found = ", ".join(self.attributes["unknowns"])
             raise ValueError(
-                f"{self.path} has the unknowns {found}, and {name_of(family)} has {', '.join(family.unknowns)}"
+                f"{self.path} has the unknowns {found}, and {owner} has {', '.join(family.unknowns)}"
             )
         if tuple(self.coordinates) != family.domain.coordinates:
             raise ValueError(
-                f"{self.path} has the coordinates {', '.join(self.coordinates)}, and {name_of(family)} has "
+                f"{self.path} has the coordinates {', '.join(self.coordinates)}, and {owner} has "
                 f"{', '.join(family.domain.coordinates)}; make the data again"
             )
-        wanted = np.shape(family.inputs())
+        self._check_domain(family)
+        wanted = shapes_of(family.inputs())
         with _opened(self.path) as file:
-            found = file["inputs"].shape[1:]
+            found = {name: file[_INPUTS + name].shape[1:] for name in file["inputs"]}
         if found != wanted:
             raise ValueError(
-                f"{self.path} has inputs of shape {found}, and the family gives {wanted}; make the data again"
+                f"{self.path} has the inputs {in_words(found)}, and {owner} gives {in_words(wanted)}; make the data again"
             )
+
+    def _check_domain(self, family: Problem) -> None:
+        """Raises ValueError for data of another domain, by what was noted when they were made and by their grid."""
+        noted, bounds = self.attributes["settings"].get("domain", {}), bounds_of(family)
+        for name, (low, high) in bounds.items():
+            before = noted.get(name, (low, high))
+            slack = 1e-6 * (high - low)
+            if not np.allclose(before, (low, high), rtol=0, atol=slack):
+                raise ValueError(
+                    f"{self.path} was made for {name} from {before[0]:g} to {before[1]:g}, and the domain of "
+                    f"{name_of(family)} is {low:g} to {high:g}; make the data again"
+                )
+            first, last = np.min(self.coordinates[name]), np.max(self.coordinates[name])
+            if first < low - slack or last > high + slack:
+                raise ValueError(
+                    f"{self.path} has a grid of {name} from {first:g} to {last:g}, and the domain of {name_of(family)} is "
+                    f"{low:g} to {high:g}; give data of this domain"
+                )
+
+    def check_values(self, *parts: str, gaps: bool, coefficients: bool) -> None:
+        """Check every sample of some parts, block by block, before hours are spent on them.
+
+        Args:
+            parts: Of `splits`, such as "training", "test".
+            gaps: Whether values may be missing (NaN), such as those outside of a shape; infinite ones never may.
+            coefficients: Whether the coefficients of the members must be known, as for equations and conditions.
+
+        Raises:
+            ValueError: Naming the first sample that cannot be used by its number in the file, and why.
+        """
+        for part in parts:
+            if (part, gaps, coefficients) in self._checked:
+                continue
+            members = self.splits[part]
+            for start in range(members.start, members.stop, BLOCK):
+                rows = self.rows(range(start, min(start + BLOCK, members.stop)))
+                found = _unusable(rows, self.attributes["unknowns"], gaps, coefficients)
+                if found is not None:
+                    number, why = found
+                    raise ValueError(
+                        f"{self.path}: sample {number}, of the {part} part, {why}; mend that sample or make the data again"
+                    )
+            self._checked.add((part, gaps, coefficients))
 
     def rows(self, members: range) -> dict[str, np.ndarray]:
         """Everything that is known of consecutive members."""
@@ -337,7 +399,7 @@ class Dataset:
         offset = members.start - blocks.start * BLOCK
         return {
             name: np.concatenate([block[name] for block in read])[offset : offset + len(members)]
-            for name in self._names
+            for name in read[0]
         }
 
     def solved(self, family: Problem, members: range) -> tuple[list[Problem], list[Reference]]:
@@ -368,19 +430,58 @@ class Dataset:
         chosen = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), len(read) * BLOCK))[
             :count
         ]
-        return {
-            name: np.concatenate([block[name] for block in read])[chosen] for name in self._names
-        }
+        return {name: np.concatenate([block[name] for block in read])[chosen] for name in read[0]}
 
     def _read(self, number: int) -> dict[str, np.ndarray]:
         here = slice(number * BLOCK, (number + 1) * BLOCK)
         try:
             with _opened(self.path) as file:
-                rows = {name: file[name][here] for name in self._names}
+                rows = {name: file[name][here] for name in self._stored}
         except (OSError, KeyError, RuntimeError) as error:
             raise self._damaged(f"truncated or not HDF5 ({error})") from error
         if digest_of(rows) != self.attributes["sha256"][number]:
             raise self._damaged(
                 f"damaged: the checksum of members {here.start} to {here.stop - 1} does not match"
             )
-        return rows
+        count = len(next(iter(rows.values())))
+        return rows | {"number": np.arange(here.start, here.start + count)}
+
+
+def inputs_in(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs among the rows of a data set, by name."""
+    return {
+        name.removeprefix(_INPUTS): array
+        for name, array in rows.items()
+        if name.startswith(_INPUTS)
+    }
+
+
+def _unusable(
+    rows: Mapping[str, np.ndarray], unknowns: Sequence[str], gaps: bool, coefficients: bool
+) -> tuple[int, str] | None:
+    """The number of the first sample that cannot be used, and why; None where all can."""
+    faults: list[tuple[int, str]] = []
+
+    def note(bad: np.ndarray, why: str) -> None:
+        each = bad.reshape(len(bad), -1).any(1)
+        if each.any():
+            faults.append((int(rows["number"][np.argmax(each)]), why))
+
+    for name, array in inputs_in(rows).items():
+        note(~np.isfinite(array), f"has an input {name} that is not finite")
+    for unknown in unknowns:
+        values = rows[f"values/{unknown}"]
+        if gaps:
+            note(np.isinf(values), f"has infinite values of {unknown}")
+            flat = values.reshape(len(values), -1)
+            note(np.isnan(flat).all(1), f"has no value of {unknown}")
+        else:
+            note(~np.isfinite(values), f"has values of {unknown} that are not finite")
+        bar = rows[f"error_bar/{unknown}"]
+        note(~(bar > 0), f"has an error bar of {unknown} that is not greater than zero")
+    if coefficients:
+        for name, array in rows.items():
+            if name.startswith("members/") and np.issubdtype(array.dtype, np.floating):
+                own = name.removeprefix("members/")
+                note(~np.isfinite(array), f"has an unknown coefficient {own} (NaN), which it needs")
+    return min(faults, default=None)

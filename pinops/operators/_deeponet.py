@@ -1,6 +1,6 @@
 """DeepONet: a basis of functions of the coordinates, and coefficients that depend on the problem (Lu et al. 2021)."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import equinox as eqx
 import jax
@@ -11,15 +11,19 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pinops.derivatives import Jet, Plan, linear
 from pinops.networks import (
     Architecture,
-    Convolutional,
+    Encoder,
+    EncoderArchitecture,
     Frozen,
     JetNetwork,
     ModifiedMLP,
     Spectral,
     SpectralNetwork,
+    check_encoder,
+    encoder_for,
     whole_numbers,
 )
-from pinops.operators._operator import Operator, OperatorArchitecture
+from pinops.operators._operator import Inputs, Operator, OperatorArchitecture
+from pinops.problem import in_words, shapes_of
 
 
 class Combination(JetNetwork):
@@ -39,26 +43,34 @@ class Combination(JetNetwork):
 class BranchAndTrunk(Operator):
     """Abstract: a branch that sees the inputs, and a trunk that sees the features, for c unknowns."""
 
-    branch: Any
+    branch: Encoder
     trunk: JetNetwork
     centre: Frozen
     deviation: Frozen
     unknowns: int = eqx.field(static=True)
 
-    def coefficients(self, inputs: Float[Array, "..."]) -> Float[Array, " _m"]:
-        """What the branch makes of the inputs. Raises ValueError for inputs of another shape."""
-        size = self.centre.tree.shape
-        if inputs.shape != size:
+    def coefficients(self, inputs: Inputs) -> Float[Array, " _m"]:
+        """What the branch makes of the inputs.
+
+        Raises:
+            ValueError: For inputs of other names or shapes than those that the operator was built for.
+        """
+        centre, deviation = self.centre.tree, self.deviation.tree
+        wanted, found = shapes_of(centre), shapes_of(inputs)
+        if found != wanted:
             raise ValueError(
-                f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as many sensors"
+                f"this operator was built for inputs {in_words(wanted)}, got {in_words(found)}; give the same names, "
+                "and as many sensors"
             )
-        return self.branch((inputs - self.centre.tree) / self.deviation.tree)
+        return self.branch(
+            {name: (inputs[name] - centre[name]) / deviation[name] for name in centre}
+        )
 
 
 class DeepONetwork(BranchAndTrunk):
     """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)``."""
 
-    def __call__(self, inputs: Float[Array, "..."]) -> Combination:
+    def __call__(self, inputs: Inputs) -> Combination:
         return Combination(self.trunk, self.coefficients(inputs).reshape(-1, self.unknowns))
 
 
@@ -70,9 +82,10 @@ class PODDeepONetwork(BranchAndTrunk):
 
     trunk: SpectralNetwork
 
-    def __call__(self, inputs: Float[Array, "..."]) -> Combination:
-        one_for_all = jnp.append(jnp.ones((), inputs.dtype), self.coefficients(inputs))
-        each = jnp.kron(one_for_all[:, None], jnp.eye(self.unknowns, dtype=inputs.dtype))
+    def __call__(self, inputs: Inputs) -> Combination:
+        own = self.coefficients(inputs)
+        one_for_all = jnp.append(jnp.ones((), own.dtype), own)
+        each = jnp.kron(one_for_all[:, None], jnp.eye(self.unknowns, dtype=own.dtype))
         return Combination(jax.lax.stop_gradient(self.trunk), each)
 
 
@@ -80,19 +93,23 @@ class DeepONet(OperatorArchitecture):
     """Deep operator network (Lu et al. 2021, doi:10.1038/s42256-021-00302-5), unstacked, without an output bias.
 
     With several unknowns all share the trunk and each has its own coefficients. The branch sees every input less its mean over
-    the family, divided by its standard deviation.
+    the family, divided by its standard deviation, entry by entry.
 
-    **Arguments:** ``branch``: an architecture, or `Convolutional` for inputs that are an image (default: that, or for a vector
-    a modified multilayer perceptron of 4 x 100); ``trunk``: an architecture; ``latent`` >= 1: p, the number of basis functions.
+    Args:
+        branch: An encoder of the inputs (`pinops.networks.EncoderArchitecture`), or an architecture such as ``MLP(100, 4)``
+            for vectors and numbers. Default, by their shapes: a modified multilayer perceptron of 4 x 100 for vectors and
+            numbers, `Convolutional` for images, and `Product` where there are several of both.
+        trunk: An architecture.
+        latent: p, the number of basis functions, >= 1.
     """
 
-    branch: Architecture | Convolutional | None = None
+    branch: Architecture | EncoderArchitecture | None = None
     trunk: Architecture = ModifiedMLP(100, 4)
     latent: int = eqx.field(static=True, default=100)
 
     def __check_init__(self):
         whole_numbers(self, "latent")
-        _check_branch(self)
+        check_encoder(type(self).__name__, "branch", self.branch)
         if not isinstance(self.trunk, Architecture):
             raise ValueError(
                 f"DeepONet: trunk must be an architecture such as MLP(100, 4), got {self.trunk!r}"
@@ -100,8 +117,8 @@ class DeepONet(OperatorArchitecture):
 
     def build(
         self,
-        centre: Float[np.ndarray, "..."],
-        deviation: Float[np.ndarray, "..."],
+        centre: Mapping[str, Float[np.ndarray, "..."]],
+        deviation: Mapping[str, Float[np.ndarray, "..."]],
         features: int,
         unknowns: int,
         *,
@@ -126,23 +143,25 @@ class PODDeepONet(OperatorArchitecture):
     by the standard deviation of its coefficient. For data whose members share their grid and the way in which they meet their
     conditions. A warning says when the modes miss more than a hundredth of the data.
 
-    **Arguments:** ``branch``: as for `DeepONet`; ``latent`` >= 1: the number of modes; ``degrees`` >= 1 of the polynomials: a
-    number, or one for each feature.
+    Args:
+        branch: As for `DeepONet`.
+        latent: The number of modes, >= 1.
+        degrees: Of the polynomials, >= 1: a number, or one for each feature.
     """
 
-    branch: Architecture | Convolutional | None = None
+    branch: Architecture | EncoderArchitecture | None = None
     latent: int = eqx.field(static=True, default=32)
     degrees: int | tuple[int, ...] = eqx.field(static=True, default=24)
 
     def __check_init__(self):
         whole_numbers(self, "latent")
-        _check_branch(self)
+        check_encoder(type(self).__name__, "branch", self.branch)
         Spectral(self.degrees)  # raises for what cannot be meant
 
     def build(
         self,
-        centre: Float[np.ndarray, "..."],
-        deviation: Float[np.ndarray, "..."],
+        centre: Mapping[str, Float[np.ndarray, "..."]],
+        deviation: Mapping[str, Float[np.ndarray, "..."]],
         features: int,
         unknowns: int,
         *,
@@ -156,33 +175,30 @@ class PODDeepONet(OperatorArchitecture):
         return PODDeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
 
 
-def _check_branch(architecture: "DeepONet | PODDeepONet") -> None:
-    if not isinstance(architecture.branch, Architecture | Convolutional | None):
-        name, branch = type(architecture).__name__, architecture.branch
-        raise ValueError(
-            f"{name}: branch must be an architecture such as MLP(100, 4), got {branch!r}"
-        )
-
-
 def _built_branch(
-    architecture: "DeepONet | PODDeepONet", centre: np.ndarray, outputs: int, key: PRNGKeyArray
-) -> Any:
+    architecture: DeepONet | PODDeepONet,
+    centre: Mapping[str, np.ndarray],
+    outputs: int,
+    key: PRNGKeyArray,
+) -> Encoder:
     """The branch, by default one that fits the inputs. Raises ValueError where one does not fit."""
-    image = centre.ndim > 1
-    branch = architecture.branch or (Convolutional() if image else ModifiedMLP(100, 4))
-    if isinstance(branch, Convolutional) != image:
-        what, wanted = (
-            (f"an image {centre.shape}", "Convolutional")
-            if image
-            else (f"{centre.size} numbers", "MLP")
-        )
+    name, shapes = type(architecture).__name__, shapes_of(centre)
+    encoder = encoder_for(architecture.branch, shapes)
+    try:
+        built = encoder.build(shapes, outputs, key=key)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    # A foreign encoder may give something else, which would end in a broadcast far from here.
+    found = eqx.filter_eval_shape(built, {n: jnp.zeros(shape) for n, shape in shapes.items()})
+    if jnp.shape(found) != (outputs,):
         raise ValueError(
-            f"{type(architecture).__name__}: the inputs of this family are {what}; choose {wanted} as branch"
+            f"{name}: the encoder {type(encoder).__name__} must give a vector of {outputs} numbers, got the shape "
+            f"{jnp.shape(found)}"
         )
-    if isinstance(branch, Convolutional):
-        return branch.build(centre.shape, outputs, key=key)
-    return branch.build(centre.size, outputs, key=key)
+    return built
 
 
-def _frozen(array: np.ndarray) -> Frozen:
-    return Frozen(jnp.asarray(array, jnp.result_type(float)))
+def _frozen(arrays: Mapping[str, np.ndarray]) -> Frozen:
+    return Frozen(
+        {name: jnp.asarray(arrays[name], jnp.result_type(float)) for name in sorted(arrays)}
+    )

@@ -129,7 +129,9 @@ class FNONetwork(GridNetwork):
     spectral: list[SpectralConvolution | FactorisedSpectralConvolution]
     pointwise: list[Affine]
     project: list[Affine]
-    padding: int = eqx.field(static=True)
+    padding: tuple[float, ...] = eqx.field(
+        static=True
+    )  # of each axis, a whole number of points where it was built
 
     def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         grid = states.shape[1:-1]
@@ -143,7 +145,9 @@ class FNONetwork(GridNetwork):
             ..., None
         ]
         v = self.lift(jnp.concatenate([v, *map(channel, places)], -1))
-        v = jnp.pad(v, [(0, self.padding)] * len(grid) + [(0, 0)] * 2)
+        # The same length on every grid, so that a finer one is the same function at more points.
+        added = [round(part * n) for part, n in zip(self.padding, grid, strict=True)]
+        v = jnp.pad(v, [(0, n) for n in added] + [(0, 0)] * 2)
         for number, (spectral, pointwise) in enumerate(
             zip(self.spectral, self.pointwise, strict=True)
         ):
@@ -155,33 +159,41 @@ class FNONetwork(GridNetwork):
 
 
 class FNO(GridArchitecture):
-    """A Fourier neural operator (Li et al. 2021), which sees the places too.
+    """A Fourier neural operator (Li et al. 2021), which sees the grid points too.
 
-    **Arguments:** ``width``: channels of the layers; ``modes``: wave numbers of each axis; ``depth``: Fourier layers, each >= 1;
-    ``padding`` >= 0: points that are added to each axis, where states are not periodic; ``factorised``: whether spectral weights
-    are those of convolutions along each axis alone, whose sum is taken (of F-FNO, Tran et al. 2023, this alone): far fewer in two
-    and three dimensions, and the same network in one.
+    Args:
+        width: Channels of the layers, >= 1.
+        modes: Wave numbers of each axis, >= 1.
+        depth: Fourier layers, >= 1.
+        padding: What zeros are added to each axis, as a fraction of its length from 0 to 1, for states that are not periodic.
+            It is the same length on a finer grid, so that the operator does not depend on the resolution; at the grid that it
+            is built for it is rounded to whole points, one at least.
+        factorised: Whether spectral weights are those of convolutions along each axis alone, whose sum is taken (of F-FNO,
+            Tran et al. 2023, this alone): far fewer in two and three dimensions, and the same network in one.
     """
 
     width: int = eqx.field(static=True, default=36)
     modes: int = eqx.field(static=True, default=12)
     depth: int = eqx.field(static=True, default=4)
-    padding: int = eqx.field(static=True, default=0)
+    padding: float = eqx.field(static=True, default=0.0)
     factorised: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self):
         whole_numbers(self, "width", "modes", "depth")
         if not isinstance(self.factorised, bool):
             raise ValueError(f"FNO: factorised must be True or False, got {self.factorised!r}")
-        if not isinstance(self.padding, int) or self.padding < 0:
+        number = isinstance(self.padding, int | float) and not isinstance(self.padding, bool)
+        if not number or not 0 <= self.padding <= 1:
             raise ValueError(
-                f"FNO: padding must be a whole number of at least 0, got {self.padding!r}"
+                "FNO: padding must be a fraction of the domain from 0 to 1, such as 0.125 for 8 points beside 64, got "
+                f"{self.padding!r}"
             )
 
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
     ) -> FNONetwork:
-        check_modes("FNO", self.modes, tuple(n + self.padding for n in grid))
+        added = [max(1, round(self.padding * n)) if self.padding else 0 for n in grid]
+        check_modes("FNO", self.modes, tuple(n + more for n, more in zip(grid, added, strict=True)))
         first, second, third, *keys = jax.random.split(key, 3 + 2 * self.depth)
         modes = (self.modes,) * len(grid)
         convolution = FactorisedSpectralConvolution if self.factorised else SpectralConvolution
@@ -190,7 +202,7 @@ class FNO(GridArchitecture):
             [convolution.drawn(self.width, self.width, modes, key=k) for k in keys[::2]],
             [Affine.drawn(self.width, self.width, key=k) for k in keys[1::2]],
             [Affine.drawn(self.width, 128, key=second), Affine.drawn(128, out_size, key=third)],
-            self.padding,
+            tuple(more / n for more, n in zip(added, grid, strict=True)),
         )
 
 

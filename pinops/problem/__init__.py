@@ -21,6 +21,9 @@ from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import impose as impose
 from pinops.problem._faces import onto_face as onto_face
+from pinops.problem._inputs import check_inputs as check_inputs
+from pinops.problem._inputs import in_words as in_words
+from pinops.problem._inputs import shapes_of as shapes_of
 from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_as_json as coefficients_as_json
 from pinops.problem._inverse import coefficients_of as coefficients_of

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops import networks, operators
-from pinops.networks import Architecture, Convolutional, activations, embedding_of
+from pinops.networks import Architecture, EncoderArchitecture, activations, embedding_of
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
 from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
 from pinops.solvers._runs import as_drawn
@@ -20,7 +20,7 @@ from pinops.training import Params, load_params, split
 
 _ARCHITECTURES = (
     Architecture,
-    Convolutional,
+    EncoderArchitecture,
     OperatorArchitecture,
     GridArchitecture,
     SurrogateArchitecture,
@@ -146,5 +146,5 @@ def _setting(name: str, value: Any, folder: Path) -> Any:
             )
         return activations[value]
     if isinstance(value, list):
-        return tuple(value)
+        return tuple(_setting(name, each, folder) for each in value)
     return _architecture(value, folder) if isinstance(value, dict) else value

@@ -24,10 +24,12 @@ from pinops.problem import (
     coefficients_as_json,
     coefficients_of,
     impose,
+    in_words,
     load_problem,
     name_of,
     residual_signature,
     sample_members,
+    shapes_of,
     units,
     unstacked,
 )
@@ -67,6 +69,7 @@ from pinops.training import (
     gathered,
     history_arrays,
     inputs_of,
+    mean_and_deviation,
     mesh_of,
     save_checkpoint,
     split,
@@ -111,7 +114,7 @@ def train_operator(
     - `data`: solutions made by `pinops data`, a `Dataset` or its file. `physics`: whether the equations are in the loss; default:
       where there are no data.
     - `functions`: how many problems and points are drawn, and how many a step takes.
-    - `start`: go on from this operator, of the same family or of another with inputs of the same shape (`optimizers.Only` then
+    - `start`: go on from this operator, of the same family or of another with inputs of the same names and shapes (`optimizers.Only` then
       trains some of its layers).
     - `optimizer`, `weighting`, `steps`, `minutes`, `seed`, `callbacks`, `progress`, `out`, `resume`, `checkpoint_seconds`: as for
       `solve`. Default: 10000 steps of SOAP, its learning rate falling from 3e-3 to zero.
@@ -129,6 +132,7 @@ def train_operator(
         dataset = Dataset(data) if isinstance(data, str | Path) else data
         if dataset is not None:
             dataset.check_family(problem)
+            dataset.check_values(*dataset.splits, gaps=True, coefficients=True)
         physics = dataset is None if physics is None else physics
         if not physics and dataset is None:
             raise ValueError("there is nothing to train on: give data, or leave physics as it is")
@@ -239,13 +243,11 @@ def _built_before(start: "TrainedOperator", problem: Problem) -> Operator:
         raise ValueError(
             f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} has {sizes[0]}"
         )
-    if (
-        inputs_of(problem).shape != inputs_of(start.family).shape
-        or problem.unknowns != start.family.unknowns
-    ):
+    own, theirs = shapes_of(problem.inputs()), shapes_of(start.family.inputs())
+    if own != theirs or problem.unknowns != start.family.unknowns:
         raise ValueError(
-            f"start is an operator for inputs of shape {inputs_of(start.family).shape} and {', '.join(start.family.unknowns)}; "
-            f"{name_of(problem)} has inputs of shape {inputs_of(problem).shape} and {', '.join(problem.unknowns)}"
+            f"start is an operator for the inputs {in_words(theirs)} and the unknowns {', '.join(start.family.unknowns)}; "
+            f"{name_of(problem)} has the inputs {in_words(own)} and the unknowns {', '.join(problem.unknowns)}"
         )
     return cast(start.model.operator(start.params))
 
@@ -258,7 +260,10 @@ def built_operator(
     built = operator
     if isinstance(operator, OperatorArchitecture):
         features = embedding_of(problem, imposition).size
-        centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
+        centre, deviation = (
+            {name: np.asarray(numbers) for name, numbers in request["inputs"][key].items()}
+            for key in ("mean", "deviation")
+        )
         built = as_drawn(
             request, lambda key: operator.build(centre, deviation, features, count, key=key)
         )
@@ -274,19 +279,18 @@ def built_operator(
 
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
-    """The mean and standard deviation of every input of a family, to six digits."""
+    """The mean and standard deviation of every entry of every input of a family, by name."""
     if dataset is not None:
         inputs = dataset.inputs()
     else:
-        inputs = np.asarray(
-            eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), range(_FOR_UNITS)))
+        inputs = eqx.filter_vmap(inputs_of)(
+            sample_members(problem, _key(_INPUTS), range(_FOR_UNITS))
         )
-    deviation = np.std(inputs, axis=0)
-    deviation = np.where(
-        deviation > 1e-6 * np.max(deviation), deviation, 1.0
-    )  # some may be the same for all
-    rounded = lambda numbers: np.vectorize(lambda number: float(f"{number:.6g}"))(numbers).tolist()
-    return {"mean": rounded(np.mean(inputs, axis=0)), "deviation": rounded(deviation)}
+    found = {name: mean_and_deviation(np.asarray(inputs[name])) for name in sorted(inputs)}
+    return {
+        "mean": {name: mean for name, (mean, _) in found.items()},
+        "deviation": {name: deviation for name, (_, deviation) in found.items()},
+    }
 
 
 def _members(problem: Problem, purpose: int, count: int) -> list[Problem]:
@@ -372,7 +376,7 @@ class TrainedOperator:
     def __call__(self, member: Problem) -> Solution:
         """The solution of one member.
 
-        **Raises** ValueError for a problem of another family, and for inputs of another size.
+        **Raises** ValueError for a problem of another family, and for inputs of other names or shapes.
         """
         if type(member) is not type(self.family):
             raise ValueError(
@@ -423,6 +427,7 @@ class TrainedOperator:
     def _tested_on(self, dataset: Dataset) -> tuple[list[Problem], list[Reference]]:
         """The test part of a data set. Raises ValueError where the training has seen it."""
         dataset.check_family(self.family)
+        dataset.check_values("test", gaps=True, coefficients=True)
         members = dataset.splits["test"]
         origin, seen = self.request.get("data_members") or ("", 0)
         if origin == dataset.origin and members.start < seen:

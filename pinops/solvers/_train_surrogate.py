@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from pinops.data import BLOCK, Dataset, leaves_of, write_arrays
+from pinops.data import BLOCK, Dataset, inputs_in, write_arrays
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import CAPE, CAPESurrogate, SurrogateArchitecture
@@ -53,8 +53,10 @@ from pinops.training import (
     gathered,
     grid_residuals,
     history_arrays,
+    in_a_row,
     inputs_of,
     mesh_of,
+    names_in_a_row,
     save_checkpoint,
 )
 
@@ -93,7 +95,7 @@ def train_surrogate(
 
     **Arguments:**
 
-    - `family`: a registered name or a `Problem` with ``sample(key)``, and ``inputs()``, the vector of the parameters that a
+    - `family`: a registered name or a `Problem` with ``sample(key)``, and ``inputs()``, the named numbers and vectors that a
       surrogate sees. `data`: its solutions, made by `pinops data`, a `Dataset` or its file.
     - `surrogate`: an architecture such as ``Direct(FNO(22))`` or ``CAPE(UNet(16))``; default: CAPE around an FNO.
     - `curriculum`: default `Curriculum()`, 30 epochs. `batch`: trajectories in a step.
@@ -118,6 +120,7 @@ def train_surrogate(
         check_family(problem)
         dataset = Dataset(data) if isinstance(data, str | Path) else data
         dataset.check_family(problem)
+        dataset.check_values(*dataset.splits, gaps=False, coefficients=False)
         surrogate = CAPE() if surrogate is None else surrogate
         if not isinstance(surrogate, SurrogateArchitecture):
             raise ValueError(
@@ -247,12 +250,9 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, An
         raise ValueError(f"parameter_map must be one of auto, {', '.join(MAPS)}, got {wanted!r}")
     training = dataset.splits["training"]
     parts = [training[k : k + BLOCK] for k in range(0, len(training), BLOCK)]
-    values = np.concatenate([dataset.rows(part)["inputs"] for part in parts]).astype(np.float64)
-    if values.ndim != 2:
-        raise ValueError(
-            f"{name_of(problem)}: a surrogate sees a vector of parameters, and inputs() gives shape {values.shape[1:]}; is it a "
-            "family for a DeepONet?"
-        )
+    seen = names_in_a_row(problem)
+    rows = [in_a_row(inputs_in(dataset.rows(part))) for part in parts]
+    values = np.concatenate(rows).astype(np.float64)
     low, high = values.min(0), values.max(0)
     positive = low > 0
     if wanted not in ("auto", "identity") and not positive.all():
@@ -265,7 +265,7 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, An
     deviation = np.std(mapped, axis=0)
     rounded = lambda numbers: [float(f"{number:.6g}") for number in numbers]
     return {
-        "names": names_of_parameters(problem),
+        "names": seen,
         "low": rounded(low),
         "high": rounded(high),
         "maps": names,
@@ -274,18 +274,10 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> dict[str, An
     }
 
 
-def names_of_parameters(problem: Problem) -> list[str]:
-    """The coefficients that the parameters of a family are, ``inputs()``: those that change them."""
-    names = [f"parameter {k}" for k in range(inputs_of(problem).size)]
-    for name in leaves_of(problem):
-        value = jnp.asarray(getattr(problem, name))
-        if value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.floating):
-            slope = jax.jacfwd(
-                lambda value, name=name: inputs_of(replace(problem, **{name: value}))
-            )(value)
-            for k in np.flatnonzero(slope):
-                names[k] = name
-    return names
+def parameters_of(members: Sequence[Problem]) -> Float[np.ndarray, "n p"]:
+    """What a surrogate sees of some members, in the order of the names of the inputs."""
+    each = [inputs_of(member) for member in members]
+    return in_a_row({name: np.stack([given[name] for given in each]) for name in each[0]})
 
 
 def built_surrogate(
@@ -326,7 +318,8 @@ def _monitor(
     members = dataset.splits["validation"][:_MONITORED]
     rows = dataset.rows(members)
     truth = frames_of(problem, dataset, rows)
-    frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, rows["inputs"]))
+    seen = in_a_row(inputs_in(rows))
+    frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, seen))
 
     def measure(params: Params) -> dict[str, float]:
         predicted = _rolled(model, params, frames[:, 0], parameters, truth.shape[1] - 1)
@@ -436,7 +429,8 @@ class TrainedSurrogate:
                 f"{dataset.path} has the grid {grid}, and the surrogate is for {self.request['grid']}; refined(2) is for twice "
                 "as many places"
             )
-        return self.rollout(truth[:, 0], rows["inputs"], truth.shape[1] - 1), truth, rows["inputs"]
+        parameters = in_a_row(inputs_in(rows))
+        return self.rollout(truth[:, 0], parameters, truth.shape[1] - 1), truth, parameters
 
     def errors(
         self, data: "Dataset | str | Path", part: str | None = "test"
@@ -544,7 +538,7 @@ class TrainedSurrogate:
                 )
             check_periodic(member, self.request["grid"])
         with jax.enable_x64(self.request["dtype"] == "float64"):
-            parameters = np.stack([np.asarray(inputs_of(member)) for member in members])
+            parameters = parameters_of(members)
             before = jnp.asarray(
                 self.rollout(first, parameters, count)[:, 1:], jnp.result_type(float)
             )
@@ -600,7 +594,7 @@ class TrainedSurrogate:
 
         with jax.enable_x64(True):
             members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(64)), 64)
-            parameters = np.stack([np.asarray(inputs_of(member)) for member in members])
+            parameters = parameters_of(members)
         _, firsts = np.unique(
             parameters, axis=0, return_index=True
         )  # of five values, from the smallest to the largest

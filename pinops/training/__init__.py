@@ -11,6 +11,10 @@ from pinops.training._devices import agreed as agreed
 from pinops.training._devices import check_shared as check_shared
 from pinops.training._devices import gathered as gathered
 from pinops.training._devices import mesh_of as mesh_of
+from pinops.training._inputs import in_a_row as in_a_row
+from pinops.training._inputs import inputs_of as inputs_of
+from pinops.training._inputs import mean_and_deviation as mean_and_deviation
+from pinops.training._inputs import names_in_a_row as names_in_a_row
 from pinops.training._model import Model as Model
 from pinops.training._model import Params as Params
 from pinops.training._model import cast as cast
@@ -24,7 +28,6 @@ from pinops.training._operator import Functions as Functions
 from pinops.training._operator import Members as Members
 from pinops.training._operator import OperatorModel as OperatorModel
 from pinops.training._operator import evaluate_members as evaluate_members
-from pinops.training._operator import inputs_of as inputs_of
 from pinops.training._points import Collocation as Collocation
 from pinops.training._points import draw as draw
 from pinops.training._progress import Progress as Progress

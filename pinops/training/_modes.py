@@ -90,14 +90,14 @@ def with_modes(model: OperatorModel, params: Params, dataset: Dataset | None) ->
         rows = dataset.rows(range(start, min(start + _MEMBERS, training.stop)))
         values = np.stack(
             [
-                rows[f"values/{name}"].reshape(len(rows["inputs"]), -1)
+                rows[f"values/{name}"].reshape(len(rows["number"]), -1)
                 for name in model.problem.unknowns
             ],
             -1,
         )
         if not np.all(np.isfinite(values)):
             raise ValueError(
-                f"PODDeepONet: {dataset.path} has places without values, and modes need all; choose DeepONet"
+                f"PODDeepONet: {dataset.path} has points without values, and modes need all; choose DeepONet"
             )
         values = (values / np.asarray(model.scale)).reshape(len(values), -1)
         rest = values - np.asarray(lifts(cast(dataset.problems(model.problem, rows))))
