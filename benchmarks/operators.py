@@ -268,10 +268,10 @@ def step_cost(rounds: int = 7, repeats: int = 30) -> dict[str, float]:
             )
 
         def inputs(self):
-            return self.source
+            return {"source": self.source}
 
     request = {
-        "inputs": {"mean": [0.0] * 100, "deviation": [1.0] * 100},
+        "inputs": {"mean": {"source": [0.0] * 100}, "deviation": {"source": [1.0] * 100}},
         "seed": 0,
         "dtype": "float32",
         "scale": {"u": 1.0},
@@ -302,7 +302,7 @@ def step_cost(rounds: int = 7, repeats: int = 30) -> dict[str, float]:
         return x @ network.weights[-1] + network.biases[-1]
 
     def loss(network):
-        coefficients = net(network.branch, members.problems.source)
+        coefficients = net(network.branch.network, members.problems.source)
         trunk = lambda z: net(network.trunk, z)
         along = lambda axis: jnp.zeros_like(at).at[:, axis].set(2.0)
         value, rate = jax.jvp(trunk, (at,), (along(1),))

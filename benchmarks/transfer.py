@@ -31,7 +31,7 @@ MEMBERS = 160  # three of five blocks, 96 members, are for training
 
 def some_layers(params):
     """What the multi-task DeepONet's authors train further."""
-    branch, trunk = params.network.branch, params.network.trunk
+    branch, trunk = params.network.branch.network, params.network.trunk
     return branch.kernels[0], branch.biases[0], branch.head, trunk.last
 
 

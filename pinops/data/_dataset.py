@@ -1,7 +1,8 @@
-"""Data sets of families: problems and their solutions in one HDF5 file, in blocks that are made, checked and read one by one.
+"""Data sets of families: problems and their solutions in one HDF5 file, in blocks that are made,
+checked and read one by one.
 
-A file that is being made is a folder of finished blocks beside it, so that an interruption costs one block; the data set appears
-whole.  Eight tenths of the blocks are for training, one for
+A file that is being made is a folder of finished blocks beside it, so that an interruption costs
+one block; the data set appears whole.  Eight tenths of the blocks are for training, one for
 validation and the last for testing.
 """
 
@@ -55,12 +56,12 @@ def generate(
 ) -> "Dataset":
     """Solve random members of a family with their references and write them to a file.
 
-    **Arguments:** ``count`` of members; ``seed`` of their random keys; ``workers``: processes that share the work (more than one
-    needs a registered family; ``folder``: where its file lies, for one that
-    is not in the catalogue); ``report(done, count)`` is called after every block.
+    **Arguments:** ``count`` of members; ``seed`` of their random keys; ``workers``: processes that
+    share the work (more than one needs a registered family; ``folder``: where its file lies, for
+    one that is not in the catalogue); ``report(done, count)`` is called after every block.
 
-    An interrupted call goes on where it was. **Raises** ValueError for what cannot be meant, and for blocks of other settings;
-    OSError when the file cannot be written.
+    An interrupted call goes on where it was. **Raises** ValueError for what cannot be meant, and
+    for blocks of other settings; OSError when the file cannot be written.
     """
     path = Path(path)
     check_family(family)
@@ -79,7 +80,8 @@ def generate(
             json.dumps(settings)
         ):
             raise ValueError(
-                f"{parts} holds parts of another data set, {before}; delete that folder, or choose another file"
+                f"{parts} holds parts of another data set, {before}; delete that folder, or choose "
+                "another file"
             )
     missing = [(k, name) for k, name in enumerate(names) if not name.exists()]
     done = len(names) - len(missing)
@@ -99,7 +101,8 @@ def generate(
                     report(min(done * BLOCK, count), count)
             except BrokenProcessPool:
                 raise OSError(
-                    "a process that solves members was ended from outside; the same call goes on where it was"
+                    "a process that solves members was ended from outside; the same call goes on "
+                    "where it was"
                 ) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -110,7 +113,8 @@ def generate(
 
 
 def settings_of(family: Problem, count: int, seed: int | str) -> dict[str, Any]:
-    """What the data of a family depend on: its name, coefficients and domain, and how members are drawn."""
+    """What the data of a family depend on: its name, coefficients and domain, and how members are
+    drawn."""
     return {
         "problem": name_of(family),
         "coefficients": coefficients_as_json(family),
@@ -150,7 +154,8 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
         for name, values in reference.values.items():
             if np.isinf(values).any() or np.isnan(values).all():
                 raise ValueError(
-                    f"the reference of member {start + k} of {settings['problem']} has no finite {name}; look at it"
+                    f"the reference of member {start + k} of {settings['problem']} has no finite "
+                    f"{name}; look at it"
                 )
     first = references[0]
     arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()}
@@ -213,9 +218,11 @@ def _opened(path: Path, mode: str = "r") -> Any:
 
 
 class Dataset:
-    """A data set in a file. Only the blocks that are asked for are read, and each is checked when it is.
+    """A data set in a file. Only the blocks that are asked for are read, and each is checked when
+    it is.
 
-    **Raises** FileNotFoundError when there is no such file; DataFileError when it is truncated, damaged, or holds something else.
+    **Raises** FileNotFoundError when there is no such file; DataFileError when it is truncated,
+    damaged, or holds something else.
     """
 
     def __init__(self, path: str | Path):
@@ -230,7 +237,8 @@ class Dataset:
             with _opened(self.path) as file:
                 if file.attrs.get("pinops") != _KIND:
                     raise DataFileError(
-                        f"{self.path} is no data set of pinops; make one with pinops data NAME --out FILE"
+                        f"{self.path} is no data set of pinops; make one with pinops data NAME "
+                        "--out FILE"
                     )
                 self.attributes: dict[str, Any] = json.loads(str(file.attrs["attributes"]))
                 self.coordinates = {
@@ -238,7 +246,8 @@ class Dataset:
                 }
                 if not isinstance(file["inputs"], h5py.Group):
                     raise DataFileError(
-                        f"{self.path} has inputs without names, from before pinops gave them any; make it again"
+                        f"{self.path} has inputs without names, from before pinops gave them any; "
+                        "make it again"
                     )
                 self._stored = [
                     f"{group}/{key}"
@@ -265,7 +274,8 @@ class Dataset:
 
     @property
     def origin(self) -> str:
-        """A checksum of family, coefficients and seed: members of one number and origin are the same."""
+        """A checksum of family, coefficients and seed: members of one number and origin are the
+        same."""
         settings = {
             name: value for name, value in self.attributes["settings"].items() if name != "count"
         }
@@ -279,14 +289,16 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, range]:
-        """The members for training, validation and testing: eight, one and one tenth of the blocks, at least one each.
+        """The members for training, validation and testing: eight, one and one tenth of the blocks,
+        at least one each.
 
         **Raises** ValueError for a data set of fewer than three blocks.
         """
         blocks = len(self.attributes["sha256"])
         if blocks < 3:
             raise ValueError(
-                f"{self.path} has {self.count} members; training, validation and test need at least {2 * BLOCK + 1}"
+                f"{self.path} has {self.count} members; training, validation and test need at "
+                f"least {2 * BLOCK + 1}"
             )
         tenth = max(1, blocks // 10)
         edges = [0, (blocks - 2 * tenth) * BLOCK, (blocks - tenth) * BLOCK, self.count]
@@ -319,7 +331,8 @@ class Dataset:
         """Check that the data are those of a family.
 
         Raises:
-            ValueError: For those of another one, or of other coefficients, unknowns, coordinates, domain or inputs.
+            ValueError: For those of another one, or of other coefficients, unknowns, coordinates,
+                domain or inputs.
         """
         settings, owner = self.attributes["settings"], name_of(family)
         if settings["problem"] != owner:
@@ -328,12 +341,14 @@ class Dataset:
             there = settings["coefficients"].get(name)
             if there != value:
                 raise ValueError(
-                    f"{self.path} was made with {name} = {there}, and the family has {value}; give the same"
+                    f"{self.path} was made with {name} = {there}, and the family has {value}; give "
+                    "the same"
                 )
         if set(self.attributes["unknowns"]) != set(family.unknowns):
             found = ", ".join(self.attributes["unknowns"])
             raise ValueError(
-                f"{self.path} has the unknowns {found}, and {owner} has {', '.join(family.unknowns)}"
+                f"{self.path} has the unknowns {found}, and {owner} has "
+                f"{', '.join(family.unknowns)}"
             )
         if tuple(self.coordinates) != family.domain.coordinates:
             raise ValueError(
@@ -346,24 +361,28 @@ class Dataset:
             found = {name: file[_INPUTS + name].shape[1:] for name in file["inputs"]}
         if found != wanted:
             raise ValueError(
-                f"{self.path} has the inputs {in_words(found)}, and {owner} gives {in_words(wanted)}; make the data again"
+                f"{self.path} has the inputs {in_words(found)}, and {owner} gives "
+                f"{in_words(wanted)}; make the data again"
             )
 
     def _check_domain(self, family: Problem) -> None:
-        """Raises ValueError for data of another domain, by what was noted when they were made and by their grid."""
+        """Raises ValueError for data of another domain, by what was noted when they were made and
+        by their grid."""
         noted, bounds = self.attributes["settings"].get("domain", {}), bounds_of(family)
         for name, (low, high) in bounds.items():
             before = noted.get(name, (low, high))
             slack = 1e-6 * (high - low)
             if not np.allclose(before, (low, high), rtol=0, atol=slack):
                 raise ValueError(
-                    f"{self.path} was made for {name} from {before[0]:g} to {before[1]:g}, and the domain of "
+                    f"{self.path} was made for {name} from {before[0]:g} to {before[1]:g}, and the "
+                    "domain of "
                     f"{name_of(family)} is {low:g} to {high:g}; make the data again"
                 )
             first, last = np.min(self.coordinates[name]), np.max(self.coordinates[name])
             if first < low - slack or last > high + slack:
                 raise ValueError(
-                    f"{self.path} has a grid of {name} from {first:g} to {last:g}, and the domain of {name_of(family)} is "
+                    f"{self.path} has a grid of {name} from {first:g} to {last:g}, and the domain "
+                    f"of {name_of(family)} is "
                     f"{low:g} to {high:g}; give data of this domain"
                 )
 
@@ -372,11 +391,14 @@ class Dataset:
 
         Args:
             parts: Of `splits`, such as "training", "test".
-            gaps: Whether values may be missing (NaN), such as those outside of a shape; infinite ones never may.
-            coefficients: Whether the coefficients of the members must be known, as for equations and conditions.
+            gaps: Whether values may be missing (NaN), such as those outside of a shape; infinite
+                ones never may.
+            coefficients: Whether the coefficients of the members must be known, as for equations
+                and conditions.
 
         Raises:
-            ValueError: Naming the first sample that cannot be used by its number in the file, and why.
+            ValueError: Naming the first sample that cannot be used by its number in the file, and
+                why.
         """
         for part in parts:
             if (part, gaps, coefficients) in self._checked:
@@ -388,7 +410,8 @@ class Dataset:
                 if found is not None:
                     number, why = found
                     raise ValueError(
-                        f"{self.path}: sample {number}, of the {part} part, {why}; mend that sample or make the data again"
+                        f"{self.path}: sample {number}, of the {part} part, {why}; mend that "
+                        "sample or make the data again"
                     )
             self._checked.add((part, gaps, coefficients))
 
@@ -405,13 +428,15 @@ class Dataset:
     def solved(self, family: Problem, members: range) -> tuple[list[Problem], list[Reference]]:
         """Consecutive members and their solutions."""
         rows, names = self.rows(members), self.attributes["unknowns"]
-        of = lambda group, k: {name: rows[f"{group}/{name}"][k] for name in names}
-        bars = lambda k: {name: float(bar) for name, bar in of("error_bar", k).items()}
         kind, source = self.attributes["kind"], self.attributes["source"]
-        references = [
-            Reference(self.coordinates, of("values", k), bars(k), kind, source)
-            for k in range(len(members))
-        ]
+
+        def of(group: str, k: int) -> dict[str, Any]:
+            return {name: rows[f"{group}/{name}"][k] for name in names}
+
+        references = []
+        for k in range(len(members)):
+            bars = {name: float(bar) for name, bar in of("error_bar", k).items()}
+            references.append(Reference(self.coordinates, of("values", k), bars, kind, source))
         return unstacked(self.problems(family, rows), len(members)), references
 
     def problems(self, family: Problem, rows: dict[str, np.ndarray]) -> Problem:

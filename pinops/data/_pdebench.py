@@ -1,4 +1,5 @@
-"""The one-dimensional files of PDEBench (Takamoto et al. 2022) as data sets: streamed, thinned, and mixed across parameters."""
+"""The one-dimensional files of PDEBench (Takamoto et al. 2022) as data sets: streamed, thinned, and
+mixed across parameters."""
 
 import json
 import re
@@ -44,15 +45,16 @@ def from_pdebench(
     count: int = 1000,
     report: Callable[[int, int], None] = lambda done, count: None,
 ) -> Dataset:
-    """A data set of ``count`` trajectories of PDEBench files, such as ``1D_Burgers_Sols_Nu0.01.hdf5``, in turn from each of them.
+    """A data set of ``count`` trajectories of PDEBench files, such as
+    ``1D_Burgers_Sols_Nu0.01.hdf5``, in turn from each of them.
 
-    The parameter in a file's attributes, or else in its name, becomes the coefficient of the family. Initial values are not
-    known but for the first snapshot: a member's ``initial`` is NaN, and the error bar infinite. Goes on where it was
-    interrupted.
+    The parameter in a file's attributes, or else in its name, becomes the coefficient of the
+    family. Initial values are not known but for the first snapshot: a member's ``initial`` is NaN,
+    and the error bar infinite. Goes on where it was interrupted.
 
     Args:
-        family: ``cape_advection`` or ``cape_burgers``, whose ``cells`` and ``frames`` say how many grid points and snapshots
-            are kept.
+        family: ``cape_advection`` or ``cape_burgers``, whose ``cells`` and ``frames`` say how many
+            grid points and snapshots are kept.
         files: Of the equation and the domain of the family, on one grid.
         path: Of the data set that is made.
         count: How many trajectories.
@@ -61,7 +63,8 @@ def from_pdebench(
     Raises:
         ValueError: For what cannot be meant.
         FileNotFoundError: For a missing file.
-        DataFileError: A ValueError, for files that are not as PDEBench has them, of another equation or another domain.
+        DataFileError: A ValueError, for files that are not as PDEBench has them, of another
+            equation or another domain.
     """
     path, files = Path(path), [Path(file) for file in files]
     leaves = leaves_of(family)
@@ -73,7 +76,8 @@ def from_pdebench(
         or not _SYMBOLS.keys() & set(leaves)
     ):
         raise ValueError(
-            f"PDEBench's one-dimensional files are for cape_advection and cape_burgers, not for {name_of(family)}"
+            "PDEBench's one-dimensional files are for cape_advection and cape_burgers, not for "
+            f"{name_of(family)}"
         )
     (coefficient,) = (name for name in leaves if name != "initial")
     if path.exists():
@@ -84,7 +88,8 @@ def from_pdebench(
     for source in sources[1:]:
         if any(not np.allclose(source.grid[name], sources[0].grid[name]) for name in source.grid):
             raise ValueError(
-                f"{source.path} and {sources[0].path} have other coordinates; make a data set of each"
+                f"{source.path} and {sources[0].path} have other coordinates; make a data set of "
+                "each"
             )
     most = len(files) * min(source.count for source in sources)
     if not 1 <= count <= most:
@@ -98,7 +103,8 @@ def from_pdebench(
         if name.exists():
             if read_arrays(name, PART)[1]["settings"] != json.loads(json.dumps(settings)):
                 raise ValueError(
-                    f"{parts} holds parts of another data set; delete that folder, or choose another file"
+                    f"{parts} holds parts of another data set; delete that folder, or choose "
+                    "another file"
                 )
         else:
             members = range(number * BLOCK, min((number + 1) * BLOCK, count))
@@ -153,20 +159,23 @@ class _Source:
                 attributes = {name.lower(): file.attrs[name] for name in file.attrs}
         except (OSError, KeyError, RuntimeError) as error:
             raise DataFileError(
-                f"{path} is no one-dimensional file of PDEBench, which has tensor, x-coordinate and t-coordinate ({error}); "
+                f"{path} is no one-dimensional file of PDEBench, which has tensor, x-coordinate "
+                f"and t-coordinate ({error}); "
                 "get it again"
             ) from error
         self.parameter = _parameter(path, attributes, family, coefficient)
         if len(self.shape) != 3 or self.shape[2] != x.size or t.size < self.shape[1]:
             raise DataFileError(
-                f"{path}: tensor has shape {self.shape}, which is not trajectories, at most {t.size} times and {x.size} places; "
+                f"{path}: tensor has shape {self.shape}, which is not trajectories, at most "
+                f"{t.size} times and {x.size} places; "
                 "get the file again"
             )
         self.count = self.shape[0]
         (_, times, places) = self.shape
         if places % cells or (times - 1) % (frames - 1):
             raise ValueError(
-                f"{path} has {places} places and {times} times, of which {cells} cells and {frames} frames are no regular part; "
+                f"{path} has {places} places and {times} times, of which {cells} cells and "
+                f"{frames} frames are no regular part; "
                 "give a divisor of each (of the number of steps for frames)"
             )
         for name, line in (("x", x), ("t", t[:times])):
@@ -204,27 +213,31 @@ def _parameter(
     named = _NUMBER.search(path.name)
     if not stated and named is None:
         raise ValueError(
-            f"{path}: neither its attributes nor its name tell a parameter, as 1D_Burgers_Sols_Nu0.01.hdf5 does; give the file "
+            f"{path}: neither its attributes nor its name tell a parameter, as "
+            "1D_Burgers_Sols_Nu0.01.hdf5 does; give the file "
             "that name"
         )
     if not stated and named is not None:
         stated = {named[1].lower(): named[2]}
     if set(stated) != {symbol.lower()}:
         raise DataFileError(
-            f"{path} has the parameter {', '.join(stated)}, and {name_of(family)} needs {symbol}, its {coefficient}: it is a "
+            f"{path} has the parameter {', '.join(stated)}, and {name_of(family)} needs {symbol}, "
+            f"its {coefficient}: it is a "
             "file of another equation"
         )
     try:
         (value,) = np.ravel(np.asarray(stated[symbol.lower()], np.float64))
     except (TypeError, ValueError) as error:
         raise DataFileError(
-            f"{path}: {symbol} must be one number, got {stated[symbol.lower()]!r}; get the file again"
+            f"{path}: {symbol} must be one number, got {stated[symbol.lower()]!r}; get the file "
+            "again"
         ) from error
     return float(value)
 
 
 def _check_extent(path: Path, name: str, line: np.ndarray, family: Problem) -> None:
-    """Raises DataFileError where a coordinate does not cover the domain of a family, up to one step at its ends."""
+    """Raises DataFileError where a coordinate does not cover the domain of a family, up to one step
+    at its ends."""
     low, high = bounds_of(family)[name]
     step = np.max(np.diff(line), initial=0.0)
     slack = 1e-5 * (high - low)  # coordinates are in single precision
@@ -233,6 +246,7 @@ def _check_extent(path: Path, name: str, line: np.ndarray, family: Problem) -> N
     covered = first - low <= step + slack and high - last <= step + slack
     if not np.isfinite(line).all() or not (inside and covered):
         raise DataFileError(
-            f"{path} has {name} from {first:g} to {last:g}, and the domain of {name_of(family)} is {low:g} to {high:g}; give a "
+            f"{path} has {name} from {first:g} to {last:g}, and the domain of {name_of(family)} is "
+            f"{low:g} to {high:g}; give a "
             "file of this domain"
         )

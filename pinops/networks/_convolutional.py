@@ -1,4 +1,5 @@
-"""Convolutional networks: features of an image, for operators that see functions on a plane grid."""
+"""Convolutional networks: features of an image, for operators that see functions on a plane
+grid."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +13,8 @@ from pinops.networks._network import MLP, MLPNetwork, whole_numbers
 
 
 class ConvolutionalNetwork(eqx.Module):
-    """Rectified convolutions that keep the size, each with the mean over 2 x 2 points behind; then a multilayer perceptron."""
+    """Rectified convolutions that keep the size, each with the mean over 2 x 2 points behind; then
+    a multilayer perceptron."""
 
     kernels: list[Float[Array, "_k _k _i _o"]]
     biases: list[Float[Array, " _o"]]
@@ -50,7 +52,8 @@ class ImageEncoder(Encoder):
 
 
 class Convolutional(EncoderArchitecture):
-    """A branch for functions on a plane grid (LeCun et al. 1998): convolutions, means over 2 x 2 points, dense layers.
+    """A branch for functions on a plane grid (LeCun et al. 1998): convolutions, means over 2 x 2
+    points, dense layers.
 
     Images of one size are seen together, as channels in the order of their names.
 
@@ -83,7 +86,8 @@ class Convolutional(EncoderArchitecture):
         halved = [n // 2 ** len(self.filters) for n in size]
         if min(halved) < 1:
             raise ValueError(
-                f"Convolutional: {len(self.filters)} means over 2 x 2 points leave nothing of {size}; give fewer filters"
+                f"Convolutional: {len(self.filters)} means over 2 x 2 points leave nothing of "
+                f"{size}; give fewer filters"
             )
         *keys, last = jax.random.split(key, len(self.filters) + 1)
         sizes, area = [channels, *self.filters], self.kernel**2
@@ -98,14 +102,16 @@ class Convolutional(EncoderArchitecture):
 
 
 def _image_of(names: tuple[str, ...], shapes: Shapes) -> tuple[tuple[int, int], int]:
-    """The size of the images, and how many channels they have together. Raises ValueError for other inputs."""
+    """The size of the images, and how many channels they have together. Raises ValueError for other
+    inputs."""
     sizes = {}
     for name in names:
         shape = shapes[name]
         if len(shape) not in (2, 3):
             what = "a number" if not shape else f"of shape {shape}"
             raise ValueError(
-                f"Convolutional: the input {name} is {what}, not an image (h, w) or (h, w, c); choose MLP as branch, or "
+                f"Convolutional: the input {name} is {what}, not an image (h, w) or (h, w, c); "
+                "choose MLP as branch, or "
                 "Product() for images beside vectors"
             )
         sizes[shape[:2]] = name

@@ -1,9 +1,10 @@
 """Encoders: what is given of a problem, named arrays, to a vector of coefficients.
 
-An operator sees ``{"source": (50,), "medium": (29, 29, 2), "viscosity": ()}``. How vectors, images or anything else become
-numbers is the affair of an *encoder*: ``Vectors(MLP(100, 4))`` concatenates vectors and numbers, `Convolutional` looks at
-images, ``Product`` multiplies what several make of their own inputs. A new one subclasses `EncoderArchitecture` and
-`Encoder`; no operator changes for it.
+An operator sees ``{"source": (50,), "medium": (29, 29, 2), "viscosity": ()}``. How vectors, images
+or anything else become numbers is the affair of an *encoder*: ``Vectors(MLP(100, 4))`` concatenates
+vectors and numbers, `Convolutional` looks at images, ``Product`` multiplies what several make of
+their own inputs. A new one subclasses `EncoderArchitecture` and `Encoder`; no operator changes for
+it.
 """
 
 import abc
@@ -27,8 +28,8 @@ class Encoder(eqx.Module):
         """The coefficients that these inputs give.
 
         Args:
-            inputs: By name, of the shapes that the encoder was built for, each less its mean over the family and divided
-                by its standard deviation, entry by entry.
+            inputs: By name, of the shapes that the encoder was built for, each less its mean over
+                the family and divided by its standard deviation, entry by entry.
         """
 
 
@@ -40,7 +41,8 @@ class EncoderArchitecture(eqx.Module):
         """An encoder with fresh parameters of the current default float type.
 
         Args:
-            shapes: Of every input, by name: ``()`` a number, ``(m,)`` a vector, ``(h, w)`` or ``(h, w, c)`` an image.
+            shapes: Of every input, by name: ``()`` a number, ``(m,)`` a vector, ``(h, w)`` or ``(h,
+                w, c)`` an image.
             out_size: How many coefficients, >= 1.
             key: Of its random parameters.
 
@@ -71,14 +73,16 @@ class Vectors(EncoderArchitecture):
     def __check_init__(self):
         if not isinstance(self.network, Architecture):
             raise ValueError(
-                f"Vectors: network must be an architecture such as MLP(100, 4), got {self.network!r}"
+                "Vectors: network must be an architecture such as MLP(100, 4), got "
+                f"{self.network!r}"
             )
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> VectorEncoder:
         for name, shape in shapes.items():
             if len(shape) > 1:
                 raise ValueError(
-                    f"the input {name} is an image of shape {shape}, which {type(self.network).__name__} does not take; "
+                    f"the input {name} is an image of shape {shape}, which "
+                    f"{type(self.network).__name__} does not take; "
                     "choose Convolutional as branch, or Product() for images beside vectors"
                 )
         names = tuple(sorted(shapes))

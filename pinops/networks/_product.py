@@ -26,7 +26,8 @@ class Selected(EncoderArchitecture):
 
     Args:
         names: Of these inputs, at least one.
-        encoder: An encoder, or an architecture for vectors and numbers (None: the one that fits their shapes).
+        encoder: An encoder, or an architecture for vectors and numbers (None: the one that fits
+            their shapes).
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
@@ -42,7 +43,8 @@ class Selected(EncoderArchitecture):
         for name in self.names:
             if name not in shapes:
                 raise ValueError(
-                    f"Selected: there is no input {name}; the family has {', '.join(sorted(shapes))}"
+                    f"Selected: there is no input {name}; the family has "
+                    f"{', '.join(sorted(shapes))}"
                 )
         some = {name: shapes[name] for name in self.names}
         built = encoder_for(self.encoder, some).build(some, out_size, key=key)
@@ -62,14 +64,17 @@ class ProductEncoder(Encoder):
 
 
 class Product(EncoderArchitecture):
-    """Several encoders whose outputs are multiplied elementwise (MIONet: Jin, Meng & Lu 2022, arXiv:2202.06137, equation 2.9).
+    """Several encoders whose outputs are multiplied elementwise (MIONet: Jin, Meng & Lu 2022,
+    arXiv:2202.06137).
 
-    Products are what operators of several inputs are approximated by there: low-rank tensors of operators of one input each.
+    Products are what operators of several inputs are approximated by there: low-rank tensors of
+    operators of one input each.
 
     Args:
-        encoders: Such as ``(Selected(("viscosity",), MLP(32, 2)), Selected(("medium",), Convolutional()))``, which together
-            see every input. Default, ``()``: one for every vector, one for all images of the same size, each of its own, and
-            one for all numbers together.
+        encoders: Such as ``(Selected(("viscosity",), MLP(32, 2)), Selected(("medium",),
+            Convolutional()))``, which together see every input. Default, ``()``: one for every
+            vector, one for all images of the same size, each of its own, and one for all numbers
+            together.
     """
 
     encoders: tuple[EncoderArchitecture, ...] = ()
@@ -80,13 +85,15 @@ class Product(EncoderArchitecture):
             isinstance(e, EncoderArchitecture) for e in given
         ):
             raise ValueError(
-                f"Product: encoders must be a tuple of encoders such as Selected(('source',), MLP(100, 4)), got {given!r}"
+                "Product: encoders must be a tuple of encoders such as Selected(('source',), "
+                f"MLP(100, 4)), got {given!r}"
             )
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> ProductEncoder:
         encoders = self.encoders or tuple(Selected(names) for names in _groups(shapes))
         if all(isinstance(encoder, Selected) for encoder in encoders):
-            seen = {name for encoder in encoders for name in encoder.names}  # pyright: ignore[reportAttributeAccessIssue]
+            selected = [encoder for encoder in encoders if isinstance(encoder, Selected)]
+            seen = {name for encoder in selected for name in encoder.names}
             if unseen := sorted(shapes.keys() - seen):
                 raise ValueError(
                     f"Product: no encoder sees {', '.join(unseen)}; add Selected({tuple(unseen)!r})"
@@ -112,7 +119,8 @@ def encoder_for(
 ) -> EncoderArchitecture:
     """What was chosen as an encoder; None: the one that fits the shapes.
 
-    That is `Vectors` for vectors and numbers, `Convolutional` for images of one size, `Product` for several of both.
+    That is `Vectors` for vectors and numbers, `Convolutional` for images of one size, `Product` for
+    several of both.
     """
     if isinstance(chosen, EncoderArchitecture):
         return chosen
@@ -129,6 +137,7 @@ def check_encoder(owner: str, setting: str, chosen: object) -> None:
     """Raises ValueError for a setting that is neither an encoder nor an architecture nor None."""
     if not isinstance(chosen, Architecture | EncoderArchitecture | None):
         raise ValueError(
-            f"{owner}: {setting} must be an architecture such as MLP(100, 4), or an encoder such as Convolutional(), "
+            f"{owner}: {setting} must be an architecture such as MLP(100, 4), or an encoder such "
+            "as Convolutional(), "
             f"got {chosen!r}"
         )

@@ -19,7 +19,8 @@ class StackedNetwork(JetNetwork):
 
 
 class Stacked(Architecture):
-    """One network for each output, which share nothing: as the branch of a `DeepONet`, the stacked one (Lu et al. 2021).
+    """One network for each output, which share nothing: as the branch of a `DeepONet`, the stacked
+    one (Lu et al. 2021).
 
     **Arguments:** ``network``: the architecture of each, of pinops.
     """
@@ -37,7 +38,8 @@ class Stacked(Architecture):
             built = self.network.build(in_size, 1, key=key)
             if not isinstance(built, JetNetwork):
                 raise ValueError(
-                    f"Stacked: a network must carry its own derivatives, as those of pinops do; {self.network} does not"
+                    "Stacked: a network must carry its own derivatives, as those of pinops do; "
+                    f"{self.network} does not"
                 )
             return built
 

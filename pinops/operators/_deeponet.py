@@ -1,4 +1,5 @@
-"""DeepONet: a basis of functions of the coordinates, and coefficients that depend on the problem (Lu et al. 2021)."""
+"""DeepONet: a basis of functions of the coordinates, and coefficients that depend on the problem
+(Lu et al. 2021)."""
 
 from collections.abc import Mapping
 
@@ -29,8 +30,8 @@ from pinops.problem import in_words, shapes_of
 class Combination(JetNetwork):
     """``sum over k of coefficients[k] trunk_k``.
 
-    For many problems at the same points `jax.vmap` computes the trunk and all of its derivatives once, and every derivative of
-    every solution is one matrix product.
+    For many problems at the same points `jax.vmap` computes the trunk and all of its derivatives
+    once, and every derivative of every solution is one matrix product.
     """
 
     trunk: JetNetwork
@@ -41,7 +42,8 @@ class Combination(JetNetwork):
 
 
 class BranchAndTrunk(Operator):
-    """Abstract: a branch that sees the inputs, and a trunk that sees the features, for c unknowns."""
+    """Abstract: a branch that sees the inputs, and a trunk that sees the features, for c
+    unknowns."""
 
     branch: Encoder
     trunk: JetNetwork
@@ -53,13 +55,15 @@ class BranchAndTrunk(Operator):
         """What the branch makes of the inputs.
 
         Raises:
-            ValueError: For inputs of other names or shapes than those that the operator was built for.
+            ValueError: For inputs of other names or shapes than those that the operator was built
+                for.
         """
         centre, deviation = self.centre.tree, self.deviation.tree
         wanted, found = shapes_of(centre), shapes_of(inputs)
         if found != wanted:
             raise ValueError(
-                f"this operator was built for inputs {in_words(wanted)}, got {in_words(found)}; give the same names, "
+                f"this operator was built for inputs {in_words(wanted)}, got {in_words(found)}; "
+                "give the same names, "
                 "and as many sensors"
             )
         return self.branch(
@@ -75,7 +79,8 @@ class DeepONetwork(BranchAndTrunk):
 
 
 class PODDeepONetwork(BranchAndTrunk):
-    """A branch ``(inputs) -> (p,)`` and a trunk ``(features,) -> ((1 + p) c,)``: the mean, then p modes, which are not trained.
+    """A branch ``(inputs) -> (p,)`` and a trunk ``(features,) -> ((1 + p) c,)``: the mean, then p
+    modes, which are not trained.
 
     They are kept among the parameters all the same, since a checkpoint keeps those.
     """
@@ -90,17 +95,18 @@ class PODDeepONetwork(BranchAndTrunk):
 
 
 class DeepONet(OperatorArchitecture):
-    """Deep operator network (Lu et al. 2021, doi:10.1038/s42256-021-00302-5), unstacked, without an output bias.
+    """Deep operator network (Lu et al. 2021, doi:10.1038/s42256-021-00302-5), unstacked, without an
+    output bias.
 
-    With several unknowns all share the trunk and each has its own coefficients. The branch sees every input less its mean over
-    the family, divided by its standard deviation, entry by entry.
+    With several unknowns all share the trunk and each has its own coefficients. The branch sees
+    every input less its mean over the family, divided by its standard deviation, entry by entry.
 
     Args:
-        branch: An encoder of the inputs (`pinops.networks.EncoderArchitecture`), or an architecture such as ``MLP(100, 4)``
-            for vectors and numbers. Default, by their shapes: a modified multilayer perceptron of 4 x 100 for vectors and
-            numbers, `Convolutional` for images, and `Product` where there are several of both.
-        trunk: An architecture.
-        latent: p, the number of basis functions, >= 1.
+        branch: An encoder of the inputs (`pinops.networks.EncoderArchitecture`), or an architecture
+            such as ``MLP(100, 4)`` for vectors and numbers. Default, by their shapes: a modified
+            multilayer perceptron of 4 x 100 for vectors and numbers, `Convolutional` for images,
+            and `Product` where there are several of both.
+        trunk: An architecture. latent: p, the number of basis functions, >= 1.
     """
 
     branch: Architecture | EncoderArchitecture | None = None
@@ -128,20 +134,24 @@ class DeepONet(OperatorArchitecture):
         trunk = self.trunk.build(features, self.latent, key=second)
         if not isinstance(trunk, JetNetwork):
             raise ValueError(
-                f"DeepONet: a trunk must carry its own derivatives, as those of pinops do; {self.trunk} does not"
+                "DeepONet: a trunk must carry its own derivatives, as those of pinops do; "
+                f"{self.trunk} does not"
             )
         branch = _built_branch(self, centre, self.latent * unknowns, first)
         return DeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
 
 
 class PODDeepONet(OperatorArchitecture):
-    """DeepONet whose basis are the principal modes of the training data (Lu et al. 2022, doi:10.1016/j.cma.2022.114778, §3.1.3).
+    """DeepONet whose basis are the principal modes of the training data (Lu et al. 2022,
+    doi:10.1016/j.cma.2022.114778, §3.1.3).
 
-    Solutions are the mean of the training data plus a combination of their first modes (proper orthogonal decomposition), which
-    stay as they are; only the branch is trained. So that derivatives exist and conditions are met exactly, modes are found among
-    products of Chebyshev polynomials (`pinops.networks.Spectral`), multiplied by what vanishes on the boundary. Each is scaled
-    by the standard deviation of its coefficient. For data whose members share their grid and the way in which they meet their
-    conditions. A warning says when the modes miss more than a hundredth of the data.
+    Solutions are the mean of the training data plus a combination of their first modes (proper
+    orthogonal decomposition), which stay as they are; only the branch is trained. So that
+    derivatives exist and conditions are met exactly, modes are found among products of Chebyshev
+    polynomials (`pinops.networks.Spectral`), multiplied by what vanishes on the boundary. Each is
+    scaled by the standard deviation of its coefficient. For data whose members share their grid and
+    the way in which they meet their conditions. A warning says when the modes miss more than a
+    hundredth of the data.
 
     Args:
         branch: As for `DeepONet`.
@@ -192,7 +202,8 @@ def _built_branch(
     found = eqx.filter_eval_shape(built, {n: jnp.zeros(shape) for n, shape in shapes.items()})
     if jnp.shape(found) != (outputs,):
         raise ValueError(
-            f"{name}: the encoder {type(encoder).__name__} must give a vector of {outputs} numbers, got the shape "
+            f"{name}: the encoder {type(encoder).__name__} must give a vector of {outputs} "
+            "numbers, got the shape "
             f"{jnp.shape(found)}"
         )
     return built

@@ -16,8 +16,9 @@ from pinops.operators._surrogate import GridArchitecture, GridNetwork
 class SpectralConvolution(eqx.Module):
     """A linear map of the lowest Fourier modes, a matrix for each, in real arithmetic.
 
-    ``modes``: how many wave numbers of each axis: 0, ..., m - 1, and on all axes but the last -m, ..., -1 too. Transforms are
-    products with a few columns of the Fourier matrix: for grids of thousands of points and few modes faster than the fast one.
+    ``modes``: how many wave numbers of each axis: 0, ..., m - 1, and on all axes but the last -m,
+    ..., -1 too. Transforms are products with a few columns of the Fourier matrix: for grids of
+    thousands of points and few modes faster than the fast one.
     """
 
     weight: Float[
@@ -73,9 +74,11 @@ class SpectralConvolution(eqx.Module):
 
 
 class FactorisedSpectralConvolution(eqx.Module):
-    """The sum over the axes of a spectral convolution along each: ``d m`` matrices instead of ``(2 m)^(d-1) m``.
+    """The sum over the axes of a spectral convolution along each: ``d m`` matrices instead of ``(2
+    m)^(d-1) m``.
 
-    Factorised weights (Tran et al. 2023, arXiv:2111.13802); on one axis it is the ordinary convolution.
+    Factorised weights (Tran et al. 2023, arXiv:2111.13802); on one axis it is the ordinary
+    convolution.
     """
 
     along: list[SpectralConvolution]
@@ -123,7 +126,8 @@ def _along(
 
 
 class FNONetwork(GridNetwork):
-    """Lift, Fourier layers ``gelu(K v + W v)`` (the last one without gelu), and two pointwise layers."""
+    """Lift, Fourier layers ``gelu(K v + W v)`` (the last one without gelu), and two pointwise
+    layers."""
 
     lift: Affine
     spectral: list[SpectralConvolution | FactorisedSpectralConvolution]
@@ -135,16 +139,17 @@ class FNONetwork(GridNetwork):
 
     def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         grid = states.shape[1:-1]
-        # Batch and channels last: every transform and every pointwise layer is then one matrix product.
+        # Batch and channels last: every transform and every pointwise layer is then one matrix
+        # product.
         v = jnp.moveaxis(states, 0, -2)
-        places = [
-            np.linspace(0, 1, n, endpoint=False).reshape(-1, *[1] * (len(grid) - axis))
-            for axis, n in enumerate(grid)
-        ]
-        channel = lambda place: jnp.broadcast_to(jnp.asarray(place, v.dtype), v.shape[:-1])[
-            ..., None
-        ]
-        v = self.lift(jnp.concatenate([v, *map(channel, places)], -1))
+
+        def along(axis: int, n: int) -> Float[Array, "*grid b 1"]:
+            """Where the grid points are along an axis, as a channel."""
+            line = np.linspace(0, 1, n, endpoint=False).reshape(-1, *[1] * (len(grid) - axis))
+            return jnp.broadcast_to(jnp.asarray(line, v.dtype), v.shape[:-1])[..., None]
+
+        positions = [along(axis, n) for axis, n in enumerate(grid)]
+        v = self.lift(jnp.concatenate([v, *positions], -1))
         # The same length on every grid, so that a finer one is the same function at more points.
         added = [round(part * n) for part, n in zip(self.padding, grid, strict=True)]
         v = jnp.pad(v, [(0, n) for n in added] + [(0, 0)] * 2)
@@ -165,11 +170,13 @@ class FNO(GridArchitecture):
         width: Channels of the layers, >= 1.
         modes: Wave numbers of each axis, >= 1.
         depth: Fourier layers, >= 1.
-        padding: What zeros are added to each axis, as a fraction of its length from 0 to 1, for states that are not periodic.
-            It is the same length on a finer grid, so that the operator does not depend on the resolution; at the grid that it
-            is built for it is rounded to whole points, one at least.
-        factorised: Whether spectral weights are those of convolutions along each axis alone, whose sum is taken (of F-FNO,
-            Tran et al. 2023, this alone): far fewer in two and three dimensions, and the same network in one.
+        padding: What zeros are added to each axis, as a fraction of its length from 0 to 1, for
+            states that are not periodic. It is the same length on a finer grid, so that the
+            operator does not depend on the resolution; at the grid that it is built for it is
+            rounded to whole points, one at least.
+        factorised: Whether spectral weights are those of convolutions along each axis alone, whose
+            sum is taken (of F-FNO, Tran et al. 2023, this alone): far fewer in two and three
+            dimensions, and the same network in one.
     """
 
     width: int = eqx.field(static=True, default=36)
@@ -185,7 +192,8 @@ class FNO(GridArchitecture):
         number = isinstance(self.padding, int | float) and not isinstance(self.padding, bool)
         if not number or not 0 <= self.padding <= 1:
             raise ValueError(
-                "FNO: padding must be a fraction of the domain from 0 to 1, such as 0.125 for 8 points beside 64, got "
+                "FNO: padding must be a fraction of the domain from 0 to 1, such as 0.125 for 8 "
+                "points beside 64, got "
                 f"{self.padding!r}"
             )
 
@@ -211,5 +219,6 @@ def check_modes(name: str, modes: int, grid: tuple[int, ...]) -> None:
     for n in grid:
         if modes > n // 2 + 1:
             raise ValueError(
-                f"{name}: {n} points carry at most {n // 2 + 1} modes, got {modes}; give fewer, or a finer grid"
+                f"{name}: {n} points carry at most {n // 2 + 1} modes, got {modes}; give fewer, or "
+                "a finer grid"
             )

@@ -23,19 +23,22 @@ def check_inputs(given: Any, owner: str) -> None:
     """Check what ``inputs()`` of a family returns.
 
     Raises:
-        ValueError: For anything but a dict of named arrays of real numbers, each a number ``()``, a vector ``(m,)`` or an
-            image ``(h, w)`` or ``(h, w, c)``, or an array of more axes for an encoder of the user's own.
+        ValueError: For anything but a dict of named arrays of real numbers, each a number ``()``, a
+            vector ``(m,)`` or an image ``(h, w)`` or ``(h, w, c)``, or an array of more axes for an
+            encoder of the user's own.
     """
     if not isinstance(given, Mapping) or not given:
         what = "an empty dict" if isinstance(given, Mapping) else f"a {type(given).__name__}"
         raise ValueError(
-            f'{owner}.inputs must return a dict of named arrays, such as {{"source": self.source}}, got {what}'
+            f"{owner}.inputs must return a dict of named arrays, such as "
+            f'{{"source": self.source}}, got {what}'
         )
     for name, value in given.items():
         # A name is a group of a file and a label in tables.
         if not isinstance(name, str) or not name.isidentifier():
             raise ValueError(
-                f"{owner}.inputs: an input needs a name like a variable, such as source, got {name!r}"
+                f"{owner}.inputs: an input needs a name like a variable, such as source, got "
+                f"{name!r}"
             )
         try:
             dtype, shape = jnp.result_type(value), np.shape(value)
