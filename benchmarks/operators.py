@@ -274,10 +274,10 @@ def contenders(functions: int, size: int) -> dict[str, Callable[[], Any]]:
             )
 
         def inputs(self):
-            return self.source
+            return {"source": self.source}
 
     request = {
-        "inputs": {"mean": [0.0] * 100, "deviation": [1.0] * 100},
+        "inputs": {"mean": {"source": [0.0] * 100}, "deviation": {"source": [1.0] * 100}},
         "seed": 0,
         "dtype": "float32",
         "scale": {"u": 1.0},

@@ -25,7 +25,7 @@ TESTED = 40
 
 def some_layers(params: Any) -> tuple[Any, ...]:
     """What the multi-task DeepONet's authors train further."""
-    branch, trunk = params.network.branch, params.network.trunk
+    branch, trunk = params.network.branch.network, params.network.trunk
     return branch.kernels[0], branch.biases[0], branch.head, trunk.last
 
 

@@ -618,9 +618,10 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
     from pinops import networks, operators
 
     _split_numbers(settings, "degrees", "operator")
+    images = any(np.ndim(array) > 1 for array in family.inputs().values())
 
     def deeponet(width=100, depth=4, latent=100, stacked=False):
-        trunk, image = networks.ModifiedMLP(width, depth), np.ndim(family.inputs()) > 1
+        trunk, image = networks.ModifiedMLP(width, depth), images
         if not isinstance(stacked, bool) or (stacked and image):
             raise ValueError(
                 f"stacked must be true or false, and false for inputs that are an image, got {stacked}"
@@ -629,10 +630,10 @@ def _operator(name: str, settings: dict[str, Any], family: Any) -> Any:
         return operators.DeepONet(None if image else branch, trunk, latent)
 
     def pod_deeponet(width=100, depth=4, latent=32, degrees=24):
-        branch = None if np.ndim(family.inputs()) > 1 else networks.ModifiedMLP(width, depth)
+        branch = None if images else networks.ModifiedMLP(width, depth)
         return operators.PODDeepONet(branch, latent, degrees)
 
-    def fno(width=20, modes=12, padding=0, factorised=False):
+    def fno(width=20, modes=12, padding=0.0, factorised=False):
         return operators.FNO(width, modes, padding=padding, factorised=factorised)
 
     def unet(width=16, padding="circular"):

@@ -57,7 +57,7 @@ class AdvectionFamily(po.Problem):
         return replace(self, speed=values - jnp.min(values) + 1)
 
     def inputs(self):
-        return self.speed
+        return {"speed": self.speed}
 
     def reference(self) -> Reference:
         return characteristics(

@@ -52,7 +52,7 @@ class Antiderivative(po.Problem):
         return replace(self, source=GaussianProcess(self.length).sample(key, SENSORS))
 
     def inputs(self):
-        return self.source
+        return {"source": self.source}
 
     def reference(self) -> Reference:
         return antiderivative(np.asarray(self.source, np.float64), (0.0, 1.0))

@@ -59,8 +59,9 @@ class BurgersFamily(po.Problem):
 
     def inputs(self):
         coefficients = jnp.asarray(self.initial)
-        sensors = jnp.asarray(SENSORS, coefficients.dtype)
-        return jax.vmap(lambda x: fourier_series(coefficients, x, (0.0, 1.0)))(sensors)
+        at = jnp.asarray(SENSORS, coefficients.dtype)
+        series = jax.vmap(lambda x: fourier_series(coefficients, x, (0.0, 1.0)))
+        return {"initial": series(at)}
 
     def reference(self) -> Reference:
         a, b = np.asarray(self.initial, np.float64)

@@ -66,7 +66,7 @@ class CapeAdvection(po.Problem):
         return replace(self, initial=RandomWaves().sample(shape), speed=speed)
 
     def inputs(self):
-        return jnp.stack([jnp.asarray(self.speed, float)])
+        return {"speed": self.speed}
 
     def reference(self) -> Reference:
         x = (np.arange(self.cells)[:, None] + 0.5) / self.cells

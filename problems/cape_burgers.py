@@ -70,7 +70,7 @@ class CapeBurgers(po.Problem):
         return replace(self, initial=RandomWaves().sample(shape), viscosity=viscosity)
 
     def inputs(self):
-        return jnp.stack([jnp.asarray(self.viscosity, float)])
+        return {"viscosity": self.viscosity}
 
     def reference(self) -> Reference:
         coefficients = np.asarray(self.initial, np.float64)

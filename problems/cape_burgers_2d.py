@@ -82,7 +82,7 @@ class CapeBurgers2D(po.Problem):
         return replace(self, initial=initial, viscosity=viscosity)
 
     def inputs(self):
-        return jnp.stack([jnp.asarray(self.viscosity, float)])
+        return {"viscosity": self.viscosity}
 
     def reference(self) -> Reference:
         u, v = np.asarray(self.initial, np.float64)

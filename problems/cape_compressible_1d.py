@@ -102,7 +102,7 @@ class CapeCompressible1D(po.Problem):
         )
 
     def inputs(self):
-        return jnp.stack([jnp.asarray(self.mach, float), jnp.asarray(self.viscosity, float)])
+        return {"mach": self.mach, "viscosity": self.viscosity}
 
     def reference(self) -> Reference:
         coefficients = np.asarray(self.initial, np.float64)

@@ -96,7 +96,7 @@ class DarcyFamily(po.Problem):
     def inputs(self):
         inside = self.level(jnp.asarray(GRID)[:, None], jnp.asarray(GRID)[None, :]) >= -1e-6
         medium = jnp.asarray(self.medium)
-        return jnp.stack([medium, jnp.asarray(inside, medium.dtype)], -1)
+        return {"medium": jnp.stack([medium, jnp.asarray(inside, medium.dtype)], -1)}
 
     def reference(self) -> Reference:
         member = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self)

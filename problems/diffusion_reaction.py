@@ -57,7 +57,7 @@ class DiffusionReaction(po.Problem):
         return replace(self, source=GaussianProcess(self.length).sample(key, SENSORS))
 
     def inputs(self):
-        return self.source
+        return {"source": self.source}
 
     def reference(self) -> Reference:
         source, rate = np.asarray(self.source, np.float64), float(self.rate)

@@ -49,4 +49,5 @@ class EikonalFamily(po.Problem):
         return replace(self, radius=jax.random.uniform(key, minval=1e-3))
 
     def inputs(self):
-        return jnp.concatenate([self.radius * jnp.cos(ANGLES), self.radius * jnp.sin(ANGLES)])
+        points = [self.radius * jnp.cos(ANGLES), self.radius * jnp.sin(ANGLES)]
+        return {"boundary": jnp.concatenate(points)}

@@ -120,7 +120,7 @@ class FisherFamily(po.Problem):
         )
 
     def inputs(self):
-        return jnp.concatenate([self.polynomial(), jnp.asarray(self.initial)])
+        return {"reaction": self.polynomial(), "initial": self.initial}
 
     def reference(self) -> Reference:
         values = np.asarray(self.initial, np.float64)

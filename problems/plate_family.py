@@ -64,7 +64,7 @@ class PlateFamily(po.Problem):
         )
 
     def inputs(self):
-        return jnp.stack([jnp.asarray(self.holes, float), jnp.asarray(self.position, float)])
+        return {"holes": self.holes, "position": self.position}
 
     def reference(self) -> Reference:
         holes = float(self.holes)

@@ -84,13 +84,13 @@ def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
     )
     data = Dataset(path)
     rows = data.rows(range(64))
-    assert rows["values/u"].shape == (64, 64, 21) and rows["inputs"].shape == (64, 1)
+    assert rows["values/u"].shape == (64, 64, 21) and rows["inputs/viscosity"].shape == (64,)
     assert {name: array.shape for name, array in data.coordinates.items()} == {
         "x": (64, 1),
         "t": (1, 21),
     }
     assert rows["error_bar/u"].max() < 1e-6
-    np.testing.assert_array_equal(rows["inputs"][:, 0], rows["members/viscosity"])
+    np.testing.assert_array_equal(rows["inputs/viscosity"], rows["members/viscosity"])
     for member in range(0, 64, 8):
         start = waves(rows["members/initial"][member], data.coordinates["x"][:, 0])
         np.testing.assert_array_equal(rows["values/u"][member, :, 0], start)
@@ -120,7 +120,7 @@ def test_files_of_pdebench_are_thinned_and_taken_in_turn(tmp_path):
     made = from_pdebench(family, files, tmp_path / "made.h5", count=70)
     made.check_family(family)
     rows = made.rows(range(70))
-    np.testing.assert_array_equal(rows["inputs"][:4, 0], [0.1, 4.0, 0.1, 4.0])
+    np.testing.assert_array_equal(rows["inputs/speed"][:4], [0.1, 4.0, 0.1, 4.0])
     x, t = made.coordinates["x"], made.coordinates["t"]
     assert x.shape == (16, 1) and t.shape == (1, 6)
     np.testing.assert_allclose(
@@ -148,7 +148,7 @@ def test_a_file_that_is_not_as_pdebench_has_it_is_a_sentence(tmp_path):
         make(good, family=po.load_problem("cape_advection", cells=24, frames=6))
     nameless = tmp_path / "waves.hdf5"
     nameless.write_bytes(good.read_bytes())
-    with pytest.raises(ValueError, match="the name tells no parameter"):
+    with pytest.raises(ValueError, match="neither its attributes nor its name tell a parameter"):
         make(nameless)
     torn = tmp_path / "1D_Advection_Sols_beta0.7.hdf5"
     torn.write_bytes(good.read_bytes()[:900])

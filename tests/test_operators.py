@@ -23,9 +23,11 @@ from pinops.networks import (
     ConvolutionalNetwork,
     FourierFeatures,
     Frozen,
+    ImageEncoder,
     JetNetwork,
     MLPNetwork,
     ModifiedMLP,
+    VectorEncoder,
 )
 from pinops.operators import DeepONet, DeepONetwork, PODDeepONet
 from pinops.optimizers import GaussNewton, SSBroyden
@@ -48,7 +50,11 @@ needs_refdata = pytest.mark.skipif(
 
 
 def model_of(problem, operator=SMALL, physics=True):
-    inputs = {"mean": [0.0] * len(problem.inputs()), "deviation": [1.0] * len(problem.inputs())}
+    shapes = {name: np.shape(array) for name, array in problem.inputs().items()}
+    inputs = {
+        "mean": {name: np.zeros(shape) for name, shape in shapes.items()},
+        "deviation": {name: np.ones(shape) for name, shape in shapes.items()},
+    }
     request = {
         "inputs": inputs,
         "scale": dict.fromkeys(problem.unknowns, 1.0),
@@ -113,10 +119,10 @@ def test_members_of_a_family_are_problems(name, float64):
     """Different for different keys, the same for the same one, with a reference, and conditions that are met exactly."""
     family = po.load_problem(name)
     one, again, other = (family.sample(jax.random.key(k)) for k in (1, 1, 2))
-    assert np.array_equal(one.inputs(), again.inputs()) and not np.allclose(
-        one.inputs(), other.inputs()
-    )
-    assert one.inputs().shape == family.inputs().shape
+    for input_, array in family.inputs().items():
+        mine = [np.asarray(member.inputs()[input_]) for member in (one, again, other)]
+        assert np.array_equal(mine[0], mine[1]) and not np.allclose(mine[0], mine[2])
+        assert mine[0].shape == np.shape(array)
     assert not impose(one).soft
     reference = one.reference()
     assert reference.error_bar["u"] < 1e-5
@@ -225,9 +231,11 @@ def test_the_jacobian_of_an_operator_is_that_of_its_residual_vector(float64):
 def test_another_number_of_sensors_is_refused():
     model, params = model_of(po.load_problem("antiderivative"))
     with pytest.raises(
-        ValueError, match=r"built for inputs of shape \(100,\), got \(50,\); give as many sensors"
+        ValueError, match=r"built for inputs source \(100,\), got source \(50,\); give the same"
     ):
-        model.operator(params)(jnp.zeros(50))
+        model.operator(params)({"source": jnp.zeros(50)})
+    with pytest.raises(ValueError, match=r"built for inputs source \(100,\), got speed \(100,\)"):
+        model.operator(params)({"speed": jnp.zeros(100)})
     with pytest.raises(ValueError, match="branch must be an architecture such as MLP"):
         DeepONet(branch=3)
     with pytest.raises(ValueError, match="latent must be a whole number"):
@@ -307,7 +315,9 @@ def test_published_weights_certify_our_generators(
     grid = np.stack([t, x] if time_first else [x, t], -1).reshape(-1, 2)
     basis = trunk_net.jet({(): jnp.asarray(grid)}, Plan())[()]
     found = (
-        jax.vmap(branch_net)(jnp.asarray([np.asarray(member.inputs()) for member in members]))
+        jax.vmap(branch_net)(
+            jnp.asarray([np.asarray(next(iter(m.inputs().values()))) for m in members])
+        )
         @ basis.T
     )
     wanted = np.stack([reference.values["u"].ravel() for reference in references])
@@ -342,12 +352,14 @@ def perceptron(layers, activation):
 
 
 def operator_of(branch, trunk, inputs):
-    """Our DeepONet of given networks, which sees inputs as they are."""
-    return DeepONetwork(branch, trunk, Frozen(jnp.zeros(inputs)), Frozen(jnp.ones(inputs)), 1)
+    """Our DeepONet of given networks, which sees inputs of this shape as they are."""
+    encoder = (ImageEncoder if np.ndim(inputs) else VectorEncoder)(("seen",), branch)
+    centre, deviation = Frozen({"seen": jnp.zeros(inputs)}), Frozen({"seen": jnp.ones(inputs)})
+    return DeepONetwork(encoder, trunk, centre, deviation, 1)
 
 
 def solutions(operator, inputs, points):
-    return jax.vmap(lambda one: operator(one).jet({(): points}, Plan())[()][:, 0])(inputs)
+    return jax.vmap(lambda one: operator({"seen": one}).jet({(): points}, Plan())[()][:, 0])(inputs)
 
 
 @needs_refdata
@@ -396,7 +408,7 @@ def test_the_released_darcy_weights_give_their_forward_pass():
         operator_of(branch, trunk, (100, 100, 2)), images, jnp.stack([x.ravel(), y.ravel()], -1)
     )
     found = passes["mask"][rows] * np.asarray(found).reshape(-1, 100, 100) / 10
-    built = Convolutional((16, 32, 64, 64)).build((100, 100, 2), 150, key=KEY)
+    built = Convolutional((16, 32, 64, 64)).build({"seen": (100, 100, 2)}, 150, key=KEY)
     assert count == 559_164 == sum(leaf.size for leaf in jax.tree.leaves((built, trunk)))
     np.testing.assert_allclose(found, passes["u_net"][rows], atol=1e-4)
 
@@ -473,7 +485,7 @@ def test_members_of_the_darcy_family_meet_their_equation_and_vanish_on_their_bou
     family = po.load_problem("darcy_family")
     for key, shape in ((1, "disc"), (2, "triangle")):
         member = dataclasses.replace(family, task=shape).sample(jax.random.key(key))
-        assert member.inputs().shape == (33, 33, 2)
+        assert member.inputs()["medium"].shape == (33, 33, 2)
         reference = member.reference()
         assert reference.error_bar["u"] < 4e-3
         corner = {"disc": (0.5 + 0.3, 0.5 + 0.4), "triangle": (0.25, 0.25 * 3**0.5)}[shape]
@@ -586,15 +598,16 @@ def test_what_a_network_keeps_fixed_is_that_of_the_run_it_started_from(tmp_path)
 def test_a_branch_must_suit_the_inputs():
     with pytest.raises(
         ValueError,
-        match=r"inputs of this family are an image \(33, 33, 2\); choose Convolutional as branch",
+        match=r"DeepONet: the input medium is an image of shape \(33, 33, 2\), which MLP does not take; "
+        "choose Convolutional as branch",
     ):
         po.train("darcy_family", SMALL, steps=1)
     with pytest.raises(
-        ValueError, match="inputs of this family are 100 numbers; choose MLP as branch"
+        ValueError, match=r"the input source is of shape \(100,\), not an image .*; choose MLP as"
     ):
         po.train("antiderivative", DeepONet(Convolutional()), steps=1)
     with pytest.raises(ValueError, match=r"3 means over 2 x 2 points leave nothing of \(4, 9\)"):
-        Convolutional().build((4, 9, 1), 3, key=KEY)
+        Convolutional().build({"medium": (4, 9, 1)}, 3, key=KEY)
 
 
 # Training
@@ -758,7 +771,7 @@ def test_a_data_set_holds_members_and_their_solutions(dataset, float64):
     members = dataset.problems(family, rows)
     one = dataclasses.replace(family, source=members.source[1])
     np.testing.assert_allclose(one.reference().values["u"], rows["values/u"][1], atol=1e-12)
-    np.testing.assert_array_equal(rows["inputs"][1], one.inputs())
+    np.testing.assert_array_equal(rows["inputs/source"][1], one.inputs()["source"])
     sizes = {name: len(part) for name, part in dataset.splits.items()}
     assert sizes == {"training": 64, "validation": 32, "test": 14} and dataset.count == 110
     assert rows["error_bar/u"].shape == (2,)
@@ -805,7 +818,7 @@ def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_pa
 
     def solutions(k):
         """Of all members where the coefficient of mode k is one, the others zero; a branch of zeros leaves its last bias."""
-        where = lambda params: params.network.branch.biases[-1]
+        where = lambda params: params.network.branch.network.biases[-1]
         chosen = eqx.tree_at(
             where, untrained, jnp.zeros(latent) if k is None else jnp.zeros(latent).at[k].set(1.0)
         )
@@ -978,7 +991,7 @@ class Two(po.Problem):
         return dataclasses.replace(self, slope=jax.random.normal(key))
 
     def inputs(self):
-        return jnp.asarray(self.slope)[None]
+        return {"slope": self.slope}
 
     def reference(self):
         x = np.linspace(0, 1, 11)
@@ -1002,10 +1015,8 @@ def test_data_of_several_unknowns_keep_their_names(tmp_path):
     )  # one mode is that of both unknowns
     misfits = pod.history[-1].terms
     assert misfits["observed u"] == pytest.approx(misfits["observed v"], rel=1e-3)
-    drawn = data.drawn(jax.random.key(1), 8)["inputs"]
-    assert not np.array_equal(
-        np.sort(drawn, 0), np.sort(data.drawn(jax.random.key(2), 8)["inputs"], 0)
-    )
+    drawn = [np.sort(data.drawn(jax.random.key(k), 8)["inputs/slope"]) for k in (1, 2)]
+    assert not np.array_equal(*drawn)
     with pytest.raises(
         ValueError, match="was made with slope = 1.0, and the family has 2.0; give the same"
     ):

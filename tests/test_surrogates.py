@@ -15,7 +15,7 @@ import pytest
 
 import pinops as po
 from pinops.cli import run
-from pinops.data import Dataset, generate
+from pinops.data import Dataset, generate, inputs_in
 from pinops.metrics import rollout_metrics
 from pinops.operators import (
     CAPE,
@@ -28,7 +28,7 @@ from pinops.operators import (
 )
 from pinops.problem import load_problem
 from pinops.reference import _burgers_2d as solver
-from pinops.training import Curriculum, Trajectories, as_frames, grid_residuals
+from pinops.training import Curriculum, Trajectories, as_frames, grid_residuals, in_a_row
 
 KEY = jax.random.key(0)
 SMALL = CAPE(FNO(6, 4, 2), 8, 3, 4, 2)
@@ -448,7 +448,9 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     model, params = short[0].model, short[0].params
     rows = data.rows(range(8))
     frames = np.moveaxis(rows["values/u"], 2, 1)[..., None].astype(np.float32)
-    trajectories = Trajectories(jnp.asarray(frames), jnp.asarray(rows["inputs"], jnp.float32), None)
+    trajectories = Trajectories(
+        jnp.asarray(frames), jnp.asarray(in_a_row(inputs_in(rows)), jnp.float32), None
+    )
     at_once = model.at({"free": 1, "warm": 0}).predictions(params, trajectories)
     # Of two frames the second follows from a prediction; with more it is in turn, and the truth stands at the first two.
     in_turn = model.at({"free": 2, "warm": 0}).predictions(params, trajectories)
@@ -491,7 +493,7 @@ def test_an_fno_is_the_same_operator_on_finer_grids(data, short, tmp_path):
     np.testing.assert_array_equal(again.predicted(same)[0], fine.predicted(same)[0])
     # Every third place is that of the coarse grid.
     parameters, first = (
-        same.rows(range(8))["inputs"],
+        in_a_row(inputs_in(same.rows(range(8)))),
         np.moveaxis(same.rows(range(8))["values/u"], 2, 1)[:, 0, :, None],
     )
     one, other = coarse(first[:, 1::3], parameters, 5), fine(first, parameters, 5)

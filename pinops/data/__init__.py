@@ -9,6 +9,7 @@ from pinops.data._dataset import BLOCK as BLOCK
 from pinops.data._dataset import Dataset as Dataset
 from pinops.data._dataset import as_dataset as as_dataset
 from pinops.data._dataset import generate as generate
+from pinops.data._dataset import inputs_in as inputs_in
 from pinops.data._dataset import leaves_of as leaves_of
 from pinops.data._grid import GridSpec as GridSpec
 from pinops.data._hdf5 import DataFileError as DataFileError

@@ -1,7 +1,8 @@
-"""Data sets of families: problems and their solutions in one HDF5 file, in blocks that are made, checked and read one by one.
+"""Data sets of families: problems and their solutions in one HDF5 file, in blocks that are made,
+checked and read one by one.
 
-A file that is being made is a folder of finished blocks beside it, so that an interruption costs one block; the data set appears
-whole.  Eight tenths of the blocks are for training, one for
+A file that is being made is a folder of finished blocks beside it, so that an interruption costs
+one block; the data set appears whole.  Eight tenths of the blocks are for training, one for
 validation and the last for testing.
 """
 
@@ -9,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property, lru_cache
@@ -29,16 +30,19 @@ from pinops.problem import (
     Problem,
     check_family,
     coefficients_as_json,
+    in_words,
     load_folder,
     load_problem,
     name_of,
     sample_members,
+    shapes_of,
     unstacked,
 )
 from pinops.reference import Reference
 
 BLOCK = 32  # members that are solved, checked and read together
 _KIND, PART = "data set", "part of a data set"
+_INPUTS = "inputs/"  # the group of what operators see, in a file and in rows
 
 
 def generate(
@@ -53,12 +57,12 @@ def generate(
 ) -> "Dataset":
     """Solve random members of a family with their references and write them to a file.
 
-    **Arguments:** ``count`` of members; ``seed`` of their random keys; ``workers``: processes that share the work (more than one
-    needs a registered family; ``folder``: where its file lies, for one that
-    is not in the catalogue); ``report(done, count)`` is called after every block.
+    **Arguments:** ``count`` of members; ``seed`` of their random keys; ``workers``: processes that
+    share the work (more than one needs a registered family; ``folder``: where its file lies, for
+    one that is not in the catalogue); ``report(done, count)`` is called after every block.
 
-    An interrupted call goes on where it was. **Raises** ValueError for what cannot be meant, and for blocks of other settings;
-    OSError when the file cannot be written.
+    An interrupted call goes on where it was. **Raises** ValueError for what cannot be meant, and
+    for blocks of other settings; OSError when the file cannot be written.
     """
     path = Path(path)
     check_family(family)
@@ -69,12 +73,7 @@ def generate(
         raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
     if path.exists():
         raise ValueError(f"{path} exists already; choose another file, or delete it")
-    settings = {
-        "problem": name_of(family),
-        "coefficients": coefficients_as_json(family),
-        "count": count,
-        "seed": seed,
-    }
+    settings = settings_of(family, count, seed)
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for name in names:
@@ -82,7 +81,8 @@ def generate(
             json.dumps(settings)
         ):
             raise ValueError(
-                f"{parts} holds parts of another data set, {before}; delete that folder, or choose another file"
+                f"{parts} holds parts of another data set, {before}; delete that folder, or choose "
+                "another file"
             )
     missing = [(k, name) for k, name in enumerate(names) if not name.exists()]
     done = len(names) - len(missing)
@@ -102,7 +102,8 @@ def generate(
                     report(min(done * BLOCK, count), count)
             except BrokenProcessPool:
                 raise OSError(
-                    "a process that solves members was ended from outside; the same call goes on where it was"
+                    "a process that solves members was ended from outside; the same call goes on "
+                    "where it was"
                 ) from None
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -110,6 +111,24 @@ def generate(
     join(path, names, settings)
     shutil.rmtree(parts)
     return Dataset(path)
+
+
+def settings_of(family: Problem, count: int, seed: int | str) -> dict[str, Any]:
+    """What the data of a family depend on: its name, coefficients and domain, and how members are
+    drawn."""
+    return {
+        "problem": name_of(family),
+        "coefficients": coefficients_as_json(family),
+        "domain": bounds_of(family),
+        "count": count,
+        "seed": seed,
+    }
+
+
+def bounds_of(family: Problem) -> dict[str, list[float]]:
+    """The bounds of every coordinate of the domain, as JSON has them."""
+    bounds = family.domain.bounds
+    return {name: [float(b) for b in bounds[name]] for name in family.domain.coordinates}
 
 
 def _in_process(settings: dict[str, Any], folder: Path | None, block: int, path: Path) -> None:
@@ -125,7 +144,7 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
     start, stop = block * BLOCK, min((block + 1) * BLOCK, settings["count"])
     with jax.enable_x64(True):
         stacked = sample_members(family, jax.random.key(settings["seed"]), range(start, stop))
-        inputs = np.asarray(eqx.filter_vmap(lambda problem: problem.inputs())(stacked))
+        inputs = eqx.filter_vmap(lambda problem: problem.inputs())(stacked)
         members = unstacked(stacked, stop - start)
     references = [reference for member in members if (reference := member.reference()) is not None]
     if len(references) < len(members):
@@ -136,12 +155,12 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
         for name, values in reference.values.items():
             if np.isinf(values).any() or np.isnan(values).all():
                 raise ValueError(
-                    f"the reference of member {start + k} of {settings['problem']} has no finite {name}; look at it"
+                    f"the reference of member {start + k} of {settings['problem']} has no finite "
+                    f"{name}; look at it"
                 )
     first = references[0]
-    arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()} | {
-        "inputs": inputs
-    }
+    arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()}
+    arrays |= {f"{_INPUTS}{name}": np.asarray(array) for name, array in inputs.items()}
     for name in leaves_of(family):
         arrays[f"members/{name}"] = np.stack(
             [np.asarray(getattr(member, name)) for member in members]
@@ -222,14 +241,17 @@ def as_dataset(data: "Dataset | str | Path") -> "Dataset":
 
 
 class Dataset:
-    """A data set in a file. Only the blocks that are asked for are read, and each is checked when it is.
+    """A data set in a file. Only the blocks that are asked for are read, and each is checked when
+    it is.
 
-    **Raises** FileNotFoundError when there is no such file; DataFileError when it is truncated, damaged, or holds something else.
+    **Raises** FileNotFoundError when there is no such file; DataFileError when it is truncated,
+    damaged, or holds something else.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._block = lru_cache(maxsize=256)(self._read)
+        self._checked: set[tuple[str, bool, bool]] = set()
         if not self.path.is_file():
             raise FileNotFoundError(
                 f"there is no file {self.path}; make one with pinops data NAME --out {self.path}"
@@ -238,19 +260,22 @@ class Dataset:
             with _opened(self.path) as file:
                 if file.attrs.get("pinops") != _KIND:
                     raise DataFileError(
-                        f"{self.path} is no data set of pinops; make one with pinops data NAME --out FILE"
+                        f"{self.path} is no data set of pinops; make one with pinops data NAME "
+                        "--out FILE"
                     )
                 self.attributes: dict[str, Any] = json.loads(str(file.attrs["attributes"]))
                 self.coordinates = {
                     name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]
                 }
-                self._names = [
-                    "inputs",
-                    *(
-                        f"{group}/{key}"
-                        for group in ("members", "values", "error_bar")
-                        for key in file[group]
-                    ),
+                if not isinstance(file["inputs"], h5py.Group):
+                    raise DataFileError(
+                        f"{self.path} has inputs without names, from before pinops gave them any; "
+                        "make it again"
+                    )
+                self._stored = [
+                    f"{group}/{key}"
+                    for group in ("inputs", "members", "values", "error_bar")
+                    for key in file[group]
                 ]
         except DataFileError:
             raise
@@ -272,7 +297,8 @@ class Dataset:
 
     @property
     def origin(self) -> str:
-        """A checksum of family, coefficients and seed: members of one number and origin are the same."""
+        """A checksum of family, coefficients and seed: members of one number and origin are the
+        same."""
         settings = {
             name: value for name, value in self.attributes["settings"].items() if name != "count"
         }
@@ -286,14 +312,16 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, range]:
-        """The members for training, validation and testing: eight, one and one tenth of the blocks, at least one each.
+        """The members for training, validation and testing: eight, one and one tenth of the blocks,
+        at least one each.
 
         **Raises** ValueError for a data set of fewer than three blocks.
         """
         blocks = len(self.attributes["sha256"])
         if blocks < 3:
             raise ValueError(
-                f"{self.path} has {self.count} members; training, validation and test need at least {2 * BLOCK + 1}"
+                f"{self.path} has {self.count} members; training, validation and test need at "
+                f"least {2 * BLOCK + 1}"
             )
         tenth = max(1, blocks // 10)
         edges = [0, (blocks - 2 * tenth) * BLOCK, (blocks - tenth) * BLOCK, self.count]
@@ -318,40 +346,97 @@ class Dataset:
             for name in self.attributes["unknowns"]
         }
 
-    def inputs(self) -> Float[np.ndarray, "n ..."]:
-        """What operators see of the first members for training."""
-        return self.rows(self.splits["training"][: 16 * BLOCK])["inputs"]
+    def inputs(self) -> dict[str, Float[np.ndarray, "n ..."]]:
+        """What operators see of the first members for training, by name."""
+        return inputs_in(self.rows(self.splits["training"][: 16 * BLOCK]))
 
     def check_family(self, family: Problem) -> None:
-        """Raises ValueError when the data are those of another family or of other coefficients, unknowns or coordinates."""
-        settings = self.attributes["settings"]
-        if settings["problem"] != name_of(family):
-            raise ValueError(
-                f"{self.path} holds data of {settings['problem']}, not of {name_of(family)}"
-            )
+        """Check that the data are those of a family.
+
+        Raises:
+            ValueError: For those of another one, or of other coefficients, unknowns, coordinates,
+                domain or inputs.
+        """
+        settings, owner = self.attributes["settings"], name_of(family)
+        if settings["problem"] != owner:
+            raise ValueError(f"{self.path} holds data of {settings['problem']}, not of {owner}")
         for name, value in json.loads(json.dumps(coefficients_as_json(family))).items():
-            if settings["coefficients"].get(name) != value:
-                there = settings["coefficients"].get(name)
+            there = settings["coefficients"].get(name)
+            if there != value:
                 raise ValueError(
-                    f"{self.path} was made with {name} = {there}, and the family has {value}; give the same"
+                    f"{self.path} was made with {name} = {there}, and the family has {value}; give "
+                    "the same"
                 )
         if set(self.attributes["unknowns"]) != set(family.unknowns):
             found = ", ".join(self.attributes["unknowns"])
             raise ValueError(
-                f"{self.path} has the unknowns {found}, and {name_of(family)} has {', '.join(family.unknowns)}"
+                f"{self.path} has the unknowns {found}, and {owner} has "
+                f"{', '.join(family.unknowns)}"
             )
         if tuple(self.coordinates) != family.domain.coordinates:
             raise ValueError(
-                f"{self.path} has the coordinates {', '.join(self.coordinates)}, and {name_of(family)} has "
+                f"{self.path} has the coordinates {', '.join(self.coordinates)}, and {owner} has "
                 f"{', '.join(family.domain.coordinates)}; make the data again"
             )
-        wanted = np.shape(family.inputs())
+        self._check_domain(family)
+        wanted = shapes_of(family.inputs())
         with _opened(self.path) as file:
-            found = file["inputs"].shape[1:]
+            found = {name: file[_INPUTS + name].shape[1:] for name in file["inputs"]}
         if found != wanted:
             raise ValueError(
-                f"{self.path} has inputs of shape {found}, and the family gives {wanted}; make the data again"
+                f"{self.path} has the inputs {in_words(found)}, and {owner} gives "
+                f"{in_words(wanted)}; make the data again"
             )
+
+    def _check_domain(self, family: Problem) -> None:
+        """Raises ValueError for data of another domain, by what was noted when they were made and
+        by their grid."""
+        noted, bounds = self.attributes["settings"].get("domain", {}), bounds_of(family)
+        for name, (low, high) in bounds.items():
+            before = noted.get(name, (low, high))
+            slack = 1e-6 * (high - low)
+            if not np.allclose(before, (low, high), rtol=0, atol=slack):
+                raise ValueError(
+                    f"{self.path} was made for {name} from {before[0]:g} to {before[1]:g}, and the "
+                    "domain of "
+                    f"{name_of(family)} is {low:g} to {high:g}; make the data again"
+                )
+            first, last = np.min(self.coordinates[name]), np.max(self.coordinates[name])
+            if first < low - slack or last > high + slack:
+                raise ValueError(
+                    f"{self.path} has a grid of {name} from {first:g} to {last:g}, and the domain "
+                    f"of {name_of(family)} is "
+                    f"{low:g} to {high:g}; give data of this domain"
+                )
+
+    def check_values(self, *parts: str, gaps: bool, coefficients: bool) -> None:
+        """Check every sample of some parts, block by block, before hours are spent on them.
+
+        Args:
+            parts: Of `splits`, such as "training", "test".
+            gaps: Whether values may be missing (NaN), such as those outside of a shape; infinite
+                ones never may.
+            coefficients: Whether the coefficients of the members must be known, as for equations
+                and conditions.
+
+        Raises:
+            ValueError: Naming the first sample that cannot be used by its number in the file, and
+                why.
+        """
+        for part in parts:
+            if (part, gaps, coefficients) in self._checked:
+                continue
+            members = self.splits[part]
+            for start in range(members.start, members.stop, BLOCK):
+                rows = self.rows(range(start, min(start + BLOCK, members.stop)))
+                found = _unusable(rows, self.attributes["unknowns"], gaps, coefficients)
+                if found is not None:
+                    number, why = found
+                    raise ValueError(
+                        f"{self.path}: sample {number}, of the {part} part, {why}; mend that "
+                        "sample or make the data again"
+                    )
+            self._checked.add((part, gaps, coefficients))
 
     def rows(self, members: range) -> dict[str, np.ndarray]:
         """Everything that is known of consecutive members."""
@@ -360,19 +445,21 @@ class Dataset:
         offset = members.start - blocks.start * BLOCK
         return {
             name: np.concatenate([block[name] for block in read])[offset : offset + len(members)]
-            for name in self._names
+            for name in read[0]
         }
 
     def solved(self, family: Problem, members: range) -> tuple[list[Problem], list[Reference]]:
         """Consecutive members and their solutions."""
         rows, names = self.rows(members), self.attributes["unknowns"]
-        of = lambda group, k: {name: rows[f"{group}/{name}"][k] for name in names}
-        bars = lambda k: {name: float(bar) for name, bar in of("error_bar", k).items()}
         kind, source = self.attributes["kind"], self.attributes["source"]
-        references = [
-            Reference(self.coordinates, of("values", k), bars(k), kind, source)
-            for k in range(len(members))
-        ]
+
+        def of(group: str, k: int) -> dict[str, Any]:
+            return {name: rows[f"{group}/{name}"][k] for name in names}
+
+        references = []
+        for k in range(len(members)):
+            bars = {name: float(bar) for name, bar in of("error_bar", k).items()}
+            references.append(Reference(self.coordinates, of("values", k), bars, kind, source))
         return unstacked(self.problems(family, rows), len(members)), references
 
     def problems(self, family: Problem, rows: dict[str, np.ndarray]) -> Problem:
@@ -391,16 +478,14 @@ class Dataset:
         chosen = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), len(read) * BLOCK))[
             :count
         ]
-        return {
-            name: np.concatenate([block[name] for block in read])[chosen] for name in self._names
-        }
+        return {name: np.concatenate([block[name] for block in read])[chosen] for name in read[0]}
 
     def _read(self, number: int) -> dict[str, np.ndarray]:
         here = slice(number * BLOCK, (number + 1) * BLOCK)
         try:
             with _opened(self.path) as file:
                 rows = {
-                    name: real(file[name][here], f"{self.path}: {name}") for name in self._names
+                    name: real(file[name][here], f"{self.path}: {name}") for name in self._stored
                 }
         except (OSError, KeyError, RuntimeError) as error:
             raise self._damaged(f"truncated or not HDF5 ({error})") from error
@@ -408,4 +493,45 @@ class Dataset:
             raise self._damaged(
                 f"damaged: the checksum of members {here.start} to {here.stop - 1} does not match"
             )
-        return rows
+        count = len(next(iter(rows.values())))
+        return rows | {"number": np.arange(here.start, here.start + count)}
+
+
+def inputs_in(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs among the rows of a data set, by name."""
+    return {
+        name.removeprefix(_INPUTS): array
+        for name, array in rows.items()
+        if name.startswith(_INPUTS)
+    }
+
+
+def _unusable(
+    rows: Mapping[str, np.ndarray], unknowns: Sequence[str], gaps: bool, coefficients: bool
+) -> tuple[int, str] | None:
+    """The number of the first sample that cannot be used, and why; None where all can."""
+    faults: list[tuple[int, str]] = []
+
+    def note(bad: np.ndarray, why: str) -> None:
+        each = bad.reshape(len(bad), -1).any(1)
+        if each.any():
+            faults.append((int(rows["number"][np.argmax(each)]), why))
+
+    for name, array in inputs_in(rows).items():
+        note(~np.isfinite(array), f"has an input {name} that is not finite")
+    for unknown in unknowns:
+        values = rows[f"values/{unknown}"]
+        if gaps:
+            note(np.isinf(values), f"has infinite values of {unknown}")
+            flat = values.reshape(len(values), -1)
+            note(np.isnan(flat).all(1), f"has no value of {unknown}")
+        else:
+            note(~np.isfinite(values), f"has values of {unknown} that are not finite")
+        bar = rows[f"error_bar/{unknown}"]
+        note(~(bar > 0), f"has an error bar of {unknown} that is not greater than zero")
+    if coefficients:
+        for name, array in rows.items():
+            if name.startswith("members/") and np.issubdtype(array.dtype, np.floating):
+                own = name.removeprefix("members/")
+                note(~np.isfinite(array), f"has an unknown coefficient {own} (NaN), which it needs")
+    return min(faults, default=None)

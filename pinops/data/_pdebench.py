@@ -1,9 +1,10 @@
-"""The one-dimensional files of PDEBench (Takamoto et al. 2022) as data sets: streamed, thinned, and mixed across parameters."""
+"""The one-dimensional files of PDEBench (Takamoto et al. 2022) as data sets: streamed, thinned, and
+mixed across parameters."""
 
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,28 @@ import h5py
 import jax
 import numpy as np
 
-from pinops.data._dataset import BLOCK, PART, Dataset, join, leaves_of
+from pinops.data._dataset import (
+    BLOCK,
+    PART,
+    Dataset,
+    bounds_of,
+    join,
+    leaves_of,
+    settings_of,
+)
 from pinops.data._hdf5 import DataFileError, read_arrays, write_arrays
-from pinops.problem import Problem, coefficients_as_json, name_of
+from pinops.problem import Problem, name_of
 
-_NUMBER = re.compile(r"_(?:beta|Nu)([0-9.eE+-]+?)\.(?:hdf5|h5)$")
+_NUMBER = re.compile(r"_(beta|Nu)([0-9.eE+-]+?)\.(?:hdf5|h5)$")
+_SYMBOLS = {"speed": "beta", "viscosity": "Nu"}  # PDEBench's, by the coefficient of a family
+_OTHERS = (
+    "beta",
+    "nu",
+    "rho",
+    "eta",
+    "zeta",
+    "m",
+)  # of all of its equations, as its attributes have them
 
 
 def from_pdebench(
@@ -27,14 +45,26 @@ def from_pdebench(
     count: int = 1000,
     report: Callable[[int, int], None] = lambda done, count: None,
 ) -> Dataset:
-    """A data set of ``count`` trajectories of PDEBench files, such as ``1D_Burgers_Sols_Nu0.01.hdf5``, in turn from each of them.
+    """A data set of ``count`` trajectories of PDEBench files, such as
+    ``1D_Burgers_Sols_Nu0.01.hdf5``, in turn from each of them.
 
-    The value in a file's name becomes the coefficient of the family, ``cape_advection`` or ``cape_burgers``, whose ``cells`` and
-    ``frames`` say how many of the places and times are kept. Initial values are not known but for the first frame: a member's
-    ``initial`` is NaN, and the error bar infinite. Goes on where it was interrupted.
+    The parameter in a file's attributes, or else in its name, becomes the coefficient of the
+    family. Initial values are not known but for the first snapshot: a member's ``initial`` is NaN,
+    and the error bar infinite. Goes on where it was interrupted.
 
-    **Raises** ValueError for what cannot be meant; FileNotFoundError, or DataFileError, a ValueError, for files that are not as
-    PDEBench has them.
+    Args:
+        family: ``cape_advection`` or ``cape_burgers``, whose ``cells`` and ``frames`` say how many
+            grid points and snapshots are kept.
+        files: Of the equation and the domain of the family, on one grid.
+        path: Of the data set that is made.
+        count: How many trajectories.
+        report: ``report(done, count)`` is called after every block.
+
+    Raises:
+        ValueError: For what cannot be meant.
+        FileNotFoundError: For a missing file.
+        DataFileError: A ValueError, for files that are not as PDEBench has them, of another
+            equation or another domain.
     """
     path, files = Path(path), [Path(file) for file in files]
     leaves = leaves_of(family)
@@ -43,39 +73,38 @@ def from_pdebench(
         family.domain.coordinates != ("x", "t")
         or len(leaves) != 2
         or not {"initial", "cells", "frames"} <= known
+        or not _SYMBOLS.keys() & set(leaves)
     ):
         raise ValueError(
-            f"PDEBench's one-dimensional files are for cape_advection and cape_burgers, not for {name_of(family)}"
+            "PDEBench's one-dimensional files are for cape_advection and cape_burgers, not for "
+            f"{name_of(family)}"
         )
     (coefficient,) = (name for name in leaves if name != "initial")
     if path.exists():
         raise ValueError(f"{path} exists already; choose another file, or delete it")
     if not files:
         raise ValueError("there is no PDEBench file to read; give some")
-    sources = [_Source(file, family.cells, family.frames) for file in files]  # pyright: ignore[reportAttributeAccessIssue]
+    sources = [_Source(file, family, coefficient) for file in files]
     for source in sources[1:]:
         if any(not np.allclose(source.grid[name], sources[0].grid[name]) for name in source.grid):
             raise ValueError(
-                f"{source.path} and {sources[0].path} have other coordinates; make a data set of each"
+                f"{source.path} and {sources[0].path} have other coordinates; make a data set of "
+                "each"
             )
     most = len(files) * min(source.count for source in sources)
     if not 1 <= count <= most:
         raise ValueError(
             f"count must be from 1 to the {most} trajectories that are there, got {count}"
         )
-    settings = {
-        "problem": name_of(family),
-        "coefficients": coefficients_as_json(family),
-        "count": count,
-        "seed": f"PDEBench: {', '.join(file.name for file in files)}",
-    }
+    settings = settings_of(family, count, f"PDEBench: {', '.join(file.name for file in files)}")
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for number, name in enumerate(names):
         if name.exists():
             if read_arrays(name, PART)[1]["settings"] != json.loads(json.dumps(settings)):
                 raise ValueError(
-                    f"{parts} holds parts of another data set; delete that folder, or choose another file"
+                    f"{parts} holds parts of another data set; delete that folder, or choose "
+                    "another file"
                 )
         else:
             members = range(number * BLOCK, min((number + 1) * BLOCK, count))
@@ -91,18 +120,18 @@ def _write(
     family: Problem,
     coefficient: str,
     sources: "list[_Source]",
-    members: range,
+    numbers_of: range,
     settings: dict[str, Any],
 ) -> None:
-    chosen = [(sources[k % len(sources)], k // len(sources)) for k in members]
+    chosen = [(sources[k % len(sources)], k // len(sources)) for k in numbers_of]
     values = np.stack([source.trajectory(row) for source, row in chosen])
     numbers = np.asarray([source.parameter for source, _ in chosen])
     with jax.enable_x64(True):
-        inputs = np.stack(
-            [np.asarray(replace(family, **{coefficient: number}).inputs()) for number in numbers]
-        )
+        members = [replace(family, **{coefficient: number}).inputs() for number in numbers]
     arrays = {f"coordinates/{key}": array for key, array in sources[0].grid.items()}
-    arrays |= {"inputs": inputs, "values/u": values, "error_bar/u": np.full(len(values), np.inf)}
+    for key in members[0]:
+        arrays[f"inputs/{key}"] = np.stack([np.asarray(given[key]) for given in members])
+    arrays |= {"values/u": values, "error_bar/u": np.full(len(values), np.inf)}
     arrays |= {
         f"members/{coefficient}": numbers,
         "members/initial": np.full((len(values), *np.shape(family.initial)), np.nan),
@@ -116,39 +145,41 @@ def _write(
 class _Source:
     """One file: its parameter, its thinned grid, and its trajectories one by one."""
 
-    def __init__(self, path: Path, cells: int, frames: int):
+    def __init__(self, path: Path, family: Problem, coefficient: str):
         self.path = path
+        cells, frames = family.cells, family.frames  # pyright: ignore[reportAttributeAccessIssue]
         if not path.is_file():
             raise FileNotFoundError(
                 f"there is no file {path}; PDEBench's own page says where to get it"
             )
-        found = _NUMBER.search(path.name)
-        if found is None:
-            raise ValueError(
-                f"{path}: the name tells no parameter, as 1D_Burgers_Sols_Nu0.01.hdf5 does; give the file that name"
-            )
-        self.parameter = float(found[1])
         try:
             with h5py.File(path) as file:
                 self.shape = file["tensor"].shape  # pyright: ignore[reportAttributeAccessIssue]
                 x, t = (np.asarray(file[f"{name}-coordinate"], np.float64) for name in ("x", "t"))
+                attributes = {name.lower(): file.attrs[name] for name in file.attrs}
         except (OSError, KeyError, RuntimeError) as error:
             raise DataFileError(
-                f"{path} is no one-dimensional file of PDEBench, which has tensor, x-coordinate and t-coordinate ({error}); "
+                f"{path} is no one-dimensional file of PDEBench, which has tensor, x-coordinate "
+                f"and t-coordinate ({error}); "
                 "get it again"
             ) from error
+        self.parameter = _parameter(path, attributes, family, coefficient)
         if len(self.shape) != 3 or self.shape[2] != x.size or t.size < self.shape[1]:
             raise DataFileError(
-                f"{path}: tensor has shape {self.shape}, which is not trajectories, at most {t.size} times and {x.size} places; "
+                f"{path}: tensor has shape {self.shape}, which is not trajectories, at most "
+                f"{t.size} times and {x.size} places; "
                 "get the file again"
             )
         self.count = self.shape[0]
         (_, times, places) = self.shape
         if places % cells or (times - 1) % (frames - 1):
             raise ValueError(
-                f"{path} has {places} places and {times} times, of which {cells} cells and {frames} frames are no regular part; "
+                f"{path} has {places} places and {times} times, of which {cells} cells and "
+                f"{frames} frames are no regular part; "
                 "give a divisor of each (of the number of steps for frames)"
             )
+        for name, line in (("x", x), ("t", t[:times])):
+            _check_extent(path, name, line, family)
         self.every = ((times - 1) // (frames - 1), places // cells)
         self.grid = {"x": x[:: self.every[1], None], "t": t[None, : times : self.every[0]]}
 
@@ -167,3 +198,55 @@ class _Source:
                 f"{self.path}: trajectory {row} has values that are not finite; get the file again"
             )
         return values
+
+
+def _parameter(
+    path: Path, attributes: Mapping[str, Any], family: Problem, coefficient: str
+) -> float:
+    """The value of the coefficient that a file is for, from its attributes or else from its name.
+
+    Raises:
+        ValueError: Where it names none; DataFileError where it names that of another equation.
+    """
+    symbol = _SYMBOLS[coefficient]
+    stated = {name: attributes[name] for name in _OTHERS if name in attributes}
+    named = _NUMBER.search(path.name)
+    if not stated and named is None:
+        raise ValueError(
+            f"{path}: neither its attributes nor its name tell a parameter, as "
+            "1D_Burgers_Sols_Nu0.01.hdf5 does; give the file "
+            "that name"
+        )
+    if not stated and named is not None:
+        stated = {named[1].lower(): named[2]}
+    if set(stated) != {symbol.lower()}:
+        raise DataFileError(
+            f"{path} has the parameter {', '.join(stated)}, and {name_of(family)} needs {symbol}, "
+            f"its {coefficient}: it is a "
+            "file of another equation"
+        )
+    try:
+        (value,) = np.ravel(np.asarray(stated[symbol.lower()], np.float64))
+    except (TypeError, ValueError) as error:
+        raise DataFileError(
+            f"{path}: {symbol} must be one number, got {stated[symbol.lower()]!r}; get the file "
+            "again"
+        ) from error
+    return float(value)
+
+
+def _check_extent(path: Path, name: str, line: np.ndarray, family: Problem) -> None:
+    """Raises DataFileError where a coordinate does not cover the domain of a family, up to one step
+    at its ends."""
+    low, high = bounds_of(family)[name]
+    step = np.max(np.diff(line), initial=0.0)
+    slack = 1e-5 * (high - low)  # coordinates are in single precision
+    first, last = np.min(line), np.max(line)
+    inside = low - slack <= first and last <= high + slack
+    covered = first - low <= step + slack and high - last <= step + slack
+    if not np.isfinite(line).all() or not (inside and covered):
+        raise DataFileError(
+            f"{path} has {name} from {first:g} to {last:g}, and the domain of {name_of(family)} is "
+            f"{low:g} to {high:g}; give a "
+            "file of this domain"
+        )

@@ -23,8 +23,13 @@ from typing import TYPE_CHECKING, Any
 from pinops.networks._chebyshev import ChebyshevKAN as ChebyshevKAN
 from pinops.networks._convolutional import Convolutional as Convolutional
 from pinops.networks._convolutional import ConvolutionalNetwork as ConvolutionalNetwork
+from pinops.networks._convolutional import ImageEncoder as ImageEncoder
 from pinops.networks._encoded import FourierFeatures as FourierFeatures
 from pinops.networks._encoded import WeightFactorised as WeightFactorised
+from pinops.networks._encoder import Encoder as Encoder
+from pinops.networks._encoder import EncoderArchitecture as EncoderArchitecture
+from pinops.networks._encoder import VectorEncoder as VectorEncoder
+from pinops.networks._encoder import Vectors as Vectors
 from pinops.networks._field import ConstrainedField as ConstrainedField
 from pinops.networks._field import Embedding as Embedding
 from pinops.networks._field import Field as Field
@@ -48,6 +53,12 @@ from pinops.networks._network import JetNetwork as JetNetwork
 from pinops.networks._network import MLPNetwork as MLPNetwork
 from pinops.networks._network import activations as activations
 from pinops.networks._network import trainable as trainable
+from pinops.networks._product import Product as Product
+from pinops.networks._product import ProductEncoder as ProductEncoder
+from pinops.networks._product import Selected as Selected
+from pinops.networks._product import SelectedEncoder as SelectedEncoder
+from pinops.networks._product import encoder_for as encoder_for
+from pinops.networks._product import encoder_setting as encoder_setting
 from pinops.networks._random_features import RandomFeatures as RandomFeatures
 from pinops.networks._separable import Separable as Separable
 from pinops.networks._spectral import Spectral as Spectral

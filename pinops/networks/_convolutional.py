@@ -2,11 +2,14 @@
 plane grid.
 """
 
+from collections.abc import Callable, Mapping
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.networks._encoder import Encoder, EncoderArchitecture, Shapes
 from pinops.networks._network import MAX_DEPTH, MAX_WIDTH, MLP, MLPNetwork
 from pinops.settings import Several, Whole, check_settings, setting, whole
 
@@ -39,16 +42,29 @@ def _patches(image: Float[Array, "h w c"], size: int) -> Float[Array, "h w k"]:
     )
 
 
-class Convolutional(eqx.Module):
-    """A branch for functions on a plane grid (LeCun et al. 1998).
+class ImageEncoder(Encoder):
+    """A network of the images with these names, one behind the other in their channels."""
 
-    Convolutions, each with the mean over 2 x 2 points behind, then dense layers.
+    names: tuple[str, ...] = eqx.field(static=True)
+    network: Callable[[Array], Array]
+
+    def __call__(self, inputs: Mapping[str, Float[Array, "..."]]) -> Float[Array, " o"]:
+        images = [inputs[name] for name in self.names]
+        channels = [image[..., None] if image.ndim == 2 else image for image in images]
+        return self.network(jnp.concatenate(channels, -1))
+
+
+class Convolutional(EncoderArchitecture):
+    """A branch for functions on a plane grid (LeCun et al. 1998): convolutions, means over 2 x 2
+    points, dense layers.
+
+    Images of one size are seen together, as channels in the order of their names.
 
     Args:
-        filters: channels of every convolution.
-        kernel: its points along each axis.
-        width: units of each hidden layer of the multilayer perceptron of tanh behind.
-        depth: number of these layers.
+        filters: Channels of every convolution, each >= 1.
+        kernel: Grid points of a convolution along each axis, >= 1.
+        width: Of the multilayer perceptron of tanh behind, >= 1.
+        depth: Of that perceptron, >= 1.
     """
 
     filters: tuple[int, ...] = setting(Several(Whole(1, 10_000)), (16, 32, 64))
@@ -59,25 +75,45 @@ class Convolutional(eqx.Module):
     def __check_init__(self):
         check_settings(self)
 
-    def build(
-        self, shape: tuple[int, int, int], out_size: int, *, key: PRNGKeyArray
-    ) -> ConvolutionalNetwork:
-        """A network for images of a shape ``(h, w, c)``. Raises ValueError for one that is halved
-        too often.
-        """
-        halved = [size // 2 ** len(self.filters) for size in shape[:2]]
+    def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> ImageEncoder:
+        names = tuple(sorted(shapes))
+        size, channels = _image_of(names, shapes)
+        halved = [n // 2 ** len(self.filters) for n in size]
         if min(halved) < 1:
             raise ValueError(
                 f"Convolutional: {len(self.filters)} means over 2 x 2 points leave nothing of "
-                f"{shape[:2]}"
+                f"{size}; give fewer filters"
             )
         *keys, last = jax.random.split(key, len(self.filters) + 1)
-        sizes, area = [shape[2], *self.filters], self.kernel**2
+        sizes, area = [channels, *self.filters], self.kernel**2
         kernels = [
             jax.random.normal(k, (self.kernel, self.kernel, i, o)) * jnp.sqrt(2 / (area * (i + o)))
             for k, i, o in zip(keys, sizes, sizes[1:], strict=False)
         ]
-        head = MLP(self.width, self.depth).build(
-            halved[0] * halved[1] * sizes[-1], out_size, key=last
+        features = halved[0] * halved[1] * sizes[-1]
+        head = MLP(self.width, self.depth).build(features, out_size, key=last)
+        biases = [jnp.zeros(n) for n in self.filters]
+        return ImageEncoder(names, ConvolutionalNetwork(kernels, biases, head))
+
+
+def _image_of(names: tuple[str, ...], shapes: Shapes) -> tuple[tuple[int, int], int]:
+    """The size of the images, and how many channels they have together. Raises ValueError for other
+    inputs."""
+    sizes = {}
+    for name in names:
+        shape = shapes[name]
+        if len(shape) not in (2, 3):
+            what = "a number" if not shape else f"of shape {shape}"
+            raise ValueError(
+                f"Convolutional: the input {name} is {what}, not an image (h, w) or (h, w, c); "
+                "choose MLP as branch, or "
+                "Product() for images beside vectors"
+            )
+        sizes[shape[:2]] = name
+    if len(sizes) > 1:
+        raise ValueError(
+            f"Convolutional: images must be of one size, got {' and '.join(map(str, sizes))} for "
+            f"{' and '.join(sizes.values())}; choose Product() as branch"
         )
-        return ConvolutionalNetwork(kernels, [jnp.zeros(n) for n in self.filters], head)
+    ((h, w),) = sizes
+    return (h, w), sum(shapes[name][2] if len(shapes[name]) == 3 else 1 for name in names)

@@ -38,6 +38,7 @@ from pinops.operators._fno import FNONetwork as FNONetwork
 from pinops.operators._fno import SpectralConvolution as SpectralConvolution
 from pinops.operators._message_passing import MessagePassing as MessagePassing
 from pinops.operators._message_passing import MessagePassingNetwork as MessagePassingNetwork
+from pinops.operators._operator import Inputs as Inputs
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
 from pinops.operators._operator import Solutions as Solutions

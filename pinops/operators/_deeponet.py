@@ -2,7 +2,7 @@
 (Lu et al. 2021).
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 import equinox as eqx
 import jax
@@ -14,15 +14,19 @@ from pinops.derivatives import Jet, Plan, linear
 from pinops.networks import (
     NETWORK,
     Architecture,
-    Convolutional,
+    Encoder,
+    EncoderArchitecture,
     Frozen,
     JetNetwork,
     ModifiedMLP,
     Spectral,
     SpectralNetwork,
+    encoder_for,
+    encoder_setting,
 )
 from pinops.operators._modes import with_modes
-from pinops.operators._operator import Operator, OperatorArchitecture, Solutions
+from pinops.operators._operator import Inputs, Operator, OperatorArchitecture, Solutions
+from pinops.problem import in_words, shapes_of
 from pinops.settings import Several, Whole, instance, setting, whole
 
 
@@ -45,27 +49,36 @@ class BranchAndTrunk(Operator):
     unknowns.
     """
 
-    branch: Any
+    branch: Encoder
     trunk: JetNetwork
     centre: Frozen
     deviation: Frozen
     unknowns: int = eqx.field(static=True)
 
-    def coefficients(self, inputs: Float[Array, "..."]) -> Float[Array, " _m"]:
-        """What the branch makes of the inputs. Raises ValueError for inputs of another shape."""
-        size = self.centre.tree.shape
-        if inputs.shape != size:
+    def coefficients(self, inputs: Inputs) -> Float[Array, " _m"]:
+        """What the branch makes of the inputs.
+
+        Raises:
+            ValueError: For inputs of other names or shapes than those that the operator was built
+                for.
+        """
+        centre, deviation = self.centre.tree, self.deviation.tree
+        wanted, found = shapes_of(centre), shapes_of(inputs)
+        if found != wanted:
             raise ValueError(
-                f"this operator was built for inputs of shape {size}, got {inputs.shape}; give as "
-                "many sensors"
+                f"this operator was built for inputs {in_words(wanted)}, got {in_words(found)}; "
+                "give the same names, "
+                "and as many sensors"
             )
-        return self.branch((inputs - self.centre.tree) / self.deviation.tree)
+        return self.branch(
+            {name: (inputs[name] - centre[name]) / deviation[name] for name in centre}
+        )
 
 
 class DeepONetwork(BranchAndTrunk):
     """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)``."""
 
-    def __call__(self, inputs: Float[Array, "..."]) -> Combination:
+    def __call__(self, inputs: Inputs) -> Combination:
         return Combination(self.trunk, self.coefficients(inputs).reshape(-1, self.unknowns))
 
 
@@ -78,9 +91,10 @@ class PODDeepONetwork(BranchAndTrunk):
 
     trunk: SpectralNetwork
 
-    def __call__(self, inputs: Float[Array, "..."]) -> Combination:
-        one_for_all = jnp.append(jnp.ones((), inputs.dtype), self.coefficients(inputs))
-        each = jnp.kron(one_for_all[:, None], jnp.eye(self.unknowns, dtype=inputs.dtype))
+    def __call__(self, inputs: Inputs) -> Combination:
+        own = self.coefficients(inputs)
+        one_for_all = jnp.append(jnp.ones((), own.dtype), own)
+        each = jnp.kron(one_for_all[:, None], jnp.eye(self.unknowns, dtype=own.dtype))
         return Combination(jax.lax.stop_gradient(self.trunk), each)
 
 
@@ -90,25 +104,24 @@ class DeepONet(OperatorArchitecture):
     Lu et al. 2021 (doi:10.1038/s42256-021-00302-5).
 
     With several unknowns all share the trunk and each has its own coefficients. The branch sees
-    every input less its mean over the family, divided by its standard deviation.
+    every input less its mean over the family, divided by its standard deviation, entry by entry.
 
     Args:
-        branch: an architecture, or `Convolutional` for inputs that are an image (default: that, or
-            for a vector a modified multilayer perceptron of 4 x 100).
+        branch: an encoder of the inputs, or an architecture such as ``MLP(100, 4)`` for vectors and
+            numbers. Default, by their shapes: a modified multilayer perceptron of 4 x 100 for
+            vectors and numbers, `Convolutional` for images, and `Product` for several of both.
         trunk: an architecture.
         latent: p, the number of basis functions.
     """
 
-    branch: Architecture | Convolutional | None = instance(
-        (Architecture, Convolutional), None, what=NETWORK, optional=True
-    )
+    branch: Architecture | EncoderArchitecture | None = encoder_setting()
     trunk: Architecture = instance(Architecture, ModifiedMLP(100, 4), what=NETWORK)
     latent: int = whole(100, most=100_000)
 
     def build(
         self,
-        centre: Float[np.ndarray, "..."],
-        deviation: Float[np.ndarray, "..."],
+        centre: Mapping[str, Float[np.ndarray, "..."]],
+        deviation: Mapping[str, Float[np.ndarray, "..."]],
         features: int,
         unknowns: int,
         *,
@@ -144,16 +157,14 @@ class PODDeepONet(OperatorArchitecture):
         degrees: largest degree of the polynomials, or a tuple, one for each feature.
     """
 
-    branch: Architecture | Convolutional | None = instance(
-        (Architecture, Convolutional), None, what=NETWORK, optional=True
-    )
+    branch: Architecture | EncoderArchitecture | None = encoder_setting()
     latent: int = whole(32, most=100_000)
     degrees: int | tuple[int, ...] = setting(Several(Whole(1, 10_000), single=True), 24)
 
     def build(
         self,
-        centre: Float[np.ndarray, "..."],
-        deviation: Float[np.ndarray, "..."],
+        centre: Mapping[str, Float[np.ndarray, "..."]],
+        deviation: Mapping[str, Float[np.ndarray, "..."]],
         features: int,
         unknowns: int,
         *,
@@ -176,25 +187,30 @@ class PODDeepONet(OperatorArchitecture):
 
 
 def _built_branch(
-    architecture: "DeepONet | PODDeepONet", centre: np.ndarray, outputs: int, key: PRNGKeyArray
-) -> Any:
+    architecture: DeepONet | PODDeepONet,
+    centre: Mapping[str, np.ndarray],
+    outputs: int,
+    key: PRNGKeyArray,
+) -> Encoder:
     """The branch, by default one that fits the inputs. Raises ValueError where one does not fit."""
-    image = centre.ndim > 1
-    branch = architecture.branch or (Convolutional() if image else ModifiedMLP(100, 4))
-    if isinstance(branch, Convolutional) != image:
-        what, wanted = (
-            (f"an image {centre.shape}", "Convolutional")
-            if image
-            else (f"{centre.size} numbers", "MLP")
-        )
+    name, shapes = type(architecture).__name__, shapes_of(centre)
+    encoder = encoder_for(architecture.branch, shapes)
+    try:
+        built = encoder.build(shapes, outputs, key=key)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    # A foreign encoder may give something else, which would end in a broadcast far from here.
+    found = eqx.filter_eval_shape(built, {n: jnp.zeros(shape) for n, shape in shapes.items()})
+    if jnp.shape(found) != (outputs,):
         raise ValueError(
-            f"{type(architecture).__name__}: the inputs of this family are {what}; choose {wanted} "
-            "as branch"
+            f"{name}: the encoder {type(encoder).__name__} must give a vector of {outputs} "
+            "numbers, got the shape "
+            f"{jnp.shape(found)}"
         )
-    if isinstance(branch, Convolutional):
-        return branch.build(centre.shape, outputs, key=key)
-    return branch.build(centre.size, outputs, key=key)
+    return built
 
 
-def _frozen(array: np.ndarray) -> Frozen:
-    return Frozen(jnp.asarray(array, jnp.result_type(float)))
+def _frozen(arrays: Mapping[str, np.ndarray]) -> Frozen:
+    return Frozen(
+        {name: jnp.asarray(arrays[name], jnp.result_type(float)) for name in sorted(arrays)}
+    )

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
 from pinops.operators._pointwise import Affine, gelu
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
-from pinops.settings import flag, whole
+from pinops.settings import flag, number, whole
 
 
 class SpectralConvolution(eqx.Module):
@@ -136,43 +136,48 @@ class FNONetwork(GridNetwork):
     spectral: list[SpectralConvolution | FactorisedSpectralConvolution]
     pointwise: list[Affine]
     project: list[Affine]
-    padding: int = eqx.field(static=True)
+    padding: tuple[float, ...] = eqx.field(
+        static=True
+    )  # of each axis, a whole number of points where it was built
 
     def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         grid = states.shape[1:-1]
         # Batch and channels last: every transform and every pointwise layer is then one matrix
         # product.
         v = jnp.moveaxis(states, 0, -2)
-        places = [
-            np.linspace(0, 1, n, endpoint=False).reshape(-1, *[1] * (len(grid) - axis))
-            for axis, n in enumerate(grid)
-        ]
-        like = v  # broadcast against the states, before channels are added to them
 
-        def channel(place: np.ndarray) -> Array:
-            return jnp.broadcast_to(jnp.asarray(place, like.dtype), like.shape[:-1])[..., None]
+        def along(axis: int, n: int) -> Float[Array, "*grid b 1"]:
+            """Where the grid points are along an axis, as a channel."""
+            line = np.linspace(0, 1, n, endpoint=False).reshape(-1, *[1] * (len(grid) - axis))
+            return jnp.broadcast_to(jnp.asarray(line, v.dtype), v.shape[:-1])[..., None]
 
-        v = self.lift(jnp.concatenate([v, *map(channel, places)], -1))
-        v = jnp.pad(v, [(0, self.padding)] * len(grid) + [(0, 0)] * 2)
-        for number, (spectral, pointwise) in enumerate(
+        positions = [along(axis, n) for axis, n in enumerate(grid)]
+        v = self.lift(jnp.concatenate([v, *positions], -1))
+        # The same length on every grid, so that a finer one is the same function at more points.
+        added = [round(part * n) for part, n in zip(self.padding, grid, strict=True)]
+        v = jnp.pad(v, [(0, n) for n in added] + [(0, 0)] * 2)
+        for layer, (spectral, pointwise) in enumerate(
             zip(self.spectral, self.pointwise, strict=True)
         ):
             v = spectral(v) + pointwise(v)
-            v = gelu(v) if number + 1 < len(self.spectral) else v
+            v = gelu(v) if layer + 1 < len(self.spectral) else v
         v = v[tuple(slice(n) for n in grid)]
         first, last = self.project
         return jnp.moveaxis(last(gelu(first(v))), -2, 0)
 
 
 class FNO(GridArchitecture):
-    """A Fourier neural operator (Li et al. 2021), which sees the places too.
+    """A Fourier neural operator (Li et al. 2021), which sees the grid points too.
 
     Args:
-        width: channels of the layers.
-        modes: wave numbers of each axis.
-        depth: number of Fourier layers.
-        padding: points that are added to each axis, where states are not periodic.
-        factorised: whether spectral weights are those of convolutions along each axis alone, whose
+        width: Channels of the layers, >= 1.
+        modes: Wave numbers of each axis, >= 1.
+        depth: Fourier layers, >= 1.
+        padding: What zeros are added to each axis, as a fraction of its length from 0 to 1, for
+            states that are not periodic. It is the same length on a finer grid, so that the
+            operator does not depend on the resolution; at the grid that it is built for it is
+            rounded to whole points, one at least.
+        factorised: Whether spectral weights are those of convolutions along each axis alone, whose
             sum is taken (of F-FNO, Tran et al. 2023, this alone): far fewer in two and three
             dimensions, and the same network in one.
     """
@@ -180,13 +185,14 @@ class FNO(GridArchitecture):
     width: int = whole(36, most=MAX_WIDTH)
     modes: int = whole(12, most=10_000)
     depth: int = whole(4, most=MAX_DEPTH)
-    padding: int = whole(0, least=0, most=100_000)
+    padding: float = number(0.0, least=0, most=1)
     factorised: bool = flag(False)
 
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
     ) -> FNONetwork:
-        check_modes("FNO", self.modes, tuple(n + self.padding for n in grid))
+        added = [max(1, round(self.padding * n)) if self.padding else 0 for n in grid]
+        check_modes("FNO", self.modes, tuple(n + more for n, more in zip(grid, added, strict=True)))
         first, second, third, *keys = jax.random.split(key, 3 + 2 * self.depth)
         modes = (self.modes,) * len(grid)
         convolution = FactorisedSpectralConvolution if self.factorised else SpectralConvolution
@@ -195,7 +201,7 @@ class FNO(GridArchitecture):
             [convolution.drawn(self.width, self.width, modes, key=k) for k in keys[::2]],
             [Affine.drawn(self.width, self.width, key=k) for k in keys[1::2]],
             [Affine.drawn(self.width, 128, key=second), Affine.drawn(128, out_size, key=third)],
-            self.padding,
+            tuple(more / n for more, n in zip(added, grid, strict=True)),
         )
 
 

@@ -1,7 +1,7 @@
 """What every operator is."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import numpy as np
@@ -11,16 +11,19 @@ from pinops.networks import JetNetwork
 from pinops.problem import Problem
 from pinops.settings import check_settings
 
+Inputs = Mapping[str, Float[Array, "..."]]
+
 
 class Operator(eqx.Module):
-    """Abstract: from the inputs of a problem to a network ``(features,) -> (unknowns,)``.
-
-    Inputs are a vector or an image.
-    """
+    """Abstract: the named inputs of a problem to a network ``(features,) -> (unknowns,)``."""
 
     @abc.abstractmethod
-    def __call__(self, inputs: Float[Array, "..."]) -> JetNetwork:
-        """The network of one problem."""
+    def __call__(self, inputs: Inputs) -> JetNetwork:
+        """The network of one problem.
+
+        Args:
+            inputs: What `Problem.inputs` gives, by name.
+        """
 
 
 class Solutions(abc.ABC):
@@ -56,14 +59,22 @@ class OperatorArchitecture(eqx.Module):
     @abc.abstractmethod
     def build(
         self,
-        centre: Float[np.ndarray, "..."],
-        deviation: Float[np.ndarray, "..."],
+        centre: Mapping[str, Float[np.ndarray, "..."]],
+        deviation: Mapping[str, Float[np.ndarray, "..."]],
         features: int,
         unknowns: int,
         *,
         key: PRNGKeyArray,
     ) -> Operator:
-        """An operator with fresh parameters, which sees ``(inputs - centre) / deviation``."""
+        """An operator with fresh parameters, which sees ``(inputs - centre) / deviation``.
+
+        Args:
+            centre: Of every input by name, of its shape.
+            deviation: The same, > 0.
+            features: How many numbers the network of a problem sees of the coordinates.
+            unknowns: How many unknowns the problem has.
+            key: Of the random parameters.
+        """
 
     def fitted(self, operator: Operator, solutions: Solutions | None) -> Operator:
         """The operator with what it takes from solutions in closed form; by default nothing.

@@ -13,7 +13,7 @@ from pinops.settings import Function, setting
 
 
 class Only(Optimizer):
-    """Any optimizer, of some of the parameters.
+    """Any optimizer, of some of the parameters: ``Only(Adam(1e-3), lambda params: params.network.branch.network.head)``.
 
     Example: ``Only(Adam(1e-3), lambda params: params.network.branch.head)``.
 

@@ -48,6 +48,9 @@ from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import impose as impose
 from pinops.problem._faces import onto_face as onto_face
+from pinops.problem._inputs import check_inputs as check_inputs
+from pinops.problem._inputs import in_words as in_words
+from pinops.problem._inputs import shapes_of as shapes_of
 from pinops.problem._inside import outside as outside
 from pinops.problem._inside import warn_outside as warn_outside
 from pinops.problem._inverse import InverseProblem as InverseProblem

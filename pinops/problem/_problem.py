@@ -23,6 +23,7 @@ from pinops.problem._guards import (
     guarded_method,
     in_double,
 )
+from pinops.problem._inputs import check_inputs
 from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
 from pinops.settings import check_settings
@@ -41,9 +42,9 @@ class Problem(eqx.Module):
     ``conditions``; optionally ``exact`` or ``reference``. Coefficients become NumPy float64
     leaves: differentiable, batchable, trainable, and never a reason to recompile.
 
-    A *family* is a problem that also has ``sample(key)``, another member of the family at random,
-    and ``inputs()``, ``(m,)``: what an operator sees of a member (values of a function at sensors,
-    coefficients, parameters); or ``(h, w, c)``, an image of functions on a plane grid.
+    A *family* is a problem that also has ``sample(key)``, another member of the family at random, and ``inputs()``: what an
+    operator sees of a member, a dict of named arrays. A number has the shape ``()``, the values of a function at sensors
+    ``(m,)``, functions on a plane grid ``(h, w)`` or ``(h, w, c)``: ``{"source": self.source, "viscosity": self.viscosity}``.
 
     What is known of the solution before it is computed is said by three functions of the
     coordinates: the solution is ``lift`` plus ``factor`` times a network (Lagaris, Likas &
@@ -190,12 +191,7 @@ def check_family(problem: Problem) -> None:
     ):
         if getattr(problem, name) is None:
             raise ValueError(f"{type(problem).__name__} is no family: it has no {what}; define it")
-    shape = jnp.shape(problem.inputs())
-    if len(shape) not in (1, 3) or 0 in shape:
-        raise ValueError(
-            f"{type(problem).__name__}.inputs must return a vector of numbers or an image (h, w, "
-            f"c), got the shape {shape}"
-        )
+    check_inputs(problem.inputs(), type(problem).__name__)
 
 
 def sample_members(family: Problem, key: PRNGKeyArray, numbers: range) -> Problem:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pinops.networks import Architecture, Convolutional, embedding_of
+from pinops.networks import Architecture, EncoderArchitecture, embedding_of
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
 from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
 from pinops.settings import from_description
@@ -28,7 +28,7 @@ from pinops.training import Params, load_params, split
 
 _ARCHITECTURES = (
     Architecture,
-    Convolutional,
+    EncoderArchitecture,
     OperatorArchitecture,
     GridArchitecture,
     SurrogateArchitecture,

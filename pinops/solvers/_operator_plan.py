@@ -21,9 +21,11 @@ from pinops.problem import (
     coefficients_as_json,
     coefficients_of,
     impose,
+    in_words,
     name_of,
     residual_signature,
     sample_members,
+    shapes_of,
     units,
 )
 from pinops.solvers._door import Assembly, Options
@@ -45,7 +47,7 @@ from pinops.training import (
     check_network_fits,
     check_shared,
     inputs_of,
-    rounded,
+    mean_and_deviation,
     split,
 )
 
@@ -151,6 +153,8 @@ def operator_plan(
 ) -> OperatorPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     owner = name_of(problem)
+    if dataset is not None:
+        dataset.check_values(*dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
     if not physics and dataset is None:
         raise ValueError("there is nothing to train on: give data, or leave physics as it is")
@@ -221,7 +225,10 @@ def built_operator(
     built = operator
     if isinstance(operator, OperatorArchitecture):
         features = embedding_of(problem, imposition).size
-        centre, deviation = (np.asarray(request["inputs"][name]) for name in ("mean", "deviation"))
+        centre, deviation = (
+            {name: np.asarray(numbers) for name, numbers in request["inputs"][key].items()}
+            for key in ("mean", "deviation")
+        )
 
         def build(key: PRNGKeyArray) -> Operator:
             return operator.build(centre, deviation, features, count, key=key)
@@ -282,28 +289,28 @@ def _built_before(start: TrainedOperator, problem: Problem) -> Operator:
         raise ValueError(
             f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} has {sizes[0]}"
         )
-    if (
-        inputs_of(problem).shape != inputs_of(start.family).shape
-        or problem.unknowns != start.family.unknowns
-    ):
+    own, theirs = (shapes_of(family.inputs()) for family in (problem, start.family))
+    if own != theirs or problem.unknowns != start.family.unknowns:
         raise ValueError(
-            f"start is an operator for inputs of shape {inputs_of(start.family).shape} and {', '.join(start.family.unknowns)}; "
-            f"{name_of(problem)} has inputs of shape {inputs_of(problem).shape} and {', '.join(problem.unknowns)}"
+            f"start is an operator for the inputs {in_words(theirs)} and the unknowns "
+            f"{', '.join(start.family.unknowns)}; {name_of(problem)} has the inputs {in_words(own)} "
+            f"and the unknowns {', '.join(problem.unknowns)}"
         )
     return cast(start.model.operator(start.params))
 
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
-    """The mean and standard deviation of every input of a family, to six digits."""
+    """The mean and standard deviation of every entry of every input of a family, by name."""
     if dataset is not None:
         inputs = dataset.inputs()
     else:
         key = jax.random.fold_in(jax.random.key(0), _INPUTS)
-        members = sample_members(problem, key, range(_FOR_UNITS))
-        inputs = np.asarray(eqx.filter_vmap(inputs_of)(members))
-    deviation = np.std(inputs, axis=0)
-    deviation = np.where(deviation > 1e-6 * np.max(deviation), deviation, 1.0)
-    return {"mean": rounded(np.mean(inputs, axis=0)), "deviation": rounded(deviation)}
+        inputs = eqx.filter_vmap(inputs_of)(sample_members(problem, key, range(_FOR_UNITS)))
+    found = {name: mean_and_deviation(np.asarray(inputs[name])) for name in sorted(inputs)}
+    return {
+        "mean": {name: mean for name, (mean, _) in found.items()},
+        "deviation": {name: deviation for name, (_, deviation) in found.items()},
+    }
 
 
 def _monitor(

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import PRNGKeyArray
 
-from pinops.data import BLOCK, Dataset, GridSpec, leaves_of
+from pinops.data import BLOCK, Dataset, GridSpec, inputs_in
 from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
@@ -38,7 +38,8 @@ from pinops.training import (
     check_network_fits,
     check_shared,
     frames_of,
-    inputs_of,
+    in_a_row,
+    names_in_a_row,
 )
 
 _MONITORED = 32  # trajectories whose rollouts are compared during training
@@ -142,6 +143,7 @@ def surrogate_plan(
         raise ValueError(
             f"a surrogate is trained on data: make them with pinops data {name_of(problem)} --out FILE, and give data="
         )
+    dataset.check_values(*dataset.splits, gaps=False, coefficients=False)
     physics = checked_physics(physics, 0.0, weighting)
     if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
         raise ValueError(
@@ -207,27 +209,10 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> ParameterSca
     """The scaling of the parameters that a surrogate sees, from the training part of the data."""
     training = dataset.splits["training"]
     parts = [training[k : k + BLOCK] for k in range(0, len(training), BLOCK)]
-    values = np.concatenate([dataset.rows(part)["inputs"] for part in parts]).astype(np.float64)
-    if values.ndim != 2:
-        raise ValueError(
-            f"{name_of(problem)}: a surrogate sees a vector of parameters, and inputs() gives shape {values.shape[1:]}; is it a "
-            "family for a DeepONet?"
-        )
-    return ParameterScaling.of(names_of_parameters(problem), values, wanted)
-
-
-def names_of_parameters(problem: Problem) -> list[str]:
-    """The coefficients that the parameters of a family are, ``inputs()``: those that change them."""
-    names = [f"parameter {k}" for k in range(inputs_of(problem).size)]
-    for name in leaves_of(problem):
-        value = jnp.asarray(getattr(problem, name))
-        if value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.floating):
-            slope = jax.jacfwd(
-                lambda value, name=name: inputs_of(replace(problem, **{name: value}))
-            )(value)
-            for k in np.flatnonzero(slope):
-                names[k] = name
-    return names
+    names = names_in_a_row(problem)
+    rows = [in_a_row(inputs_in(dataset.rows(part))) for part in parts]
+    values = np.concatenate(rows).astype(np.float64)
+    return ParameterScaling.of(names, values, wanted)
 
 
 def built_surrogate(
@@ -274,7 +259,8 @@ def _monitor(
     members = dataset.splits["validation"][:_MONITORED]
     rows = dataset.rows(members)
     truth = frames_of(problem, dataset, rows)
-    frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, rows["inputs"]))
+    seen = in_a_row(inputs_in(rows))
+    frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, seen))
 
     def measure(params: Params) -> dict[str, float]:
         predicted = rolled(model, params, frames[:, 0], parameters, truth.shape[1] - 1)

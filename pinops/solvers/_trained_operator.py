@@ -149,6 +149,7 @@ class TrainedOperator(Trained):
     def _tested_on(self, dataset: Dataset) -> tuple[list[Problem], list[Reference]]:
         """The test part of a data set. Raises ValueError where the training has seen it."""
         dataset.check_family(self.family)
+        dataset.check_values("test", gaps=True, coefficients=True)
         members = dataset.splits["test"]
         origin, seen = self.request.get("data_members") or ("", 0)
         if origin == dataset.origin and members.start < seen:

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from pinops.data import Dataset, GridSpec
+from pinops.data import Dataset, GridSpec, inputs_in
 from pinops.losses import Fixed
 from pinops.metrics import rollout_metrics
 from pinops.operators import CAPESurrogate
@@ -42,6 +42,7 @@ from pinops.training import (
     cast,
     frames_of,
     grid_residuals,
+    in_a_row,
     inputs_of,
 )
 
@@ -177,13 +178,13 @@ class TrainedSurrogate(Trained):
                 f"{dataset.path} has the grid {grid}, and the surrogate is for {self.grid}; refined(2) is for twice as many points"
             )
         rows = dataset.rows(members)
-        return frames_of(self.family, dataset, rows), rows["inputs"]
+        return frames_of(self.family, dataset, rows), in_a_row(inputs_in(rows))
 
     def _solved_members(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The solutions of unseen members that differ in their parameters, and these, from the smallest to the largest."""
         with jax.enable_x64(True):
             members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(64)), 64)
-            parameters = np.stack([np.asarray(inputs_of(member)) for member in members])
+            parameters = _parameters_of(members)
         _, firsts = np.unique(parameters, axis=0, return_index=True)
         chosen = firsts[np.unique(np.linspace(0, len(firsts) - 1, count).round().astype(int))]
         references = [members[k].reference() for k in chosen]
@@ -312,7 +313,7 @@ class TrainedSurrogate(Trained):
         """
         self._check_finetuning(members, steps, learning_rate, anchor)
         with jax.enable_x64(self.x64):
-            parameters = np.stack([np.asarray(inputs_of(member)) for member in members])
+            parameters = _parameters_of(members)
             before = self(first, parameters, count)[:, 1:]
             stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[cast(m) for m in members])
             known = [jnp.asarray(x, jnp.result_type(float)) for x in (first, parameters, before)]
@@ -386,3 +387,9 @@ class TrainedSurrogate(Trained):
 
     def write_parts(self, folder: Path) -> None:
         write_state(folder, self.state, self.params, self.history, self.request)
+
+
+def _parameters_of(members: Sequence[Problem]) -> Float[np.ndarray, "n p"]:
+    """What a surrogate sees of some members, in the order of the names of the inputs."""
+    each = [inputs_of(member) for member in members]
+    return in_a_row({name: np.stack([given[name] for given in each]) for name in each[0]})

@@ -18,6 +18,10 @@ from pinops.training._devices import mesh_of as mesh_of
 from pinops.training._finetuning import FineTuning as FineTuning
 from pinops.training._finetuning import Given as Given
 from pinops.training._finetuning import Unsolved as Unsolved
+from pinops.training._inputs import in_a_row as in_a_row
+from pinops.training._inputs import inputs_of as inputs_of
+from pinops.training._inputs import mean_and_deviation as mean_and_deviation
+from pinops.training._inputs import names_in_a_row as names_in_a_row
 from pinops.training._memory import check_functions_fit as check_functions_fit
 from pinops.training._memory import check_network_fits as check_network_fits
 from pinops.training._memory import check_points_fit as check_points_fit
@@ -34,7 +38,6 @@ from pinops.training._operator import Members as Members
 from pinops.training._operator import OperatorModel as OperatorModel
 from pinops.training._operator import SolvedMembers as SolvedMembers
 from pinops.training._operator import evaluate_members as evaluate_members
-from pinops.training._operator import inputs_of as inputs_of
 from pinops.training._points import Collocation as Collocation
 from pinops.training._points import draw as draw
 from pinops.training._progress import Progress as Progress

@@ -35,6 +35,7 @@ from pinops.problem import (
 from pinops.settings import check_settings, instance, whole
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._devices import POINTS
+from pinops.training._inputs import inputs_of
 from pinops.training._linearised import (
     Linearised,
     gradient_norms,
@@ -47,6 +48,8 @@ from pinops.training._model import cast
 from pinops.training._points import Collocation, draw, sampled
 
 DATA = Region("data")  # the points of a data set
+# Of an unknown: its value in the data, and what its misfit counts.
+_OBSERVED, _SHARE = "observed_", "share_"
 
 
 class Members(eqx.Module):
@@ -65,13 +68,13 @@ class Members(eqx.Module):
         def of(problem: Problem, values: dict[str, Array]) -> Any:
             points = dict(self.points)
             if DATA in points:
-                points[DATA] = Points(
-                    points[DATA].at,
-                    data={f"observed_{name}": value for name, value in values.items()},
-                )
+                points[DATA] = Points(points[DATA].at, data=values)
             return function(problem, points)
 
-        return eqx.filter_vmap(of)(self.problems, self.values)
+        values: dict[str, Array] = {}
+        for name, given in self.values.items():
+            values[_OBSERVED + name], values[_SHARE + name] = _shares(jnp.asarray(given))
+        return eqx.filter_vmap(of)(self.problems, values)
 
 
 class OperatorModel(Trainable[Members]):
@@ -195,18 +198,22 @@ class OperatorModel(Trainable[Members]):
         return Snapshot(self.residuals(params, members), {}, norms, traces, key)
 
 
-def inputs_of(problem: Problem) -> Float[Array, "..."]:
-    """What an operator sees of a problem, in the precision that is in force."""
-    return jnp.asarray(problem.inputs(), jnp.result_type(float))
-
-
 def _misfit(unknown: str, scale: Array) -> Callable[..., Any]:
     def misfit(**values: Any) -> Any:
-        wanted = values[f"observed_{unknown}"]
-        there = jnp.isfinite(wanted)
-        return jnp.where(there, values[unknown] - jnp.where(there, wanted, 0.0), 0.0) / scale
+        return values[_SHARE + unknown] * (values[unknown] - values[_OBSERVED + unknown]) / scale
 
     return misfit
+
+
+def _shares(values: Float[Array, "f l"]) -> tuple[Float[Array, "f l"], Float[Array, "f l"]]:
+    """The values with zeros for those that are missing, and what each of their misfits is multiplied by.
+
+    That is 0 where a value is missing and ``sqrt(all / known)`` elsewhere: the mean square over all is then that over what is
+    known, for the loss, the residual vector and its Jacobian alike.
+    """
+    known = jnp.isfinite(values)
+    share = jnp.sqrt(known.size / jnp.maximum(jnp.sum(known), 1)).astype(values.dtype)
+    return jnp.where(known, values, 0.0), jnp.where(known, share, 0.0)
 
 
 class Functions(eqx.Module):

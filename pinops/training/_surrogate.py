@@ -12,7 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.data import Dataset
+from pinops.data import Dataset, inputs_in
 from pinops.losses import Snapshot, Term, Weights, residuals
 from pinops.networks import GridField
 from pinops.operators import Surrogate
@@ -22,6 +22,7 @@ from pinops.settings import Whole, check_settings, flag, number, one_of, require
 from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import POINTS, on_each
+from pinops.training._inputs import in_a_row
 from pinops.training._linearised import gradient_norms
 from pinops.training._model import cast
 from pinops.training._operator import DATA
@@ -364,7 +365,9 @@ class Batches(Source[Trajectories]):
         rows = self.dataset.drawn(key, self.pool)
         problems = self.dataset.problems(model.problem, rows) if model.physics else None
         return Trajectories(
-            *cast((frames_of(model.problem, self.dataset, rows), rows["inputs"], problems))
+            *cast(
+                (frames_of(model.problem, self.dataset, rows), in_a_row(inputs_in(rows)), problems)
+            )
         )
 
     def sampled(
@@ -405,7 +408,7 @@ def frames_of(
     if not np.isfinite(frames).all():
         bad = int(np.flatnonzero(~np.isfinite(frames.reshape(len(frames), -1)).all(1))[0])
         raise ValueError(
-            f"{dataset.path}: trajectory {bad} of those that were read has values that are not finite; make it again"
+            f"{dataset.path}: sample {rows['number'][bad]} has values that are not finite; make it again, or leave it out"
         )
     return frames
 

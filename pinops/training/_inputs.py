@@ -1,0 +1,72 @@
+"""What operators and surrogates see of problems: named inputs, their mean and size, and numbers in
+a row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pinops.problem import Problem
+
+_DIGITS = 6  # of what is kept in a request: equal runs on other machines differ by round-off
+
+
+def inputs_of(problem: Problem) -> dict[str, Float[Array, "..."]]:
+    """What an operator sees of a problem, by name, in the precision that is in force and in the
+    order of the names."""
+    given = problem.inputs()
+    return {name: jnp.asarray(given[name], jnp.result_type(float)) for name in sorted(given)}
+
+
+def mean_and_deviation(values: Float[np.ndarray, "n ..."]) -> tuple[Any, Any]:
+    """The mean and standard deviation of every entry of an input over members, as nested lists of
+    rounded numbers.
+
+    An entry that is the same for all members has the deviation 1, or its size where that is larger.
+    What "the same" means is relative to this input alone, so that a modulus of 2e11 and a ratio of
+    0.3 both count.
+    """
+    precision = np.finfo(values.dtype).eps if np.issubdtype(values.dtype, np.floating) else 0.0
+    values = np.asarray(values, np.float64)
+    mean, deviation = np.mean(values, axis=0), np.std(values, axis=0)
+    round_off = 8 * precision * np.abs(mean)
+    varies = deviation > np.maximum(1e-6 * np.max(deviation), round_off)
+    deviation = np.where(varies, deviation, np.maximum(1.0, np.abs(mean)))
+    # A mean of 300 with a deviation of 1e-3 needs more digits: what is rounded is small beside the
+    # deviation.
+    more = np.log10(np.maximum(np.abs(mean), 1e-300) / deviation)
+    digits = _DIGITS + np.clip(np.ceil(more), 0, 10).astype(int)
+    return _rounded(mean, digits), _rounded(deviation, np.full_like(digits, _DIGITS))
+
+
+def _rounded(numbers: np.ndarray, digits: np.ndarray) -> Any:
+    each = np.vectorize(lambda number, digits: float(f"{number:.{digits}g}"), otypes=[np.float64])
+    return each(numbers, digits).tolist()
+
+
+def in_a_row(inputs: Mapping[str, Float[Any, "n ..."]]) -> Float[np.ndarray, "n p"]:
+    """The numbers and vectors of many members, one behind the other in the order of their names:
+    what a surrogate sees."""
+    columns = [np.asarray(inputs[name]) for name in sorted(inputs)]
+    return np.concatenate([column.reshape(len(column), -1) for column in columns], 1)
+
+
+def names_in_a_row(problem: Problem) -> list[str]:
+    """The name of every number that a surrogate sees of a family: ``viscosity``, or ``force 0``,
+    ``force 1`` of a vector.
+
+    Raises:
+        ValueError: For an input that is an image.
+    """
+    names: list[str] = []
+    for name, value in inputs_of(problem).items():
+        if value.ndim > 1:
+            raise ValueError(
+                f"a surrogate sees numbers and vectors, and the input {name} of "
+                f"{type(problem).__name__} is an image of shape "
+                f"{value.shape}; train a DeepONet, or leave {name} out of inputs()"
+            )
+        names += [name] if value.ndim == 0 else [f"{name} {k}" for k in range(value.size)]
+    return names
