@@ -1,6 +1,7 @@
 """Residual vectors: every equation that must vanish, at every point of its region."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -19,12 +20,18 @@ def plans(constraints: Sequence[Constraint]) -> dict[str, Plan]:
 
 
 def residuals(
-    field: Field, constraints: Sequence[Constraint], points: Mapping[str, Points], *, owner: str
+    field: Field,
+    constraints: Sequence[Constraint],
+    points: Mapping[str, Points],
+    *,
+    owner: str,
+    sizes: Mapping[str, Any] | None = None,
 ) -> dict[str, Float[Array, " n"]]:
     """``{term: (n,)}`` for all constraints; those that share a region share one evaluation of the field.
 
-    The interior equation is called "residual", or by its own names where it returns several. Where points have weights, the
-    vector is scaled by their roots, so that its mean square is the weighted one.
+    The interior equation is called "residual", or by its own names where it returns several. Every vector is divided by the size
+    of its term, ``sizes``, so that none has units before it is squared (None: they keep them). Where points have weights, the vector is scaled by their roots, so
+    that its mean square is the weighted one.
     """
     out: dict[str, Array] = {}
     for region, plan in plans(constraints).items():
@@ -47,5 +54,6 @@ def residuals(
             ).items():
                 key = name or label if region == INTERIOR else f"{label} {name}".strip()
                 weights = points[region].weights
+                value = value if sizes is None else value / sizes[key]
                 out[key] = value if weights is None else jnp.sqrt(jnp.asarray(weights)) * value
     return out

@@ -1,12 +1,10 @@
 """Everything that must vanish, in one form: an equation by names, and the region of points where it holds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -20,9 +18,7 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
-from pinops.problem._faces import Imposition, faces
 from pinops.problem._problem import Problem, by_unknown, names_of, residual_signature
-from pinops.sampling import Uniform
 
 INTERIOR = "interior"
 INITIAL = "initial"
@@ -43,12 +39,16 @@ class Points(eqx.Module):
 
 @dataclass(frozen=True)
 class Constraint:
-    """An equation that must vanish in a region: ``name`` is its key in logs; "" where the function names several."""
+    """An equation that must vanish in a region: ``name`` is its key in logs; "" where the function names several.
+
+    ``linear``: the factors of a sum of named quantities minus data; None where the function is any other.
+    """
 
     name: str
     region: str
     signature: Signature
     function: Callable[..., Any]
+    linear: dict[str, Any] | None = None
 
 
 def boundary_region(parts: tuple[str, ...]) -> str:
@@ -83,7 +83,13 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                     signature = parse_names((unknown,), names, owner=owner)
                     function = _misfit(unknown)
                     out.append(
-                        Constraint(f"observed {unknown}", f"observed {k}", signature, function)
+                        Constraint(
+                            name=f"observed {unknown}",
+                            region=f"observed {k}",
+                            signature=signature,
+                            function=function,
+                            linear={unknown: 1.0},
+                        )
                     )
             case Equation():
                 region = boundary_region(problem.domain.select(condition.on))
@@ -128,53 +134,9 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                 raise AssertionError("a periodic condition is embedded, never soft")
     labels = [constraint.name for constraint in out]
     return [
-        Constraint(
-            f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name,
-            c.region,
-            c.signature,
-            c.function,
-        )
+        replace(c, name=f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name)
         for k, c in enumerate(out)
     ]
-
-
-def units(
-    problem: Problem, imposition: Imposition
-) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
-    """The mean of what soft conditions prescribe for each unknown, and its standard deviation where that is above 1.
-
-    From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an unknown of which nothing is
-    prescribed, or something is imposed exactly, and for all where a lift or factor says more. A network in these units need not
-    learn how large the solution is.
-    """
-    if problem.lift is not None or problem.factor is not None:
-        return np.zeros(len(problem.unknowns)), np.ones(len(problem.unknowns))
-    domain, cube = problem.domain, lambda n, d: Uniform().points(jax.random.key(0), n, d)
-    imposed = {problem.unknowns[face.component] for face in faces(problem, imposition.hard)}
-    found: dict[str, list[np.ndarray]] = {
-        name: [] for name in problem.unknowns if name not in imposed
-    }
-    everything = problem.conditions()
-    for condition in (everything[k] for k in imposition.soft):
-        if isinstance(condition, Initial):
-            at = domain.sample_initial(cube, 256)
-        elif isinstance(condition, Dirichlet):
-            at, _ = domain.sample_boundary(domain.select(condition.on), cube, 256)
-        else:
-            continue
-        owner = f"{type(problem).__name__}: {type(condition).__name__}"
-        for name, data in by_unknown(
-            problem, condition.value, condition.unknown, owner=owner
-        ).items():
-            if name in found:
-                values = jax.vmap(lambda point, data=data: jnp.asarray(data(point), point.dtype))(
-                    jnp.asarray(at)
-                )
-                found[name].append(np.asarray(values, np.float64)[np.isfinite(values)])
-    values = [np.concatenate(found.get(name) or [np.zeros(1)]) for name in problem.unknowns]
-    values = [v if v.size else np.zeros(1) for v in values]
-    rounded = lambda numbers: np.asarray([float(f"{number:.6g}") for number in numbers])
-    return rounded(np.mean(v) for v in values), rounded(max(1.0, np.std(v)) for v in values)
 
 
 def _label(on: Any) -> str:
@@ -194,4 +156,4 @@ def _difference(
         return sum(weights[name] * value for name, value in quantities.items()) - data(point)
 
     signature = parse_names(("point", *weights), names, owner=label, boundary=True)
-    return Constraint(label, region, signature, function)
+    return Constraint(label, region, signature, function, weights)

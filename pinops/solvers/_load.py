@@ -10,7 +10,7 @@ import numpy as np
 from pinops import networks, operators
 from pinops.networks import Architecture, Convolutional, activations, embedding_of
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
-from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
+from pinops.problem import Problem, Scales, TimeWindows, holder, impose, load_problem
 from pinops.solvers._runs import as_drawn
 from pinops.solvers._solution import CHECKPOINT, Solution, read_run
 from pinops.solvers._train_operator import TrainedOperator, built_operator
@@ -57,14 +57,8 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
                 f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
                 "again, load(..., network=trained(member).network)"
             )
-        count = len(problem.unknowns)
-        centre, spread = request.get("units") or (
-            [0.0] * count,
-            [1.0] * count,
-        )  # runs of before have none
-        model, params = split(
-            problem, built, imposition, (np.asarray(centre), np.asarray(spread)), request["problem"]
-        )
+        scales = Scales.from_json(request["scales"])
+        model, params = split(problem, built, imposition, scales, request["problem"])
         # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
         shifts = {
             name: jnp.zeros(np.shape(getattr(holder(problem), name)))

@@ -141,6 +141,7 @@ class Answer(abc.ABC):
             "reference": reference,
             "coefficients": self.coefficients,
             "conditions": self.conditions,
+            "scales": self.request.get("scales"),
         }
 
     def plot(self, path: str | Path | None = None) -> Any:

@@ -1,7 +1,7 @@
 """The front door for one PDE: from a problem to a solution with an error."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from pinops.problem import (
     Observed,
     Problem,
     TimeWindows,
+    check_resolved,
     coefficients_as_json,
     coefficients_of,
     constraints,
@@ -30,7 +31,7 @@ from pinops.problem import (
     load_problem,
     name_of,
     residual_signature,
-    units,
+    scales_of,
 )
 from pinops.reference import Reference
 from pinops.sampling import Sampler
@@ -98,6 +99,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     seeds: int | None = None,
     windows: TimeWindows | None = None,
     start: Solution | None = None,
+    scales: Mapping[str, float] | None = None,
     devices: int | None = None,
     dtype: str = "float64",
     target: float | None = None,
@@ -126,6 +128,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
       all. The result is a `WindowedSolution` (run directories ``window_0, ...`` in `out`).
     - `start`: go on from this solution: its network, and its optimizer where the first phase has the same one. The default is
       then SSBroyden at once.
+    - `scales`: how large unknowns are, ``{"u": 1e-6}``; default: as large as their data and sources make them.
     - `devices`: spread the interior points over that many devices of JAX; default: one, or all of them where
       `jax.distributed` has joined several processes (each calls `solve` with the same arguments; the first one writes).
     - `dtype`: "float64" or "float32"; the caller's JAX configuration is left as it is.
@@ -149,6 +152,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             "continuation": continuation,
             "steps": steps,
             "seed": seed,
+            "scales": scales,
             "devices": devices,
             "dtype": dtype,
             "callbacks": callbacks,
@@ -175,14 +179,16 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         problem = load_problem(problem) if isinstance(problem, str) else problem
         owner = name_of(holder(problem))
         residual_signature(problem)
+        check_resolved(problem, dtype)
         imposition = impose(problem)
+        sizes = scales_of(problem, imposition, scales)
         if start is not None:
-            network, (centre, spread) = cast(start.network), start.model.units
-        else:
-            network, (centre, spread) = (
-                default_architecture() if network is None else network,
-                units(problem, imposition),
-            )
+            network = cast(start.network)
+            # A network that goes on does so with the numbers that it was trained with.
+            before = start.model.scales
+            sizes = replace(sizes, centre=before.centre, spread=before.spread)
+        elif network is None:
+            network = default_architecture()
         embedding = embedding_of(problem, imposition, network)
         weighting = Fixed() if weighting is None else weighting
         for name, values in ({} if continuation is None else continuation.coefficients).items():
@@ -229,7 +235,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "weighting": describe(weighting),
                 "continuation": describe(continuation),
                 "observations": _digest_of_observations(problem),
-                "units": [np.asarray(centre).tolist(), np.asarray(spread).tolist()],
+                "scales": sizes.to_json(),
                 "start": None if start is None else digest(jax.tree.leaves(start.params)),
                 "drawn": None if start is None else drawn_with(start.request),
                 "window": window_shape(problem),
@@ -245,7 +251,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             )
             if folder is not None:
                 prepare(folder, request, resume)
-            model, params = split(problem, built, imposition, (centre, spread), owner, mesh)
+            model, params = split(problem, built, imposition, sizes, owner, mesh)
             training = Training(
                 model,
                 plan,

@@ -20,7 +20,9 @@ from pinops.operators import DeepONet, Operator, OperatorArchitecture
 from pinops.optimizers import soap
 from pinops.problem import (
     Problem,
+    Scales,
     check_family,
+    check_resolved,
     coefficients_as_json,
     coefficients_of,
     impose,
@@ -28,7 +30,7 @@ from pinops.problem import (
     name_of,
     residual_signature,
     sample_members,
-    units,
+    scales_of_family,
     unstacked,
 )
 from pinops.reference import Reference
@@ -76,6 +78,7 @@ from pinops.training import (
 STEPS = 10_000
 _MONITORED = 8  # members whose errors are shown during training
 _TESTED = 100
+_FOR_SCALES = 8  # members whose sizes are looked at
 _FOR_UNITS = 512  # members whose inputs tell their mean and size
 # Random keys of members: never those of training, which follow from its seed by folding in 0, 1, 2, 3.
 _TEST, _MONITOR, _INPUTS = 11, 12, 13
@@ -137,6 +140,7 @@ def train_operator(
                 f"the equation of {owner} alone has many solutions, and it has no conditions: give data"
             )
         residual_signature(problem)
+        check_resolved(problem, dtype)
         if start is not None and operator is not None:
             raise ValueError(
                 "start and operator exclude each other: the operator to start from goes on"
@@ -174,6 +178,7 @@ def train_operator(
             "weighting": describe(weighting),
             "inputs": _inputs(problem, dataset) if start is None else start.request["inputs"],
             "scale": dict.fromkeys(problem.unknowns, 1.0) if dataset is None else dataset.scale,
+            "scales": _scales(problem, dataset) if start is None else start.request["scales"],
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
             "seed": seed,
@@ -263,13 +268,19 @@ def built_operator(
             request, lambda key: operator.build(centre, deviation, features, count, key=key)
         )
     plain, params = split(
-        problem, built, imposition, units(problem, imposition), request["problem"]
+        problem, built, imposition, Scales.from_json(request["scales"]), request["problem"]
     )
     scale = jnp.asarray(
         [request["scale"][name] for name in problem.unknowns], jnp.result_type(float)
     )
     return OperatorModel(
-        plain.problem, plain.frozen, plain.units, scale, imposition, plain.owner, request["physics"]
+        plain.problem,
+        plain.frozen,
+        plain.scales,
+        scale,
+        imposition,
+        plain.owner,
+        request["physics"],
     ), params
 
 
@@ -287,6 +298,13 @@ def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     )  # some may be the same for all
     rounded = lambda numbers: np.vectorize(lambda number: float(f"{number:.6g}"))(numbers).tolist()
     return {"mean": rounded(np.mean(inputs, axis=0)), "deviation": rounded(deviation)}
+
+
+def _scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
+    """The sizes of the unknowns and equations of a family: of a few members, or of the data where there are some."""
+    members = _members(problem, _INPUTS, _FOR_SCALES)
+    given = None if dataset is None else dataset.scale
+    return scales_of_family(members, impose(problem), given).to_json()
 
 
 def _members(problem: Problem, purpose: int, count: int) -> list[Problem]:
@@ -382,7 +400,7 @@ class TrainedOperator:
             operator = self.model.operator(self.params)
             network = operator(inputs_of(member))
             model, params = split(
-                member, network, self.model.imposition, self.model.units, self.model.owner
+                member, network, self.model.imposition, self.model.scales, self.model.owner
             )
         request = {
             "problem": self.request["problem"],
@@ -390,6 +408,7 @@ class TrainedOperator:
             "trainable": [],
             "network": self.request["operator"],
             "seed": self.request["seed"],
+            "scales": self.request["scales"],
             "dtype": self.request["dtype"],
         }
         return Solution(member, request, model, params, self.history, self.status)

@@ -49,7 +49,7 @@ def with_modes(model: OperatorModel, params: Params, dataset: Dataset | None) ->
         coefficients: Array, problem: Problem, at: Float[Array, " d"]
     ) -> Float[Array, " c"]:
         network = eqx.tree_at(lambda trunk: trunk.coefficients, operator.trunk, coefficients)
-        return field_of(problem, model.imposition, network, model.units)(at) / model.scale
+        return field_of(problem, model.imposition, network, model.scales)(at) / model.scale
 
     zero = jnp.zeros((polynomials, unknowns))
     lifts = eqx.filter_jit(

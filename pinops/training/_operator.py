@@ -28,6 +28,7 @@ from pinops.problem import (
     Imposition,
     Points,
     Problem,
+    Scales,
     constraints,
     names_of,
     sample_members,
@@ -80,7 +81,7 @@ class OperatorModel(eqx.Module):
 
     problem: Problem
     frozen: Any
-    units: tuple[Float[Array, " c"], Float[Array, " c"]]
+    scales: Scales
     scale: Float[Array, " c"]
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
@@ -100,17 +101,15 @@ class OperatorModel(eqx.Module):
     def field(self, params: Params, problem: Problem) -> Field:
         """The present solution of one member."""
         return field_of(
-            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.units
+            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.scales
         )
 
     def _constraints(self, problem: Problem) -> list[Constraint]:
         """The equations of one member, and its data."""
         out = constraints(problem, self.imposition.soft) if self.physics else []
-        for k, unknown in enumerate(problem.unknowns):
+        for unknown in problem.unknowns:
             signature = parse_names((unknown,), names_of(problem), owner=DATA)
-            out.append(
-                Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown, self.scale[k]))
-            )
+            out.append(Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown)))
         return out
 
     def _of_member(
@@ -118,7 +117,9 @@ class OperatorModel(eqx.Module):
     ) -> dict[str, Float[Array, " n"]]:
         """The residual vectors of one member at its points."""
         here = [c for c in self._constraints(problem) if c.region in points]
-        return residuals(self.field(params, problem), here, points, owner=self.owner)
+        sizes = dict(self.scales.terms)
+        sizes |= {f"observed {name}": self.scale[k] for k, name in enumerate(problem.unknowns)}
+        return residuals(self.field(params, problem), here, points, owner=self.owner, sizes=sizes)
 
     def residuals(self, params: Params, members: Members) -> dict[str, Float[Array, " n"]]:
         """The residual vector of every term, over members and points."""
@@ -188,11 +189,11 @@ def inputs_of(problem: Problem) -> Float[Array, "..."]:
     return jnp.asarray(problem.inputs(), jnp.result_type(float))
 
 
-def _misfit(unknown: str, scale: Array) -> Callable[..., Any]:
+def _misfit(unknown: str) -> Callable[..., Any]:
     def misfit(**values: Any) -> Any:
         wanted = values[f"observed_{unknown}"]
         there = jnp.isfinite(wanted)
-        return jnp.where(there, values[unknown] - jnp.where(there, wanted, 0.0), 0.0) / scale
+        return jnp.where(there, values[unknown] - jnp.where(there, wanted, 0.0), 0.0)
 
     return misfit
 
