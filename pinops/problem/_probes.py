@@ -32,6 +32,7 @@ from pinops.problem._problem import Problem
 from pinops.sampling import Sobol
 
 POINTS = 512  # of each region, at which data and equations are looked at
+SLOW = 2.0  # over the length: the wave number of what varies over the whole domain, from one end to the other
 NOISE = 1e-12  # of the data: what varies less is round-off
 _MAX_AXES = 8  # in more dimensions the wave numbers of sources are not measured
 _STEP = 1e-3  # of the length of a coordinate, for the slope of sources
@@ -80,19 +81,15 @@ class Probed:
     call: Callable[[dict[str, np.ndarray]], Vectors]
     base: dict[str, np.ndarray]
     probes: dict[str, Callable[[np.ndarray], dict[str, np.ndarray]]]
-    rates: Float[np.ndarray, " d"]  # one over the lengths
+    rates: Float[np.ndarray, " d"]  # one over the lengths of the domain
     sources: Vectors
     waves: dict[str, Float[np.ndarray, " d"]]  # of each equation's sources
 
-    def change(
-        self, sizes: Mapping[str, float], rates: np.ndarray | None = None
-    ) -> dict[str, float]:
-        """By how much probes of these sizes change each equation; infinite where one gives no number at most points."""
+    def change(self, sizes: Mapping[str, float], rates: np.ndarray) -> dict[str, float]:
+        """By how much probes of these sizes and wave numbers change each equation; infinite where it is undefined at most points."""
         values = dict(self.base)
         for name, size in sizes.items():
-            for argument, probe in self.probes[name](
-                self.rates if rates is None else rates
-            ).items():
+            for argument, probe in self.probes[name](rates).items():
                 values[argument] = values[argument] + size * probe
         out = {}
         for name, vector in self.call(values).items():
@@ -105,14 +102,12 @@ class Probed:
     def changes(self, sizes: Mapping[str, float]) -> Sizes:
         """The sizes of the terms, for a solution of these sizes."""
         out = {}
-        for name, size in self.change({n: sizes[n] for n in self.probes}).items():
+        for name, size in self.change({n: sizes[n] for n in self.probes}, self.rates).items():
             alternatives = (size, rms(self.sources[name]), 1.0)
             out[name] = next(one for one in alternatives if usable(one))
         return out
 
-    def amplitude(
-        self, unknown: str, equation: str, target: float, rates: np.ndarray | None = None
-    ) -> float:
+    def amplitude(self, unknown: str, equation: str, target: float, rates: np.ndarray) -> float:
         """The size of an unknown that changes an equation by so much; infinite where none does."""
         if not usable(target):
             return math.inf
@@ -128,7 +123,7 @@ class Probed:
         if not source.size:
             return 0.0
         mean, varying = abs(float(np.mean(source))), rms(source - np.mean(source))
-        pairs = [(mean - 2 * varying / math.sqrt(source.size), self.rates)]
+        pairs = [(mean - 2 * varying / math.sqrt(source.size), SLOW * self.rates)]
         if varying > NOISE * mean:
             pairs.append((varying, self.waves[equation]))
         found = [self.amplitude(unknown, equation, target, rates) for target, rates in pairs]
@@ -286,9 +281,9 @@ class Regions:
         call: Callable[[dict[str, np.ndarray]], Vectors],
         sources: Vectors,
     ) -> dict[str, np.ndarray]:
-        """The wave number of an equation's sources along each coordinate, at least one over its length."""
+        """The wave number of an equation's sources along each coordinate, at least `SLOW` over its length."""
         lengths = lengths_of(self.problem)
-        waves = {name: 1 / lengths for name in sources}
+        waves = {name: SLOW / lengths for name in sources}
         names = {name for name, _ in signature.arguments}
         used = [
             axis for axis, name in enumerate(signature.names.coordinates) if {name, "point"} & names
@@ -346,15 +341,15 @@ def completed(
     from scipy.optimize import linear_sum_assignment  # slow to import
 
     unknowns, names = list(equation.probes), list(equation.sources)
-    sizes, candidates = dict(sizes), {}
+    sizes, candidates, slow = dict(sizes), {}, SLOW * equation.rates
     for _ in unknowns:
         there = {name: size for name, size in sizes.items() if usable(size)}
-        coupled = equation.change(there)
+        coupled = equation.change(there, slow)
         total = {name: math.hypot(rms(equation.sources[name]), coupled[name]) for name in names}
         cost = np.full((len(unknowns), len(names)), _FAR)
         for i, unknown in enumerate(unknowns):
             for j, name in enumerate(names):
-                size = equation.amplitude(unknown, name, total[name])
+                size = equation.amplitude(unknown, name, total[name], slow)
                 if usable(size):
                     cost[i, j] = math.log(size)
         candidates = {
@@ -371,7 +366,7 @@ def completed(
             if unknown in there:
                 sizes[unknown] = max(sizes[unknown], source)
             else:
-                size = equation.amplitude(unknown, name, coupled[name])
+                size = equation.amplitude(unknown, name, coupled[name], slow)
                 found = [one for one in (source, size) if usable(one)]
                 if found:
                     sizes[unknown] = max(found)

@@ -24,6 +24,7 @@ from pinops.problem._inverse import holder
 from pinops.problem._probes import (
     NOISE,
     POINTS,
+    SLOW,
     Probed,
     Regions,
     Sizes,
@@ -245,10 +246,10 @@ def _points_of_data(problem: Problem) -> tuple[dict[str, np.ndarray], dict[int, 
     for k, condition in enumerate(problem.conditions()):
         if isinstance(condition, Initial) and domain.time is not None:
             points[str(k)] = domain.sample_initial(cube, POINTS)
-            rates[k] = 1 / lengths[domain.coordinates.index(domain.time)]
+            rates[k] = SLOW / lengths[domain.coordinates.index(domain.time)]
         elif isinstance(condition, Dirichlet | Neumann | Robin):
             at, normals = domain.sample_boundary(domain.select(condition.on), cube, POINTS)
-            points[str(k)], rates[k] = at, normal_rate(problem, normals)
+            points[str(k)], rates[k] = at, SLOW * normal_rate(problem, normals)
     if problem.lift is not None or problem.factor is not None:
         points["known"] = domain.sample_interior(cube, POINTS)
     return points, rates
