@@ -77,7 +77,10 @@ class Scales(eqx.Module):
 
 
 def scales_of(
-    problem: Problem, imposition: Imposition, given: Mapping[str, float] | None = None
+    problem: Problem,
+    imposition: Imposition,
+    given: Mapping[str, float] | None = None,
+    means: Mapping[str, float] | None = None,
 ) -> Scales:
     """The sizes of a problem, from a few hundred points, to six digits, which are the same on every machine.
 
@@ -89,7 +92,8 @@ def scales_of(
     Args:
         problem: with its data; coefficients that are to be found count with the values that they start from.
         imposition: how its conditions are met.
-        given: the sizes of some unknowns, greater than zero, where the user knows them.
+        given: the sizes of some unknowns, greater than zero, where they are known.
+        means: the mean values of some unknowns, where they are known.
 
     Raises:
         ValueError: for a size of what is no unknown, or one that is not positive and finite.
@@ -97,7 +101,7 @@ def scales_of(
     given = _checked(problem, given)
     with jax.enable_x64(True), np.errstate(all="ignore"):
         problem = jax.tree.map(_double, problem)
-        data = _data_of(problem)
+        data = _data_of(problem, means or {})
         sizes = data.sizes | given
         soft = [c for c in constraints(problem, imposition.soft) if c.region != INTERIOR]
         (inside,) = [c for c in constraints(problem, ()) if c.region == INTERIOR]
@@ -138,10 +142,13 @@ def scales_of(
 
 
 def scales_of_family(
-    members: Sequence[Problem], imposition: Imposition, given: Mapping[str, float] | None = None
+    members: Sequence[Problem],
+    imposition: Imposition,
+    given: Mapping[str, float] | None = None,
+    means: Mapping[str, float] | None = None,
 ) -> Scales:
     """The sizes that serve all members of a family: root mean squares of those of some of them, and the mean of the centres."""
-    found = [scales_of(member, imposition, given).to_json() for member in members]
+    found = [scales_of(member, imposition, given, means).to_json() for member in members]
 
     def over(part: str, mean: Callable[[np.ndarray], Any]) -> Sizes:
         of = lambda name: np.asarray([one[part][name] for one in found])
@@ -200,7 +207,7 @@ class _Data:
     values: Vectors
 
 
-def _data_of(problem: Problem) -> _Data:
+def _data_of(problem: Problem, means: Mapping[str, float]) -> _Data:
     points, rates = _points_of_data(problem)
     raw = {name: np.asarray(value) for name, value in _data_at(problem, points).items()}
     values: dict[str, list[np.ndarray]] = {name: [] for name in problem.unknowns}
@@ -219,6 +226,7 @@ def _data_of(problem: Problem) -> _Data:
     together = {name: np.concatenate(found or [np.zeros(0)]) for name, found in values.items()}
     together = {name: found[np.isfinite(found)] for name, found in together.items()}
     mean = {name: float(np.mean(found)) if found.size else 0.0 for name, found in together.items()}
+    mean |= means
     sizes: Sizes = {}
     for name, found in together.items():
         size = rms(found - mean[name])

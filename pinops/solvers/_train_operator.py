@@ -178,7 +178,7 @@ def train_operator(
             "weighting": describe(weighting),
             "inputs": _inputs(problem, dataset) if start is None else start.request["inputs"],
             "scale": dict.fromkeys(problem.unknowns, 1.0) if dataset is None else dataset.scale,
-            "scales": _scales(problem, dataset) if start is None else start.request["scales"],
+            "scales": family_scales(problem, dataset) if start is None else start.request["scales"],
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
             "seed": seed,
@@ -287,24 +287,25 @@ def built_operator(
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     """The mean and standard deviation of every input of a family, to six digits."""
     if dataset is not None:
-        inputs = dataset.inputs()
+        inputs = np.asarray(dataset.inputs(), np.float64)
     else:
-        inputs = np.asarray(
-            eqx.filter_vmap(inputs_of)(sample_members(problem, _key(_INPUTS), range(_FOR_UNITS)))
-        )
+        with jax.enable_x64(True):
+            members = sample_members(problem, _key(_INPUTS), range(_FOR_UNITS))
+            inputs = np.asarray(eqx.filter_vmap(inputs_of)(members))
     deviation = np.std(inputs, axis=0)
-    deviation = np.where(
-        deviation > 1e-6 * np.max(deviation), deviation, 1.0
-    )  # some may be the same for all
+    # Some may be the same for all but for rounding, of themselves or of what they were computed from. Inputs have units of
+    # their own, a modulus of 2e11 beside a ratio of 0.3: they are not compared with each other any further.
+    rounding = np.maximum(1e-12 * np.max(np.abs(inputs), axis=0), 1e-15 * np.max(deviation))
+    deviation = np.where(deviation > rounding, deviation, 1.0)
     rounded = lambda numbers: np.vectorize(lambda number: float(f"{number:.6g}"))(numbers).tolist()
     return {"mean": rounded(np.mean(inputs, axis=0)), "deviation": rounded(deviation)}
 
 
-def _scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
+def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     """The sizes of the unknowns and equations of a family: of a few members, or of the data where there are some."""
     members = _members(problem, _INPUTS, _FOR_SCALES)
-    given = None if dataset is None else dataset.scale
-    return scales_of_family(members, impose(problem), given).to_json()
+    given, means = (None, None) if dataset is None else (dataset.scale, dataset.mean)
+    return scales_of_family(members, impose(problem), given, means).to_json()
 
 
 def _members(problem: Problem, purpose: int, count: int) -> list[Problem]:

@@ -22,6 +22,7 @@ from pinops.optimizers import Adam, Optax
 from pinops.problem import (
     Problem,
     check_family,
+    check_resolved,
     coefficients_as_json,
     coefficients_of,
     load_problem,
@@ -32,6 +33,7 @@ from pinops.problem import (
 from pinops.solvers._recipe import phases
 from pinops.solvers._runs import Run, as_drawn, check_options, describe, prepare, train_runs
 from pinops.solvers._solution import CHECKPOINT, count_parameters, training_summary, write_run
+from pinops.solvers._train_operator import family_scales
 from pinops.training import (
     MAPS,
     Batches,
@@ -118,6 +120,7 @@ def train_surrogate(
         check_family(problem)
         dataset = Dataset(data) if isinstance(data, str | Path) else data
         dataset.check_family(problem)
+        check_resolved(problem, dtype)
         surrogate = CAPE() if surrogate is None else surrogate
         if not isinstance(surrogate, SurrogateArchitecture):
             raise ValueError(
@@ -139,7 +142,9 @@ def train_surrogate(
             "data_members": [dataset.origin, count],
             "grid": grid_of(problem, dataset),
             "parameters": _parameters(problem, dataset, parameter_map),
+            "centre": dataset.centre,
             "scale": dataset.scale,
+            "scales": family_scales(problem, dataset),
             "curriculum": describe(curriculum),
             "batch": batch,
             "noise": noise,
@@ -236,8 +241,12 @@ def grid_of(problem: Problem, dataset: Dataset) -> dict[str, Any]:
 def _same(grid: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two grids are the same but for rounding."""
     counts = all(grid[name] == other[name] for name in ("places", "frames"))
+    near = 1e-9 * np.abs(np.asarray(grid["steps"]))  # relative to the distance of grid points
     return counts and all(
-        np.allclose(grid[name], other[name], rtol=1e-9, atol=1e-9) for name in ("first", "steps")
+        bool(
+            np.all(np.abs(np.subtract(grid[name], other[name])) <= near + 1e-9 * np.abs(grid[name]))
+        )
+        for name in ("first", "steps")
     )
 
 
@@ -300,7 +309,9 @@ def built_surrogate(
     model = SurrogateModel(
         cast(problem),
         frozen,
+        number([request["centre"][name] for name in problem.unknowns]),
         number([request["scale"][name] for name in problem.unknowns]),
+        cast(request["scales"]["terms"]),
         number(seen["mean"]),
         number(seen["deviation"]),
         jnp.asarray(1, jnp.int32),
@@ -561,10 +572,18 @@ class TrainedSurrogate:
                 rolled = self.model.rollout(params, *at, count)
                 whole = jnp.concatenate([at[0][:, None], rolled], 1)
                 of = lambda problem, frames: grid_residuals(
-                    problem, frames, self.model.grid, owner=self.model.owner
+                    problem,
+                    frames,
+                    self.model.grid,
+                    owner=self.model.owner,
+                    sizes=self.model.sizes,
                 )
                 vectors = eqx.filter_vmap(of)(stacked, whole)
-                moved = jnp.mean(jnp.square(rolled - before)) / jnp.mean(jnp.square(before))
+                # Each unknown in its own units.
+                far, size = (
+                    jnp.mean(jnp.square(x / self.model.scale)) for x in (rolled - before, before)
+                )
+                moved = far / size
                 return sum(
                     (jnp.mean(jnp.square(v)) for v in vectors.values()), start=jnp.zeros(())
                 ), moved
