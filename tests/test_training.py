@@ -14,7 +14,7 @@ import pytest
 import pinops as po
 from pinops.networks import embedding_of
 from pinops.optimizers import Optimizer, SSBroyden, Step
-from pinops.problem import INITIAL, INTERIOR, InverseProblem, Points, constraints, impose, units
+from pinops.problem import INITIAL, INTERIOR, InverseProblem, Points, constraints, impose, scales_of
 from pinops.training import Model, Training, _chunks, split
 from pinops.training._points import draw, refine
 
@@ -69,7 +69,7 @@ def training_of(problem, *phases, collocation=None, seed=0, **options):
         embedding_of(problem, imposition).size, len(problem.unknowns), key=jax.random.key(seed)
     )
     model, params = split(
-        problem, network, imposition, units(problem, imposition), type(problem).__name__
+        problem, network, imposition, scales_of(problem, imposition), type(problem).__name__
     )
     return Training(model, phases, collocation, seed, **options), params
 

@@ -34,6 +34,7 @@ from pinops.sampling import Sobol
 POINTS = 512  # of each region, at which data and equations are looked at
 SLOW = 2.0  # over the length: the wave number of what varies over the whole domain, from one end to the other
 NOISE = 1e-12  # of the data: what varies less is round-off
+_MAX_FACES = 32  # of a box that are looked at one by one
 _MAX_AXES = 8  # in more dimensions the wave numbers of sources are not measured
 _STEP = 1e-3  # of the length of a coordinate, for the slope of sources
 _DECADES = 80  # in which the amplitude that balances an equation is looked for
@@ -68,6 +69,17 @@ def normal_rate(problem: Problem, normals: np.ndarray) -> Float[np.ndarray, " n"
     domain = problem.domain
     axes = [domain.coordinates.index(name) for name in domain.space]
     return np.sqrt(np.sum((normals / lengths_of(problem)[axes]) ** 2, -1))
+
+
+def boundary_points(problem: Problem, parts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Points on parts of the boundary and the normals there: as many on each face of a box, whatever the units of its sides."""
+    sample = lambda on, n: problem.domain.sample_boundary(on, cube, n)
+    ends = {f"{name}_{end}" for name in problem.domain.intervals for end in ("min", "max")}
+    if not set(parts) <= ends or len(parts) > _MAX_FACES:
+        return sample(parts, POINTS)
+    found = [sample((part,), POINTS // len(parts)) for part in parts]
+    points, normals = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return points, normals
 
 
 @dataclass(frozen=True)
@@ -169,7 +181,7 @@ class Regions:
         if region not in self.regions:
             parts = region_parts(region)
             assert parts is not None
-            self.regions[region] = self.problem.domain.sample_boundary(parts, cube, POINTS)
+            self.regions[region] = boundary_points(self.problem, parts)
         return self.regions[region]
 
     def linear(self, constraint: Constraint, sizes: Mapping[str, float]) -> float:

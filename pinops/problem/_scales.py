@@ -30,6 +30,7 @@ from pinops.problem._probes import (
     Sizes,
     Vectors,
     balanced,
+    boundary_points,
     called,
     completed,
     cube,
@@ -256,7 +257,7 @@ def _points_of_data(problem: Problem) -> tuple[dict[str, np.ndarray], dict[int, 
             points[str(k)] = domain.sample_initial(cube, POINTS)
             rates[k] = SLOW / lengths[domain.coordinates.index(domain.time)]
         elif isinstance(condition, Dirichlet | Neumann | Robin):
-            at, normals = domain.sample_boundary(domain.select(condition.on), cube, POINTS)
+            at, normals = boundary_points(problem, domain.select(condition.on))
             points[str(k)], rates[k] = at, SLOW * normal_rate(problem, normals)
     if problem.lift is not None or problem.factor is not None:
         points["known"] = domain.sample_interior(cube, POINTS)
