@@ -128,7 +128,7 @@ def step_cost(rounds: int = 9, repeats: int = 10) -> dict[str, float]:
     with jax.enable_x64(True):
         import pinops as po
         from pinops.networks import embedding_of
-        from pinops.problem import impose, units
+        from pinops.problem import impose, scales_of
         from pinops.training import draw, split
 
         problem: Any = po.load_problem("helmholtz")
@@ -136,7 +136,9 @@ def step_cost(rounds: int = 9, repeats: int = 10) -> dict[str, float]:
         network = po.networks.PIG(400, 4).build(
             embedding_of(problem, imposition).size, 1, key=jax.random.key(0)
         )
-        model, params = split(problem, network, imposition, units(problem, imposition), "Helmholtz")
+        model, params = split(
+            problem, network, imposition, scales_of(problem, imposition), "Helmholtz"
+        )
         points = model.prepared(
             params, draw(problem, imposition.soft, po.Collocation(interior=4096), jax.random.key(1))
         )

@@ -16,6 +16,7 @@ from pinops.derivatives import Coordinate, Gradient, Laplacian, Normal, Partial,
 from pinops.networks import MLP, embedding_of
 from pinops.problem import (
     Problem,
+    Scales,
     available,
     impose,
     load_problem,
