@@ -131,7 +131,7 @@ def scales_of(
     for name in problem.unknowns:
         mean = data.mean[name]
         worth = name not in imposed or abs(mean) > _CENTRED * sizes[name]
-        centre[name] = _rounded(mean) if worth and not known else 0.0
+        centre[name] = _rounded_to(mean, sizes[name]) if worth and not known else 0.0
     size = {name: _rounded(sizes[name]) for name in problem.unknowns}
     return Scales(
         centre=centre,
@@ -151,12 +151,16 @@ def scales_of_family(
     """The sizes that serve all members of a family: root mean squares of those of some of them, and the mean of the centres."""
     found = [scales_of(member, imposition, given, means).to_json() for member in members]
 
-    def over(part: str, mean: Callable[[np.ndarray], Any]) -> Sizes:
+    def over(part: str) -> Sizes:
         of = lambda name: np.asarray([one[part][name] for one in found])
-        return {name: _rounded(float(mean(of(name)))) for name in found[0][part]}
+        return {name: _rounded(rms(of(name))) for name in found[0][part]}
 
-    together = {part: over(part, rms) for part in ("spread", "sizes", "terms", "coefficients")}
-    return Scales(centre=over("centre", np.mean), **together)
+    together = {part: over(part) for part in ("spread", "sizes", "terms", "coefficients")}
+    centre = {
+        name: _rounded_to(float(np.mean([one["centre"][name] for one in found])), size)
+        for name, size in together["sizes"].items()
+    }
+    return Scales(centre=centre, **together)
 
 
 def check_resolved(problem: Problem, dtype: str) -> None:
@@ -192,6 +196,11 @@ def _double(leaf: Any) -> Any:
 
 def _rounded(number: float) -> float:
     return float(f"{number:.6g}")
+
+
+def _rounded_to(number: float, size: float) -> float:
+    """To about a thousandth of a size: a level of 300 keeps as many digits as its variation of 1e-6 needs."""
+    return round(number, 3 - math.floor(math.log10(size)))
 
 
 # Data: what conditions and observations say of the size of each unknown.

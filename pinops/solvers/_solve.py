@@ -21,6 +21,7 @@ from pinops.problem import (
     InverseProblem,
     Observed,
     Problem,
+    Scales,
     TimeWindows,
     check_resolved,
     coefficients_as_json,
@@ -185,7 +186,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         if start is not None:
             network = cast(start.network)
             # A network that goes on does so with the numbers that it was trained with.
-            before = start.model.scales
+            before = Scales.from_json(start.request["scales"])
             sizes = replace(sizes, centre=before.centre, spread=before.spread)
         elif network is None:
             network = default_architecture()
