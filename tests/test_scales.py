@@ -12,6 +12,7 @@ from units import Bar, Cooling, Coupled, Decay, Epidemic, Pressure, rescale
 
 import pinops as po
 from pinops.networks import MLP, embedding_of
+from pinops.operators import DeepONet
 from pinops.problem import (
     Problem,
     Scales,
@@ -166,6 +167,50 @@ def test_coefficients_are_found_from_numbers_of_people():
         ).coefficients
         assert found["beta"] == pytest.approx(0.5, rel=1e-3)
         assert found["gamma"] == pytest.approx(0.1, rel=1e-3)
+
+
+class Bars(po.Problem):
+    """A family of bars in any units: stiffness and a ratio of about 0.3 side by side among the inputs."""
+
+    domain = po.Box(x=(0, 1))
+    size: float = 1.0
+    modulus: float = 1.0
+    ratio: float = 0.3
+
+    def residual(self, u_xx):
+        return self.modulus * u_xx + self.ratio
+
+    def conditions(self):
+        return (po.Dirichlet(0.0),)
+
+    def sample(self, key):
+        first, second = jax.random.uniform(key, (2,))
+        return Bars(self.size, self.size * (1 + first), 0.3 + 0.1 * second)
+
+    def inputs(self):
+        return jnp.stack([jnp.asarray(self.modulus), jnp.asarray(self.ratio)])
+
+
+def test_an_operator_sees_the_same_in_all_units():
+    """Inputs with units of their own are standardised each by itself; the loss of a step is the same."""
+    options = {
+        "functions": po.Functions(
+            pool=8, batch=4, points=Collocation(interior=32, batch=16, refinement=None)
+        ),
+        "steps": 1,
+        "dtype": "float64",
+        "progress": False,
+    }
+    plain, large = (
+        po.train_operator(
+            Bars(size, modulus=size), DeepONet(MLP(6, 1), MLP(6, 1), latent=4), **options
+        )
+        for size in (1.0, 1e12)
+    )
+    inputs = large.request["inputs"]
+    assert inputs["deviation"][0] == pytest.approx(0.29e12, rel=0.1)
+    assert inputs["deviation"][1] == pytest.approx(0.029, rel=0.1)
+    assert large.history[-1].loss == pytest.approx(plain.history[-1].loss, rel=1e-6)
 
 
 # --- what a user states, and what is kept -------------------------------------------------------------------------

@@ -277,7 +277,6 @@ def _points_of_data(problem: Problem) -> tuple[dict[str, np.ndarray], dict[int, 
 def _data_at(problem: Problem, points: dict[str, np.ndarray]) -> dict[str, Any]:
     """All data in one program: ``{"condition kind unknown": (n,)}``."""
     out: dict[str, Any] = {}
-    domain = problem.domain
     for k, condition in enumerate(problem.conditions()):
         if str(k) not in points:
             continue
@@ -296,7 +295,6 @@ def _data_at(problem: Problem, points: dict[str, np.ndarray]) -> dict[str, Any]:
             of = lambda point, method=method: values_at(problem, method, point)
             at = jnp.asarray(points["known"])
             out |= {f"-1 {what} {name}": value for name, value in jax.vmap(of)(at).items()}
-    del domain
     return out
 
 

@@ -161,6 +161,10 @@ def train_operator(
                 _check_schedule(Path(out), total)
             optimizer = soap(3e-3, total)
         plan = phases(optimizer, steps, STEPS)
+        sizes = family_scales(problem, dataset)
+        if start is not None:
+            # A network that goes on does so with the numbers that it was trained with.
+            sizes |= {part: start.request["scales"][part] for part in ("centre", "spread")}
         request = {
             "problem": owner,
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
@@ -178,7 +182,7 @@ def train_operator(
             "weighting": describe(weighting),
             "inputs": _inputs(problem, dataset) if start is None else start.request["inputs"],
             "scale": dict.fromkeys(problem.unknowns, 1.0) if dataset is None else dataset.scale,
-            "scales": family_scales(problem, dataset) if start is None else start.request["scales"],
+            "scales": sizes,
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
             "seed": seed,
