@@ -21,7 +21,7 @@ import pinops as po
 from pinops.losses import Causal, Fixed, GradientNorm
 from pinops.networks import embedding_of
 from pinops.optimizers import GaussNewton, LevenbergMarquardt, SSBroyden, Adam
-from pinops.problem import impose, units
+from pinops.problem import impose, scales_of
 from pinops.training import Training, gathered, mesh_of, split
 
 class Heat(po.Problem):
@@ -39,7 +39,7 @@ def training_of(devices, weighting, *phases, interior=64):
     problem = Heat()
     imposition = impose(problem)
     network = po.networks.MLP(width=6, depth=2).build(embedding_of(problem, imposition).size, 1, key=jax.random.key(0))
-    model, params = split(problem, network, imposition, units(problem, imposition), "Heat", mesh_of(devices))
+    model, params = split(problem, network, imposition, scales_of(problem, imposition), "Heat", mesh_of(devices))
     collocation = po.Collocation(interior=interior, initial=16, every=20)
     return Training(model, phases or (po.Phase(Adam(1e-2), 30),), collocation, 0, weighting), params
 '''

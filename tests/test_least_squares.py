@@ -18,7 +18,7 @@ from pinops.optimizers import (
 )
 from pinops.optimizers._least_squares import Normal, normal_equations
 from pinops.optimizers._newton_cg import conjugate_gradients, nystrom
-from pinops.problem import impose, units
+from pinops.problem import impose, scales_of
 from pinops.training import split
 from pinops.training._points import draw
 
@@ -255,7 +255,7 @@ def test_the_jacobian_of_a_problem_is_that_of_its_residual_vector(trained):
     network = po.networks.MLP(width=6, depth=2).build(
         embedding_of(problem, imposition).size, 2, key=jax.random.key(0)
     )
-    model, params = split(problem, network, imposition, units(problem, imposition), "Stokes")
+    model, params = split(problem, network, imposition, scales_of(problem, imposition), "Stokes")
     params = params if trained else po.training.Params(params.network, {})
     points = draw(
         problem, imposition.soft, po.Collocation(interior=24, boundary=8), jax.random.key(1)

@@ -21,7 +21,7 @@ from pinops.problem import (
     faces,
     impose,
     residual_signature,
-    units,
+    scales_of,
     values_at,
 )
 
@@ -714,11 +714,15 @@ class Roof(po.Problem):
 
 def test_a_network_is_in_the_units_of_soft_data(float64):
     problem = Roof()
-    centre, spread = units(problem, impose(problem))
-    assert centre == pytest.approx([55, 0], abs=0.5) and spread == pytest.approx([4, 1], abs=0.5)
+    scales = scales_of(problem, impose(problem))
+    assert scales.centre == pytest.approx({"u": 55, "v": 0}, abs=0.5)
+    assert scales.spread == pytest.approx({"u": 4.08, "v": 1}, rel=1e-2)
     plain, scaled = (
         field_of(problem, impose(problem), MLP(4, 1).build(2, 2, key=jax.random.key(0)), given)
-        for given in (None, (jnp.asarray(centre), jnp.asarray(spread)))
+        for given in (None, scales)
+    )
+    centre, spread = (
+        np.asarray([part[name] for name in "uv"]) for part in (scales.centre, scales.spread)
     )
     points, plan = jnp.asarray([[0.2, 0.3], [0.7, 0.1]]), Plan([(0, 1)], (0, 1))
     for index, values in scaled.jet(points, plan).items():
@@ -728,18 +732,23 @@ def test_a_network_is_in_the_units_of_soft_data(float64):
         np.testing.assert_allclose(values, np.broadcast_to(expected, values.shape), rtol=1e-12)
 
 
-def test_units_are_not_those_of_data_that_are_imposed_exactly():
+def test_a_level_is_taken_out_of_data_that_are_imposed_exactly_where_it_hides_them(float64):
     class Imposed(Roof):
         def conditions(self):
-            return po.Dirichlet({"u": 3.0}, on="x"), po.Dirichlet(
-                {"u": 7.0, "v": 0.1}, on="y", soft=True
+            return po.Dirichlet({"u": lambda y: 300 + 1e-3 * y}, on="x"), po.Dirichlet(
+                {"v": lambda x: 1 + x}, on="y"
             )
 
-    centre, spread = units(Imposed(), impose(Imposed()))
-    assert centre == pytest.approx([0, 0.1], rel=1e-6) and np.array_equal(spread, [1, 1])
+    problem = Imposed()
+    scales = scales_of(problem, impose(problem))
+    assert scales.centre == pytest.approx({"u": 300.0005, "v": 0.0}, rel=1e-6)
+    assert scales.spread == pytest.approx({"u": 1e-3 / 12**0.5, "v": 1 / 12**0.5}, rel=1e-2)
+    network = MLP(4, 1).build(2, 2, key=jax.random.key(0))
+    field = field_of(problem, impose(problem), network, scales)
+    assert field(jnp.asarray([1.0, 0.7]))[0] == pytest.approx(300.0007, rel=1e-14)
 
 
-def test_units_leave_out_what_is_not_finite():
+def test_sizes_leave_out_what_is_not_finite(float64):
     class Pole(Roof):
         def conditions(self):
             return (
@@ -748,8 +757,8 @@ def test_units_leave_out_what_is_not_finite():
                 ),
             )
 
-    centre, spread = units(Pole(), impose(Pole()))
-    assert np.array_equal(centre, [4, 0]) and np.array_equal(spread, [1, 1])
+    scales = scales_of(Pole(), impose(Pole()))
+    assert scales.centre == {"u": 4, "v": 0} and scales.sizes == {"u": 4, "v": 1}
 
 
 def test_what_is_known_of_a_solution_is_lifted_and_the_conditions_hold_for_the_sum(float64):

@@ -22,7 +22,7 @@ from pinops.problem import (
     Region,
     constraints,
     impose,
-    units,
+    scales_of,
 )
 from pinops.training import Model, Training, _chunks, split
 from pinops.training._points import draw, refine
@@ -78,7 +78,7 @@ def training_of(problem, *phases, collocation=None, seed=0, **options):
         embedding_of(problem, imposition).size, len(problem.unknowns), key=jax.random.key(seed)
     )
     model, params = split(
-        problem, network, imposition, units(problem, imposition), type(problem).__name__
+        problem, network, imposition, scales_of(problem, imposition), type(problem).__name__
     )
     return Training(model, phases, collocation, seed, **options), params
 

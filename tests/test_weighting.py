@@ -20,7 +20,7 @@ from pinops.losses import (
 )
 from pinops.networks import embedding_of
 from pinops.optimizers import Adam, SSBroyden
-from pinops.problem import INTERIOR, impose, units
+from pinops.problem import INTERIOR, impose, scales_of
 from pinops.training import Training, split
 
 ALL = [
@@ -61,7 +61,7 @@ def training_of(weighting, *phases, every=0, interior=64):
     imposition = impose(problem)
     size = embedding_of(problem, imposition).size
     network = po.networks.MLP(width=6, depth=2).build(size, 1, key=jax.random.key(0))
-    model, params = split(problem, network, imposition, units(problem, imposition), "Heat")
+    model, params = split(problem, network, imposition, scales_of(problem, imposition), "Heat")
     collocation = po.Collocation(interior=interior, boundary=16, initial=16, every=every)
     return Training(
         model, phases or (po.Phase(Adam(1e-2), 100),), collocation, 0, weighting

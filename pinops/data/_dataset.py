@@ -41,6 +41,9 @@ from pinops.problem import (
 from pinops.reference import Reference
 
 BLOCK = 32  # members that are solved, checked and read together
+_CENTRED = (
+    10.0  # a mean of more than so many standard deviations is taken out of what a surrogate sees
+)
 _KIND, PART = "data set", "part of a data set"
 _INPUTS = "inputs/"  # the group of what operators see, in a file and in rows
 
@@ -342,8 +345,25 @@ class Dataset:
         """The standard deviation of each unknown over the first blocks for training."""
         rows = self.rows(self.splits["training"][: 8 * BLOCK])
         return {
-            name: float(f"{np.nanstd(rows[f'values/{name}']) or 1.0:.6g}")
+            name: float(f"{np.nanstd(rows[f'values/{name}'], dtype=np.float64) or 1.0:.6g}")
             for name in self.attributes["unknowns"]
+        }
+
+    @cached_property
+    def mean(self) -> dict[str, float]:
+        """The mean of each unknown over the same blocks."""
+        rows = self.rows(self.splits["training"][: 8 * BLOCK])
+        return {
+            name: float(f"{np.nanmean(rows[f'values/{name}'], dtype=np.float64):.9g}")
+            for name in self.attributes["unknowns"]
+        }
+
+    @property
+    def centre(self) -> dict[str, float]:
+        """The mean of each unknown where it hides how the unknown varies; 0 where it does not, so that 0 stays 0."""
+        return {
+            name: mean if abs(mean) > _CENTRED * self.scale[name] else 0.0
+            for name, mean in self.mean.items()
         }
 
     def inputs(self) -> dict[str, Float[np.ndarray, "n ..."]]:

@@ -13,8 +13,14 @@ Functions without propagation rules are differentiated by nested forward mode (`
 """
 
 from pinops.derivatives._guard import guarded as guarded
+from pinops.derivatives._names import Coordinate as Coordinate
+from pinops.derivatives._names import Gradient as Gradient
+from pinops.derivatives._names import Laplacian as Laplacian
 from pinops.derivatives._names import Names as Names
 from pinops.derivatives._names import Normal as Normal
+from pinops.derivatives._names import NormalVector as NormalVector
+from pinops.derivatives._names import Partial as Partial
+from pinops.derivatives._names import Point as Point
 from pinops.derivatives._names import Signature as Signature
 from pinops.derivatives._names import apply_pointwise as apply_pointwise
 from pinops.derivatives._names import call_by_name as call_by_name

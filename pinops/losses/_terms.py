@@ -40,12 +40,26 @@ def plans(constraints: Sequence[Constraint]) -> dict[Region, Plan]:
 
 
 def residuals(
-    field: Field, constraints: Sequence[Constraint], points: Mapping[Region, Points], *, owner: str
+    field: Field,
+    constraints: Sequence[Constraint],
+    points: Mapping[Region, Points],
+    *,
+    owner: str,
+    sizes: Mapping[str, Array | float] | None = None,
 ) -> dict[str, Term]:
-    """The term of every constraint, by name; those that share a region share one evaluation of the field.
+    """The term of every constraint, by name.
 
-    The interior equation is called "residual", or by its own names where it returns several. Where points have weights, the
-    vector is scaled by their roots, so that its mean square is the weighted one.
+    The interior equation is called "residual", or by its own names where it returns several.
+    Constraints that share a region share one evaluation of the field. Where points have weights,
+    the vector is scaled by their roots, so that its mean square is the weighted one.
+
+    Args:
+        field: The solution.
+        constraints: What must vanish.
+        points: Of every region that a constraint names.
+        owner: The name that messages give the problem.
+        sizes: By what each term is divided, so that none has units before it is squared; None: they
+            keep their units.
     """
     out: dict[str, Term] = {}
     for region, plan in plans(constraints).items():
@@ -68,6 +82,7 @@ def residuals(
             ).items():
                 key = name or label if region == INTERIOR else f"{label} {name}".strip()
                 weights = points[region].weights
+                value = value if sizes is None else value / sizes[key]
                 vector = value if weights is None else jnp.sqrt(jnp.asarray(weights)) * value
                 out[key] = Term(vector, region)
     return out

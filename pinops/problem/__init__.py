@@ -42,7 +42,6 @@ from pinops.problem._constraints import Constraint as Constraint
 from pinops.problem._constraints import Points as Points
 from pinops.problem._constraints import Region as Region
 from pinops.problem._constraints import constraints as constraints
-from pinops.problem._constraints import units as units
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
@@ -72,6 +71,10 @@ from pinops.problem._registry import load_folder as load_folder
 from pinops.problem._registry import load_problem as load_problem
 from pinops.problem._registry import name_of as name_of
 from pinops.problem._registry import register as register
+from pinops.problem._scales import Scales as Scales
+from pinops.problem._scales import check_resolved as check_resolved
+from pinops.problem._scales import scales_of as scales_of
+from pinops.problem._scales import scales_of_family as scales_of_family
 from pinops.problem._windows import TimeWindows as TimeWindows
 from pinops.problem._windows import Window as Window
 from pinops.problem._windows import nodes_of as nodes_of

@@ -1,12 +1,10 @@
 """Everything that must vanish, in one form: an equation by names, and the points where it holds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -21,9 +19,7 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
-from pinops.problem._faces import Imposition, faces
 from pinops.problem._problem import Problem, by_unknown, names_of, residual_signature
-from pinops.sampling import Uniform
 
 
 @dataclass(frozen=True, order=True, repr=False)
@@ -77,13 +73,15 @@ class Points(eqx.Module):
 class Constraint:
     """An equation that must vanish in a region.
 
-    ``name`` is its key in logs; "" where the function names several.
+    ``name`` is its key in logs; "" where the function names several. ``linear`` holds the factors
+    of a sum of named quantities minus data; None where the function is any other.
     """
 
     name: str
     region: Region
     signature: Signature
     function: Callable[..., Any]
+    linear: dict[str, Any] | None = None
 
 
 def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
@@ -106,10 +104,11 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                     function = _misfit(unknown)
                     out.append(
                         Constraint(
-                            f"observed {unknown}",
-                            Region("observed", condition=k),
-                            signature,
-                            function,
+                            name=f"observed {unknown}",
+                            region=Region("observed", condition=k),
+                            signature=signature,
+                            function=function,
+                            linear={unknown: 1.0},
                         )
                     )
             case Equation():
@@ -158,55 +157,9 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                 raise AssertionError("a periodic condition is embedded, never soft")
     labels = [constraint.name for constraint in out]
     return [
-        Constraint(
-            f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name,
-            c.region,
-            c.signature,
-            c.function,
-        )
+        replace(c, name=f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name)
         for k, c in enumerate(out)
     ]
-
-
-def units(
-    problem: Problem, imposition: Imposition
-) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
-    """The mean of what soft conditions prescribe for each unknown, and the deviation above 1.
-
-    From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an
-    unknown of which nothing is prescribed, or something is imposed exactly, and for all where a
-    lift or factor says more. A network in these units need not learn how large the solution is.
-    """
-    if problem.lift is not None or problem.factor is not None:
-        return np.zeros(len(problem.unknowns)), np.ones(len(problem.unknowns))
-    domain, cube = problem.domain, lambda n, d: Uniform().points(jax.random.key(0), n, d)
-    imposed = {problem.unknowns[face.component] for face in faces(problem, imposition.hard)}
-    found: dict[str, list[np.ndarray]] = {
-        name: [] for name in problem.unknowns if name not in imposed
-    }
-    everything = problem.conditions()
-    for condition in (everything[k] for k in imposition.soft):
-        if isinstance(condition, Initial):
-            at = domain.sample_initial(cube, 256)
-        elif isinstance(condition, Dirichlet):
-            at, _ = domain.sample_boundary(condition.on, cube, 256)
-        else:
-            continue
-        owner = f"{type(problem).__name__}: {type(condition).__name__}"
-        for name, data in by_unknown(
-            problem, condition.value, condition.unknown, owner=owner
-        ).items():
-            if name in found:
-                values = jax.vmap(lambda point, data=data: jnp.asarray(data(point), point.dtype))(
-                    jnp.asarray(at)
-                )
-                found[name].append(np.asarray(values, np.float64)[np.isfinite(values)])
-    values = [np.concatenate(found.get(name) or [np.zeros(1)]) for name in problem.unknowns]
-    values = [v if v.size else np.zeros(1) for v in values]
-    centre, spread = ([f(v) for v in values] for f in (np.mean, lambda v: max(1.0, np.std(v))))
-    return np.asarray([float(f"{x:.6g}") for x in centre]), np.asarray(
-        [float(f"{x:.6g}") for x in spread]
-    )
 
 
 def _pieces(domain: Domain, on: Any) -> list[tuple[tuple[str, ...], str]]:
@@ -235,4 +188,4 @@ def _difference(
         return sum(weights[name] * value for name, value in quantities.items()) - data(point)
 
     signature = parse_names(("point", *weights), names, owner=label, boundary=True)
-    return Constraint(label, region, signature, function)
+    return Constraint(label, region, signature, function, weights)

@@ -60,6 +60,11 @@ class Face:
     is_slope: bool
     data: PointFunction
 
+    def largest(self, bounds: tuple[float, float]) -> float:
+        """What the functional makes of a function of size 1 that varies over the length of the axis, at most."""
+        sizes = [float(np.max(np.abs(np.asarray(part)))) for part in (self.alpha, self.slope)]
+        return sizes[0] + sizes[1] / (bounds[1] - bounds[0])
+
     def apply(self, function: PointFunction, bounds: tuple[float, float]) -> PointFunction:
         """The functional of a function, as a function of the point, projected onto the face."""
         axis, at = self.axis, bounds[self.upper]
@@ -308,8 +313,11 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
                 ]
             for what, function, places, where, remedy in pairs:
                 one, other, anywhere = (jax.vmap(function)(at) for at in (*places, points))
-                gap = float(jnp.max(jnp.abs(one - other)))
-                if not gap <= 1e-6 * float(jnp.max(jnp.abs(anywhere))):
+                # Each by itself: unknowns may differ in size by many orders of magnitude.
+                gaps = jnp.max(jnp.abs(one - other), 0)
+                sizes = jnp.max(jnp.abs(anywhere), 0)
+                gap = float(jnp.max(gaps))
+                if not np.all(gaps <= 1e-6 * sizes + 1e-15 * jnp.max(sizes)):
                     raise ValueError(
                         f"{owner}: {what} differ by {gap:.1e} {where}; leave {remedy} out, or mend "
                         "them"
@@ -357,12 +365,23 @@ def _conflict(
                     .at[:, b.axis]
                     .set(bounds[b.axis][b.upper])
                 )
+                # Where they meet both may vanish: what counts is how large the data are on their own faces.
+                on_faces = [
+                    points.at[:, face.axis].set(bounds[face.axis][face.upper]) for face in (a, b)
+                ]
                 # Compiled as one: every operation by itself would be compiled too.
-                left, right = jax.jit(
-                    lambda at, pair=(left, right): [jax.vmap(one)(at) for one in pair]
-                )(at)
+                left, right, *sizes = jax.jit(
+                    lambda places, functions=(left, right, a.data, b.data): [
+                        jax.vmap(function)(at)
+                        for function, at in zip(functions, places, strict=True)
+                    ]
+                )([at, at, *on_faces])
                 gap = float(jnp.max(jnp.abs(left - right)))
-                if not gap <= 1e-9 * (1 + float(jnp.max(jnp.abs(right)))):
+                scale = sum(
+                    other.largest(bounds[other.axis]) * float(jnp.max(jnp.abs(size)))
+                    for other, size in zip((b, a), sizes, strict=True)
+                )
+                if not gap <= 1e-9 * scale:
                     return (
                         f"its data for {unknown} differ by {gap:.1e} from those on "
                         f"{names[b.axis]} = {bounds[b.axis][b.upper]:g}, where the two meet"
@@ -388,14 +407,16 @@ def _periodic_jump(problem: Problem, face: Face, name: str, points: Any) -> str:
     """Lifted data must be as smooth across the periodic boundary as the equation is of order."""
     axis = problem.domain.coordinates.index(name)
     low, high = problem.domain.bounds[name]
-    function = face.data
+    function, size = face.data, 0.0
     for k in range(_order(problem, axis) + 1):
         values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
-        gap, scale = (
-            float(jnp.max(jnp.abs(values[0] - values[1]))),
-            float(jnp.max(jnp.abs(values[0]))),
-        )
-        if not gap <= 1e-8 * (1 + scale):
+        gap = float(jnp.max(jnp.abs(values[0] - values[1])))
+        # A derivative may vanish at the ends, and be round-off there: what counts is its size anywhere.
+        anywhere = jax.vmap(function)(points)
+        scale = float(max(jnp.max(jnp.abs(part)) for part in (anywhere, *values)))
+        if k == 0:
+            size = scale
+        if not gap <= 1e-8 * max(scale, size / (high - low) ** k):
             where = f"across the periodic boundary of {name}"
             what = f"its {_derivative_name(k)} jumps by {gap:.2g} {where}"
             return f"{what}, and a lift would keep that for all times"
@@ -429,7 +450,9 @@ def _kink(problem: Problem, face: Face, points: Any) -> str:
                 )
                 ends = jax.vmap(lower)(on_lines(jnp.asarray([low, high]))).reshape(2, 2)
                 gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
-                out.append((gap, jnp.sum(jnp.abs(slope), 1) + jnp.sum(jnp.abs(ends), 1)))
+                # A constant has no part in it, but for its rounding.
+                varying = jnp.sum(jnp.abs(slope), 1) + jnp.abs(ends[:, 1] - ends[:, 0])
+                out.append((gap, varying + 1e-10 * jnp.sum(jnp.abs(ends), 1)))
                 lower, function = function, _along(function, axis)
             return out
 

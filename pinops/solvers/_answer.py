@@ -139,6 +139,7 @@ class Answer(Trained):
             "reference": known,
             "coefficients": self.coefficients,
             "conditions": self.conditions,
+            "scales": self.request.get("scales"),
         }
 
     def plot(self, path: str | Path | None = None) -> Any:

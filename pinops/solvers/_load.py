@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from pinops.networks import Architecture, EncoderArchitecture, embedding_of
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
-from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
+from pinops.problem import Problem, Scales, TimeWindows, holder, impose, load_problem
 from pinops.settings import from_description
 from pinops.solvers._allowed import allowed
 from pinops.solvers._ensemble import Ensemble
@@ -90,8 +90,8 @@ def _load_solution(
                 f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
                 "again, load(..., network=trained(member).network)"
             )
-        centre, spread = (np.asarray(numbers) for numbers in request["units"])
-        model, params = split(problem, built, imposition, (centre, spread), request["problem"])
+        scales = Scales.from_json(request["scales"])
+        model, params = split(problem, built, imposition, scales, request["problem"])
         # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
         shifts = {
             name: jnp.zeros(np.shape(getattr(holder(problem), name)))

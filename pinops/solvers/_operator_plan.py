@@ -18,6 +18,8 @@ from pinops.operators import Operator, OperatorArchitecture
 from pinops.optimizers import SOAP
 from pinops.problem import (
     Problem,
+    Scales,
+    check_resolved,
     coefficients_as_json,
     coefficients_of,
     impose,
@@ -25,8 +27,8 @@ from pinops.problem import (
     name_of,
     residual_signature,
     sample_members,
+    scales_of_family,
     shapes_of,
-    units,
 )
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._recipe import check_forgetful, checked_steps, phases
@@ -53,6 +55,7 @@ from pinops.training import (
 
 STEPS = 10_000
 _MONITORED = 8  # members whose errors are shown during training
+_FOR_SCALES = 8  # members whose sizes are looked at
 _FOR_UNITS = 512  # members whose inputs tell their mean and size
 # Random keys of members: never those of training, which follow from its seed by folding in 0, 1, 2, 3.
 _MONITOR, _INPUTS = 12, 13
@@ -72,6 +75,7 @@ class OperatorPlan:
     weighting: Weighting
     start: TrainedOperator | None
     inputs: dict[str, Any]
+    scales: dict[str, Any]
 
     @property
     def tested_on(self) -> None:
@@ -131,6 +135,7 @@ class OperatorPlan:
             "weighting": describe(self.weighting),
             "inputs": self.inputs,
             "scale": ones if dataset is None else dataset.scale,
+            "scales": self.scales,
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
             "seed": seed,
@@ -163,6 +168,7 @@ def operator_plan(
             f"the equation of {owner} alone has many solutions, and it has no conditions: give data"
         )
     residual_signature(problem)
+    check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
             "start and an architecture exclude each other: the operator to start from goes on"
@@ -189,6 +195,10 @@ def operator_plan(
             plan,
             "let a step take all, Functions(batch=pool, points=Collocation(batch=None), data_points=None), or choose Adam",
         )
+    sizes = family_scales(problem, dataset)
+    if start is not None:
+        # A network that goes on does so with the numbers that it was trained with.
+        sizes |= {part: start.request["scales"][part] for part in ("centre", "spread")}
     what = before or architecture
     assert what is not None
     return OperatorPlan(
@@ -202,6 +212,7 @@ def operator_plan(
         weighting=weighting or Fixed(equation=physics, condition=1000 * physics),
         start=start,
         inputs=_inputs(problem, dataset) if start is None else start.request["inputs"],
+        scales=sizes,
     )
 
 
@@ -235,13 +246,13 @@ def built_operator(
 
         check_network_fits(operator, build)
         built = as_drawn(request, build)
-    sizes = units(problem, imposition)
-    plain, params = split(problem, built, imposition, sizes, request["problem"])
+    scales = Scales.from_json(request["scales"])
+    plain, params = split(problem, built, imposition, scales, request["problem"])
     scale = [request["scale"][name] for name in problem.unknowns]
     model = OperatorModel(
         problem=plain.problem,
         frozen=plain.frozen,
-        units=plain.units,
+        scales=plain.scales,
         scale=jnp.asarray(scale, jnp.result_type(float)),
         imposition=imposition,
         owner=plain.owner,
@@ -311,6 +322,13 @@ def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
         "mean": {name: mean for name, (mean, _) in found.items()},
         "deviation": {name: deviation for name, (_, deviation) in found.items()},
     }
+
+
+def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
+    """The sizes of the unknowns and equations of a family: of a few members, or of the data where there are some."""
+    members = unseen_members(problem, _INPUTS, _FOR_SCALES)
+    given, means = (None, None) if dataset is None else (dataset.scale, dataset.mean)
+    return scales_of_family(members, impose(problem), given, means).to_json()
 
 
 def _monitor(

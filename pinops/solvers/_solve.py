@@ -1,6 +1,6 @@
 """The front door for one PDE: from a problem to a solution with an error."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack, cast, overload
@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
@@ -21,7 +21,9 @@ from pinops.problem import (
     InverseProblem,
     Observed,
     Problem,
+    Scales,
     TimeWindows,
+    check_resolved,
     coefficients_as_json,
     coefficients_of,
     holder,
@@ -29,7 +31,7 @@ from pinops.problem import (
     load_problem,
     name_of,
     residual_signature,
-    units,
+    scales_of,
 )
 from pinops.reference import Reference
 from pinops.sampling import Sampler
@@ -81,6 +83,7 @@ class SolveOptions(TypedDict, total=False):
     points: Collocation | None
     weighting: Weighting | None
     continuation: Continuation | None
+    scales: Mapping[str, float] | None
     steps: int | None
     minutes: float | None
     seed: int
@@ -128,6 +131,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     points: Collocation | None = None,
     weighting: Weighting | None = None,
     continuation: Continuation | None = None,
+    scales: Mapping[str, float] | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -156,6 +160,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         points: Numbers of points, their sampler and refinement, a `Collocation`; it excludes ``sampler``.
         weighting: How terms are balanced, one of `pinops.losses`.
         continuation: Other coefficients in the first steps, from an easy problem to this one.
+        scales: How large unknowns are, ``{"u": 1e-6}``; default: as large as their data and sources make them.
         steps: The number of optimizer steps. Default: 6000 (9000 for systems, more than two coordinates, waves and
             dispersion) in at most 4.5 minutes; as many as fit where only ``minutes`` is given.
         minutes: The time limit. Whichever of the two ends first counts.
@@ -193,6 +198,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         "points": points,
         "weighting": weighting,
         "continuation": continuation,
+        "scales": scales,
         "steps": steps,
         "seed": seed,
         "devices": devices,
@@ -240,7 +246,7 @@ class _Plan(NamedTuple):
     imposition: Imposition
     embedding: Embedding
     network: Network
-    units: tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]
+    scales: Scales
     collocation: Collocation
     weighting: Weighting
     continuation: Continuation | None
@@ -266,12 +272,16 @@ class _Plan(NamedTuple):
             )
         problem = load_problem(problem) if isinstance(problem, str) else problem
         residual_signature(problem)
+        check_resolved(problem, options.dtype)
         imposition = impose(problem)
+        sizes = scales_of(problem, imposition, asked.get("scales"))
         if start is not None:
-            network, sizes = to_precision(start.network), start.model.units
-        else:
-            network = default_architecture() if network is None else network
-            sizes = units(problem, imposition)
+            network = to_precision(start.network)
+            # A network that goes on does so with the numbers that it was trained with.
+            before = Scales.from_json(start.request["scales"])
+            sizes = replace(sizes, centre=before.centre, spread=before.spread)
+        elif network is None:
+            network = default_architecture()
         continuation = asked.get("continuation")
         for name, values in ({} if continuation is None else continuation.coefficients).items():
             _check_stages(holder(problem), name, values)
@@ -288,7 +298,7 @@ class _Plan(NamedTuple):
             imposition=imposition,
             embedding=embedding_of(problem, imposition, network),
             network=network,
-            units=sizes,
+            scales=sizes,
             collocation=collocation,
             weighting=asked.get("weighting") or Fixed(),
             continuation=continuation,
@@ -313,7 +323,7 @@ class _Plan(NamedTuple):
             built = as_drawn({"seed": seed, "dtype": self.options.dtype}, build)
         check_network(built, self.embedding, self.problem.unknowns)
         mesh = self.options.mesh()
-        model, params = split(self.problem, built, self.imposition, self.units, self.owner, mesh)
+        model, params = split(self.problem, built, self.imposition, self.scales, self.owner, mesh)
         training = Training(
             model=model,
             phases=self.phases,
@@ -357,7 +367,7 @@ class _Plan(NamedTuple):
             "weighting": describe(self.weighting),
             "continuation": describe(self.continuation),
             "observations": _digest_of_observations(problem),
-            "units": [np.asarray(numbers).tolist() for numbers in self.units],
+            "scales": self.scales.to_json(),
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
             "window": window_shape(problem),

@@ -19,7 +19,7 @@ from pinops.operators import Surrogate, SurrogateArchitecture
 from pinops.optimizers import Adam, Optax, OptaxMethod
 from pinops.problem import Problem, coefficients_as_json, coefficients_of, name_of
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._operator_plan import checked_physics
+from pinops.solvers._operator_plan import checked_physics, family_scales
 from pinops.solvers._recipe import phases
 from pinops.solvers._request import as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
@@ -114,7 +114,9 @@ class SurrogatePlan:
             "data_members": [dataset.origin, len(dataset.splits["training"])],
             "grid": self.grid.to_json(),
             "parameters": self.parameters.to_json(),
+            "centre": dataset.centre,
             "scale": dataset.scale,
+            "scales": family_scales(problem, dataset),
             "curriculum": describe(self.curriculum),
             "functions": describe(self.functions),
             "physics": self.physics,
@@ -237,7 +239,9 @@ def built_surrogate(
     model = SurrogateModel(
         problem=cast(problem),
         frozen=frozen,
+        mean=numbers([request["centre"][name] for name in problem.unknowns]),
         scale=numbers([request["scale"][name] for name in problem.unknowns]),
+        sizes=cast(request["scales"]["terms"]),
         centre=numbers(seen.mean),
         spread=numbers(seen.deviation),
         free=jnp.asarray(1, jnp.int32),

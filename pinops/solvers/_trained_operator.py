@@ -99,7 +99,7 @@ class TrainedOperator(Trained):
         self._check(member)
         with jax.enable_x64(self.x64):
             network = self.model.operator(self.params)(inputs_of(member))
-            imposition, sizes = self.model.imposition, self.model.units
+            imposition, sizes = self.model.imposition, self.model.scales
             model, params = split(member, network, imposition, sizes, self.model.owner)
         request = {
             "problem": self.request["problem"],
@@ -107,6 +107,7 @@ class TrainedOperator(Trained):
             "trainable": [],
             "network": self.request["operator"],
             "seed": self.request["seed"],
+            "scales": self.request["scales"],
             "dtype": self.request["dtype"],
         }
         return Solution(member, request, model, params, self.history, self.status)

@@ -59,12 +59,17 @@ class FineTuning(Trainable[Unsolved]):
         whole = jnp.concatenate([points.first[:, None], rolled], 1)
 
         def of(problem: Problem, snapshots: Array) -> dict[str, Array]:
-            return grid_residuals(problem, snapshots, model.grid, owner=model.owner)
+            return grid_residuals(
+                problem, snapshots, model.grid, owner=model.owner, sizes=model.sizes
+            )
 
         vectors = eqx.filter_vmap(of)(points.problems, whole)
         terms = {name: Term(v.ravel() / self.unit, INTERIOR) for name, v in vectors.items()}
-        size = jnp.sqrt(jnp.mean(jnp.square(points.before)))
-        return {**terms, "anchor": Term((rolled - points.before).ravel() / size, AUXILIARY)}
+        # Each unknown in its own units.
+        scale = jnp.broadcast_to(model.scale, rolled.shape)
+        moved, before = (rolled - points.before) / scale, points.before / scale
+        size = jnp.sqrt(jnp.mean(jnp.square(before)))
+        return {**terms, "anchor": Term(moved.ravel() / size, AUXILIARY)}
 
     def terms(self, params: Params, points: Unsolved, weights: Weights) -> dict[str, Array]:
         terms = self.residuals(params, points)

@@ -16,7 +16,16 @@ from pinops.derivatives import Plan
 from pinops.losses import Snapshot, Term, Weights, plans, residuals
 from pinops.networks import Field, JetNetwork, embedding_of, field_of, trainable
 from pinops.optimizers import LeastSquares
-from pinops.problem import INTERIOR, Imposition, Points, Problem, Region, constraints, holder
+from pinops.problem import (
+    INTERIOR,
+    Imposition,
+    Points,
+    Problem,
+    Region,
+    Scales,
+    constraints,
+    holder,
+)
 from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._contracts import Params, Trainable
 from pinops.training._devices import POINTS, on_each
@@ -35,7 +44,7 @@ class Model(Trainable[Mapping[Region, Points]]):
 
     problem: Problem
     frozen: PyTree
-    units: tuple[Float[Array, " c"], Float[Array, " c"]]  # of the network's values
+    scales: Scales
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
     mesh: Mesh | None = eqx.field(
@@ -45,7 +54,8 @@ class Model(Trainable[Mapping[Region, Points]]):
     def coefficients(self, params: Params) -> dict[str, Array]:
         """The present values of the trainable coefficients."""
         return {
-            name: _value(self.problem, name, shift) for name, shift in params.coefficients.items()
+            name: _value(self.problem, name, shift, self.scales.coefficients)
+            for name, shift in params.coefficients.items()
         }
 
     def at(self, coefficients: Mapping[str, float]) -> "Model":
@@ -65,7 +75,7 @@ class Model(Trainable[Mapping[Region, Points]]):
             self.problem_at(params),
             self.imposition,
             eqx.combine(params.network, self.frozen),
-            self.units,
+            self.scales,
         )
 
     def prepared(self, params: Params, points: Mapping[Region, Points]) -> dict[Region, Points]:
@@ -91,7 +101,9 @@ class Model(Trainable[Mapping[Region, Points]]):
             for c in constraints(self.problem_at(params), self.imposition.soft)
             if c.region in points
         ]
-        return residuals(self.field(params), here, points, owner=self.owner)
+        return residuals(
+            self.field(params), here, points, owner=self.owner, sizes=self.scales.terms
+        )
 
     def terms(
         self, params: Params, points: Mapping[Region, Points], weights: Weights
@@ -237,7 +249,7 @@ def split(
     problem: Problem,
     network: Any,
     imposition: Imposition,
-    units: tuple[Float[Array | np.ndarray, " c"], Float[Array | np.ndarray, " c"]],
+    scales: Scales,
     owner: str,
     mesh: Mesh | None = None,
 ) -> tuple[Model, Params]:
@@ -247,7 +259,7 @@ def split(
         name: jnp.zeros(np.shape(getattr(holder(problem), name)), jnp.result_type(float))
         for name in problem.trainable
     }
-    return Model(cast(problem), frozen, cast(units), imposition, owner, mesh), Params(
+    return Model(cast(problem), frozen, cast(scales), imposition, owner, mesh), Params(
         cast(arrays), shifts
     )
 
@@ -289,12 +301,15 @@ def _with(problem: Problem, coefficients: Mapping[str, Array]) -> Problem:
     )
 
 
-def _value(problem: Problem, name: str, shift: Array) -> Array:
-    """A positive coefficient is trained through its logarithm, any other in units of its size; 0 is the initial guess."""
+def _value(problem: Problem, name: str, shift: Array, sizes: Mapping[str, Array]) -> Array:
+    """A positive coefficient is trained through its logarithm, any other in units of its size; 0 is the initial guess.
+
+    ``sizes``: of coefficients that start at zero.
+    """
     start = jnp.asarray(getattr(holder(problem), name))
     if holder(problem).__dataclass_fields__[name].metadata.get("positive"):
         return start * jnp.exp(shift)
-    return start + shift * jnp.where(start == 0, 1.0, jnp.abs(start))
+    return start + shift * jnp.where(start == 0, sizes.get(name, 1.0), jnp.abs(start))
 
 
 @eqx.filter_jit
@@ -330,6 +345,7 @@ def interior_score(
     model: Model, params: Params, points: Mapping[Region, Points]
 ) -> Float[Array, " n"]:
     """How badly the interior equations are met at each point: root of the sum of their squares."""
-    problem = model.problem_at(params)
-    terms = residuals(model.field(params), constraints(problem, ()), points, owner=model.owner)
+    equations = constraints(model.problem_at(params), ())
+    field, sizes = model.field(params), model.scales.terms
+    terms = residuals(field, equations, points, owner=model.owner, sizes=sizes)
     return jnp.sqrt(sum(jnp.square(term.vector) for term in terms.values()))

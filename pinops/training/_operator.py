@@ -28,6 +28,7 @@ from pinops.problem import (
     Points,
     Problem,
     Region,
+    Scales,
     constraints,
     names_of,
     sample_members,
@@ -85,7 +86,7 @@ class OperatorModel(Trainable[Members]):
 
     problem: Problem
     frozen: Any
-    units: tuple[Float[Array, " c"], Float[Array, " c"]]
+    scales: Scales
     scale: Float[Array, " c"]
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
@@ -109,17 +110,15 @@ class OperatorModel(Trainable[Members]):
     def field(self, params: Params, problem: Problem) -> Field:
         """The present solution of one member."""
         return field_of(
-            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.units
+            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.scales
         )
 
     def _constraints(self, problem: Problem) -> list[Constraint]:
         """The equations of one member, and its data."""
         out = constraints(problem, self.imposition.soft) if self.physics else []
-        for k, unknown in enumerate(problem.unknowns):
-            signature = parse_names((unknown,), names_of(problem), owner=DATA)
-            out.append(
-                Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown, self.scale[k]))
-            )
+        for unknown in problem.unknowns:
+            signature = parse_names((unknown,), names_of(problem), owner=str(DATA))
+            out.append(Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown)))
         return out
 
     def _of_member(
@@ -127,7 +126,9 @@ class OperatorModel(Trainable[Members]):
     ) -> dict[str, Term]:
         """The terms of one member at its points."""
         here = [c for c in self._constraints(problem) if c.region in points]
-        return residuals(self.field(params, problem), here, points, owner=self.owner)
+        sizes = dict(self.scales.terms)
+        sizes |= {f"observed {name}": self.scale[k] for k, name in enumerate(problem.unknowns)}
+        return residuals(self.field(params, problem), here, points, owner=self.owner, sizes=sizes)
 
     def residuals(self, params: Params, members: Members) -> dict[str, Term]:
         """Every term, over members and points."""
@@ -198,9 +199,9 @@ class OperatorModel(Trainable[Members]):
         return Snapshot(self.residuals(params, members), {}, norms, traces, key)
 
 
-def _misfit(unknown: str, scale: Array) -> Callable[..., Any]:
+def _misfit(unknown: str) -> Callable[..., Any]:
     def misfit(**values: Any) -> Any:
-        return values[_SHARE + unknown] * (values[unknown] - values[_OBSERVED + unknown]) / scale
+        return values[_SHARE + unknown] * (values[unknown] - values[_OBSERVED + unknown])
 
     return misfit
 
@@ -369,5 +370,5 @@ class SolvedMembers(Solutions):
 
     def field(self, network: JetNetwork, problem: Problem) -> Callable[[Array], Array]:
         model = self._model
-        field = field_of(problem, model.imposition, network, model.units)
+        field = field_of(problem, model.imposition, network, model.scales)
         return lambda at: field(at) / model.scale

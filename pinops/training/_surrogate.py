@@ -117,13 +117,16 @@ class Trajectories(eqx.Module):
 class SurrogateModel(Trainable[Trajectories]):
     """A family on a grid, and all of its surrogate but the parameters. Immutable; array leaves may be traced.
 
-    ``scale``: frames are divided by it, for each unknown; ``centre``, ``spread``: of the parameters, after their ``maps``;
+    ``mean``, ``scale``: frames minus the one are divided by the other, for each unknown; ``sizes``: of the equations;
+    ``centre``, ``spread``: of the parameters, after their ``maps``;
     ``free``: how many frames follow from predictions; ``warm``: 1 while only the embedding is trained.
     """
 
     problem: Problem
     frozen: Any
+    mean: Float[Array, " c"]
     scale: Float[Array, " c"]
+    sizes: dict[str, Array]
     centre: Float[Array, " p"]
     spread: Float[Array, " p"]
     free: Array
@@ -172,12 +175,18 @@ class SurrogateModel(Trainable[Trajectories]):
             state = surrogate(state, seen)
             return state, state
 
-        _, frames = jax.lax.scan(advance, first / self._scaled(first), length=count)
-        frames = jnp.moveaxis(frames, 0, 1)
-        return frames * self._scaled(frames)
+        _, frames = jax.lax.scan(advance, self._scaled(first), length=count)
+        return self._unscaled(jnp.moveaxis(frames, 0, 1))
 
-    def _scaled(self, frames: Array) -> Array:
-        return jnp.broadcast_to(self.scale, frames.shape)
+    def _scaled(self, frames: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        """Frames as a surrogate sees them."""
+        mean, scale = (jnp.broadcast_to(part, frames.shape) for part in (self.mean, self.scale))
+        return (frames - mean) / scale
+
+    def _unscaled(self, frames: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        """Frames in the units of the data."""
+        mean, scale = (jnp.broadcast_to(part, frames.shape) for part in (self.mean, self.scale))
+        return mean + scale * frames
 
     def predictions(
         self, params: Params, trajectories: Trajectories
@@ -188,7 +197,7 @@ class SurrogateModel(Trainable[Trajectories]):
             self.standardised(jnp.asarray(trajectories.parameters)),
         )
         frames = jnp.moveaxis(jnp.asarray(trajectories.frames), 1, 0)
-        truth = frames / self._scaled(frames)
+        truth = self._scaled(frames)
         before, after = truth[:-1], truth[1:]
         noise = (
             jnp.zeros_like(before)
@@ -243,10 +252,12 @@ class SurrogateModel(Trainable[Trajectories]):
         if trajectories.problems is not None:
             first = jnp.asarray(trajectories.frames)[:, :1]
             frames = jnp.moveaxis(predicted, 0, 1)
-            whole = jnp.concatenate([first, frames * self._scaled(frames)], 1)
+            whole = jnp.concatenate([first, self._unscaled(frames)], 1)
 
             def of(problem: Problem, frames: Array) -> dict[str, Array]:
-                return grid_residuals(problem, frames, self.grid, owner=self.owner)
+                return grid_residuals(
+                    problem, frames, self.grid, owner=self.owner, sizes=self.sizes
+                )
 
             vectors = eqx.filter_vmap(of)(trajectories.problems, whole)
             out |= {name: Term(vector, INTERIOR) for name, vector in vectors.items()}
@@ -329,10 +340,12 @@ def grid_residuals(
     grid: tuple[tuple[float, float], ...],
     *,
     owner: str,
+    sizes: Mapping[str, Any] | None = None,
 ) -> dict[str, Float[Array, "..."]]:
     """The interior equations at all places and frames of a trajectory but the first and last frames, ``(t - 2, *grid)``.
 
-    Fourier series along space, and central differences in time. ``grid``: the first place of each coordinate, and their distance.
+    Fourier series along space, and central differences in time. ``grid``: the first place of each coordinate, and their distance;
+    ``sizes``: what each equation is divided by (None: it keeps its units).
     """
     names = problem.domain.coordinates
     time = names.index(problem.domain.time)
@@ -342,7 +355,8 @@ def grid_residuals(
     axes = [first + jnp.arange(n) * step for n, (first, step) in zip(shape, grid, strict=True)]
     at = jnp.stack([axis.ravel() for axis in jnp.meshgrid(*axes, indexing="ij")], -1)
     field = GridField(values, tuple(step for _, step in grid), periodic)
-    terms = residuals(field, constraints(problem, ()), {INTERIOR: Points(at)}, owner=owner)
+    here = {INTERIOR: Points(at)}
+    terms = residuals(field, constraints(problem, ()), here, owner=owner, sizes=sizes)
     inside = {name: jnp.moveaxis(t.vector.reshape(shape), time, 0) for name, t in terms.items()}
     return {name: vector[1:-1] for name, vector in inside.items()}
 
