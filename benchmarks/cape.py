@@ -100,7 +100,8 @@ RATIOS: tuple[tuple[str, str, str, str, float | None], ...] = (
     ("curriculum / predictions only, seen", "cape_fno", "cape_fno, predictions only", "seen", None),
     ("CAPE-FNO / conditional FNO, beyond", "cape_fno", "conditional_fno", "extrapolation", None),
 )
-SMOKE = ["--set-curriculum", "epochs=2", "warm_up=1"]
+SMALL = ["frames=6"]  # the coefficients of a smoke test
+SMOKE = ["--set", *SMALL, "--set-curriculum", "epochs=2", "warm_up=1"]
 
 
 def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
@@ -113,7 +114,7 @@ def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
         count = 80 if smoke else COUNT if part == "seen" else UNSEEN
         command = ["data", f"cape_{pde}", "--out", str(files[part]), "--count", str(count)]
         parameters = "training" if part == "seen" else part
-        command += ["--seed", str(seed + 1), "--set", f"parameters={parameters}"]
+        command += ["--seed", str(seed + 1), "--set", f"parameters={parameters}", *(SMALL * smoke)]
         subprocess.run(_record.pinops(*command), check=True, capture_output=True)
     return files
 

@@ -144,8 +144,8 @@ def test_the_script_that_trains_an_operator(tmp_path):
 
 
 def test_the_script_that_trains_a_surrogate_at_full_size(tmp_path):
-    files = [pdebench_burgers(tmp_path, viscosity, 60, 32, 11) for viscosity in (0.002, 0.02)]
-    options = ["--trajectories", 120, "--epochs", 2, "--cells", 32, "--frames", 6]
+    files = [pdebench_burgers(tmp_path, viscosity, 60, 128, 11) for viscosity in (0.002, 0.02)]
+    options = ["--trajectories", 120, "--epochs", 2, "--cells", 128, "--frames", 6]
     shown = python(
         ROOT / "scripts/train_cape_full_size.py", *files, *options, "--out", tmp_path / "run"
     )
