@@ -124,7 +124,7 @@ import json, sys, warnings
 warnings.simplefilter("ignore")
 import pinops as po
 run = po.load(sys.argv[1])
-print(json.dumps([run.errors(sys.argv[2]), *(run.errors(file, None) for file in sys.argv[3:])]))
+print(json.dumps([run.metrics(sys.argv[2]), *(run.metrics(file, None) for file in sys.argv[3:])]))
 """
 
 
