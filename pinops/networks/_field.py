@@ -1,11 +1,12 @@
 """Fields: functions of the coordinates that know their own partial derivatives.
 
-Two instances: a network behind its input embedding, and the same field with boundary and initial conditions built in.
-Fields are made inside a compiled program from a network and a problem, so their coefficients may be traced.
+Two instances: a network behind its input embedding, and the same field with boundary and initial
+conditions built in. Fields are made inside a compiled program from a network and a problem, so
+their coefficients may be traced.
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,8 +41,8 @@ from pinops.problem import (
     values_at,
 )
 
-# A factor or lift that belongs to one face only levels off at this fraction of the interval, so that what is left for the
-# network is as large far from the face as near it.
+# A factor or lift that belongs to one face only levels off at this fraction of the interval, so
+# that what is left for the network is as large far from the face as near it.
 SATURATION = 0.1
 
 
@@ -56,10 +57,11 @@ class Field(abc.ABC):
         fixed: Any = None,
         directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
-        """The partial derivatives of the plan at a batch of points, ``{index: (n, unknowns)}``; zero ones may be missing.
+        """The partial derivatives of the plan at a batch of points, ``{index: (n, unknowns)}``;
+        zero ones may be missing.
 
-        ``fixed``: the result of `fixed` for the same points and plan, where it is at hand; ``directions``: those of a plan
-        whose Laplacian is taken along directions.
+        ``fixed``: the result of `fixed` for the same points and plan, where it is at hand;
+        ``directions``: those of a plan whose Laplacian is taken along directions.
         """
 
     def fixed(self, points: Float[Array, "n d"], plan: Plan) -> Any:
@@ -73,8 +75,10 @@ class Field(abc.ABC):
 
 @dataclass(frozen=True)
 class Embedding:
-    """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as cosine and sine (``even`` ones as
-    cosine), and other ``features``, ``(d,) -> (k,)``, or these ``alone``."""
+    """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as
+    cosine and sine (``even`` ones as cosine), and other ``features``, ``(d,) -> (k,)``, or these
+    ``alone``.
+    """
 
     bounds: tuple[tuple[float, float], ...]
     periodic: tuple[int, ...] = ()
@@ -110,9 +114,10 @@ class Embedding:
         if not self.periodic:
             return concatenate([centred, *more])
         plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
-        pick = lambda axes: {
-            index: stream[:, np.asarray(axes)] for index, stream in centred.items()
-        }
+
+        def pick(axes: Sequence[int]) -> Jet:
+            return {index: stream[:, np.asarray(axes)] for index, stream in centred.items()}
+
         waves = []
         for wave, axes in (
             (jnp.cos, self.periodic),
@@ -173,10 +178,11 @@ class ScaledField(Field):
 class ConstrainedField(Field):
     """A field that meets its conditions for every value of the parameters.
 
-    ``u = lift + C[factor * field]``: the factor vanishes where values are prescribed (to second order where the slope is
-    prescribed too), ``C`` removes slopes and Robin fluxes by subtracting their interpolation from the faces, and the lift
-    carries the data, on top of what is ``known``, ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The
-    interpolations are one-dimensional and applied axis by axis (Leake & Mortari 2020).
+    ``u = lift + C[factor * field]``: the factor vanishes where values are prescribed (to second
+    order where the slope is prescribed too), ``C`` removes slopes and Robin fluxes by subtracting
+    their interpolation from the faces, and the lift carries the data, on top of what is ``known``,
+    ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The interpolations are
+    one-dimensional and applied axis by axis (Leake & Mortari 2020).
     """
 
     field: Field
@@ -199,7 +205,8 @@ class ConstrainedField(Field):
             return add(lift, self._homogeneous(points, plan, corrected, factor))
         if corrected:
             raise ValueError(
-                "lap_u cannot be estimated where a slope is imposed exactly; give that condition soft=True"
+                "lap_u cannot be estimated where a slope is imposed exactly; give that condition "
+                "soft=True"
             )
         lift, factor = (
             nested(part, points, plan, directions) for part in (self._lift, self._factor)
@@ -211,7 +218,7 @@ class ConstrainedField(Field):
         return nested(self._lift, points, plan), nested(self._factor, points, plan)
 
     def _corrected_axes(self) -> dict[int, list[Face]]:
-        """Faces whose condition is not met by a factor: a slope or a Robin flux without the value."""
+        """Faces whose condition no factor meets: a slope or a Robin flux without the value."""
         out: dict[int, list[Face]] = {}
         for face in self.faces:
             if not self._with_value(face):
@@ -231,7 +238,9 @@ class ConstrainedField(Field):
         return (point[axis] - low) / (high - low)
 
     def _factor(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
-        """Zero, to the right order, on every face where a value is prescribed; at most 1, times what is known."""
+        """Zero, to the right order, on every face where a value is prescribed; at most 1, times
+        what is known.
+        """
         ones = jnp.ones(self.components, point.dtype)
         out = list(ones if self.known_factor is None else self.known_factor(point))
         met = [face for face in self.faces if self._with_value(face)]
@@ -266,7 +275,8 @@ class ConstrainedField(Field):
             return self._one_sided_cardinal(here, s, high - low)
         first = 1 if all(face.is_slope for face in here) else 0
         robin = any(not (face.is_value or face.is_slope) for face in here)
-        # Robin rows may be dependent on the lowest monomials: one more, and the solution of least norm.
+        # Robin rows may be dependent on the lowest monomials: one more, and the solution of least
+        # norm.
         degrees = range(first, first + len(here) + robin)
         # NumPy where it can be: the small system is then solved once, when the program is traced.
         xp: Any = (
@@ -289,14 +299,17 @@ class ConstrainedField(Field):
         return {face: values[k] for k, face in enumerate(here)}
 
     def _one_sided_cardinal(self, here: list[Face], s: Array, length: float) -> dict[Face, Array]:
-        """For a value, perhaps with the slope, on one face only: bounded all the way to the other end."""
+        """For a value, perhaps with the slope, on one face only: bounded all the way to the other
+        end.
+        """
         distance = 1 - s if here[0].upper else s
         out = {face: jnp.ones_like(s) for face in here if face.is_value}
         for face in here:
             if not face.is_value:
                 inward = -length if face.upper else length
                 out[face] = inward / face.slope * distance / (1 + distance / SATURATION) ** 2
-                # The functional of 1 is alpha, not 0, where a Robin flux is prescribed together with the value.
+                # The functional of 1 is alpha, not 0, where a Robin flux is prescribed together
+                # with the value.
                 out |= {
                     value: one - face.alpha * out[face]
                     for value, one in out.items()
@@ -308,7 +321,10 @@ class ConstrainedField(Field):
         def of(component: int) -> Array:
             known, function = self.known, None
             if known is not None:
-                function = lambda point: known(point)[component]
+
+                def function(point: Array) -> Array:
+                    return known(point)[component]
+
             for axis in sorted({face.axis for face in self.faces if face.component == component}):
                 function = interpolate(function, axis, component)
             return jnp.zeros((), point.dtype) if function is None else function(point)
@@ -331,7 +347,9 @@ class ConstrainedField(Field):
     def _homogeneous(
         self, points: Float[Array, "n d"], plan: Plan, axes: list[int], factor: Jet
     ) -> Jet:
-        """The jet of ``C[factor * field]``, where ``C`` corrects the given axes, the last one outermost."""
+        """The jet of ``C[factor * field]``, where ``C`` corrects the given axes, the last one
+        outermost.
+        """
         if not axes:
             return product(factor, self.field.jet(points, plan), plan)
         *inner, axis = axes
@@ -346,9 +364,12 @@ class ConstrainedField(Field):
             values = self._homogeneous(
                 on_face, raised_plan, inner, nested(self._factor, on_face, raised_plan)
             )
-            one_row = lambda of: jnp.stack(
-                [jnp.asarray(of(c), points.dtype) for c in range(self.components)]
-            )[None]
+
+            def one_row(of: Callable[[int], Any]) -> Array:
+                return jnp.stack(
+                    [jnp.asarray(of(c), points.dtype) for c in range(self.components)]
+                )[None]
+
             alpha = one_row(lambda c, here=here: here[c].alpha if c in here else 0.0)
             slope = one_row(lambda c, here=here: here[c].slope if c in here else 0.0)
             functional: Jet = {}
@@ -385,14 +406,17 @@ def _bounds(problem: Problem) -> tuple[tuple[float, float], ...]:
 def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) -> Embedding:
     """How the coordinates of a problem enter a network.
 
-    What a network, or architecture, is made of that is ``local`` lies somewhere in the domain: it does not see the problem's
-    features, or these alone where they are stretched coordinates.
+    What a network, or architecture, is made of that is ``local`` lies somewhere in the domain: it
+    does not see the problem's features, or these alone where they are stretched coordinates.
     """
     names = problem.domain.coordinates
     periodic, even = (
         tuple(sorted(map(names.index, on))) for on in (imposition.periodic, imposition.even)
     )
-    features = lambda point: features_at(problem, point)
+
+    def features(point):
+        return features_at(problem, point)
+
     if getattr(network, "local", False):
         if problem.stretched:
             return Embedding(_bounds(problem), features=features, alone=True)
@@ -403,17 +427,25 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
 def field_of(
     problem: Problem, imposition: Imposition, network: Any, scales: Scales | None = None
 ) -> Field:
-    """The field of a network for a problem: embedded inputs, and the conditions that are imposed exactly.
+    """The field of a network for a problem, with the conditions that are imposed exactly.
 
-    ``scales``: the centre and spread of every unknown, of `pinops.problem.scales_of`; None: 0 and 1.
+    Args:
+        problem: The problem, whose coefficients may be traced.
+        imposition: Which conditions are imposed exactly.
+        network: From embedded coordinates to the unknowns.
+        scales: The centre and spread of every unknown; None: 0 and 1.
     """
     field: Field = NetworkField(network, embedding_of(problem, imposition, network))
     constrained = bool(imposition.hard) or problem.lift is not None or problem.factor is not None
     centre = None
     if scales is not None:
-        row = lambda numbers: jnp.stack([jnp.asarray(numbers[name]) for name in problem.unknowns])
+
+        def row(numbers):
+            return jnp.stack([jnp.asarray(numbers[name]) for name in problem.unknowns])
+
         centre, spread = row(scales.centre), row(scales.spread)
-        # Where data are imposed exactly, the lift needs the centre too: it then carries their differences from it only.
+        # Where data are imposed exactly, the lift needs the centre too: it then carries their
+        # differences from it only.
         field = ScaledField(field, jnp.zeros_like(centre) if constrained else centre, spread)
     if not constrained:
         return field
@@ -448,18 +480,22 @@ def _constant(values: Float[Array, " c"], point: Float[Array, " d"]) -> Float[Ar
 
 
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:
-    """Raises ValueError when a network does not map the embedded coordinates to one value per unknown."""
+    """Raises ValueError when a network does not map the embedded coordinates to one value per
+    unknown.
+    """
     features = jax.ShapeDtypeStruct((embedding.size,), jnp.result_type(float))
     try:
         out = jax.eval_shape(network, features)
     except Exception as error:
         raise ValueError(
-            f"the network cannot be called with {embedding.size} features, an array of shape ({embedding.size},): "
+            f"the network cannot be called with {embedding.size} features, an array of shape "
+            f"({embedding.size},): "
             f"{(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error
     if getattr(out, "shape", None) != (len(unknowns),):
         raise ValueError(
-            f"the network must map {embedding.size} features to one value per unknown ({', '.join(unknowns)}), shape "
+            f"the network must map {embedding.size} features to one value per unknown "
+            f"({', '.join(unknowns)}), shape "
             f"({len(unknowns)},); it returns shape {getattr(out, 'shape', type(out).__name__)}"
         )
     real(out, "the network's output")

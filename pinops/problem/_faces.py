@@ -61,7 +61,9 @@ class Face:
     data: PointFunction
 
     def largest(self, bounds: tuple[float, float]) -> float:
-        """What the functional makes of a function of size 1 that varies over the length of the axis, at most."""
+        """What the functional makes of a function of size 1 that varies over the length of the
+        axis, at most.
+        """
         sizes = [float(np.max(np.abs(np.asarray(part)))) for part in (self.alpha, self.slope)]
         return sizes[0] + sizes[1] / (bounds[1] - bounds[0])
 
@@ -365,7 +367,8 @@ def _conflict(
                     .at[:, b.axis]
                     .set(bounds[b.axis][b.upper])
                 )
-                # Where they meet both may vanish: what counts is how large the data are on their own faces.
+                # Where they meet both may vanish: what counts is how large the data are on their
+                # own faces.
                 on_faces = [
                     points.at[:, face.axis].set(bounds[face.axis][face.upper]) for face in (a, b)
                 ]
@@ -411,7 +414,8 @@ def _periodic_jump(problem: Problem, face: Face, name: str, points: Any) -> str:
     for k in range(_order(problem, axis) + 1):
         values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
         gap = float(jnp.max(jnp.abs(values[0] - values[1])))
-        # A derivative may vanish at the ends, and be round-off there: what counts is its size anywhere.
+        # A derivative may vanish at the ends, and be round-off there: what counts is its size
+        # anywhere.
         anywhere = jax.vmap(function)(points)
         scale = float(max(jnp.max(jnp.abs(part)) for part in (anywhere, *values)))
         if k == 0:

@@ -143,13 +143,15 @@ def surrogate_plan(
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     if dataset is None:
         raise ValueError(
-            f"a surrogate is trained on data: make them with pinops data {name_of(problem)} --out FILE, and give data="
+            f"a surrogate is trained on data: make them with pinops data {name_of(problem)} --out "
+            "FILE, and give data="
         )
     dataset.check_values(*dataset.splits, gaps=False, coefficients=False)
     physics = checked_physics(physics, 0.0, weighting)
     if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
         raise ValueError(
-            f"{type(weighting).__name__} does not suit surrogates, of which every step has other trajectories; choose "
+            f"{type(weighting).__name__} does not suit surrogates, of which every step has other "
+            "trajectories; choose "
             "GradientNorm or ReLoBRaLo"
         )
     curriculum = Curriculum() if curriculum is None else curriculum
@@ -158,7 +160,8 @@ def surrogate_plan(
     count = len(dataset.splits["training"])
     if functions is not None and functions.batch > count:
         raise ValueError(
-            f"Functions: batch must be at most the {count} trajectories for training, got {functions.batch}"
+            f"Functions: batch must be at most the {count} trajectories for training, got "
+            f"{functions.batch}"
         )
     functions = Functions(batch=_BATCH) if functions is None else functions
     functions = functions.within(count)
@@ -167,7 +170,8 @@ def surrogate_plan(
         grid.check_periodic(problem)
         if grid.snapshots < 3:
             raise ValueError(
-                "equations on a grid need at least 3 snapshots, and the data have 2; make data with more, or physics=0"
+                "equations on a grid need at least 3 snapshots, and the data have 2; make data "
+                "with more, or physics=0"
             )
     steps = -(-count // functions.batch)
     default = Fixed(equation=physics, auxiliary=architecture.auxiliary)
@@ -188,7 +192,9 @@ def surrogate_plan(
 
 
 def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, ...]:
-    """One optimizer, which begins afresh after the warm-up. Raises ValueError for one of the second order."""
+    """One optimizer, which begins afresh after the warm-up. Raises ValueError for one of the second
+    order.
+    """
     lengths = [
         count * steps
         for count in (curriculum.warm_up, curriculum.epochs - curriculum.warm_up)
@@ -201,7 +207,8 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
     if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
         raise ValueError(
-            f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has other trajectories; give Adam, "
+            f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has "
+            "other trajectories; give Adam, "
             "SOAP or another optax transformation"
         )
     return tuple(Phase(phase.optimizer, length) for length in lengths)

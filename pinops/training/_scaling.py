@@ -46,8 +46,8 @@ class ParameterScaling:
         Args:
             names: Of the columns.
             values: Of all trajectories.
-            wanted: A map for all, or "auto": the logarithm where all values are positive and the largest is more than ten
-                times the smallest.
+            wanted: A map for all, or "auto": the logarithm where all values are positive and the
+                largest is more than ten times the smallest.
 
         Raises:
             ValueError: For a map that is not known, or that needs positive parameters.
@@ -58,7 +58,8 @@ class ParameterScaling:
         low, high = values.min(0), values.max(0)
         if wanted not in ("auto", "identity") and not (low > 0).all():
             raise ValueError(
-                f"parameter_map={wanted!r} needs positive parameters, and the smallest are {low.tolist()}; choose identity"
+                f"parameter_map={wanted!r} needs positive parameters, and the smallest are "
+                f"{low.tolist()}; choose identity"
             )
         wide = (low > 0) & (high > 10 * low)
         maps = ["log" if w else "identity" for w in wide]
