@@ -11,6 +11,8 @@ from pinops.training._contracts import Params as Params
 from pinops.training._contracts import Source as Source
 from pinops.training._contracts import Stages as Stages
 from pinops.training._contracts import Trainable as Trainable
+from pinops.training._curriculum import Curriculum as Curriculum
+from pinops.training._curriculum import Epochs as Epochs
 from pinops.training._devices import Device as Device
 from pinops.training._devices import agreed as agreed
 from pinops.training._devices import check_shared as check_shared
@@ -53,8 +55,6 @@ from pinops.training._state import Phase as Phase
 from pinops.training._state import Report as Report
 from pinops.training._state import TrainState as TrainState
 from pinops.training._surrogate import Batches as Batches
-from pinops.training._surrogate import Curriculum as Curriculum
-from pinops.training._surrogate import Epochs as Epochs
 from pinops.training._surrogate import SurrogateModel as SurrogateModel
 from pinops.training._surrogate import Trajectories as Trajectories
 from pinops.training._surrogate import as_frames as as_frames
