@@ -60,6 +60,10 @@ class Field(abc.ABC):
         return self.jet(point[None], Plan())[()][0]
 
 
+def _no_features(point: Array) -> Array:
+    return jnp.zeros(0, point.dtype)
+
+
 @dataclass(frozen=True)
 class Embedding:
     """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as
@@ -69,7 +73,7 @@ class Embedding:
 
     bounds: tuple[tuple[float, float], ...]
     periodic: tuple[int, ...] = ()
-    features: Callable[[Array], Array] = lambda point: jnp.zeros(0, point.dtype)
+    features: Callable[[Array], Array] = _no_features
     even: tuple[int, ...] = ()
     alone: bool = False
 

@@ -176,7 +176,10 @@ def _label(on: Any) -> str:
 
 
 def _misfit(unknown: str) -> Callable[..., Any]:
-    return lambda **values: values[unknown] - values[f"observed_{unknown}"]
+    def misfit(**values: Any) -> Any:
+        return values[unknown] - values[f"observed_{unknown}"]
+
+    return misfit
 
 
 def _difference(

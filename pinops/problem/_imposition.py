@@ -1,6 +1,7 @@
 """Which conditions are imposed exactly, and why others are not: data disagree or have a kink."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -125,17 +126,20 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
         ValueError: Where they have not.
     """
     domain, owner = problem.domain, type(problem).__name__
-    known: dict[str, Callable[[Any], Any]] = {}
-    for method in ("lift", "factor"):
-        if getattr(problem, method) is not None:
-            known[method] = lambda point, method=method: jnp.stack(
-                list(values_at(problem, method, point).values())
-            )
+
+    def given(method: str, point: Any) -> Any:
+        return jnp.stack(list(values_at(problem, method, point).values()))
+
+    known: dict[str, Callable[[Any], Any]] = {
+        method: partial(given, method)
+        for method in ("lift", "factor")
+        if getattr(problem, method) is not None
+    }
     if problem.features is not None:
-        known["features"] = lambda point: features_at(problem, point)
+        known["features"] = partial(features_at, problem)
     data: dict[str, Callable[[Any], Any]] = {}
     if even and problem.exact is not None:
-        data["exact"] = lambda point: jnp.stack(list(values_at(problem, "exact", point).values()))
+        data["exact"] = partial(given, "exact")
     for condition in problem.conditions() if even else ():
         if not isinstance(condition, Dirichlet | Neumann | Robin | Initial):
             continue
@@ -322,4 +326,9 @@ def _derivative_name(k: int) -> str:
 
 
 def _along(function: PointFunction, axis: int) -> PointFunction:
-    return lambda point: jax.jvp(function, (point,), (jnp.zeros_like(point).at[axis].set(1),))[1]
+    """The derivative of a function along an axis."""
+
+    def derivative(point: Any) -> Any:
+        return jax.jvp(function, (point,), (jnp.zeros_like(point).at[axis].set(1),))[1]
+
+    return derivative

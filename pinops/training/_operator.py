@@ -405,4 +405,8 @@ class SolvedMembers(Solutions):
     def field(self, network: JetNetwork, problem: Problem) -> Callable[[Array], Array]:
         model = self._model
         field = field_of(problem, model.imposition, network, model.scales)
-        return lambda at: field(at) / model.scale
+
+        def scaled(at: Array) -> Array:
+            return field(at) / model.scale
+
+        return scaled
