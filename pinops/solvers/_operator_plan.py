@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,8 @@ class OperatorPlan:
                 state=outcome.state,
             )
 
-        return Assembly(training, params, request, lambda: training.init(params, fit=False), result)
+        first = partial(training.init, params, fit=False)
+        return Assembly(training, params, request, first, result)
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset, start = self.problem, self.dataset, self.start
@@ -344,6 +346,11 @@ def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     return scales_of_family(members, impose(problem), given, means).to_json()
 
 
+def _nothing(params: Params) -> dict[str, float]:
+    """The errors where there is nothing to compare with."""
+    return {}
+
+
 def _monitor(
     problem: Problem, model: OperatorModel, dataset: Dataset | None
 ) -> Callable[[Params], dict[str, float]]:
@@ -356,7 +363,7 @@ def _monitor(
         members = unseen_members(problem, _MONITOR, _MONITORED)
         references = [member.reference() for member in members]
     if any(reference is None for reference in references):
-        return lambda params: {}
+        return _nothing
     known = [reference for reference in references if reference is not None]
     compare = comparison(model, members, known)
 

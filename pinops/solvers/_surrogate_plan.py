@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -97,7 +98,8 @@ class SurrogatePlan:
                 state=outcome.state,
             )
 
-        return Assembly(training, params, request, lambda: training.init(params, fit=False), result)
+        first = partial(training.init, params, fit=False)
+        return Assembly(training, params, request, first, result)
 
     def _epochs(self) -> Epochs:
         count = len(self.dataset.splits["training"])
@@ -192,15 +194,19 @@ def surrogate_plan(
 
 
 def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, ...]:
-    """One optimizer, which begins afresh after the warm-up. Raises ValueError for one of the second
-    order.
+    """One optimizer, which begins afresh after the warm-up.
+
+    Gradients of rollouts are clipped. Through twenty steps they explode now and then, after which
+    an FNO that does not see the parameter may not recover.
+
+    Raises:
+        ValueError: For an optimizer of the second order.
     """
     lengths = [
         count * steps
         for count in (curriculum.warm_up, curriculum.epochs - curriculum.warm_up)
         if count
     ]
-    # Gradients through many steps now and then explode.
     default = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1]))
     )

@@ -27,6 +27,7 @@ from pinops.solvers._trained import (
     error_statistics,
     write_state,
 )
+from pinops.solvers._trained_operator import stacked
 from pinops.training import (
     FineTuning,
     Given,
@@ -39,7 +40,6 @@ from pinops.training import (
     TrainState,
     Unsolved,
     as_frames,
-    cast,
     frames_of,
     grid_residuals,
     in_a_row,
@@ -337,10 +337,10 @@ class TrainedSurrogate(Trained):
         with jax.enable_x64(self.x64):
             parameters = _parameters_of(members)
             before = self(first, parameters, count)[:, 1:]
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[cast(m) for m in members])
+            problems = stacked(members)
             known = [jnp.asarray(x, jnp.result_type(float)) for x in (first, parameters, before)]
             points = Unsolved(
-                first=known[0], parameters=known[1], problems=stacked, before=known[2]
+                first=known[0], parameters=known[1], problems=problems, before=known[2]
             )
             descent = Optax(optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
             training = Training(

@@ -1,4 +1,19 @@
-"""Training: the model that is trained, its points, the loop, checkpoints and progress."""
+"""Training: the model that is trained, its points, the loop, checkpoints and progress.
+
+**Three contracts and one loop** (`_contracts.py`). The loop knows what is trained, where its points
+come from and which stages there are, and nothing of networks, operators or surrogates.
+
+**Points come from one object**: a `Collocation` for a problem, a `Draw` for a family or a data set,
+`Batches` for trajectories. A `Collocation` holds the numbers of points, the sampler and the
+refinement.
+
+**The gradient of a step is a sum over chunks** of points or trajectories that stay in the cache
+(`_chunks.py`): the same numbers in less time.
+
+**A surrogate is trained by the same loop.** Its points are trajectories, and its stages are those of
+the curriculum. Their numbers are traced, so that nothing is compiled again as more snapshots follow
+from predictions.
+"""
 
 from pinops.training._checkpoint import difference as difference
 from pinops.training._checkpoint import history_arrays as history_arrays

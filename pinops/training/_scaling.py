@@ -9,7 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-MAPS = {"identity": lambda x: x, "log": jnp.log, "sigmoid_log": lambda x: x / (1 + x)}
+
+def _identity(x: Any) -> Any:
+    return x
+
+
+def _sigmoid_log(x: Any) -> Any:
+    """The logistic function of the logarithm of x."""
+    return x / (1 + x)
+
+
+MAPS = {"identity": _identity, "log": jnp.log, "sigmoid_log": _sigmoid_log}
 
 
 def rounded(numbers: Any) -> list[Any]:
