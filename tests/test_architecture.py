@@ -49,8 +49,8 @@ ONLY_IN = {
     "matplotlib": lambda path: path == "plotting.py",
     "optax": lambda path: not path.startswith("problem/"),
 }
-# Slow to import: only inside the function that uses them (the command, which nobody imports, may do as it likes).
-LAZY = {"matplotlib", "scipy", "shapely", "skfem", "exponax", "tyro", "rich"}
+# Slow to import: only inside the function that uses them.
+LAZY = {"matplotlib", "scipy", "shapely", "skfem", "exponax"}
 CATALOGUE_MAY_IMPORT = {"", "problem", "geometry", "functions", "derivatives", "reference"}
 
 
@@ -132,7 +132,7 @@ def test_libraries_stay_in_their_rooms(path):
         assert ONLY_IN.get(library, lambda _: True)(relative), (
             f"{path}:{line}: {library} is not imported here"
         )
-        lazily = not at_import or library not in LAZY or relative == "cli.py"
+        lazily = not at_import or library not in LAZY
         assert lazily, f"{path}:{line}: import {library} inside the function that needs it"
 
 
