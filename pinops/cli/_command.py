@@ -27,7 +27,7 @@ def parser() -> Parser:
     """The parser of all commands."""
     usage = "pinops COMMAND [options]"
     whole = Parser(prog="pinops", description=_ABOUT, usage=usage)
-    commands = whole.add_subparsers(title="commands", metavar="", required=True, dest="command")
+    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     for name, module in COMMANDS.items():
         examples = "\n".join(f"  {line}" for line in module.EXAMPLES.splitlines())
         one = commands.add_parser(
@@ -36,11 +36,9 @@ def parser() -> Parser:
             description=module.TEXT,
             epilog=f"examples:\n{examples}",
             prog=f"pinops {name}",
-            usage=None,
+            usage=module.USAGE,
         )
         module.arguments(one)
-        needed = [action.metavar for action in one._positionals._group_actions if action.metavar]
-        one.usage = " ".join([f"pinops {name}", *map(str, needed), "[options]"])
         one.set_defaults(run=module.run)
     return whole
 

@@ -10,6 +10,7 @@ from pinops.cli._devices import cores
 from pinops.cli._folders import loaded
 from pinops.data import Dataset, from_pdebench, generate
 
+USAGE = "pinops data NAME --out FILE [options]"
 ABOUT = "Solve random members of a family, and write them to one file."
 TEXT = """\
 Solve random members of a family with the reference solver, and write them to one

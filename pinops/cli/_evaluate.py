@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pinops
 from pinops.cli._arguments import Usage, add_json, add_problems, add_set, pairs, path
+from pinops.cli._folders import check_family_options
 from pinops.cli._tables import show
 from pinops.problem import coefficients_as_json
-from pinops.solvers import Ensemble, Trained
+from pinops.solvers import Trained
 
+USAGE = "pinops evaluate FOLDER [options]"
 ABOUT = "Compare a run again with the reference, or with data."
 TEXT = """\
 Compare a run again with the reference; an operator or a surrogate also with the
@@ -35,13 +37,7 @@ def run(options: argparse.Namespace) -> int:
         pinops.load_folder(options.problems)
     changed = pairs(options.set, "--set")
     result = pinops.load(options.folder)
-    first = result[0] if isinstance(result, Ensemble) else result
-    of_family = isinstance(first, pinops.TrainedOperator | pinops.TrainedSurrogate)
-    if not of_family and (changed or options.data is not None):
-        raise Usage(
-            "--set and --data are for what was trained on a family; "
-            f"{options.folder} holds a solution of one problem"
-        )
+    check_family_options(result, options.folder, bool(changed) or options.data is not None)
     data = None if options.data is None else pinops.Dataset(options.data)
     if changed:
         result = _with_members(result, changed)

@@ -9,7 +9,7 @@ from typing import Any
 import pinops
 from pinops.cli._arguments import Usage, pairs
 from pinops.cli._tables import show
-from pinops.solvers import Trained, read_run
+from pinops.solvers import Ensemble, Trained, read_run
 
 
 def loaded(options: argparse.Namespace) -> pinops.Problem:
@@ -76,6 +76,17 @@ def trained(
         )
         return 3
     return 0
+
+
+def check_family_options(result: Trained, folder: Path, given: bool) -> None:
+    """Raises Usage when options for families are given for the solution of one problem."""
+    first = result[0] if isinstance(result, Ensemble) else result
+    of_family = isinstance(first, pinops.TrainedOperator | pinops.TrainedSurrogate)
+    if given and not of_family:
+        raise Usage(
+            f"--set and --data are for what was trained on a family; {folder} holds a solution of "
+            "one problem"
+        )
 
 
 def draw(result: Trained, folder: Path, data: Path | None) -> Path:

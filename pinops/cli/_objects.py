@@ -39,13 +39,13 @@ OBJECTS = {
         (OperatorArchitecture, SurrogateArchitecture),
         (Architecture, Convolutional, GridArchitecture),
         "CAPE(FNO(20, 12), width=64)",
-        "what is trained; a surrogate of time steps needs --data",
+        "what is trained",
     ),
     "optimizer": Written(
         (Optimizer, tuple),
         (Phase,),
         "SOAP(0.003, 10000)",
-        "the optimizer, or several in turn: '(Phase(Adam(), 300), Phase(SSBroyden(), 700))'",
+        "the optimizer, or a tuple of phases such as Phase(Adam(), 300)",
     ),
     "weighting": Written((Weighting,), (), "Fixed(condition=100)", "how terms are balanced"),
     "points": Written(
@@ -70,14 +70,14 @@ OBJECTS = {
 def add_objects(parser: argparse.ArgumentParser, *names: str) -> None:
     """Options of `OBJECTS`; their help lists the names that may be written."""
     group = parser.add_argument_group(
-        "objects, written as in Python (pinops settings NAME lists what one takes)"
+        "objects, written as in Python; pinops settings NAME lists what one takes"
     )
     for name in names:
         option = OBJECTS[name]
-        known = ", ".join(names_of(name))
-        text = f"{option.about}, such as '{option.example}'"
-        if name not in ("points", "windows", "functions", "curriculum"):
-            text += f": {known}"
+        text = f"{option.about}: '{option.example}'"
+        known = sorted(names_of(name))
+        if len(known) > 1:
+            text += f"; one of {', '.join(known)}"
         group.add_argument(f"--{name}", metavar="OBJECT", help=text)
 
 

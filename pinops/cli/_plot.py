@@ -4,8 +4,9 @@ import argparse
 
 import pinops
 from pinops.cli._arguments import add_problems, path
-from pinops.cli._folders import draw
+from pinops.cli._folders import check_family_options, draw
 
+USAGE = "pinops plot FOLDER [options]"
 ABOUT = "Draw the figure of a run again."
 TEXT = """\
 Draw the figure of a run again: FOLDER/figures/solution.png. What was trained on a
@@ -28,5 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Draw; returns the exit code."""
     if options.problems is not None:
         pinops.load_folder(options.problems)
-    print(draw(pinops.load(options.folder), options.folder, options.data))
+    result = pinops.load(options.folder)
+    check_family_options(result, options.folder, options.data is not None)
+    print(draw(result, options.folder, options.data))
     return 0

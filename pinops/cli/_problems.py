@@ -10,6 +10,7 @@ from pinops.cli._arguments import add_json, add_problems
 from pinops.cli._tables import table
 from pinops.data import cached_reference
 
+USAGE = "pinops problems [options]"
 ABOUT = "List the registered problems."
 TEXT = """\
 List the registered problems: equation, unknowns, reference and its error bar. A

@@ -9,6 +9,7 @@ from pinops.cli._objects import OBJECTS, names_of
 from pinops.cli._tables import table
 from pinops.settings import describe_settings, shown
 
+USAGE = "pinops settings [NAME]"
 ABOUT = "List the objects of the command line, or the settings of one."
 TEXT = """\
 List the objects that options such as --network take, or the settings of one of

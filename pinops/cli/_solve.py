@@ -10,6 +10,7 @@ from pinops.cli._folders import loaded, trained
 from pinops.cli._objects import add_objects, continuation, written
 from pinops.solvers import Trained
 
+USAGE = "pinops solve NAME [options]"
 ABOUT = "Solve a registered PDE and compare it with its reference."
 TEXT = """\
 Solve a registered PDE and compare it with its reference. Writes a run directory

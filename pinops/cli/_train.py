@@ -12,6 +12,7 @@ from pinops.operators import SurrogateArchitecture
 from pinops.problem import check_family
 from pinops.solvers import Trained
 
+USAGE = "pinops train NAME [options]"
 ABOUT = "Train an operator or a surrogate on a family of problems."
 TEXT = """\
 Train an operator on a family of problems, on its equation, on data or on both; or
