@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import cycle, pairwise, product, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -52,7 +52,7 @@ class Drawable(Protocol):
     @property
     def x64(self) -> bool: ...
     def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]: ...
-    def error(self) -> Mapping[str, Mapping[str, float]]: ...
+    def error(self, data: Reference | None = None) -> Mapping[str, Mapping[str, float]]: ...
 
 
 class Rollouts(Protocol):
@@ -68,28 +68,43 @@ class Rollouts(Protocol):
     def grid(self) -> GridSpec: ...
 
 
-def plot_solution(solution: Drawable, path: str | Path | None = None) -> "Figure":
+def plot_solution(
+    solution: Drawable,
+    path: str | Path | None = None,
+    *,
+    reference: Reference | None = None,
+    of: str = "",
+) -> "Figure":
     """Solution, reference, error and training history in one figure; written to ``path`` (150 dpi) where given.
 
     One coordinate: curves. Two: maps, with cuts at several times where there is time. Three: maps at several times, or
     at values of the third coordinate. More, or scattered points: solution against reference, histogram of the error.
     Colours of |error| are logarithmic. An unknown that is determined up to a constant is shown without its mean.
+
+    Args:
+        solution: What is drawn.
+        path: Where the figure is written; None: nowhere.
+        reference: What it is compared with; None: its own reference.
+        of: What it is a solution of, besides its problem, for the title: "one unseen member".
     """
     domain = solution.problem.domain
     layout = {1: _curves, 2: _space_time if domain.time else _plane}.get(
         len(domain.coordinates), _cuts
     )
-    if solution.reference is None:
+    reference = solution.reference if reference is None else reference
+    if reference is None:
         rows = layout(solution, None)
     else:
-        grid = _grid(solution, solution.reference)
-        rows = _scattered(solution, solution.reference) if grid is None else layout(solution, grid)
-    return _draw(_title(solution), rows, _history(solution), path)
+        grid = _grid(solution, reference)
+        rows = _scattered(solution, reference) if grid is None else layout(solution, grid)
+    history = _history(solution, reference)
+    return _draw(_title(solution, reference, of), rows, history, path)
 
 
 def plot_history(solution: Drawable, path: str | Path | None = None) -> "Figure":
     """Loss terms, errors and, for an inverse problem, coefficients over the steps; written to ``path`` where given."""
-    return _draw(_title(solution), [], _history(solution), path)
+    reference = solution.reference
+    return _draw(_title(solution, reference), [], _history(solution, reference), path)
 
 
 def plot_gaussians(solution: Drawable, path: str | Path | None = None) -> "Figure":
@@ -142,8 +157,9 @@ def plot_gaussians(solution: Drawable, path: str | Path | None = None) -> "Figur
         slice(None) if part is None else slice(k * part, (k + 1) * part)
         for k in range(len(solution.problem.unknowns))
     ]
+    colours = _of_solution(solution, values, None)
     maps = [
-        _map(u, _label(solution, u), grid, domain.coordinates, values[u].T, _norm(values[u]))
+        _map(u, _label(solution, u), grid, domain.coordinates, values[u].T, colours[u])
         for u in solution.problem.unknowns
     ]
     return _draw(
@@ -176,10 +192,15 @@ def _draw(title: str, rows: Rows, history: list[Panel], path: str | Path | None)
                 for panel, ax in zip_longest(row, row_axes):
                     ax.set_axis_off() if panel is None else panel(ax)
     if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI, bbox_inches="tight")
+        write_figure(figure, path)
     _show_in_notebooks(figure)
     return figure
+
+
+def write_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a figure to a file, whose folder is made (150 dpi)."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight")
 
 
 def _show_in_notebooks(figure: "Figure") -> None:
@@ -193,13 +214,12 @@ def _show_in_notebooks(figure: "Figure") -> None:
     figure._repr_png_ = picture  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _title(solution: Drawable) -> str:
-    name = solution.request["problem"]
-    if solution.reference is None:
+def _title(solution: Drawable, reference: Reference | None, of: str = "") -> str:
+    name = ", ".join(filter(None, (solution.request["problem"], of)))
+    if reference is None:
         return name
-    errors = ", ".join(
-        f"{unknown} {error['mean']:.1e}" for unknown, error in solution.error().items()
-    )
+    found = solution.error(reference)
+    errors = ", ".join(f"{unknown} {error['mean']:.1e}" for unknown, error in found.items())
     return f"{name}, relative L2 error: {errors}"
 
 
@@ -235,17 +255,21 @@ def plot_rollouts(
             f" at {names[time]} = {axes[names[time]][middle[0]]:.3g}",
         )
         image = lambda field: field[(middle[0], slice(None), slice(None), *middle[1:])].T
+    shown = np.unique([0, len(labels) // 2, len(labels) - 1])
+    unknowns = trained.family.unknowns
+    # The rows of an unknown share their colours, so that trajectories can be compared.
+    colours = _colours({u: [truth[shown, ..., c]] for c, u in enumerate(unknowns)})
+    off = np.abs(predicted - truth)[shown]
+    of_errors = {u: _error_colours(off[..., c]) for c, u in enumerate(unknowns)}
     rows: Rows = []
-    for k, (c, unknown) in product(
-        np.unique([0, len(labels) // 2, len(labels) - 1]), enumerate(trained.family.unknowns)
-    ):
+    for k, (c, unknown) in product(shown, enumerate(unknowns)):
         found, true = predicted[k, ..., c], truth[k, ..., c]
-        norm = _norm(true)
+        norm, error = colours[unknown], of_errors[unknown]
         rows.append(
             [
                 _map(f"{unknown}{when}, {labels[k]}", unknown, axes, plane, image(found), norm),
                 _map("reference", unknown, axes, plane, image(true), norm),
-                _error_map(unknown, axes, plane, image(np.abs(found - true))),
+                _error_map(unknown, axes, plane, image(np.abs(found - true)), error),
             ]
         )
     rest = tuple(range(2, truth.ndim))
@@ -404,10 +428,11 @@ def _plane(solution: Drawable, grid: _Grid | None) -> Rows:
     plane = solution.problem.domain.coordinates
     axes = _display_axes(solution)
     values = _evaluate(solution, axes)
+    colours = _of_solution(solution, values, grid)
     rows: Rows = []
     for u in solution.problem.unknowns:
         truth = None if grid is None else grid.truth.get(u)
-        label, norm = _label(solution, u), _norm(values[u], truth)
+        label, norm = _label(solution, u), colours[u]
         row = [_map(label, label, axes, plane, values[u].T, norm, observed=_observed(solution, u))]
         if grid is not None and truth is not None:
             row.append(
@@ -429,11 +454,12 @@ def _space_time(solution: Drawable, grid: _Grid | None) -> Rows:
     values = _evaluate(solution, axes)
     times = _cut_at(solution, time, grid)
     cuts = _evaluate(solution, axes | {time: times})
+    colours = _of_solution(solution, values, grid)
     rows: Rows = []
     for u in solution.problem.unknowns:
         truth = None if grid is None else grid.truth.get(u)
         label = _label(solution, u)
-        norm, observed = _norm(values[u], truth), _observed(solution, u)
+        norm, observed = colours[u], _observed(solution, u)
         row = [_map(label, label, axes, plane, image(values[u]), norm, observed=observed)]
         lines = {
             f"{time} = {at:.3g}": curve for at, curve in zip(times, image(cuts[u]).T, strict=True)
@@ -467,10 +493,11 @@ def _cuts(solution: Drawable, grid: _Grid | None) -> Rows:
     values = _evaluate(solution, axes)
     held = "".join(f", {name} = {axes[name][0]:.3g}" for name in others)
     titles = [f"{along} = {at:.3g}{held}" for at in cuts]
+    colours = _of_solution(solution, values, grid)
     rows: Rows = []
     for u in solution.problem.unknowns:
         images = np.transpose(values[u], order).reshape(axes[up].size, axes[across].size, cuts.size)
-        norm = _norm(images, None if grid is None else grid.truth.get(u))
+        norm = colours[u]
         bars = [None] * (cuts.size - 1)
         rows.append([])
         for k, bar in enumerate([*bars, _label(solution, u)]):
@@ -479,7 +506,7 @@ def _cuts(solution: Drawable, grid: _Grid | None) -> Rows:
             errors = np.transpose(grid.error(u), order)[
                 ..., np.searchsorted(grid.axes[along], cuts)
             ]
-            norm = _error_norm(errors)
+            norm = _error_colours(errors)
             rows.append([])
             for k, bar in enumerate([*bars, f"|error| of {u}"]):
                 rows[-1].append(
@@ -521,16 +548,42 @@ def _label(solution: Drawable, unknown: str) -> str:
     return f"{unknown} (mean removed)" if unknown in solution.problem.gauge else unknown
 
 
-def _norm(*arrays: np.ndarray | None) -> Any:
-    """Colours of a field: symmetric about zero where it has both signs."""
+class _Colours(NamedTuple):
+    """From values to colours: a range, and the colour map."""
+
+    norm: Any
+    map: str
+
+
+def _colours(fields: Mapping[str, Sequence[np.ndarray | None]]) -> dict[str, _Colours]:
+    """The colours of every unknown of a figure, from all arrays that are shown of it.
+
+    One colour map for the whole figure: where all unknowns have both signs a diverging one,
+    symmetric about zero; else a sequential one, since half of a diverging map would stay unused.
+    """
     from matplotlib.colors import Normalize
 
-    known = [array for array in arrays if array is not None]
-    low, high = min(float(np.nanmin(a)) for a in known), max(float(np.nanmax(a)) for a in known)
-    if low < -0.05 * high and high > -0.05 * low:
-        high = max(-low, high)
-        low = -high
-    return Normalize(low, high)
+    ranges = {}
+    for unknown, arrays in fields.items():
+        known = [array for array in arrays if array is not None]
+        low = min(float(np.nanmin(array)) for array in known)
+        ranges[unknown] = low, max(float(np.nanmax(array)) for array in known)
+    if all(low < -0.05 * high and high > -0.05 * low for low, high in ranges.values()):
+        tops = {unknown: max(-low, high) for unknown, (low, high) in ranges.items()}
+        return {unknown: _Colours(Normalize(-top, top), "coolwarm") for unknown, top in tops.items()}
+    return {unknown: _Colours(Normalize(*each), "viridis") for unknown, each in ranges.items()}
+
+
+def _of_solution(
+    solution: Drawable, values: Mapping[str, np.ndarray], grid: "_Grid | None"
+) -> dict[str, _Colours]:
+    """The colours of a solution and its reference."""
+    truth = {} if grid is None else grid.truth
+    return _colours({u: (values[u], truth.get(u)) for u in solution.problem.unknowns})
+
+
+def _error_colours(error: np.ndarray) -> _Colours:
+    return _Colours(_error_norm(error), "magma")
 
 
 def _error_norm(error: np.ndarray) -> Any:
@@ -548,7 +601,7 @@ def _map(
     axes: dict[str, np.ndarray],
     plane: tuple[str, ...],
     image: np.ndarray,
-    norm: Any,
+    colours: _Colours,
     *,
     error: bool = False,
     observed: dict[str, np.ndarray] | None = None,
@@ -559,8 +612,7 @@ def _map(
     def panel(ax: "Axes") -> None:
         from matplotlib.ticker import NullFormatter
 
-        diverging = norm.vmin == -norm.vmax
-        cmap = "magma" if error else "coolwarm" if diverging else "viridis"
+        norm, cmap = colours
         shown = np.maximum(image, norm.vmin) if error else image
         mesh = ax.pcolormesh(
             axes[across], axes[up], shown, norm=norm, cmap=cmap, shading="nearest", rasterized=True
@@ -595,9 +647,14 @@ def _map(
 
 
 def _error_map(
-    unknown: str, axes: dict[str, np.ndarray], plane: tuple[str, ...], error: np.ndarray
+    unknown: str,
+    axes: dict[str, np.ndarray],
+    plane: tuple[str, ...],
+    error: np.ndarray,
+    colours: _Colours | None = None,
 ) -> Panel:
-    return _map(f"|error| of {unknown}", _ERROR, axes, plane, error, _error_norm(error), error=True)
+    colours = _error_colours(error) if colours is None else colours
+    return _map(f"|error| of {unknown}", _ERROR, axes, plane, error, colours, error=True)
 
 
 def _lines(
@@ -679,14 +736,14 @@ def _observed(solution: Drawable, unknown: str) -> dict[str, np.ndarray] | None:
 # -- History ----------------------------------------------------------------------------------------------------------
 
 
-def _history(solution: Drawable) -> list[Panel]:
+def _history(solution: Drawable, reference: Reference | None) -> list[Panel]:
     """Panels of loss terms, of errors where there is a reference, and of each coefficient to be found."""
     history = solution.history
     if not history:
         return []
     panels = [_loss(solution)]
-    if history[-1].errors and solution.reference is not None:
-        panels.append(_errors(solution, solution.reference))
+    if history[-1].errors and reference is not None:
+        panels.append(_errors(solution, reference))
     return panels + [_coefficient(solution, name) for name in history[-1].coefficients]
 
 
@@ -702,17 +759,23 @@ def _over_steps(ax: "Axes", solution: Any, curves: dict[str, list[float]], **sty
     ax.set_xlabel("step")
 
 
-def _logarithmic(ax: "Axes", floor: float = np.inf) -> None:
-    """A logarithmic axis over whole decades; down to ``floor`` unless that is so far below as to squeeze the curves."""
+def _logarithmic(ax: "Axes", mark: float = np.nan) -> bool:
+    """A logarithmic axis over whole decades, with ``mark`` unless that is so far off as to squeeze the curves.
+
+    Returns:
+        Whether the mark lies inside the axis.
+    """
     from matplotlib.ticker import NullFormatter
 
     ax.set_yscale("log")
     low, high = ax.dataLim.intervaly
     if not 0 < low <= high < np.inf:
-        return
-    low = floor if low / 1000 < floor < low else low
+        return False
+    inside = low / 1000 < mark < 1000 * high
+    low, high = (min(low, mark), max(high, mark)) if inside else (low, high)
     ax.set_ylim(10.0 ** np.floor(np.log10(low) - 0.02), 10.0 ** np.ceil(np.log10(high) + 0.02))
     ax.yaxis.set_minor_formatter(NullFormatter())
+    return inside
 
 
 def _beside(ax: "Axes") -> None:
@@ -752,15 +815,12 @@ def _errors(solution: Drawable, reference: Reference) -> Panel:
 
     def panel(ax: "Axes") -> None:
         _over_steps(ax, solution, curves)
-        _logarithmic(ax, floor)
-        ax.axhline(
-            floor,
-            color="black",
-            linestyle="--",
-            linewidth=1.0,
-            label=f"error bar of\nreference: {floor:.0e}",
-        )
-        ax.set(title=f"error against {reference.kind}", ylabel="relative L2 error")
+        title, label = f"error against {reference.kind}", f"error bar of\nreference: {floor:.0e}"
+        if _logarithmic(ax, floor):
+            ax.axhline(floor, color="black", linestyle="--", linewidth=1.0, label=label)
+        else:
+            title += f"\n(of error {floor:.0e})"
+        ax.set(title=title, ylabel="relative L2 error")
         _beside(ax)
 
     return panel

@@ -1,5 +1,6 @@
 """HDF5 in and out: named arrays with attributes, written atomically and checked when read."""
 
+import glob
 import hashlib
 import io
 import json
@@ -62,7 +63,10 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        _remove_leftovers(path)
+        # The name holds the process, so that the next one sees whether its owner is still there.
+        prefix = f".{path.name}.{os.getpid()}-"
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
         temporary = Path(name)
         os.close(handle)
         yield temporary
@@ -77,6 +81,26 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files that processes which were killed have left beside a file."""
+    beginning = f".{path.name}."
+    for part in path.parent.glob(f"{glob.escape(beginning)}*.part"):
+        owner, dash, _ = part.name.removeprefix(beginning).partition("-")
+        if dash and owner.isdecimal() and not _is_alive(int(owner)):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether there is a process of this number, on this machine."""
+    try:
+        os.kill(process, 0)  # a signal that only asks
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is that of another user
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:
