@@ -570,7 +570,9 @@ def _colours(fields: Mapping[str, Sequence[np.ndarray | None]]) -> dict[str, _Co
         ranges[unknown] = low, max(float(np.nanmax(array)) for array in known)
     if all(low < -0.05 * high and high > -0.05 * low for low, high in ranges.values()):
         tops = {unknown: max(-low, high) for unknown, (low, high) in ranges.items()}
-        return {unknown: _Colours(Normalize(-top, top), "coolwarm") for unknown, top in tops.items()}
+        return {
+            unknown: _Colours(Normalize(-top, top), "coolwarm") for unknown, top in tops.items()
+        }
     return {unknown: _Colours(Normalize(*each), "viridis") for unknown, each in ranges.items()}
 
 

@@ -120,7 +120,10 @@ def add_run(parser: argparse.ArgumentParser, *, dtype: str, checkpoint_seconds: 
         "--seed", type=whole, default=0, metavar="N", help="random seed (default: 0)"
     )
     group.add_argument(
-        "--ensemble", type=whole, metavar="N", help="train N at once, with seeds SEED, SEED + 1, ..."
+        "--ensemble",
+        type=whole,
+        metavar="N",
+        help="train N at once, with seeds SEED, SEED + 1, ...",
     )
     group.add_argument(
         "--dtype",

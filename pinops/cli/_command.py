@@ -27,7 +27,9 @@ def parser() -> Parser:
     """The parser of all commands."""
     usage = "pinops COMMAND [options]"
     whole = Parser(prog="pinops", description=_ABOUT, usage=usage)
-    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    commands = whole.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, dest="command"
+    )
     for name, module in COMMANDS.items():
         examples = "\n".join(f"  {line}" for line in module.EXAMPLES.splitlines())
         one = commands.add_parser(
