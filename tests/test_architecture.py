@@ -46,7 +46,7 @@ FORBIDDEN = {("losses", "optimizers")}
 ONLY_IN = {
     "flax": lambda path: path == "networks/_flax.py",
     "h5py": lambda path: path.startswith("data/"),
-    "matplotlib": lambda path: path == "plotting.py",
+    "matplotlib": lambda path: path.startswith("plotting/"),
     "optax": lambda path: not path.startswith("problem/"),
 }
 # Slow to import: only inside the function that uses them.

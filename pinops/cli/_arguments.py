@@ -1,4 +1,4 @@
-"""What a command line may hold: numbers, paths, NAME=VALUE pairs, and the options that commands share."""
+"""What a command line may hold: numbers, paths, NAME=VALUE, and options that commands share."""
 
 import argparse
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ def use_devices(count: int | None) -> None:
 
 
 def sharing(points: int) -> int | None:
-    """How many cores share the points: a power of two that divides them; None for an accelerator."""
+    """How many cores share the points, a power of two; None where there is an accelerator."""
     if jax.default_backend() != "cpu":
         return None
     return max(n for n in (1, 2, 4, 8) if n <= len(jax.devices()) and points % n == 0)

@@ -56,7 +56,7 @@ def _row(problem: pinops.Problem) -> dict[str, Any]:
 
 
 def _cells(name: str, row: dict[str, Any]) -> tuple[str, str, str, str]:
-    """A row of the table, in which the kind of the reference is a word and its error bar a number."""
+    """A row of the table: of the reference one word, and its error bar."""
     known = row["reference"].split(",")[0].removesuffix(" form")
     if row["error_bar"]:
         known += f" {max(row['error_bar'].values()):.0e}"

@@ -39,7 +39,6 @@ from pinops.training import (
     train,
 )
 
-
 ENSEMBLE = Whole(1, 1000)  # all members are made before the first step
 
 
