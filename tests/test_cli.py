@@ -21,7 +21,8 @@ from pinops.problem import _registry
 from pinops.training import Training
 
 # design.md, section 4
-KEYS = "problem relative_l2 max_abs seconds compile_seconds steps parameters seed dtype device reference out".split()
+KEYS = "problem relative_l2 max_abs seconds compile_seconds steps parameters".split()
+KEYS += "seed dtype device reference out".split()
 
 # The same problem in a folder of one's own.
 DECAY = (
@@ -463,14 +464,18 @@ solve heat --continuation diffusivity=1 --stage-steps 99999999999999999999
 solve heat --out ''|solve heat --problems ''|solve heat --problems /dev/null
 solve heat --network ''|solve heat --network '('|solve heat --network 'MLP('|solve heat --network 3
 solve heat --network 'MLP(width=99999999999999999999)'|solve heat --network 'MLP(width=1e999)'
-solve heat --network 'MLP(width=nan)'|solve heat --network 'MLP(**{})'|solve heat --network 'MLP(*(1,))'
-solve heat --network 'MLP(100000, 1000)'|solve heat --network 'lambda: 1'|solve heat --network '[MLP()]'
+solve heat --network 'MLP(width=nan)'|solve heat --network 'MLP(**{})'
+solve heat --network 'MLP(*(1,))'|solve heat --network ' '
+solve heat --network 'MLP(100000, 1000)'|solve heat --network 'lambda: 1'
+solve heat --network '[MLP()]'|solve heat --network '(MLP(),)'
 solve heat --network 'MLP(20, 3, tanh, 4)'|solve heat --network 'MLP(20, width=3)'
 solve heat --network 'MLP(activation=0)'|solve heat --network 'CAPE(FNO(20))'
-solve heat --optimizer '()'|solve heat --optimizer '(Phase(Adam(), 0),)'|solve heat --optimizer 'LBFGS(2.5)'
+solve heat --optimizer '()'|solve heat --optimizer '(Phase(Adam(), 0),)'
+solve heat --optimizer 'LBFGS(2.5)'|solve heat --optimizer 'SOAP(every=0)'
 solve heat --optimizer '(Phase(3, 4),)'|solve heat --optimizer 'Only(Adam(), 3)'
 solve heat --weighting 'Causal(bins=nan)'|solve heat --weighting 'Fixed(condition=-1)'
-solve heat --weighting 'Fixed({"nothing": 3})'|solve heat --points 'Collocation(interior=10000000000)'
+solve heat --weighting 'Fixed({"nothing": 3})'
+solve heat --points 'Collocation(interior=10000000000)'
 solve heat --points 'Collocation(interior=10, batch=3)'|solve heat --points 'Sobol()'
 solve heat --windows 'TimeWindows(1)'|solve poisson --windows 'TimeWindows(2)'
 solve poisson_nd --set dimension=99999999999999999999|solve heat --set diffusivity=nan
@@ -568,7 +573,7 @@ def test_an_interrupted_run_can_be_resumed(folder, tmp_path, capsys):
     out = tmp_path / "run"
 
     def adam(*more: str) -> list[str]:
-        """Adam: a quasi-Newton method may be done with so small a problem before it is interrupted."""
+        """With Adam: a quasi-Newton method may be done before it is interrupted."""
         return solve(folder, *more, "--optimizer", "Adam", "--out", str(out))
 
     running = process(*adam("--steps", "10000000", "--checkpoint-seconds", "1000"), "--json")
