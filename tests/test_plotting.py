@@ -277,7 +277,7 @@ def test_a_figure_has_one_colour_map_for_fields():
 
 
 def test_rows_of_rollouts_share_their_colours():
-    """Trajectories of different size and sign can be compared by their colours."""
+    """One colour map, also where trajectories differ in size and sign; errors have one range."""
     size = np.array([1.0, 0.1, 3.0])[:, None, None, None]
     truth = size + 0 * np.linspace(0, 1, 5 * 8).reshape(1, 5, 8, 1)
     truth[0] -= np.linspace(0, 2, 8)[:, None]  # has both signs
@@ -285,8 +285,9 @@ def test_rows_of_rollouts_share_their_colours():
     maps = [ax.collections[0] for ax in figure.subfigs[0].axes if ax.collections]
     for column in (0, 1, 2):
         rows = maps[column::3]
-        assert len({mesh.cmap.name for mesh in rows}) == 1
-        assert len({(mesh.norm.vmin, mesh.norm.vmax) for mesh in rows}) == 1
+        assert {mesh.cmap.name for mesh in rows} == {"magma" if column == 2 else "viridis"}
+    assert len({(mesh.norm.vmin, mesh.norm.vmax) for mesh in maps[2::3]}) == 1
+    assert maps[0].norm.vmax == maps[1].norm.vmax == truth[0].max() != maps[3].norm.vmax
 
 
 class Surrogate:

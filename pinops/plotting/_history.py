@@ -99,7 +99,7 @@ def _errors(solution: Drawable, reference: Reference) -> Panel:
         if logarithmic(ax, floor):
             ax.axhline(floor, color="black", linestyle="--", linewidth=1.0, label=label)
         else:
-            title += f"\n(of error {floor:.0e})"
+            title += f"\n(its error bar: {floor:.0e})"
         ax.set(title=title, ylabel="relative L2 error")
         legend_beside(ax)
 

@@ -25,9 +25,9 @@ class Colours(NamedTuple):
 
 
 def colours_of(fields: Mapping[str, Sequence[np.ndarray | None]]) -> dict[str, Colours]:
-    """The colours of every unknown of a figure, from all arrays that are shown of it.
+    """The colours of every row of a figure, such as an unknown, from all arrays that it shows.
 
-    One colour map for the whole figure: where all unknowns have both signs a diverging one,
+    One colour map for the whole figure: where all rows have both signs a diverging one,
     symmetric about zero; else a sequential one, since half of a diverging map would stay unused.
     """
     from matplotlib.colors import Normalize

@@ -1,7 +1,7 @@
 """The figure of the rollouts of a surrogate."""
 
 from collections.abc import Sequence
-from itertools import cycle, product
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,14 +59,16 @@ def plot_rollouts(
 
     shown = np.unique([0, len(labels) // 2, len(labels) - 1])
     unknowns = trained.family.unknowns
-    # The rows of an unknown share their colours, so that trajectories can be compared.
-    colours = colours_of({u: [truth[shown, ..., c]] for c, u in enumerate(unknowns)})
+    # All rows share the colour map; a range of its own keeps a trajectory of small size visible.
+    pairs = [(k, c) for k in shown for c in range(len(unknowns))]
+    colours = colours_of({f"{k} {c}": [truth[k, ..., c]] for k, c in pairs})
     off = np.abs(predicted - truth)[shown]
     of_errors = {u: error_colours(off[..., c]) for c, u in enumerate(unknowns)}
     rows: Rows = []
-    for k, (c, unknown) in product(shown, enumerate(unknowns)):
+    for k, c in pairs:
+        unknown, norm = unknowns[c], colours[f"{k} {c}"]
         found, true = predicted[k, ..., c], truth[k, ..., c]
-        norm, error = colours[unknown], of_errors[unknown]
+        error = of_errors[unknown]
         rows.append(
             [
                 map_panel(
