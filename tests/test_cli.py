@@ -323,7 +323,7 @@ MISTAKES = {
         "solve heat --windows 'TimeWindows(2, points=9)'",
         "--windows: TimeWindows has no setting 'points'; its settings are count, nodes",
     ),
-    "windows": ("solve heat --windows 2", "--windows: '2' is not a windows such as TimeWindows"),
+    "windows": ("solve heat --windows 2", "--windows: '2' is not an object such as TimeWindows(10)"),
     "scale of inputs": (
         "solve heat --network 'RandomFeatures(scale=(1, 2, 3))'",
         "one for each of the 2 inputs, got (1.0, 2.0, 3.0)",
@@ -351,7 +351,7 @@ MISTAKES = {
         "there is no 'relu6'; did you mean relu",
     ),
     "a call": ("solve heat --network '__import__(1)'", "there is no '__import__'; choose from"),
-    "an attribute": ("solve heat --network 'MLP.build'", "is not a network such as MLP("),
+    "an attribute": ("solve heat --network 'MLP.build'", "is not an object such as MLP("),
     "an optimizer as a network": ("solve heat --network Adam", "--network: there is no 'Adam'"),
     "unknown optimizer": ("solve heat --optimizer SGD", "--optimizer: there is no 'SGD'"),
     "phases": (

@@ -9,6 +9,7 @@ from typing import NoReturn
 from pinops.cli import _data, _evaluate, _plot, _problems, _settings, _solve, _train
 from pinops.cli._arguments import Parser, Usage
 from pinops.cli._devices import switch_on_compilation_cache
+from pinops.settings import shown
 
 COMMANDS: dict[str, ModuleType] = {
     "problems": _problems,
@@ -41,14 +42,16 @@ def parser() -> Parser:
             usage=module.USAGE,
         )
         module.arguments(one)
-        one.set_defaults(run=module.run)
+        one.set_defaults(run=module.run, parser=one)
     return whole
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The command with these arguments (default: those of the process); returns the exit code."""
     try:
-        options = parser().parse_args(arguments)
+        options, unknown = parser().parse_known_args(arguments)
+        if unknown:
+            options.parser.error(f"there is no option {shown(' '.join(unknown))}")
         switch_on_compilation_cache()
         return options.run(options)
     except KeyboardInterrupt:

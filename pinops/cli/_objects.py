@@ -11,7 +11,7 @@ from pinops.networks import Architecture, Convolutional
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
 from pinops.optimizers import Optimizer
 from pinops.sampling import Refinement, Sampler
-from pinops.settings import Allowed, parsed
+from pinops.settings import Allowed, parsed, shown
 from pinops.solvers import allowed
 from pinops.training import Collocation, Curriculum, Functions, Phase
 
@@ -101,13 +101,13 @@ def written(name: str, text: str | None) -> Any:
         return None
     option = OBJECTS[name]
     table = _table(option.kind + option.inside)
-    article = "an" if name[0] in "aeiou" else "a"
-    what = f"{article} {name} such as {option.example}"
+    what = f"an object such as {option.example}"
     try:
         found = parsed(text, table, kind=option.kind, what=what)
     except ValueError as error:
         raise Usage(f"--{name}: {error}") from error
-    if isinstance(found, tuple) and not all(isinstance(phase, Phase) for phase in found):
+    several = found if isinstance(found, tuple) else None
+    if several == () or not all(isinstance(phase, Phase) for phase in several or ()):
         raise Usage(f"--{name}: a tuple has a Phase in each place, such as (Phase(Adam(), 300),)")
     return found
 
@@ -119,8 +119,9 @@ def continuation(texts: Sequence[str], steps: int) -> pinops.Continuation | None
     values = {name: str(each).split(",") for name, each in pairs(texts, "--continuation").items()}
     try:
         numbers = {name: [float(part) for part in parts] for name, parts in values.items()}
-        return pinops.Continuation(steps, **numbers)
-    except ValueError as error:
+    except ValueError:
         raise Usage(
-            f"--continuation takes NAME=VALUE,VALUE, such as reynolds=100,400: {error}"
-        ) from error
+            "--continuation takes NAME=VALUE,VALUE, such as reynolds=100,400, got "
+            f"{shown(' '.join(texts))}"
+        ) from None
+    return pinops.Continuation(steps, **numbers)
