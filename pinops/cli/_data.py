@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 import pinops
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if not 1 <= workers <= most:
         raise Usage(f"--workers must be a whole number from 1 to {most} here, got {workers}")
     family = loaded(options)
+    _check_writable(options.out)
     try:
         made = _made(family, options, workers)
     except KeyboardInterrupt:
@@ -66,6 +68,18 @@ def run(options: argparse.Namespace) -> int:
         _report(made, options.name)
     print(options.out)
     return 0
+
+
+def _check_writable(path: Path) -> None:
+    """Raises OSError for a file that cannot be written, before anything is solved."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; choose a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{path} cannot be written: {reason}; choose another folder") from error
 
 
 def _made(family: pinops.Problem, options: argparse.Namespace, workers: int) -> Dataset:

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     known = {label: cls for name in OBJECTS for label, cls in names_of(name, inside=True).items()}
     if options.name not in known:
         lower = {label.lower(): label for label in known}
-        near = difflib.get_close_matches(options.name.lower(), lower, 1, 0.6)
+        near = difflib.get_close_matches(options.name.lower(), lower, 1, 0.7)
         hint = f"did you mean {lower[near[0]]}?" if near else "pinops settings lists them"
         raise Usage(f"there is no object {shown(options.name)}; {hint}")
     cls = known[options.name]
