@@ -97,6 +97,7 @@ class Trained(abc.ABC):
         return {
             "problem": self.request["problem"],
             "relative_l2": {name: error["mean"] for name, error in errors.items()},
+            "max_abs": {name: error["max_abs"] for name, error in errors.items()},
             "errors": errors,
             "seconds": round(self.seconds, 3),
             "compile_seconds": round(self.compile_seconds, 3),
