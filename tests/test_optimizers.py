@@ -429,7 +429,7 @@ def test_optimizers_are_called_by_their_names():
         (optax.sgd(1e-3), "sgd"),
         (optax.sgd(1e-3, momentum=0.9), "sgd"),
         (optax.lbfgs(), "lbfgs"),
-        (optax.inject_hyperparams(optax.rmsprop)(learning_rate=1e-3), "rmsprop"),
+        (optax.rmsprop(1e-3), "rmsprop"),
     ):
         assert optimizers.as_optimizer(transformation).name == name
     only = optimizers.Only(optimizers.SOAP(), lambda params: params)
