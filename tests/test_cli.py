@@ -323,7 +323,10 @@ MISTAKES = {
         "solve heat --windows 'TimeWindows(2, points=9)'",
         "--windows: TimeWindows has no setting 'points'; its settings are count, nodes",
     ),
-    "windows": ("solve heat --windows 2", "--windows: '2' is not an object such as TimeWindows(10)"),
+    "windows": (
+        "solve heat --windows 2",
+        "--windows: '2' is not an object such as TimeWindows(10)",
+    ),
     "scale of inputs": (
         "solve heat --network 'RandomFeatures(scale=(1, 2, 3))'",
         "one for each of the 2 inputs, got (1.0, 2.0, 3.0)",

@@ -99,7 +99,9 @@ def parsed(text: str, allowed: Allowed, *, kind: type | tuple[type, ...], what: 
     """
     text = text.strip()
     tree = _tree(text)
-    several = isinstance(tree, ast.Tuple) and tuple in (kind if isinstance(kind, tuple) else (kind,))
+    several = isinstance(tree, ast.Tuple) and tuple in (
+        kind if isinstance(kind, tuple) else (kind,)
+    )
     if not several and not isinstance(tree, ast.Call | ast.Name):
         raise ValueError(f"{shown(text)} is not {what}")
     found = _Reader(allowed).value(tree, None)

@@ -185,9 +185,7 @@ class TrainedOperator(Trained):
             tested = data if isinstance(data, int) else len(data)
         return {"tested": tested, "coefficients": coefficients_as_json(self.family)}
 
-    def plot(
-        self, path: str | Path | None = None, data: Dataset | str | Path | None = None
-    ) -> Any:
+    def plot(self, path: str | Path | None = None, data: Dataset | str | Path | None = None) -> Any:
         """A figure of one unseen member, beside its reference, and of the training.
 
         Args:
