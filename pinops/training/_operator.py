@@ -113,7 +113,7 @@ class OperatorModel(Trainable[Members]):
         """The equations of one member, and its data."""
         out = constraints(problem, self.imposition.soft) if self.physics else []
         for k, unknown in enumerate(problem.unknowns):
-            signature = parse_names((unknown,), names_of(problem), owner=DATA)
+            signature = parse_names((unknown,), names_of(problem), owner=DATA.kind)
             out.append(
                 Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown, self.scale[k]))
             )
