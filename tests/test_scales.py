@@ -202,9 +202,7 @@ def test_an_operator_sees_the_same_in_all_units():
         "progress": False,
     }
     plain, large = (
-        po.train(
-            Bars(size, modulus=size), DeepONet(MLP(6, 1), MLP(6, 1), latent=4), **options
-        )
+        po.train(Bars(size, modulus=size), DeepONet(MLP(6, 1), MLP(6, 1), latent=4), **options)
         for size in (1.0, 1e12)
     )
     inputs = large.request["inputs"]
