@@ -36,6 +36,10 @@ class Only(Optimizer):
         self.where = where
 
     @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.optimizer.name
+
+    @property
     def remembers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.optimizer.remembers
 

@@ -67,8 +67,8 @@ class Collocation(Source[dict[Region, Points]]):
         """`sampled`."""
         return sampled(model.problem, self, points, weights, key)
 
-    def divided(self, points: dict[Region, Points]) -> Points:
-        """Those of which each device keeps its share."""
+    def divided(self, points: dict[Region, Any]) -> Any:
+        """Those of which each device keeps its share; also of a tree of the same shape."""
         return points[INTERIOR]
 
     def representative(self, points: dict[Region, Points]) -> dict[Region, Points]:
