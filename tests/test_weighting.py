@@ -141,7 +141,7 @@ def test_kernel_traces_are_those_of_the_jacobian():
     state = training.init(params)
     flat, unravel = jax.flatten_util.ravel_pytree(params)
     jacobians = jax.jacfwd(lambda flat: training.model.residuals(unravel(flat), state.points))(flat)
-    traces = {name: np.mean(np.sum(np.square(jacobian), 1)) for name, jacobian in jacobians.items()}
+    traces = {name: np.mean(np.sum(np.square(term.vector), 1)) for name, term in jacobians.items()}
     for name in TERMS:
         assert float(state.weighting.weights[name][0]) == pytest.approx(
             sum(traces.values()) / traces[name], rel=1e-9
