@@ -51,9 +51,9 @@ class Diagnosis:
     def __str__(self) -> str:
         m = self.measures
         first, *others = self.causes.items()
-        lines = [f"{m.problem}: what limits the answer is the {first[0]}: {first[1]}"]
+        lines = [f"{m.problem} ({first[0]}): {first[1]}"]
         # The last cause is what remains without evidence for any other.
-        lines += [f"  also the {name}: {said}" for name, said in others if name != "network"]
+        lines += [f"  also ({name}): {said}" for name, said in others if name != "network"]
         lines += [
             f"  error of {name} {error:.1e}, error bar {m.error_bar[name]:.0e}"
             for name, error in m.error.items()
@@ -149,7 +149,7 @@ def reference(m: Measures) -> str | None:
     return "the error is within twice its error bar; only a finer reference would show more"
 
 
-def divergence(m: Measures) -> str | None:
+def diverged(m: Measures) -> str | None:
     """The loss was not finite any more."""
     if m.status != "diverged":
         return None
@@ -212,7 +212,7 @@ def points(m: Measures) -> str | None:
     )
 
 
-def training(m: Measures) -> str | None:
+def untrained(m: Measures) -> str | None:
     """The loss was still falling, or there were hardly any steps."""
     if m.status == "converged":
         return None
@@ -273,13 +273,13 @@ CAUSES: dict[str, Cause] = {
     cause.__name__: cause
     for cause in (
         reference,
-        divergence,
+        diverged,
         scales,
         noise,
         discontinuity,
         kink,
         points,
-        training,
+        untrained,
         horizon,
         conditions,
         optimizer,

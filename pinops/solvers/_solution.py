@@ -124,8 +124,8 @@ class Solution(Answer):
     def diagnose(self) -> Diagnosis:
         """What limits the answer: its ``limit`` is the name of a cause. Print it for a report with the remedy.
 
-        Causes are reference, divergence, scales, noise, discontinuity, kink, points, training (too short), horizon (too
-        long), conditions (neglected), optimizer and network.
+        Causes are reference, diverged, scales, noise, discontinuity, kink, points, untrained, horizon (too long), conditions
+        (neglected), optimizer and network.
 
         Raises:
             ValueError: For a solution without a step of training.
