@@ -1,6 +1,5 @@
-"""The report on what limits a solution: cases whose cause is known, and healthy ones beside them."""
+"""The report on what limits a solution: cases of known cause, and healthy ones beside them."""
 
-from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ import pinops as po
 from pinops.optimizers import Adam, LevenbergMarquardt
 from pinops.reference import Reference
 from pinops.solvers import Solution
+from pinops.solvers._diagnose import CAUSES
 
 NETWORK = po.networks.MLP(width=8, depth=1)
 POINTS = po.Collocation(interior=256, boundary=64, initial=64, every=0, refinement=None)
@@ -118,7 +118,11 @@ CASES = {
     "ten periods": ("horizon", Swing(w=63.0), {}),
     "condition neglected": ("conditions", Loose(), {"weighting": NEGLECTED}),
     "tiny steps": ("optimizer", Decay(), {"optimizer": Adam(1e-8), "steps": 400}),
-    "one neuron": ("network", Decay(), {"network": po.networks.MLP(width=1, depth=1), "steps": 200}),
+    "one neuron": (
+        "network",
+        Decay(),
+        {"network": po.networks.MLP(width=1, depth=1), "steps": 200},
+    ),
 }
 HEALTHY = {
     "decay": (Decay(), {}),
@@ -129,3 +133,59 @@ HEALTHY = {
     "soft condition": (Loose(), {}),
 }
 SPECIFIC = ("diverged", "scales", "noise", "discontinuity", "kink", "horizon", "conditions")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_known_cause_is_named(name):
+    cause, problem, options = CASES[name]
+    found = solved(problem, **options).diagnose()
+    assert found.limit == cause, str(found)
+    assert str(found).startswith(f"{found.measures.problem} ({cause}): ")
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_a_healthy_run_has_no_cause_of_its_own(name):
+    problem, options = HEALTHY[name]
+    found = solved(problem, **options).diagnose()
+    assert not set(SPECIFIC) & set(found.causes), str(found)
+
+
+def test_every_cause_has_a_case():
+    assert {cause for cause, _, _ in CASES.values()} == set(CAUSES)
+    assert set(SPECIFIC) < set(CAUSES) and len(CASES) >= 12
+
+
+def test_the_evidence_names_the_location():
+    jump = solved(Layers(step=9.0)).diagnose()
+    assert "jumps at x = 0.5," in jump.causes["discontinuity"]
+    assert jump.measures.along["x"] > 0.5
+    kinks = solved(Rod(bend=1.0), steps=10).diagnose().measures.kinks
+    assert [spot.what for spot in kinks] == ["the data of u on t = 0 have a kink at x = 0.5"]
+    corners = solved(Rod(level=1.0), steps=10).diagnose().measures.kinks
+    assert [spot.what for spot in corners] == [
+        "the data of u disagree where t = 0 and x = 0 meet",
+        "the data of u disagree where t = 0 and x = 1 meet",
+    ]
+
+
+def test_the_numbers_of_a_report():
+    solution = solved(Decay(), steps=3)
+    found = solution.diagnose().measures
+    t, size = found.worst["t"], solution.model.scales.terms["residual"]
+    residual = float(np.abs(solution.partial("u_t", t=t) + solution(t=t)))
+    assert found.largest * float(size) == pytest.approx(residual, rel=1e-9)
+    assert found.rms**2 == pytest.approx(found.fresh, rel=1e-9)
+    assert 0 <= found.concentration <= 1 and 1 / 20 <= found.along["t"] <= 1
+    assert np.all(np.diff(found.spectrum) <= 0) and len(found.spectrum) == 512
+    assert found.over_time[0] < found.over_time[1] < 1
+
+
+def test_the_pace_is_that_of_the_equation():
+    found = solved(Swing(w=63.0), steps=10).diagnose().measures
+    assert found.paces == pytest.approx(63.0, rel=0.5)
+
+
+def test_a_loaded_solution_gives_the_same_report(tmp_path):
+    solution = solved(Decay(), steps=2)
+    solution.save(tmp_path)
+    assert str(po.load(tmp_path, problem=Decay()).diagnose()) == str(solution.diagnose())

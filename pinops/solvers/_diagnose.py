@@ -1,7 +1,8 @@
-"""What limits a solution: a list of causes, each of which finds its evidence in the measures or keeps silent.
+"""What limits a solution: a list of causes, each with its evidence in the measures, or silent.
 
-The first cause that speaks is the limit; the others are told as well. Two instances: `points`, where the loss is larger between the
-points of the training than at them; `noise`, where observations are missed by as much as their neighbours are, with no pattern.
+The first cause that speaks is the limit; the others are told as well. Two instances: `points`,
+where the loss is larger between the points of the training than at them; `noise`, where
+observations are missed without any pattern.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,7 +40,7 @@ class Diagnosis:
 
     @property
     def causes(self) -> dict[str, str]:
-        """Every cause for which there is evidence, the most likely first, with that and the remedy."""
+        """Every cause with its evidence and the remedy, the most likely first."""
         found = ((name, cause(self.measures)) for name, cause in CAUSES.items())
         return {name: said for name, said in found if said is not None}
 
@@ -66,11 +67,13 @@ class Diagnosis:
         if m.reducible is not None:
             lines.append(f"  one step of Gauss-Newton would lower it by {_percent(m.reducible)}")
         where = ", ".join(f"{name} = {value:.3g}" for name, value in m.worst.items())
-        lines.append(f"  residual {m.rms:.1e} (root mean square), largest {m.largest:.1e} at {where}")
+        lines.append(
+            f"  residual {m.rms:.1e} (root mean square), largest {m.largest:.1e} at {where}"
+        )
         along = ", ".join(f"{_percent(share)} of {name}" for name, share in m.along.items())
         lines.append(
-            f"  its square: {_percent(m.concentration)} in the worst hundredth of the points; in the "
-            f"worst twentieth along each coordinate: {along}"
+            f"  its square: {_percent(m.concentration)} in the worst hundredth of the points; in "
+            f"the worst twentieth along each coordinate: {along}"
         )
         rank = int(np.sum(m.spectrum > 1e-8 * m.spectrum[0]))
         lines.append(
@@ -154,9 +157,8 @@ def diverged(m: Measures) -> str | None:
     if m.status != "diverged":
         return None
     return (
-        f"the loss became infinite or NaN after {m.steps} steps; take smaller steps (a lower learning "
-        "rate), or look for a root, logarithm or quotient in the equation that is undefined for some "
-        "values of the unknowns"
+        f"the loss became infinite or NaN after {m.steps} steps; take a lower learning rate, or "
+        "look for a root, logarithm or quotient that some values of the unknowns leave undefined"
     )
 
 
@@ -173,9 +175,9 @@ def noise(m: Measures) -> str | None:
         visible = fit.mean_square > (1e-3 * ROUGH) ** 2
         if fit.whiteness is not None and fit.whiteness > WHITE and most and visible:
             return (
-                f"{name.removeprefix('observed ')} is missed by {np.sqrt(fit.mean_square):.1e} of its "
-                "size at its observations, at each independently of its neighbours; no network fits "
-                "that without following the noise: give more observations"
+                f"{name} is missed by {np.sqrt(fit.mean_square):.1e} of its size, at each point "
+                "independently of its neighbours; a better fit would follow the noise, give more "
+                "observations"
             )
     return None
 
@@ -185,9 +187,8 @@ def discontinuity(m: Measures) -> str | None:
     if m.jump is None or not m.jump.gathers:
         return None
     return (
-        f"{m.jump.what}, and {_percent(m.jump.share)} of the loss is there; write the equation with "
-        "the flux as an unknown of its own, make the jump a steep smooth step, or solve both sides "
-        "as one system"
+        f"{m.jump.what}, and {_percent(m.jump.share)} of the loss is there; make the jump a steep "
+        "smooth step, or the flux an unknown of its own"
     )
 
 
@@ -196,8 +197,8 @@ def kink(m: Measures) -> str | None:
     for spot in sorted(m.kinks, key=lambda spot: spot.share, reverse=True):
         if spot.gathers:
             return (
-                f"{spot.what}, and {_percent(spot.share)} of the loss is there; smooth the data, or "
-                "put what is known of the solution there into lift()"
+                f"{spot.what}, and {_percent(spot.share)} of the loss is there; smooth the data, "
+                "or put what is known of the solution there into lift()"
             )
     return None
 
@@ -206,10 +207,8 @@ def points(m: Measures) -> str | None:
     """The loss is larger between the points of the training."""
     if not m.fresh > BETWEEN * m.trained:
         return None
-    return (
-        f"the loss is {m.fresh / max(m.trained, np.finfo(float).tiny):.1e} times larger between them; "
-        "give more, or draw them more often"
-    )
+    times = m.fresh / max(m.trained, np.finfo(float).tiny)
+    return f"the loss is {times:.1e} times larger between them; give more, or draw them more often"
 
 
 def untrained(m: Measures) -> str | None:
@@ -237,8 +236,8 @@ def horizon(m: Measures) -> str | None:
     if not lost:
         return None
     return (
-        f"at its first pace the solution changes {m.paces:.0f} times by its own size, {said}; solve it "
-        "with windows=TimeWindows(...), or weighting=Causal()"
+        f"at its first pace the solution changes {m.paces:.0f} times by its own size, {said}; give "
+        "windows=TimeWindows(...), or weighting=Causal()"
     )
 
 
@@ -246,10 +245,10 @@ def conditions(m: Measures) -> str | None:
     """A condition in the loss is met much worse than the equation."""
     for name, fit in _conditions(m).items():
         if fit.mean_square > max(ROUGH**2, UNMET * _equation(m)):
+            missed, equation = np.sqrt(fit.mean_square), np.sqrt(_equation(m))
             return (
-                f"{name!r} is missed by {np.sqrt(fit.mean_square):.1e} of its size, the equation by "
-                f"{np.sqrt(_equation(m)):.1e}; raise its weight, which is {fit.weight:.2g}, with "
-                f"weighting=Fixed({{{name!r}: ...}})"
+                f"{name!r} is missed by {missed:.1e} of its size, the equation by {equation:.1e}; "
+                f"raise its weight, {fit.weight:.2g}, with weighting=Fixed({{{name!r}: ...}})"
             )
     return None
 
@@ -259,8 +258,8 @@ def optimizer(m: Measures) -> str | None:
     if m.reducible is None or m.reducible <= LEFT:
         return None
     return (
-        f"the loss has come to rest, but one step of Gauss-Newton removes {_percent(m.reducible)} of "
-        "it; go on with SSBroyden or LevenbergMarquardt"
+        "the loss has come to rest, but one step of Gauss-Newton removes "
+        f"{_percent(m.reducible)} of it; go on with SSBroyden or LevenbergMarquardt"
     )
 
 

@@ -1,7 +1,8 @@
 """What can be measured of a solution in seconds, from which `Diagnosis` tells what limits it.
 
-Measures are numbers without a verdict: losses, shares and ratios, none of which has units. Two instances: the loss at new points
-over that at those of the training; the share of the loss that lies near a jump of a coefficient.
+Measures are numbers without a verdict: losses, shares and ratios, none of which has units. Two
+instances: the loss at new points over that at those of the training; the share of the loss that
+lies near a jump of a coefficient.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from pinops.losses import Fixed, Term, Weights
 from pinops.metrics import deviations
 from pinops.networks import JetNetwork
 from pinops.optimizers import LeastSquares, normal_equations
-from pinops.problem import INTERIOR, Points, Region, constraints, residual_signature
+from pinops.problem import INTERIOR, Points, Region, constraints
 from pinops.reference import Reference
 from pinops.solvers._roughness import Spot, jump_of, kinks_of
 from pinops.training import (
@@ -51,8 +52,8 @@ class Fit:
         region: What it is.
         mean_square: Of its residual at new points, in units of its size.
         weight: Its weight in the loss, a mean over points.
-        whiteness: Of observations: how much the misfits of neighbours differ, 1 for independent ones and 0 for a
-            smooth misfit; None for other terms.
+        whiteness: Of observations: how much the misfits of neighbours differ, 1 for independent
+            ones and 0 for a smooth misfit; None for other terms.
     """
 
     region: Region
@@ -71,23 +72,25 @@ class Measures:
         steps: That it took.
         error: Relative L2 by unknown, where a reference is known.
         error_bar: Of that reference.
-        over_time: The error in the first and in the last fifth of the time, relative to the size of the unknown; None without
-            a reference or without time.
+        over_time: The error in the first and in the last fifth of the time, relative to the size of
+            the unknown; None without a reference or without time.
         trained: The loss at the last points of the training.
         fresh: The loss at new points.
         terms: Every term of that loss, by name.
-        fell: How many times the loss fell in the last quarter of the training; None where that is too short to tell.
-        reducible: The share of the loss at new points that one damped Gauss-Newton step from other new points removes; None
-            for very large networks.
+        fell: How many times the loss fell in the last quarter of the training; None where that is
+            too short to tell.
+        reducible: The share of the loss at new points that one damped Gauss-Newton step from other
+            new points removes; None for very large networks.
         spectrum: The eigenvalues of J J' at interior points, largest first.
         worst: The point of the largest residual.
         largest: Its size, in units of the equation's.
         rms: The root mean square of the residual.
         concentration: The share of its square in the worst hundredth of the points.
         along: By coordinate, the share of its square in the worst twentieth of it.
-        spots: Where coefficients jump, or data have kinks.
-        paces: How often the solution would change by its own size during the whole time at the pace of the beginning;
-            None without time.
+        jump: Where the equation jumps.
+        kinks: Where data have kinks or jumps, or disagree.
+        paces: How often the solution would change by its own size during the whole time at the pace
+            of the beginning; None without time.
         sizes: What there is to say of the sizes of unknowns.
         remarks: What the network has to say of its parameters.
     """
@@ -126,7 +129,7 @@ def measure(
     error: dict[str, float],
     reference: Reference | None,
 ) -> Measures:
-    """Measure a trained model; without the state of the training its terms are weighed as by default."""
+    """Measure a trained model; arguments as for `diagnose`."""
     problem = model.problem
     collocation = Collocation(interior=POINTS, sampler=problem.sampler)
     one, other = (
@@ -220,7 +223,10 @@ def _fit(term: Term, weight: Array, points: dict[Region, Points]) -> Fit:
 
 
 def _whiteness(at: Float[np.ndarray, "n d"], misfit: Float[np.ndarray, " n"]) -> float | None:
-    """Von Neumann's ratio over nearest neighbours: E (r_i - r_j)^2 / 2 E r^2. None for a handful of observations."""
+    """Von Neumann's ratio over nearest neighbours: E (r_i - r_j)^2 / 2 E r^2.
+
+    None for a handful of observations.
+    """
     chosen = slice(None, None, -(-len(at) // MAX_OBSERVATIONS))
     at, misfit = at[chosen], misfit[chosen]
     if len(at) < 10 or not np.any(misfit):
@@ -296,7 +302,10 @@ def _gained(
 def _over_time(
     model: Model, params: Params, reference: Reference | None
 ) -> tuple[float, float] | None:
-    """The error in the first and the last fifth of the time, relative to the size of the unknown; the worst unknown counts."""
+    """The error in the first and the last fifth of the time, relative to the size of the unknown.
+
+    The worst unknown counts.
+    """
     problem, time = model.problem, model.problem.domain.time
     if reference is None or time is None:
         return None
@@ -319,7 +328,7 @@ def _over_time(
 
 
 def _paces(model: Model, params: Params, at: Float[np.ndarray, "n d"]) -> float | None:
-    """The duration over the time in which the equation makes the solution change by its size, in the beginning."""
+    """How many of its own sizes the equation makes the solution change at its first pace."""
     domain = model.problem.domain
     if domain.time is None:
         return None
@@ -339,9 +348,10 @@ def _paces(model: Model, params: Params, at: Float[np.ndarray, "n d"]) -> float 
 def _demanded(
     model: Model, params: Params, points: Float[Array, "n d"]
 ) -> dict[str, tuple[Array, Array, int]]:
-    """By unknown: the highest time derivative that the equations demand, how much the unknown varies, and that order.
+    """By unknown: its highest time derivative, how much the unknown varies, and that order.
 
-    Root mean squares over the points. Equations are solved for the derivatives as if they were linear in them.
+    The derivative is the one that the equations demand, which are solved for it as if they were
+    linear in it; a root mean square over the points.
     """
     problem = model.problem
     time = problem.domain.coordinates.index(problem.domain.time)
@@ -379,7 +389,10 @@ def _demanded(
 
 
 def _remarks_on_sizes(model: Model, params: Params, points: Float[Array, "n d"]) -> list[str]:
-    """Which unknowns turn out much larger or smaller than they were taken to be: the network then gives no numbers of about 1."""
+    """Which unknowns turn out much larger or smaller than they were taken to be.
+
+    The network then gives no numbers of about 1.
+    """
     values, out = np.asarray(evaluate(model, params, points)), []
     for k, name in enumerate(model.problem.unknowns):
         found, assumed = float(np.std(values[:, k])), float(model.scales.sizes[name])

@@ -1,7 +1,8 @@
-"""Where a problem is not smooth: jumps of its coefficients and sources, kinks and jumps of its data.
+"""Where a problem is not smooth: jumps of coefficients and sources, kinks and jumps of data.
 
-A jump stays as large as it is between two points that approach each other, a kink shrinks like their distance, and what is smooth
-shrinks like its square. So both are found by looking at a line twice, the second time closely.
+Differences along a line tell: on a finer grid a jump stays as large as it is, a kink shrinks like
+the spacing, and what is smooth like its square. So a line is looked at twice, the second time
+closely.
 """
 
 from collections.abc import Callable
@@ -58,7 +59,10 @@ class Spot:
         return self.share > max(0.3, 2 * self.volume)
 
     def measured(self, squares: dict[str, tuple[Region, np.ndarray, np.ndarray]]) -> "Spot":
-        """With the share of the loss, from ``{term: (region, points, weighted squares over their number)}``."""
+        """With the share of the loss that is near.
+
+        ``squares``: by term its region, its points, and what each of them adds to the loss.
+        """
         total = sum(float(part.sum()) for _, _, part in squares.values())
         here = even = 0.0
         for region, at, part in squares.values():
@@ -70,7 +74,7 @@ class Spot:
 
 
 def jump_of(model: Model, params: Params, points: Float[np.ndarray, "n d"]) -> Spot | None:
-    """The largest jump of the interior equations along a coordinate that they name; None without one.
+    """The largest jump of the interior equations along a coordinate that they name.
 
     The solution is that of one point everywhere, so that coefficients and sources alone vary.
 
@@ -144,7 +148,7 @@ def _frozen(model: Model, params: Params, base: np.ndarray, at: np.ndarray) -> n
 def _equations(
     model: Model, params: Params, base: Float[Array, "n d"], at: Float[Array, "n d"]
 ) -> Float[Array, "e n"]:
-    """The interior equations, in units of their sizes, with the coordinates of some points and the solution of others."""
+    """The interior equations in units of their sizes: coordinates ``at``, the solution of ``base``."""
     (inside,) = constraints(model.problem_at(params), ())
     jet = model.field(params).jet(base, inside.signature.plan)
     values = inside.signature.gather(jet, at)
