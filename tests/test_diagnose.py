@@ -10,6 +10,7 @@ from decay import Decay
 
 import pinops as po
 from pinops.optimizers import Adam, LevenbergMarquardt
+from pinops.problem import InverseProblem
 from pinops.reference import Reference
 from pinops.solvers import Solution
 from pinops.solvers._diagnose import CAUSES
@@ -84,11 +85,11 @@ class Rod(po.Problem):
         return (po.Dirichlet(0.0, on="x"), po.Initial(start))
 
 
-def observed(noise: float) -> po.InverseProblem:
+def observed(noise: float) -> InverseProblem:
     """Decay from 200 observations, whose rate is to be found."""
     t = np.linspace(0.0, 1.0, 200)
     u = np.exp(-2 * t) + noise * np.random.default_rng(0).standard_normal(t.size)
-    return po.InverseProblem(Decay(rate=1.0), po.Observed({"t": t}, {"u": u}), ("rate",))
+    return InverseProblem(Decay(rate=1.0), po.Observed({"t": t}, {"u": u}), ("rate",))
 
 
 def solved(problem: po.Problem, **options: Any) -> Solution:

@@ -148,7 +148,7 @@ def _frozen(model: Model, params: Params, base: np.ndarray, at: np.ndarray) -> n
 def _equations(
     model: Model, params: Params, base: Float[Array, "n d"], at: Float[Array, "n d"]
 ) -> Float[Array, "e n"]:
-    """The interior equations in units of their sizes: coordinates ``at``, the solution of ``base``."""
+    """The interior equations, over their sizes, with other coordinates than the solution."""
     (inside,) = constraints(model.problem_at(params), ())
     jet = model.field(params).jet(base, inside.signature.plan)
     values = inside.signature.gather(jet, at)
@@ -231,9 +231,14 @@ def _in_a_corner(problem: Problem, number: int, before: int) -> list[Spot]:
     corner = np.asarray([sum(bounds[name]) / 2 for name in names])
     for one in (face, other):
         corner[one.axis] = _on(problem, one)[1]
-    corners = jnp.asarray(np.repeat(corner[None], CELLS + 1, 0))  # the shape of a line
-    ours, theirs = (float(_data(problem, k, corners)[0]) for k in (number, before))
-    if not abs(ours - theirs) > SMALLEST * max(abs(ours), abs(theirs)):
+    # The corner first, then as many points as a line has: how large the data are anywhere.
+    spread = np.random.default_rng(0).uniform(size=(CELLS + 1, len(names)))
+    low, high = np.asarray([bounds[name] for name in names]).T
+    places = low + spread * (high - low)
+    places[0] = corner
+    data = [np.asarray(_data(problem, k, jnp.asarray(places))) for k in (number, before)]
+    size = max(float(np.abs(values).max()) for values in data)
+    if not abs(float(data[0][0]) - float(data[1][0])) > SMALLEST * size:
         return []
 
     def near(region: Region, at: Float[np.ndarray, "n d"]) -> np.ndarray:
