@@ -100,7 +100,8 @@ def solved(problem: po.Problem, **options: Any) -> Solution:
 
 FEW = po.Collocation(interior=4, boundary=64, initial=64, every=0, refinement=None)
 BLOWN = (po.Phase(Adam(1e-3), 50), po.Phase(optax.sgd(1e200), 50))
-NEGLECTED = po.losses.Fixed(condition=1e-4)
+NEGLECTED = po.losses.Fixed(condition=1e-9)
+SLOW = {"optimizer": Adam(1e-2), "steps": 400}
 CASES = {
     "reference": ("reference", Measured(), {}),
     "diverged": ("diverged", Decay(), {"optimizer": BLOWN}),
@@ -117,7 +118,7 @@ CASES = {
     "few steps of a jump": ("untrained", Layers(step=9.0), {"optimizer": Adam(1e-3), "steps": 5}),
     "few steps with noise": ("untrained", observed(0.01), {"optimizer": Adam(1e-3), "steps": 5}),
     "ten periods": ("horizon", Swing(w=63.0), {}),
-    "condition neglected": ("conditions", Loose(), {"weighting": NEGLECTED}),
+    "condition neglected": ("conditions", Loose(), {"weighting": NEGLECTED, **SLOW}),
     "tiny steps": ("optimizer", Decay(), {"optimizer": Adam(1e-8), "steps": 400}),
     "one neuron": (
         "network",

@@ -28,6 +28,8 @@ from pinops.training import Model, Params
 
 LINES = 16  # through the domain, along which a jump is looked for
 CELLS = 256  # of a line of data
+MAX_NAMED = 8  # coordinates in an equation: along more of them no jump is looked for
+MAX_LINED = 4  # coordinates: in more dimensions there are too many faces to look at
 ZOOM = 128  # how much closer a line of data is looked at the second time
 NEAR = 0.05  # of the length of the domain
 LASTING = 0.5  # what keeps more than this share of its height is a jump
@@ -87,6 +89,8 @@ def jump_of(model: Model, params: Params, points: Float[np.ndarray, "n d"]) -> S
     whole = any(isinstance(argument, Point) for _, argument in arguments)
     named = {argument.axis for _, argument in arguments if isinstance(argument, Coordinate)}
     axes = [axis for axis in range(len(names)) if whole or axis in named]
+    if len(axes) > MAX_NAMED:
+        return None
     bounds = np.asarray([model.problem.domain.bounds[name] for name in names])
     count = len(points) // LINES
     best, found = 0.0, None
@@ -160,6 +164,8 @@ def _equations(
 def kinks_of(problem: Problem) -> list[Spot]:
     """Kinks and jumps of the data on faces, and corners where the data of two faces disagree."""
     out, values = [], _values(problem)
+    if len(problem.domain.coordinates) > MAX_LINED:
+        return []
     with jax.enable_x64(True):
         for number, face in enumerate(values):
             for axis in range(len(problem.domain.coordinates)):
@@ -193,7 +199,7 @@ def _along_a_line(problem: Problem, number: int, axis: int) -> list[Spot]:
     def bends(grid: np.ndarray) -> np.ndarray:
         line = np.repeat(middle[None], len(grid), 0)
         line[:, axis] = grid
-        values = np.asarray(_data(problem, number, jnp.asarray(line)), np.float64)
+        values = np.asarray(_data(problem, jnp.asarray(line))[number], np.float64)
         size = np.abs(values).max(initial=0.0)
         return np.abs(np.diff(values, 2)) / (size or 1.0)
 
@@ -236,7 +242,7 @@ def _in_a_corner(problem: Problem, number: int, before: int) -> list[Spot]:
     low, high = np.asarray([bounds[name] for name in names]).T
     places = low + spread * (high - low)
     places[0] = corner
-    data = [np.asarray(_data(problem, k, jnp.asarray(places))) for k in (number, before)]
+    data = np.asarray(_data(problem, jnp.asarray(places)))[[number, before]]
     size = max(float(np.abs(values).max()) for values in data)
     if not abs(float(data[0][0]) - float(data[1][0])) > SMALLEST * size:
         return []
@@ -255,6 +261,6 @@ def _in_a_corner(problem: Problem, number: int, before: int) -> list[Spot]:
 
 
 @eqx.filter_jit
-def _data(problem: Problem, number: int, points: Float[Array, "n d"]) -> Float[Array, " n"]:
-    """The data of a face at points."""
-    return jax.vmap(_values(problem)[number].data)(points)
+def _data(problem: Problem, points: Float[Array, "n d"]) -> Float[Array, "f n"]:
+    """The data of every face of `_values` at points: one program for all of them."""
+    return jnp.stack([jax.vmap(face.data)(points) for face in _values(problem)])
