@@ -10,3 +10,9 @@ from pinops.data._hdf5 import write_arrays as write_arrays
 from pinops.data._pdebench import from_pdebench as from_pdebench
 from pinops.data._reference_cache import cache_folder as cache_folder
 from pinops.data._reference_cache import cached_reference as cached_reference
+from pinops.data._run_file import read_run as read_run
+from pinops.data._run_file import write_run as write_run
+from pinops.data._schema import Anything as Anything
+from pinops.data._schema import Table as Table
+from pinops.data._schema import check as check
+from pinops.data._schema import shown as shown

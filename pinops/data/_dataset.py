@@ -23,7 +23,16 @@ import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from pinops.data._hdf5 import DataFileError, digest_of, read_arrays, replacing, write_arrays
+from pinops.data._hdf5 import (
+    DataFileError,
+    attributes_of,
+    digest_of,
+    opened,
+    read_arrays,
+    replacing,
+    write_arrays,
+)
+from pinops.data._schema import Anything, Either, Items, Number, Table, Text, check
 from pinops.problem import (
     Problem,
     check_family,
@@ -38,6 +47,26 @@ from pinops.reference import Reference
 
 BLOCK = 32  # members that are solved, checked and read together
 _KIND, PART = "data set", "part of a data set"
+_TEXTS = Items(Text(longest=200), least=1)
+_SETTINGS = Table(
+    {
+        "problem": Text(longest=200),
+        "coefficients": Table({}, others=Anything()),
+        "count": Number(least=1, whole=True),
+        "seed": Either((Number(least=0, most=2**32 - 1, whole=True), Text(longest=100_000))),
+    }
+)
+_ATTRIBUTES = Table(
+    {
+        "settings": _SETTINGS,
+        "coordinates": _TEXTS,
+        "unknowns": _TEXTS,
+        "kind": Text(longest=200),
+        "source": Text(longest=10_000),
+        "sha256": Items(Text(longest=64)),
+        "coordinates_sha256": Text(longest=64),
+    }
+)
 
 
 def generate(
@@ -171,7 +200,7 @@ def leaves_of(family: Problem) -> list[str]:
 
 def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
     """One file of all blocks, with the checksum of each; it appears whole or not at all."""
-    with replacing(path) as temporary, _opened(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         digests, attributes, arrays = [], {}, {}
         for number, part in enumerate(parts):
             arrays, attributes = read_arrays(part, PART)
@@ -194,10 +223,6 @@ def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
         )
 
 
-def _opened(path: Path, mode: str = "r") -> Any:
-    return h5py.File(path, mode)
-
-
 class Dataset:
     """A data set in a file. Only the blocks that are asked for are read, and each is checked when it is.
 
@@ -211,31 +236,41 @@ class Dataset:
             raise FileNotFoundError(
                 f"there is no file {self.path}; make one with pinops data NAME --out {self.path}"
             )
-        try:
-            with _opened(self.path) as file:
-                if file.attrs.get("pinops") != _KIND:
-                    raise DataFileError(
-                        f"{self.path} is no data set of pinops; make one with pinops data NAME --out FILE"
-                    )
-                self.attributes: dict[str, Any] = json.loads(str(file.attrs["attributes"]))
-                self.coordinates = {
-                    name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]
-                }
-                self._names = [
-                    "inputs",
-                    *(
-                        f"{group}/{key}"
-                        for group in ("members", "values", "error_bar")
-                        for key in file[group]
-                    ),
-                ]
-        except DataFileError:
-            raise
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise self._damaged(f"truncated or not HDF5 ({error})") from error
+        with opened(self.path, _KIND) as file:
+            self.attributes: dict[str, Any] = attributes_of(file, self.path)[0]
+            check(self.attributes, _ATTRIBUTES, str(self.path))
+            self.coordinates = {
+                name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]
+            }
+            self._names = [
+                "inputs",
+                *(
+                    f"{group}/{key}"
+                    for group in ("members", "values", "error_bar")
+                    for key in file[group]
+                ),
+            ]
+            self._check_lengths(file)
         grid = {f"coordinates/{name}": array for name, array in self.coordinates.items()}
         if digest_of(grid) != self.attributes["coordinates_sha256"]:
             raise self._damaged("damaged: the checksum of its coordinates does not match")
+
+    def _check_lengths(self, file: h5py.File) -> None:
+        """Raises DataFileError where the number of members or unknowns that is said is not that of the arrays."""
+        for name in self._names:
+            if file[name].shape[:1] != (self.count,):
+                raise self._damaged(
+                    f"damaged: {name[:60]!r} has the shape {file[name].shape}, not {self.count} members"
+                )
+        if len(self.attributes["sha256"]) != -(-self.count // BLOCK):
+            raise self._damaged("damaged: it has not one checksum for each block of members")
+        for group in ("values", "error_bar"):
+            if set(file[group]) != set(self.attributes["unknowns"]):
+                raise self._damaged(f"damaged: its {group} are not those of the unknowns")
+        if set(file["coordinates"]) != set(self.coordinates):
+            raise self._damaged("damaged: its coordinates are not those that it names")
+        if any(file[name].dtype.kind not in "fiu" for name in self._names):
+            raise self._damaged("damaged: it has members that are no numbers")
 
     def _damaged(self, how: str) -> DataFileError:
         return DataFileError(
@@ -323,7 +358,7 @@ class Dataset:
                 f"{', '.join(family.domain.coordinates)}; make the data again"
             )
         wanted = np.shape(family.inputs())
-        with _opened(self.path) as file:
+        with opened(self.path, _KIND) as file:
             found = file["inputs"].shape[1:]
         if found != wanted:
             raise ValueError(
@@ -374,11 +409,8 @@ class Dataset:
 
     def _read(self, number: int) -> dict[str, np.ndarray]:
         here = slice(number * BLOCK, (number + 1) * BLOCK)
-        try:
-            with _opened(self.path) as file:
-                rows = {name: file[name][here] for name in self._names}
-        except (OSError, KeyError, RuntimeError) as error:
-            raise self._damaged(f"truncated or not HDF5 ({error})") from error
+        with opened(self.path, _KIND) as file:
+            rows = {name: file[name][here] for name in self._names}
         if digest_of(rows) != self.attributes["sha256"][number]:
             raise self._damaged(
                 f"damaged: the checksum of members {here.start} to {here.stop - 1} does not match"

@@ -1,11 +1,11 @@
 """The front doors: solve, invert, train_operator, load."""
 
+from pinops.data import read_run as read_run
 from pinops.solvers._ensemble import Ensemble as Ensemble
 from pinops.solvers._load import load as load
 from pinops.solvers._recipe import default_collocation as default_collocation
 from pinops.solvers._solution import Answer as Answer
 from pinops.solvers._solution import Solution as Solution
-from pinops.solvers._solution import read_run as read_run
 from pinops.solvers._solve import invert as invert
 from pinops.solvers._solve import solve as solve
 from pinops.solvers._train_operator import TrainedOperator as TrainedOperator

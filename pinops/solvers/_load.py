@@ -12,7 +12,7 @@ from pinops.networks import Architecture, Convolutional, activations, embedding_
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
 from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
 from pinops.solvers._runs import as_drawn
-from pinops.solvers._solution import CHECKPOINT, Solution, read_run
+from pinops.solvers._solution import CHECKPOINT, Solution
 from pinops.solvers._train_operator import TrainedOperator, built_operator
 from pinops.solvers._train_surrogate import TrainedSurrogate, built_surrogate
 from pinops.solvers._windows import WindowedSolution, window_of

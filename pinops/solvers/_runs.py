@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
+from pinops.data import read_run, write_run
 from pinops.networks import activations
-from pinops.solvers._solution import CHECKPOINT, read_run, write_run
+from pinops.solvers._solution import CHECKPOINT
 from pinops.training import (
     Callback,
     Outcome,

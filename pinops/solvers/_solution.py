@@ -1,13 +1,9 @@
 """A solution: the trained field with its problem, its history and its error against the reference."""
 
 import abc
-import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.data import DataFileError, cached_reference, write_arrays
+from pinops.data import cached_reference, read_run, write_arrays, write_run
 from pinops.derivatives import parse_names
 from pinops.metrics import deviations, errors
 from pinops.problem import Problem, coefficients_as_json, names_of
@@ -151,9 +147,11 @@ class Answer(abc.ABC):
 
     def _save_summary(self, folder: Path) -> Path:
         """``run.json``, ``history.h5`` and ``solution.h5``."""
+        summary, grid = self.summary(), self._grid()
+        write_run(folder, self.request, None)  # whatever happens from here on leaves an unfinished run
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
-        write_arrays(folder / "solution.h5", "solution", *self._grid())
-        write_run(folder, self.request, self.summary())
+        write_arrays(folder / "solution.h5", "solution", *grid)
+        write_run(folder, self.request, summary, ("history.h5", "solution.h5"))
         return folder
 
     def _grid(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -305,39 +303,3 @@ def training_summary(
         "status": status,
         "loss": history[-1].loss if history else None,
     }
-
-
-def write_run(folder: Path, request: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
-    """``run.json``: what was asked, with which versions, and the result once there is one. Written atomically."""
-    packages = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
-    content = {
-        "request": request,
-        "versions": {name: version(name) for name in packages},
-        "result": result,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".run.json.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / "run.json")
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def read_run(folder: str | Path) -> dict[str, Any]:
-    """The contents of ``run.json``. Raises FileNotFoundError when there is none, DataFileError when it is damaged."""
-    path = Path(folder) / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no run: there is no {path}")
-    try:
-        content = json.loads(path.read_text())
-        content["request"]["problem"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataFileError(
-            f"{path} cannot be read as the description of a run ({error}); restore a copy"
-        ) from error
-    return content

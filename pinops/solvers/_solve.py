@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.data import cached_reference
+from pinops.data import cached_reference, read_run
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
 from pinops.networks import Architecture, check_network, embedding_of
@@ -53,7 +53,7 @@ from pinops.solvers._runs import (
     prepare,
     train_runs,
 )
-from pinops.solvers._solution import Solution, read_run
+from pinops.solvers._solution import Solution
 from pinops.solvers._windows import WindowedSolution, window_of, window_shape
 from pinops.training import (
     Callback,

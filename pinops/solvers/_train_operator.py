@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from pinops.data import Dataset, write_arrays
+from pinops.data import Dataset, read_run, write_arrays, write_run
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import errors
 from pinops.networks import embedding_of
@@ -47,9 +47,7 @@ from pinops.solvers._solution import (
     CHECKPOINT,
     Solution,
     count_parameters,
-    read_run,
     training_summary,
-    write_run,
 )
 from pinops.training import (
     Callback,
@@ -477,6 +475,8 @@ class TrainedOperator:
             save_checkpoint(
                 folder / CHECKPOINT, self.state or self.params, self.history, self.request
             )
+        summary = self.summary()
+        write_run(folder, self.request, None)
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
-        write_run(folder, self.request, self.summary())
+        write_run(folder, self.request, summary, ("history.h5",))
         return folder

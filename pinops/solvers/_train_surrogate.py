@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from pinops.data import BLOCK, Dataset, leaves_of, write_arrays
+from pinops.data import BLOCK, Dataset, leaves_of, write_arrays, write_run
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import CAPE, CAPESurrogate, SurrogateArchitecture
@@ -31,7 +31,7 @@ from pinops.problem import (
 )
 from pinops.solvers._recipe import phases
 from pinops.solvers._runs import Run, as_drawn, check_options, describe, prepare, train_runs
-from pinops.solvers._solution import CHECKPOINT, count_parameters, training_summary, write_run
+from pinops.solvers._solution import CHECKPOINT, count_parameters, training_summary
 from pinops.training import (
     MAPS,
     Batches,
@@ -652,6 +652,8 @@ class TrainedSurrogate:
             save_checkpoint(
                 folder / CHECKPOINT, self.state or self.params, self.history, self.request
             )
+        summary = self.summary(data)
+        write_run(folder, self.request, None)
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
-        write_run(folder, self.request, self.summary(data))
+        write_run(folder, self.request, summary, ("history.h5",))
         return folder
