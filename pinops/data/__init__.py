@@ -6,6 +6,7 @@ from pinops.data._dataset import generate as generate
 from pinops.data._dataset import leaves_of as leaves_of
 from pinops.data._hdf5 import DataFileError as DataFileError
 from pinops.data._hdf5 import read_arrays as read_arrays
+from pinops.data._hdf5 import said as said
 from pinops.data._hdf5 import write_arrays as write_arrays
 from pinops.data._pdebench import from_pdebench as from_pdebench
 from pinops.data._reference_cache import cache_folder as cache_folder

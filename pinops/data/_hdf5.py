@@ -238,7 +238,9 @@ def _check_declared(file: h5py.File, path: Path) -> None:
             shown = where if len(where) <= 60 else f"{where[:57]}..."
             # A link to another file reads what the user did not give; one within the file can be a circle.
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise DataFileError(f"{path} cannot be read: {shown!r} is a link; give a plain copy")
+                raise DataFileError(
+                    f"{path} cannot be read: {shown!r} is a link; give a plain copy"
+                )
             node = group[name]
             if isinstance(node, h5py.Group):
                 groups.append((f"{where}/", node, depth + 1))

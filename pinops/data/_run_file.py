@@ -144,7 +144,10 @@ def write_run(
         "versions": {name: version(name) for name in _PACKAGES},
         "result": result,
         "parts": {
-            name: {"bytes": (folder / name).stat().st_size, "sha256": _digest_of_file(folder / name)}
+            name: {
+                "bytes": (folder / name).stat().st_size,
+                "sha256": _digest_of_file(folder / name),
+            }
             for name in parts
         },
         "sha256": "",

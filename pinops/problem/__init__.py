@@ -21,6 +21,9 @@ from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import impose as impose
 from pinops.problem._faces import onto_face as onto_face
+from pinops.problem._fingerprint import difference as difference
+from pinops.problem._fingerprint import fingerprint as fingerprint
+from pinops.problem._fingerprint import in_window as in_window
 from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_as_json as coefficients_as_json
 from pinops.problem._inverse import coefficients_of as coefficients_of

@@ -6,8 +6,8 @@ differs" and "the equation differs" are told apart. Numbers are kept and compare
 rounded ones would change where a last digit does.
 """
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -65,8 +65,7 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         Tables, texts and numbers, about 5 kB; the same in another process and in either precision.
     """
     if isinstance(problem, Window):
-        part = {"start": _rounded(float(problem.start)), "length": _rounded(problem.length)}
-        return fingerprint(problem.problem) | {"window": part}
+        return in_window(fingerprint(problem.problem), problem)
     coefficients = coefficients_as_json(problem)
     conditions = problem.conditions()
     with jax.enable_x64(True):
@@ -87,6 +86,12 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         "known": {name: _text(array) for name, array in _group(values, "known ").items()},
         "observations": _observations(conditions),
     }
+
+
+def in_window(whole: Mapping[str, Any], window: Window) -> dict[str, Any]:
+    """The fingerprint of a time window, from that of the whole problem."""
+    part = {"start": _rounded(float(window.start)), "length": _rounded(window.length)}
+    return {**whole, "window": part}
 
 
 def difference(stored: Mapping[str, Any], problem: Problem | Mapping[str, Any]) -> str | None:
@@ -143,22 +148,30 @@ def _jobs(problem: Problem) -> list[tuple[str, Callable[[], Array]]]:
     )
     for k, condition in enumerate(problem.conditions()):
         jobs += [(f"{k} {name}", job) for name, job in _of_condition(problem, condition)]
-    inside = _inside(problem)
+    return jobs + _known_jobs(holder(problem))
+
+
+def _known_jobs(problem: Problem) -> list[tuple[str, Callable[[], Array]]]:
+    """What is known of the solution, and what an operator sees, at fixed points of the domain."""
+    jobs: list[tuple[str, Callable[[], Array]]] = []
+    inside = jnp.asarray(problem.domain.sample_interior(_cube, _POINTS))
     for method in ("lift", "factor", "exact"):
         if getattr(problem, method) is not None:
-            at = lambda point, method=method: _stacked(values_at(problem, method, point))
-            jobs.append((f"known {method}", lambda at=at: jax.vmap(at)(inside)))
+
+            def values(point: Array, method: str = method) -> Array:
+                return _stacked(values_at(problem, method, point))
+
+            jobs.append((f"known {method}", partial(jax.vmap(values), inside)))
     if problem.features is not None:
         name = "known stretched features" if problem.stretched else "known features"
-        jobs.append((name, lambda: jax.vmap(lambda point: features_at(problem, point))(inside)))
+        jobs.append((name, partial(jax.vmap(partial(features_at, problem)), inside)))
     if problem.inputs is not None:
-        jobs.append(
-            (
-                "known inputs",
-                lambda: jnp.concatenate([jnp.ravel(a) for a in jax.tree.leaves(problem.inputs())]),
-            )
-        )
+        jobs.append(("known inputs", lambda: _flat(problem.inputs())))
     return jobs
+
+
+def _flat(tree: Any) -> Array:
+    return jnp.concatenate([jnp.ravel(jnp.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
 
 
 def _neutral(problem: Problem) -> Problem:
@@ -180,7 +193,7 @@ def _neutral(problem: Problem) -> Problem:
 
 
 def _equation_values(
-    problem: Problem, function: Callable[..., Any], label: str, owner: str, boundary: bool = False
+    problem: Problem, function: Callable[..., Any], label: str, owner: str
 ) -> Array:
     """An equation at random arguments, ``(points, equations)``, its equations in the order of their names."""
     names = names_of(problem)
@@ -192,17 +205,12 @@ def _equation_values(
             size = len(names.space)
         shape = (_POINTS,) if size is None else (_POINTS, size)
         arguments[name] = jnp.asarray(random.uniform(0.2, 0.8, shape))
-    del boundary
     out = apply_pointwise(function, arguments, owner=owner)
     return _stacked(out)
 
 
 def _stacked(values: Mapping[str, Array]) -> Array:
     return jnp.stack([jnp.asarray(values[name], jnp.float64) for name in sorted(values)], -1)
-
-
-def _inside(problem: Problem) -> Float[Array, "n d"]:
-    return jnp.asarray(problem.domain.sample_interior(_cube, _POINTS))
 
 
 def _cube(count: int, dimension: int) -> Float[np.ndarray, "m d"]:
@@ -227,9 +235,7 @@ def _kind(problem: Problem, condition: Condition) -> dict[str, Any]:
     return {"kind": kind, "on": on, "soft": bool(condition.soft)}
 
 
-def _of_condition(
-    problem: Problem, condition: Condition
-) -> list[tuple[str, Callable[[], Array]]]:
+def _of_condition(problem: Problem, condition: Condition) -> list[tuple[str, Callable[[], Array]]]:
     """The functions of a condition by name, and how to evaluate each where the condition holds."""
     owner = f"{type(problem).__name__}: {type(condition).__name__}"
     domain = problem.domain
@@ -253,7 +259,7 @@ def _of_condition(
     for suffix, data in pairs.items():
         functions = by_unknown(problem, data, condition.unknown, owner=owner)
         for name, function in functions.items():
-            jobs.append((f"{name}{suffix}", lambda function=function: jax.vmap(function)(points)))
+            jobs.append((f"{name}{suffix}", partial(jax.vmap(function), points)))
     if isinstance(condition, Robin):
         numbers = jnp.asarray([condition.alpha, condition.beta], jnp.float64)
         jobs.append(("alpha, beta", lambda: numbers))

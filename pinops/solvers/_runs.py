@@ -29,6 +29,7 @@ from pinops.training import (
     agreed,
     cast,
     difference,
+    difference_of_problems,
     gathered,
     load_checkpoint,
     save_checkpoint,
@@ -173,6 +174,11 @@ def prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
             raise ValueError(
                 f"{folder} holds a run with {name} = {before.get(name)}, not {request[name]}; "
                 "resume it as it was, or choose another folder"
+            )
+        words = difference_of_problems(before, request)
+        if words is not None:
+            raise ValueError(
+                f"{folder} holds a run of another problem: {words}; choose another folder"
             )
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; choose a folder for the run")

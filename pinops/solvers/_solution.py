@@ -15,7 +15,7 @@ import numpy as np
 from pinops.data import cached_reference, read_run, write_arrays, write_run
 from pinops.derivatives import parse_names
 from pinops.metrics import deviations, errors
-from pinops.problem import Problem, coefficients_as_json, names_of
+from pinops.problem import Problem, coefficients_as_json, fingerprint, names_of
 from pinops.reference import Reference
 from pinops.solvers._diagnose import Diagnosis, diagnose
 from pinops.training import (
@@ -24,6 +24,7 @@ from pinops.training import (
     Report,
     TrainState,
     difference,
+    difference_of_problems,
     evaluate,
     history_arrays,
     save_checkpoint,
@@ -148,10 +149,13 @@ class Answer(abc.ABC):
     def _save_summary(self, folder: Path) -> Path:
         """``run.json``, ``history.h5`` and ``solution.h5``."""
         summary, grid = self.summary(), self._grid()
-        write_run(folder, self.request, None)  # whatever happens from here on leaves an unfinished run
+        # The solution of one member of an operator has none yet.
+        request = {"fingerprint": None, **self.request}
+        request["fingerprint"] = request["fingerprint"] or fingerprint(self.problem)
+        write_run(folder, request, None)  # whatever happens from here on leaves an unfinished run
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
         write_arrays(folder / "solution.h5", "solution", *grid)
-        write_run(folder, self.request, summary, ("history.h5", "solution.h5"))
+        write_run(folder, request, summary, ("history.h5", "solution.h5"))
         return folder
 
     def _grid(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -265,10 +269,16 @@ class Solution(Answer):
         """
         folder = Path(folder)
         if (folder / "run.json").exists():
-            name = difference(read_run(folder)["request"], self.request)
+            before = read_run(folder)["request"]
+            name = difference(before, self.request)
             if name is not None:
                 raise ValueError(
                     f"{folder} holds another run, with a different {name}; choose another folder"
+                )
+            words = difference_of_problems(before, self.request)
+            if words is not None:
+                raise ValueError(
+                    f"{folder} holds a run of another problem: {words}; choose another folder"
                 )
         # A loaded solution knows its parameters only: a checkpoint that is there knows more.
         if self.state is not None or not (folder / CHECKPOINT).exists():

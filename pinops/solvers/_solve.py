@@ -25,6 +25,7 @@ from pinops.problem import (
     coefficients_as_json,
     coefficients_of,
     constraints,
+    fingerprint,
     holder,
     impose,
     load_problem,
@@ -201,6 +202,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         reference = cached_reference(problem)
         if target is not None and reference is None:
             raise ValueError(f"target needs a reference to compare with, and {owner} has none")
+        identity = fingerprint(problem)
         runs: list[Run] = []
         for number in range(seed, seed + (seeds or 1)):
             built = network
@@ -233,6 +235,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "start": None if start is None else digest(jax.tree.leaves(start.params)),
                 "drawn": None if start is None else drawn_with(start.request),
                 "window": window_shape(problem),
+                "fingerprint": identity,
                 "seed": number,
                 "dtype": dtype,
             }

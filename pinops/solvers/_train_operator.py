@@ -23,6 +23,7 @@ from pinops.problem import (
     check_family,
     coefficients_as_json,
     coefficients_of,
+    fingerprint,
     impose,
     load_problem,
     name_of,
@@ -174,6 +175,7 @@ def train_operator(
             "scale": dict.fromkeys(problem.unknowns, 1.0) if dataset is None else dataset.scale,
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
+            "fingerprint": fingerprint(problem),
             "seed": seed,
             "dtype": dtype,
         }

@@ -12,11 +12,13 @@ import numpy as np
 from jaxtyping import PyTree
 
 from pinops.data import Anything, DataFileError, Table, check, read_arrays, shown, write_arrays
+from pinops.problem import difference as fingerprints_differ
 from pinops.training._model import Params
 from pinops.training._train import Report, Training, TrainState
 
 _KIND = "checkpoint"
-_FREE = ("steps", "minutes")  # what a resumed run may change
+# What a resumed run may change; fingerprints are compared up to rounding.
+_FREE = ("steps", "minutes", "fingerprint")
 _ATTRIBUTES = Table({"request": Table({}, others=Anything())})
 
 
@@ -39,6 +41,14 @@ def difference(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | Non
     )
 
 
+def difference_of_problems(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """The first thing in which the problems of two requests differ, where both say what theirs is."""
+    there, here = before.get("fingerprint"), asked.get("fingerprint")
+    if not isinstance(there, Mapping) or not isinstance(here, Mapping):
+        return None
+    return fingerprints_differ(there, here)
+
+
 def load_checkpoint(
     path: Path, training: Training, params: Params, request: Mapping[str, Any]
 ) -> tuple[TrainState, list[Report]]:
@@ -53,7 +63,9 @@ def load_checkpoint(
         raise DataFileError(f"{path} holds parameters but no training state; it cannot be resumed")
     step = stored[".step"]
     if step.shape != () or step.dtype.kind not in "iu" or step < 0:
-        raise DataFileError(f"{path}: the number of its step must be one whole number, got {step!r:.60}")
+        raise DataFileError(
+            f"{path}: the number of its step must be one whole number, got {step!r:.60}"
+        )
     number, _ = training.phase_at(int(step))
     first = training.init(params)
     optimizer = training.phases[number].optimizer.init(params)
@@ -80,6 +92,11 @@ def _check_request(path: Path, attributes: Mapping[str, Any], request: Mapping[s
         raise DataFileError(
             f"{path} is a checkpoint of another run: {name[:40]} is {shown(before.get(name))} there "
             f"and {shown(request[name])} here; restore the right file"
+        )
+    words = difference_of_problems(before, request)
+    if words is not None:
+        raise DataFileError(
+            f"{path} is a checkpoint of another run: {words}; restore the right file"
         )
 
 

@@ -1,0 +1,203 @@
+"""From the description in a run directory to the objects that it describes; nothing in it is executed or believed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from pinops import networks, operators
+from pinops.data import DataFileError, said, shown
+from pinops.networks import Architecture, Convolutional, activations
+from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
+from pinops.problem import Problem, difference, load_problem
+from pinops.solvers._runs import describe
+
+ARCHITECTURES = (
+    Architecture,
+    Convolutional,
+    OperatorArchitecture,
+    GridArchitecture,
+    SurrogateArchitecture,
+)
+_AGAIN = "give the network again, load(..., network=...)"
+_MOST = 1_000_000  # of a setting or coefficient that is a whole number
+_LAYERS = 1000  # of a setting that counts layers, which are built one by one
+_LAYERED = ("depth", "blocks", "layers", "degree")
+_SPARE = 64 * 2**20  # bytes that a network may have beside what is in its checkpoint
+_FROZEN = 256  # numbers that are not trained for each one that is
+
+
+@contextmanager
+def rebuilding(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong becomes one sentence that names the run.
+
+    Names and types have been checked before; what remains are values that do not fit each other.
+    """
+    try:
+        yield
+    except (DataFileError, OSError):
+        raise
+    except RecursionError:
+        raise DataFileError(f"the run in {folder} is nested too deeply; restore a copy") from None
+    except MemoryError:
+        raise DataFileError(
+            f"the run in {folder} does not fit the memory of this machine; restore a copy"
+        ) from None
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        if len(text) <= 360:
+            raise
+        raise ValueError(f"{text[:357]}...") from error
+    except Exception as error:
+        raise DataFileError(
+            f"the run in {folder} cannot be built again from its run.json "
+            f"({type(error).__name__}: {said(error)}); restore a copy"
+        ) from error
+
+
+def problem_of(
+    folder: Path, request: Mapping[str, Any], problem: Problem | None, changed: bool
+) -> Problem:
+    """The problem of a run, by its name where none is given, compared with the one that it was trained on.
+
+    Raises:
+        ValueError: when it must be given, or differs from that of the run and this is not meant (``changed``).
+    """
+    given = problem is not None
+    problem = _by_name(folder, request) if problem is None else problem
+    stored = request.get("fingerprint")
+    words = None if changed or stored is None else difference(stored, problem)
+    if words is not None:
+        whose = "given" if given else f"named {request['problem'][:40]!r} today"
+        raise ValueError(
+            f"the run in {folder} is of another problem than the one {whose}: {words}; "
+            "give that of the run, or load(..., changed=True) where this is meant"
+        )
+    return problem
+
+
+def _by_name(folder: Path, request: Mapping[str, Any]) -> Problem:
+    name = request["problem"]
+    for key, value in request["coefficients"].items():
+        large = isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MOST
+        if large or value is None or isinstance(value, dict):
+            raise DataFileError(
+                f"the problem of the run in {folder} must be given, load(..., problem=...): "
+                f"its coefficient {key[:40]!r} is {shown(value)}"
+            )
+    # JSON has no tuples; a static coefficient must be hashable.
+    coefficients = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in request["coefficients"].items()
+    }
+    try:
+        if not name.isidentifier():
+            raise ValueError(f"{shown(name)} is no name of a problem")
+        return load_problem(name, **coefficients)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"the problem of the run in {folder} must be given, load(..., problem=...): {said(error)}"
+        ) from error
+
+
+def architecture_of(description: Any, folder: Path, given: Any, changed: bool = False) -> Any:
+    """One of our own architectures, of a network or an operator, from its description, or the one that is given.
+
+    Raises:
+        ValueError: for any other, for settings that it does not have, and where the given one is of other settings.
+    """
+    if given is None:
+        return _architecture(description, folder)
+    if isinstance(given, ARCHITECTURES) and not changed and describe(given) != description:
+        raise ValueError(
+            f"the run in {folder} has the network {shown(description)}, not {shown(describe(given))}; "
+            "give that of the run, or load(..., changed=True) where this is meant"
+        )
+    return given
+
+
+def _architecture(description: Any, folder: Path) -> Any:
+    if isinstance(description, dict) and len(description) == 1:
+        ((name, content),) = description.items()
+        known = name.isidentifier() and not name.startswith("From")
+        cls = getattr(networks, name, None) or getattr(operators, name, None) if known else None
+        if isinstance(cls, type) and issubclass(cls, ARCHITECTURES) and isinstance(content, dict):
+            return _built(cls, content, folder)
+    raise ValueError(
+        f"the network of the run in {folder} is not one of pinops; "
+        "give the same one again, load(..., network=...)"
+    )
+
+
+def _built(cls: Any, content: Mapping[str, Any], folder: Path) -> Any:
+    """An architecture with these settings."""
+    known = {field.name for field in cls.__dataclass_fields__.values() if field.init}
+    for name in content:
+        if name not in known:
+            raise DataFileError(
+                f"the run in {folder} has a {cls.__name__} with the setting {name[:40]!r}, "
+                f"and it has {', '.join(sorted(known)) or 'none'}; {_AGAIN}"
+            )
+    settings = {name: _setting(cls, name, value, folder) for name, value in content.items()}
+    try:
+        return cls(**settings)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise DataFileError(
+            f"the run in {folder} has a {cls.__name__} that cannot be built: {said(error)}; {_AGAIN}"
+        ) from error
+
+
+def _setting(cls: Any, name: str, value: Any, folder: Path) -> Any:
+    """A setting from its description: a number, an activation, several numbers, or an architecture."""
+    if name == "activation":
+        if not isinstance(value, str) or value not in activations:
+            raise DataFileError(
+                f"the activation {shown(value)} of the run in {folder} is not one of "
+                f"{', '.join(activations)}; {_AGAIN}"
+            )
+        return activations[value]
+    most = _LAYERS if name in _LAYERED else _MOST
+    numbers = value if isinstance(value, list) else [value]
+    for number in numbers:
+        wrong = isinstance(number, list) or (isinstance(number, float) and not np.isfinite(number))
+        if wrong or (isinstance(number, int | float) and abs(number) > most):
+            raise DataFileError(
+                f"the run in {folder} has a {cls.__name__} with {name} = {shown(value)}, "
+                f"beyond {most}; restore a copy"
+            )
+    if isinstance(value, list):
+        return tuple(
+            _architecture(item, folder) if isinstance(item, dict) else item for item in value
+        )
+    return _architecture(value, folder) if isinstance(value, dict) else value
+
+
+def check_fits(build: Callable[[PRNGKeyArray], Any], checkpoint: Path) -> None:
+    """Raises DataFileError for a network that its checkpoint cannot hold, before anything of it is allocated."""
+    if not checkpoint.is_file():
+        raise FileNotFoundError(f"there is no file {checkpoint}; the run has no checkpoint yet")
+    try:
+        shapes = eqx.filter_eval_shape(build, jax.random.key(0))
+    except jax.errors.JAXTypeError:  # one that looks at its numbers while it is built
+        return
+    leaves = [leaf for leaf in jax.tree.leaves(shapes) if hasattr(leaf, "dtype")]
+    sizes = [leaf.dtype.itemsize * _product(leaf.shape) for leaf in leaves]
+    found = checkpoint.stat().st_size
+    if sum(sizes) > _SPARE + _FROZEN * found:
+        raise DataFileError(
+            f"{checkpoint} is a checkpoint of another training: "
+            f"a network of {sum(sizes)} bytes does not lie in {found}; restore the right file"
+        )
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    """As Python integers, which do not overflow."""
+    out = 1
+    for length in shape:
+        out *= int(length)
+    return out
