@@ -140,7 +140,7 @@ def opened(path: Path, kind: str) -> Iterator[h5py.File]:
         ) from None
     except _OUTSIDE as error:
         raise DataFileError(
-            f"{path} cannot be read: it is truncated, damaged or not HDF5 ({said(error)}); "
+            f"{path} cannot be read: it is truncated or not HDF5 ({said(error)}); "
             "delete it or restore a copy"
         ) from error
 
