@@ -26,7 +26,7 @@ ARCHITECTURES = (
 )
 _AGAIN = "give the network again, load(..., network=...)"
 _MOST = 1_000_000  # of a setting or coefficient that is a whole number
-_LAYERS = 1000  # of a setting that counts layers, which are built one by one
+_LAYERS = 256  # of a setting that counts layers, which are built one by one
 _LAYERED = ("depth", "blocks", "layers", "degree")
 _SPARE = 64 * 2**20  # bytes that a network may have beside what is in its checkpoint
 _FROZEN = 256  # numbers that are not trained for each one that is
