@@ -106,7 +106,7 @@ def generate(
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for name in names:
-        if name.exists() and (before := read_arrays(name, PART)[1]["settings"]) != json.loads(
+        if name.exists() and (before := read_arrays(name, PART)[1].get("settings")) != json.loads(
             json.dumps(settings)
         ):
             raise ValueError(

@@ -105,14 +105,15 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path, kind: str) -> Iterator[h5py.File]:
+def opened(path: Path, kind: str | None) -> Iterator[h5py.File]:
     """A file of ours, open for reading, after all that it declares has been checked; nothing is allocated for it before.
 
     Whatever goes wrong while it is open becomes a DataFileError of one sentence.
 
     Args:
         path: of the file.
-        kind: what it must hold, such as "checkpoint".
+        kind: what it must hold, such as "checkpoint"; None for a file of others, which may be compressed and is
+            read in small parts.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -122,13 +123,13 @@ def opened(path: Path, kind: str) -> Iterator[h5py.File]:
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with h5py.File(path, "r") as file:
-            found = _text_of(file, "pinops", path) if "pinops" in file.attrs else None
+            found = _text_of(file, "pinops", path) if kind and "pinops" in file.attrs else None
             if found != kind:
                 what = f"holds a pinops {found[:40]!r}" if found else "was not written by pinops"
                 raise DataFileError(
                     f"{path} is not a pinops {kind}: it {what}; give the right file"
                 )
-            _check_declared(file, path)
+            _check_declared(file, path, ours=kind is not None)
             yield file
     except (DataFileError, FileNotFoundError):
         raise
@@ -221,7 +222,7 @@ def size_of(path: Path) -> int:
     return status.st_size
 
 
-def _check_declared(file: h5py.File, path: Path) -> None:
+def _check_declared(file: h5py.File, path: Path, *, ours: bool) -> None:
     """Raises DataFileError for what a file of ours never holds, and for arrays larger than the file."""
     size = size_of(path)
     count, total = 0, 0
@@ -245,7 +246,7 @@ def _check_declared(file: h5py.File, path: Path) -> None:
             if isinstance(node, h5py.Group):
                 groups.append((f"{where}/", node, depth + 1))
                 continue
-            total += _declared(node, shown, path)
+            total += _declared(node, shown, path, ours=ours)
             if total > size:
                 raise DataFileError(
                     f"{path} cannot be read: its arrays, with {shown!r}, declare {total} bytes, "
@@ -253,7 +254,7 @@ def _check_declared(file: h5py.File, path: Path) -> None:
                 )
 
 
-def _declared(node: Any, name: str, path: Path) -> int:
+def _declared(node: Any, name: str, path: Path, *, ours: bool) -> int:
     """How many bytes an array declares, as Python integers, which do not overflow."""
     if not isinstance(node, h5py.Dataset):
         raise DataFileError(f"{path} cannot be read: {name!r} is no array; restore a copy")
@@ -271,6 +272,8 @@ def _declared(node: Any, name: str, path: Path) -> int:
             f"{path} cannot be read: {name!r} lies in other files; give one with its numbers in it"
         )
     if plan.get_layout() == h5py.h5d.CHUNKED and plan.get_nfilters():
+        if not ours:
+            return 0
         raise DataFileError(
             f"{path} cannot be read: {name!r} is compressed, which pinops does not write; "
             "write it without compression"

@@ -16,12 +16,12 @@ from pinops.problem._constraints import Points as Points
 from pinops.problem._constraints import constraints as constraints
 from pinops.problem._constraints import region_parts as region_parts
 from pinops.problem._constraints import units as units
+from pinops.problem._difference import difference as difference
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import impose as impose
 from pinops.problem._faces import onto_face as onto_face
-from pinops.problem._fingerprint import difference as difference
 from pinops.problem._fingerprint import fingerprint as fingerprint
 from pinops.problem._fingerprint import in_window as in_window
 from pinops.problem._inverse import InverseProblem as InverseProblem

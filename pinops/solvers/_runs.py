@@ -103,6 +103,8 @@ def train_runs(
             if run.folder is not None:
                 whole = gathered(state, mesh)  # on all processes
                 if first:
+                    if run.resume:  # a result in there is that of fewer steps
+                        write_run(run.folder, run.request, None)
                     save_checkpoint(run.folder / CHECKPOINT, whole, history, run.request)
 
     def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
