@@ -125,7 +125,8 @@ def opened(path: Path, kind: str | None) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             found = _text_of(file, "pinops", path) if kind and "pinops" in file.attrs else None
             if found != kind:
-                what = f"holds a pinops {found[:40]!r}" if found else "was not written by pinops"
+                words = "".join(c for c in (found or "")[:40] if c.isprintable())
+                what = f"holds a pinops {words}" if found else "was not written by pinops"
                 raise DataFileError(
                     f"{path} is not a pinops {kind}: it {what}; give the right file"
                 )

@@ -14,7 +14,7 @@ from pinops import networks, operators
 from pinops.data import DataFileError, said, shown
 from pinops.networks import Architecture, Convolutional, activations
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
-from pinops.problem import Problem, difference, load_problem
+from pinops.problem import Problem, available, difference, load_problem
 from pinops.solvers._runs import describe
 
 ARCHITECTURES = (
@@ -83,7 +83,9 @@ def problem_of(
 
 def _by_name(folder: Path, request: Mapping[str, Any]) -> Problem:
     name = request["problem"]
-    for key, value in request["coefficients"].items():
+    # Coefficients that no number or text describes are those of a problem that has to be given anyway.
+    given = request["coefficients"].items() if name in available() else ()
+    for key, value in given:
         large = isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MOST
         if large or value is None or isinstance(value, dict):
             raise DataFileError(
