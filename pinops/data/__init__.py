@@ -5,6 +5,8 @@ from pinops.data._dataset import Dataset as Dataset
 from pinops.data._dataset import generate as generate
 from pinops.data._dataset import leaves_of as leaves_of
 from pinops.data._hdf5 import DataFileError as DataFileError
+from pinops.data._hdf5 import attributes_of as attributes_of
+from pinops.data._hdf5 import opened as opened
 from pinops.data._hdf5 import read_arrays as read_arrays
 from pinops.data._hdf5 import said as said
 from pinops.data._hdf5 import write_arrays as write_arrays

@@ -74,7 +74,7 @@ def _load_solution(
         def build(key: Any) -> Any:
             return network.build(embedding.size, count, key=key)
 
-        check_fits(build, folder / CHECKPOINT)
+        check_fits(build, folder / CHECKPOINT, request)
         built = as_drawn(request, build)
     elif isinstance(network, OperatorArchitecture):
         raise ValueError(
@@ -160,7 +160,7 @@ def _load_trained(
         return architecture.build(*inputs, features, count, key=key)
 
     features = embedding_of(problem, impose(problem)).size
-    check_fits(build, folder / CHECKPOINT)
+    check_fits(build, folder / CHECKPOINT, request)
     # Only the shape: what the inputs were divided by is kept with the parameters.
     model, params = fresh(problem, architecture, request)
     params, history = load_params(folder / CHECKPOINT, params, request)

@@ -16,6 +16,7 @@ from pinops.networks import Architecture, Convolutional, activations
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
 from pinops.problem import Problem, available, difference, load_problem
 from pinops.solvers._runs import describe
+from pinops.training import check_checkpoint
 
 ARCHITECTURES = (
     Architecture,
@@ -179,10 +180,11 @@ def _setting(cls: Any, name: str, value: Any, folder: Path) -> Any:
     return _architecture(value, folder) if isinstance(value, dict) else value
 
 
-def check_fits(build: Callable[[PRNGKeyArray], Any], checkpoint: Path) -> None:
+def check_fits(
+    build: Callable[[PRNGKeyArray], Any], checkpoint: Path, request: Mapping[str, Any]
+) -> None:
     """Raises DataFileError for a network that its checkpoint cannot hold, before anything of it is allocated."""
-    if not checkpoint.is_file():
-        raise FileNotFoundError(f"there is no file {checkpoint}; the run has no checkpoint yet")
+    check_checkpoint(checkpoint, request)
     try:
         shapes = eqx.filter_eval_shape(build, jax.random.key(0))
     except jax.errors.JAXTypeError:  # one that looks at its numbers while it is built

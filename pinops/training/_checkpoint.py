@@ -11,7 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from pinops.data import Anything, DataFileError, Table, check, read_arrays, shown, write_arrays
+from pinops.data import (
+    Anything,
+    DataFileError,
+    Table,
+    attributes_of,
+    check,
+    opened,
+    read_arrays,
+    shown,
+    write_arrays,
+)
 from pinops.problem import difference as fingerprints_differ
 from pinops.training._model import Params
 from pinops.training._train import Report, Training, TrainState
@@ -82,6 +92,13 @@ def load_params(
     return _fill(path, _stored(arrays, "state/.params"), params), history_reports(
         path, _stored(arrays, "history/")
     )
+
+
+def check_checkpoint(path: Path, request: Mapping[str, Any]) -> None:
+    """Raises DataFileError for the checkpoint of another run, before a network is built for it. No array is read."""
+    with opened(path, _KIND) as file:
+        attributes, _ = attributes_of(file, path)
+    _check_request(path, attributes, request)
 
 
 def _check_request(path: Path, attributes: Mapping[str, Any], request: Mapping[str, Any]) -> None:
