@@ -221,19 +221,21 @@ def test_a_description_of_other_names_or_types_is_one_sentence(kind, runs, tmp_p
 
 
 def test_what_differs_is_named(runs, tmp_path):
-    cases = {
-        (R, "minutes", ("[1]", [1])): "request.minutes must be a number greater than zero or null",
-        (*NETWORK, "widht", ("4", 4)): "setting 'widht'",
-        (*NETWORK, "activation", ("0", 0)): "the activation 0 ",
-        (R, "dtype", ('"float16"', "float16")): "request.dtype must be one of float32, float64",
-    }
-    for number, (change, sentence) in enumerate(cases.items()):
-        *names, (text, value) = change
+    cases = [
+        (
+            (R, "minutes", [1]),
+            "request.minutes must be a number greater than zero or null, got [1]",
+        ),
+        ((*NETWORK, "widht", 4), "with the setting 'widht'"),
+        ((*NETWORK, "activation", 0), "the activation 0 of the run"),
+        ((R, "dtype", "float16"), 'request.dtype must be one of float32, float64, got "float16"'),
+        ((R, "seed", MISSING), "request.seed is missing; it must be a whole number from 0 to"),
+    ]
+    for number, (change, sentence) in enumerate(cases):
         folder = tmp_path / str(number)
         shutil.copytree(runs / "solution", folder)
-        rewritten(folder, put(*names, value))
-        found = refused(lambda folder=folder: po.load(folder))
-        assert sentence in found and text.strip('"') in found
+        rewritten(folder, put(*change))
+        assert sentence in refused(lambda folder=folder: po.load(folder))
 
 
 def test_every_flipped_character_of_a_description_is_refused(runs, tmp_path):
@@ -253,7 +255,7 @@ def test_every_flipped_character_of_a_description_is_refused(runs, tmp_path):
         path.write_bytes(text)
         refused(lambda: po.load(folder))
     with open(path, "wb") as file:
-        file.truncate(2**44)  # sixteen terabytes of nothing
+        file.truncate(2**40)  # a terabyte of nothing
     refused(lambda: po.load(folder))
 
 
@@ -288,7 +290,7 @@ def test_a_flipped_byte_of_a_checkpoint_changes_nothing_or_is_refused(runs, tmp_
 
 
 def _external(file):
-    file.create_dataset("x", (4,), "f8", external=[("/etc/hostname", 0, 8)])
+    file.create_dataset("x", (4,), "f8", external=[("/etc/hostname", 0, 32)])
 
 
 def _virtual(file):
@@ -422,7 +424,10 @@ HISTORY = {
     "no seconds": lambda arrays: {k: v for k, v in arrays.items() if k != "history/seconds"},
     "another column": lambda arrays: arrays | {"history/hello": arrays["history/loss"]},
     "a term of another length": lambda arrays: arrays | {"history/terms/residual": np.zeros(77)},
-    "an unnamed term": lambda arrays: arrays | {"history/terms": arrays["history/loss"]},
+    "an unnamed term": lambda arrays: (
+        {k: v for k, v in arrays.items() if "/terms/" not in k}
+        | {"history/terms": arrays["history/loss"]}
+    ),
     "no ASCII": lambda arrays: (
         arrays | {"history/phase": np.full_like(arrays["history/phase"], b"\xff")}
     ),
