@@ -105,7 +105,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path, kind: str | None) -> Iterator[h5py.File]:
+def opened(path: Path, kind: str | None) -> Iterator[Any]:  # h5py tells no group from an array
     """A file of ours, open for reading, after all that it declares has been checked; nothing is allocated for it before.
 
     Whatever goes wrong while it is open becomes a DataFileError of one sentence.
@@ -227,7 +227,7 @@ def _check_declared(file: h5py.File, path: Path, *, ours: bool) -> None:
     """Raises DataFileError for what a file of ours never holds, and for arrays larger than the file."""
     size = size_of(path)
     count, total = 0, 0
-    groups = [("", file, 0)]
+    groups: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
     while groups:
         prefix, group, depth = groups.pop()
         if depth > _DEPTH:

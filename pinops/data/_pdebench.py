@@ -137,7 +137,7 @@ class _Source:
         self.parameter = float(found[1])
         try:
             with opened(path, None) as file:
-                self.shape = file["tensor"].shape  # pyright: ignore[reportAttributeAccessIssue]
+                self.shape = file["tensor"].shape
                 x, t = (_line(file[f"{name}-coordinate"]) for name in ("x", "t"))
         except DataFileError as error:
             raise DataFileError(
@@ -161,9 +161,8 @@ class _Source:
 
     def trajectory(self, row: int) -> np.ndarray:
         with opened(self.path, None) as file:
-            values = np.asarray(
-                file["tensor"][row, :: self.every[0], :: self.every[1]], np.float64
-            ).T  # pyright: ignore[reportIndexIssue]
+            tensor = file["tensor"]
+            values = np.asarray(tensor[row, :: self.every[0], :: self.every[1]], np.float64).T
         if not np.isfinite(values).all():
             raise DataFileError(
                 f"{self.path}: trajectory {row} has values that are not finite; get the file again"

@@ -104,7 +104,9 @@ class Text(Kind):
 class Flag(Kind):
     """True or false."""
 
-    words = "true or false"
+    @property
+    def words(self) -> str:
+        return "true or false"
 
     def check(self, value: Any) -> None:
         if not isinstance(value, bool):
@@ -115,7 +117,9 @@ class Flag(Kind):
 class Anything(Kind):
     """Any JSON: what is only kept, shown or compared."""
 
-    words = "anything"
+    @property
+    def words(self) -> str:
+        return "anything"
 
     def check(self, value: Any) -> None:
         return
@@ -202,7 +206,9 @@ class Row(Kind):
 class Numbers(Kind):
     """A number, or lists of numbers within lists that are one array."""
 
-    words = "a number or an array of numbers"
+    @property
+    def words(self) -> str:
+        return "a number or an array of numbers"
 
     def check(self, value: Any) -> None:
         if self._shape(value) is None:

@@ -193,7 +193,7 @@ def _cube(count: int, dimension: int) -> Float[np.ndarray, "m d"]:
 def _parts(problem: Problem, condition: Condition) -> tuple[str, ...]:
     on = getattr(condition, "on", None)
     if isinstance(condition, Periodic):
-        return (on,) if isinstance(on, str) else tuple(on)
+        return (condition.on,) if isinstance(condition.on, str) else tuple(condition.on)
     return () if isinstance(condition, Initial | Observed) else problem.domain.select(on)
 
 
