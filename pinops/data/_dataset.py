@@ -200,6 +200,7 @@ def leaves_of(family: Problem) -> list[str]:
 
 def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
     """One file of all blocks, with the checksum of each; it appears whole or not at all."""
+    made: dict[str, h5py.Dataset] = {}
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         digests, attributes, arrays = [], {}, {}
         for number, part in enumerate(parts):
@@ -211,10 +212,11 @@ def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
                 for key in arrays.keys() - rows.keys():
                     file.create_dataset(key, data=arrays[key])
                 for key, array in rows.items():
-                    file.create_dataset(key, (settings["count"], *array.shape[1:]), array.dtype)
+                    shape = (settings["count"], *array.shape[1:])
+                    made[key] = file.create_dataset(key, shape, array.dtype)
             here = slice(number * BLOCK, number * BLOCK + len(next(iter(rows.values()))))
             for key, array in rows.items():
-                file[key][here] = array
+                made[key][here] = array
             digests.append(digest_of(rows))
         file.attrs["pinops"] = _KIND
         grid = {key: array for key, array in arrays.items() if key.startswith("coordinates/")}
@@ -255,7 +257,7 @@ class Dataset:
         if digest_of(grid) != self.attributes["coordinates_sha256"]:
             raise self._damaged("damaged: the checksum of its coordinates does not match")
 
-    def _check_lengths(self, file: h5py.File) -> None:
+    def _check_lengths(self, file: Any) -> None:
         """Raises DataFileError where the number of members or unknowns that is said is not that of the arrays."""
         for name in self._names:
             if file[name].shape[:1] != (self.count,):
