@@ -136,6 +136,7 @@ class Solution(Answer):
                 self.model, self.params, self.state, self.history[-1].loss, relative, bars
             )
 
-    def write_parts(self, folder: Path) -> None:
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
         self.write_grid(folder)
+        return ("solution.h5",)

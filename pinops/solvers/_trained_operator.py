@@ -189,8 +189,12 @@ class TrainedOperator(Trained):
         """A figure of the solution, reference and error of one test member, and the loss history; written to ``path``."""
         return self._solution(self.test_members(1)[0]).plot(path)
 
-    def write_parts(self, folder: Path) -> None:
+    def identified(self) -> dict[str, Any]:
+        return self.request
+
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
+        return ()
 
 
 def unseen_members(problem: Problem, purpose: int, count: int) -> list[Problem]:
