@@ -27,7 +27,7 @@ po.register("hostile_decay")(Decay)
 STATE = Path("checkpoint") / "state.h5"
 SMALL = {
     "network": po.networks.MLP(width=4, depth=1),
-    "sampler": po.Collocation(interior=16),
+    "points": po.Collocation(interior=16),
     "optimizer": po.optimizers.Adam(1e-2),
     "steps": 3,
     "progress": False,
@@ -48,11 +48,12 @@ def runs(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("runs")
     po.solve(Decay(), **SMALL, out=folder / "solution")
     po.solve(Decay(), **SMALL, windows=po.TimeWindows(2, nodes=9), out=folder / "windows")
+    po.solve(Decay(), **SMALL, ensemble=2, out=folder / "ensemble")
     few = po.Functions(pool=4, batch=4, points=po.Collocation(interior=8, batch=8, refinement=None))
     net = po.networks.MLP(width=4, depth=1)
     # Interrupted: a checkpoint is there, and no time goes into tests on new members.
     with pytest.raises(KeyboardInterrupt):
-        po.train_operator(
+        po.train(
             "antiderivative",
             DeepONet(net, net, 3),
             functions=few,
@@ -62,12 +63,12 @@ def runs(tmp_path_factory, data):
             callbacks=[interrupt],
         )
     with pytest.raises(KeyboardInterrupt):
-        po.train_surrogate(
+        po.train(
             po.load_problem("cape_advection", cells=8, frames=3),
-            data,
             Direct(FNO(4, 2, 1)),
+            data=data,
             curriculum=Curriculum(1, 0),
-            batch=32,
+            functions=po.Functions(batch=32),
             progress=False,
             out=folder / "surrogate",
             callbacks=[interrupt],
@@ -134,19 +135,25 @@ WRONG = {
         *[(R, name, MISSING) for name in ("problem", "coefficients", "trainable", "network")],
         *[(R, name, MISSING) for name in ("seed", "dtype")],
         *[(R, name, None) for name in ("problem", "coefficients", "trainable", "network", "seed")],
-        *[(R, name, None) for name in ("dtype", "units", "steps", "phases", "fingerprint")],
+        *[(R, name, None) for name in ("dtype", "scales", "steps", "phases", "fingerprint")],
         *[(R, name, [1]) for name in ("problem", "coefficients", "trainable", "network", "seed")],
-        *[(R, name, [1]) for name in ("dtype", "units", "minutes", "drawn", "observations")],
+        *[(R, name, [1]) for name in ("dtype", "scales", "minutes", "drawn", "observations")],
         *[(R, "seed", value) for value in (-1, 2.5, "0", True, 2**70, {})],
         *[(R, "dtype", value) for value in ("float16", "float64 ", 64, {})],
         *[(R, "minutes", value) for value in (0, -1, "3", True, {}, float("nan"))],
-        *[(R, "units", value) for value in ([], [[0.0]], [["a"], [1.0]], [[0, 0], [1, 1]])],
+        *[
+            (R, "scales", "centre", value)
+            for value in ([], {}, {"v": 0.0}, {"u": "a"}, {"u": None})
+        ],
+        (R, "scales", "spread", MISSING),
+        (R, "scales", "spread", "u", float("nan")),
         *[(R, "trainable", value) for value in (["nothing"], "rate", {"rate": 1}, ["__class__"])],
         *[(R, "coefficients", value) for value in ({"nothing": 1}, {"rate": None}, {"rate": "a"})],
         *[(R, "coefficients", "rate", value) for value in (-1.0, {}, 10**30, float("nan"), DEEP)],
         *[(R, "problem", value) for value in ("nothing", "../heat", "os.system", "x" * 5000, "")],
         *[(R, "network", value) for value in ("MLP", {}, {"load": {}}, {"MLP": 1}, {"MLP": []})],
         *[(R, "network", value) for value in ({"FromLinen": {}}, {"__class__": {}}, {"a.b": {}})],
+        *[(R, "network", value) for value in ({"Adam": {}}, {"FNO": {"width": 4}}, {"MLP": None})],
         *[(*NETWORK, "width", value) for value in (None, "a", [4], -1, 2.5, 10**9, 10**30, DEEP)],
         *[(*NETWORK, "depth", value) for value in (None, "a", 0, 10**9, 999, True, {})],
         *[(*NETWORK, "activation", value) for value in (0, None, "relu", ["tanh"], {"sin": {}})],
@@ -181,23 +188,30 @@ WRONG = {
     "operator": [
         *[(R, "operator", value) for value in (None, [], {}, {"DeepONet": None}, {"MLP": {}})],
         *[(R, "inputs", value) for value in (None, [], {}, {"mean": [0.0], "deviation": [1.0]})],
-        (R, "inputs", "mean", [0.0]),
-        (R, "inputs", "mean", [[0.0], [0.0, 1.0]]),
-        (R, "inputs", "deviation", "a"),
+        (R, "inputs", "mean", {}),
+        (R, "inputs", "mean", "f", [0.0]),
+        (R, "inputs", "mean", "f", [[0.0], [0.0, 1.0]]),
+        (R, "inputs", "deviation", "f", "a"),
         *[(R, "scale", value) for value in (None, [], {}, {"v": 1.0}, {"u": "a"})],
         *[
             (R, "operator", "DeepONet", name, value)
             for name in ("branch", "trunk", "latent")
             for value in (None, "a", [1], 10**12)
         ],
-        (R, "physics", "yes"),
+        *[(R, "physics", value) for value in ("yes", True, -1)],
+    ],
+    "ensemble": [
+        *[(R, "ensemble", value) for value in (None, [], {}, 2, ["0"], [0, 0], [0, 7], [-1])],
+        (R, "windows", {"count": 2, "nodes": 9}),
     ],
     "surrogate": [
-        *[(R, name, None) for name in ("surrogate", "grid", "parameters", "scale", "noise")],
+        *[(R, name, None) for name in ("surrogate", "grid", "parameters", "scale", "centre")],
         *[(R, name, MISSING) for name in ("grid", "parameters", "scale", "curriculum", "physics")],
-        *[(R, "grid", "places", value) for value in ([], [0], [8, 8], "8", [10**9, 10**9])],
+        *[(R, "grid", "points", value) for value in ([], [0], [8, 8], "8", [10**9, 10**9])],
         (R, "grid", "first", []),
         (R, "grid", "steps", ["a", "b"]),
+        (R, "grid", "time", "x"),
+        (R, "grid", "coordinates", ["x", "y", "t"]),
         (R, "parameters", "maps", ["exp"]),
         (R, "parameters", "mean", []),
         (R, "curriculum", {"Epochs": {}}),
@@ -226,8 +240,8 @@ def test_what_differs_is_named(runs, tmp_path):
             (R, "minutes", [1]),
             "request.minutes must be a number greater than zero or null, got [1]",
         ),
-        ((*NETWORK, "widht", 4), "with the setting 'widht'"),
-        ((*NETWORK, "activation", 0), "the activation 0 of the run"),
+        ((*NETWORK, "widht", 4), "MLP has no setting 'widht'"),
+        ((*NETWORK, "activation", 0), "there is no '0'"),
         ((R, "dtype", "float16"), 'request.dtype must be one of float32, float64, got "float16"'),
         ((R, "seed", MISSING), "request.seed is missing; it must be a whole number from 0 to"),
     ]
@@ -456,19 +470,33 @@ def test_windows_that_are_missing_or_lead_in_a_circle(runs, tmp_path, capsys):
         refused_everywhere(folder, capsys)
 
 
+def test_members_of_an_ensemble_that_are_missing_or_others(runs, tmp_path):
+    for name in ("missing", "circle", "another", "swapped"):
+        folder = tmp_path / name
+        shutil.copytree(runs / "ensemble", folder)
+        shutil.rmtree(folder / "seed_1")
+        if name == "circle":
+            (folder / "seed_1").symlink_to(folder)
+        if name == "another":
+            shutil.copytree(runs / "windows", folder / "seed_1")
+        if name == "swapped":
+            shutil.copytree(folder / "seed_0", folder / "seed_1")
+        refused(lambda folder=folder: po.load(folder))
+
+
 def test_a_run_that_is_interrupted_while_it_is_saved_stays_readable(runs, tmp_path, monkeypatch):
     """Whatever was written last: the parts change only while run.json lists none."""
-    from pinops.solvers import _solution
+    from pinops.solvers import _answer
 
     folder = tmp_path / "run"
     shutil.copytree(runs / "solution", folder)
-    written = _solution.write_arrays
+    written = _answer.write_arrays
 
     def killed(path, *arguments):
         written(path, *arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_solution, "write_arrays", killed)
+    monkeypatch.setattr(_answer, "write_arrays", killed)
     with pytest.raises(KeyboardInterrupt):
         po.solve(Decay(), **SMALL | {"steps": 5}, out=folder, resume=True)
     monkeypatch.undo()
@@ -527,6 +555,7 @@ def test_a_run_loaded_as_another_problem_says_what_differs(words, runs):
     other = DIFFERENT[words]
     assert words in refused(lambda: po.load(runs / "solution", problem=other))
     assert words in refused(lambda: po.load(runs / "windows", problem=other))
+    assert words in refused(lambda: po.load(runs / "ensemble", problem=other))
     if words != "the unknowns are u there and v here":
         assert po.load(runs / "solution", problem=other, changed=True)(t=0.0) is not None
 

@@ -142,11 +142,16 @@ class Answer(Trained):
             "scales": self.request.get("scales"),
         }
 
-    def plot(self, path: str | Path | None = None) -> Any:
-        """A figure of solution, reference, error and loss history; written to ``path`` where given."""
+    def plot(self, path: str | Path | None = None, data: Reference | None = None) -> Any:
+        """A figure of solution, reference, error and loss history; written to ``path`` where given.
+
+        Args:
+            path: Where the figure is written.
+            data: The reference, that of the problem by default.
+        """
         from pinops.plotting import plot_solution
 
-        return plot_solution(self, path)
+        return plot_solution(self, path, reference=data)
 
     def identified(self) -> dict[str, Any]:
         # The solution of one member of an operator has no fingerprint before it is kept.
