@@ -754,7 +754,7 @@ def test_a_network_of_another_shape_is_refused(run):
     refused(
         run,
         ValueError,
-        "for .network",
+        'has the network {"MLP": {"width": 8',
         lambda: po.load(run, network=po.networks.MLP(width=9, depth=2)),
     )
 
@@ -762,13 +762,11 @@ def test_a_network_of_another_shape_is_refused(run):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"request": {}}'])
 def test_a_damaged_description_is_refused(run, text):
     (run / "run.json").write_text(text)
-    refused(
-        run, ValueError, "run.json cannot be read as the description of a run", lambda: po.load(run)
-    )
+    refused(run, ValueError, "run.json", lambda: po.load(run))
     refused(
         run,
         ValueError,
-        "run.json cannot be read as the description of a run",
+        "run.json",
         lambda: again(run, resume=True),
     )
 

@@ -25,7 +25,16 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from pinops._numbers import real
-from pinops.data._hdf5 import DataFileError, digest_of, read_arrays, replacing, write_arrays
+from pinops.data._hdf5 import (
+    DataFileError,
+    attributes_of,
+    digest_of,
+    opened,
+    read_arrays,
+    replacing,
+    write_arrays,
+)
+from pinops.data._schema import Anything, Either, Items, Number, Table, Text, check
 from pinops.problem import (
     Problem,
     check_family,
@@ -46,6 +55,28 @@ _CENTRED = (
 )
 _KIND, PART = "data set", "part of a data set"
 _INPUTS = "inputs/"  # the group of what operators see, in a file and in rows
+_TEXTS = Items(Text(longest=200), least=1)
+_SETTINGS = Table(
+    {
+        "problem": Text(longest=200),
+        "coefficients": Table({}, others=Anything()),
+        "count": Number(least=1, whole=True),
+        "seed": Either((Number(least=0, most=2**32 - 1, whole=True), Text(longest=100_000))),
+    },
+    {"domain": Table({}, others=Items(Number(), length=2))},
+    Anything(),
+)
+_ATTRIBUTES = Table(
+    {
+        "settings": _SETTINGS,
+        "coordinates": _TEXTS,
+        "unknowns": _TEXTS,
+        "kind": Text(longest=200),
+        "source": Text(longest=10_000),
+        "sha256": Items(Text(longest=64)),
+        "coordinates_sha256": Text(longest=64),
+    }
+)
 _MOST = 10**7  # members, so that the list of their files fits into memory
 
 
@@ -83,7 +114,7 @@ def generate(
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for name in names:
-        if name.exists() and (before := read_arrays(name, PART)[1]["settings"]) != json.loads(
+        if name.exists() and (before := read_arrays(name, PART)[1].get("settings")) != json.loads(
             json.dumps(settings)
         ):
             raise ValueError(
@@ -197,7 +228,8 @@ def leaves_of(family: Problem) -> list[str]:
 
 def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
     """One file of all blocks, with the checksum of each; it appears whole or not at all."""
-    with replacing(path) as temporary, _opened(temporary, "w") as file:
+    made: dict[str, h5py.Dataset] = {}
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         digests, attributes, arrays = [], {}, {}
         for number, part in enumerate(parts):
             arrays, attributes = read_arrays(part, PART)
@@ -208,20 +240,17 @@ def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:
                 for key in arrays.keys() - rows.keys():
                     file.create_dataset(key, data=arrays[key])
                 for key, array in rows.items():
-                    file.create_dataset(key, (settings["count"], *array.shape[1:]), array.dtype)
+                    shape = (settings["count"], *array.shape[1:])
+                    made[key] = file.create_dataset(key, shape, array.dtype)
             here = slice(number * BLOCK, number * BLOCK + len(next(iter(rows.values()))))
             for key, array in rows.items():
-                file[key][here] = array
+                made[key][here] = array
             digests.append(digest_of(rows))
         file.attrs["pinops"] = _KIND
         grid = {key: array for key, array in arrays.items() if key.startswith("coordinates/")}
         file.attrs["attributes"] = json.dumps(
             attributes | {"sha256": digests, "coordinates_sha256": digest_of(grid)}
         )
-
-
-def _opened(path: Path, mode: str = "r") -> Any:
-    return h5py.File(path, mode)
 
 
 def as_dataset(data: "Dataset | str | Path") -> "Dataset":
@@ -262,34 +291,43 @@ class Dataset:
             raise FileNotFoundError(
                 f"there is no file {self.path}; make one with pinops data NAME --out {self.path}"
             )
-        try:
-            with _opened(self.path) as file:
-                if file.attrs.get("pinops") != _KIND:
-                    raise DataFileError(
-                        f"{self.path} is no data set of pinops; make one with pinops data NAME "
-                        "--out FILE"
-                    )
-                self.attributes: dict[str, Any] = json.loads(str(file.attrs["attributes"]))
-                self.coordinates = {
-                    name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]
-                }
-                if not isinstance(file["inputs"], h5py.Group):
-                    raise DataFileError(
-                        f"{self.path} has inputs without names, from before pinops gave them any; "
-                        "make it again"
-                    )
-                self._stored = [
-                    f"{group}/{key}"
-                    for group in ("inputs", "members", "values", "error_bar")
-                    for key in file[group]
-                ]
-        except DataFileError:
-            raise
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise self._damaged(f"truncated or not HDF5 ({error})") from error
+        with opened(self.path, _KIND) as file:
+            self.attributes: dict[str, Any] = attributes_of(file, self.path)[0]
+            check(self.attributes, _ATTRIBUTES, str(self.path))
+            self.coordinates = {
+                name: file[f"coordinates/{name}"][()] for name in self.attributes["coordinates"]
+            }
+            if not isinstance(file["inputs"], h5py.Group):
+                raise DataFileError(
+                    f"{self.path} has inputs without names, from before pinops gave them any; "
+                    "make it again"
+                )
+            self._stored = [
+                f"{group}/{key}"
+                for group in ("inputs", "members", "values", "error_bar")
+                for key in file[group]
+            ]
+            self._check_lengths(file)
         grid = {f"coordinates/{name}": array for name, array in self.coordinates.items()}
         if digest_of(grid) != self.attributes["coordinates_sha256"]:
             raise self._damaged("damaged: the checksum of its coordinates does not match")
+
+    def _check_lengths(self, file: Any) -> None:
+        """Raises DataFileError where the number of members or unknowns that is said is not that of the arrays."""
+        for name in self._stored:
+            if file[name].shape[:1] != (self.count,):
+                raise self._damaged(
+                    f"damaged: {name[:60]!r} has the shape {file[name].shape}, not {self.count} members"
+                )
+        if len(self.attributes["sha256"]) != -(-self.count // BLOCK):
+            raise self._damaged("damaged: it has not one checksum for each block of members")
+        for group in ("values", "error_bar"):
+            if set(file[group]) != set(self.attributes["unknowns"]):
+                raise self._damaged(f"damaged: its {group} are not those of the unknowns")
+        if set(file["coordinates"]) != set(self.coordinates):
+            raise self._damaged("damaged: its coordinates are not those that it names")
+        if any(file[name].dtype.kind not in "fiu" for name in self._stored):
+            raise self._damaged("damaged: it has members that are no numbers")
 
     def _damaged(self, how: str) -> DataFileError:
         return DataFileError(
@@ -403,7 +441,7 @@ class Dataset:
             )
         self._check_domain(family)
         wanted = shapes_of(family.inputs())
-        with _opened(self.path) as file:
+        with opened(self.path, _KIND) as file:
             found = {name: file[_INPUTS + name].shape[1:] for name in file["inputs"]}
         if found != wanted:
             raise ValueError(
@@ -505,13 +543,8 @@ class Dataset:
 
     def _read(self, number: int) -> dict[str, np.ndarray]:
         here = slice(number * BLOCK, (number + 1) * BLOCK)
-        try:
-            with _opened(self.path) as file:
-                rows = {
-                    name: real(file[name][here], f"{self.path}: {name}") for name in self._stored
-                }
-        except (OSError, KeyError, RuntimeError) as error:
-            raise self._damaged(f"truncated or not HDF5 ({error})") from error
+        with opened(self.path, _KIND) as file:
+            rows = {name: real(file[name][here], f"{self.path}: {name}") for name in self._stored}
         if digest_of(rows) != self.attributes["sha256"][number]:
             raise self._damaged(
                 f"damaged: the checksum of members {here.start} to {here.stop - 1} does not match"

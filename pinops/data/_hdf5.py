@@ -1,4 +1,8 @@
-"""HDF5 in and out: named arrays with attributes, written atomically and checked when read."""
+"""HDF5 in and out: named arrays with attributes, written atomically and checked when read.
+
+A file may come from a stranger.  Before an array is allocated, all that the file declares is compared with what a file of
+ours can hold: plain numbers and fixed-length texts, stored as they are, no larger together than the file itself.
+"""
 
 import glob
 import hashlib
@@ -14,6 +18,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+
+_COUNT = 20_000  # arrays and groups of a file
+_DEPTH = 16  # groups within groups
+_TEXT = 8 * 2**20  # bytes of JSON, which as Python objects take up to twenty times as many
+_NESTING = 32  # lists and tables within each other
+_SPARSE = 64 * 2**20  # bytes from which on a file is asked whether it is there
+_REASON = 120  # characters of what a library says
+_OUTSIDE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError)
 
 
 class DataFileError(ValueError):
@@ -38,7 +50,8 @@ def write_arrays(
 ) -> None:
     """Write named arrays and JSON attributes; the file appears whole or not at all, whatever happens meanwhile.
 
-    **Raises** OSError naming the file when the folder cannot be written or the disk is full.
+    Raises:
+        OSError: naming the file when the folder cannot be written or the disk is full.
     """
     path = Path(path)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -59,7 +72,8 @@ def write_arrays(
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary file to be written; it takes the place of ``path`` once that is done, and is removed otherwise.
 
-    **Raises** OSError naming the file when the folder cannot be written or the disk is full.
+    Raises:
+        OSError: naming the file when the folder cannot be written or the disk is full.
     """
     temporary: Path | None = None
     try:
@@ -119,37 +133,208 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and attributes of a file of this kind.
+@contextmanager
+def opened(path: Path, kind: str | None) -> Iterator[Any]:  # h5py tells no group from an array
+    """A file of ours, open for reading, after all that it declares has been checked; nothing is allocated for it before.
 
-    **Raises** FileNotFoundError when it is missing, DataFileError when it is truncated, altered or of another kind.
+    Whatever goes wrong while it is open becomes a DataFileError of one sentence.
+
+    Args:
+        path: of the file.
+        kind: what it must hold, such as "checkpoint"; None for a file of others, which may be compressed and is
+            read in small parts.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes files.
     """
-    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with h5py.File(path, "r") as file:
-            found = file.attrs.get("pinops")
+            found = _text_of(file, "pinops", path) if kind and "pinops" in file.attrs else None
             if found != kind:
-                what = f"holds a pinops {found}" if found else "was not written by pinops"
+                words = "".join(c for c in (found or "")[:40] if c.isprintable())
+                what = f"holds a pinops {words}" if found else "was not written by pinops"
                 raise DataFileError(
                     f"{path} is not a pinops {kind}: it {what}; give the right file"
                 )
-            text, expected = str(file.attrs["attributes"]), file.attrs["sha256"]
-            arrays: dict[str, np.ndarray] = {}
-
-            def visit(name: str, node: Any) -> None:
-                if isinstance(node, h5py.Dataset):
-                    arrays[name] = np.asarray(node[()])
-
-            file.visititems(visit)
-    except DataFileError:
+            _check_declared(file, path, ours=kind is not None)
+            yield file
+    except (DataFileError, FileNotFoundError):
         raise
-    except (OSError, KeyError, RuntimeError) as error:
-        message = f"{path} cannot be read: it is truncated or not HDF5 ({error}); delete it or restore a copy"
-        raise DataFileError(message) from error
-    if digest_of(arrays, text) != expected:
+    except RecursionError:
+        raise DataFileError(f"{path} cannot be read: its groups are nested too deeply") from None
+    except MemoryError:
         raise DataFileError(
-            f"{path} is damaged: its checksum does not match its content; delete it or restore a copy"
+            f"{path} cannot be read: its arrays do not fit the memory of this machine"
+        ) from None
+    except _OUTSIDE as error:
+        raise DataFileError(
+            f"{path} cannot be read: it is truncated or not HDF5 ({said(error)}); "
+            "delete it or restore a copy"
+        ) from error
+
+
+def said(error: BaseException, longest: int = _REASON) -> str:
+    """The first line of what an exception says, short; its type where it says nothing."""
+    line = next(iter(str(error).splitlines()), "").strip() or type(error).__name__
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+
+def _text_of(file: h5py.File, name: str, path: Path) -> str:
+    """A text attribute, its type and size checked before it is used."""
+    if name not in file.attrs:
+        raise DataFileError(f"{path} cannot be read: it has no attribute {name!r}; restore a copy")
+    handle = file.attrs.get_id(name)
+    if h5py.check_string_dtype(handle.dtype) is None or handle.shape != ():
+        raise DataFileError(
+            f"{path} cannot be read: its attribute {name!r} must be one text, "
+            f"got {str(handle.dtype)[:40]} of shape {str(handle.shape)[:40]}; restore a copy"
         )
-    return arrays, json.loads(text)
+    if handle.get_storage_size() > _TEXT:
+        raise DataFileError(
+            f"{path} cannot be read: its attribute {name!r} is larger than {_TEXT} bytes"
+        )
+    value = file.attrs[name]
+    text = value.decode() if isinstance(value, bytes) else str(value)
+    if len(text) > _TEXT:
+        raise DataFileError(
+            f"{path} cannot be read: its attribute {name!r} has {len(text)} characters, "
+            f"more than {_TEXT}"
+        )
+    return text
+
+
+def attributes_of(file: h5py.File, path: Path) -> tuple[dict[str, Any], str]:
+    """The JSON attributes of an open file, and their text."""
+    text = _text_of(file, "attributes", path)
+    value = parsed(text, path)
+    if not isinstance(value, dict):
+        raise DataFileError(f"{path} cannot be read: its attributes are no table; restore a copy")
+    return value, text
+
+
+def parsed(text: str | bytes, path: Path) -> Any:
+    """JSON of bounded size and nesting.
+
+    Raises:
+        DataFileError: naming the file, for what is no JSON, too long, or nested too deeply.
+    """
+    if len(text) > _TEXT:
+        raise DataFileError(
+            f"{path} cannot be read: its text has {len(text)} characters, more than {_TEXT}"
+        )
+    deep = f"{path} cannot be read: its lists and tables are nested more than {_NESTING} deep"
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise DataFileError(deep) from None
+    except ValueError as error:  # also of bytes that are no UTF-8, and of numbers of 5000 digits
+        raise DataFileError(
+            f"{path} cannot be read: it is not JSON ({said(error)}); restore a copy"
+        ) from error
+    layer, depth = [value] if isinstance(value, dict | list) else [], 0
+    while layer:
+        depth += 1
+        if depth > _NESTING:
+            raise DataFileError(deep)
+        inner = (item.values() if isinstance(item, dict) else item for item in layer)
+        layer = [item for items in inner for item in items if isinstance(item, dict | list)]
+    return value
+
+
+def size_of(path: Path) -> int:
+    """The size of a file. Raises DataFileError where the disk holds far less: reading would make up the rest as zeros."""
+    status = os.stat(path)
+    if status.st_size > _SPARSE and 8192 * getattr(status, "st_blocks", 2**60) < status.st_size:
+        raise DataFileError(f"{path} cannot be read: most of it is a hole that was never written")
+    return status.st_size
+
+
+def _check_declared(file: h5py.File, path: Path, *, ours: bool) -> None:
+    """Raises DataFileError for what a file of ours never holds, and for arrays larger than the file."""
+    size = size_of(path)
+    count, total = 0, 0
+    groups: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
+    while groups:
+        prefix, group, depth = groups.pop()
+        if depth > _DEPTH:
+            raise DataFileError(f"{path} cannot be read: its groups are nested too deeply")
+        for name in group:
+            count += 1
+            if count > _COUNT:
+                raise DataFileError(f"{path} cannot be read: it has more than {_COUNT} arrays")
+            where = f"{prefix}{name}"
+            shown = where if len(where) <= 60 else f"{where[:57]}..."
+            # A link to another file reads what the user did not give; one within the file can be a circle.
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise DataFileError(
+                    f"{path} cannot be read: {shown!r} is a link; give a plain copy"
+                )
+            node = group[name]
+            if isinstance(node, h5py.Group):
+                groups.append((f"{where}/", node, depth + 1))
+                continue
+            total += _declared(node, shown, path, ours=ours)
+            if total > size:
+                raise DataFileError(
+                    f"{path} cannot be read: its arrays, with {shown!r}, declare {total} bytes, "
+                    f"and the file has {size}; delete it or restore a copy"
+                )
+
+
+def _declared(node: Any, name: str, path: Path, *, ours: bool) -> int:
+    """How many bytes an array declares, as Python integers, which do not overflow."""
+    if not isinstance(node, h5py.Dataset):
+        raise DataFileError(f"{path} cannot be read: {name!r} is no array; restore a copy")
+    kind = node.dtype
+    if kind.kind not in "fiubS" or kind.hasobject or kind.subdtype is not None:
+        raise DataFileError(
+            f"{path} cannot be read: {name!r} holds {str(kind)[:40]}; "
+            "pinops reads numbers and texts of fixed length"
+        )
+    if node.shape is None:
+        raise DataFileError(f"{path} cannot be read: {name!r} is empty, without a shape")
+    plan = node.id.get_create_plist()
+    if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
+        raise DataFileError(
+            f"{path} cannot be read: {name!r} lies in other files; give one with its numbers in it"
+        )
+    if plan.get_layout() == h5py.h5d.CHUNKED and plan.get_nfilters():
+        if not ours:
+            return 0
+        raise DataFileError(
+            f"{path} cannot be read: {name!r} is compressed, which pinops does not write; "
+            "write it without compression"
+        )
+    total = kind.itemsize
+    for length in node.shape:
+        total *= int(length)
+    return total
+
+
+def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and attributes of a file of this kind.
+
+    Raises:
+        FileNotFoundError: when it is missing.
+        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes files.
+    """
+    path = Path(path)
+    with opened(path, kind) as file:
+        attributes, text = attributes_of(file, path)
+        expected = _text_of(file, "sha256", path)
+        arrays: dict[str, np.ndarray] = {}
+
+        def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:
+            if isinstance(node, h5py.Dataset):
+                arrays[name] = np.asarray(node[()])
+
+        file.visititems(visit)
+        if digest_of(arrays, text) != expected:
+            raise DataFileError(
+                f"{path} is damaged: its checksum does not match its content; "
+                "delete it or restore a copy"
+            )
+    return arrays, attributes

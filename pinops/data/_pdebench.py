@@ -22,7 +22,7 @@ from pinops.data._dataset import (
     leaves_of,
     settings_of,
 )
-from pinops.data._hdf5 import DataFileError, read_arrays, write_arrays
+from pinops.data._hdf5 import DataFileError, opened, read_arrays, said, write_arrays
 from pinops.problem import Problem, name_of
 
 _NUMBER = re.compile(r"_(beta|Nu)([0-9.eE+-]+?)\.(?:hdf5|h5)$")
@@ -106,7 +106,7 @@ def from_pdebench(
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
     for number, name in enumerate(names):
         if name.exists():
-            if read_arrays(name, PART)[1]["settings"] != json.loads(json.dumps(settings)):
+            if read_arrays(name, PART)[1].get("settings") != json.loads(json.dumps(settings)):
                 raise ValueError(
                     f"{parts} holds parts of another data set; delete that folder, or choose "
                     "another file"
@@ -147,6 +147,13 @@ def _write(
     )
 
 
+def _line(array: h5py.Dataset) -> np.ndarray:
+    """A coordinate: one axis of at most a million numbers."""
+    if array.ndim != 1 or array.size > 1_000_000:
+        raise ValueError(f"{array.name} has the shape {array.shape}")
+    return np.asarray(array[()], np.float64)
+
+
 class _Source:
     """One file: its parameter, its thinned grid, and its trajectories one by one."""
 
@@ -158,15 +165,14 @@ class _Source:
                 f"there is no file {path}; PDEBench's own page says where to get it"
             )
         try:
-            with h5py.File(path) as file:
-                self.shape = file["tensor"].shape  # pyright: ignore[reportAttributeAccessIssue]
-                x, t = (np.asarray(file[f"{name}-coordinate"], np.float64) for name in ("x", "t"))
+            with opened(path, None) as file:
+                self.shape = file["tensor"].shape
+                x, t = (_line(file[f"{name}-coordinate"]) for name in ("x", "t"))
                 attributes = {name.lower(): file.attrs[name] for name in file.attrs}
-        except (OSError, KeyError, RuntimeError) as error:
+        except DataFileError as error:
             raise DataFileError(
                 f"{path} is no one-dimensional file of PDEBench, which has tensor, x-coordinate "
-                f"and t-coordinate ({error}); "
-                "get it again"
+                f"and t-coordinate ({said(error.__cause__ or error)}); get it again"
             ) from error
         self.parameter = _parameter(path, attributes, family, coefficient)
         if len(self.shape) != 3 or self.shape[2] != x.size or t.size < self.shape[1]:
@@ -189,15 +195,9 @@ class _Source:
         self.grid = {"x": x[:: self.every[1], None], "t": t[None, : times : self.every[0]]}
 
     def trajectory(self, row: int) -> np.ndarray:
-        try:
-            with h5py.File(self.path) as file:
-                values = np.asarray(
-                    file["tensor"][row, :: self.every[0], :: self.every[1]], np.float64
-                ).T  # pyright: ignore[reportIndexIssue]
-        except (OSError, KeyError, RuntimeError) as error:
-            raise DataFileError(
-                f"{self.path}: trajectory {row} cannot be read ({error}); get the file again"
-            ) from error
+        with opened(self.path, None) as file:
+            tensor = file["tensor"]
+            values = np.asarray(tensor[row, :: self.every[0], :: self.every[1]], np.float64).T
         if not np.isfinite(values).all():
             raise DataFileError(
                 f"{self.path}: trajectory {row} has values that are not finite; get the file again"

@@ -10,12 +10,12 @@ Adam would spend its steps on its size. The numbers are kept in ``run.json``, an
 `solve` goes on with those of the run that it starts from.
 """
 
+from pinops.data import read_run as read_run
 from pinops.solvers._allowed import allowed as allowed
 from pinops.solvers._answer import Answer as Answer
 from pinops.solvers._ensemble import Ensemble as Ensemble
 from pinops.solvers._load import load as load
 from pinops.solvers._recipe import default_collocation as default_collocation
-from pinops.solvers._run_file import read_run as read_run
 from pinops.solvers._solution import Solution as Solution
 from pinops.solvers._solve import invert as invert
 from pinops.solvers._solve import solve as solve

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from pinops._numbers import real
 from pinops.data import cached_reference, write_arrays
 from pinops.metrics import deviations, errors
-from pinops.problem import Problem, warn_outside
+from pinops.problem import Problem, fingerprint, warn_outside
 from pinops.reference import Reference
 from pinops.solvers._trained import Errors, Trained, error_statistics
 
@@ -152,6 +152,12 @@ class Answer(Trained):
         from pinops.plotting import plot_solution
 
         return plot_solution(self, path, reference=data)
+
+    def identified(self) -> dict[str, Any]:
+        # The solution of one member of an operator has no fingerprint before it is kept.
+        if self.request.get("fingerprint") is not None:
+            return self.request
+        return self.request | {"fingerprint": fingerprint(self.problem)}
 
     def write_grid(self, folder: Path) -> None:
         """``solution.h5``: the solution on the grid of the reference, and its error."""

@@ -19,10 +19,10 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from pinops.data import read_run, write_run
 from pinops.settings import Whole
 from pinops.solvers._ensemble import Ensemble
-from pinops.solvers._run_file import check_folder, read_run, write_run
-from pinops.solvers._trained import CHECKPOINT, Trained
+from pinops.solvers._trained import CHECKPOINT, Trained, check_folder
 from pinops.training import (
     Callback,
     Device,
@@ -231,6 +231,8 @@ def _train_runs(
             if run.folder is not None:
                 whole = gathered(state, mesh)  # on all processes
                 if first:
+                    if options.resume:  # a result in there is that of fewer steps
+                        write_run(run.folder, run.assembly.request, None)
                     path = run.folder / CHECKPOINT
                     save_checkpoint(path, whole, history, run.assembly.request)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pinops.solvers._run_file import check_folder, write_run
-from pinops.solvers._trained import Errors, Trained, error_statistics
+from pinops.data import write_run
+from pinops.solvers._trained import Errors, Trained, check_folder, error_statistics
 from pinops.training import Report
 
 
@@ -99,14 +99,19 @@ class Ensemble(Trained):
     def details(self, data: Any = None) -> dict[str, Any]:
         return {"members": [member.summary(data) for member in self.members]}
 
-    def write_parts(self, folder: Path) -> None:
+    def identified(self) -> dict[str, Any]:
+        return self.members[0].identified() | {"ensemble": self.request["ensemble"]}
+
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
         for member in self.members:
             member.save(folder / f"seed_{member.request['seed']}")
+        return ()
 
     def save_summary(self, folder: Path, data: Any = None) -> None:
         """``run.json`` of the ensemble, whose members are there already."""
-        check_folder(folder, self.request)
-        write_run(folder, self.request, self.summary(data))
+        request = self.identified()
+        check_folder(folder, request)
+        write_run(folder, request, self.summary(data))
 
 
 def _over_members(found: list[Errors]) -> Errors:

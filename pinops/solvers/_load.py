@@ -9,150 +9,247 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pinops.networks import Architecture, EncoderArchitecture, embedding_of
-from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
-from pinops.problem import Problem, Scales, TimeWindows, holder, impose, load_problem
-from pinops.settings import from_description
-from pinops.solvers._allowed import allowed
+from pinops.data import DataFileError, read_run
+from pinops.networks import Architecture, embedding_of
+from pinops.operators import OperatorArchitecture, SurrogateArchitecture
+from pinops.problem import (
+    Problem,
+    Scales,
+    TimeWindows,
+    difference,
+    holder,
+    impose,
+    in_window,
+)
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._operator_plan import built_operator
+from pinops.solvers._rebuild import (
+    ARCHITECTURES,
+    architecture_of,
+    check_stored,
+    problem_of,
+    rebuilding,
+)
 from pinops.solvers._request import as_drawn
-from pinops.solvers._run_file import read_run
 from pinops.solvers._solution import Solution
 from pinops.solvers._surrogate_plan import built_surrogate
 from pinops.solvers._trained import CHECKPOINT, Trained
 from pinops.solvers._trained_operator import TrainedOperator
 from pinops.solvers._trained_surrogate import TrainedSurrogate
 from pinops.solvers._windows import WindowedSolution, window_of
-from pinops.training import Params, load_params, split
+from pinops.training import Params, difference_of_problems, load_params, split
 
-_ARCHITECTURES = (
-    Architecture,
-    EncoderArchitecture,
-    OperatorArchitecture,
-    GridArchitecture,
-    SurrogateArchitecture,
-)
+_HANDED = 10_000_000  # numbers that a window hands to the next
 
 
-def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Any:
+def load(
+    folder: str | Path,
+    *,
+    problem: Problem | None = None,
+    network: Any = None,
+    changed: bool = False,
+) -> Any:
     """What was trained in a run directory: a solution, an operator, a surrogate, windows or an ensemble.
 
     Executes no code from it.
 
     Args:
         folder: The run directory.
-        problem: Only needed where it was not registered under a name.
-        network: The network or architecture; only needed where it was not one of pinops.
+        problem: That of the run; only needed where it was not registered under a name.
+        network: The network or architecture of the run; only needed where it was not one of pinops.
+        changed: Whether problem and network may differ from those of the run.
 
     Raises:
         FileNotFoundError: Where there is no run.
-        DataFileError: A ValueError, for a run that cannot be read.
+        DataFileError: A ValueError, for a run that is damaged or not as pinops writes it.
+        ValueError: For another problem or network than that of the run, with the first thing that differs.
     """
     folder = Path(folder)
-    request = read_run(folder)["request"]
-    if "ensemble" in request:
-        seeds = request["ensemble"]
-        folders = [folder / f"seed_{seed}" for seed in seeds]
-        members = [load(one, problem=problem, network=network) for one in folders]
-        return Ensemble(tuple(members))
+    content = read_run(folder)
+    with rebuilding(folder), jax.enable_x64(content["request"]["dtype"] == "float64"):
+        request = content["request"]
+        problem = problem_of(folder, request, problem, changed)
+        if "ensemble" in request:
+            return _load_ensemble(folder, request, problem, network, changed)
+        return _load_one(folder, content, problem, network, changed)
+
+
+def _load_one(
+    folder: Path, content: dict[str, Any], problem: Problem, network: Any, changed: bool
+) -> Trained:
+    """What one training has left; the precision of the run is in force."""
+    request = content["request"]
     if "windows" in request:
-        return _load_windows(folder, request, problem, network)
+        return _load_windows(folder, request, problem, network, changed)
     if "operator" in request or "surrogate" in request:
-        return _load_family(folder, request, problem, network)
-    return _load_solution(folder, request, problem, network)
+        return _load_family(folder, content, problem, network, changed)
+    return _load_solution(folder, content, problem, network, changed)
 
 
-def _result(folder: Path) -> tuple[str, float]:
-    """The status and the seconds of compilation of a run."""
-    result: Mapping[str, Any] = read_run(folder).get("result") or {}
-    return result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
+def _load_ensemble(
+    folder: Path, request: dict[str, Any], problem: Problem, network: Any, changed: bool
+) -> Ensemble:
+    seeds = request["ensemble"]
+    if len(set(seeds)) < len(seeds):
+        raise DataFileError(f"{folder}: run.json has the same seed twice; restore a copy")
+    members = []
+    for seed in seeds:
+        inner = folder / f"seed_{seed}"
+        content = read_run(inner)
+        own = content["request"]
+        same = [own[name] == request[name] for name in ("problem", "dtype")]
+        kinds = [name for name in ("windows", "operator", "surrogate") if name in own]
+        wanted = [name for name in ("windows", "operator", "surrogate") if name in request]
+        if "ensemble" in own or own["seed"] != seed or not all(same) or kinds != wanted:
+            raise DataFileError(f"{inner} is no member of the run in {folder}; restore a copy")
+        words = difference_of_problems(request, own)
+        if words is not None:
+            raise DataFileError(f"{inner} is no member of the run in {folder}: {words}")
+        members.append(_load_one(inner, content, problem, network, changed))
+    return Ensemble(tuple(members))
 
 
 def _load_solution(
-    folder: Path, request: dict[str, Any], problem: Problem | None, network: Any
+    folder: Path, content: dict[str, Any], problem: Problem, network: Any, changed: bool
 ) -> Solution:
-    with jax.enable_x64(request["dtype"] == "float64"):
-        problem = _problem_of(folder, request) if problem is None else problem
-        if network is None:
-            network = _architecture(request["network"], folder)
-        imposition = impose(problem)
-        embedding = embedding_of(problem, imposition, network)
-        built = network
-        if isinstance(network, Architecture):
+    request, owner = content["request"], content["request"]["problem"]
+    network = architecture_of(request["network"], folder, network, changed)
+    imposition = impose(problem)
+    embedding = embedding_of(problem, imposition, network)
+    built = network
+    if isinstance(network, Architecture):
 
-            def build(key: Array) -> Any:
-                return network.build(embedding.size, len(problem.unknowns), key=key)
+        def build(key: Array) -> Any:
+            return network.build(embedding.size, len(problem.unknowns), key=key)
 
-            built = as_drawn(request, build)
-        elif isinstance(network, OperatorArchitecture):
-            raise ValueError(
-                f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
-                "again, load(..., network=trained(member).network)"
-            )
-        scales = Scales.from_json(request["scales"])
-        model, params = split(problem, built, imposition, scales, request["problem"])
-        # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
-        shifts = {
-            name: jnp.zeros(np.shape(getattr(holder(problem), name)))
-            for name in request["trainable"]
-        }
-        params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
-    status, compiling = _result(folder)
-    return Solution(problem, request, model, params, history, status, compiling)
-
-
-def _problem_of(folder: Path, request: dict[str, Any]) -> Problem:
-    # JSON has no tuples; a static coefficient must be hashable.
-    coefficients = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in request["coefficients"].items()
-    }
-    try:
-        return load_problem(request["problem"], **coefficients)
-    except (ValueError, TypeError) as error:
+        check_stored(build, folder / CHECKPOINT, request)
+        built = as_drawn(request, build)
+    elif isinstance(network, OperatorArchitecture):
         raise ValueError(
-            f"the problem of the run in {folder} must be given, load(..., problem=...): {error}"
-        ) from error
+            f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
+            "again, load(..., network=trained(member).network)"
+        )
+    _check_scales(folder, request, problem)
+    scales = Scales.from_json(request["scales"])
+    model, params = split(problem, built, imposition, scales, owner)
+    known = vars(holder(problem))
+    for name in request["trainable"]:
+        if name not in known:
+            raise DataFileError(
+                f"{folder}: run.json has the trainable coefficient {name[:40]!r}, which {owner[:40]} "
+                "does not have; restore a copy"
+            )
+    # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
+    shifts = {name: jnp.zeros(np.shape(known[name])) for name in request["trainable"]}
+    params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
+    return Solution(problem, request, model, params, history, *_outcome(content))
+
+
+def _outcome(content: Mapping[str, Any]) -> tuple[str, float]:
+    """The status and the seconds of compilation of a run."""
+    result = content["result"] or {"status": "unfinished", "compile_seconds": 0.0}
+    return result["status"], result["compile_seconds"]
 
 
 def _load_windows(
-    folder: Path, request: dict[str, Any], problem: Problem | None, network: Any
+    folder: Path, request: dict[str, Any], problem: Problem, network: Any, changed: bool
 ) -> WindowedSolution:
-    problem = _problem_of(folder, request) if problem is None else problem
     windows = TimeWindows(**request["windows"])
+    if windows.nodes ** max(1, len(problem.domain.space)) > _HANDED:
+        raise DataFileError(
+            f"{folder}: run.json has windows.nodes = {windows.nodes}, more than {_HANDED} numbers "
+            "for each window; restore a copy"
+        )
     parts: list[Solution] = []
-    while len(parts) < windows.count and (folder / f"window_{len(parts)}" / "run.json").exists():
+    while len(parts) < windows.count:
+        inner = folder / f"window_{len(parts)}"
+        if not (inner / "run.json").exists():
+            break
         window = window_of(problem, windows, len(parts), parts[-1] if parts else None)
-        part = load(folder / f"window_{len(parts)}", problem=window, network=network)
-        assert isinstance(part, Solution)
-        parts.append(part)
+        content = read_run(inner)
+        own = content["request"]
+        # What a window begins with follows from those before it: only the whole is compared.
+        if "fingerprint" in own and "fingerprint" in request:
+            words = difference(own["fingerprint"], in_window(request["fingerprint"], window))
+            if words is not None:
+                raise DataFileError(f"{inner} is no part of the run in {folder}: {words}")
+        if "network" not in own or "windows" in own or "ensemble" in own:
+            raise DataFileError(f"{inner} is no part of the run in {folder}; restore a copy")
+        parts.append(_load_solution(inner, content, window, network, changed))
+    if not parts:
+        raise DataFileError(f"{folder} is incomplete: there is no window_0; restore a copy")
     return WindowedSolution(problem, request, tuple(parts))
 
 
 def _load_family(
-    folder: Path, request: dict[str, Any], problem: Problem | None, architecture: Any
+    folder: Path, content: dict[str, Any], problem: Problem, architecture: Any, changed: bool
 ) -> Trained:
     """An operator or a surrogate: what was trained on a family."""
+    request = content["request"]
     kind = "operator" if "operator" in request else "surrogate"
-    build: Any = built_operator if kind == "operator" else built_surrogate
+    fresh: Any = built_operator if kind == "operator" else built_surrogate
     make: Any = TrainedOperator if kind == "operator" else TrainedSurrogate
-    with jax.enable_x64(request["dtype"] == "float64"):
-        problem = _problem_of(folder, request) if problem is None else problem
-        if architecture is None:
-            architecture = _architecture(request[kind], folder)
-        model, params = build(problem, architecture, request)
-        params, history = load_params(folder / CHECKPOINT, params, request)
-    status, compiling = _result(folder)
-    return make(problem, request, model, params, history, status, compiling)
-
-
-def _architecture(description: Any, folder: Path) -> Any:
-    """One of our own architectures from its description. Raises ValueError for any other."""
-    try:
-        return from_description(description, allowed(*_ARCHITECTURES))
-    except ValueError as error:
+    own: Any = OperatorArchitecture if kind == "operator" else SurrogateArchitecture
+    architecture = architecture_of(request[kind], folder, architecture, changed)
+    if isinstance(architecture, ARCHITECTURES) and not isinstance(architecture, own):
         raise ValueError(
-            f"the network of the run in {folder} cannot be made again ({error}); give the same one, "
-            "load(..., network=...)"
-        ) from error
+            f"the {kind} of the run in {folder} is a {type(architecture).__name__}, which is none; "
+            "give the same one again, load(..., network=...)"
+        )
+    _check_scales(folder, request, problem)
+    _check_sizes(folder, request, problem)
+    count = len(problem.unknowns)
+
+    def build(key: Array) -> Any:
+        if kind == "surrogate":
+            sizes = (len(request["parameters"]["names"]), tuple(request["grid"]["points"]))
+            return architecture.build(count, *sizes, key=key)
+        centre, deviation = (
+            {name: np.asarray(numbers) for name, numbers in request["inputs"][part].items()}
+            for part in ("mean", "deviation")
+        )
+        features = embedding_of(problem, impose(problem)).size
+        return architecture.build(centre, deviation, features, count, key=key)
+
+    if isinstance(architecture, OperatorArchitecture | SurrogateArchitecture):
+        check_stored(build, folder / CHECKPOINT, request)
+    # Only the shape: what the inputs were divided by is kept with the parameters.
+    model, params = fresh(problem, architecture, request)
+    params, history = load_params(folder / CHECKPOINT, params, request)
+    return make(problem, request, model, params, history, *_outcome(content))
+
+
+def _check_scales(folder: Path, request: dict[str, Any], problem: Problem) -> None:
+    """Raises DataFileError where the sizes of a request are not those of the unknowns."""
+    for part in ("centre", "spread", "sizes"):
+        if set(request["scales"][part]) != set(problem.unknowns):
+            raise DataFileError(
+                f"{folder}: run.json: scales.{part} is not for the unknowns "
+                f"{', '.join(problem.unknowns)}; restore a copy"
+            )
+
+
+def _check_sizes(folder: Path, request: dict[str, Any], problem: Problem) -> None:
+    """Raises DataFileError where the parts of the request of an operator do not belong together."""
+    wrong = None
+    for part in ("scale", "centre"):
+        if part in request and set(request[part]) != set(problem.unknowns):
+            wrong = f"{part} is not for the unknowns {', '.join(problem.unknowns)}"
+    if "operator" in request:
+        shapes = [
+            {name: np.shape(numbers) for name, numbers in request["inputs"][part].items()}
+            for part in ("mean", "deviation")
+        ]
+        if shapes[0] != shapes[1]:
+            wrong = "inputs.mean and inputs.deviation are not of the same shapes"
+    if "surrogate" in request:
+        grid, seen = request["grid"], request["parameters"]
+        axes = len(problem.domain.coordinates)
+        named = (tuple(grid["coordinates"]), grid["time"])
+        lengths = {len(grid["first"]), len(grid["steps"]), len(grid["points"]) + 1}
+        if named != (problem.domain.coordinates, problem.domain.time) or lengths != {axes}:
+            wrong = f"grid is not for the coordinates {', '.join(problem.domain.coordinates)}"
+        if len({len(values) for values in seen.values()}) > 1:
+            wrong = "the lists of parameters are not of one length"
+    if wrong is not None:
+        raise DataFileError(f"{folder}: run.json: {wrong}; restore a copy")

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from pinops.data import Dataset
+from pinops.data import Dataset, read_run
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.networks import embedding_of, trainable
 from pinops.operators import Operator, OperatorArchitecture
@@ -23,6 +23,7 @@ from pinops.problem import (
     check_resolved,
     coefficients_as_json,
     coefficients_of,
+    fingerprint,
     impose,
     in_words,
     name_of,
@@ -34,7 +35,6 @@ from pinops.problem import (
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._recipe import check_forgetful, checked_steps, phases
 from pinops.solvers._request import as_drawn, describe, digest, drawn_with
-from pinops.solvers._run_file import read_run
 from pinops.solvers._trained_operator import TrainedOperator, comparison, unseen_members
 from pinops.training import (
     Draw,
@@ -78,6 +78,7 @@ class OperatorPlan:
     start: TrainedOperator | None
     inputs: dict[str, Any]
     scales: dict[str, Any]
+    fingerprint: dict[str, Any]
 
     @property
     def tested_on(self) -> None:
@@ -141,6 +142,7 @@ class OperatorPlan:
             "scales": self.scales,
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
+            "fingerprint": self.fingerprint,
             "seed": seed,
             "dtype": self.options.dtype,
         }
@@ -218,6 +220,7 @@ def operator_plan(
         start=start,
         inputs=_inputs(problem, dataset) if start is None else start.request["inputs"],
         scales=sizes,
+        fingerprint=fingerprint(problem),
     )
 
 

@@ -144,6 +144,7 @@ class Solution(Answer):
                 reference=self.reference,
             )
 
-    def write_parts(self, folder: Path) -> None:
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
         self.write_grid(folder)
+        return ("solution.h5",)

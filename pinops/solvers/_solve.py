@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pinops.data import cached_reference
+from pinops.data import cached_reference, read_run
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
 from pinops.networks import Architecture, Embedding, check_network, embedding_of
@@ -26,6 +26,7 @@ from pinops.problem import (
     check_resolved,
     coefficients_as_json,
     coefficients_of,
+    fingerprint,
     holder,
     impose,
     load_problem,
@@ -46,7 +47,6 @@ from pinops.solvers._recipe import (
     phases,
 )
 from pinops.solvers._request import as_drawn, describe, digest, drawn_with
-from pinops.solvers._run_file import read_run
 from pinops.solvers._solution import Solution
 from pinops.solvers._windows import WindowedSolution, window_of, window_shape
 from pinops.training import (
@@ -254,6 +254,7 @@ class _Plan(NamedTuple):
     phases: tuple[Phase, ...]
     reference: Reference | None
     start: Solution | None
+    fingerprint: dict[str, Any]
     options: Options
 
     @classmethod
@@ -306,6 +307,7 @@ class _Plan(NamedTuple):
             phases=plan,
             reference=cached_reference(problem),
             start=start,
+            fingerprint=fingerprint(problem),
             options=options,
         )
 
@@ -372,6 +374,7 @@ class _Plan(NamedTuple):
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
             "window": window_shape(problem),
+            "fingerprint": self.fingerprint,
             "seed": seed,
             "dtype": self.options.dtype,
         }

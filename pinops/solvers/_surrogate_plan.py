@@ -18,7 +18,13 @@ from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import Surrogate, SurrogateArchitecture
 from pinops.optimizers import Adam, Optax, OptaxMethod
-from pinops.problem import Problem, coefficients_as_json, coefficients_of, name_of
+from pinops.problem import (
+    Problem,
+    coefficients_as_json,
+    coefficients_of,
+    fingerprint,
+    name_of,
+)
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._operator_plan import checked_physics, family_scales
 from pinops.solvers._recipe import phases
@@ -63,6 +69,7 @@ class SurrogatePlan:
     weighting: Weighting
     grid: GridSpec
     parameters: ParameterScaling
+    fingerprint: dict[str, Any]
 
     @property
     def tested_on(self) -> Dataset:
@@ -124,6 +131,7 @@ class SurrogatePlan:
             "physics": self.physics,
             "weighting": describe(self.weighting),
             "optimizer": "Adam" if self.optimizer is None else describe(self.optimizer),
+            "fingerprint": self.fingerprint,
             "minutes": self.options.minutes,
             "seed": seed,
             "dtype": self.options.dtype,
@@ -190,6 +198,7 @@ def surrogate_plan(
         weighting=weighting or default,
         grid=grid,
         parameters=_parameters(problem, dataset, architecture.parameter_map),
+        fingerprint=fingerprint(problem),
     )
 
 

@@ -9,9 +9,16 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from pinops.data import write_arrays
-from pinops.solvers._run_file import check_folder, write_run
-from pinops.training import Params, Report, TrainState, history_arrays, save_checkpoint
+from pinops.data import read_run, write_arrays, write_run
+from pinops.training import (
+    Params,
+    Report,
+    TrainState,
+    difference,
+    difference_of_problems,
+    history_arrays,
+    save_checkpoint,
+)
 
 CHECKPOINT = Path("checkpoint") / "state.h5"
 
@@ -83,8 +90,16 @@ class Trained(abc.ABC):
         """What `summary` says of this kind of result alone."""
 
     @abc.abstractmethod
-    def write_parts(self, folder: Path) -> None:
-        """The files of this kind of result in a run directory, besides ``run.json`` and the history."""
+    def identified(self) -> dict[str, Any]:
+        """The request with the fingerprint of the problem, as ``run.json`` has it."""
+
+    @abc.abstractmethod
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
+        """The files of this kind of result in a run directory, besides ``run.json`` and the history.
+
+        Returns:
+            The names of those whose checksums ``run.json`` keeps; a checkpoint has its own.
+        """
 
     @abc.abstractmethod
     def known_errors(self, data: Any = None) -> Errors:
@@ -122,11 +137,13 @@ class Trained(abc.ABC):
             ValueError: For a folder that holds another run.
             OSError: When it cannot be written.
         """
-        folder = Path(folder)
-        check_folder(folder, self.request)
-        self.write_parts(folder)
+        folder, request = Path(folder), self.identified()
+        check_folder(folder, request)
+        summary = self.summary(data)
+        write_run(folder, request, None)  # an interruption from here on leaves an unfinished run
+        parts = self.write_parts(folder)
         write_arrays(folder / "history.h5", "history", history_arrays(self.history))
-        write_run(folder, self.request, self.summary(data))
+        write_run(folder, request, summary, ("history.h5", *parts))
         return folder
 
     def __repr__(self) -> str:
@@ -139,6 +156,23 @@ class Trained(abc.ABC):
         """The coefficients, for the one line that shows it."""
         coefficients = self.request["coefficients"]
         return [f"{k} = {v:.6g}" for k, v in coefficients.items() if isinstance(v, int | float)]
+
+
+def check_folder(folder: Path, request: Mapping[str, Any]) -> None:
+    """Raises ValueError when a folder holds another run than that of a request, or another thing."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; choose a folder for the run")
+    if not (folder / "run.json").exists():
+        return
+    before = read_run(folder)["request"]
+    name = difference(before, request)
+    if name is not None:
+        raise ValueError(
+            f"{folder} holds another run, with a different {name}; choose another folder"
+        )
+    words = difference_of_problems(before, request)
+    if words is not None:
+        raise ValueError(f"{folder} holds a run of another problem: {words}; choose another folder")
 
 
 def write_state(

@@ -212,8 +212,12 @@ class TrainedOperator(Trained):
             self._solution(member), path, reference=reference, of="one unseen member"
         )
 
-    def write_parts(self, folder: Path) -> None:
+    def identified(self) -> dict[str, Any]:
+        return self.request
+
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
+        return ()
 
 
 def unseen_members(problem: Problem, purpose: int, count: int) -> list[Problem]:

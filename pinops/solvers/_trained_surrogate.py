@@ -411,8 +411,12 @@ class TrainedSurrogate(Trained):
             "coefficients": coefficients_as_json(self.family),
         }
 
-    def write_parts(self, folder: Path) -> None:
+    def identified(self) -> dict[str, Any]:
+        return self.request
+
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
+        return ()
 
 
 def _parameters_of(members: Sequence[Problem]) -> Float[np.ndarray, "n p"]:

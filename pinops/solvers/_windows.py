@@ -107,10 +107,11 @@ class WindowedSolution(Answer):
     def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:
         return self._in_parts(coordinates, lambda part, here: part.residual(**here))
 
-    def write_parts(self, folder: Path) -> None:
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
         for k, part in enumerate(self.parts):
             part.save(folder / f"window_{k}")
         self.write_grid(folder)
+        return ("solution.h5",)
 
 
 def _window(part: Solution) -> Window:

@@ -15,7 +15,9 @@ the curriculum. Their numbers are traced, so that nothing is compiled again as m
 from predictions.
 """
 
+from pinops.training._checkpoint import check_checkpoint as check_checkpoint
 from pinops.training._checkpoint import difference as difference
+from pinops.training._checkpoint import difference_of_problems as difference_of_problems
 from pinops.training._checkpoint import history_arrays as history_arrays
 from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params

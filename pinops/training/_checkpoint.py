@@ -11,13 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from pinops.data import DataFileError, read_arrays, write_arrays
+from pinops.data import (
+    Anything,
+    DataFileError,
+    Table,
+    attributes_of,
+    check,
+    opened,
+    read_arrays,
+    shown,
+    write_arrays,
+)
+from pinops.problem import difference as fingerprints_differ
 from pinops.training._contracts import Params
 from pinops.training._state import Report, TrainState
 from pinops.training._train import Training
 
 _KIND = "checkpoint"
-_FREE = ("steps", "minutes")  # what a resumed run may change
+# What a resumed run may change; fingerprints are compared up to rounding.
+_FREE = ("steps", "minutes", "fingerprint")
+_ATTRIBUTES = Table({"request": Table({}, others=Anything())})
 
 
 def save_checkpoint(
@@ -39,6 +52,14 @@ def difference(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | Non
     )
 
 
+def difference_of_problems(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """The first thing in which the problems of two requests differ, where both say what theirs is."""
+    there, here = before.get("fingerprint"), asked.get("fingerprint")
+    if not isinstance(there, Mapping) or not isinstance(here, Mapping):
+        return None
+    return fingerprints_differ(there, here)
+
+
 def load_checkpoint(
     path: Path, training: Training, params: Params, request: Mapping[str, Any]
 ) -> tuple[TrainState, list[Report]]:
@@ -51,11 +72,16 @@ def load_checkpoint(
     stored = _stored(arrays, "state/")
     if ".step" not in stored:
         raise DataFileError(f"{path} holds parameters but no training state; it cannot be resumed")
-    number, _ = training.phase_at(int(stored[".step"]))
+    step = stored[".step"]
+    if step.shape != () or step.dtype.kind not in "iu" or step < 0:
+        raise DataFileError(
+            f"{path}: the number of its step must be one whole number, got {step!r:.60}"
+        )
+    number, _ = training.phase_at(int(step))
     first = training.init(params)
     optimizer = training.phases[number].optimizer.init(params)
     template = dataclasses.replace(first, optimizer=optimizer)
-    return _fill(path, stored, template), history_reports(_stored(arrays, "history/"))
+    return _fill(path, stored, template), history_reports(path, _stored(arrays, "history/"))
 
 
 def load_params(
@@ -65,17 +91,30 @@ def load_params(
     arrays, attributes = read_arrays(path, _KIND)
     _check_request(path, attributes, request)
     return _fill(path, _stored(arrays, "state/.params"), params), history_reports(
-        _stored(arrays, "history/")
+        path, _stored(arrays, "history/")
     )
 
 
+def check_checkpoint(path: Path, request: Mapping[str, Any]) -> None:
+    """Raises DataFileError for the checkpoint of another run, before a network is built for it. No array is read."""
+    with opened(path, _KIND) as file:
+        attributes, _ = attributes_of(file, path)
+    _check_request(path, attributes, request)
+
+
 def _check_request(path: Path, attributes: Mapping[str, Any], request: Mapping[str, Any]) -> None:
-    before = attributes.get("request", {})
+    check(attributes, _ATTRIBUTES, str(path))
+    before = attributes["request"]
     name = difference(before, request)
     if name is not None:
         raise DataFileError(
-            f"{path} is a checkpoint of another run: {name} is {before.get(name)} there and {request[name]} here; "
-            "restore the right file"
+            f"{path} is a checkpoint of another run: {name[:40]} is {shown(before.get(name))} there "
+            f"and {shown(request[name])} here; restore the right file"
+        )
+    words = difference_of_problems(before, request)
+    if words is not None:
+        raise DataFileError(
+            f"{path} is a checkpoint of another run: {words}; restore the right file"
         )
 
 
@@ -130,10 +169,18 @@ def history_arrays(history: Sequence[Report]) -> dict[str, np.ndarray]:
     return out
 
 
-def history_reports(arrays: Mapping[str, np.ndarray]) -> list[Report]:
-    """The inverse of `history_arrays`."""
+_COLUMNS = {"step": "i", "total_steps": "i", "phase": "S", "loss": "f", "seconds": "f"}
+
+
+def history_reports(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Report]:
+    """The inverse of `history_arrays`.
+
+    Raises:
+        DataFileError: naming the file, where a column is missing, of another type, or not as long as the others.
+    """
+    rows = _checked_rows(path, arrays)
     out = []
-    for row in range(len(arrays.get("step", ()))):
+    for row in range(rows):
         groups: dict[str, dict[str, float]] = {group: {} for group in _GROUPS}
         for key, array in arrays.items():
             group, _, name = key.partition("/")
@@ -152,3 +199,29 @@ def history_reports(arrays: Mapping[str, np.ndarray]) -> list[Report]:
             )
         )
     return out
+
+
+def _checked_rows(path: Path, arrays: Mapping[str, np.ndarray]) -> int:
+    """How many rows all columns of a history have. Raises DataFileError where they differ, or one is not as written."""
+    for name in _COLUMNS:
+        if name not in arrays:
+            raise DataFileError(f"{path}: its history has no column {name!r}; restore a copy")
+    rows = arrays["step"].shape
+    for key, array in arrays.items():
+        group, _, name = key.partition("/")
+        shown = key if len(key) <= 60 else f"{key[:57]}..."
+        if not (key in _COLUMNS or (group in _GROUPS and name)):
+            raise DataFileError(f"{path}: {shown!r} is no column of a history; restore a copy")
+        wanted = _COLUMNS.get(key, "f")
+        if array.dtype.kind != wanted or array.ndim != 1 or array.shape != rows:
+            raise DataFileError(
+                f"{path}: the column {shown!r} of its history is {array.dtype}{list(array.shape)}, "
+                f"and its steps are {list(rows)}; restore a copy"
+            )
+    if not all(phase.isascii() for phase in arrays["phase"].tolist()):
+        raise DataFileError(f"{path}: a phase of its history is no ASCII; restore a copy")
+    if np.any(arrays["step"] < 0) or not np.all(arrays["seconds"] >= 0):
+        raise DataFileError(
+            f"{path}: the steps and seconds of its history must be zero or more; restore a copy"
+        )
+    return rows[0]

@@ -1,0 +1,243 @@
+"""``run.json``: what was asked, with which versions, and what came out, with checksums of itself and of the files beside it.
+
+It is read through one schema, so that whoever reads a run afterwards finds the names and types that it expects.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pinops.data._hdf5 import DataFileError, parsed, replacing, size_of
+from pinops.data._schema import (
+    Anything,
+    Either,
+    Flag,
+    Items,
+    Kind,
+    Number,
+    Numbers,
+    Optional,
+    Row,
+    Table,
+    Text,
+    check,
+)
+
+_NAME = "run.json"
+_PACKAGES = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
+_LARGEST = 8 * 2**20  # bytes of run.json
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}\.h5")
+
+_COUNT = Number(least=1, whole=True)
+_SIZE = Number(least=1, most=1e8, whole=True)
+_SEED = Number(least=0, most=2**32 - 1, whole=True)
+_DTYPE = Text(("float32", "float64"))
+_WEIGHT = Number(least=0)
+_NAMES = Items(Text(longest=200))
+_DIGEST = Text(longest=64)
+_BY_NAME = Table({}, others=Number())
+_NUMBERS = Items(Number())
+_SIZES = Table({name: _BY_NAME for name in ("centre", "spread", "sizes", "terms", "coefficients")})
+_DESCRIPTION = Either((Text(), Table({}, others=Anything())))
+
+# What every request has, whatever was trained. Names that are only compared or shown have no type here.
+_EVERY: Mapping[str, Kind] = {
+    "problem": Text(longest=200),
+    "coefficients": Table({}, others=Anything()),
+    "seed": _SEED,
+    "dtype": _DTYPE,
+}
+_MAYBE: Mapping[str, Kind] = {
+    "trainable": _NAMES,
+    "steps": _COUNT,
+    "minutes": Optional(Number(above=0)),
+    "phases": Items(_DESCRIPTION),
+    "phase_steps": Items(_COUNT),
+    "ensemble": Items(_SEED, least=1),
+    "observations": Optional(_DIGEST),
+    "start": Optional(_DIGEST),
+    "drawn": Optional(Row((_SEED, _DTYPE))),
+    "data": Optional(_DIGEST),
+    "data_members": Optional(Row((Text(), Number(least=0, whole=True)))),
+    "physics": _WEIGHT,
+    "fingerprint": Table({}, others=Anything()),
+}
+_SOLUTION: Mapping[str, Kind] = {
+    "trainable": _NAMES,
+    "network": _DESCRIPTION,
+    "scales": _SIZES,
+}
+_WINDOWS: Mapping[str, Kind] = {
+    "windows": Table({"count": Number(least=2, most=1e6, whole=True), "nodes": _SIZE})
+}
+_OPERATOR: Mapping[str, Kind] = {
+    "operator": _DESCRIPTION,
+    "inputs": Table({name: Table({}, others=Numbers()) for name in ("mean", "deviation")}),
+    "scale": _BY_NAME,
+    "scales": _SIZES,
+    "physics": _WEIGHT,
+}
+_SURROGATE: Mapping[str, Kind] = {
+    "surrogate": _DESCRIPTION,
+    "data_members": Row((Text(), Number(least=0, whole=True))),
+    "grid": Table(
+        {
+            "coordinates": _NAMES,
+            "first": _NUMBERS,
+            "steps": Items(Number(above=0)),
+            "points": Items(_SIZE, least=1),
+            "snapshots": _SIZE,
+            "time": Text(longest=200),
+        }
+    ),
+    "parameters": Table(
+        {
+            "names": _NAMES,
+            "low": _NUMBERS,
+            "high": _NUMBERS,
+            "maps": Items(Text(("identity", "log", "sigmoid_log"))),
+            "mean": _NUMBERS,
+            "deviation": _NUMBERS,
+        }
+    ),
+    "centre": _BY_NAME,
+    "scale": _BY_NAME,
+    "scales": _SIZES,
+    "physics": _WEIGHT,
+    "curriculum": Table(
+        {"Curriculum": Table({"noise": _WEIGHT, "push_forward": Flag()}, others=Anything())}
+    ),
+}
+_RESULT = Table(
+    {
+        "status": Text(longest=40),
+        "steps": Number(least=0, whole=True),
+        "seconds": Number(least=0),
+        "compile_seconds": Number(least=0),
+    },
+    others=Anything(),
+)
+_PART = Table({"bytes": Number(least=0, whole=True), "sha256": _DIGEST})
+_CONTENT = Table(
+    {
+        "request": Table({}, others=Anything()),
+        "versions": Table({}, others=Text()),
+        "result": Optional(_RESULT),
+        "parts": Table({}, others=_PART),
+        "sha256": _DIGEST,
+    }
+)
+
+
+def write_run(
+    folder: Path,
+    request: Mapping[str, Any],
+    result: Mapping[str, Any] | None,
+    parts: Sequence[str] = (),
+) -> None:
+    """Write ``run.json``; it appears whole or not at all.
+
+    A file beside it must not change while it is listed: whoever writes these files anew first writes ``run.json`` with
+    no result, so that a run that is interrupted in between is an unfinished one and not a damaged one.
+
+    Args:
+        folder: the run directory.
+        request: what was asked, as JSON.
+        result: what came out, None as long as it is trained.
+        parts: names of the final files in the folder, whose checksums are kept.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    content = {
+        "request": request,
+        "versions": {name: version(name) for name in _PACKAGES},
+        "result": result,
+        "parts": {
+            name: {
+                "bytes": (folder / name).stat().st_size,
+                "sha256": _digest_of_file(folder / name),
+            }
+            for name in parts
+        },
+        "sha256": "",
+    }
+    text = json.dumps(content, indent=2) + "\n"
+    with replacing(folder / _NAME) as temporary:
+        temporary.write_bytes(_signed(text.encode()))
+
+
+def _signed(text: bytes) -> bytes:
+    """The text of ``run.json`` with its own checksum, which is that of the text without it."""
+    before, name, after = text.rpartition(b'"sha256": "')
+    return before + name + hashlib.sha256(text).hexdigest().encode() + after
+
+
+def read_run(folder: str | Path) -> dict[str, Any]:
+    """The contents of ``run.json``, which agree with their checksums and the schema.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        DataFileError: when it, or a file that it lists, is altered, or a name or type in it is not as written by pinops.
+    """
+    folder = Path(folder)
+    path = folder / _NAME
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder} holds no run: there is no {path}")
+    if (size := size_of(path)) > _LARGEST:
+        raise DataFileError(f"{path} cannot be read: it has {size} bytes, more than {_LARGEST}")
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    content = parsed(text, path)
+    check(content, _CONTENT, str(path))
+    signature = content["sha256"].encode()
+    before, _, after = text.rpartition(signature or b"\0")
+    if not signature or _signed(before + after) != text:
+        raise DataFileError(
+            f"{path} is damaged: its checksum does not match its content; restore a copy"
+        )
+    check(content, Table({"request": _kind_of(content["request"])}, others=Anything()), str(path))
+    for name, part in content["parts"].items():
+        _check_part(folder, name, part)
+    return content
+
+
+def _kind_of(request: Mapping[str, Any]) -> Table:
+    """The schema of a request, by what was trained."""
+    own = _SOLUTION
+    if "windows" in request:
+        own = _WINDOWS
+    elif "operator" in request:
+        own = _OPERATOR
+    elif "surrogate" in request:
+        own = _SURROGATE
+    optional = {name: kind for name, kind in _MAYBE.items() if name not in own}
+    return Table({**_EVERY, **own}, optional, Anything())
+
+
+def _check_part(folder: Path, name: str, part: Mapping[str, Any]) -> None:
+    """Raises DataFileError when a listed file is missing or altered."""
+    path = folder / name
+    if _PLAIN.fullmatch(name) is None:
+        raise DataFileError(
+            f"{folder / _NAME}: parts.{name[:40]!r} is no name of a file of a run; restore a copy"
+        )
+    if not path.is_file():
+        raise DataFileError(
+            f"{folder} is incomplete: {name}, which its run.json lists, is missing; restore a copy"
+        )
+    if size_of(path) != part["bytes"] or _digest_of_file(path) != part["sha256"]:
+        raise DataFileError(
+            f"{path} is damaged: its checksum is not that in run.json; restore a copy"
+        )
+
+
+def _digest_of_file(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,159 @@
+"""From the description in a run directory to the objects that it describes; nothing in it is executed or believed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import PRNGKeyArray
+
+from pinops.data import DataFileError, said, shown
+from pinops.networks import Architecture, EncoderArchitecture
+from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
+from pinops.problem import Problem, available, difference, load_problem
+from pinops.settings import from_description
+from pinops.solvers._allowed import allowed
+from pinops.solvers._request import describe
+from pinops.training import check_checkpoint
+
+ARCHITECTURES = (
+    Architecture,
+    EncoderArchitecture,
+    OperatorArchitecture,
+    GridArchitecture,
+    SurrogateArchitecture,
+)
+_MOST = 1_000_000  # of a coefficient that is a whole number
+_SENTENCE = 200  # characters of what an architecture says of its settings
+_SPARE = 64 * 2**20  # bytes that a network may have beside what is in its checkpoint
+_FROZEN = 256  # numbers that are not trained for each one that is
+
+
+@contextmanager
+def rebuilding(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong becomes one sentence that names the run.
+
+    Names and types have been checked before; what remains are values that do not fit each other.
+    """
+    try:
+        yield
+    except (DataFileError, OSError):
+        raise
+    except RecursionError:
+        raise DataFileError(f"the run in {folder} is nested too deeply; restore a copy") from None
+    except MemoryError:
+        raise DataFileError(
+            f"the run in {folder} does not fit the memory of this machine; restore a copy"
+        ) from None
+    except ValueError as error:
+        text = " ".join(str(error).split())
+        if len(text) <= 360:
+            raise
+        raise ValueError(f"{text[:357]}...") from error
+    except Exception as error:
+        raise DataFileError(
+            f"the run in {folder} cannot be built again from its run.json "
+            f"({type(error).__name__}: {said(error)}); restore a copy"
+        ) from error
+
+
+def problem_of(
+    folder: Path, request: Mapping[str, Any], problem: Problem | None, changed: bool
+) -> Problem:
+    """The problem of a run, by its name where none is given, compared with the one that it was trained on.
+
+    Raises:
+        ValueError: when it must be given, or differs from that of the run and this is not meant (``changed``).
+    """
+    given = problem is not None
+    problem = _by_name(folder, request) if problem is None else problem
+    stored = request.get("fingerprint")
+    words = None if changed or stored is None else difference(stored, problem)
+    if words is not None:
+        whose = "given" if given else f"named {request['problem'][:40]!r} today"
+        raise ValueError(
+            f"the run in {folder} is of another problem than the one {whose}: {words}; "
+            "give that of the run, or load(..., changed=True) where this is meant"
+        )
+    return problem
+
+
+def _by_name(folder: Path, request: Mapping[str, Any]) -> Problem:
+    name = request["problem"]
+    # Coefficients that no number or text describes are those of a problem that has to be given anyway.
+    given = request["coefficients"].items() if name in available() else ()
+    for key, value in given:
+        large = isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MOST
+        if large or value is None or isinstance(value, dict):
+            raise DataFileError(
+                f"the problem of the run in {folder} must be given, load(..., problem=...): "
+                f"its coefficient {key[:40]!r} is {shown(value)}"
+            )
+    # JSON has no tuples; a static coefficient must be hashable.
+    coefficients = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in request["coefficients"].items()
+    }
+    try:
+        if not name.isidentifier():
+            raise ValueError(f"{shown(name)} is no name of a problem")
+        return load_problem(name, **coefficients)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"the problem of the run in {folder} must be given, load(..., problem=...): {said(error)}"
+        ) from error
+
+
+def architecture_of(description: Any, folder: Path, given: Any, changed: bool = False) -> Any:
+    """One of our own architectures, of a network or an operator, from its description, or the one that is given.
+
+    Raises:
+        ValueError: for any other, for settings that it does not have, and where the given one is of other settings.
+    """
+    if given is None:
+        return _architecture(description, folder)
+    if isinstance(given, ARCHITECTURES) and not changed and describe(given) != description:
+        raise ValueError(
+            f"the run in {folder} has the network {shown(description)}, not {shown(describe(given))}; "
+            "give that of the run, or load(..., changed=True) where this is meant"
+        )
+    return given
+
+
+def _architecture(description: Any, folder: Path) -> Any:
+    try:
+        return from_description(description, allowed(*ARCHITECTURES))
+    except ValueError as error:
+        raise ValueError(
+            f"the network of the run in {folder} cannot be made again ({said(error, _SENTENCE)}); "
+            "give the same one, load(..., network=...)"
+        ) from error
+
+
+def check_stored(
+    build: Callable[[PRNGKeyArray], Any], checkpoint: Path, request: Mapping[str, Any]
+) -> None:
+    """Raises DataFileError for a network that its checkpoint cannot hold, before anything of it is allocated."""
+    check_checkpoint(checkpoint, request)
+    try:
+        shapes = eqx.filter_eval_shape(build, jax.random.key(0))
+    except jax.errors.JAXTypeError:  # one that looks at its numbers while it is built
+        return
+    leaves = [leaf for leaf in jax.tree.leaves(shapes) if hasattr(leaf, "dtype")]
+    sizes = [leaf.dtype.itemsize * _product(leaf.shape) for leaf in leaves]
+    found = checkpoint.stat().st_size
+    if sum(sizes) > _SPARE + _FROZEN * found:
+        raise DataFileError(
+            f"{checkpoint} is a checkpoint of another training: "
+            f"a network of {sum(sizes)} bytes does not lie in {found}; restore the right file"
+        )
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    """As Python integers, which do not overflow."""
+    out = 1
+    for length in shape:
+        out *= int(length)
+    return out
