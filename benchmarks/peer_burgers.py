@@ -1,9 +1,11 @@
-"""Burgers' equation in another library, for the plot of error against seconds: run by ``time_to_accuracy.py --peers PYTHON``.
+"""Burgers' equation in another library, for the plot of error against seconds: run by
+``time_to_accuracy.py --peers PYTHON``.
 
     PYTHON peer_burgers.py {deepxde,pina,jinns} REFERENCE.npz SECONDS SEED
 
-The same network, number of points and reference as in pinops, float64, with the recipe that the library's own documentation has
-for Burgers' equation (see each function). Prints rows of seconds since the start of Python and the relative L2 error, as JSON.
+The same network, number of points and reference as in pinops, float64, with the recipe that the
+library's own documentation has for Burgers' equation (see each function). Prints rows of seconds
+since the start of Python and the relative L2 error, as JSON.
 """
 
 import json
@@ -80,7 +82,9 @@ def deepxde(watch: Watch, seed: int) -> None:
 
 
 def pina(watch: Watch, seed: int) -> None:
-    """As in PINA's own example of Burgers' equation: Adam for 1000 steps of 0.006; then, as it stops there, PINA's L-BFGS."""
+    """As in PINA's own example of Burgers' equation: Adam for 1000 steps of 0.006; then, as it
+    stops there, PINA's L-BFGS.
+    """
     import lightning  # pyright: ignore[reportMissingImports]
     import torch  # pyright: ignore[reportMissingImports]
     from pina import LabelTensor, Trainer  # pyright: ignore[reportMissingImports]
@@ -120,7 +124,9 @@ def pina(watch: Watch, seed: int) -> None:
 
 
 def jinns(watch: Watch, seed: int) -> None:
-    """As in jinns' own notebook of Burgers' equation: natural gradient with its defaults, all weights 1."""
+    """As in jinns' own notebook of Burgers' equation: natural gradient with its defaults, all
+    weights 1.
+    """
     import equinox as eqx
     import jax
     import jax.numpy as jnp
@@ -160,7 +166,9 @@ def jinns(watch: Watch, seed: int) -> None:
         return np.bool_(watch.over())
 
     class Look(AbstractValidationModule):
-        """jinns' hook between two steps. Its loop is one compiled program, so that the clock is asked from inside."""
+        """jinns' hook between two steps. Its loop is one compiled program, so that the clock is
+        asked from inside.
+        """
 
         call_every: int = 1
 

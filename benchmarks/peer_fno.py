@@ -1,4 +1,5 @@
-"""The passes of ``cape.py --step`` in neuraloperator: prints a JSON object with the milliseconds on one thread.
+"""The passes of ``cape.py --step`` in neuraloperator: prints a JSON object with the milliseconds on
+one thread.
 
 Run by ``cape.py --step --peers PYTHON`` in a Python with neuraloperator and torch.
 """
@@ -34,7 +35,8 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     x = torch.randn(BATCH, 1, POINTS)
-    # The modes of both signs are counted there; a pointwise skip and no further layers within a block, as here.
+    # The modes of both signs are counted there; a pointwise skip and no further layers within a
+    # block, as here.
     settings = {
         "n_modes": (2 * MODES,),
         "in_channels": 1,

@@ -1,4 +1,6 @@
-"""The smallest problem with everything: what the tests of front doors, resuming and the command line solve."""
+"""The smallest problem with everything: what the tests of front doors, resuming and the command
+line solve.
+"""
 
 import jax.numpy as jnp
 

@@ -1,4 +1,6 @@
-"""The house plan, enforced: imports point down, classes are abstract or final, importing does nothing."""
+"""The house plan, enforced: imports point down, classes are abstract or final, importing does
+nothing.
+"""
 
 import ast
 import importlib
@@ -20,8 +22,8 @@ import pinops
 PACKAGE = Path(pinops.__file__).parent
 CATALOGUE = PACKAGE.parent / "problems"
 
-# The floors of design.md section 2, ground floor first; rooms of one floor do not import each other.
-# One departure: metrics measure against a `Reference`, so they stand above that room.
+# The floors of design.md section 2, ground floor first; rooms of one floor do not import each
+# other. One departure: metrics measure against a `Reference`, so they stand above that room.
 FLOORS = (
     ("_numbers",),
     ("_types",),
@@ -66,14 +68,17 @@ def runs_later(block: ast.AST) -> bool:
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool, int]]:
-    """Every imported module of a file by its full name, whether it is imported when the file is, and the line."""
+    """Every imported module of a file by its full name, whether it is imported when the file is,
+    and the line.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     later = {id(node) for block in ast.walk(tree) if runs_later(block) for node in ast.walk(block)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            # Relative imports by their full name; `from pinops import networks` is an import of that room.
+            # Relative imports by their full name; `from pinops import networks` is an import of
+            # that room.
             parents = ("pinops", *path.relative_to(PACKAGE).parts[:-1]) if node.level else ()
             module = ".".join(
                 [*parents[: len(parents) + 1 - node.level], *([node.module] if node.module else [])]
@@ -157,6 +162,64 @@ def test_there_is_no_room_for_helpers():
     ]
 
 
+MAX_MODULE, MAX_FUNCTION = 450, 80  # lines; those of a function without its docstring
+MAX_LAMBDAS = 5  # per 1000 lines
+# These are longer; what is split leaves the list.
+LONG_MODULES = {"data/_dataset.py", "solvers/_solve.py"}
+
+
+def lines_of(function: ast.FunctionDef) -> int:
+    """The lines of a function without those of its docstring."""
+    lines = function.end_lineno - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function, clean=False) is not None:
+        lines -= first.end_lineno - first.lineno + 1
+    return lines
+
+
+@each_file
+def test_files_and_functions_are_short(path):
+    source, relative = path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix()
+    assert relative in LONG_MODULES or source.count("\n") <= MAX_MODULE
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            assert lines_of(node) < MAX_FUNCTION, f"{path}: {node.name}"
+
+
+def test_lambdas_are_few_and_have_no_name():
+    """A lambda is an argument; what has a name is a function."""
+    lambdas = lines = 0
+    for path in FILES:
+        source = path.read_text(encoding="utf-8")
+        lines += source.count("\n")
+        lambdas += sum(isinstance(node, ast.Lambda) for node in ast.walk(ast.parse(source)))
+    assert 1000 * lambdas < MAX_LAMBDAS * lines, f"{lambdas} lambdas in {lines} lines"
+
+
+# The arguments of a contract whose type is the business of an instance.
+ANY_IN_CONTRACTS = {("drawn", "model"), ("sampled", "model")}
+
+
+def test_the_contracts_know_their_types():
+    """No `Any` where a type is known: a source alone may be for the model of its own kind."""
+    tree = ast.parse((PACKAGE / "training" / "_contracts.py").read_text(encoding="utf-8"))
+    found = {
+        (method.name, argument.arg)
+        for method in ast.walk(tree)
+        if isinstance(method, ast.FunctionDef)
+        for argument in [*method.args.args, *method.args.kwonlyargs]
+        if argument.annotation is not None and "Any" in ast.unparse(argument.annotation)
+    }
+    returned = [
+        method.name
+        for method in ast.walk(tree)
+        if isinstance(method, ast.FunctionDef)
+        and method.returns is not None
+        and "Any" in ast.unparse(method.returns)
+    ]
+    assert found == ANY_IN_CONTRACTS and not returned
+
+
 def classes() -> list[type]:
     """Every class that is defined in pinops."""
     names = [found.name for found in pkgutil.walk_packages(pinops.__path__, "pinops.")]
@@ -170,7 +233,8 @@ def classes() -> list[type]:
 
 def is_abstract(cls: type) -> bool:
     unfilled = getattr(cls, "__abstractvars__", ()), getattr(cls, "__abstractclassvars__", ())
-    # Users derive from Problem; residuals differ in their arguments, so it has no abstract method to fill in.
+    # Users derive from Problem; residuals differ in their arguments, so it has no abstract method
+    # to fill in.
     return inspect.isabstract(cls) or any(unfilled) or cls is pinops.Problem
 
 
@@ -207,7 +271,9 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def fresh_imports(tmp_path_factory) -> list[dict]:
-    """Three processes that import pinops, in an empty folder; whatever they print besides the report is an error."""
+    """Three processes that import pinops, in an empty folder; whatever they print besides the
+    report is an error.
+    """
     folder = tmp_path_factory.mktemp("elsewhere")
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     reports = []
@@ -250,5 +316,7 @@ def test_importing_leaves_the_slow_and_the_rare_alone(library, fresh_imports):
 
 
 def test_importing_is_quick(fresh_imports):
-    """Beyond jax, equinox and optax (design.md section 4); processor time, which a busy machine does not stretch."""
+    """Beyond jax, equinox and optax (design.md section 4); processor time, which a busy machine
+    does not stretch.
+    """
     assert statistics.median(report["seconds"] for report in fresh_imports) < 1.5

@@ -351,7 +351,7 @@ MISTAKES = {
     ),
     "activation": (
         "solve heat --network 'MLP(activation=relu6)'",
-        "there is no 'relu6'; did you mean relu",
+        "there is no 'relu6'; did you mean gelu?",
     ),
     "a call": ("solve heat --network '__import__(1)'", "there is no '__import__'; choose from"),
     "an attribute": ("solve heat --network 'MLP.build'", "is not an object such as MLP("),
@@ -383,7 +383,7 @@ MISTAKES = {
         "directions must be a whole number from 1 to",
     ),
     "zero steps": ("solve heat --steps 0", "steps must be a whole number from 1 to"),
-    "no time": ("solve heat --minutes 0", "minutes must be greater than zero, got 0.0"),
+    "no time": ("solve heat --minutes 0", "minutes must be a number greater than zero, got 0.0"),
     "target": (
         "solve heat --target -1",
         "relative_l2 must be a finite number greater than 0, got -1.0",
@@ -553,7 +553,7 @@ def untrained(*arguments):
 
 
 def process(*arguments: str, **options) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(cli.__file__).parents[2])}
     return subprocess.Popen(
         [sys.executable, "-m", "pinops", *arguments],
         env=environment,

@@ -1,4 +1,4 @@
-"""Derivatives against closed forms: plane waves and Cauchy's integral formula; and what names mean."""
+"""Derivatives against closed forms (plane waves, Cauchy's integral formula); what names mean."""
 
 import itertools
 import math
@@ -91,13 +91,15 @@ def count(jaxpr, *names: str) -> int:
     return total
 
 
-# --- activations -----------------------------------------------------------------------------------------------------
+# --- activations --------------------------------------------------------------------------------
 
 
 @each_dtype
 @each_activation
 def test_activation_derivatives_are_those_of_cauchys_formula(name, dtype, float64):
-    """s^(m)(z) = m! / (2 pi r^m) * integral of s(z + r exp(i a)) exp(-i m a) da, exact for the trapezoidal rule."""
+    """s^(m)(z) = m! / (2 pi r^m) * integral of s(z + r exp(i a)) exp(-i m a) da, exact for the
+    trapezoidal rule.
+    """
     z, radius, nodes = np.linspace(-3, 3, 25), 0.7, 128
     circle = radius * np.exp(2j * np.pi * np.arange(nodes) / nodes)
     taylor = np.fft.fft(COMPLEX[name](z[:, None] + circle)) / nodes
@@ -126,7 +128,7 @@ def test_activations_far_out(name, float64):
         np.testing.assert_allclose(higher, 0, atol=1e-100)
 
 
-# --- plane waves: every mixed partial derivative in closed form ------------------------------------------------------
+# --- plane waves: every mixed partial derivative in closed form ---------------------------------
 
 WAVES = np.array([[1.0, -2.0, 0.5], [0.3, 1.5, -1.0]])  # wave vectors k, one row each
 PHASES = np.array([0.2, -0.7])
@@ -139,9 +141,10 @@ def wave(point):
 def wave_jet(x: jax.Array, plan: Plan) -> Jet:
     """d^m/dx_i dx_j ... sin(k.x + p) = k_i k_j ... sin(k.x + p + m pi/2)."""
     angle = np.asarray(x, np.float64) @ WAVES.T + PHASES
-    of = lambda index: jnp.asarray(
-        np.prod(WAVES[:, index], 1) * np.sin(angle + len(index) * np.pi / 2)
-    )
+
+    def of(index):
+        return jnp.asarray(np.prod(WAVES[:, index], 1) * np.sin(angle + len(index) * np.pi / 2))
+
     jet = {index: of(index) for index in plan.indices}
     if plan.laplacian:
         jet[LAPLACIAN] = sum(of((axis, axis)) for axis in plan.laplacian)
@@ -165,8 +168,13 @@ def by_addition_theorem(x, plan):
         linear(coordinates(x, plan), part * k, phase),
         linear(coordinates(x, plan), (1 - part) * k),
     )
-    sin = lambda z: elementwise(derivatives_of(jnp.sin), z, plan)
-    cos = lambda z: elementwise(derivatives_of(jnp.cos), z, plan)
+
+    def sin(z):
+        return elementwise(derivatives_of(jnp.sin), z, plan)
+
+    def cos(z):
+        return elementwise(derivatives_of(jnp.cos), z, plan)
+
     return add(product(sin(a), cos(b), plan), product(cos(a), sin(b), plan))
 
 
@@ -208,7 +216,9 @@ def test_any_single_partial_derivative(way, index, float64):
 @ways
 @pytest.mark.parametrize("axes", [(1, 2), (0, 1, 2)], ids=str)
 def test_forward_laplacian(way, axes, float64):
-    """The sum of second derivatives, without any of them being carried; alone and beside other derivatives."""
+    """The sum of second derivatives, without any of them being carried; alone and beside other
+    derivatives.
+    """
     x = points(5, 3)
     for plan in (Plan(laplacian=axes), Plan([(0, 0, 1), (2,)], axes)):
         jet = way(x, plan)
@@ -216,7 +226,7 @@ def test_forward_laplacian(way, axes, float64):
         assert_jets_agree(jet, wave_jet(x, plan), plan, 1e-12)
 
 
-# --- networks --------------------------------------------------------------------------------------------------------
+# --- networks -----------------------------------------------------------------------------------
 
 
 @each_activation
@@ -270,13 +280,15 @@ def test_zero_streams_are_left_out(float64):
     np.testing.assert_array_equal(values["lap_u"], 0)
 
 
-# --- embeddings ------------------------------------------------------------------------------------------------------
+# --- embeddings ---------------------------------------------------------------------------------
 
 BOUNDS = ((-1.0, 3.0), (0.0, 0.25), (2.0, 5.0))
 
 
 def embed(periodic):
-    """The features in the order of `Embedding`: centred coordinates, then all cosines, then all sines."""
+    """The features in the order of `Embedding`: centred coordinates, then all cosines, then all
+    sines.
+    """
 
     def features(point):
         low, high = jnp.asarray(BOUNDS, point.dtype).T
@@ -320,7 +332,7 @@ def test_an_even_coordinate_has_mirrored_derivatives(float64):
 
 
 def test_bounds_are_mapped_to_plus_and_minus_one():
-    """To the last bit but one, in float32 too: no matrix product, whose factors accelerators round."""
+    """To the last bit but one, in float32 too: accelerators round factors of matrix products."""
     ends = jnp.asarray(BOUNDS, jnp.float32).T
     np.testing.assert_allclose(
         Embedding(BOUNDS).jet(ends, Plan())[()], [[-1, -1, -1], [1, 1, 1]], rtol=1.2e-7
@@ -329,7 +341,7 @@ def test_bounds_are_mapped_to_plus_and_minus_one():
     assert count(program.jaxpr, "dot_general") == 0
 
 
-# --- each derivative once --------------------------------------------------------------------------------------------
+# --- each derivative once -----------------------------------------------------------------------
 
 
 def program(residual, depth: int):
@@ -369,11 +381,14 @@ def test_using_an_argument_again_costs_only_the_algebra():
     ten_times = program(
         lambda u_xx: u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx + u_xx, 3
     )
-    total = lambda jaxpr: count(jaxpr, "mul", "add", "sub", "dot_general", "tanh", "neg", "add_any")
+
+    def total(jaxpr):
+        return count(jaxpr, "mul", "add", "sub", "dot_general", "tanh", "neg", "add_any")
+
     assert total(ten_times) == total(once) + 9
 
 
-# --- names -----------------------------------------------------------------------------------------------------------
+# --- names --------------------------------------------------------------------------------------
 
 XY = Names(("x", "y"), ("x", "y"), ("u",))
 XYT = Names(("x", "y", "t"), ("x", "y"), ("u", "v", "p"))
@@ -490,7 +505,7 @@ def test_plans_combine():
         b.union(Plan(laplacian=(0,)))
 
 
-# --- errors ----------------------------------------------------------------------------------------------------------
+# --- errors -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -498,7 +513,8 @@ def test_plans_combine():
     [
         (
             lambda u, w_x: u,
-            r"heat.residual: the argument 'w_x' names nothing.*the unknowns u, v, p; .*up to order 4",
+            r"heat.residual: the argument 'w_x' names nothing.*the unknowns u, v, p; "
+            r".*up to order 4",
         ),
         (
             lambda u_xxxxx: 0,
@@ -665,7 +681,9 @@ def test_directions_that_cannot_be_meant():
 
 
 def test_many_coordinates_cost_no_more_than_the_directions(float64):
-    """The streams of an estimated Laplacian in a thousand dimensions: values, directions, Laplacian."""
+    """The streams of an estimated Laplacian in a thousand dimensions: values, directions,
+    Laplacian.
+    """
     plan = Plan((), tuple(range(1000))).along(4, 1000)
     x = jnp.zeros((2, 1000))
     jet = coordinates(x, plan, STDE(4).draw(jax.random.key(0), range(1000), 1000))

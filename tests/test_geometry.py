@@ -1,4 +1,6 @@
-"""Domains: areas and normals by the divergence theorem, distances against closed forms, counts, names, errors."""
+"""Domains: areas and normals by the divergence theorem, distances against closed forms, counts,
+names, errors.
+"""
 
 import math
 
@@ -95,7 +97,9 @@ def test_measure(name):
 
 @EACH
 def test_divergence_theorem(name):
-    """∮ F·n dS = ∫ div F dV for F = x (div = d) and for every constant F, whatever the shape of the boundary."""
+    """∮ F·n dS = ∫ div F dV for F = x (div = d) and for every constant F, whatever the shape of the
+    boundary.
+    """
     domain, measure, surface = SHAPES[name]
     n = 4096
     points, normals = domain.sample_boundary(None, cube, n)
@@ -105,7 +109,8 @@ def test_divergence_theorem(name):
     x = spatial(domain, points)
     assert surface * np.mean(np.sum(x * normals, axis=1)) == pytest.approx(d * measure, rel=0.02)
     np.testing.assert_allclose(surface * normals.mean(axis=0), 0.0, atol=0.015 * surface)
-    # F = x_i^(k+1) e_i has div F = (k + 1) x_i^k: the moments of the interior sample, about the middle
+    # F = x_i^(k+1) e_i has div F = (k + 1) x_i^k: the moments of the interior sample, about the
+    # middle
     middle = np.array([sum(domain.bounds[c]) / 2 for c in domain.space])
     size = np.array([domain.bounds[c][1] - domain.bounds[c][0] for c in domain.space]) / 2
     x, inside = (

@@ -89,7 +89,8 @@ def test_rosenbrock_is_solved_at_a_superlinear_rate(name):
     path = minimise(rosenbrock, jnp.asarray(FAR), 150, METHODS[name])
     error = np.linalg.norm(path.params - 1, axis=1)
     near = np.flatnonzero(error < 1e-2)[0]
-    # Momentum keeps a memory, so that its rate is linear; the others gain ten digits in a few steps.
+    # Momentum keeps a memory, so that its rate is linear; the others gain ten digits in a few
+    # steps.
     assert error[min(near + (60 if name == "SPRING" else 8), 149)] < 1e-11
     assert np.all(np.diff(path.value) <= 0)
 
@@ -108,7 +109,9 @@ def test_gauss_newton_does_not_depend_on_the_coordinates_of_the_parameters():
 
 
 def test_momentum_keeps_what_the_residuals_do_not_see():
-    """SPRING: in directions that the Jacobian does not see the last step goes on, shortened; in the others nothing is left."""
+    """SPRING: in directions that the Jacobian does not see the last step goes on, shortened; in the
+    others nothing is left.
+    """
     matrix, y = random_system(3, 6)
     optimizer = GaussNewton(damping=1e-14, momentum=0.5)
     objective = LeastSquares.of(lambda x: matrix @ x - y)
@@ -152,7 +155,10 @@ def test_the_preconditioner_takes_the_large_eigenvalues_away():
     rotation = jnp.linalg.qr(random_system(200, 200)[0])[0]
     matrix = rotation @ jnp.diag(10.0 ** -jnp.linspace(0, 12, 200)) @ rotation.T
     y, damping = random_system(200, 200)[1], 1e-6
-    product = lambda v: matrix @ v + damping * v
+
+    def product(v):
+        return matrix @ v + damping * v
+
     sketch = nystrom(lambda v: matrix @ v, y, 120, jax.random.key(0))
     assert float(sketch.scale) == pytest.approx(float(jnp.trace(matrix)) / 200, rel=0.5)
     np.testing.assert_allclose(sketch.values[:5], 10.0 ** -np.linspace(0, 12, 200)[:5], rtol=1e-4)
@@ -164,12 +170,14 @@ def test_the_preconditioner_takes_the_large_eigenvalues_away():
 
 
 def test_geodesic_acceleration_saves_steps():
-    count = lambda **options: int(
-        np.argmax(
-            minimise(rosenbrock, jnp.asarray(FAR[:2]), 60, LevenbergMarquardt(**options)).value
-            < 1e-20
+    def count(**options):
+        return int(
+            np.argmax(
+                minimise(rosenbrock, jnp.asarray(FAR[:2]), 60, LevenbergMarquardt(**options)).value
+                < 1e-20
+            )
         )
-    )
+
     assert 0 < count(acceleration=True) < count(acceleration=False)
 
 

@@ -123,8 +123,13 @@ class lively(Architecture):
         return eqx.combine(jax.tree.unflatten(structure, moved), rest)
 
 
-DENSE = lambda i, o: (i + 1) * 5 + (5 + 1) * o  # one hidden layer of five units
-NORMALISED = lambda i, o: DENSE(i, o) + 2 * 5  # and a scale and a shift for each
+def DENSE(i, o):
+    return (i + 1) * 5 + (5 + 1) * o  # one hidden layer of five units
+
+
+def NORMALISED(i, o):
+    return DENSE(i, o) + 2 * 5  # and a scale and a shift for each
+
 
 # name -> (in_size, out_size, key -> network; its number of trainable parameters)
 NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
@@ -212,11 +217,15 @@ def features_of(point):
 
 @each
 def test_values_and_partial_derivatives(build, parameters, float64):
-    """The field of a network has the value, gradient and Hessian that JAX finds for the composition."""
+    """The field of a network has the value, gradient and Hessian that JAX finds for the
+    composition.
+    """
     network = build(3, 2, KEY)
     points = jnp.asarray(np.random.default_rng(0).uniform((-1, 0), (3, 0.5), (4, 2)))
     field, plan = NetworkField(network, EMBEDDING), Plan([(0, 0), (0, 1)], (0, 1))
-    composed = lambda point: network(features_of(point))
+
+    def composed(point):
+        return network(features_of(point))
 
     @jax.jit
     def evaluate(points):
@@ -230,9 +239,12 @@ def test_values_and_partial_derivatives(build, parameters, float64):
 
     jet, value, gradient, hessian = evaluate(points)
     assert value.shape == (4, 2) and float(jnp.ptp(value)) > 1e-3
-    close = lambda a, b: np.testing.assert_allclose(
-        a, b, rtol=0, atol=1e-12 * max(1.0, float(jnp.max(jnp.abs(b))))
-    )
+
+    def close(a, b):
+        return np.testing.assert_allclose(
+            a, b, rtol=0, atol=1e-12 * max(1.0, float(jnp.max(jnp.abs(b))))
+        )
+
     close(jet[()], value)
     close(field(points[1]), value[1])
     close(jet[0,], gradient[..., 0])
@@ -261,11 +273,14 @@ def test_precision_is_that_of_the_context(build, parameters, dtype):
 
 @each
 def test_under_jit_and_vmap(build, parameters):
-    """The same numbers at one point, compiled, over a batch of points and over a batch of networks."""
+    """The same numbers at one point, compiled, over a batch of points or of networks."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), jnp.float32)
     network = build(3, 2, KEY)
     one_by_one = jnp.stack([network(row) for row in x])
-    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
+
+    def close(a, b):
+        return np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6)
+
     close(eqx.filter_jit(lambda network, x: jax.vmap(network)(x))(network, x), one_by_one)
 
     keys = jax.random.split(KEY, 3)
@@ -296,7 +311,7 @@ def test_parameters(build, parameters):
 
 @each
 def test_round_trip_through_a_file(build, parameters, float64):
-    """Leaves written and read into a network of another key give the same function to the last bit."""
+    """Leaves read into a network of another key give the same function to the last bit."""
     network, template = build(3, 2, KEY), build(3, 2, jax.random.key(1))
     file = io.BytesIO()
     eqx.tree_serialise_leaves(file, network, filter_spec=write)
@@ -427,9 +442,10 @@ def test_a_spectral_network_is_the_fourier_series_of_a_periodic_coordinate(float
     embedding = Embedding(((0.0, 2 * np.pi),), periodic=(0,))
     plan = Plan([(0,) * 4])
     network = Spectral((9, 1)).build(2, 1, key=KEY)
-    field = lambda coefficients: NetworkField(
-        eqx.tree_at(lambda n: n.coefficients, network, coefficients), embedding
-    )
+
+    def field(coefficients):
+        return NetworkField(eqx.tree_at(lambda n: n.coefficients, network, coefficients), embedding)
+
     each = jax.vmap(lambda one: field(one[:, None]).jet(angles, plan))(jnp.eye(20))
     values, fourth = (np.asarray(each[index][:, :, 0].T) for index in ((), (0,) * 4))
     for k in (0, 1, 5, 9):
@@ -466,7 +482,10 @@ def test_idle_gaussians_split_those_with_a_large_residual(covariance, float64):
     means = jnp.asarray([[-0.8, 0.0], [-0.4, 0.0], [0.0, 0.0], [0.4, 0.0], [0.8, 0.0], [5.0, 0.0]])[
         None
     ]
-    where = lambda n: (n.centres, n.weights)
+
+    def where(n):
+        return (n.centres, n.weights)
+
     network = eqx.tree_at(where, network, (means, jnp.asarray([[1.0, 1.0, 1e-3, 1.0, 1.0, 1.0]])))
     features = jnp.stack([jnp.linspace(-1, 1, 200), jnp.zeros(200)], -1)
     scores = jnp.exp(-(((features[:, 0] - 0.75) / 0.05) ** 2)) + 0.1 * jnp.exp(
@@ -543,7 +562,7 @@ def test_full_covariance_equals_diagonal_without_a_rotation(float64):
     np.testing.assert_allclose(jax.hessian(one)(x), jax.hessian(other)(x), rtol=1e-9, atol=1e-12)
 
 
-# --- check_network ---------------------------------------------------------------------------------------------------
+# --- check_network ------------------------------------------------------------------------------
 
 
 @each
@@ -587,7 +606,7 @@ def test_other_things_that_are_no_network(network, sentence):
         check_network(network, EMBEDDING, ("u",))
 
 
-# --- architectures ---------------------------------------------------------------------------------------------------
+# --- architectures ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("wrong", [{"width": 0}, {"depth": 0}, {"depth": -1}])
@@ -613,7 +632,9 @@ def test_glorot_initialisation(float64):
 
 
 def test_siren_spans_a_band_of_frequencies(float64):
-    """The first layer's frequencies fill (-f, f) / inputs, and what passes through the others keeps its size."""
+    """The first layer's frequencies fill (-f, f) / inputs, and what passes through the others keeps
+    its size.
+    """
     network = SIREN(1000, 3, 20.0).build(2, 1, key=KEY)
     assert (
         9.9 < float(jnp.max(jnp.abs(network.weights[0]))) <= 10
@@ -646,14 +667,16 @@ def test_only_our_own_carry_their_derivatives():
     ]
 
 
-# --- foreign state ---------------------------------------------------------------------------------------------------
+# --- foreign state ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "name", ["FromLinen with batch statistics", "FromNNX with batch statistics"]
 )
 def test_batch_statistics_are_frozen(name):
-    """They are used, and are floating-point arrays, but are not parameters: an optimizer leaves them alone."""
+    """They are used, and are floating-point arrays, but are not parameters: an optimizer leaves
+    them alone.
+    """
     network = NETWORKS[name][0](3, 2, KEY)
     frozen = [array for array in jax.tree.leaves(network.rest.tree) if eqx.is_inexact_array(array)]
     assert sorted(array.shape for array in frozen) == [(5,), (5,)]  # running mean and variance
@@ -703,7 +726,7 @@ class NNXOnly(nnx.Module):
 def test_an_nnx_module_in_training_mode_is_an_error(layer):
     """Its updates would be lost silently."""
     network = FromNNX(lambda i, o, rngs: NNXOnly(layer(rngs), o, rngs)).build(5, 1, key=KEY)
-    sentence = r"the NNX module changes its own state when called; call module.eval\(\) before you hand it over"
+    sentence = r"the NNX module changes its own state when called; call module.eval\(\) before"
     before = [
         np.array(array) for array in jax.tree.leaves(network.rest) if eqx.is_inexact_array(array)
     ]
@@ -727,7 +750,9 @@ def test_a_linen_module_in_training_mode_is_an_error():
 
 
 def test_a_trained_nnx_module_comes_back():
-    """`unwrap` hands over an NNX module with the present parameters, and what is done to it stays there."""
+    """`unwrap` hands over an NNX module with the present parameters, and what is done to it stays
+    there.
+    """
     network = NETWORKS["FromNNX"][0](3, 2, KEY)
     moved = jax.tree.map(lambda array: array + 0.5, network)
     module = moved.unwrap()

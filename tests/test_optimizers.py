@@ -7,6 +7,7 @@ import optax
 import pytest
 from paths import path
 
+from pinops import optimizers
 from pinops.optimizers import (
     SOAP,
     SSBFGS,
@@ -417,3 +418,19 @@ def test_only_some_parameters_are_trained_as_if_the_others_were_constants(inner,
     )
     with pytest.raises(ValueError, match="Only: the part that is to be trained has no parameters"):
         Only(inner, lambda params: params["c"]).init(start | {"c": None})
+
+
+def test_optimizers_are_called_by_their_names():
+    """A transformation of optax by the function that made it, as far as that can be told."""
+    clipped = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
+    for transformation, name in (
+        (optax.lion(1e-3), "lion"),
+        (clipped, "adam"),
+        (optax.sgd(1e-3), "sgd"),
+        (optax.sgd(1e-3, momentum=0.9), "sgd"),
+        (optax.lbfgs(), "lbfgs"),
+        (optax.rmsprop(1e-3), "rmsprop"),
+    ):
+        assert optimizers.as_optimizer(transformation).name == name
+    only = optimizers.Only(optimizers.SOAP(), lambda params: params)
+    assert only.name == optimizers.SOAP().name == "SOAP"

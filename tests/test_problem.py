@@ -1,4 +1,6 @@
-"""Conditions: imposed exactly where they can be, soft with a reason elsewhere, refused where they contradict."""
+"""Conditions: imposed exactly where they can be, soft with a reason elsewhere, refused where they
+contradict.
+"""
 
 import functools
 import inspect
@@ -27,7 +29,9 @@ from pinops.problem import (
 
 
 def problem(domain, *conditions: Condition, residual=None, unknowns=("u",), exact=None) -> Problem:
-    """A problem made in one line; with ``exact``, its data are replaced by those of the chosen solution."""
+    """A problem made in one line; with ``exact``, its data are replaced by those of the chosen
+    solution.
+    """
     members = {"domain": domain, "unknowns": unknowns, "conditions": lambda self: conditions}
     made = type(
         "Mine", (po.Problem,), members | {"residual": residual or (lambda self, lap_u: lap_u)}
@@ -49,7 +53,9 @@ def points_of(problem: Problem, region: str, n: int = 8) -> tuple[jax.Array, jax
 
 
 def residuals(problem: Problem, jet_of, conditions: tuple[int, ...]) -> dict[str, jax.Array]:
-    """The residual of the equation and of some conditions; ``jet_of(points, plan)`` is the field, asked once."""
+    """The residual of the equation and of some conditions; ``jet_of(points, plan)`` is the field,
+    asked once.
+    """
     listed = constraints(problem, conditions)
     regions = [points_of(problem, constraint.region) for constraint in listed]
     plan = functools.reduce(Plan.union, (constraint.signature.plan for constraint in listed))
@@ -160,7 +166,8 @@ def periodic_solution(x, y=0.3, t=0.7):
     return jnp.sin(2 * jnp.pi * x + 1) * (1 + y / 2 + y**2) * (1 + t**2)
 
 
-# Written out, because `manufacture` differentiates for generality and takes minutes for a table of this length.
+# Written out, because `manufacture` differentiates for generality and takes minutes for a table of
+# this length.
 SLOPES = {
     "x": lambda x, y=0.3, t=0.7: (1 - 2 * x / 3) * (1 + y / 2 + y**2) * (1 + t**2),
     "y": lambda x, y=0.3, t=0.7: (1 + x - x**2 / 3) * (0.5 + 2 * y) * (1 + t**2),
@@ -192,9 +199,10 @@ def with_data(domain, conditions: list[Condition]) -> list[Condition]:
             )
             for part in domain.select(condition.on):
                 slope, sign = slopes[part[0]], beta * (1 if part.endswith("max") else -1)
-                flux = lambda slope=slope, sign=sign, alpha=alpha, **at: (
-                    alpha * value(**at) + sign * slope(**at)
-                )
+
+                def flux(slope=slope, sign=sign, alpha=alpha, **at):
+                    return alpha * value(**at) + sign * slope(**at)
+
                 kind = on_coordinates(flux, names)
                 if isinstance(condition, po.Neumann):
                     out.append(po.Neumann(kind, part))
@@ -338,7 +346,8 @@ def test_coefficients_in_conditions_may_be_traced(float64):
     step = 1e-6
     up, down = (quick_jit(somewhere)(Cooling(transfer=3.0 + h)) for h in (step, -step))
     gradient = quick_jit(jax.grad(somewhere))(cooling).transfer
-    # Rounding of values of size 1 over a step of 1e-6 leaves the quotient with an error of 1e-10; the gradient is 4e-4.
+    # Rounding of values of size 1 over a step of 1e-6 leaves the quotient with an error of 1e-10;
+    # the gradient is 4e-4.
     np.testing.assert_allclose(gradient, (up - down) / (2 * step), rtol=0, atol=1e-9)
 
 
@@ -366,7 +375,8 @@ def test_conditions_on_curved_boundary_are_soft_and_vanish_for_the_solution(
     found = quick_jit(lambda: residuals(made, exact_jet(made), tuple(range(len(imposition.how)))))()
     assert len(found) == 2 + time
     assert all(np.max(np.abs(residual)) < 1e-10 for residual in found.values())
-    # Of other functions they do not vanish: the outward derivative of x² + y² on the circle is 2 |r| n.
+    # Of other functions they do not vanish: the outward derivative of x² + y² on the circle is 2
+    # |r| n.
     other = quick_jit(
         lambda: residuals(made, lambda at, plan: nested(lambda p: p[:1] ** 2, at, plan), (0,))
     )()
@@ -374,7 +384,8 @@ def test_conditions_on_curved_boundary_are_soft_and_vanish_for_the_solution(
 
 
 def test_the_normal_derivative_points_outwards(float64):
-    # u = (x² + y²)/2 on a disk of radius 2 about the origin has u_n = 2; on a hole of radius 1 it has u_n = -1.
+    # u = (x² + y²)/2 on a disk of radius 2 about the origin has u_n = 2; on a hole of radius 1 it
+    # has u_n = -1.
     ring = po.Disk(x=0, y=0, radius=2, name="rim") - po.Disk(x=0, y=0, radius=1, name="hole")
     made = problem(ring, po.Neumann(2.0, on="rim"), po.Neumann(-1.0, on="hole"))
     found = residuals(
@@ -424,13 +435,17 @@ def test_kinks_of_lifted_data_across_a_periodic_boundary_are_seen():
 
 
 def test_kinks_of_lifted_data_inside_the_domain_are_seen():
-    """The second derivative of a hat is 0 wherever it is taken, and a lift of it would stand still for ever."""
+    """The second derivative of a hat is 0 wherever it is taken, and a lift of it would stand still
+    for ever.
+    """
     rod = po.Box(x=(0, 1), t=(0, 1))
 
     def started(data, residual=lambda self, u_t, u_xx: u_t - u_xx):
         return why(problem(rod, po.Initial(data), residual=residual))[0]
 
-    hat = lambda x: 1 - jnp.abs(2 * x - 1)
+    def hat(x):
+        return 1 - jnp.abs(2 * x - 1)
+
     assert started(hat).startswith(
         "soft: its slope jumps by about 4 along x, and a lift would keep that for all times"
     )
@@ -502,7 +517,10 @@ def test_a_velocity_is_that_of_the_unknowns_with_a_value():
         unknowns=("u", "v"),
     )
     assert [c.name for c in constraints(soft, (0,))[1:]] == ["initial u", "initial u_t"]
-    exact = lambda x, t: {"u": x * t, "v": x + t}
+
+    def exact(x, t):
+        return {"u": x * t, "v": x + t}
+
     (data,) = po.manufacture(made, exact).conditions()
     assert set(data.derivative) == {"u"}
 
@@ -572,7 +590,10 @@ def test_what_is_declared_twice_is_refused(conditions):
 
 def test_initial_data_must_be_even_where_the_solution_is():
     rod = po.Box(x=(-1, 1), t=(0, 1))
-    made = lambda data: impose(problem(rod, po.Periodic("x", even=True), po.Initial(data)))
+
+    def made(data):
+        return impose(problem(rod, po.Periodic("x", even=True), po.Initial(data)))
+
     assert made(lambda x: jnp.cos(jnp.pi * x)).even == ("x",)
     with pytest.raises(
         ValueError,
@@ -592,7 +613,10 @@ def test_what_is_known_must_be_periodic_where_the_solution_is(known):
         ValueError, match=f"Mine: {known} differ by .* between the two ends of x; leave Periodic"
     ):
         impose(made)
-    wave = lambda x: jnp.sin(2 * jnp.pi * (x + 1) / 3)  # zero at both ends
+
+    def wave(x):
+        return jnp.sin(2 * jnp.pi * (x + 1) / 3)  # zero at both ends
+
     setattr(type(made), known, lambda self, x: (wave(x),) if known == "features" else wave(x))
     assert impose(made).periodic == ("x",)
 
@@ -695,7 +719,7 @@ def test_an_equation_on_the_boundary_may_use_the_normal(float64):
         residual_signature(problem(LINE, residual=lambda self, u_n: u_n))
 
 
-# --- units --------------------------------------------------------------------------------------------------------
+# --- units --------------------------------------------------------------------------------------
 
 
 class Roof(po.Problem):
@@ -762,7 +786,9 @@ def test_sizes_leave_out_what_is_not_finite(float64):
 
 
 def test_what_is_known_of_a_solution_is_lifted_and_the_conditions_hold_for_the_sum(float64):
-    """The layer exp(-x / 0.01) is no smooth network's business: with a lift it is there before training."""
+    """The layer exp(-x / 0.01) is no smooth network's business: with a lift it is there before
+    training.
+    """
 
     class Layer(po.Problem):
         domain = SQUARE

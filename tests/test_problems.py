@@ -1,4 +1,6 @@
-"""Every problem of the catalogue: exact solution, conditions, reference, coefficients, precision; and the registry."""
+"""Every problem of the catalogue: exact solution, conditions, reference, coefficients, precision;
+and the registry.
+"""
 
 import functools
 import re
@@ -106,7 +108,7 @@ def exact_of(problem: Problem):
 
 @jax.jit
 def exact_residuals(problem: Problem) -> dict[str, jax.Array]:
-    """The residual of every equation and condition for the exact solution, at points of its region."""
+    """Residuals of equations and conditions for the exact solution, at points of their region."""
     out = {}
     for constraint in everything(problem):
         at, normals = points_of(problem, constraint.region)
@@ -120,7 +122,9 @@ def exact_residuals(problem: Problem) -> dict[str, jax.Array]:
 
 @jax.jit
 def periodic_gaps(problem: Problem) -> dict[str, jax.Array]:
-    """Jumps of the exact solution, and of what the equation takes of it, across periodic boundaries."""
+    """Jumps of the exact solution, and of what the equation takes of it, across periodic
+    boundaries.
+    """
     out, (at, _) = {}, points_of(problem, INTERIOR)
     periodic = [c.on for c in problem.conditions() if isinstance(c, po.Periodic)]
     for coordinate in [name for on in periodic for name in ((on,) if isinstance(on, str) else on)]:
@@ -154,7 +158,7 @@ def test_poisson_in_any_dimension_is_solved_by_its_exact_solution(dimension, flo
 
 # What limits a reference that is not known to 1e-6.
 ROUGH = {
-    "lid_driven_cavity": 1e-5,  # layers of width 1/50 and singular vorticity at the corners of the lid
+    "lid_driven_cavity": 1e-5,  # layers of width 1/50, singular vorticity at the corners
     "nonlinear_diffusion": 1e-5,  # u falls like the square root of the distance to the wall
     "darcy_family": 4e-3,  # hundreds of members: coarse grids of second order
     "plate_family": 4e-3,
@@ -205,7 +209,8 @@ def test_a_numerical_reference_has_the_declared_data(name, float64):
         if unknown not in ours.values or not face.is_value:
             continue
         on_face = int(np.flatnonzero(ours.coordinates[names[face.axis]].ravel() == end)[0])
-        # Where initial and boundary data disagree the reference can have only one: compare away from the edges.
+        # Where initial and boundary data disagree the reference can have only one: compare away
+        # from the edges.
         inner = [slice(1, -1)] * len(names)
         inner[face.axis] = slice(on_face, on_face + 1)
         grids = [grid[tuple(inner)] for grid in np.broadcast_arrays(*ours.coordinates.values())]
@@ -249,7 +254,9 @@ def difference(values: np.ndarray, axis: int, order: int, spacing: float) -> np.
 
 
 def grid_residuals(name: str, problem: Problem) -> dict[str, np.ndarray]:
-    """The equations on the grid of the default reference, with partial derivatives by central differences."""
+    """The equations on the grid of the default reference, with partial derivatives by central
+    differences.
+    """
     ours = reference(name)
     signature, names = residual_signature(problem), names_of(problem)
     spacing = [float(np.diff(ours.coordinates[c].ravel()[:2])[0]) for c in names.coordinates]
@@ -293,7 +300,8 @@ def test_a_numerical_reference_satisfies_its_equation(name, float64):
     right = grid_residuals(name, problem)
     wrong = grid_residuals(name, with_leaves(problem, lambda leaf: 1.05 * leaf))
     for equation, residual in right.items():
-        # The curl takes third derivatives of the velocity, of size 1e3, which differences on this grid see to 1e-6.
+        # The curl takes third derivatives of the velocity, of size 1e3, which differences on this
+        # grid see to 1e-6.
         tolerance = 5e-3 if equation == "vorticity" else 1e-5
         if (
             name == "kuramoto_sivashinsky"
@@ -381,14 +389,17 @@ def test_the_residual_is_differentiable_and_batchable_in_its_coefficients(name, 
             np.testing.assert_allclose(both[k], each[k][equation], rtol=1e-12, atol=1e-12)
     from jax.test_util import check_grads
 
-    total = lambda leaves: sum(jnp.sum(jnp.square(r)) for r in residual(leaves).values())
+    def total(leaves):
+        return sum(jnp.sum(jnp.square(r)) for r in residual(leaves).values())
+
     check_grads(total, (leaves,), order=1, modes=["rev"], eps=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", NAMES)
 def test_precision_is_that_of_the_points(name, dtype, float64):
-    # Under enable_x64 a hidden float64 promotes; the trainer casts the leaves, everything else must follow.
+    # Under enable_x64 a hidden float64 promotes; the trainer casts the leaves, everything else must
+    # follow.
     problem = with_leaves(po.load_problem(name), lambda leaf: jnp.asarray(leaf, dtype))
     for constraint in everything(problem):
         values = arguments(problem, constraint, dtype)
@@ -489,7 +500,10 @@ def test_a_reference_can_be_observed_at_random_nodes(float64):
 
 def test_the_vortex_of_flow_mixing_is_smooth_at_its_centre(float64):
     problem = po.load_problem("flow_mixing")
-    rotation = lambda point: problem.rotation(*point)[None]
+
+    def rotation(point):
+        return problem.rotation(*point)[None]
+
     # Near r = 0: tanh r sech² r / r = 1 - 4r²/3 + 17r⁴/15 - ...
     jet = nested(rotation, jnp.zeros((1, 2)), Plan([(0, 0, 0, 0), (0, 0, 1, 1)]))
     v = problem.peak_speed
@@ -777,7 +791,9 @@ def test_a_registered_problem_is_loaded_by_its_name(registry):
 
 def test_a_class_that_is_no_complete_problem_is_refused_when_registered(registry):
     unit = po.Box(x=(0, 1), t=(0, 1))
-    plain = lambda self, u_t: u_t
+
+    def plain(self, u_t):
+        return u_t
 
     def refused(match, error=ValueError, name="mine", bases=(po.Problem,), **members):
         before = dict(_registry._classes)

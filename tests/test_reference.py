@@ -1,4 +1,6 @@
-"""Every reference against a method that shares nothing with it, and every error bar against the error seen there."""
+"""Every reference against a method that shares nothing with it, and every error bar against the
+error seen there.
+"""
 
 from pathlib import Path
 
@@ -157,7 +159,10 @@ WINDOWED = np.array([[0.8, 0.3, 0.6, 0.2], [1.0, 2.0, 3.0, 4.0], [0, 0, 3, 4], [
 
 def test_periodic_cole_hopf_agrees_with_cole_hopf_and_with_etdrk4():
     x, t = np.linspace(-1, 1, 41), np.linspace(0, 1, 6)
-    initial = lambda y: -np.sin(np.pi * y)
+
+    def initial(y):
+        return -np.sin(np.pi * y)
+
     for nu in (1e-3, 1e-2, 0.3):  # the sum over nodes twice, and the series
         line, periodic = (
             cole_hopf(x, t, nu),
@@ -234,7 +239,9 @@ DRIFT = (0.3, -0.2)
 
 
 def potential_flow(x, y, t, viscosity):
-    """The two-dimensional Cole-Hopf solution -2ν ∇ log φ, where φ > 0 solves the heat equation, in a frame that moves."""
+    """The two-dimensional Cole-Hopf solution -2ν ∇ log φ, where φ > 0 solves the heat equation, in
+    a frame that moves.
+    """
     x, y = x - DRIFT[0] * t, y - DRIFT[1] * t
     series, slope_x, slope_y = 1.0, 0.0, 0.0
     for a, phase, k, m in HEAT.T:
@@ -261,7 +268,8 @@ def test_two_dimensional_burgers_is_exact_for_potential_flow():
         for unknown, truth, mean in zip("uv", exact, DRIFT, strict=True):
             assert np.abs(ours.values[unknown] - truth).max() < bound
             assert relative_l2(ours.values[unknown], truth) <= ours.error_bar[unknown] <= tolerance
-            # The mean of a potential flow stays; places resolve it once the fastest waves have gone.
+            # The mean of a potential flow stays; places resolve it once the fastest waves have
+            # gone.
             np.testing.assert_allclose(ours.values[unknown][..., 1:].mean((0, 1)), mean, atol=1e-12)
         bars.append(ours.error_bar["u"])
     assert (
@@ -288,7 +296,10 @@ def test_two_dimensional_burgers_is_burgers_along_each_axis():
 
 def test_two_dimensional_burgers_keeps_its_range_and_loses_its_gradients():
     g = np.arange(32) / 32
-    swirl = lambda x, y: (0.3 + np.sin(2 * np.pi * y) + 0 * x, np.cos(2 * np.pi * (x + y)))
+
+    def swirl(x, y):
+        return (0.3 + np.sin(2 * np.pi * y) + 0 * x, np.cos(2 * np.pi * (x + y)))
+
     ours = periodic_burgers_2d(g, g, np.linspace(0, 1, 6), 0.05, initial=swirl)
     for values in ours.values.values():  # a maximum principle: each is carried along and diffuses
         assert np.all(np.diff(values.max((0, 1))) < 1e-3) and np.all(
@@ -299,14 +310,16 @@ def test_two_dimensional_burgers_keeps_its_range_and_loses_its_gradients():
 
 
 def test_two_dimensional_burgers_refuses_what_it_cannot_solve():
-    make = lambda t=(0.0, 1.0), viscosity=0.1, **options: periodic_burgers_2d(
-        UNIT,
-        UNIT,
-        np.asarray(t),
-        viscosity,
-        initial=lambda x, y: (np.sin(2 * np.pi * x) + 0 * y, 0 * x * y),
-        **options,
-    )
+    def make(t=(0.0, 1.0), viscosity=0.1, **options):
+        return periodic_burgers_2d(
+            UNIT,
+            UNIT,
+            np.asarray(t),
+            viscosity,
+            initial=lambda x, y: (np.sin(2 * np.pi * x) + 0 * y, 0 * x * y),
+            **options,
+        )
+
     with pytest.raises(ValueError, match="viscosity is 0, but"):
         make(viscosity=0)
     with pytest.raises(ValueError, match="increasing times"):
@@ -316,9 +329,16 @@ def test_two_dimensional_burgers_refuses_what_it_cannot_solve():
 
 
 def test_a_shock_tube_has_the_states_of_the_exact_riemann_problem():
-    """Sod's, twice as it is periodic: the states beside the contact, of Toro's Riemann Solvers (2009), section 4.2."""
-    inside = lambda x: np.abs(x - 0.5) < 0.25
-    tube = lambda x: (np.where(inside(x), 1.0, 0.125), 0 * x, np.where(inside(x), 1.0, 0.1))
+    """Sod's, twice as it is periodic: the states beside the contact, of Toro's Riemann Solvers
+    (2009), section 4.2.
+    """
+
+    def inside(x):
+        return np.abs(x - 0.5) < 0.25
+
+    def tube(x):
+        return (np.where(inside(x), 1.0, 0.125), 0 * x, np.where(inside(x), 1.0, 0.1))
+
     ours = periodic_compressible(
         1, 100, np.array([0, 0.05]), 0.0, 0.0, initial=tube, heat_ratio=1.4, max_cells=800
     )
@@ -335,7 +355,10 @@ def test_a_shock_tube_has_the_states_of_the_exact_riemann_problem():
 
 def test_friction_damps_sound_and_shear_as_it_should():
     t, wave = np.linspace(0, 2, 3), lambda x: 1e-5 * np.sin(2 * np.pi * x)
-    sound = lambda x: (1 + wave(x), np.sqrt(5 / 3) * wave(x), 1 + 5 / 3 * wave(x))
+
+    def sound(x):
+        return (1 + wave(x), np.sqrt(5 / 3) * wave(x), 1 + 5 / 3 * wave(x))
+
     ours = periodic_compressible(
         1, 32, t, 0.003, 0.005, initial=sound, max_cells=128, tolerance=1e-9
     )
@@ -344,7 +367,10 @@ def test_friction_damps_sound_and_shear_as_it_should():
     np.testing.assert_allclose(
         found / found[0], np.exp(-((2 * np.pi) ** 2) * (4 / 3 * 0.003 + 0.005) / 2 * t), rtol=1e-2
     )
-    shear = lambda x, y: (2 + 0 * x, 0 * x, 1e-3 * np.sin(2 * np.pi * x) + 0 * y, 1 + 0 * x)
+
+    def shear(x, y):
+        return (2 + 0 * x, 0 * x, 1e-3 * np.sin(2 * np.pi * x) + 0 * y, 1 + 0 * x)
+
     ours = periodic_compressible(
         2, 8, t / 4, 0.04, 0.1, initial=shear, max_cells=32, tolerance=1e-9
     )
@@ -357,14 +383,22 @@ def test_friction_damps_sound_and_shear_as_it_should():
 
 def test_a_gas_keeps_its_sums_and_is_the_same_along_each_axis():
     g, t = 2 * np.pi, np.array([0.0, 0.2])
-    fields = lambda x: (
-        np.exp(0.3 * np.sin(g * x)),
-        0.5 * np.cos(g * x),
-        np.exp(0.2 * np.cos(2 * g * x)),
-    )
+
+    def fields(x):
+        return (
+            np.exp(0.3 * np.sin(g * x)),
+            0.5 * np.cos(g * x),
+            np.exp(0.2 * np.cos(2 * g * x)),
+        )
+
     line = periodic_compressible(1, 16, t, 0.02, 0.01, initial=fields, max_cells=32)
-    along_x = lambda x, y: (*fields(x)[:2], 0 * x, fields(x)[2])
-    along_y = lambda x, y: (fields(y)[0], 0 * y, *fields(y)[1:])
+
+    def along_x(x, y):
+        return (*fields(x)[:2], 0 * x, fields(x)[2])
+
+    def along_y(x, y):
+        return (fields(y)[0], 0 * y, *fields(y)[1:])
+
     one, other = (
         periodic_compressible(2, 16, t, 0.02, 0.01, initial=start, max_cells=32)
         for start in (along_x, along_y)
@@ -390,14 +424,19 @@ def test_a_gas_keeps_its_sums_and_is_the_same_along_each_axis():
 def test_cells_that_are_too_coarse_for_a_gas_do_not_count():
     """A gas that becomes a vacuum on 8 cells and not on 16, and one at rest."""
     g = 2 * np.pi
-    storm = lambda x: (
-        np.exp(np.sin(g * x + 1)),
-        5 * np.sin(g * x) + 2.5 * np.cos(3 * g * x),
-        np.exp(np.cos(2 * g * x)),
-    )
-    make = lambda start, most: periodic_compressible(
-        1, 8, np.array([0, 0.1]), 0.0, 0.0, initial=start, max_cells=most
-    )
+
+    def storm(x):
+        return (
+            np.exp(np.sin(g * x + 1)),
+            5 * np.sin(g * x) + 2.5 * np.cos(3 * g * x),
+            np.exp(np.cos(2 * g * x)),
+        )
+
+    def make(start, most):
+        return periodic_compressible(
+            1, 8, np.array([0, 0.1]), 0.0, 0.0, initial=start, max_cells=most
+        )
+
     assert 0 < max(make(storm, 32).error_bar.values()) < 1
     with pytest.raises(
         ValueError,
@@ -412,7 +451,9 @@ def test_compressible_flow_refuses_what_it_cannot_solve():
     def make(
         dimensions=1, cells=8, t=(0.0, 1.0), viscosity=0.1, velocity=0.0, density=1.0, **options
     ):
-        start = lambda x: (density + 0 * x, velocity * np.sign(x - 0.5), 1 + 0 * x)
+        def start(x):
+            return (density + 0 * x, velocity * np.sign(x - 0.5), 1 + 0 * x)
+
         return periodic_compressible(
             dimensions, cells, np.asarray(t), viscosity, 0.0, initial=start, **options
         )
@@ -659,7 +700,8 @@ def test_nonlinear_diffusion_is_the_limit_of_finite_differences():
 
     errors = [relative_l2(finite_differences(cells), u) for cells in (20, 40, 80)]
     assert errors[-1] < 1e-4
-    # Ratios 3.44, 3.63 (and 3.75 at 160 cells) rise towards second order's 4: the wall layer costs the coarse grids.
+    # Ratios 3.44, 3.63 (and 3.75 at 160 cells) rise towards second order's 4: the wall layer costs
+    # the coarse grids.
     ratios = np.divide(errors[:-1], errors[1:])
     assert np.all((ratios > 3.3) & (ratios < 4)) and ratios[1] > ratios[0]
 
@@ -694,8 +736,8 @@ def regularised_lid(x):
 
 
 def test_the_cavity_agrees_with_botella_and_peyret():
-    # Comput. Fluids 27 (1998), tables 9 and 10: Re = 1000, lid u = 1, the two lines through the centre. Their lid runs
-    # the other way, so u changes sign and x becomes 1 - x.
+    # Comput. Fluids 27 (1998), tables 9 and 10: Re = 1000, lid u = 1, the two lines through the
+    # centre. Their lid runs the other way, so u changes sign and x becomes 1 - x.
     y = np.array([0.0625, 0.1719, 0.2813, 0.5, 0.7344, 0.9531])
     u = np.array([-0.2023300, -0.3885691, -0.2803696, -0.0620561, 0.1886747, 0.4723329])
     x = np.array([0.0625, 0.1563, 0.2344, 0.5, 0.8047, 0.9453])

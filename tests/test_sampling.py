@@ -1,4 +1,6 @@
-"""Point sets: range, reproducibility, discrepancy; residual-adaptive selection against its distribution."""
+"""Point sets: range, reproducibility, discrepancy; residual-adaptive selection against its
+distribution.
+"""
 
 import jax
 import numpy as np
@@ -100,7 +102,9 @@ def test_errors():
 
 
 def test_adaptive_frequencies():
-    """One draw of one candidate has the probabilities of the paper: |r|^k / mean |r|^k + c, normalised."""
+    """One draw of one candidate has the probabilities of the paper: |r|^k / mean |r|^k + c,
+    normalised.
+    """
     r = np.array([0.0, 1.0, -2.0, 5.0])
     for exponent, uniform in ((1.0, 1.0), (2.0, 0.0), (0.0, 0.5)):
         p = np.abs(r) ** exponent / np.mean(np.abs(r) ** exponent) + uniform
@@ -126,7 +130,9 @@ def test_adaptive_weights_are_unbiased():
 
 @pytest.mark.parametrize("n", [256, 300])
 def test_equal_residuals_leave_a_low_discrepancy_sequence_spread(n):
-    """Every fourth point of a Sobol sequence lies in a quarter of every axis; those chosen must not."""
+    """Every fourth point of a Sobol sequence lies in a quarter of every axis; those chosen must
+    not.
+    """
     for seed in range(4):
         key = jax.random.key(seed)
         points = Sobol().points(key, 4 * n, 2)

@@ -299,7 +299,7 @@ def test_phases_follow_each_other():
     phases = (po.Phase(optax.adam(1e-2), 50), po.Phase(SSBroyden(), 60))
     solution = po.solve(Decay(), **QUICK | {"optimizer": phases})
     assert [report.phase for report in solution.history][0::2] == [
-        "Optax",
+        "adam",
         "SSBroyden",
     ] and solution.steps == 110
     with pytest.raises(ValueError, match="steps and phases exclude each other"):

@@ -111,7 +111,9 @@ def test_every_region_has_its_points():
     "problem", [Everywhere(), Spike()], ids=lambda problem: type(problem).__name__
 )
 def test_chunks_of_points_give_the_loss_and_gradient_of_all_points(problem, monkeypatch):
-    """With weights of points, fixed streams, terms outside of the interior, and chunks that leave a rest."""
+    """With weights of points, fixed streams, terms outside of the interior, and chunks that leave a
+    rest.
+    """
     monkeypatch.setattr(Model, "_chunk", lambda *_: 100)
     training, params = training_of(
         problem, po.Phase(SSBroyden(), 1), collocation=po.Collocation(interior=512, every=0)
@@ -143,9 +145,11 @@ def test_a_chunk_divides_the_points_where_it_can_and_fits_the_cache(monkeypatch)
 
 
 def test_points_follow_from_the_key():
-    take = lambda key: (
-        draw(Everywhere(), (0, 1, 2), po.Collocation(interior=64), jax.random.key(key))[INTERIOR].at
-    )
+    def take(key):
+        return draw(Everywhere(), (0, 1, 2), po.Collocation(interior=64), jax.random.key(key))[
+            INTERIOR
+        ].at
+
     assert np.array_equal(take(1), take(1)) and not np.array_equal(take(1), take(2))
 
 
@@ -178,7 +182,8 @@ def test_refinement_goes_where_the_residual_is_large():
         points = refine(training.model, params, collocation, jax.random.key(0))
         assert points[INTERIOR].at.shape == (256, 1)
         near[candidates] = np.mean(np.abs(np.asarray(points[INTERIOR].at) - 0.7) < 0.03)
-        # The loss stays the mean square over the domain: the integral of exp(-y^2 / s^2) is s sqrt(pi).
+        # The loss stays the mean square over the domain: the integral of exp(-y^2 / s^2) is s
+        # sqrt(pi).
         terms = training.model.terms(params, points, {"residual": jnp.ones(1)})
         assert float(terms["residual"]) == pytest.approx(0.01 * np.sqrt(np.pi), rel=0.05)
     assert near[1] == pytest.approx(0.06, abs=0.01)
@@ -194,7 +199,9 @@ class CounterState(NamedTuple):
 
 
 class Counter(Optimizer):
-    """Changes nothing but counts how often it is told of a new objective, and how many steps it takes."""
+    """Changes nothing but counts how often it is told of a new objective, and how many steps it
+    takes.
+    """
 
     name: str = eqx.field(static=True, default="")
 
@@ -271,7 +278,9 @@ def test_time_is_a_budget():
 
 
 def test_stop_at():
-    report = lambda **errors: po.Report(1, 2, "", 0.0, {}, errors, {}, 0.0)
+    def report(**errors):
+        return po.Report(1, 2, "", 0.0, {}, errors, {}, 0.0)
+
     stop = po.StopAt(1e-3)
     assert stop(report(u=1e-3, v=1e-4))
     assert (
@@ -367,7 +376,9 @@ def test_training_that_stalls_draws_once_more_and_then_has_converged():
 
 
 def test_training_goes_on_from_any_state_as_if_it_had_not_stopped():
-    """Also from a step that is not the end of a stretch: where training pauses does not show in its numbers."""
+    """Also from a step that is not the end of a stretch: where training pauses does not show in its
+    numbers.
+    """
     collocation = po.Collocation(interior=64, every=60)
     phases = po.Phase(optax.adam(1e-2), 70), po.Phase(SSBroyden(), 80)
     training, params = training_of(Decay(), *phases, collocation=collocation)
@@ -407,12 +418,17 @@ def test_coefficients_are_trained_in_their_own_unit():
     training, params = training_of(
         InverseProblem(Rates(), observed, names), po.Phase(SSBroyden(), 1)
     )
-    value = lambda shift: {
-        name: float(value)
-        for name, value in training.model.coefficients(
-            dataclasses.replace(params, coefficients={name: jnp.asarray(shift) for name in names})
-        ).items()
-    }
+
+    def value(shift):
+        return {
+            name: float(value)
+            for name, value in training.model.coefficients(
+                dataclasses.replace(
+                    params, coefficients={name: jnp.asarray(shift) for name in names}
+                )
+            ).items()
+        }
+
     assert value(0.0) == {"rate": 0.02, "drift": -30.0, "source": 0.0}
     assert value(1.0) == pytest.approx({"rate": 0.02 * np.e, "drift": 0.0, "source": 1.0})
     assert value(-100.0)["rate"] > 0  # whatever the optimizer does

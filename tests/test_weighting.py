@@ -31,7 +31,10 @@ ALL = [
     ResidualAttention(),
     Causal(every=10),
 ]
-name_of = lambda weighting: type(weighting).__name__
+
+
+def name_of(weighting):
+    return type(weighting).__name__
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +101,9 @@ def test_weights_change_the_gradient_and_go_on_changing(weighting):
 
 @pytest.mark.parametrize("weighting", ALL, ids=name_of)
 def test_where_training_pauses_does_not_show(weighting):
-    """Stretches of 50 steps, of other lengths, and an update in the middle of a stretch: the same state, bit for bit."""
+    """Stretches of 50 steps, of other lengths, and an update in the middle of a stretch: the same
+    state, bit for bit.
+    """
     weighting = dataclasses.replace(weighting, every=7)
     training, params = training_of(
         weighting, po.Phase(Adam(1e-2), 40), po.Phase(SSBroyden(), 45), every=30
@@ -136,7 +141,7 @@ def test_kernel_traces_are_those_of_the_jacobian():
     state = training.init(params)
     flat, unravel = jax.flatten_util.ravel_pytree(params)
     jacobians = jax.jacfwd(lambda flat: training.model.residuals(unravel(flat), state.points))(flat)
-    traces = {name: np.mean(np.sum(np.square(jacobian), 1)) for name, jacobian in jacobians.items()}
+    traces = {name: np.mean(np.sum(np.square(term.vector), 1)) for name, term in jacobians.items()}
     for name in TERMS:
         assert float(state.weighting.weights[name][0]) == pytest.approx(
             sum(traces.values()) / traces[name], rel=1e-9
@@ -206,11 +211,12 @@ def test_causal_weights_are_causal():
     snapshot = training.model.snapshot(params, state.points, jax.random.key(0))
     times = np.asarray(state.points[INTERIOR].at)[:, 1] / 2
     np.testing.assert_allclose(snapshot.times["residual"], times)
-    squares = lambda r: (
-        weighting.init(
+
+    def squares(r):
+        return weighting.init(
             snapshot._replace(residuals=snapshot.residuals | {"residual": jnp.asarray(r)})
         ).weights
-    )
+
     r = np.sqrt(np.array([1.0, 10.0, 100.0, 1000.0]))[(4 * times).astype(int)]
     weights = np.asarray(squares(r)["residual"])
     for k, earlier in enumerate([0.0, 1.0, 11.0, 111.0]):

@@ -1,5 +1,7 @@
-"""Problems in other units: any problem with its unknowns, lengths, times and equations multiplied by constants, and problems
-of which the size is a coefficient. The tests and ``benchmarks/scales.py`` use them."""
+"""Problems in other units: any problem with its unknowns, lengths, times and equations multiplied
+by constants, and problems of which the size is a coefficient. The tests and
+``benchmarks/scales.py`` use them.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -30,10 +32,13 @@ class Stretched:
 
     def __init__(self, domain: Any, factors: dict[str, float]):
         self._domain, self._factors = domain, factors
-        pairs = lambda bounds: {
-            name: (low * factors[name], high * factors[name])
-            for name, (low, high) in bounds.items()
-        }
+
+        def pairs(bounds):
+            return {
+                name: (low * factors[name], high * factors[name])
+                for name, (low, high) in bounds.items()
+            }
+
         self.bounds, self.intervals = pairs(domain.bounds), pairs(domain.intervals)
         self._columns = np.asarray([factors[name] for name in domain.coordinates])
 
@@ -117,8 +122,13 @@ class Rescaled(DerivedProblem):
         here = jnp.asarray(self.of_coordinates)
         if method == "features":
             return lambda point: tuple(features_at(self.problem, point / here))
-        at = lambda point: values_at(self.problem, method, point / here)
-        size = lambda name: 1.0 if method == "factor" else sizes[name]
+
+        def at(point):
+            return values_at(self.problem, method, point / here)
+
+        def size(name):
+            return 1.0 if method == "factor" else sizes[name]
+
         return lambda point: {name: size(name) * value for name, value in at(point).items()}
 
     @property
@@ -219,7 +229,9 @@ class Cooling(po.Problem):
         return u_t - 0.1 * u_xx
 
     def conditions(self):
-        start = lambda x: self.level + self.amplitude * jnp.sin(jnp.pi * x)
+        def start(x):
+            return self.level + self.amplitude * jnp.sin(jnp.pi * x)
+
         return po.Initial(start, soft=self.softly), po.Dirichlet(self.level, soft=self.softly)
 
     def exact(self, x, t):
@@ -295,7 +307,9 @@ class Epidemic(po.Problem):
 
 
 class Coupled(po.Problem):
-    """E u_xx = p_x with the pressure given at the ends: p = P x, u = P (x² - x) / 2E; only p has data of a size."""
+    """E u_xx = p_x with the pressure given at the ends: p = P x, u = P (x² - x) / 2E; only p has
+    data of a size.
+    """
 
     domain = po.Box(x=(0, 1))
     unknowns = ("u", "p")

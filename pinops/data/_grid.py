@@ -32,11 +32,14 @@ class GridSpec:
 
     @classmethod
     def of(cls, problem: Problem, dataset: Dataset) -> "GridSpec":
-        """The grid of a data set. Raises ValueError for points that are not a regular grid with time."""
+        """The grid of a data set. Raises ValueError for points that are not a regular grid with
+        time.
+        """
         time = problem.domain.time
         if time is None:
             raise ValueError(
-                f"{name_of(problem)} has no time coordinate; a surrogate goes from one time to the next"
+                f"{name_of(problem)} has no time coordinate; a surrogate goes from one time to the "
+                "next"
             )
         first, steps, sizes = [], [], {}
         names = tuple(dataset.coordinates)
@@ -47,7 +50,8 @@ class GridSpec:
             equal = len(line) >= 2 and apart[0] > 0 and np.ptp(apart) <= 1e-6 * apart[0]
             if not own or not equal:
                 raise ValueError(
-                    f"{dataset.path}: surrogates need a regular grid, an axis for each coordinate in the order "
+                    f"{dataset.path}: surrogates need a regular grid, an axis for each coordinate "
+                    "in the order "
                     f"{', '.join(names)}; {name} is not equally spaced along axis {axis} alone"
                 )
             first.append(_rounded(line[0]))
@@ -64,7 +68,9 @@ class GridSpec:
         )
 
     def refined(self, times: int, bounds: Mapping[str, tuple[float, float]]) -> "GridSpec":
-        """``times`` as many points along every coordinate of space; those in the middle of their cells stay so."""
+        """``times`` as many points along every coordinate of space; those in the middle of their
+        cells stay so.
+        """
         first, steps = list(self.first), list(self.steps)
         for axis, name in enumerate(self.coordinates):
             if name != self.time:

@@ -12,7 +12,8 @@ from pinops.problem import INTERIOR, Constraint, Points, Region
 
 
 class Term(eqx.Module):
-    """Something that must vanish: its residuals at the points of a region, and which region that is.
+    """Something that must vanish: its residuals at the points of a region, and which region that
+    is.
 
     Args:
         vector: The residual at each point, ``(n,)`` (or more axes inside of a batched program).

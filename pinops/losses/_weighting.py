@@ -28,10 +28,13 @@ Terms = Mapping[str, Float[Array, " n"]]
 class Snapshot(NamedTuple):
     """What a weighting sees: the terms by name, and what is computed only if it is asked for.
 
-    ``times``: for each term with a time coordinate the times of its points from 0 to 1;
-    ``gradient_norms()``: the length of the gradient of every ``mean(r^2)``; ``kernel_traces()``:
-    the mean squared length of the gradients of a term's residuals (the trace of J J' over their
-    number); ``key``: a random key.
+    Args:
+        terms: By name.
+        times: For each term with a time coordinate the times of its points, from 0 to 1.
+        gradient_norms: The length of the gradient of every ``mean(r^2)``.
+        kernel_traces: The mean squared length of the gradients of a term's residuals: the trace of
+            J J' over their number.
+        key: A random key.
     """
 
     terms: Mapping[str, Term]

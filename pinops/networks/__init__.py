@@ -21,6 +21,8 @@ derivative of every order, and general covariances need no code of their own.
 from typing import TYPE_CHECKING, Any
 
 from pinops.networks._chebyshev import ChebyshevKAN as ChebyshevKAN
+from pinops.networks._constrained import ConstrainedField as ConstrainedField
+from pinops.networks._constrained import field_of as field_of
 from pinops.networks._convolutional import Convolutional as Convolutional
 from pinops.networks._convolutional import ConvolutionalNetwork as ConvolutionalNetwork
 from pinops.networks._convolutional import ImageEncoder as ImageEncoder
@@ -30,13 +32,11 @@ from pinops.networks._encoder import Encoder as Encoder
 from pinops.networks._encoder import EncoderArchitecture as EncoderArchitecture
 from pinops.networks._encoder import VectorEncoder as VectorEncoder
 from pinops.networks._encoder import Vectors as Vectors
-from pinops.networks._field import ConstrainedField as ConstrainedField
 from pinops.networks._field import Embedding as Embedding
 from pinops.networks._field import Field as Field
 from pinops.networks._field import NetworkField as NetworkField
 from pinops.networks._field import check_network as check_network
 from pinops.networks._field import embedding_of as embedding_of
-from pinops.networks._field import field_of as field_of
 from pinops.networks._gated import ModifiedMLP as ModifiedMLP
 from pinops.networks._gated import PirateNet as PirateNet
 from pinops.networks._gaussians import PIG as PIG

@@ -2,6 +2,7 @@
 2023, arXiv:2304.14118).
 """
 
+from functools import partial
 from typing import ClassVar
 
 import equinox as eqx
@@ -167,9 +168,9 @@ class CAPE(SurrogateArchitecture):
         h, w, axes = self.width // 2, self.width, len(grid)
         lift, one, two, three, skip, project, gains, network, last = jax.random.split(key, 9)
         make = {
-            "spectral": lambda: SpectralConvolution.drawn(h, w, (self.modes,) * axes, key=one),
-            "pointwise": lambda: Affine.drawn(h, w, key=two),
-            "depthwise": lambda: Depthwise.drawn(h, 2, self.kernel, axes, self.padding, key=three),
+            "spectral": partial(SpectralConvolution.drawn, h, w, (self.modes,) * axes, key=one),
+            "pointwise": partial(Affine.drawn, h, w, key=two),
+            "depthwise": partial(Depthwise.drawn, h, 2, self.kernel, axes, self.padding, key=three),
         }
 
         def gain(key: PRNGKeyArray) -> Gain:

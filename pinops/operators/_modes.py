@@ -18,28 +18,33 @@ _MEMBERS, _POINTS = 256, 2048  # at once
 
 
 def with_modes(trunk: SpectralNetwork, unknowns: int, solutions: Solutions) -> SpectralNetwork:
-    """A trunk of products of polynomials whose outputs are the mean and the first modes of the solutions.
+    """A trunk of products of polynomials whose outputs are the mean and the first modes of the
+    solutions.
 
-    A solution is affine in the coefficients of its network, ``u = lift + A c`` at the points of the data, with the same A
-    for all members; modes are orthogonal in the space of A, as solutions and not as coefficients.
+    A solution is affine in the coefficients of its network, ``u = lift + A c`` at the points of the
+    data, with the same A for all members; modes are orthogonal in the space of A, as solutions and
+    not as coefficients.
 
     Raises:
-        ValueError: For data with gaps, for more polynomials than the data have points, and where A differs from member to
-            member.
+        ValueError: For data with gaps, for more polynomials than the data have points, and where A
+            differs from member to member.
     """
     polynomials, outputs = trunk.coefficients.shape
     points = jnp.asarray(solutions.points, jnp.result_type(float))
     if polynomials > len(points):
         raise ValueError(
-            f"PODDeepONet has {polynomials} products of polynomials and {solutions.source} only {len(points)} points; "
-            "choose lower degrees, such as (24, 1, 24) for the cosine, the sine and the time of a periodic problem"
+            f"PODDeepONet has {polynomials} products of polynomials and {solutions.source} only "
+            f"{len(points)} points; "
+            "choose lower degrees, such as (24, 1, 24) for the cosine, the sine and the time of a "
+            "periodic problem"
         )
     space = _Space(trunk, unknowns, solutions, points)
     first = space.columns(space.member(0))
     last = space.columns(space.member(solutions.count - 1))
     if not np.allclose(first, last, atol=1e-5 * np.max(np.abs(first))):
         raise ValueError(
-            f"PODDeepONet: members of {solutions.owner} meet their conditions in different ways, and have no modes in common"
+            f"PODDeepONet: members of {solutions.owner} meet their conditions in different ways, "
+            "and have no modes in common"
         )
     squares, directions = np.linalg.eigh(first.T @ first)
     kept = squares > _NEGLIGIBLE**2 * squares[-1]
@@ -52,7 +57,8 @@ def with_modes(trunk: SpectralNetwork, unknowns: int, solutions: Solutions) -> S
     if missed > _MISSED**2 * total:
         warnings.warn(
             f"{min(latent, len(spreads))} modes of {polynomials} products of polynomials miss "
-            f"{np.sqrt(missed / total):.1%} of the data of {solutions.owner}; raise latent or degrees",
+            f"{np.sqrt(missed / total):.1%} of the data of {solutions.owner}; raise latent or "
+            "degrees",
             stacklevel=2,
         )
     basis = np.zeros((1 + latent, len(mean)))
@@ -100,14 +106,17 @@ class _Space:
     def projected(
         self, left: Float[np.ndarray, "lc r"]
     ) -> tuple[Float[np.ndarray, "n r"], float, float]:
-        """All solutions in an orthonormal basis; the sum of their squares, and of what the basis misses."""
+        """All solutions in an orthonormal basis; the sum of their squares, and of what the basis
+        misses.
+        """
         found, total, missed = [], 0.0, 0.0
         for start in range(0, self._solutions.count, _MEMBERS):
             numbers = range(start, min(start + _MEMBERS, self._solutions.count))
             values = self._solutions.values(numbers).reshape(len(numbers), -1)
             if not np.all(np.isfinite(values)):
                 raise ValueError(
-                    f"PODDeepONet: {self._solutions.source} has missing values, and modes need all; choose DeepONet"
+                    f"PODDeepONet: {self._solutions.source} has missing values, and modes need "
+                    "all; choose DeepONet"
                 )
             rest = values - np.asarray(self._lifts(self._solutions.members(numbers)))
             found.append(rest @ left)

@@ -27,7 +27,8 @@ class Operator(eqx.Module):
 
 
 class Solutions(abc.ABC):
-    """Abstract: solutions of members of a family at shared points, to which an operator may be fitted.
+    """Abstract: solutions of members of a family at shared points, to which an operator may be
+    fitted.
 
     Values are in units of the data: divided by the standard deviation of each unknown.
     """

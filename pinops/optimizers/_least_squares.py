@@ -36,9 +36,14 @@ class Normal(NamedTuple):
         factor = jax.scipy.linalg.cho_factor(
             self.gram + damping * jnp.eye(len(self.gram), dtype=self.gram.dtype)
         )
-        if len(self.gram) == jacobian.shape[1]:
-            return lambda y: jax.scipy.linalg.cho_solve(factor, jacobian.T @ y)
-        return lambda y: jacobian.T @ jax.scipy.linalg.cho_solve(factor, y)
+        in_parameters = len(self.gram) == jacobian.shape[1]
+
+        def solve(y: Float[Array, " n"]) -> Float[Array, " p"]:
+            if in_parameters:
+                return jax.scipy.linalg.cho_solve(factor, jacobian.T @ y)
+            return jacobian.T @ jax.scipy.linalg.cho_solve(factor, y)
+
+        return solve
 
 
 def normal_equations(jacobian: Float[Array, "n p"]) -> Normal:

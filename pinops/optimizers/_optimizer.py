@@ -120,7 +120,7 @@ class OptaxState(NamedTuple):
 
 # Of transformations that optax names otherwise than the optimizers that they make.
 _ALIASES = {"rms": "rmsprop", "rss": "adagrad", "trace": "sgd"}
-_WRAPPERS = ("chain", "init_empty_state", "masked", "inject_hyperparams")
+_WRAPPERS = ("chain", "init_empty_state", "masked")
 
 
 def _factories(init: Callable[..., Any], depth: int = 0) -> Iterator[str]:

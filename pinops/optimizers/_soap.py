@@ -72,7 +72,7 @@ def _soap(
     rate: Any = (
         optax.cosine_decay_schedule(learning_rate, decay_steps)
         if decay_steps
-        else lambda count: learning_rate
+        else optax.constant_schedule(learning_rate)
     )
 
     def init(params: PyTree) -> SoapState:

@@ -27,8 +27,8 @@ class Region:
     """Where a term must vanish, and so what it is.
 
     Args:
-        kind: "interior", "initial", "boundary", "observed" (points of an `Observed`), "data" (samples
-            of a data set) or "auxiliary" (what a network's own loss asks for).
+        kind: "interior", "initial", "boundary", "observed" (points of an `Observed`), "data"
+            (samples of a data set) or "auxiliary" (what a network's own loss asks for).
         parts: The boundary parts.
         condition: The number of the condition whose points they are; -1 for other kinds.
     """
@@ -176,7 +176,10 @@ def _label(on: Any) -> str:
 
 
 def _misfit(unknown: str) -> Callable[..., Any]:
-    return lambda **values: values[unknown] - values[f"observed_{unknown}"]
+    def misfit(**values: Any) -> Any:
+        return values[unknown] - values[f"observed_{unknown}"]
+
+    return misfit
 
 
 def _difference(

@@ -42,9 +42,10 @@ class Problem(eqx.Module):
     ``conditions``; optionally ``exact`` or ``reference``. Coefficients become NumPy float64
     leaves: differentiable, batchable, trainable, and never a reason to recompile.
 
-    A *family* is a problem that also has ``sample(key)``, another member of the family at random, and ``inputs()``: what an
-    operator sees of a member, a dict of named arrays. A number has the shape ``()``, the values of a function at sensors
-    ``(m,)``, functions on a plane grid ``(h, w)`` or ``(h, w, c)``: ``{"source": self.source, "viscosity": self.viscosity}``.
+    A *family* is a problem that also has ``sample(key)``, another member of the family at random,
+    and ``inputs()``: what an operator sees of a member, a dict of named arrays. A number has the
+    shape ``()``, the values of a function at sensors ``(m,)``, functions on a plane grid ``(h, w)``
+    or ``(h, w, c)``: ``{"source": self.source, "viscosity": self.viscosity}``.
 
     What is known of the solution before it is computed is said by three functions of the
     coordinates: the solution is ``lift`` plus ``factor`` times a network (Lagaris, Likas &

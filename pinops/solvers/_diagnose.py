@@ -1,181 +1,290 @@
-"""What limits a solution: its reference, its points, its optimizer or its network."""
+"""What limits a solution: a list of causes, each with its evidence in the measures, or silent.
 
+The first cause that speaks is the limit; the others are told as well. Two instances: `points`,
+where the loss is larger between the points of the training than at them; `noise`, where
+observations are missed without any pattern.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
 
-from pinops.losses import Fixed, Weights
-from pinops.networks import JetNetwork
-from pinops.optimizers import LeastSquares, normal_equations
-from pinops.problem import INTERIOR, Points
-from pinops.training import Collocation, Model, Params, TrainState, draw, evaluate, interior_score
+from pinops.problem import INTERIOR
+from pinops.reference import Reference
+from pinops.solvers._measures import Fit, Measures, measure
+from pinops.training import Model, Params, Report, TrainState
 
-POINTS = 4096
-SPECTRUM_POINTS = 512
-FAR = 100.0  # times the size of an unknown: its size is worth a remark
-MAX_PARAMETERS = 8000  # the Jacobian is dense
-DAMPINGS = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
+FEW_STEPS = 300  # fewer tell nothing of an optimizer
+FALLING = 2.0  # times in the last quarter of the training: the loss had not come to rest
+BETWEEN = 2.0  # times the loss at the training's points: it is larger between them
+LEFT = 0.1  # of the loss, removed by one step of Gauss-Newton: the optimizer has not found it
+WHITE = 0.5  # half of what independent misfits of neighbours differ by
+UNMET = 30.0  # times the mean square of the equation: a condition is neglected
+ROUGH = 1e-3  # in units of a term's size: what is smaller is a good fit
+LONG = 20.0  # changes of the solution by its own size
+GROWN = 2.0  # times the error in the first fifth of the time
+
+Cause = Callable[[Measures], str | None]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """What was measured, and what follows from it. Printing it gives a report.
 
-    **Arguments:** ``error`` and ``error_bar``: relative L2 by unknown; ``trained`` and ``fresh``: the loss at the last points
-    of the training and at new ones; ``reducible``: the share of the loss at new points that one
-    damped Gauss-Newton step from other new points removes (None for very large networks); ``spectrum``: the eigenvalues of
-    J J' at interior points, largest first; ``worst``: the point of the largest residual, ``largest`` and ``rms`` its size
-    and the root mean square, ``concentration``: the share of the squares that the worst hundredth of the points holds;
-    ``remarks``: what there is to say of the sizes of unknowns and, by the network, of its parameters; ``limit``: "reference", "points", "optimizer" or "network".
+    Args:
+        measures: What was measured.
     """
 
-    problem: str
-    error: dict[str, float]
-    error_bar: dict[str, float]
-    trained: float
-    fresh: float
-    reducible: float | None
-    spectrum: np.ndarray
-    worst: dict[str, float]
-    largest: float
-    rms: float
-    concentration: float
-    remarks: list[str]
+    measures: Measures
+
+    @property
+    def causes(self) -> dict[str, str]:
+        """Every cause with its evidence and the remedy, the most likely first."""
+        found = ((name, cause(self.measures)) for name, cause in CAUSES.items())
+        return {name: said for name, said in found if said is not None}
 
     @property
     def limit(self) -> str:
-        if self.error and all(self.error[name] <= 2 * self.error_bar[name] for name in self.error):
-            return "reference"
-        if self.fresh > 2 * self.trained:
-            return "points"
-        if self.reducible is not None and self.reducible > 0.1:
-            return "optimizer"
-        return "network"
+        """The first of `causes`; one of the names in `CAUSES`."""
+        return next(iter(self.causes))
 
     def __str__(self) -> str:
-        advice = {
-            "reference": "the reference: the error is within twice its error bar; a finer reference would be needed to see more",
-            "points": "the points: the loss is larger between them; give more, or draw them more often",
-            "optimizer": "the optimizer: one step of Gauss-Newton still finds a better solution; give more steps",
-            "network": "the network: no small step of its parameters makes the residual much smaller; give a wider one",
-        }
-        where = ", ".join(f"{name} = {value:.3g}" for name, value in self.worst.items())
-        rank = int(np.sum(self.spectrum > 1e-8 * self.spectrum[0]))
-        lines = [f"{self.problem}: what limits the answer is {advice[self.limit]}"]
+        m = self.measures
+        first, *others = self.causes.items()
+        lines = [f"{m.problem} ({first[0]}): {first[1]}"]
+        # The last cause is what remains without evidence for any other.
+        lines += [f"  also ({name}): {said}" for name, said in others if name != "network"]
         lines += [
-            f"  error of {name} {error:.1e}, error bar {self.error_bar[name]:.0e}"
-            for name, error in self.error.items()
+            f"  error of {name} {error:.1e}, error bar {m.error_bar[name]:.0e}"
+            for name, error in m.error.items()
         ]
+        fell = "" if m.fell is None else f"; it fell {m.fell:.2g} times in the last quarter"
         lines.append(
-            f"  loss {self.fresh:.1e} at fresh points, {self.trained:.1e} at those of the training"
+            f"  loss {m.fresh:.1e} at fresh points, {m.trained:.1e} at those of the training{fell}"
         )
-        if self.reducible is not None:
-            lines.append(
-                f"  one step of Gauss-Newton would lower it by {100 * self.reducible:.0f} %"
-            )
+        lines += _shares(m)
+        if m.reducible is not None:
+            lines.append(f"  one step of Gauss-Newton would lower it by {_percent(m.reducible)}")
+        where = ", ".join(f"{name} = {value:.3g}" for name, value in m.worst.items())
         lines.append(
-            f"  residual {self.rms:.1e} (root mean square), largest {self.largest:.1e} at {where}"
+            f"  residual {m.rms:.1e} (root mean square), largest {m.largest:.1e} at {where}"
         )
+        along = ", ".join(f"{_percent(share)} of {name}" for name, share in m.along.items())
         lines.append(
-            f"  the worst hundredth of the points holds {100 * self.concentration:.0f} % of its square"
+            f"  its square: {_percent(m.concentration)} in the worst hundredth of the points; in "
+            f"the worst twentieth along each coordinate: {along}"
         )
+        rank = int(np.sum(m.spectrum > 1e-8 * m.spectrum[0]))
         lines.append(
-            f"  J J': {rank} of {len(self.spectrum)} eigenvalues above 1e-8 of the largest, {self.spectrum[0]:.1e}"
+            f"  J J': {rank} of {len(m.spectrum)} eigenvalues above 1e-8 of the largest, "
+            f"{m.spectrum[0]:.1e}"
         )
-        return "\n".join(lines + [f"  {remark}" for remark in self.remarks])
+        return "\n".join(lines + [f"  {remark}" for remark in m.remarks])
 
 
 def diagnose(
+    *,
     model: Model,
     params: Params,
     state: TrainState | None,
-    trained: float,
+    history: Sequence[Report],
+    status: str,
     error: dict[str, float],
-    error_bar: dict[str, float],
+    reference: Reference | None,
 ) -> Diagnosis:
-    """Measure what limits a trained model; ``trained`` is its loss at the points of the training.
+    """Measure what limits a trained model.
 
-    Without the state of the training the terms are weighed as by default.
+    Args:
+        model: What was trained.
+        params: Its parameters.
+        state: Of the training, for the weights of the terms; None: the default ones.
+        history: The reports of the training.
+        status: How it ended.
+        error: Relative L2 by unknown, where a reference is known.
+        reference: That one.
     """
-    collocation = Collocation(interior=POINTS, sampler=model.problem.sampler)
-    one, other = (
-        draw(model.problem, model.imposition.soft, collocation, jax.random.key(seed))
-        for seed in (1, 2)
-    )
-    weights = Fixed().init(model.snapshot(params, other, jax.random.key(0))).weights
-    loss = eqx.filter_jit(
-        lambda model, params, points, weights: sum(model.terms(params, points, weights).values())
-    )
-    if state is not None:
-        weights = {name: jnp.mean(weight)[None] for name, weight in state.weighting.weights.items()}
-    scores = np.asarray(interior_score(model, params, one))
-    squares = np.sort(scores**2)[::-1]
-    few = {INTERIOR: Points(one[INTERIOR].at[:SPECTRUM_POINTS])}
-    network = eqx.combine(params.network, model.frozen)
-    at = np.asarray(one[INTERIOR].at[int(np.argmax(scores))])
     return Diagnosis(
-        model.owner,
-        error,
-        error_bar,
-        trained,
-        float(loss(model, params, other, weights)),
-        _reducible(model, params, weights, one, other),
-        np.maximum(np.linalg.eigvalsh(np.asarray(_gram(model, params, few)))[::-1], 0.0),
-        dict(zip(model.problem.domain.coordinates, at.tolist(), strict=True)),
-        float(scores.max()),
-        float(np.sqrt(np.mean(scores**2))),
-        float(
-            squares[: max(1, len(squares) // 100)].sum() / max(squares.sum(), np.finfo(float).tiny)
-        ),
-        [
-            *_remarks_on_sizes(model, params, one[INTERIOR].at),
-            *(network.remarks(POINTS) if isinstance(network, JetNetwork) else []),
-        ],
+        measure(
+            model=model,
+            params=params,
+            state=state,
+            history=history,
+            status=status,
+            error=error,
+            reference=reference,
+        )
     )
 
 
-def _remarks_on_sizes(model: Model, params: Params, points: Float[Array, "n d"]) -> list[str]:
-    """Which unknowns turn out much larger or smaller than they were taken to be: the network then gives no numbers of about 1."""
-    values, out = np.asarray(evaluate(model, params, points)), []
-    for k, name in enumerate(model.problem.unknowns):
-        found, assumed = float(np.std(values[:, k])), float(model.scales.sizes[name])
-        if not assumed / FAR <= found <= FAR * assumed and 0 < found < np.inf:
-            out.append(
-                f"{name} varies by {found:.2g} and was taken to be of the size {assumed:.2g}; "
-                f"give scales={{{name!r}: {found:.1g}}}"
-            )
-    return out
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
-@eqx.filter_jit
-def _gram(model: Model, params: Params, points: dict[str, Points]) -> Float[Array, "n n"]:
-    rows = model.linearised(params, INTERIOR, points[INTERIOR])
-    jacobian = jnp.concatenate([jacobian for _, jacobian in rows.values()])
-    return jacobian @ jacobian.T
+def _shares(m: Measures) -> list[str]:
+    """The parts of the loss, where there are several."""
+    parts = {name: fit.weight * fit.mean_square for name, fit in m.terms.items()}
+    total = sum(parts.values())
+    if len(parts) < 2 or not total > 0:
+        return []
+    said = ", ".join(f"{name} {_percent(part / total)}" for name, part in parts.items())
+    return [f"  of which {said}"]
 
 
-def _reducible(
-    model: Model, params: Params, weights: Weights, one: dict[str, Points], other: dict[str, Points]
-) -> float | None:
-    flat, unravel = ravel_pytree(params)
-    if flat.size > MAX_PARAMETERS:
+def _conditions(m: Measures) -> dict[str, Fit]:
+    """Conditions in the loss, observations left out."""
+    kinds = ("initial", "boundary")
+    return {name: fit for name, fit in m.terms.items() if fit.region.kind in kinds}
+
+
+def _equation(m: Measures) -> float:
+    """The mean square of the worst interior equation."""
+    return max(fit.mean_square for fit in m.terms.values() if fit.region == INTERIOR)
+
+
+# The causes. Each returns its evidence and the remedy, or None.
+
+
+def reference(m: Measures) -> str | None:
+    """The error is as small as what it is measured with."""
+    if not m.error or any(m.error[name] > 2 * m.error_bar[name] for name in m.error):
         return None
+    return "the error is within twice its error bar; only a finer reference would show more"
 
-    @eqx.filter_jit
-    def best(model, flat, one, other):
-        here: LeastSquares = model.objective(one, weights)
-        there: LeastSquares = model.objective(other, weights)
-        r, jacobian = here.jacobian(unravel(flat))
-        normal = normal_equations(jacobian)
-        value = lambda flat: jnp.sum(jnp.square(there.residuals(unravel(flat))))
-        after = jnp.stack(
-            [value(flat - normal.solver(damping * normal.scale)(r)) for damping in DAMPINGS]
-        )
-        return 1 - jnp.nanmin(after) / value(flat)
 
-    return max(0.0, float(best(model, flat, one, other)))
+def diverged(m: Measures) -> str | None:
+    """The loss was not finite any more."""
+    if m.status != "diverged":
+        return None
+    return (
+        f"the loss became infinite or NaN after {m.steps} steps; take a lower learning rate, or "
+        "look for a root, logarithm or quotient that some values of the unknowns leave undefined"
+    )
+
+
+def scales(m: Measures) -> str | None:
+    """Unknowns are far from the sizes that they were taken to have."""
+    return "; ".join(m.sizes) if m.sizes else None
+
+
+def noise(m: Measures) -> str | None:
+    """Observations are missed without a pattern, and that is most of the loss."""
+    total = sum(fit.weight * fit.mean_square for fit in m.terms.values())
+    for name, fit in m.terms.items():
+        most = fit.weight * fit.mean_square > 0.5 * total
+        visible = fit.mean_square > (1e-3 * ROUGH) ** 2
+        if fit.whiteness is not None and fit.whiteness > WHITE and most and visible:
+            return (
+                f"{name} is missed by {np.sqrt(fit.mean_square):.1e} of its size, at each point "
+                "independently of its neighbours; a better fit would follow the noise, give more "
+                "observations"
+            )
+    return None
+
+
+def discontinuity(m: Measures) -> str | None:
+    """The loss gathers where a coefficient or a source jumps."""
+    if m.jump is None or not m.jump.gathers:
+        return None
+    return (
+        f"{m.jump.what}, and {_percent(m.jump.share)} of the loss is there; make the jump a steep "
+        "smooth step, or the flux an unknown of its own"
+    )
+
+
+def kink(m: Measures) -> str | None:
+    """The loss gathers where data have a kink or a jump, or disagree."""
+    for spot in sorted(m.kinks, key=lambda spot: spot.share, reverse=True):
+        if spot.gathers:
+            return (
+                f"{spot.what}, and {_percent(spot.share)} of the loss is there; smooth the data, "
+                "or put what is known of the solution there into lift()"
+            )
+    return None
+
+
+def points(m: Measures) -> str | None:
+    """The loss is larger between the points of the training."""
+    if not m.fresh > BETWEEN * m.trained:
+        return None
+    times = m.fresh / max(m.trained, np.finfo(float).tiny)
+    return f"the loss is {times:.1e} times larger between them; give more, or draw them more often"
+
+
+def untrained(m: Measures) -> str | None:
+    """The loss was still falling, or there were hardly any steps."""
+    if m.status in ("converged", "diverged"):
+        return None
+    if m.fell is not None and m.fell > FALLING:
+        return f"the loss still fell {m.fell:.2g} times in the last quarter; give more steps"
+    if m.steps < FEW_STEPS and m.reducible is not None and m.reducible > 0.5:
+        return f"it has taken only {m.steps} steps; give more"
+    return None
+
+
+def horizon(m: Measures) -> str | None:
+    """The solution is lost on the way through a long time."""
+    if m.paces is None or m.paces < LONG:
+        return None
+    if m.over_time is None:
+        lost = np.sqrt(_equation(m)) > ROUGH
+        said = "and the equation is not met"
+    else:
+        early, late = m.over_time
+        lost = late > max(ROUGH, GROWN * early)
+        said = f"and the error grows from {early:.1e} in the first to {late:.1e} in the last fifth"
+    if not lost:
+        return None
+    return (
+        f"at its first pace the solution changes {m.paces:.0f} times by its own size, {said}; give "
+        "windows=TimeWindows(...), or weighting=Causal()"
+    )
+
+
+def conditions(m: Measures) -> str | None:
+    """A condition in the loss is met much worse than the equation, and more steps do not help."""
+    total = sum(fit.weight * fit.mean_square for fit in m.terms.values())
+    for name, fit in _conditions(m).items():
+        # What is a small part of the loss is hardly seen by the optimizer, which still lowers the rest.
+        unseen = fit.weight * fit.mean_square < 0.5 * total or untrained(m) is None
+        if unseen and fit.mean_square > max(ROUGH**2, UNMET * _equation(m)):
+            missed, equation = np.sqrt(fit.mean_square), np.sqrt(_equation(m))
+            return (
+                f"{name!r} is missed by {missed:.1e} of its size, the equation by {equation:.1e}; "
+                f"raise its weight, {fit.weight:.2g}, with weighting=Fixed({{{name!r}: ...}})"
+            )
+    return None
+
+
+def optimizer(m: Measures) -> str | None:
+    """A step of another optimizer still finds a better solution."""
+    if m.reducible is None or m.reducible <= LEFT or untrained(m) is not None:
+        return None
+    return (
+        "the loss has come to rest, but one step of Gauss-Newton removes "
+        f"{_percent(m.reducible)} of it; go on with SSBroyden or LevenbergMarquardt"
+    )
+
+
+def network(m: Measures) -> str | None:
+    """What remains."""
+    return "no small step of its parameters makes the residual much smaller; give a wider one"
+
+
+CAUSES: dict[str, Cause] = {
+    cause.__name__: cause
+    for cause in (
+        reference,
+        diverged,
+        scales,
+        noise,
+        discontinuity,
+        kink,
+        points,
+        conditions,
+        untrained,
+        horizon,
+        optimizer,
+        network,
+    )
+}

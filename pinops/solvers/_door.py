@@ -1,7 +1,8 @@
-"""What all front doors share: the options of a training, its folder and checkpoints, and the way from a request to a result.
+"""What all front doors share: the options of a training, its folder and checkpoints, and the way
+from a request to a result.
 
-A door builds an `Assembly` for a seed: what is trained, how that was asked for, and how its result is made. `trained` runs
-one of them, or an ensemble in one vectorised program.
+A door builds an `Assembly` for a seed: what is trained, how that was asked for, and how its result
+is made. `trained` runs one of them, or an ensemble in one vectorised program.
 """
 
 import signal
@@ -265,8 +266,9 @@ def _train_runs(
 def _interrupts_between_stretches() -> Iterator[Callable[[], bool]]:
     """Whether the user has pressed Ctrl-C, to be asked between two stretches of steps.
 
-    An interrupt that Python raises while JAX is at work may be lost (in a finaliser or a callback) or end the process without a
-    checkpoint. A second one is raised at once. Handlers of others, and threads that get no signals, are left as they are.
+    An interrupt that Python raises while JAX is at work may be lost (in a finaliser or a callback)
+    or end the process without a checkpoint. A second one is raised at once. Handlers of others, and
+    threads that get no signals, are left as they are.
     """
     asked = False
 

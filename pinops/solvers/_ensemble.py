@@ -15,7 +15,8 @@ from pinops.training import Report
 
 @dataclass(frozen=True, repr=False)
 class Ensemble(Trained):
-    """What ``ensemble=8`` gives: the results of trainings with different seeds, in the order of the seeds.
+    """What ``ensemble=8`` gives: the results of trainings with different seeds, in the order of the
+    seeds.
 
     Its history is that of the first member; ``ensemble[k]`` is a member.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ STEPS = 10_000
 _MONITORED = 8  # members whose errors are shown during training
 _FOR_SCALES = 8  # members whose sizes are looked at
 _FOR_UNITS = 512  # members whose inputs tell their mean and size
-# Random keys of members: never those of training, which follow from its seed by folding in 0, 1, 2, 3.
+# Random keys of members: never those of training, which follow from its seed by folding in 0, 1, 2,
+# 3.
 _MONITOR, _INPUTS = 12, 13
 
 
@@ -113,7 +115,8 @@ class OperatorPlan:
                 state=outcome.state,
             )
 
-        return Assembly(training, params, request, lambda: training.init(params, fit=False), result)
+        first = partial(training.init, params, fit=False)
+        return Assembly(training, params, request, first, result)
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset, start = self.problem, self.dataset, self.start
@@ -182,7 +185,8 @@ def operator_plan(
         functions = functions.within(len(dataset.splits["training"]))
     if isinstance(weighting, PointWeighting | SelfAdaptive):
         raise ValueError(
-            f"{type(weighting).__name__} weighs single points, and every step of an operator has other problems and points; "
+            f"{type(weighting).__name__} weighs single points, and every step of an operator has "
+            "other problems and points; "
             "choose one that weighs terms, such as GradientNorm or ReLoBRaLo"
         )
     if optimizer is None:
@@ -195,7 +199,8 @@ def operator_plan(
     if Draw(functions, dataset).stochastic:
         check_forgetful(
             plan,
-            "let a step take all, Functions(batch=pool, points=Collocation(batch=None), data_points=None), or choose Adam",
+            "let a step take all, Functions(batch=pool, points=Collocation(batch=None), "
+            "data_points=None), or choose Adam",
         )
     sizes = family_scales(problem, dataset)
     if start is not None:
@@ -220,13 +225,16 @@ def operator_plan(
 
 
 def checked_physics(physics: float | None, default: float, weighting: Weighting | None) -> float:
-    """The weight of the equations. Raises ValueError for one that is negative, or beside a weighting."""
+    """The weight of the equations. Raises ValueError for one that is negative, or beside a
+    weighting.
+    """
     weight = default if physics is None else physics
     if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
         raise ValueError(f"physics must be zero or more and finite, got {physics!r}")
     if weighting is not None and weight not in (0, 1):
         raise ValueError(
-            f"physics={weight:g} and weighting exclude each other: give the weight of the equations to one of them"
+            f"physics={weight:g} and weighting exclude each other: give the weight of the "
+            "equations to one of them"
         )
     return float(weight)
 
@@ -283,13 +291,16 @@ def fitted(
 
 
 def _check_schedule(folder: Path | None, steps: int) -> None:
-    """Raises ValueError when the run in a folder has another number of steps, over which its default learning rate falls."""
+    """Raises ValueError when the run in a folder has another number of steps, over which its
+    default learning rate falls.
+    """
     if folder is None or not (folder / "run.json").exists():
         return
     before = read_run(folder)["request"].get("steps")
     if before != steps:
         raise ValueError(
-            f"the learning rate of this run falls to zero over its {before} steps; resume it with that number, or give both "
+            f"the learning rate of this run falls to zero over its {before} steps; resume it with "
+            "that number, or give both "
             "runs an optimizer of your own"
         )
 
@@ -301,13 +312,15 @@ def _built_before(start: TrainedOperator, problem: Problem) -> Operator:
     sizes = [embedding_of(p, impose(p)).size for p in (problem, start.family)]
     if sizes[0] != sizes[1]:
         raise ValueError(
-            f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} has {sizes[0]}"
+            f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} "
+            f"has {sizes[0]}"
         )
     own, theirs = (shapes_of(family.inputs()) for family in (problem, start.family))
     if own != theirs or problem.unknowns != start.family.unknowns:
         raise ValueError(
             f"start is an operator for the inputs {in_words(theirs)} and the unknowns "
-            f"{', '.join(start.family.unknowns)}; {name_of(problem)} has the inputs {in_words(own)} "
+            f"{', '.join(start.family.unknowns)}; {name_of(problem)} has the inputs "
+            f"{in_words(own)} "
             f"and the unknowns {', '.join(problem.unknowns)}"
         )
     return cast(start.model.operator(start.params))
@@ -328,23 +341,32 @@ def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
 
 
 def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
-    """The sizes of the unknowns and equations of a family: of a few members, or of the data where there are some."""
+    """The sizes of the unknowns and equations of a family: of a few members, or of the data where
+    there are some.
+    """
     members = unseen_members(problem, _INPUTS, _FOR_SCALES)
     given, means = (None, None) if dataset is None else (dataset.scale, dataset.mean)
     return scales_of_family(members, impose(problem), given, means).to_json()
 
 
+def _nothing(params: Params) -> dict[str, float]:
+    """The errors where there is nothing to compare with."""
+    return {}
+
+
 def _monitor(
     problem: Problem, model: OperatorModel, dataset: Dataset | None
 ) -> Callable[[Params], dict[str, float]]:
-    """Mean relative L2 errors over a few members that are not trained on; nothing where there is no reference."""
+    """Mean relative L2 errors over a few members that are not trained on; nothing where there is no
+    reference.
+    """
     if dataset is not None:
         members, references = dataset.solved(problem, dataset.splits["validation"][:_MONITORED])
     else:
         members = unseen_members(problem, _MONITOR, _MONITORED)
         references = [member.reference() for member in members]
     if any(reference is None for reference in references):
-        return lambda params: {}
+        return _nothing
     known = [reference for reference in references if reference is not None]
     compare = comparison(model, members, known)
 

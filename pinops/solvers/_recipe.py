@@ -74,7 +74,9 @@ def phases(
 
     ``default`` is the number of steps where none is given; ``warm``: the network has been trained before.
 
-    **Raises** ValueError for a number of steps below 1; TypeError for what is no optimizer.
+    Raises:
+        ValueError: For a number of steps below 1.
+        TypeError: For what is not an optimizer.
     """
     total = checked_steps(steps, default)
     if optimizer is None:

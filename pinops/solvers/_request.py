@@ -1,4 +1,6 @@
-"""What was asked for, in JSON: how objects are described, and how random parts are drawn again from the description."""
+"""What was asked for, in JSON: how objects are described, and how random parts are drawn again from
+the description.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -24,12 +26,16 @@ def digest(arrays: Sequence[Any]) -> str:
 
 
 def drawn_with(request: Mapping[str, Any]) -> list[Any]:
-    """The seed and precision that a network's first parameters, and what it keeps fixed, were drawn with."""
+    """The seed and precision that a network's first parameters, and what it keeps fixed, were drawn
+    with.
+    """
     return request.get("drawn") or [request["seed"], request["dtype"]]
 
 
 def as_drawn(request: Mapping[str, Any], build: Callable[[PRNGKeyArray], Any]) -> Any:
-    """A network drawn as that of a request was, perhaps by the run that it started from, in the precision that is in force."""
+    """A network drawn as that of a request was, perhaps by the run that it started from, in the
+    precision that is in force.
+    """
     seed, dtype = drawn_with(request)
     with jax.enable_x64(dtype == "float64"):
         built = build(jax.random.fold_in(jax.random.key(seed), 0))
@@ -38,7 +44,9 @@ def as_drawn(request: Mapping[str, Any], build: Callable[[PRNGKeyArray], Any]) -
 
 
 def describe(thing: Any) -> Any:
-    """A description of an object in JSON, for run directories and for comparing a resumed run with its request."""
+    """A description of an object in JSON, for run directories and for comparing a resumed run with
+    its request.
+    """
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing
     if isinstance(thing, tuple | list):
@@ -49,7 +57,8 @@ def describe(thing: Any) -> Any:
         content = {
             field.name: describe(getattr(thing, field.name, None)) for field in fields(thing)
         }
-        # Only our own classes by their bare name: `load` builds architectures from it, and equinox has an MLP too.
+        # Only our own classes by their bare name: `load` builds architectures from it, and equinox
+        # has an MLP too.
         ours = type(thing).__module__.startswith("pinops.")
         return {
             type(thing).__name__

@@ -122,18 +122,26 @@ class Solution(Answer):
         return {name: np.asarray(vector).reshape(shape) for name, vector in found.items()}
 
     def diagnose(self) -> Diagnosis:
-        """What limits the answer: the reference, the points, the optimizer or the network. Print it for a report.
+        """What limits the answer: its ``limit`` is the name of a cause. Print it for a report with the remedy.
+
+        Causes are reference, diverged, scales, noise, discontinuity, kink, points, untrained, horizon (too long), conditions
+        (neglected), optimizer and network.
 
         Raises:
             ValueError: For a solution without a step of training.
         """
-        if not self.history:
+        if not self.history and self.status != "diverged":
             raise ValueError("there is nothing to diagnose before the first steps of training")
         relative = {name: error["mean"] for name, error in self.known_errors().items()}
-        bars = {} if self.reference is None else self.reference.error_bar
         with jax.enable_x64(self.x64):
             return diagnose(
-                self.model, self.params, self.state, self.history[-1].loss, relative, bars
+                model=self.model,
+                params=self.params,
+                state=self.state,
+                history=self.history,
+                status=self.status,
+                error=relative,
+                reference=self.reference,
             )
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -104,7 +105,8 @@ class SurrogatePlan:
                 state=outcome.state,
             )
 
-        return Assembly(training, params, request, lambda: training.init(params, fit=False), result)
+        first = partial(training.init, params, fit=False)
+        return Assembly(training, params, request, first, result)
 
     def _epochs(self) -> Epochs:
         count = len(self.dataset.splits["training"])
@@ -151,13 +153,15 @@ def surrogate_plan(
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     if dataset is None:
         raise ValueError(
-            f"a surrogate is trained on data: make them with pinops data {name_of(problem)} --out FILE, and give data="
+            f"a surrogate is trained on data: make them with pinops data {name_of(problem)} --out "
+            "FILE, and give data="
         )
     dataset.check_values(*dataset.splits, gaps=False, coefficients=False)
     physics = checked_physics(physics, 0.0, weighting)
     if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
         raise ValueError(
-            f"{type(weighting).__name__} does not suit surrogates, of which every step has other trajectories; choose "
+            f"{type(weighting).__name__} does not suit surrogates, of which every step has other "
+            "trajectories; choose "
             "GradientNorm or ReLoBRaLo"
         )
     curriculum = Curriculum() if curriculum is None else curriculum
@@ -166,7 +170,8 @@ def surrogate_plan(
     count = len(dataset.splits["training"])
     if functions is not None and functions.batch > count:
         raise ValueError(
-            f"Functions: batch must be at most the {count} trajectories for training, got {functions.batch}"
+            f"Functions: batch must be at most the {count} trajectories for training, got "
+            f"{functions.batch}"
         )
     functions = Functions(batch=_BATCH) if functions is None else functions
     functions = functions.within(count)
@@ -175,7 +180,8 @@ def surrogate_plan(
         grid.check_periodic(problem)
         if grid.snapshots < 3:
             raise ValueError(
-                "equations on a grid need at least 3 snapshots, and the data have 2; make data with more, or physics=0"
+                "equations on a grid need at least 3 snapshots, and the data have 2; make data "
+                "with more, or physics=0"
             )
     steps = -(-count // functions.batch)
     default = Fixed(equation=physics, auxiliary=architecture.auxiliary)
@@ -197,20 +203,27 @@ def surrogate_plan(
 
 
 def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, ...]:
-    """One optimizer, which begins afresh after the warm-up. Raises ValueError for one of the second order."""
+    """One optimizer, which begins afresh after the warm-up.
+
+    Gradients of rollouts are clipped. Through twenty steps they explode now and then, after which
+    an FNO that does not see the parameter may not recover.
+
+    Raises:
+        ValueError: For an optimizer of the second order.
+    """
     lengths = [
         count * steps
         for count in (curriculum.warm_up, curriculum.epochs - curriculum.warm_up)
         if count
     ]
-    # Gradients through many steps now and then explode.
     default = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1]))
     )
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
     if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
         raise ValueError(
-            f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has other trajectories; give Adam, "
+            f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has "
+            "other trajectories; give Adam, "
             "SOAP or another optax transformation"
         )
     return tuple(Phase(phase.optimizer, length) for length in lengths)

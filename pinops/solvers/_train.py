@@ -1,4 +1,6 @@
-"""The front door for families and data: from many problems to an operator or a surrogate for all of them."""
+"""The front door for families and data: from many problems to an operator or a surrogate for all of
+them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,31 +52,34 @@ def train(
 ) -> Any:
     """Train an operator, or a surrogate of time steps: ``po.train("burgers_family")``.
 
-    The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its solution; `Direct` and
-    `CAPE` make a surrogate, from one snapshot on a grid to the next.
+    The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its
+    solution; `Direct` and `CAPE` make a surrogate, from one snapshot on a grid to the next.
 
     Args:
-        what: A family, by its registered name or as a `Problem` with ``sample(key)`` and ``inputs()``; or a `Dataset`,
-            whose family it then is.
+        what: A family, by its registered name or as a `Problem` with ``sample(key)`` and
+            ``inputs()``; or a `Dataset`, whose family it then is.
         architecture: Default: a `DeepONet`.
         data: Solutions made by `pinops data`, a `Dataset` or its file. A surrogate needs them.
-        physics: The weight >= 0 of the equations in the loss (and of conditions that are not met exactly, for an
-            operator). Default: 1 without data, 0 with them.
-        functions: How many samples and points are drawn, and how many a step takes. Default for a surrogate: 30
-            trajectories in a step.
-        curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default: 30 epochs.
-        optimizer: As for `solve`. Default: SOAP with a learning rate from 3e-3 to zero; for a surrogate Adam with the
-            same, of gradients no longer than 1.
+        physics: The weight >= 0 of the equations in the loss (and of conditions that are not met
+            exactly, for an operator). Default: 1 without data, 0 with them.
+        functions: How many samples and points are drawn, and how many a step takes. Default for a
+            surrogate: 30 trajectories in a step.
+        curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:
+            30 epochs.
+        optimizer: As for `solve`. Default: SOAP with a learning rate from 3e-3 to zero; for a
+            surrogate Adam with the same, of gradients no longer than 1.
         weighting: How terms are balanced, one of `pinops.losses`; default: constant weights.
-        start: Go on from this operator, of the same family or of another with inputs of the same shapes
-            (`optimizers.Only` then trains some of its layers).
+        start: Go on from this operator, of the same family or of another with inputs of the same
+            shapes (`optimizers.Only` then trains some of its layers).
         steps: The number of steps, 10000 by default; for a surrogate the curriculum says it.
         minutes: The time limit.
         seed: Of parameters, samples and points.
-        ensemble: Train this many at once, with the seeds ``seed, seed + 1, ...``; the result is an `Ensemble`.
+        ensemble: Train this many at once, with the seeds ``seed, seed + 1, ...``; the result is an
+            `Ensemble`.
         dtype: ``jnp.float32``, ``jnp.float64`` or the name.
         devices: How many devices, or which, share the samples of a step.
-        callbacks: Called with a `Report` after every stretch of steps; one that returns True ends training.
+        callbacks: Called with a `Report` after every stretch of steps; one that returns True ends
+            training.
         progress: Show one line on stderr.
         out: A run directory, where a checkpoint is written every ``checkpoint_seconds``.
         resume: Go on from the checkpoint in ``out``, bit for bit.
@@ -106,7 +111,8 @@ def train(
         for name, value in (("steps", steps), ("start", start)):
             if value is not None:
                 raise ValueError(
-                    f"{name} is not for a surrogate, which is trained for the epochs of curriculum=Curriculum(...)"
+                    f"{name} is not for a surrogate, which is trained for the epochs of "
+                    "curriculum=Curriculum(...)"
                 )
     elif curriculum is not None:
         raise ValueError("curriculum is for surrogates, such as CAPE(FNO(20)); leave it out")

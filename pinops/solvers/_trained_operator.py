@@ -38,11 +38,12 @@ _TEST = 11  # the random key of these: never one of a training
 
 @dataclass(frozen=True, repr=False)
 class TrainedOperator(Trained):
-    """What `train` returns for an operator. Immutable; evaluates in the precision that it was trained in.
+    """What `train` returns for an operator. Immutable; evaluates in the precision that it was
+    trained in.
 
-    Called with a member of the family it gives a `Solution`: ``trained(member)(x=0.3, t=0.5)``, which
-    ``solve(member, start=trained(member))`` refines. Called with several members and coordinates it gives the values of all
-    of them in one program.
+    Called with a member of the family it gives a `Solution`: ``trained(member)(x=0.3, t=0.5)``,
+    which ``solve(member, start=trained(member))`` refines. Called with several members and
+    coordinates it gives the values of all of them in one program.
     """
 
     family: Problem
@@ -63,10 +64,12 @@ class TrainedOperator(Trained):
 
         Args:
             members: A member of the family, or n of them.
-            coordinates: For n members: where they are evaluated, arrays that broadcast against each other.
+            coordinates: For n members: where they are evaluated, arrays that broadcast against each
+                other.
 
         Returns:
-            A `Solution` for one member; for n an array ``(n, *shape)``, or a dict of them by unknown for several unknowns.
+            A `Solution` for one member; for n an array ``(n, *shape)``, or a dict of them by
+            unknown for several unknowns.
 
         Raises:
             ValueError: For a problem of another family, and for inputs of another size.
@@ -115,13 +118,16 @@ class TrainedOperator(Trained):
     def errors(
         self, data: Sequence[Problem] | Dataset | int | None = None
     ) -> dict[str, np.ndarray]:
-        """The relative L2 error of every unknown for every member, ``{unknown: (n,)}``, against their references.
+        """The relative L2 error of every unknown for every member, ``{unknown: (n,)}``, against
+        their references.
 
         Args:
-            data: Members of the family; a data set, of which the test part is taken; or how many `test_members`.
+            data: Members of the family; a data set, of which the test part is taken; or how many
+                `test_members`.
 
         Raises:
-            ValueError: Where a member has no reference, and for a data set with members that the training has seen.
+            ValueError: Where a member has no reference, and for a data set with members that the
+                training has seen.
         """
         found = self._compared(data)
         return {
@@ -144,7 +150,7 @@ class TrainedOperator(Trained):
             return comparison(self.model, members, known)(self.params)
 
     def test_members(self, count: int = TESTED) -> list[Problem]:
-        """Members that no training and no monitor has seen, the same for every run of the family."""
+        """Members that no training and no monitor has seen, the same in all runs of the family."""
         return unseen_members(self.family, _TEST, count)
 
     def _tested_on(
@@ -157,7 +163,8 @@ class TrainedOperator(Trained):
         origin, seen = self.request.get("data_members") or ("", 0)
         if origin == dataset.origin and members.start < seen:
             raise ValueError(
-                f"{dataset.path} is made with the seed of the data of the training, which has seen its test members; make it "
+                f"{dataset.path} is made with the seed of the data of the training, which has seen "
+                "its test members; make it "
                 "with another seed"
             )
         return dataset.solved(self.family, members[:count])

@@ -27,6 +27,7 @@ from pinops.solvers._trained import (
     error_statistics,
     write_state,
 )
+from pinops.solvers._trained_operator import stacked
 from pinops.training import (
     FineTuning,
     Given,
@@ -39,7 +40,6 @@ from pinops.training import (
     TrainState,
     Unsolved,
     as_frames,
-    cast,
     frames_of,
     grid_residuals,
     in_a_row,
@@ -56,7 +56,8 @@ rolled = eqx.filter_jit(SurrogateModel.rollout)
 
 @dataclass(frozen=True, repr=False)
 class TrainedSurrogate(Trained):
-    """What `train` returns for a surrogate. Immutable; evaluates in the precision that it was trained in.
+    """What `train` returns for a surrogate. Immutable; evaluates in the precision that it was
+    trained in.
 
     Called with first snapshots and parameters it gives whole trajectories.
     """
@@ -97,7 +98,8 @@ class TrainedSurrogate(Trained):
             count: How many further snapshots follow, each from the one before.
 
         Raises:
-            ValueError: For a wrong number of channels, points or parameters, and for values that are not finite.
+            ValueError: For a wrong number of channels, points or parameters, and for values that
+                are not finite.
         """
         first, parameters = np.asarray(first), np.asarray(parameters)
         if not isinstance(count, int) or count < 1:
@@ -120,18 +122,21 @@ class TrainedSurrogate(Trained):
             )
         if first.shape[-1] != channels:
             raise ValueError(
-                f"first snapshots need {channels} channels ({', '.join(unknowns)}), got {first.shape[-1]} in shape "
+                f"first snapshots need {channels} channels ({', '.join(unknowns)}), got "
+                f"{first.shape[-1]} in shape "
                 f"{first.shape}"
             )
         if first.shape[1:-1] != points:
             raise ValueError(
-                f"the surrogate was trained on a grid of {points}, got snapshots of {first.shape[1:-1]}"
+                f"the surrogate was trained on a grid of {points}, got snapshots of "
+                f"{first.shape[1:-1]}"
             )
         if not np.isfinite(first).all():
             raise ValueError("first snapshots must be finite; one has a NaN or infinite value")
         if parameters.shape != (len(first), len(names)):
             raise ValueError(
-                f"parameters need shape ({len(first)}, {len(names)}), {', '.join(names)} of each trajectory, got "
+                f"parameters need shape ({len(first)}, {len(names)}), {', '.join(names)} of each "
+                "trajectory, got "
                 f"{parameters.shape}"
             )
         if not np.isfinite(parameters).all():
@@ -152,8 +157,8 @@ class TrainedSurrogate(Trained):
             part: Of the data set; None: all of it.
 
         Raises:
-            ValueError: Where the training has seen them, for another grid, and without data for a family without
-                references.
+            ValueError: Where the training has seen them, for another grid, and without data for a
+                family without references.
         """
         if data is None:
             truth, parameters = self._solved_members(_COMPARED)
@@ -170,18 +175,22 @@ class TrainedSurrogate(Trained):
         origin, seen = self.request["data_members"]
         if origin == dataset.origin and members.start < seen:
             raise ValueError(
-                f"{dataset.path}: the training has seen members of this part; choose the test part, or another seed"
+                f"{dataset.path}: the training has seen members of this part; choose the test "
+                "part, or another seed"
             )
         grid = GridSpec.of(self.family, dataset)
         if not grid.same(self.grid):
             raise ValueError(
-                f"{dataset.path} has the grid {grid}, and the surrogate is for {self.grid}; refined(2) is for twice as many points"
+                f"{dataset.path} has the grid {grid}, and the surrogate is for {self.grid}; "
+                "refined(2) is for twice as many points"
             )
         rows = dataset.rows(members)
         return frames_of(self.family, dataset, rows), in_a_row(inputs_in(rows))
 
     def _solved_members(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The solutions of unseen members that differ in their parameters, and these, from the smallest to the largest."""
+        """The solutions of unseen members that differ in their parameters, and these, from the
+        smallest to the largest.
+        """
         with jax.enable_x64(True):
             members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(64)), 64)
             parameters = _parameters_of(members)
@@ -191,7 +200,8 @@ class TrainedSurrogate(Trained):
         known = [reference for reference in references if reference is not None]
         if len(known) < len(references):
             raise ValueError(
-                f"{self.request['problem']} has no reference to compare with; give data, or the family a reference"
+                f"{self.request['problem']} has no reference to compare with; give data, or the "
+                "family a reference"
             )
         unknowns = self.family.unknowns
         rows = {f"values/{name}": np.stack([r.values[name] for r in known]) for name in unknowns}
@@ -201,7 +211,8 @@ class TrainedSurrogate(Trained):
         """Statistics of the relative L2 errors of whole rollouts, by unknown.
 
         Args:
-            data: A data set, of which the test part is taken; None: members of the family, solved by their references.
+            data: A data set, of which the test part is taken; None: members of the family, solved
+                by their references.
 
         Raises:
             ValueError: As `predicted` does.
@@ -219,7 +230,9 @@ class TrainedSurrogate(Trained):
         return self.error(data) if self._comparable(data) else {}
 
     def _comparable(self, data: Data | None) -> bool:
-        """Whether there is something to compare with: data, or references on the grid of the surrogate."""
+        """Whether there is something to compare with: data, or references on the grid of the
+        surrogate.
+        """
         if data is not None:
             return True
         reference = self.family.reference()
@@ -233,9 +246,11 @@ class TrainedSurrogate(Trained):
     def metrics(
         self, data: Data | None = None, part: str | None = "test"
     ) -> dict[str, dict[str, float]]:
-        """`pinops.metrics.rollout_metrics` of whole rollouts, means over the trajectories of each value of the parameters.
+        """`pinops.metrics.rollout_metrics` of whole rollouts, means over the trajectories of each
+        value of the parameters.
 
-        ``{"viscosity=0.02": {"nrmse": ..., ...}, ...}``, where there are no more than 32 values, and "all" of them.
+        ``{"viscosity=0.02": {"nrmse": ..., ...}, ...}``, where there are no more than 32 values,
+        and "all" of them.
         """
         predicted, truth, parameters = self.predicted(data, part)
         metrics = rollout_metrics(predicted, truth)
@@ -251,7 +266,8 @@ class TrainedSurrogate(Trained):
         }
 
     def residual(self, frames: Float[Any, "t *grid c"], member: Problem) -> float:
-        """The root mean square of a member's equation at a trajectory: how wrong it is where no truth is known.
+        """The root mean square of a member's equation at a trajectory: how wrong it is where no
+        truth is known.
 
         Raises:
             ValueError: Where space is not periodic.
@@ -265,18 +281,21 @@ class TrainedSurrogate(Trained):
     def refined(self, times: int) -> "TrainedSurrogate":
         """The same surrogate on ``times`` as many points along every axis.
 
-        An FNO is an operator between functions, and hardly notices. Convolutions over neighbours (a U-Net's, message passing
-        and those of CAPE) reach less far there than in the training: `metrics` of data on such a grid tells what that costs.
+        An FNO is an operator between functions, and hardly notices. Convolutions over neighbours (a
+        U-Net's, message passing and those of CAPE) reach less far there than in the training:
+        `metrics` of data on such a grid tells what that costs.
 
         Raises:
-            ValueError: For a surrogate with numbers of its own for every point, ``CAPE(norm="spatial")``.
+            ValueError: For a surrogate with numbers of its own for every point,
+                ``CAPE(norm="spatial")``.
         """
         if not isinstance(times, int) or times < 1:
             raise ValueError(f"times must be a whole number of at least 1, got {times!r}")
         surrogate = self.model.surrogate(self.params)
         if isinstance(surrogate, CAPESurrogate) and surrogate.embedding.norm == "spatial":
             raise ValueError(
-                "norm='spatial' has a scale for every point of one grid; train with norm='channel' or 'none'"
+                "norm='spatial' has a scale for every point of one grid; train with norm='channel' "
+                "or 'none'"
             )
         finer = self.grid.refined(times, self.family.domain.bounds)
         model = replace(self.model, grid=finer.lines)
@@ -295,10 +314,11 @@ class TrainedSurrogate(Trained):
     ) -> "TrainedSurrogate":
         """A surrogate for these trajectories alone, from their equations: no truth is needed.
 
-        As physics-informed neural operators at test time (Li et al. 2024, arXiv:2111.03794, section 3.2): Adam, its learning
-        rate falling to zero by a cosine, lowers the mean square residual at the rollouts, in units of what it is before. The
-        equation cannot tell what snapshots are too far apart to show: see whether the `residual` of a true trajectory is far
-        below that of a prediction, and the error may grow where it is not.
+        As physics-informed neural operators at test time (Li et al. 2024, arXiv:2111.03794, section
+        3.2): Adam, its learning rate falling to zero by a cosine, lowers the mean square residual
+        at the rollouts, in units of what it is before. The equation cannot tell what snapshots are
+        too far apart to show: see whether the `residual` of a true trajectory is far below that of
+        a prediction, and the error may grow where it is not.
 
         Args:
             first: The first snapshots.
@@ -306,19 +326,21 @@ class TrainedSurrogate(Trained):
             count: How many snapshots follow.
             steps: Of Adam, at least 1.
             learning_rate: At the start, greater than zero.
-            anchor: The weight >= 0 of the mean square distance to the rollouts before, relative to these.
+            anchor: The weight >= 0 of the mean square distance to the rollouts before, relative to
+                these.
 
         Raises:
-            ValueError: For wrong shapes, members of another family, and where space is not periodic.
+            ValueError: For wrong shapes, members of another family, and where space is not
+                periodic.
         """
         self._check_finetuning(members, steps, learning_rate, anchor)
         with jax.enable_x64(self.x64):
             parameters = _parameters_of(members)
             before = self(first, parameters, count)[:, 1:]
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[cast(m) for m in members])
+            problems = stacked(members)
             known = [jnp.asarray(x, jnp.result_type(float)) for x in (first, parameters, before)]
             points = Unsolved(
-                first=known[0], parameters=known[1], problems=stacked, before=known[2]
+                first=known[0], parameters=known[1], problems=problems, before=known[2]
             )
             descent = Optax(optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
             training = Training(
@@ -345,21 +367,25 @@ class TrainedSurrogate(Trained):
             raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
         if not members:
             raise ValueError(
-                "members must be the problems of the trajectories, one for each of the first snapshots, got none"
+                "members must be the problems of the trajectories, one for each of the first "
+                "snapshots, got none"
             )
         for member in members:
             if type(member) is not type(self.family):
                 raise ValueError(
-                    f"this surrogate is of {type(self.family).__name__}, not of {type(member).__name__}"
+                    f"this surrogate is of {type(self.family).__name__}, not of "
+                    f"{type(member).__name__}"
                 )
             self.grid.check_periodic(member)
 
     def plot(self, path: str | Path | None = None, data: Data | None = None) -> Any:
-        """A figure of rollouts beside the truth, and of the training; written to ``path`` where given.
+        """A figure of rollouts beside the truth, and of the training; written to ``path`` where
+        given.
 
         Args:
             path: Where the figure is written.
-            data: A data set whose test trajectories are shown; None: new members, solved by their references.
+            data: A data set whose test trajectories are shown; None: new members, solved by their
+                references.
         """
         from pinops.plotting import plot_rollouts
 

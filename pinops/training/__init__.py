@@ -1,4 +1,19 @@
-"""Training: the model that is trained, its points, the loop, checkpoints and progress."""
+"""Training: the model that is trained, its points, the loop, checkpoints and progress.
+
+**Three contracts and one loop** (`_contracts.py`). The loop knows what is trained, where its points
+come from and which stages there are, and nothing of networks, operators or surrogates.
+
+**Points come from one object**: a `Collocation` for a problem, a `Draw` for a family or a data set,
+`Batches` for trajectories. A `Collocation` holds the numbers of points, the sampler and the
+refinement.
+
+**The gradient of a step is a sum over chunks** of points or trajectories that stay in the cache
+(`_chunks.py`): the same numbers in less time.
+
+**A surrogate is trained by the same loop.** Its points are trajectories, and its stages are those of
+the curriculum. Their numbers are traced, so that nothing is compiled again as more snapshots follow
+from predictions.
+"""
 
 from pinops.training._checkpoint import check_checkpoint as check_checkpoint
 from pinops.training._checkpoint import difference as difference
@@ -13,6 +28,8 @@ from pinops.training._contracts import Params as Params
 from pinops.training._contracts import Source as Source
 from pinops.training._contracts import Stages as Stages
 from pinops.training._contracts import Trainable as Trainable
+from pinops.training._curriculum import Curriculum as Curriculum
+from pinops.training._curriculum import Epochs as Epochs
 from pinops.training._devices import Device as Device
 from pinops.training._devices import agreed as agreed
 from pinops.training._devices import check_shared as check_shared
@@ -55,8 +72,6 @@ from pinops.training._state import Phase as Phase
 from pinops.training._state import Report as Report
 from pinops.training._state import TrainState as TrainState
 from pinops.training._surrogate import Batches as Batches
-from pinops.training._surrogate import Curriculum as Curriculum
-from pinops.training._surrogate import Epochs as Epochs
 from pinops.training._surrogate import SurrogateModel as SurrogateModel
 from pinops.training._surrogate import Trajectories as Trajectories
 from pinops.training._surrogate import as_frames as as_frames

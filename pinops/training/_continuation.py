@@ -1,4 +1,6 @@
-"""Coefficients that change while a network is trained, from an easy problem to the one that was asked for."""
+"""Coefficients that change while a network is trained, from an easy problem to the one that was
+asked for.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,13 +11,19 @@ from pinops.training._contracts import Stages
 
 
 class Continuation(Stages):
-    """Parameter continuation: ``Continuation(1000, reynolds=(100, 400))`` trains 1000 steps at each, then at the declared value.
+    """Parameter continuation: training at other coefficients first, then at the declared ones.
+
+    Example:
+        ``Continuation(1000, reynolds=(100, 400))`` trains 1000 steps at each of these values.
 
     Network and optimizer go on from stage to stage; nothing is compiled again.
 
-    **Arguments:** ``steps`` of every stage, at least 1; by name of a coefficient, its value in every stage.
+    Args:
+        steps: Of every stage, at least 1.
+        coefficients: By name of a coefficient, its value in every stage.
 
-    **Raises** ValueError for no stage, unequal numbers of stages, and a value that is not finite.
+    Raises:
+        ValueError: For no stage, unequal numbers of stages, and a value that is not finite.
     """
 
     steps: int = whole(most=10**9)
@@ -35,7 +43,8 @@ class Continuation(Stages):
         lengths = {name: len(values) for name, values in self.coefficients.items()}
         if not lengths or 0 in lengths.values() or len(set(lengths.values())) > 1:
             raise ValueError(
-                f"Continuation: every coefficient needs one value for each stage, got {lengths or 'no coefficient'}"
+                "Continuation: every coefficient needs one value for each stage, got "
+                f"{lengths or 'no coefficient'}"
             )
 
     @property

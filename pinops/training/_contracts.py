@@ -81,11 +81,13 @@ class Trainable(eqx.Module, Generic[P]):
         """What a weighting is updated from."""
 
     def fitted(self, params: Params, points: P) -> Params:
-        """Parameters of which some are fitted to the data before the first step; by default none."""
+        """Parameters of which some are fitted to data before the first step; by default none."""
         return params
 
     def relocated(self, params: Params, points: P) -> Params:
-        """Parameters whose idle parts have moved to where the residual is large; by default the same."""
+        """Parameters whose idle parts have moved to where the residual is large; by default the
+        same.
+        """
         return params
 
 
@@ -116,7 +118,9 @@ class Source(eqx.Module, Generic[P]):
     def sampled(
         self, model: Any, points: P, weights: Weights, key: PRNGKeyArray
     ) -> tuple[P, Weights]:
-        """What one step takes of the points, and the weights of that (called in a compiled program)."""
+        """What one step takes of the points, and the weights of that (called in a compiled
+        program).
+        """
 
     @abc.abstractmethod
     def representative(self, points: P) -> P:

@@ -1,8 +1,9 @@
-"""Several devices, of one process or many: interior points (or the members of a family) are spread over them, everything else is
-on each of them.
+"""Several devices, of one process or many: interior points (or the members of a family) are spread
+over them, everything else is on each of them.
 
-Means over points are then sums over devices (data parallelism). All processes run the same program with the same seeds, so that
-what is computed on the host (points, decisions) is the same everywhere.
+Means over points are then sums over devices (data parallelism). All processes run the same program
+with the same seeds, so that what is computed on the host (points, decisions) is the same
+everywhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,8 +25,8 @@ def mesh_of(devices: int | Sequence[Device] | None) -> Mesh | None:
     """The devices that share the work, as a mesh; None for one alone.
 
     Args:
-        devices: How many of the devices of all processes, or which. None: all where there are several processes, else
-            one.
+        devices: How many of the devices of all processes, or which. None: all where there are
+            several processes, else one.
 
     Raises:
         ValueError: When there are not that many, or a process would have none.
@@ -42,7 +43,8 @@ def mesh_of(devices: int | Sequence[Device] | None) -> Mesh | None:
         whole = isinstance(devices, int) and not isinstance(devices, bool)
         if not (whole and 1 <= devices <= len(there)):
             raise ValueError(
-                f"devices must be a whole number from 1 to {len(there)}, the devices that JAX sees, got {devices!r}"
+                f"devices must be a whole number from 1 to {len(there)}, the devices that JAX "
+                f"sees, got {devices!r}"
             )
         chosen = there[:devices]
     if jax.process_count() > 1 and len(chosen) != len(there):
@@ -55,16 +57,21 @@ def mesh_of(devices: int | Sequence[Device] | None) -> Mesh | None:
 
 
 def check_shared(count: int, what: str, mesh: Mesh | None, remedy: str) -> None:
-    """Raises ValueError where devices cannot share so many evenly; ``remedy`` ends in the number that they can share."""
+    """Raises ValueError where devices cannot share so many evenly; ``remedy`` ends in the number
+    that they can share.
+    """
     if mesh is not None and count % mesh.size:
         fitting = count // mesh.size * mesh.size or mesh.size
         raise ValueError(
-            f"{count} {what} cannot be spread evenly over {mesh.size} devices; give {remedy.format(fitting)}"
+            f"{count} {what} cannot be spread evenly over {mesh.size} devices; give "
+            f"{remedy.format(fitting)}"
         )
 
 
 def spread(tree: Any, mesh: Mesh | None, count: int | None = None) -> Any:
-    """The arrays of a tree on the devices of a mesh: those with ``count`` rows divided, the others whole on each."""
+    """The arrays of a tree on the devices of a mesh: those with ``count`` rows divided, the others
+    whole on each.
+    """
     if mesh is None:
         return tree
 
@@ -88,16 +95,19 @@ def spread(tree: Any, mesh: Mesh | None, count: int | None = None) -> Any:
 def on_each(
     function: Callable[[Any, Any], Any], mesh: Mesh, shared: Any, rows: Any, *, together: bool
 ) -> Any:
-    """``function(shared, rows)`` on every device with its part of the rows: rows again or, ``together``, the same on each.
+    """``function(shared, rows)`` on every device with its part of the rows: rows again or,
+    ``together``, the same on each.
 
-    What the devices share enters as an argument: a mapped function must not close over traced arrays.
+    What the devices share enters as an argument: a mapped function must not close over traced
+    arrays.
     """
     (whole, of_whole), (divided, of_divided) = (
         eqx.partition(tree, eqx.is_array) for tree in (shared, rows)
     )
-    own = lambda whole, divided: function(
-        eqx.combine(whole, of_whole), eqx.combine(divided, of_divided)
-    )
+
+    def own(whole, divided):
+        return function(eqx.combine(whole, of_whole), eqx.combine(divided, of_divided))
+
     places = {"in_specs": (P(), P(POINTS)), "out_specs": P() if together else P(POINTS)}
     return jax.shard_map(own, mesh=mesh, check_vma=False, **places)(whole, divided)
 

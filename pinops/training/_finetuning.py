@@ -1,4 +1,6 @@
-"""A surrogate trained on for some trajectories from their equations alone (Li et al. 2024, arXiv:2111.03794, section 3.2)."""
+"""A surrogate trained on for some trajectories from their equations alone (Li et al. 2024,
+arXiv:2111.03794, section 3.2).
+"""
 
 from collections.abc import Mapping
 
@@ -17,7 +19,9 @@ from pinops.training._surrogate import AUXILIARY, SurrogateModel, grid_residuals
 
 
 class Unsolved(eqx.Module):
-    """Trajectories of which only the beginning and the equations are known, and how they were predicted before."""
+    """Trajectories of which only the beginning and the equations are known, and how they were
+    predicted before.
+    """
 
     first: Float[Array, "n *grid c"]
     parameters: Float[Array, "n p"]
@@ -28,7 +32,8 @@ class Unsolved(eqx.Module):
 class FineTuning(Trainable[Unsolved]):
     """A surrogate and the equations of some trajectories.
 
-    Terms: the equations at the rollouts, in units of their size before; and ``anchor``, the distance to the rollouts before,
+    Terms: the equations at the rollouts, in units of their size before; and ``anchor``, the
+        distance to the rollouts before,
     relative to these.
     """
 

@@ -1,4 +1,6 @@
-"""Residual vectors linearised by the parameters: what Gauss-Newton methods and weightings are made from."""
+"""Residual vectors linearised by the parameters: what Gauss-Newton methods and weightings are made
+from.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple

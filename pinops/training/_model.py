@@ -40,7 +40,7 @@ from pinops.training._linearised import (
 
 
 class Model(Trainable[Mapping[Region, Points]]):
-    """A problem and all of its network but the parameters. Immutable; array leaves may be traced."""
+    """A problem and its network without the parameters. Immutable; array leaves may be traced."""
 
     problem: Problem
     frozen: PyTree
@@ -156,7 +156,7 @@ class Model(Trainable[Mapping[Region, Points]]):
         return Snapshot(terms, times, norms, traces, key)
 
     def fitted(self, params: Params, points: Mapping[Region, Points]) -> Params:
-        """A last layer that asks for it is fitted to the conditions in the loss, by least squares."""
+        """A last layer that asks for it is fitted by least squares to the conditions in the loss."""
         network = params.network
         data = {region: here for region, here in points.items() if region != INTERIOR}
         if not isinstance(network, JetNetwork) or network.fitted_first() is None or not data:
@@ -190,15 +190,18 @@ class Model(Trainable[Mapping[Region, Points]]):
         self, params: Params, points: Mapping[Region, Points], weights: Weights
     ) -> tuple[Array, Params]:
         """The sum of the terms at these points, and its gradient."""
-        loss = lambda params: sum(
-            self._terms(params, points, weights).values(), start=jnp.zeros(())
-        )
+
+        def loss(params):
+            return sum(self._terms(params, points, weights).values(), start=jnp.zeros(()))
+
         return jax.value_and_grad(loss)(params)
 
     def _interior_mean(
         self, part: Callable[..., PyTree], params: Params, points: Points, weights: Weights
     ) -> PyTree:
-        """A mean over interior points from ``part(model, params, points, weights)``: in chunks, spread over the mesh."""
+        """A mean over interior points from ``part(model, params, points, weights)``: in chunks,
+        spread over the mesh.
+        """
         rows = Rows.of((points, weights), len(points.at))
         if self.mesh is None:
             return self._mean_of_chunks(part, params, rows)
@@ -302,9 +305,10 @@ def _with(problem: Problem, coefficients: Mapping[str, Array]) -> Problem:
 
 
 def _value(problem: Problem, name: str, shift: Array, sizes: Mapping[str, Array]) -> Array:
-    """A positive coefficient is trained through its logarithm, any other in units of its size; 0 is the initial guess.
+    """A coefficient from its shift, which is 0 for the initial guess.
 
-    ``sizes``: of coefficients that start at zero.
+    A positive one is trained through its logarithm, any other in units of its size: its initial
+    value or, where that is zero, its entry of ``sizes``.
     """
     start = jnp.asarray(getattr(holder(problem), name))
     if holder(problem).__dataclass_fields__[name].metadata.get("positive"):

@@ -1,7 +1,8 @@
 """What is trained of an operator: many problems of a family at the same points.
 
-Everything is written for one member, whose field is that of any network, and batched by `jax.vmap` over the members: what does
-not depend on the member (the trunk of a DeepONet and all of its derivatives) is then computed once for all of them.
+Everything is written for one member, whose field is that of any network, and batched by `jax.vmap`
+over the members: what does not depend on the member (the trunk of a DeepONet and all of its
+derivatives) is then computed once for all of them.
 """
 
 import dataclasses
@@ -54,9 +55,13 @@ _OBSERVED, _SHARE = "observed_", "share_"
 
 
 class Members(eqx.Module):
-    """Problems of a family, F of them in the leading axis of every array, and points that they share.
+    """Members of a family and the points that they share.
 
-    ``values``: solutions ``(F, l)`` by unknown, at the points of the region `DATA`; NaN where there is none.
+    Args:
+        problems: F members in the leading axis of every array.
+        points: By region, the same for all members.
+        values: Solutions ``(F, l)`` by unknown, at the points of the region `DATA`; NaN where there
+            is none.
     """
 
     problems: Problem
@@ -64,7 +69,9 @@ class Members(eqx.Module):
     values: dict[str, Float[Array | np.ndarray, "f l"]]
 
     def map(self, function: Callable[[Problem, dict[Region, Points]], Any]) -> Any:
-        """``function(problem, points)`` of every member, its own data among the points, in the leading axis of every array."""
+        """``function(problem, points)`` of every member, its own data among the points, in the
+        leading axis of every array.
+        """
 
         def of(problem: Problem, values: dict[str, Array]) -> Any:
             points = dict(self.points)
@@ -81,7 +88,15 @@ class Members(eqx.Module):
 class OperatorModel(Trainable[Members]):
     """A family, and all of its operator but the parameters. Immutable; array leaves may be traced.
 
-    ``scale``: what errors of data are divided by, for each unknown; ``physics``: whether the equations are in the loss.
+    Args:
+        problem: The family.
+        frozen: The parts of the operator that are not trained.
+        scales: The sizes of unknowns and terms.
+        scale: What errors of data are divided by, for each unknown.
+        imposition: Which conditions are met exactly.
+        owner: The name that messages give the family.
+        physics: Whether the equations are in the loss.
+        mesh: The devices that share the members of a step.
     """
 
     problem: Problem
@@ -174,13 +189,16 @@ class OperatorModel(Trainable[Members]):
         return {name: (r.ravel(), rows.reshape(r.size, -1)) for name, (r, rows) in found.items()}
 
     def _spread(self, members: Members) -> Members:
-        """The members, divided among the devices; the compiler then divides all that is computed of each."""
+        """The members, divided among the devices; the compiler then divides all that is computed of
+        each.
+        """
         if self.mesh is None:
             return members
         place = NamedSharding(self.mesh, P(POINTS))
-        put = lambda leaf: (
-            jax.lax.with_sharding_constraint(leaf, place) if eqx.is_array(leaf) else leaf
-        )
+
+        def put(leaf):
+            return jax.lax.with_sharding_constraint(leaf, place) if eqx.is_array(leaf) else leaf
+
         return dataclasses.replace(
             members,
             problems=jax.tree.map(put, members.problems),
@@ -207,10 +225,11 @@ def _misfit(unknown: str) -> Callable[..., Any]:
 
 
 def _shares(values: Float[Array, "f l"]) -> tuple[Float[Array, "f l"], Float[Array, "f l"]]:
-    """The values with zeros for those that are missing, and what each of their misfits is multiplied by.
+    """The values with zeros for those that are missing, and what each of their misfits is
+    multiplied by.
 
-    That is 0 where a value is missing and ``sqrt(all / known)`` elsewhere: the mean square over all is then that over what is
-    known, for the loss, the residual vector and its Jacobian alike.
+    That is 0 where a value is missing and ``sqrt(all / known)`` elsewhere: the mean square over all
+    is then that over what is known, for the loss, the residual vector and its Jacobian alike.
     """
     known = jnp.isfinite(values)
     share = jnp.sqrt(known.size / jnp.maximum(jnp.sum(known), 1)).astype(values.dtype)
@@ -218,11 +237,17 @@ def _shares(values: Float[Array, "f l"]) -> tuple[Float[Array, "f l"], Float[Arr
 
 
 class Functions(eqx.Module):
-    """How many problems of a family, and how many points, a step takes from how many that are at hand.
+    """How many members of a family, and how many points, are at hand and in a step.
 
-    **Arguments:** ``pool``: problems drawn at once, new ones with every new point set; ``batch``: problems in a step;
-    ``points``: a `Collocation`, whose ``batch`` is the number of interior points in a step, shared by the problems;
-    ``data_points``: points of a data set in a step (None: all).
+    Args:
+        pool: Members drawn at once, at least 1; others with every new set of points.
+        batch: Members in a step, from 1 to ``pool``.
+        points: A `Collocation` without refinement, shared by the members; its ``batch`` is the
+            number of interior points in a step.
+        data_points: Points of a data set in a step; None: all.
+
+    Raises:
+        ValueError: For a setting out of range, and for points that follow the residual.
     """
 
     pool: int = whole(4096, most=10**9)
@@ -238,11 +263,13 @@ class Functions(eqx.Module):
         check_settings(self)
         if self.points.refinement is not None:
             raise ValueError(
-                "Functions: problems share their points, which cannot follow a residual; give Collocation(refinement=None)"
+                "Functions: problems share their points, which cannot follow a residual; give "
+                "Collocation(refinement=None)"
             )
         if self.batch > self.pool:
             raise ValueError(
-                f"Functions: batch must be at most the {self.pool} problems of the pool, got {self.batch}"
+                f"Functions: batch must be at most the {self.pool} problems of the pool, got "
+                f"{self.batch}"
             )
 
     def within(self, members: int) -> "Functions":
@@ -252,9 +279,11 @@ class Functions(eqx.Module):
 
 
 class Draw(Source[Members]):
-    """`Functions` of one family, physical ones or those of a data set: the points of a training of operators.
+    """The points of a training of operators: members of a family, or of a data set.
 
-    ``dataset``: where problems and their solutions come from; None: problems are sampled.
+    Args:
+        functions: How many members and points.
+        dataset: Where members and their solutions come from; None: members are sampled.
     """
 
     functions: Functions
@@ -305,7 +334,7 @@ class Draw(Source[Members]):
         return self._some(members, chosen, where, data), weights
 
     def divided(self, members: Members) -> None:
-        """Nothing of them lies on one device only: the members of a step are anywhere among them."""
+        """None: the members of a step may be any of them, so that each device keeps all."""
 
     def representative(self, members: Members) -> Members:
         """As many problems and points as a step takes, always the same."""
@@ -316,9 +345,9 @@ class Draw(Source[Members]):
     def _some(
         self, members: Members, chosen: Array, where: PRNGKeyArray, data: PRNGKeyArray
     ) -> Members:
-        take = lambda tree: jax.tree.map(
-            lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, tree
-        )
+        def take(tree: Any) -> Any:
+            return jax.tree.map(lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, tree)
+
         points, values = dict(members.points), take(members.values)
         of_data = points.pop(DATA, None)
         if points:
@@ -338,8 +367,13 @@ def evaluate_members(
     model: OperatorModel, params: Params, problems: Problem, points: Float[Array, "n d"]
 ) -> Float[Array, "f n c"]:
     """The solutions of many members at the same points, in slices that keep memory small."""
-    of = lambda problem, at: model.field(params, problem).jet(at, Plan())[()]
-    slices = lambda at: jax.vmap(lambda problem: of(problem, at))(problems)
+
+    def of(problem, at):
+        return model.field(params, problem).jet(at, Plan())[()]
+
+    def slices(at):
+        return jax.vmap(lambda problem: of(problem, at))(problems)
+
     count = len(points)
     size = min(count, 2048)
     starts = range(0, count, size)
@@ -371,4 +405,8 @@ class SolvedMembers(Solutions):
     def field(self, network: JetNetwork, problem: Problem) -> Callable[[Array], Array]:
         model = self._model
         field = field_of(problem, model.imposition, network, model.scales)
-        return lambda at: field(at) / model.scale
+
+        def scaled(at: Array) -> Array:
+            return field(at) / model.scale
+
+        return scaled

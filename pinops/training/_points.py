@@ -21,12 +21,22 @@ from pinops.training._model import Model, interior_score, prepare
 class Collocation(Source[dict[Region, Points]]):
     """How many points, spread how, and refined how.
 
-    **Arguments:** ``interior``, ``boundary``, ``initial``: numbers of points (boundary: per soft condition); ``sampler``:
-    one of `pinops.sampling`; ``every``: steps between new point sets (0: never); ``refinement``: `RAD`, `RAR` or `R3` of
-    `pinops.sampling`, None for points that ignore the residual. With RAD's weights the loss stays the mean square over
-    the domain; with the others it is the mean over the points, which gather where the residual is large;
-    ``batch``: every step takes so many of the interior points (a divisor of their number), and the same share of the others;
-    ``laplacian``: `pinops.STDE`, estimates ``lap_u`` along new random directions in every step (for many dimensions).
+    Args:
+        interior: The number of interior points, at least 1.
+        boundary: The number of points for each condition that becomes a term, at least 1.
+        initial: The number of points at the initial time, at least 1.
+        sampler: One of `pinops.sampling`.
+        every: Steps between two sets of points; 0: never others.
+        refinement: `RAD`, `RAR` or `R3` of `pinops.sampling`; None: points ignore the residual.
+            With RAD's weights the loss stays the mean square over the domain; with the others it is
+            the mean over the points, which gather where the residual is large.
+        batch: A step takes a given number of the interior points, a divisor of their number, and
+            the same share of the others; None: all.
+        laplacian: `pinops.STDE` estimates ``lap_u`` along new random directions in every step, for
+            many dimensions; None: it is exact.
+
+    Raises:
+        ValueError: For a setting out of range, and a batch that does not divide the points.
     """
 
     interior: int = whole(4096, most=10**9)
@@ -57,8 +67,8 @@ class Collocation(Source[dict[Region, Points]]):
         """`sampled`."""
         return sampled(model.problem, self, points, weights, key)
 
-    def divided(self, points: dict[Region, Points]) -> Points:
-        """Those of which each device keeps its share."""
+    def divided(self, points: dict[Region, Any]) -> Any:
+        """Those of which each device keeps its share; also of a tree of the same shape."""
         return points[INTERIOR]
 
     def representative(self, points: dict[Region, Points]) -> dict[Region, Points]:

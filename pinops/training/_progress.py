@@ -71,7 +71,8 @@ class Progress:
 class StopAt:
     """A callback that ends training once every known error is at most ``relative_l2``.
 
-    **Raises** ValueError when the target is not positive.
+    Raises:
+        ValueError: For a target that is not positive.
     """
 
     def __init__(self, relative_l2: float):

@@ -9,7 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-MAPS = {"identity": lambda x: x, "log": jnp.log, "sigmoid_log": lambda x: x / (1 + x)}
+
+def _identity(x: Any) -> Any:
+    return x
+
+
+def _sigmoid_log(x: Any) -> Any:
+    """The logistic function of the logarithm of x."""
+    return x / (1 + x)
+
+
+MAPS = {"identity": _identity, "log": jnp.log, "sigmoid_log": _sigmoid_log}
 
 
 def rounded(numbers: Any) -> list[Any]:
@@ -46,8 +56,8 @@ class ParameterScaling:
         Args:
             names: Of the columns.
             values: Of all trajectories.
-            wanted: A map for all, or "auto": the logarithm where all values are positive and the largest is more than ten
-                times the smallest.
+            wanted: A map for all, or "auto": the logarithm where all values are positive and the
+                largest is more than ten times the smallest.
 
         Raises:
             ValueError: For a map that is not known, or that needs positive parameters.
@@ -58,7 +68,8 @@ class ParameterScaling:
         low, high = values.min(0), values.max(0)
         if wanted not in ("auto", "identity") and not (low > 0).all():
             raise ValueError(
-                f"parameter_map={wanted!r} needs positive parameters, and the smallest are {low.tolist()}; choose identity"
+                f"parameter_map={wanted!r} needs positive parameters, and the smallest are "
+                f"{low.tolist()}; choose identity"
             )
         wide = (low > 0) & (high > 10 * low)
         maps = ["log" if w else "identity" for w in wide]

@@ -18,7 +18,9 @@ STEPS = Whole(1, 10**8)
 class Phase(eqx.Module):
     """One optimizer (of `pinops.optimizers`, or an optax transformation) for a number of steps.
 
-    **Raises** ValueError for a number of steps below 1; TypeError for what is no optimizer.
+    Raises:
+        ValueError: For a number of steps below 1.
+        TypeError: For what is not an optimizer.
     """
 
     optimizer: Optimizer = eqx.field(converter=as_optimizer)

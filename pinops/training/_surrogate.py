@@ -1,7 +1,8 @@
-"""What is trained of a surrogate on a grid: trajectories, one step after the other, more and more from its own predictions."""
+"""What is trained of a surrogate on a grid: trajectories, one step after the other, more and more
+from its own predictions.
+"""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,9 +19,8 @@ from pinops.networks import GridField
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Points, Problem, Region, constraints
-from pinops.settings import Whole, check_settings, flag, number, one_of, require, whole
 from pinops.training._chunks import chunk_of, mean_of_chunks
-from pinops.training._contracts import Params, Source, Stages, Trainable
+from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._devices import POINTS, on_each
 from pinops.training._inputs import in_a_row
 from pinops.training._linearised import gradient_norms
@@ -28,85 +28,18 @@ from pinops.training._model import cast
 from pinops.training._operator import DATA
 from pinops.training._scaling import MAPS
 
-# Of `chunk_bytes`, for the trajectories that are taken at once. All frames at once and one after the other are both counted: of
-# 64 places one trajectory is best for the first, and three to five are for the second.
+# Of `chunk_bytes`, for the trajectories that are taken at once. All frames at once and one after
+# the other are both counted: of 64 places one trajectory is best for the first, and three to five
+# are for the second.
 _BUDGETS = 8
 
 AUXILIARY = Region("auxiliary")  # what an embedding of the parameters predicts by itself
 
-SCHEDULES = ("tanh", "linear", "forced", "free")
-
-
-class Curriculum(eqx.Module):
-    """From steps that begin at the truth to steps that begin at the last prediction (Takamoto, Alesiani & Niepert 2023).
-
-    In epoch e of E, w of them for warming up, the first ``clip(int(T s), 1, T)`` of T frames follow from the surrogate's own
-    predictions, where ``s = (1 + tanh((r - 1/2) / 0.2)) / 2`` and ``r = (e - w) / (E - w)``.
-
-    Args:
-        epochs: At least 1, each of as many steps as a pass through the trajectories takes.
-        warm_up: Of them, fewer than ``epochs``: in these only the embedding of the parameters is
-            trained, by a loss of its own (none without one). None: 2, or as many as leave one epoch.
-        schedule: tanh; linear: s = r; forced: every step begins at the truth; or free: none but the
-            first.
-        push_forward: No gradient goes through the predictions that steps begin at.
-        noise: At least 0, the standard deviation of what is added to the states that steps begin
-            at, in units of that of the data.
-
-    Raises:
-        ValueError: For a number or a schedule that does not exist.
-    """
-
-    epochs: int = whole(30)
-    warm_up: int = eqx.field(static=True, default=None)  # pyright: ignore[reportAssignmentType]
-    schedule: str = one_of("tanh", SCHEDULES)
-    push_forward: bool = flag(False)
-    noise: float = number(1e-3, least=0)
-
-    def __post_init__(self):
-        if self.warm_up is None:
-            self.warm_up = max(0, min(2, self.epochs - 1)) if isinstance(self.epochs, int) else 2
-
-    def __check_init__(self):
-        check_settings(self)
-        require("Curriculum", "warm_up", self.warm_up, Whole(0, self.epochs))
-        if self.warm_up >= self.epochs:
-            raise ValueError(
-                f"Curriculum: warm_up must be less than the {self.epochs} epochs, got {self.warm_up}"
-            )
-
-    def free(self, epoch: int, frames: int) -> int:
-        """How many of the frames of a trajectory follow from predictions in an epoch; 1: none does."""
-        r = (epoch - self.warm_up) / (self.epochs - self.warm_up)
-        s = {"tanh": (1 + math.tanh((r - 0.5) / 0.2)) / 2, "linear": r, "forced": 0.0, "free": 1.0}[
-            self.schedule
-        ]
-        return 1 if epoch < self.warm_up else min(max(int(frames * s), 1), frames)
-
-
-class Epochs(Stages):
-    """A curriculum as the stages of a training: ``steps`` in every epoch, for trajectories of so many frames."""
-
-    curriculum: Curriculum
-    steps: int = eqx.field(static=True)
-    frames: int = eqx.field(static=True)
-
-    def at(self, step: int) -> Mapping[str, float]:
-        epoch = step // self.steps
-        return {
-            "free": self.curriculum.free(epoch, self.frames),
-            "warm": epoch < self.curriculum.warm_up,
-        }
-
-    def begins(self, step: int) -> bool:
-        return step % self.steps == 0
-
-    def until(self, step: int) -> float:
-        return (step // self.steps + 1) * self.steps
-
 
 class Trajectories(eqx.Module):
-    """Solutions on a grid, the parameters that a surrogate sees, and the problems where equations are in the loss."""
+    """Solutions on a grid, the parameters that a surrogate sees, and the problems where equations
+    are in the loss.
+    """
 
     frames: Float[Array, "n t *grid c"]
     parameters: Float[Array, "n p"]
@@ -115,11 +48,12 @@ class Trajectories(eqx.Module):
 
 
 class SurrogateModel(Trainable[Trajectories]):
-    """A family on a grid, and all of its surrogate but the parameters. Immutable; array leaves may be traced.
+    """A family on a grid, and all of its surrogate but the parameters. Immutable; array leaves may
+    be traced.
 
-    ``mean``, ``scale``: frames minus the one are divided by the other, for each unknown; ``sizes``: of the equations;
-    ``centre``, ``spread``: of the parameters, after their ``maps``;
-    ``free``: how many frames follow from predictions; ``warm``: 1 while only the embedding is trained.
+    ``mean``, ``scale``: frames minus the one are divided by the other, for each unknown; ``sizes``:
+    of the equations; ``centre``, ``spread``: of the parameters, after their ``maps``; ``free``: how
+    many frames follow from predictions; ``warm``: 1 while only the embedding is trained.
     """
 
     problem: Problem
@@ -153,7 +87,9 @@ class SurrogateModel(Trainable[Trajectories]):
         return eqx.tree_at(lambda model: (model.free, model.warm), self, new)
 
     def surrogate(self, params: Params) -> Surrogate:
-        """The present surrogate, of states that are divided by their scale and standardised parameters."""
+        """The present surrogate, of states that are divided by their scale and standardised
+        parameters.
+        """
         return eqx.combine(params.network, self.frozen)
 
     def standardised(self, parameters: Float[Array, "n p"]) -> Float[Array, "n p"]:
@@ -191,7 +127,9 @@ class SurrogateModel(Trainable[Trajectories]):
     def predictions(
         self, params: Params, trajectories: Trajectories
     ) -> tuple[Array, Array | None, Array]:
-        """All frames but the first as predicted, what the embedding makes of them (or None), and the truth: ``(t, n, ...)``."""
+        """All frames but the first as predicted, what the embedding makes of them (or None), and
+        the truth: ``(t, n, ...)``.
+        """
         surrogate, seen = (
             self.surrogate(params),
             self.standardised(jnp.asarray(trajectories.parameters)),
@@ -280,14 +218,17 @@ class SurrogateModel(Trainable[Trajectories]):
         return out
 
     def objective(self, trajectories: Trajectories, weights: Weights) -> Objective:
-        """The loss of these trajectories as optimizers see it: shared among the devices, a few trajectories at once on each."""
+        """The loss of these trajectories as optimizers see it: shared among the devices, a few
+        trajectories at once on each.
+        """
 
         def value_and_gradient(params: Params) -> tuple[Array, Params]:
             if self.mesh is None:
                 return self._mean_of_chunks(params, trajectories, weights)
-            own = lambda shared, rows: jax.lax.pmean(
-                shared[0]._mean_of_chunks(shared[1], rows, shared[2]), POINTS
-            )
+
+            def own(shared, rows):
+                return jax.lax.pmean(shared[0]._mean_of_chunks(shared[1], rows, shared[2]), POINTS)
+
             return on_each(own, self.mesh, (self, params, weights), trajectories, together=True)
 
         return value_and_gradient
@@ -298,20 +239,25 @@ class SurrogateModel(Trainable[Trajectories]):
         """The loss and its gradient, on one device."""
         rows, rest = eqx.partition(trajectories, eqx.is_array)
         leaves, structure = jax.tree.flatten(rows)
-        some = lambda leaves: eqx.combine(jax.tree.unflatten(structure, leaves), rest)
+
+        def some(leaves):
+            return eqx.combine(jax.tree.unflatten(structure, leaves), rest)
+
         own = dataclasses.replace(self, mesh=None)
 
         def of_chunk(leaves: list[Array]) -> tuple[Array, Params]:
-            terms = lambda params: own.terms(params, some(leaves), weights).values()
+            def terms(params):
+                return own.terms(params, some(leaves), weights).values()
+
             return jax.value_and_grad(lambda params: sum(terms(params), start=jnp.zeros(())))(
                 params
             )
 
-        program = lambda count: (
-            jax.make_jaxpr(lambda params: own.residuals(params, some([x[:count] for x in leaves])))(
-                params
-            ).jaxpr
-        )
+        def program(count):
+            return jax.make_jaxpr(
+                lambda params: own.residuals(params, some([x[:count] for x in leaves]))
+            )(params).jaxpr
+
         return mean_of_chunks(of_chunk, leaves, chunk_of(program, len(leaves[0]), budgets=_BUDGETS))
 
     def snapshot(self, params: Params, trajectories: Trajectories, key: PRNGKeyArray) -> Snapshot:
@@ -329,8 +275,13 @@ class SurrogateModel(Trainable[Trajectories]):
 def relative(
     predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]
 ) -> Float[Array, "n t"]:
-    """The L2 error of every frame, relative to the truth (at least to a thousandth of the data's size, 1)."""
-    each = lambda x: jnp.sqrt(jnp.mean(jnp.square(x.reshape(*x.shape[:2], -1)), axis=2)).T
+    """The L2 error of every frame, relative to the truth (at least to a thousandth of the data's
+    size, 1).
+    """
+
+    def each(x):
+        return jnp.sqrt(jnp.mean(jnp.square(x.reshape(*x.shape[:2], -1)), axis=2)).T
+
     return each(predicted - truth) / jnp.maximum(each(truth), 1e-3)
 
 
@@ -342,10 +293,12 @@ def grid_residuals(
     owner: str,
     sizes: Mapping[str, Any] | None = None,
 ) -> dict[str, Float[Array, "..."]]:
-    """The interior equations at all places and frames of a trajectory but the first and last frames, ``(t - 2, *grid)``.
+    """The interior equations at all places and frames of a trajectory but the first and last
+    frames, ``(t - 2, *grid)``.
 
-    Fourier series along space, and central differences in time. ``grid``: the first place of each coordinate, and their distance;
-    ``sizes``: what each equation is divided by (None: it keeps its units).
+    Fourier series along space, and central differences in time. ``grid``: the first place of each
+    coordinate, and their distance; ``sizes``: what each equation is divided by (None: it keeps its
+    units).
     """
     names = problem.domain.coordinates
     time = names.index(problem.domain.time)
@@ -362,14 +315,20 @@ def grid_residuals(
 
 
 class Batches(Source[Trajectories]):
-    """The trajectories of a data set: so many at hand, others in every epoch where there are more, and so many in a step."""
+    """Trajectories of a data set.
+
+    Args:
+        dataset: Where they come from.
+        pool: How many are at hand; others in every epoch if the data set has more.
+        batch: How many a step takes.
+        every: 0, since the stages of the curriculum say when others are drawn.
+        stochastic: True: every step sees others.
+    """
 
     dataset: Dataset = eqx.field(static=True)
     pool: int = eqx.field(static=True)
     batch: int = eqx.field(static=True)
-    every: int = eqx.field(
-        static=True, default=0, init=False
-    )  # the stages of the curriculum say when
+    every: int = eqx.field(static=True, default=0, init=False)
     stochastic: bool = eqx.field(static=True, default=True, init=False)
 
     def drawn(
@@ -405,7 +364,9 @@ class Batches(Source[Trajectories]):
         return self._some(trajectories, np.arange(self.batch))
 
     def divided(self, trajectories: Trajectories) -> None:
-        """Nothing of them lies on one device only: the trajectories of a step are anywhere among them."""
+        """Nothing of them lies on one device only: the trajectories of a step are anywhere among
+        them.
+        """
 
     def _some(self, trajectories: Trajectories, chosen: Any) -> Trajectories:
         return jax.tree.map(
@@ -417,12 +378,15 @@ class Batches(Source[Trajectories]):
 def frames_of(
     problem: Problem, dataset: Dataset, rows: Mapping[str, np.ndarray]
 ) -> Float[np.ndarray, "n t *grid c"]:
-    """The solutions of members of a data set as frames. Raises ValueError where a value is not finite."""
+    """The solutions of members of a data set as frames. Raises ValueError where a value is not
+    finite.
+    """
     frames = as_frames(problem, rows)
     if not np.isfinite(frames).all():
         bad = int(np.flatnonzero(~np.isfinite(frames.reshape(len(frames), -1)).all(1))[0])
         raise ValueError(
-            f"{dataset.path}: sample {rows['number'][bad]} has values that are not finite; make it again, or leave it out"
+            f"{dataset.path}: sample {rows['number'][bad]} has values that are not finite; make it "
+            "again, or leave it out"
         )
     return frames
 

@@ -1,0 +1,312 @@
+"""The field of a problem: boundary and initial conditions built into that of a network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pinops.derivatives import (
+    LAPLACIAN,
+    Jet,
+    Plan,
+    add,
+    nested,
+    product,
+)
+from pinops.networks._field import Field, NetworkField, ScaledField, bounds_of, embedding_of
+from pinops.problem import (
+    Face,
+    Imposition,
+    Problem,
+    Scales,
+    faces,
+    onto_face,
+    values_at,
+)
+
+# A factor or lift that belongs to one face only levels off at this fraction of the interval, so
+# that what is left for the network is as large far from the face as near it.
+SATURATION = 0.1
+
+
+@dataclass(frozen=True)
+class ConstrainedField(Field):
+    """A field that meets its conditions for every value of the parameters.
+
+    ``u = lift + C[factor * field]``: the factor vanishes where values are prescribed (to second
+    order where the slope is prescribed too), ``C`` removes slopes and Robin fluxes by subtracting
+    their interpolation from the faces, and the lift carries the data, on top of what is ``known``,
+    ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The interpolations are
+    one-dimensional and applied axis by axis (Leake & Mortari 2020).
+    """
+
+    field: Field
+    bounds: tuple[tuple[float, float], ...]
+    components: int
+    faces: tuple[Face, ...]
+    known: Callable[[Array], Array] | None = None
+    known_factor: Callable[[Array], Array] | None = None
+
+    def jet(
+        self,
+        points: Float[Array, "n d"],
+        plan: Plan,
+        fixed: Any = None,
+        directions: Float[Array, "m d"] | None = None,
+    ) -> Jet:
+        corrected = list(self._corrected_axes())
+        if directions is None:
+            lift, factor = self.fixed(points, plan) if fixed is None else fixed
+            return add(lift, self._homogeneous(points, plan, corrected, factor))
+        if corrected:
+            raise ValueError(
+                "lap_u cannot be estimated where a slope is imposed exactly; give that condition "
+                "soft=True"
+            )
+        lift, factor = (
+            nested(part, points, plan, directions) for part in (self._lift, self._factor)
+        )
+        return add(lift, product(factor, self.field.jet(points, plan, directions=directions), plan))
+
+    def fixed(self, points: Float[Array, "n d"], plan: Plan) -> tuple[Jet, Jet]:
+        """The jets of lift and factor."""
+        return nested(self._lift, points, plan), nested(self._factor, points, plan)
+
+    def _corrected_axes(self) -> dict[int, list[Face]]:
+        """Faces whose condition no factor meets: a slope or a Robin flux without the value."""
+        out: dict[int, list[Face]] = {}
+        for face in self.faces:
+            if not self._with_value(face):
+                out.setdefault(face.axis, []).append(face)
+        return out
+
+    def _with_value(self, face: Face) -> bool:
+        return any(
+            other.is_value
+            and (other.component, other.axis, other.upper)
+            == (face.component, face.axis, face.upper)
+            for other in self.faces
+        )
+
+    def _unit(self, point: Array, axis: int) -> Array:
+        low, high = self.bounds[axis]
+        return (point[axis] - low) / (high - low)
+
+    def _factor(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
+        """Zero, to the right order, on every face where a value is prescribed; at most 1, times
+        what is known.
+        """
+        ones = jnp.ones(self.components, point.dtype)
+        out = list(ones if self.known_factor is None else self.known_factor(point))
+        met = [face for face in self.faces if self._with_value(face)]
+        for component in range(self.components):
+            for axis in sorted({face.axis for face in met if face.component == component}):
+                s = self._unit(point, axis)
+                here = [face for face in met if (face.component, face.axis) == (component, axis)]
+                lower, upper = (
+                    sum(not face.upper for face in here),
+                    sum(face.upper for face in here),
+                )
+                if lower and upper:
+                    factor = s**lower * (1 - s) ** upper * 4.0 ** min(lower, upper)
+                else:
+                    distance = s if lower else 1 - s
+                    factor = ((1 + SATURATION) * distance / (distance + SATURATION)) ** (
+                        lower + upper
+                    )
+                out[component] = out[component] * factor
+        return jnp.stack(out)
+
+    def _cardinal(self, point: Array, axis: int, component: int) -> dict[Face, Array]:
+        """Functions of one coordinate: 1 under one functional of the axis, 0 under the others."""
+        here = [face for face in self.faces if (face.axis, face.component) == (axis, component)]
+        low, high = self.bounds[axis]
+        s = self._unit(point, axis)
+        if (
+            len({face.upper for face in here}) == 1
+            and all(self._with_value(face) for face in here)
+            and len(here) <= 2
+        ):
+            return self._one_sided_cardinal(here, s, high - low)
+        first = 1 if all(face.is_slope for face in here) else 0
+        robin = any(not (face.is_value or face.is_slope) for face in here)
+        # Robin rows may be dependent on the lowest monomials: one more, and the solution of least
+        # norm.
+        degrees = range(first, first + len(here) + robin)
+        # NumPy where it can be: the small system is then solved once, when the program is traced.
+        xp: Any = (
+            jnp
+            if any(isinstance(x, jax.Array) for face in here for x in (face.alpha, face.slope))
+            else np
+        )
+        rows = []
+        for face in here:
+            at = float(face.upper)
+            rows.append(
+                [
+                    face.alpha * at**k + face.slope * (k * at ** max(k - 1, 0)) / (high - low)
+                    for k in degrees
+                ]
+            )
+        matrix = xp.asarray(xp.stack([xp.stack(row) for row in rows]), point.dtype)
+        weights = matrix.T @ xp.linalg.inv(matrix @ matrix.T)
+        values = jnp.stack([s**k for k in degrees]) @ jnp.asarray(weights)
+        return {face: values[k] for k, face in enumerate(here)}
+
+    def _one_sided_cardinal(self, here: list[Face], s: Array, length: float) -> dict[Face, Array]:
+        """For a value, perhaps with the slope, on one face only: bounded all the way to the other
+        end.
+        """
+        distance = 1 - s if here[0].upper else s
+        out = {face: jnp.ones_like(s) for face in here if face.is_value}
+        for face in here:
+            if not face.is_value:
+                inward = -length if face.upper else length
+                out[face] = inward / face.slope * distance / (1 + distance / SATURATION) ** 2
+                # The functional of 1 is alpha, not 0, where a Robin flux is prescribed together
+                # with the value.
+                out |= {
+                    value: one - face.alpha * out[face]
+                    for value, one in out.items()
+                    if value.is_value
+                }
+        return out
+
+    def _lift(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
+        def of(component: int) -> Array:
+            known, function = self.known, None
+            if known is not None:
+
+                def function(point: Array) -> Array:
+                    return known(point)[component]
+
+            for axis in sorted({face.axis for face in self.faces if face.component == component}):
+                function = interpolate(function, axis, component)
+            return jnp.zeros((), point.dtype) if function is None else function(point)
+
+        def interpolate(inner, axis, component):
+            def function(point):
+                total = jnp.zeros((), point.dtype) if inner is None else inner(point)
+                for face, weight in self._cardinal(point, axis, component).items():
+                    on_face = onto_face(point, axis, self.bounds[axis][face.upper])
+                    gap = face.data(on_face)
+                    if inner is not None:
+                        gap = gap - face.apply(inner, self.bounds[axis])(point)
+                    total = total + weight * gap
+                return total
+
+            return function
+
+        return jnp.stack([of(component) for component in range(self.components)])
+
+    def _homogeneous(
+        self, points: Float[Array, "n d"], plan: Plan, axes: list[int], factor: Jet
+    ) -> Jet:
+        """The jet of ``C[factor * field]``, where ``C`` corrects the given axes, the last one
+        outermost.
+        """
+        if not axes:
+            return product(factor, self.field.jet(points, plan), plan)
+        *inner, axis = axes
+        out = self._homogeneous(points, plan, inner, factor)
+        corrected = self._corrected_axes()[axis]
+        for upper in sorted({face.upper for face in corrected}):
+            here = {face.component: face for face in corrected if face.upper == upper}
+            on_face = onto_face(points, axis, self.bounds[axis][upper])
+            # Along the axis itself the functional is a constant: its derivatives there vanish.
+            along = Plan([index for index in plan.expanded().indices if axis not in index])
+            raised_plan = along.raised(axis)
+            values = self._homogeneous(
+                on_face, raised_plan, inner, nested(self._factor, on_face, raised_plan)
+            )
+
+            def one_row(of: Callable[[int], Any]) -> Array:
+                return jnp.stack(
+                    [jnp.asarray(of(c), points.dtype) for c in range(self.components)]
+                )[None]
+
+            alpha = one_row(lambda c, here=here: here[c].alpha if c in here else 0.0)
+            slope = one_row(lambda c, here=here: here[c].slope if c in here else 0.0)
+            functional: Jet = {}
+            for index in along.indices:
+                raised = tuple(sorted((*index, axis)))
+                terms = [alpha * values[index]] if index in values else []
+                terms += [slope * values[raised]] if raised in values else []
+                if terms:
+                    functional[index] = -sum(terms[1:], terms[0])
+            if plan.laplacian:
+                seconds = [functional[a, a] for a in plan.laplacian if (a, a) in functional]
+                if seconds:
+                    functional[LAPLACIAN] = sum(seconds[1:], seconds[0])
+
+            def weight(point, here=here):
+                zero = jnp.zeros((), point.dtype)
+                return jnp.stack(
+                    [
+                        self._cardinal(point, axis, c)[here[c]] if c in here else zero
+                        for c in range(self.components)
+                    ]
+                )
+
+            out = add(out, product(nested(weight, points, plan), functional, plan))
+        return out
+
+
+def field_of(
+    problem: Problem, imposition: Imposition, network: Any, scales: Scales | None = None
+) -> Field:
+    """The field of a network for a problem, with the conditions that are imposed exactly.
+
+    Args:
+        problem: The problem, whose coefficients may be traced.
+        imposition: Which conditions are imposed exactly.
+        network: From embedded coordinates to the unknowns.
+        scales: The centre and spread of every unknown; None: 0 and 1.
+    """
+    field: Field = NetworkField(network, embedding_of(problem, imposition, network))
+    constrained = bool(imposition.hard) or problem.lift is not None or problem.factor is not None
+    centre = None
+    if scales is not None:
+
+        def row(numbers):
+            return jnp.stack([jnp.asarray(numbers[name]) for name in problem.unknowns])
+
+        centre, spread = row(scales.centre), row(scales.spread)
+        # Where data are imposed exactly, the lift needs the centre too: it then carries their
+        # differences from it only.
+        field = ScaledField(field, jnp.zeros_like(centre) if constrained else centre, spread)
+    if not constrained:
+        return field
+
+    def known(method: str, missing: float) -> Callable[[Array], Array] | None:
+        if getattr(problem, method) is None:
+            return None
+
+        def at(point):
+            values = values_at(problem, method, point)
+            return jnp.stack(
+                [values.get(name, jnp.asarray(missing, point.dtype)) for name in problem.unknowns]
+            )
+
+        return at
+
+    lift = known("lift", 0.0)
+    if lift is None and centre is not None:
+        lift = partial(_constant, centre)
+    return ConstrainedField(
+        field=field,
+        bounds=bounds_of(problem),
+        components=len(problem.unknowns),
+        faces=tuple(faces(problem, imposition.hard)),
+        known=lift,
+        known_factor=known("factor", 1.0),
+    )
+
+
+def _constant(values: Float[Array, " c"], point: Float[Array, " d"]) -> Float[Array, " c"]:
+    return values.astype(point.dtype)
