@@ -1,7 +1,7 @@
 """One training step of Burgers' equation: by hand, and as `pinops.solve` takes it.
 
-The work: a network of four layers of tanh units, interior, initial and boundary points, one full-batch
-step of Adam.
+The work: a network of four layers of tanh units, interior, initial and boundary points, one
+full-batch step of Adam.
 """
 
 import time
@@ -97,7 +97,7 @@ def residuals(layers: Any, points: jax.Array) -> jax.Array:
 
 
 def by_hand(work: Work, dtype: str) -> tuple[Callable[[], float], int]:
-    """A function that measures milliseconds of a step of the bound, and the bytes of its program."""
+    """A function that measures milliseconds of a step of the bound; the bytes of its program."""
     optimizer = optax.adam(1e-3)
 
     def measured() -> tuple[Any, Any]:
@@ -149,7 +149,7 @@ def _bytes(program: jax.stages.Compiled) -> int:
 
 
 def public(problem: po.Problem, work: Work, dtype: str) -> tuple[Callable[[], float], int]:
-    """The same for `pinops.solve`: milliseconds between its reports, and the bytes of its program."""
+    """The same for `pinops.solve`: milliseconds between its reports; the bytes of its program."""
     points = po.Collocation(
         interior=work.interior,
         boundary=work.condition,

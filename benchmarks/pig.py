@@ -1,13 +1,15 @@
-"""Physics-informed Gaussians against their paper (arXiv:2412.05994): error in a fixed time, and the cost of a step.
+"""Physics-informed Gaussians against their paper (arXiv:2412.05994): error in a fixed time, and the
+cost of a step.
 
     python benchmarks/pig.py [--seeds 0 1 2] [--cases helmholtz ...] [--seconds 150]
     python benchmarks/pig.py --step
     python benchmarks/pig.py --markdown
 
 The first updates ``benchmarks/results/pig.json`` with final iterates against the references of
-pinops; ``--seconds`` limits each run to less than the case allows, and the record says so. ``--step``
-measures one loss and gradient of 400 Gaussians in four channels at 4096 points against the same
-arithmetic written by hand, in turns, in one process; the last writes the table of the README.
+pinops; ``--seconds`` limits each run to less than the case allows, and the record says so.
+``--step`` measures one loss and gradient of 400 Gaussians in four channels at 4096 points against
+the same arithmetic written by hand, in turns, in one process; the last writes the table of the
+README.
 """
 
 import statistics
@@ -21,7 +23,7 @@ MARKS = ("<!-- gaussians: benchmarks/pig.py --markdown -->", "<!-- end of gaussi
 
 
 def gaussians(number: int, scale: float, more: str = "") -> list[str]:
-    """One channel without a head: half the work of four channels for each parameter, and no worse."""
+    """One channel without a head: half the work of four channels per parameter, and no worse."""
     settings = f'gaussians={number}, scale={scale}, channels=1, head="none"'
     return ["--network", f"PIG({', '.join(filter(None, (settings, more)))})"]
 
