@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 
 from pinops.networks import Architecture, EncoderArchitecture, embedding_of
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
@@ -16,7 +15,7 @@ from pinops.settings import from_description
 from pinops.solvers._allowed import allowed
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._operator_plan import built_operator
-from pinops.solvers._request import as_drawn
+from pinops.solvers._request import Drawing, as_drawn
 from pinops.solvers._run_file import read_run
 from pinops.solvers._solution import Solution
 from pinops.solvers._surrogate_plan import built_surrogate
@@ -80,10 +79,7 @@ def _load_solution(
         embedding = embedding_of(problem, imposition, network)
         built = network
         if isinstance(network, Architecture):
-
-            def build(key: Array) -> Any:
-                return network.build(embedding.size, len(problem.unknowns), key=key)
-
+            build = Drawing(network, (embedding.size, len(problem.unknowns)))
             built = as_drawn(request, build)
         elif isinstance(network, OperatorArchitecture):
             raise ValueError(

@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack, cast, overload
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +34,7 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.sampling import Sampler
+from pinops.settings import quick
 from pinops.solvers._door import Assembly, Options, precision, trained
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import (
@@ -45,7 +45,7 @@ from pinops.solvers._recipe import (
     default_steps,
     phases,
 )
-from pinops.solvers._request import as_drawn, describe, digest, drawn_with
+from pinops.solvers._request import Drawing, as_drawn, describe, digest, drawn_with
 from pinops.solvers._run_file import read_run
 from pinops.solvers._solution import Solution
 from pinops.solvers._windows import WindowedSolution, window_of, window_shape
@@ -313,14 +313,10 @@ class _Plan(NamedTuple):
         """The training with a seed."""
         built = self.network
         if isinstance(built, Architecture):
-            architecture, size = built, self.embedding.size
-
-            def build(key: Array) -> Callable[[Array], Array]:
-                return architecture.build(size, len(self.problem.unknowns), key=key)
-
+            build = Drawing(built, (self.embedding.size, len(self.problem.unknowns)))
             points = self.collocation.batch or self.collocation.interior
             optimizers = [phase.optimizer for phase in self.phases]
-            check_network_fits(architecture, build, optimizers, points)
+            check_network_fits(built, build, optimizers, points)
             built = as_drawn({"seed": seed, "dtype": self.options.dtype}, build)
         check_network(built, self.embedding, self.problem.unknowns)
         mesh = self.options.mesh()
@@ -478,7 +474,7 @@ def _check_first_evaluation(training: Training, state: TrainState) -> None:
     assert isinstance(model, Model)
     names = model.problem.domain.coordinates
     params, points = gathered((state.params, state.points), model.mesh)
-    terms = eqx.filter_jit(Model.residuals)(model, params, points)
+    terms = quick(Model.residuals)(model, params, points)
     training.weighting.check(terms)
     for name, term in terms.items():
         vector = np.asarray(term.vector)

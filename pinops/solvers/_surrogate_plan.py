@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import PRNGKeyArray
 
 from pinops.data import BLOCK, Dataset, GridSpec, inputs_in
 from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
-from pinops.operators import Surrogate, SurrogateArchitecture
+from pinops.operators import SurrogateArchitecture
 from pinops.optimizers import Adam, Optax, OptaxMethod
 from pinops.problem import Problem, coefficients_as_json, coefficients_of, name_of
 from pinops.solvers._door import Assembly, Options
@@ -224,10 +223,7 @@ def built_surrogate(
     grid = GridSpec.from_json(request["grid"])
     seen = ParameterScaling.from_json(request["parameters"])
     sizes = (len(problem.unknowns), len(seen.names), grid.points)
-
-    def build(key: PRNGKeyArray) -> Surrogate:
-        return surrogate.build(*sizes, key=key)
-
+    build = Drawing(surrogate, sizes)
     check_network_fits(surrogate, build)
     built = as_drawn(request, build)
     arrays, frozen = eqx.partition(built, trainable(built))

@@ -16,8 +16,9 @@ from pinops.losses import Fixed, Weighting
 from pinops.optimizers import Only
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import agreed, check_shared, gathered, spread
+from pinops.training._keys import folded, key_of
 from pinops.training._state import Callback, Outcome, Phase, Report, TrainState
-from pinops.training._stretch import Stretch, stretch, stretches, weigh
+from pinops.training._stretch import Stretch, started, stretch, stretches, weigh
 
 MAX_RETRIES = 3
 MAX_STALLS = 2
@@ -61,7 +62,7 @@ class Training:
         ``optimizer``: the state of the first optimizer, where it goes on from another run; ``fit``: whether a network that asks
         for it is fitted to data first.
         """
-        zero = jnp.zeros((), jnp.int32)
+        zero, one = _counted(0), _counted(1)
         model = self.model_at(0)
         points = self._points(model, params, 0)
         if fit and not isinstance(self.phases[0].optimizer, Only):
@@ -74,9 +75,10 @@ class Training:
             None,
             self._key(2),
         )
-        optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
+        optimizer = started(self.phases[0].optimizer, params) if optimizer is None else optimizer
+        first = jnp.asarray(np.asarray(True))
         return self.placed(
-            TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0)
+            TrainState(params, optimizer, points, weighting, zero, one, zero, zero, first)
         )
 
     def placed(self, state: TrainState) -> TrainState:
@@ -108,7 +110,7 @@ class Training:
         return eqx.tree_at(divided, others, parts, is_leaf=lambda leaf: leaf is None)
 
     def _key(self, purpose: int) -> PRNGKeyArray:
-        return jax.random.fold_in(jax.random.key(self.seed), purpose)
+        return key_of(self.seed, purpose)
 
     def model_at(self, step: int) -> Trainable:
         """The model in the stage of a step."""
@@ -119,13 +121,13 @@ class Training:
     ) -> PyTree:
         """Drawn on the host of every process alike."""
         params, present = gathered((params, present), model.mesh)
-        return self.source.drawn(model, params, jax.random.fold_in(self._key(1), draws), present)
+        return self.source.drawn(model, params, folded(self._key(1), draws), present)
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
         state = self._relocated(model, state)
         points = self._points(model, state.params, int(state.draws), state.points)
-        key = jax.random.fold_in(self._key(2), int(state.step))
+        key = folded(self._key(2), int(state.step))
         before = gathered((state.params, state.weighting), model.mesh)
         weighting = weigh(
             model,
@@ -135,7 +137,8 @@ class Training:
             before[1],
             key,
         )
-        new = (points, weighting, state.draws + 1, jnp.ones((), bool))
+        draws = _counted(int(state.draws) + 1)
+        new = (points, weighting, draws, jnp.asarray(np.asarray(True)))
         return self.placed(
             eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new)
         )
@@ -149,7 +152,9 @@ class Training:
         moved = model.relocated(params, points)
         if moved is params:
             return state
-        return eqx.tree_at(lambda s: (s.params, s.optimizer), state, (moved, optimizer.init(moved)))
+        return eqx.tree_at(
+            lambda s: (s.params, s.optimizer), state, (moved, started(optimizer, moved))
+        )
 
     def run(self, state: TrainState, **options: Any) -> Outcome:
         """`train` for this one alone."""
@@ -163,9 +168,7 @@ class Training:
         stages = self.stages
         due = (every and step % every == 0) or (stages is not None and stages.begins(step))
         if step and due and not int(state.retries):
-            state = eqx.tree_at(
-                lambda s: s.stalls, self._redraw(state), jnp.zeros_like(state.stalls)
-            )
+            state = eqx.tree_at(lambda s: s.stalls, self._redraw(state), _counted(0))
         until = min(end, step + limit, (step // every + 1) * every if every else end)
         until = until if stages is None else int(min(until, stages.until(step)))
         return state, until - step
@@ -175,7 +178,7 @@ class Training:
         optimizer = self.phases[number].optimizer
         model = self.model_at(int(state.step))
         model, optimizer, weighting, steps, key = spread(
-            (model, optimizer, self.weighting, jnp.asarray(count, jnp.int32), self._key(3)),
+            (model, optimizer, self.weighting, _counted(count), self._key(3)),
             model.mesh,
         )
         return model, optimizer, weighting, self.source, self.placed(state), steps, key
@@ -197,25 +200,29 @@ class Training:
         if not np.isfinite(loss):
             recovered = optimizer.recover(state.params, state.optimizer)
             state = eqx.tree_at(
-                lambda s: (s.optimizer, s.retries), state, (recovered, state.retries + 1)
+                lambda s: (s.optimizer, s.retries),
+                state,
+                (recovered, _counted(int(state.retries) + 1)),
             )
             message = f"the loss was not finite: back to step {step}, try {int(state.retries)} of {MAX_RETRIES}"
             return self._redraw(state), report(
                 step=step, errors={}, coefficients={}, seconds=seconds, message=message
             )
         step += int(done.taken)
-        stalls = state.stalls + 1 if bool(done.stalled) else state.stalls
+        stalls = _counted(int(state.stalls) + 1) if bool(done.stalled) else state.stalls
         next_phase = step == self.phase_at(int(state.step))[1] and number + 1 < len(self.phases)
         state = TrainState(
             done.params,
-            self.phases[number + 1].optimizer.init(done.params) if next_phase else done.optimizer,
+            started(self.phases[number + 1].optimizer, done.params)
+            if next_phase
+            else done.optimizer,
             state.points,
             done.weighting,
-            jnp.asarray(step, jnp.int32),
+            _counted(step),
             state.draws,
-            jnp.zeros_like(state.retries),
+            _counted(0),
             stalls,
-            jnp.asarray(next_phase),
+            jnp.asarray(np.asarray(next_phase)),
         )
         if bool(done.stalled):
             state = self._redraw(state)
@@ -375,6 +382,11 @@ def _stacked(inputs: Sequence[PyTree]) -> PyTree:
     """Trees that are equal but for their arrays, as one with another leading axis."""
     arrays, others = zip(*(eqx.partition(tree, eqx.is_array) for tree in inputs), strict=True)
     return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), others[0])
+
+
+def _counted(number: int) -> Array:
+    """An int32 on the device, which compiles nothing."""
+    return jnp.asarray(np.asarray(number, np.int32))
 
 
 def _numbers(values: Mapping[str, Array]) -> dict[str, float]:
