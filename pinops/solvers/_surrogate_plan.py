@@ -20,7 +20,7 @@ from pinops.problem import Problem, coefficients_as_json, coefficients_of, name_
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._operator_plan import checked_physics, family_scales
 from pinops.solvers._recipe import phases
-from pinops.solvers._request import as_drawn, describe
+from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
 from pinops.training import (
     Batches,
