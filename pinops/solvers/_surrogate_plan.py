@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from pinops.data import BLOCK, Dataset, GridSpec, inputs_in
 from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
@@ -194,9 +193,7 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
         if count
     ]
     # Gradients through many steps now and then explode.
-    default = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1]))
-    )
+    default = Adam(3e-3, lengths[-1], largest=1.0)
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
     if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
         raise ValueError(
