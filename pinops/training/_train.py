@@ -14,6 +14,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting
 from pinops.optimizers import Only
+from pinops.training._compilation import compiled
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import agreed, check_shared, gathered, spread
 from pinops.training._keys import folded, key_of
@@ -263,6 +264,7 @@ def train(
     earlier = max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
     start = time.monotonic() - before - earlier
     clock = _Clock(None if minutes is None else time.monotonic() - before + 60 * minutes)
+    mark = compiled()
 
     def going() -> list[int]:
         unfinished = (k for k, outcome in enumerate(outcomes) if not outcome.status)
@@ -277,10 +279,14 @@ def train(
         for k in group:
             states[k], counts[k] = trainings[k].ready(states[k])
             counts[k] = agreed(clock.fitting(number, counts[k]))
+            # A learning rate that falls has fallen when the time is over.
+            expected = clock.expected(number)
+            if expected is not None:
+                optimizer = trainings[k].phases[number].optimizer
+                later = optimizer.expecting(states[k].optimizer, agreed(expected))
+                states[k] = eqx.tree_at(lambda s: s.optimizer, states[k], later)
         done, seconds = _advanced(trainings, states, number, group, counts)
-        if clock.first(number, seconds, max(counts.values())):
-            for outcome in outcomes:
-                outcome.compile_seconds += seconds
+        clock.note(number, seconds, max(counts.values()))
         reports, undone = [], []
         for k in group:
             seconds = time.monotonic() - start
@@ -306,6 +312,8 @@ def train(
         if agreed(clock.is_over()):
             _end([outcomes[k] for k in going()], "out of time")
     _end(outcomes, "finished")
+    for outcome in outcomes:
+        outcome.compile_seconds = compiled() - mark
     return outcomes
 
 
@@ -314,16 +322,27 @@ class _Clock:
 
     def __init__(self, deadline: float | None):
         self._deadline = deadline
-        self._seen: set[int] = set()
         self._pace: dict[int, float] = {}  # seconds a step, by phase
+        self._began: dict[int, float] = {}  # when the first steps of a phase were done
+        self._steps: dict[int, int] = {}  # those that were taken since
 
-    def first(self, phase: int, seconds: float, steps: int) -> bool:
-        """Note how long some steps of a phase took; whether they were its first, compilation included."""
-        if phase not in self._seen:
-            self._seen.add(phase)
-            return True
-        self._pace[phase] = seconds / max(1, steps)
-        return False
+    def note(self, phase: int, seconds: float, steps: int) -> None:
+        """Note how long some steps of a phase took. The first ones were compiled, too, and tell nothing."""
+        if phase not in self._began:
+            self._began[phase], self._steps[phase] = time.monotonic(), 0
+        else:
+            self._pace[phase] = seconds / max(1, steps)
+            self._steps[phase] += steps
+
+    def expected(self, phase: int) -> int | None:
+        """How many steps the time that is left allows, with all that happens between them; None where there is no limit, or
+        nothing is known yet.
+        """
+        if self._deadline is None or not self._steps.get(phase):
+            return None
+        now = time.monotonic()
+        pace = (now - self._began[phase]) / self._steps[phase]
+        return max(1, int((self._deadline - now) / max(pace, 1e-9)))
 
     def fitting(self, phase: int, count: int) -> int:
         """At most ``count`` steps, and no more than fit; one where nothing is known yet."""
