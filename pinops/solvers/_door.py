@@ -68,6 +68,7 @@ class Options:
         resume: Whether to go on from the checkpoint in ``out``.
         checkpoint_seconds: The time between two checkpoints.
         began: When the door was entered, by `time.monotonic`.
+        title: What stands before the progress line.
         compiled: The seconds that had been spent compiling then.
 
     Raises:
@@ -84,6 +85,7 @@ class Options:
     out: Path | None
     resume: bool
     checkpoint_seconds: float
+    title: str = ""
     began: float = field(default_factory=time.monotonic)
     compiled: float = field(default_factory=compiled)
 
@@ -170,7 +172,11 @@ def trained(
         callbacks: Of the door itself, besides the user's.
         tested_on: What the errors in ``run.json`` are taken from; None: the door's references.
     """
-    shown = [Progress(options.minutes, began=options.began)] if options.progress else []
+    shown = (
+        [Progress(options.minutes, began=options.began, title=options.title)]
+        if options.progress
+        else []
+    )
     everyone = [*options.callbacks, *callbacks, *shown]
     with jax.enable_x64(options.x64):
         runs = []

@@ -1,6 +1,7 @@
 """Run directories read again. No code from them is executed."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +119,20 @@ def _load_windows(
     problem = _problem_of(folder, request) if problem is None else problem
     windows = TimeWindows(**request["windows"])
     parts: list[Solution] = []
-    while len(parts) < windows.count and (folder / f"window_{len(parts)}" / "run.json").exists():
-        window = window_of(problem, windows, len(parts), parts[-1] if parts else None)
-        part = load(folder / f"window_{len(parts)}", problem=window, network=network)
+    low, high = problem.domain.bounds[problem.domain.time or ""]
+    passed = Fraction(0)
+    while passed < 1 and ((own := folder / f"window_{len(parts)}") / "run.json").exists():
+        # One that did not converge was halved.
+        length = read_run(own)["request"]["window"]["length"]
+        share = Fraction(1, max(1, round((high - low) / length)))
+        window = window_of(problem, windows, share, passed, parts[-1] if parts else None)
+        part = load(own, problem=window, network=network)
         assert isinstance(part, Solution)
         parts.append(part)
-    return WindowedSolution(problem, request, tuple(parts))
+        passed += share
+    status = _result(folder)[0]
+    ended = "" if status == "unfinished" else status
+    return WindowedSolution(problem, request, tuple(parts), ended)
 
 
 def _load_family(
