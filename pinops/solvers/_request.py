@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from pinops.networks import activations
 from pinops.settings import quick
@@ -55,7 +55,7 @@ class Drawing(eqx.Module):
 
 
 @quick
-def _drawn(build: Callable[[PRNGKeyArray], Any], seed: np.uint32) -> Any:
+def _drawn(build: Callable[[PRNGKeyArray], Any], seed: Array) -> Any:
     """One program: every operation by itself would be compiled, too."""
     return build(jax.random.fold_in(jax.random.key(seed), 0))
 

@@ -2,7 +2,7 @@
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from pinops.settings import quick
 
@@ -18,10 +18,10 @@ def folded(key: PRNGKeyArray, number: int) -> PRNGKeyArray:
 
 
 @quick
-def _key_of(seed: np.uint32, purpose: np.uint32) -> PRNGKeyArray:
+def _key_of(seed: Array, purpose: Array) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(seed), purpose)
 
 
 @quick
-def _folded(key: PRNGKeyArray, number: np.uint32) -> PRNGKeyArray:
+def _folded(key: PRNGKeyArray, number: Array) -> PRNGKeyArray:
     return jax.random.fold_in(key, number)
