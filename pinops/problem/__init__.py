@@ -43,10 +43,10 @@ from pinops.problem._constraints import Points as Points
 from pinops.problem._constraints import Region as Region
 from pinops.problem._constraints import constraints as constraints
 from pinops.problem._faces import Face as Face
-from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
-from pinops.problem._faces import impose as impose
 from pinops.problem._faces import onto_face as onto_face
+from pinops.problem._imposition import Imposition as Imposition
+from pinops.problem._imposition import impose as impose
 from pinops.problem._inputs import check_inputs as check_inputs
 from pinops.problem._inputs import in_words as in_words
 from pinops.problem._inputs import shapes_of as shapes_of

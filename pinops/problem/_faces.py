@@ -10,34 +10,22 @@ one-dimensional interpolations, exactly if and only if their data agree where th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.geometry import TERMINAL
 from pinops.problem._conditions import (
     Condition,
     Dirichlet,
     Initial,
     Neumann,
-    Observed,
-    Periodic,
     Robin,
 )
-from pinops.problem._inside import check_observed
-from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
-from pinops.settings import quick
+from pinops.problem._problem import Problem, by_unknown
 
 PointFunction = Callable[[Any], Any]
-
-# The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes
-# of compilation from four on.
-MAX_LIFTED_AXES = 3
-_KINK_CELLS = (
-    2000  # data that vary over less than about a thousandth of the domain count as not smooth
-)
 
 
 def onto_face(points: Any, axis: int, at: Any) -> Any:
@@ -81,34 +69,16 @@ class Face:
         return applied
 
 
-@dataclass(frozen=True)
-class Imposition:
-    """How each of ``conditions()`` is met: ``"hard"``, ``"embedded"`` or ``"soft"``, and why."""
-
-    how: tuple[str, ...]
-    why: tuple[str, ...]
-    periodic: tuple[str, ...]
-    even: tuple[str, ...]
-
-    @property
-    def hard(self) -> tuple[int, ...]:
-        return tuple(k for k, how in enumerate(self.how) if how == "hard")
-
-    @property
-    def soft(self) -> tuple[int, ...]:
-        return tuple(k for k, how in enumerate(self.how) if how == "soft")
-
-
 def faces(problem: Problem, conditions: tuple[int, ...] | None = None) -> list[Face]:
     """All face functionals of the given conditions (default: all that live on faces only)."""
     out = []
     for k, condition in enumerate(problem.conditions()):
         if conditions is None or k in conditions:
-            out += _faces_of(problem, k, condition) or []
+            out += faces_of(problem, k, condition) or []
     return out
 
 
-def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face] | None:
+def faces_of(problem: Problem, number: int, condition: Condition) -> list[Face] | None:
     """The face functionals of one condition, or None when it does not live on faces."""
     if not isinstance(condition, Dirichlet | Neumann | Robin | Initial):
         return None
@@ -176,354 +146,3 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
                 data, axis, upper, condition.alpha, outward * condition.beta, False, False
             )
     return out
-
-
-def impose(problem: Problem) -> Imposition:
-    """Decide for each condition whether it is imposed exactly.
-
-    Boundary conditions are taken first, in the order of declaration, then initial and terminal
-    ones; each becomes hard unless it is declared soft, lives on curved boundary, would need a
-    lift over more than three coordinates, or disagrees with one already taken (at a corner, or
-    because periodicity would put a kink into lifted initial data, which the lift would then keep
-    for all times).
-
-    Raises:
-        ValueError: For a condition on a part or unknown that does not exist, a periodic coordinate
-            that is not an interval of the domain or has other conditions at its ends, data (or what
-            is known of the solution) that are not even or not periodic where the solution is said
-            to be, observations at other coordinates or outside of the domain, and two conditions
-            that impose the same thing.
-    """
-    conditions = problem.conditions()
-    domain, names = problem.domain, problem.domain.coordinates
-    how, why = ["soft"] * len(conditions), [""] * len(conditions)
-    periodic: list[str] = []
-    even: list[str] = []
-    for k, condition in enumerate(conditions):
-        if isinstance(condition, Periodic):
-            for name in (condition.on,) if isinstance(condition.on, str) else condition.on:
-                if name not in domain.intervals:
-                    raise ValueError(
-                        f"{type(problem).__name__}: Periodic(on={name!r}) needs a coordinate that "
-                        "is an interval of the domain; there are "
-                        f"{', '.join(domain.intervals) or 'none'}"
-                    )
-                if name in periodic:
-                    raise ValueError(
-                        f"{type(problem).__name__}: {name} is declared periodic twice; keep one "
-                        "condition"
-                    )
-                periodic.append(name)
-                if condition.even:
-                    even.append(name)
-            how[k], why[k] = (
-                "embedded",
-                f"coordinate enters through {'cosine' if condition.even else 'sine and cosine'}",
-            )
-    taken: list[Face] = []
-    order = sorted(range(len(conditions)), key=lambda k: _is_in_time(problem, conditions[k]))
-    for k in order:
-        condition = conditions[k]
-        if how[k] == "embedded":
-            continue
-        new = _faces_of(problem, k, condition)
-        if isinstance(condition, Observed):
-            check_observed(problem, condition)
-        for axis in dict.fromkeys(face.axis for face in new or []):
-            if names[axis] in periodic:
-                raise ValueError(
-                    f"{type(problem).__name__}: {names[axis]} is periodic and has no boundary for "
-                    f"{type(condition).__name__}; {_instead(names[axis], domain.time)}"
-                )
-        if isinstance(condition, Dirichlet | Neumann | Robin) and new is None:
-            why[k] = "part of its boundary is not a face of a box"
-        elif isinstance(condition, Observed):
-            pass  # nobody expects observations to be met exactly
-        elif new is None:
-            why[k] = "it is an equation to be satisfied in the least-squares sense"
-        elif condition.soft:
-            why[k] = "declared soft"
-        else:
-            reason = _conflict(problem, k, new, taken, tuple(periodic))
-            if reason:
-                why[k] = reason
-            else:
-                how[k] = "hard"
-                taken += new
-    _check_known(problem, periodic, even)
-    return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
-
-
-def _is_in_time(problem: Problem, condition: Condition) -> bool:
-    """Whether a condition holds at the first or at the last instant, and nowhere else."""
-    if isinstance(condition, Dirichlet | Neumann | Robin):
-        return problem.domain.select(condition.on) == (TERMINAL,)
-    return isinstance(condition, Initial)
-
-
-def _instead(name: str, time: str | None) -> str:
-    """What to do where a condition sits at an end of a periodic coordinate."""
-    if name == time:
-        return "a solution periodic in time has neither start nor end: keep one of the two"
-    return "name the boundary parts that are meant with on=..."
-
-
-def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None:
-    """What a problem knows of its solution, and data, must have its symmetries.
-
-    Raises:
-        ValueError: Where they have not.
-    """
-    domain, owner = problem.domain, type(problem).__name__
-    known: dict[str, Callable[[Any], Any]] = {}
-    for method in ("lift", "factor"):
-        if getattr(problem, method) is not None:
-            known[method] = lambda point, method=method: jnp.stack(
-                list(values_at(problem, method, point).values())
-            )
-    if problem.features is not None:
-        known["features"] = lambda point: features_at(problem, point)
-    data: dict[str, Callable[[Any], Any]] = {}
-    if even and problem.exact is not None:
-        data["exact"] = lambda point: jnp.stack(list(values_at(problem, "exact", point).values()))
-    for condition in problem.conditions() if even else ():
-        if not isinstance(condition, Dirichlet | Neumann | Robin | Initial):
-            continue
-        rates = condition.rates() if isinstance(condition, Initial) else None
-        for value in [condition.value, *([] if rates is None else [rates])]:
-            name = f"data of {type(condition).__name__}"
-            for unknown, function in by_unknown(
-                problem, value, condition.unknown, owner=f"{owner}: {name}"
-            ).items():
-                data[f"{name} for {unknown}"] = function
-    with jax.enable_x64(True):
-        points = _scattered(problem)
-        for name in periodic:
-            axis, (low, high) = domain.coordinates.index(name), domain.bounds[name]
-            first, last, mirrored = (np.array(points) for _ in range(3))
-            first[:, axis], last[:, axis] = low, high
-            mirrored[:, axis] = low + high - points[:, axis]
-            ends = [first, last]
-            pairs = [
-                (what, f, ends, f"between the two ends of {name}", f"Periodic(on={name!r})")
-                for what, f in known.items()
-            ]
-            if name in even:
-                sides = f"between the two sides of {name}"
-                pairs += [
-                    (what, f, [points, mirrored], sides, "even=True")
-                    for what, f in (known | data).items()
-                ]
-            for what, function, places, where, remedy in pairs:
-                at_all = np.concatenate([*places, points])
-                found = np.asarray(jax.jit(jax.vmap(function))(at_all))
-                one, other, anywhere = np.split(found, 3)
-                # Each by itself: unknowns may differ in size by many orders of magnitude.
-                gaps = np.max(np.abs(one - other), 0)
-                sizes = np.max(np.abs(anywhere), 0)
-                gap = float(np.max(gaps))
-                if not np.all(gaps <= 1e-6 * sizes + 1e-15 * np.max(sizes)):
-                    raise ValueError(
-                        f"{owner}: {what} differ by {gap:.1e} {where}; leave {remedy} out, or mend "
-                        "them"
-                    )
-
-
-def _conflict(
-    problem: Problem,
-    number: int,
-    new: list[Face],
-    taken: list[Face],
-    periodic: tuple[str, ...],
-) -> str:
-    """Why the functionals of a condition cannot be imposed together with those taken; empty when
-    they can.
-    """
-    names = problem.domain.coordinates
-    if len({face.axis for face in new + taken}) > MAX_LIFTED_AXES:
-        return f"an exact lift over more than {MAX_LIFTED_AXES} coordinates is too costly"
-    bounds = [problem.domain.bounds[name] for name in names]
-    before = tuple(dict.fromkeys(face.condition for face in taken))
-    with jax.enable_x64(True):
-        found = jax.tree.map(np.asarray, _evidence(problem, number, before, periodic))
-    for position, a in enumerate(new):
-        reason = _periodic_jump(problem, periodic, found.across[position])
-        reason = reason or _kink(names, found.inside[position])
-        if reason:
-            return reason
-        for other, b in enumerate(taken + new[:position]):
-            if a.component != b.component:
-                continue
-            unknown = problem.unknowns[a.component]
-            if a.axis == b.axis:
-                # A value and a slope may share a face; a slope and a Robin flux would prescribe
-                # the value again.
-                if a.upper == b.upper and a.is_value == b.is_value:
-                    face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
-                    raise ValueError(
-                        f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep "
-                        "one condition"
-                    )
-                continue
-            gap, *sizes = found.meeting[position, other]
-            scale = sum(
-                face.largest(bounds[face.axis]) * float(size)
-                for face, size in zip((b, a), sizes, strict=True)
-            )
-            if not gap <= 1e-9 * scale:
-                return (
-                    f"its data for {unknown} differ by {gap:.1e} from those on "
-                    f"{names[b.axis]} = {bounds[b.axis][b.upper]:g}, where the two meet"
-                )
-    return ""
-
-
-Pair = tuple[Any, Any]
-
-
-class _Evidence(NamedTuple):
-    """What speaks against imposing a condition, in numbers.
-
-    Attributes:
-        across: Of each face, by periodic coordinate: the jump of each derivative, and its size.
-        inside: Of each face, by axis: the jump of each derivative along lines, and its size.
-        meeting: By the numbers of two faces: how far their data are apart where they meet, and the
-            size of the data of the first and of the second on their own faces.
-    """
-
-    across: list[dict[str, list[Pair]]]
-    inside: list[dict[int, list[Pair]]]
-    meeting: dict[tuple[int, int], tuple[Any, Any, Any]]
-
-
-@quick
-def _evidence(
-    problem: Problem, number: int, taken: tuple[int, ...], periodic: tuple[str, ...]
-) -> _Evidence:
-    """One program for a condition: every operation by itself would be compiled, too."""
-    conditions = problem.conditions()
-    new, others = (
-        [face for k in numbers for face in _faces_of(problem, k, conditions[k]) or []]
-        for numbers in ((number,), taken)
-    )
-    points = jnp.asarray(_scattered(problem))
-    meeting = {
-        (i, j): _gap(problem, a, b, points)
-        for i, a in enumerate(new)
-        for j, b in enumerate(others + new[:i])
-        if a.component == b.component and a.axis != b.axis
-    }
-    return _Evidence(
-        [{name: _jumps_across(problem, face, name, points) for name in periodic} for face in new],
-        [
-            {
-                axis: _jumps_inside(problem, face, axis, points)
-                for axis in range(len(problem.domain.coordinates))
-                if axis != face.axis
-            }
-            for face in new
-        ],
-        meeting,
-    )
-
-
-def _gap(problem: Problem, a: Face, b: Face, points: Any) -> tuple[Any, Any, Any]:
-    """How far the data of two faces are apart where they meet, and how large each are.
-
-    Where they meet both may vanish: what counts is how large the data are on their own faces.
-    """
-    bounds = [problem.domain.bounds[name] for name in problem.domain.coordinates]
-
-    def on(face: Face, at: Any) -> Any:
-        return at.at[:, face.axis].set(bounds[face.axis][face.upper])
-
-    def largest(function: PointFunction, at: Any) -> Any:
-        return jnp.max(jnp.abs(jax.vmap(function)(at)))
-
-    left, right = b.apply(a.data, bounds[b.axis]), a.apply(b.data, bounds[a.axis])
-    gap = largest(lambda point: left(point) - right(point), on(b, on(a, points)))
-    return gap, largest(a.data, on(a, points)), largest(b.data, on(b, points))
-
-
-def _scattered(problem: Problem) -> np.ndarray:
-    """A few points, ``(32, d)``, in the bounds of the domain, where data are compared."""
-    rng, bounds = np.random.default_rng(0), problem.domain.bounds
-    return np.array(
-        [[rng.uniform(*bounds[name]) for name in problem.domain.coordinates] for _ in range(32)]
-    )
-
-
-def _order(problem: Problem, axis: int) -> int:
-    """The highest derivative along an axis that the equation takes."""
-    plan = residual_signature(problem).plan
-    return max([index.count(axis) for index in plan.indices] + [2 if axis in plan.laplacian else 0])
-
-
-def _jumps_across(problem: Problem, face: Face, name: str, points: Any) -> list[Pair]:
-    """The jump of each derivative of the data across a periodic boundary, and its size."""
-    axis, (low, high) = problem.domain.coordinates.index(name), problem.domain.bounds[name]
-    function, out = face.data, []
-    for _ in range(_order(problem, axis) + 1):
-        values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
-        # A derivative may vanish at the ends, and be round-off there: its size anywhere counts.
-        everywhere = jnp.stack([*values, jax.vmap(function)(points)])
-        out.append((jnp.max(jnp.abs(values[0] - values[1])), jnp.max(jnp.abs(everywhere))))
-        function = _along(function, axis)
-    return out
-
-
-def _periodic_jump(
-    problem: Problem, periodic: tuple[str, ...], across: dict[str, list[Pair]]
-) -> str:
-    """Lifted data must be as smooth across the periodic boundary as the equation is of order."""
-    for name in periodic:
-        low, high = problem.domain.bounds[name]
-        size = across[name][0][1]
-        for k, (gap, scale) in enumerate(across[name]):
-            if not gap <= 1e-8 * max(scale, size / (high - low) ** k):
-                where = f"across the periodic boundary of {name}"
-                what = f"its {_derivative_name(k)} jumps by {gap:.2g} {where}"
-                return f"{what}, and a lift would keep that for all times"
-    return ""
-
-
-def _jumps_inside(problem: Problem, face: Face, axis: int, points: Any) -> list[Pair]:
-    """The jump of each derivative that the equation takes along lines, and its scale.
-
-    Derivatives at points do not see a jump, their integral along a line does.
-    """
-    low, high = problem.domain.bounds[problem.domain.coordinates[axis]]
-    cells = low + (high - low) * (np.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
-
-    def on_lines(at):
-        return jnp.repeat(points[:2], len(at), 0).at[:, axis].set(np.tile(at, 2))
-
-    lower, function = face.data, _along(face.data, axis)
-    out = []
-    for _ in range(_order(problem, axis)):
-        slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * ((high - low) / _KINK_CELLS)
-        ends = jax.vmap(lower)(on_lines(np.asarray([low, high]))).reshape(2, 2)
-        gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
-        # A constant has no part in it, but for its rounding.
-        varying = jnp.sum(jnp.abs(slope), 1) + jnp.abs(ends[:, 1] - ends[:, 0])
-        out.append((gap, varying + 1e-10 * jnp.sum(jnp.abs(ends), 1)))
-        lower, function = function, _along(function, axis)
-    return out
-
-
-def _kink(names: tuple[str, ...], inside: dict[int, list[Pair]]) -> str:
-    """Lifted data must be as smooth inside, too."""
-    for axis, pairs in inside.items():
-        for k, (gap, scale) in enumerate(pairs):
-            if not bool(np.all(gap <= 1e-2 * scale)):
-                what = f"its {_derivative_name(k)} jumps by about {np.max(gap):.2g}"
-                return f"{what} along {names[axis]}, and a lift would keep that for all times"
-    return ""
-
-
-def _derivative_name(k: int) -> str:
-    return ("value", "slope")[k] if k < 2 else f"derivative of order {k}"
-
-
-def _along(function: PointFunction, axis: int) -> PointFunction:
-    return lambda point: jax.jvp(function, (point,), (jnp.zeros_like(point).at[axis].set(1),))[1]

@@ -19,7 +19,8 @@ import numpy as np
 
 from pinops.problem._conditions import Dirichlet, Initial, Neumann, Observed, Robin
 from pinops.problem._constraints import INTERIOR, constraints
-from pinops.problem._faces import Imposition, faces
+from pinops.problem._faces import faces
+from pinops.problem._imposition import Imposition
 from pinops.problem._inverse import holder
 from pinops.problem._probes import (
     NOISE,
