@@ -448,3 +448,45 @@ def test_optimizers_are_called_by_their_names():
         assert optimizers.as_optimizer(transformation).name == name
     only = optimizers.Only(optimizers.SOAP(), lambda params: params)
     assert only.name == optimizers.SOAP().name == "SOAP"
+
+
+@pytest.mark.parametrize(
+    "optimizer", [Adam(0.1, 100), SOAP(0.1, 100)], ids=lambda o: type(o).__name__
+)
+def test_learning_rates_end_where_the_time_ends(optimizer):
+    objective = jax.value_and_grad(lambda p: jnp.sum(jnp.abs(p)))
+    params = jnp.full((3,), 100.0)
+
+    def steps(state, params, count):
+        moves = []
+        for _ in range(count):
+            step = optimizer.update(objective, params, state)
+            moves.append(float(jnp.max(jnp.abs(step.params - params))))
+            state, params = step.state, step.params
+        return state, params, moves
+
+    first = optimizer.init(params)
+    state, there, _ = steps(first, params, 40)
+    # Time for all of its steps, or more: not a bit changes.
+    for enough in (60, 61, 10**9):
+        same = optimizer.expecting(state, enough)
+        assert float(same.pace.speed) == 1.0
+    # Time for ten: they end where the schedule ends.
+    state, there, _ = steps(optimizer.expecting(state, 10), there, 10)
+    assert float(state.pace.position) == pytest.approx(100.0)
+    assert steps(state, there, 1)[2][0] == pytest.approx(0.0, abs=1e-12)
+    # And with time again after all, more slowly.
+    later, there, _ = steps(optimizer.expecting(first, 10), params, 5)
+    assert float(later.pace.position) == pytest.approx(50.0)
+    assert float(optimizer.expecting(later, 10**6).pace.speed) == pytest.approx(50 / 95)
+    assert type(optimizer)(0.1).init(params).pace is None
+
+
+def test_adam_shortens_long_gradients():
+    objective = lambda p: (jnp.sum(p), 1e9 * jnp.ones_like(p))
+    params = jnp.ones(4)
+    plain, short = Adam(0.1), Adam(0.1, largest=1.0)
+    for optimizer, size in ((plain, 1e9), (short, 0.5)):
+        step = optimizer.update(objective, params, optimizer.init(params))
+        mu = [x for x in jax.tree.leaves(step.state.inner) if jnp.shape(x) == (4,)][0]
+        np.testing.assert_allclose(mu, 0.1 * size, rtol=1e-6)

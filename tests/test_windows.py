@@ -1,5 +1,7 @@
 """Time windows: parts of the time interval, one after the other."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from decay import Decay
 
 import pinops as po
 from pinops.problem import Window, nodes_of, series_of
+from pinops.solvers._by_windows import solve_by_windows
+from pinops.solvers._solve import _solve_one
 
 OPTIONS = {
     "network": po.networks.MLP(width=8, depth=2),
@@ -154,3 +158,83 @@ def test_windows_are_kept_and_resumed_bit_for_bit(tmp_path):
 def test_windows_that_cannot_be_meant(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def _march(wrong, out=None, resume=False):
+    """Decay in two windows, of which the attempts with these numbers come out with a large loss."""
+    seen = []
+
+    def solve_one(window, **options):
+        part = _solve_one(window, **options)
+        seen.append((float(window.start), window.length, options["start"] is None))
+        if len(seen) - 1 not in wrong:
+            return part
+        return replace(part, history=[*part.history[:-1], replace(part.history[-1], loss=0.25)])
+
+    options = {
+        "network": po.networks.MLP(width=8, depth=2),
+        "points": po.Collocation(interior=64),
+        "steps": 340,
+        "optimizer": None,
+        "seed": 0,
+        "devices": None,
+        "dtype": "float64",
+        "callbacks": (),
+        "progress": False,
+        "resume": resume,
+        "checkpoint_seconds": 10.0,
+    }
+    windows = po.TimeWindows(2)
+    solution = solve_by_windows(
+        solve_one, Decay(), windows, minutes=None, start=None, out=out, options=options
+    )
+    return solution, seen
+
+
+def test_a_window_that_has_not_converged_is_tried_again_from_fresh_parameters(tmp_path):
+    with pytest.warns(UserWarning, match=r"window 2/2 has not converged .* from fresh parameters"):
+        solution, seen = _march({1}, tmp_path)
+    assert seen == [(0.0, 0.5, True), (0.5, 0.5, False), (0.5, 0.5, True)]
+    assert solution.status == "finished"
+    assert [r.message for r in solution.history if r.message] == [
+        "window 2/2 has not converged (its loss is 2.5e-01); trying again from fresh parameters"
+    ]
+    assert solution.error()["u"]["mean"] < 1e-3 and (tmp_path / "window_1_rejected_0").exists()
+    resumed, _ = _march(set(), tmp_path, resume=True)
+    assert np.array_equal(resumed(t=np.linspace(0, 1, 7)), solution(t=np.linspace(0, 1, 7)))
+
+
+def test_a_window_that_does_not_converge_is_halved(tmp_path):
+    with pytest.warns(UserWarning, match="going on with half of its length"):
+        solution, seen = _march({1, 2}, tmp_path)
+    assert [(start, length) for start, length, _ in seen] == [
+        (0.0, 0.5),
+        (0.5, 0.5),
+        (0.5, 0.5),
+        (0.5, 0.25),
+        (0.75, 0.25),
+    ]
+    t = np.linspace(0, 1, 9)
+    np.testing.assert_allclose(solution(t=t), np.exp(-t), atol=1e-3)
+    loaded = po.load(tmp_path, problem=Decay())
+    assert len(loaded.parts) == 3 and np.array_equal(loaded(t=t), solution(t=t))
+
+
+def test_windows_end_where_nothing_helps(tmp_path):
+    with pytest.warns(UserWarning, match="would begin from a wrong state"):
+        solution, seen = _march(set(range(1, 99)), tmp_path)
+    # As it is and from fresh parameters: whole, half and a quarter.
+    assert len(seen) == 7 and len(solution.parts) == 2
+    assert solution.status == "not converged"
+    assert po.load(tmp_path, problem=Decay()).status == "not converged"
+    assert str(solution.diagnose()) == str(solution.parts[1].diagnose())
+
+
+def test_progress_names_the_window_and_the_time(capsys):
+    options = OPTIONS | {"points": po.Collocation(interior=64), "progress": True}
+    optimizer = po.optimizers.Adam(5e-3)
+    with pytest.warns(UserWarning):
+        po.solve(Decay(), windows=po.TimeWindows(2), minutes=0.03, optimizer=optimizer, **options)
+    shown = capsys.readouterr().err
+    assert "window 1/2  Adam 1 steps (" in shown and " % of the time)" in shown
+    assert "/1000000" not in shown

@@ -105,6 +105,9 @@ class Only(Optimizer):
     def recover(self, params: PyTree, state: PyTree) -> PyTree:
         return self.optimizer.recover(eqx.filter(params, self._chosen(params)), state)
 
+    def expecting(self, state: PyTree, steps: int) -> PyTree:
+        return self.optimizer.expecting(state, steps)
+
     def workspace(self, parameters: int, residuals: int) -> int:
         return self.optimizer.workspace(parameters, residuals)
 

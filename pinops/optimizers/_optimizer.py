@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
@@ -104,6 +105,14 @@ class Optimizer(eqx.Module):
     def recover(self, params: PyTree, state: PyTree) -> PyTree:
         """A more careful state, for another try after the loss was not finite."""
 
+    def expecting(self, state: PyTree, steps: int) -> PyTree:
+        """The state where the time that is left allows so many more steps.
+
+        Called on the host, between two steps, where training has a time limit. A learning rate that
+        falls with the steps follows: it ends where the time ends, if that comes first.
+        """
+        return state
+
     def workspace(self, parameters: int, residuals: int) -> int:
         """How many numbers a step holds besides the state, as far as they matter (a Jacobian)."""
         return 0
@@ -113,9 +122,39 @@ class Optimizer(eqx.Module):
         return []
 
 
+class Pace(NamedTuple):
+    """How far a learning rate has fallen.
+
+    Attributes:
+        taken: the steps taken.
+        position: the step of the schedule that comes next.
+        speed: by how much one step moves it; 1 where there is time for all.
+    """
+
+    taken: Array
+    position: Array
+    speed: Array
+
+    @classmethod
+    def fresh(cls) -> "Pace":
+        return cls(jnp.zeros((), jnp.int32), jnp.zeros(()), jnp.ones(()))
+
+    def next(self) -> "Pace":
+        return Pace(self.taken + 1, self.position + self.speed, self.speed)
+
+    def until(self, end: int, steps: int) -> "Pace":
+        """At the speed that leads to the ``end`` of the schedule in so many steps, or in those that
+        it has by itself, whichever are fewer.
+        """
+        steps = min(end - int(self.taken), max(1, steps))
+        speed = (end - float(self.position)) / steps if steps > 0 else 1.0
+        return self._replace(speed=jnp.asarray(np.asarray(speed, self.speed.dtype)))
+
+
 class OptaxState(NamedTuple):
     inner: PyTree
     scale: Array
+    pace: Pace | None = None
 
 
 # Of transformations that optax names otherwise than the optimizers that they make.
@@ -190,20 +229,37 @@ class OptaxMethod(Optimizer):
     """Abstract: an optax transformation with settings of its own, called by its name."""
 
     @abc.abstractmethod
-    def transformation(self) -> optax.GradientTransformation:
-        """The transformation that the settings describe."""
+    def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
+        """The transformation that the settings describe.
+
+        ``position``: the step of the schedule of the learning rate, where it has one.
+        """
+
+    def decays_over(self) -> int:
+        """The steps over which the learning rate falls; 0: it does not."""
+        return 0
 
     def init(self, params: PyTree) -> OptaxState:
-        return Optax(self.transformation()).init(params)
+        state = Optax(self.transformation()).init(params)
+        return state._replace(pace=Pace.fresh()) if self.decays_over() else state
+
+    def expecting(self, state: OptaxState, steps: int) -> OptaxState:
+        if state.pace is None:
+            return state
+        return state._replace(pace=state.pace.until(self.decays_over(), steps))
 
     def start(self, objective: Objective, params: PyTree, state: OptaxState) -> OptaxState:
         return state
 
     def update(self, objective: Objective, params: PyTree, state: OptaxState) -> Step:
-        return Optax(self.transformation()).update(objective, params, state)
+        pace = state.pace
+        inner = self.transformation(None if pace is None else pace.position)
+        step = Optax(inner).update(objective, params, state)
+        pace = None if pace is None else pace.next()
+        return step._replace(state=step.state._replace(pace=pace))
 
     def recover(self, params: PyTree, state: OptaxState) -> OptaxState:
-        return Optax(self.transformation()).recover(params, state)
+        return self.init(params)._replace(scale=state.scale / 2)
 
 
 class Adam(OptaxMethod):
@@ -211,18 +267,35 @@ class Adam(OptaxMethod):
 
     Args:
         learning_rate: greater than 0.
-        decay_steps: steps over which the learning rate falls to zero by a cosine; 0: it is
-            constant.
+        decay_steps: steps over which the learning rate falls to zero by a cosine, or sooner where
+            there is no time for all of them; 0: it is constant.
+        largest: norm of a gradient; a larger one is shortened to it (Pascanu, Mikolov & Bengio
+            2013). 0: none is.
     """
 
     learning_rate: float = number(5e-3, above=0)
     decay_steps: int = whole(0, least=0, most=10**9)
+    largest: float = number(0.0, least=0)
 
-    def transformation(self) -> optax.GradientTransformation:
-        rate: Any = self.learning_rate
-        return optax.adam(
-            optax.cosine_decay_schedule(rate, self.decay_steps) if self.decay_steps else rate
-        )
+    def decays_over(self) -> int:
+        return self.decay_steps
+
+    def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
+        adam = optax.adam(falling(self.learning_rate, self.decay_steps, position))
+        if not self.largest:
+            return adam
+        return optax.chain(optax.clip_by_global_norm(self.largest), adam)
+
+
+def falling(rate: float, steps: int, position: Array | None) -> Any:
+    """A learning rate for optax: constant without ``steps``, else by a cosine from ``rate`` to 0.
+
+    ``position``: the step of the schedule; None: the step that is counted.
+    """
+    if not steps:
+        return rate
+    schedule = optax.cosine_decay_schedule(rate, steps)
+    return lambda count: schedule(count if position is None else position)
 
 
 class LBFGS(OptaxMethod):
@@ -236,7 +309,7 @@ class LBFGS(OptaxMethod):
 
     memory_size: int = whole(10, most=1000)
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
         return optax.lbfgs(memory_size=self.memory_size)  # pyright: ignore[reportReturnType]
 
 

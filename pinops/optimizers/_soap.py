@@ -2,6 +2,7 @@
 arXiv:2409.11321).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from pinops.optimizers._optimizer import OptaxMethod
+from pinops.optimizers._optimizer import OptaxMethod, falling
 from pinops.settings import number, whole
 
 
@@ -40,8 +41,8 @@ class SOAP(OptaxMethod):
 
     Args:
         learning_rate: greater than 0.
-        decay_steps: steps over which the learning rate falls to zero by a cosine; 0: it is
-            constant.
+        decay_steps: steps over which the learning rate falls to zero by a cosine, or sooner where
+            there is no time for all of them; 0: it is constant.
         b1: decay of the mean of the gradient, from 0 to below 1.
         b2: decay of the mean of its squares, and of the preconditioner, from 0 to below 1.
         eps: what is added to the root of the squares, at least 0.
@@ -55,10 +56,13 @@ class SOAP(OptaxMethod):
     eps: float = number(1e-8, least=0)
     every: int = whole(10)
 
-    def transformation(self) -> optax.GradientTransformation:
+    def decays_over(self) -> int:
+        return self.decay_steps
+
+    def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
+        rate = falling(self.learning_rate, self.decay_steps, position)
         return _soap(
-            self.learning_rate,
-            self.decay_steps,
+            rate if callable(rate) else lambda count: rate,
             b1=self.b1,
             b2=self.b2,
             eps=self.eps,
@@ -67,13 +71,8 @@ class SOAP(OptaxMethod):
 
 
 def _soap(
-    learning_rate: float, decay_steps: int, *, b1: float, b2: float, eps: float, every: int
+    rate: Callable[[Array], Any], *, b1: float, b2: float, eps: float, every: int
 ) -> optax.GradientTransformation:
-    rate: Any = (
-        optax.cosine_decay_schedule(learning_rate, decay_steps)
-        if decay_steps
-        else optax.constant_schedule(learning_rate)
-    )
 
     def init(params: PyTree) -> SoapState:
         def leaf(parameter: Array) -> _Leaf:

@@ -44,11 +44,11 @@ from pinops.problem._constraints import Region as Region
 from pinops.problem._constraints import constraints as constraints
 from pinops.problem._difference import difference as difference
 from pinops.problem._faces import Face as Face
-from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import onto_face as onto_face
 from pinops.problem._fingerprint import fingerprint as fingerprint
 from pinops.problem._fingerprint import in_window as in_window
+from pinops.problem._imposition import Imposition as Imposition
 from pinops.problem._imposition import impose as impose
 from pinops.problem._inputs import check_inputs as check_inputs
 from pinops.problem._inputs import in_words as in_words

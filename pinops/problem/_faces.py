@@ -1,4 +1,4 @@
-"""The linear functionals that say what conditions on the faces of a domain impose.
+"""Which conditions can be imposed exactly, and the linear functionals that say what they impose.
 
 On a coordinate that is a factor of the domain (every coordinate of a box; time), a condition is a
 *face functional* ``alpha u + slope du/d(axis) = data`` on the lower or upper face.  Two
@@ -50,9 +50,7 @@ class Face:
     data: PointFunction
 
     def largest(self, bounds: tuple[float, float]) -> float:
-        """What the functional makes of a function of size 1 that varies over the length of the
-        axis, at most.
-        """
+        """What the functional makes of a function of size 1 that varies over the length of the axis, at most."""
         sizes = [float(np.max(np.abs(np.asarray(part)))) for part in (self.alpha, self.slope)]
         return sizes[0] + sizes[1] / (bounds[1] - bounds[0])
 
@@ -71,34 +69,16 @@ class Face:
         return applied
 
 
-@dataclass(frozen=True)
-class Imposition:
-    """How each of ``conditions()`` is met: ``"hard"``, ``"embedded"`` or ``"soft"``, and why."""
-
-    how: tuple[str, ...]
-    why: tuple[str, ...]
-    periodic: tuple[str, ...]
-    even: tuple[str, ...]
-
-    @property
-    def hard(self) -> tuple[int, ...]:
-        return tuple(k for k, how in enumerate(self.how) if how == "hard")
-
-    @property
-    def soft(self) -> tuple[int, ...]:
-        return tuple(k for k, how in enumerate(self.how) if how == "soft")
-
-
 def faces(problem: Problem, conditions: tuple[int, ...] | None = None) -> list[Face]:
     """All face functionals of the given conditions (default: all that live on faces only)."""
     out = []
     for k, condition in enumerate(problem.conditions()):
         if conditions is None or k in conditions:
-            out += faces_of_condition(problem, k, condition) or []
+            out += faces_of(problem, k, condition) or []
     return out
 
 
-def faces_of_condition(problem: Problem, number: int, condition: Condition) -> list[Face] | None:
+def faces_of(problem: Problem, number: int, condition: Condition) -> list[Face] | None:
     """The face functionals of one condition, or None when it does not live on faces."""
     if not isinstance(condition, Dirichlet | Neumann | Robin | Initial):
         return None

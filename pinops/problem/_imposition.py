@@ -1,8 +1,12 @@
-"""Which conditions are imposed exactly, and why others are not: data disagree or have a kink."""
+"""Which conditions are imposed exactly: those on faces whose data are smooth and agree where they
+meet.
+
+All that is compared is computed in one program for each condition, on a few points.
+"""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +22,35 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
-from pinops.problem._faces import Face, Imposition, PointFunction, faces_of_condition
+from pinops.problem._faces import Face, PointFunction, faces_of
 from pinops.problem._inside import check_observed
 from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
+from pinops.settings import quick
 
-# Data that vary over less than about a thousandth of the domain count as not smooth.
-_KINK_CELLS = 2000
 # The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes
 # of compilation from four on.
 MAX_LIFTED_AXES = 3
+_KINK_CELLS = (
+    2000  # data that vary over less than about a thousandth of the domain count as not smooth
+)
+
+
+@dataclass(frozen=True)
+class Imposition:
+    """How each of ``conditions()`` is met: ``"hard"``, ``"embedded"`` or ``"soft"``, and why."""
+
+    how: tuple[str, ...]
+    why: tuple[str, ...]
+    periodic: tuple[str, ...]
+    even: tuple[str, ...]
+
+    @property
+    def hard(self) -> tuple[int, ...]:
+        return tuple(k for k, how in enumerate(self.how) if how == "hard")
+
+    @property
+    def soft(self) -> tuple[int, ...]:
+        return tuple(k for k, how in enumerate(self.how) if how == "soft")
 
 
 def impose(problem: Problem) -> Imposition:
@@ -77,7 +101,7 @@ def impose(problem: Problem) -> Imposition:
         condition = conditions[k]
         if how[k] == "embedded":
             continue
-        new = faces_of_condition(problem, k, condition)
+        new = faces_of(problem, k, condition)
         if isinstance(condition, Observed):
             check_observed(problem, condition)
         for axis in dict.fromkeys(face.axis for face in new or []):
@@ -95,7 +119,7 @@ def impose(problem: Problem) -> Imposition:
         elif condition.soft:
             why[k] = "declared soft"
         else:
-            reason = _conflict(problem, new, taken, tuple(periodic))
+            reason = _conflict(problem, k, new, taken, tuple(periodic))
             if reason:
                 why[k] = reason
             else:
@@ -126,20 +150,17 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
         ValueError: Where they have not.
     """
     domain, owner = problem.domain, type(problem).__name__
-
-    def given(method: str, point: Any) -> Any:
-        return jnp.stack(list(values_at(problem, method, point).values()))
-
-    known: dict[str, Callable[[Any], Any]] = {
-        method: partial(given, method)
-        for method in ("lift", "factor")
-        if getattr(problem, method) is not None
-    }
+    known: dict[str, Callable[[Any], Any]] = {}
+    for method in ("lift", "factor"):
+        if getattr(problem, method) is not None:
+            known[method] = lambda point, method=method: jnp.stack(
+                list(values_at(problem, method, point).values())
+            )
     if problem.features is not None:
-        known["features"] = partial(features_at, problem)
+        known["features"] = lambda point: features_at(problem, point)
     data: dict[str, Callable[[Any], Any]] = {}
     if even and problem.exact is not None:
-        data["exact"] = partial(given, "exact")
+        data["exact"] = lambda point: jnp.stack(list(values_at(problem, "exact", point).values()))
     for condition in problem.conditions() if even else ():
         if not isinstance(condition, Dirichlet | Neumann | Robin | Initial):
             continue
@@ -151,11 +172,13 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
             ).items():
                 data[f"{name} for {unknown}"] = function
     with jax.enable_x64(True):
-        points = jnp.asarray(_scattered(problem))
+        points = _scattered(problem)
         for name in periodic:
             axis, (low, high) = domain.coordinates.index(name), domain.bounds[name]
-            ends = [points.at[:, axis].set(end) for end in (low, high)]
-            mirrored = points.at[:, axis].set(low + high - points[:, axis])
+            first, last, mirrored = (np.array(points) for _ in range(3))
+            first[:, axis], last[:, axis] = low, high
+            mirrored[:, axis] = low + high - points[:, axis]
+            ends = [first, last]
             pairs = [
                 (what, f, ends, f"between the two ends of {name}", f"Periodic(on={name!r})")
                 for what, f in known.items()
@@ -167,12 +190,14 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
                     for what, f in (known | data).items()
                 ]
             for what, function, places, where, remedy in pairs:
-                one, other, anywhere = (jax.vmap(function)(at) for at in (*places, points))
+                at_all = np.concatenate([*places, points])
+                found = np.asarray(jax.jit(jax.vmap(function))(at_all))
+                one, other, anywhere = np.split(found, 3)
                 # Each by itself: unknowns may differ in size by many orders of magnitude.
-                gaps = jnp.max(jnp.abs(one - other), 0)
-                sizes = jnp.max(jnp.abs(anywhere), 0)
-                gap = float(jnp.max(gaps))
-                if not np.all(gaps <= 1e-6 * sizes + 1e-15 * jnp.max(sizes)):
+                gaps = np.max(np.abs(one - other), 0)
+                sizes = np.max(np.abs(anywhere), 0)
+                gap = float(np.max(gaps))
+                if not np.all(gaps <= 1e-6 * sizes + 1e-15 * np.max(sizes)):
                     raise ValueError(
                         f"{owner}: {what} differ by {gap:.1e} {where}; leave {remedy} out, or mend "
                         "them"
@@ -180,69 +205,119 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
 
 
 def _conflict(
-    problem: Problem, new: list[Face], taken: list[Face], periodic: tuple[str, ...]
+    problem: Problem,
+    number: int,
+    new: list[Face],
+    taken: list[Face],
+    periodic: tuple[str, ...],
 ) -> str:
-    """Why new functionals cannot be imposed together with those taken; empty when they can."""
-    domain = problem.domain
-    names = domain.coordinates
+    """Why the functionals of a condition cannot be imposed together with those taken; empty when
+    they can.
+    """
+    names = problem.domain.coordinates
     if len({face.axis for face in new + taken}) > MAX_LIFTED_AXES:
         return f"an exact lift over more than {MAX_LIFTED_AXES} coordinates is too costly"
-    bounds = [domain.bounds[name] for name in names]
+    bounds = [problem.domain.bounds[name] for name in names]
+    before = tuple(dict.fromkeys(face.condition for face in taken))
     with jax.enable_x64(True):
-        points = jnp.asarray(_scattered(problem))
-        for position, a in enumerate(new):
-            for name in periodic:
-                jump = _periodic_jump(problem, a, name, points)
-                if jump:
-                    return jump
-            kink = _kink(problem, a, points)
-            if kink:
-                return kink
-            for b in taken + new[:position]:
-                if a.component != b.component:
-                    continue
-                unknown = problem.unknowns[a.component]
-                if a.axis == b.axis:
-                    # A value and a slope may share a face; a slope and a Robin flux would
-                    # prescribe the value again.
-                    if a.upper == b.upper and a.is_value == b.is_value:
-                        face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
-                        raise ValueError(
-                            f"{type(problem).__name__}: {unknown} is declared twice on {face}; "
-                            "keep one condition"
-                        )
-                    continue
-                left = b.apply(a.data, bounds[b.axis])
-                right = a.apply(b.data, bounds[a.axis])
-                at = (
-                    points.at[:, a.axis]
-                    .set(bounds[a.axis][a.upper])
-                    .at[:, b.axis]
-                    .set(bounds[b.axis][b.upper])
-                )
-                # Where they meet both may vanish: what counts is how large the data are on their
-                # own faces.
-                on_faces = [
-                    points.at[:, face.axis].set(bounds[face.axis][face.upper]) for face in (a, b)
-                ]
-                # Compiled as one: every operation by itself would be compiled too.
-                left, right, *sizes = jax.jit(
-                    lambda places, functions=(left, right, a.data, b.data): [
-                        jax.vmap(function)(at)
-                        for function, at in zip(functions, places, strict=True)
-                    ]
-                )([at, at, *on_faces])
-                gap = float(jnp.max(jnp.abs(left - right)))
-                scale = sum(
-                    other.largest(bounds[other.axis]) * float(jnp.max(jnp.abs(size)))
-                    for other, size in zip((b, a), sizes, strict=True)
-                )
-                if not gap <= 1e-9 * scale:
-                    return (
-                        f"its data for {unknown} differ by {gap:.1e} from those on "
-                        f"{names[b.axis]} = {bounds[b.axis][b.upper]:g}, where the two meet"
+        found = jax.tree.map(np.asarray, _evidence(problem, number, before, periodic))
+    for position, a in enumerate(new):
+        reason = _periodic_jump(problem, periodic, found.across[position])
+        reason = reason or _kink(names, found.inside[position])
+        if reason:
+            return reason
+        for other, b in enumerate(taken + new[:position]):
+            if a.component != b.component:
+                continue
+            unknown = problem.unknowns[a.component]
+            if a.axis == b.axis:
+                # A value and a slope may share a face; a slope and a Robin flux would prescribe
+                # the value again.
+                if a.upper == b.upper and a.is_value == b.is_value:
+                    face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
+                    raise ValueError(
+                        f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep "
+                        "one condition"
                     )
+                continue
+            gap, *sizes = found.meeting[position, other]
+            scale = sum(
+                face.largest(bounds[face.axis]) * float(size)
+                for face, size in zip((b, a), sizes, strict=True)
+            )
+            if not gap <= 1e-9 * scale:
+                return (
+                    f"its data for {unknown} differ by {gap:.1e} from those on "
+                    f"{names[b.axis]} = {bounds[b.axis][b.upper]:g}, where the two meet"
+                )
     return ""
+
+
+Pair = tuple[Any, Any]
+
+
+class _Evidence(NamedTuple):
+    """What speaks against imposing a condition, in numbers.
+
+    Attributes:
+        across: Of each face, by periodic coordinate: the jump of each derivative, and its size.
+        inside: Of each face, by axis: the jump of each derivative along lines, and its size.
+        meeting: By the numbers of two faces: how far their data are apart where they meet, and the
+            size of the data of the first and of the second on their own faces.
+    """
+
+    across: list[dict[str, list[Pair]]]
+    inside: list[dict[int, list[Pair]]]
+    meeting: dict[tuple[int, int], tuple[Any, Any, Any]]
+
+
+@quick
+def _evidence(
+    problem: Problem, number: int, taken: tuple[int, ...], periodic: tuple[str, ...]
+) -> _Evidence:
+    """One program for a condition: every operation by itself would be compiled, too."""
+    conditions = problem.conditions()
+    new, others = (
+        [face for k in numbers for face in faces_of(problem, k, conditions[k]) or []]
+        for numbers in ((number,), taken)
+    )
+    points = jnp.asarray(_scattered(problem))
+    meeting = {
+        (i, j): _gap(problem, a, b, points)
+        for i, a in enumerate(new)
+        for j, b in enumerate(others + new[:i])
+        if a.component == b.component and a.axis != b.axis
+    }
+    return _Evidence(
+        [{name: _jumps_across(problem, face, name, points) for name in periodic} for face in new],
+        [
+            {
+                axis: _jumps_inside(problem, face, axis, points)
+                for axis in range(len(problem.domain.coordinates))
+                if axis != face.axis
+            }
+            for face in new
+        ],
+        meeting,
+    )
+
+
+def _gap(problem: Problem, a: Face, b: Face, points: Any) -> tuple[Any, Any, Any]:
+    """How far the data of two faces are apart where they meet, and how large each are.
+
+    Where they meet both may vanish: what counts is how large the data are on their own faces.
+    """
+    bounds = [problem.domain.bounds[name] for name in problem.domain.coordinates]
+
+    def on(face: Face, at: Any) -> Any:
+        return at.at[:, face.axis].set(bounds[face.axis][face.upper])
+
+    def largest(function: PointFunction, at: Any) -> Any:
+        return jnp.max(jnp.abs(jax.vmap(function)(at)))
+
+    left, right = b.apply(a.data, bounds[b.axis]), a.apply(b.data, bounds[a.axis])
+    gap = largest(lambda point: left(point) - right(point), on(b, on(a, points)))
+    return gap, largest(a.data, on(a, points)), largest(b.data, on(b, points))
 
 
 def _scattered(problem: Problem) -> np.ndarray:
@@ -259,65 +334,65 @@ def _order(problem: Problem, axis: int) -> int:
     return max([index.count(axis) for index in plan.indices] + [2 if axis in plan.laplacian else 0])
 
 
-def _periodic_jump(problem: Problem, face: Face, name: str, points: Any) -> str:
-    """Lifted data must be as smooth across the periodic boundary as the equation is of order."""
-    axis = problem.domain.coordinates.index(name)
-    low, high = problem.domain.bounds[name]
-    function, size = face.data, 0.0
-    for k in range(_order(problem, axis) + 1):
+def _jumps_across(problem: Problem, face: Face, name: str, points: Any) -> list[Pair]:
+    """The jump of each derivative of the data across a periodic boundary, and its size."""
+    axis, (low, high) = problem.domain.coordinates.index(name), problem.domain.bounds[name]
+    function, out = face.data, []
+    for _ in range(_order(problem, axis) + 1):
         values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
-        gap = float(jnp.max(jnp.abs(values[0] - values[1])))
-        # A derivative may vanish at the ends, and be round-off there: what counts is its size
-        # anywhere.
-        anywhere = jax.vmap(function)(points)
-        scale = float(max(jnp.max(jnp.abs(part)) for part in (anywhere, *values)))
-        if k == 0:
-            size = scale
-        if not gap <= 1e-8 * max(scale, size / (high - low) ** k):
-            where = f"across the periodic boundary of {name}"
-            what = f"its {_derivative_name(k)} jumps by {gap:.2g} {where}"
-            return f"{what}, and a lift would keep that for all times"
+        # A derivative may vanish at the ends, and be round-off there: its size anywhere counts.
+        everywhere = jnp.stack([*values, jax.vmap(function)(points)])
+        out.append((jnp.max(jnp.abs(values[0] - values[1])), jnp.max(jnp.abs(everywhere))))
         function = _along(function, axis)
+    return out
+
+
+def _periodic_jump(
+    problem: Problem, periodic: tuple[str, ...], across: dict[str, list[Pair]]
+) -> str:
+    """Lifted data must be as smooth across the periodic boundary as the equation is of order."""
+    for name in periodic:
+        low, high = problem.domain.bounds[name]
+        size = across[name][0][1]
+        for k, (gap, scale) in enumerate(across[name]):
+            if not gap <= 1e-8 * max(scale, size / (high - low) ** k):
+                where = f"across the periodic boundary of {name}"
+                what = f"its {_derivative_name(k)} jumps by {gap:.2g} {where}"
+                return f"{what}, and a lift would keep that for all times"
     return ""
 
 
-def _kink(problem: Problem, face: Face, points: Any) -> str:
-    """Lifted data must be as smooth inside, too.
+def _jumps_inside(problem: Problem, face: Face, axis: int, points: Any) -> list[Pair]:
+    """The jump of each derivative that the equation takes along lines, and its scale.
 
     Derivatives at points do not see a jump, their integral along a line does.
     """
-    names = problem.domain.coordinates
-    for axis, name in enumerate(names):
-        if axis == face.axis:
-            continue
-        low, high = problem.domain.bounds[name]
+    low, high = problem.domain.bounds[problem.domain.coordinates[axis]]
+    cells = low + (high - low) * (np.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
 
-        def jumps(points, axis=axis, low=low, high=high):
-            """The jump of each derivative that the equation takes, and its scale."""
-            cells = low + (high - low) * (jnp.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
+    def on_lines(at):
+        return jnp.repeat(points[:2], len(at), 0).at[:, axis].set(np.tile(at, 2))
 
-            def on_lines(at):
-                return jnp.repeat(points[:2], len(at), 0).at[:, axis].set(jnp.tile(at, 2))
+    lower, function = face.data, _along(face.data, axis)
+    out = []
+    for _ in range(_order(problem, axis)):
+        slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * ((high - low) / _KINK_CELLS)
+        ends = jax.vmap(lower)(on_lines(np.asarray([low, high]))).reshape(2, 2)
+        gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
+        # A constant has no part in it, but for its rounding.
+        varying = jnp.sum(jnp.abs(slope), 1) + jnp.abs(ends[:, 1] - ends[:, 0])
+        out.append((gap, varying + 1e-10 * jnp.sum(jnp.abs(ends), 1)))
+        lower, function = function, _along(function, axis)
+    return out
 
-            lower, function = face.data, _along(face.data, axis)
-            out = []
-            for _ in range(_order(problem, axis)):
-                slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * (
-                    (high - low) / _KINK_CELLS
-                )
-                ends = jax.vmap(lower)(on_lines(jnp.asarray([low, high]))).reshape(2, 2)
-                gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
-                # A constant has no part in it, but for its rounding.
-                varying = jnp.sum(jnp.abs(slope), 1) + jnp.abs(ends[:, 1] - ends[:, 0])
-                out.append((gap, varying + 1e-10 * jnp.sum(jnp.abs(ends), 1)))
-                lower, function = function, _along(function, axis)
-            return out
 
-        for k, (gap, scale) in enumerate(jax.jit(jumps)(points)):
+def _kink(names: tuple[str, ...], inside: dict[int, list[Pair]]) -> str:
+    """Lifted data must be as smooth inside, too."""
+    for axis, pairs in inside.items():
+        for k, (gap, scale) in enumerate(pairs):
             if not bool(np.all(gap <= 1e-2 * scale)):
-                size = float(np.max(gap))
-                what = f"its {_derivative_name(k)} jumps by about {size:.2g} along {name}"
-                return f"{what}, and a lift would keep that for all times"
+                what = f"its {_derivative_name(k)} jumps by about {np.max(gap):.2g}"
+                return f"{what} along {names[axis]}, and a lift would keep that for all times"
     return ""
 
 
@@ -326,9 +401,4 @@ def _derivative_name(k: int) -> str:
 
 
 def _along(function: PointFunction, axis: int) -> PointFunction:
-    """The derivative of a function along an axis."""
-
-    def derivative(point: Any) -> Any:
-        return jax.jvp(function, (point,), (jnp.zeros_like(point).at[axis].set(1),))[1]
-
-    return derivative
+    return lambda point: jax.jvp(function, (point,), (jnp.zeros_like(point).at[axis].set(1),))[1]

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -32,6 +30,7 @@ from pinops.problem._conditions import Equation
 from pinops.problem._constraints import INTERIOR, Constraint, Region
 from pinops.problem._problem import Problem
 from pinops.sampling import Sobol
+from pinops.settings import quick
 
 POINTS = 512  # of each region, at which data and equations are looked at
 # Over the length: the wave number of what varies from one end of the domain to the other.
@@ -59,7 +58,8 @@ def usable(size: float) -> bool:
 
 
 def cube(n: int, d: int) -> np.ndarray:
-    return Sobol().points(jax.random.key(0), n, d)
+    # The words of `jax.random.key(0)`: making one compiles two programs.
+    return Sobol().points(np.zeros(2, np.uint32), n, d)
 
 
 def lengths_of(problem: Problem) -> Float[np.ndarray, " d"]:
@@ -337,7 +337,7 @@ class Regions:
         return waves
 
 
-@eqx.filter_jit
+@quick
 def called(
     problem: Problem, number: int | None, label: str, values: dict[str, np.ndarray]
 ) -> dict[str, Any]:

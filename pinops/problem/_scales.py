@@ -22,7 +22,8 @@ import numpy as np
 
 from pinops.problem._conditions import Dirichlet, Initial, Neumann, Observed, Robin
 from pinops.problem._constraints import INTERIOR, constraints
-from pinops.problem._faces import Imposition, faces
+from pinops.problem._faces import faces
+from pinops.problem._imposition import Imposition
 from pinops.problem._inverse import holder
 from pinops.problem._probes import (
     NOISE,
@@ -44,6 +45,7 @@ from pinops.problem._probes import (
     usable,
 )
 from pinops.problem._problem import Problem, by_unknown, values_at
+from pinops.settings import quick
 
 _RESOLVED = 10_000  # floating-point numbers in the interval of a coordinate, at least
 _CENTRED = 10.0  # a mean of more than so many sizes is taken out of what is imposed exactly
@@ -206,7 +208,7 @@ def _checked(problem: Problem, given: Mapping[str, float] | None) -> Sizes:
 
 
 def _double(leaf: Any) -> Any:
-    return jnp.asarray(leaf, jnp.float64) if eqx.is_inexact_array_like(leaf) else leaf
+    return jnp.asarray(np.asarray(leaf, np.float64)) if eqx.is_inexact_array_like(leaf) else leaf
 
 
 def _rounded(number: float) -> float:
@@ -293,7 +295,7 @@ def _points_of_data(problem: Problem) -> tuple[dict[str, np.ndarray], dict[int, 
     return points, rates
 
 
-@eqx.filter_jit
+@quick
 def _data_at(problem: Problem, points: dict[str, np.ndarray]) -> dict[str, Any]:
     """All data in one program: ``{"condition kind unknown": (n,)}``."""
     out: dict[str, Any] = {}

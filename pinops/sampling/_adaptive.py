@@ -3,6 +3,7 @@ are trained on.
 """
 
 import abc
+from typing import ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -18,9 +19,12 @@ _NOT_NEGATIVE = Number(least=0)
 class Refinement(eqx.Module):
     """Abstract: a rule that chooses n points from the present ones and from ``candidates`` times n
     new ones.
+
+    ``compares``: whether the residual at the present points matters.
     """
 
     candidates: eqx.AbstractVar[int]
+    compares: ClassVar[bool] = True
 
     def __check_init__(self):
         check_settings(self)
@@ -50,6 +54,7 @@ class RAD(Refinement):
         uniform: the share that ignores the residual, as for `residual_adaptive`.
     """
 
+    compares: ClassVar[bool] = False
     candidates: int = whole(4, most=1000)
     exponent: float = setting(_NOT_NEGATIVE, 1.0)
     uniform: float = setting(_NOT_NEGATIVE, 1.0)

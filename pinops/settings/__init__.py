@@ -10,7 +10,8 @@ instances::
 
 `check_settings` raises one sentence for the first value that its rule does not allow,
 `describe_settings` writes the rules for help texts, `parsed` and `from_description` make objects of
-text and of JSON, and `check_fits` refuses what no memory holds before it is allocated.
+text and of JSON, `check_fits` refuses what no memory holds before it is allocated, and
+`quick` and `lasting` compile what runs a few times and what runs long.
 """
 
 from pinops.settings._declared import Flag as Flag
@@ -37,6 +38,8 @@ from pinops.settings._memory import check_fits as check_fits
 from pinops.settings._memory import memory_of_machine as memory_of_machine
 from pinops.settings._memory import numbers_in as numbers_in
 from pinops.settings._memory import shape_of as shape_of
+from pinops.settings._programs import lasting as lasting
+from pinops.settings._programs import quick as quick
 from pinops.settings._written import Allowed as Allowed
 from pinops.settings._written import allowed_in as allowed_in
 from pinops.settings._written import describe_settings as describe_settings

@@ -33,6 +33,7 @@ from pinops.training import (
     Training,
     TrainState,
     agreed,
+    compiled,
     difference,
     gathered,
     load_checkpoint,
@@ -71,6 +72,8 @@ class Options:
         resume: Whether to go on from the checkpoint in ``out``.
         checkpoint_seconds: The time between two checkpoints.
         began: When the door was entered, by `time.monotonic`.
+        title: What stands before the progress line.
+        compiled: The seconds that had been spent compiling then.
 
     Raises:
         ValueError: For an option that is out of its range.
@@ -86,7 +89,9 @@ class Options:
     out: Path | None
     resume: bool
     checkpoint_seconds: float
+    title: str = ""
     began: float = field(default_factory=time.monotonic)
+    compiled: float = field(default_factory=compiled)
 
     def __post_init__(self):
         limit = self.minutes
@@ -169,7 +174,11 @@ def trained(
         callbacks: Of the door itself, besides the user's.
         tested_on: What the errors in ``run.json`` are taken from; None: the door's references.
     """
-    shown = [Progress(options.minutes)] if options.progress else []
+    shown = (
+        [Progress(options.minutes, began=options.began, title=options.title)]
+        if options.progress
+        else []
+    )
     everyone = [*options.callbacks, *callbacks, *shown]
     with jax.enable_x64(options.x64):
         runs = []
@@ -183,6 +192,7 @@ def trained(
         for run, outcome in zip(runs, outcomes, strict=True):
             mesh = run.assembly.training.model.mesh
             outcome.state = gathered(outcome.state, mesh)
+            outcome.compile_seconds = compiled() - options.compiled
             result = run.assembly.result(outcome)
             if run.folder is not None and jax.process_index() == 0:  # one process writes
                 result.save(run.folder, tested_on)

@@ -1,13 +1,14 @@
 """Run directories read again. No code from them is executed."""
 
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import PRNGKeyArray
 
 from pinops.data import DataFileError, read_run
 from pinops.networks import Architecture, embedding_of
@@ -30,7 +31,7 @@ from pinops.solvers._rebuild import (
     problem_of,
     rebuilding,
 )
-from pinops.solvers._request import as_drawn
+from pinops.solvers._request import Drawing, as_drawn
 from pinops.solvers._solution import Solution
 from pinops.solvers._surrogate_plan import built_surrogate
 from pinops.solvers._trained import CHECKPOINT, Trained
@@ -118,10 +119,7 @@ def _load_solution(
     embedding = embedding_of(problem, imposition, network)
     built = network
     if isinstance(network, Architecture):
-
-        def build(key: Array) -> Any:
-            return network.build(embedding.size, len(problem.unknowns), key=key)
-
+        build = Drawing(network, (embedding.size, len(problem.unknowns)))
         check_stored(build, folder / CHECKPOINT, request)
         built = as_drawn(request, build)
     elif isinstance(network, OperatorArchitecture):
@@ -161,24 +159,31 @@ def _load_windows(
             "for each window; restore a copy"
         )
     parts: list[Solution] = []
-    while len(parts) < windows.count:
-        inner = folder / f"window_{len(parts)}"
-        if not (inner / "run.json").exists():
-            break
-        window = window_of(problem, windows, len(parts), parts[-1] if parts else None)
+    low, high = problem.domain.bounds[problem.domain.time or ""]
+    passed = Fraction(0)
+    while passed < 1 and ((inner := folder / f"window_{len(parts)}") / "run.json").exists():
         content = read_run(inner)
         own = content["request"]
+        if "network" not in own or "windows" in own or "ensemble" in own or not own.get("window"):
+            raise DataFileError(f"{inner} is no part of the run in {folder}; restore a copy")
+        # One that did not converge was halved.
+        length = own["window"]["length"]
+        if not 1e-9 * (high - low) <= length <= high - low:
+            raise DataFileError(f"{inner}: run.json has window.length = {length}; restore a copy")
+        share = Fraction(1, max(1, round((high - low) / length)))
+        window = window_of(problem, windows, share, passed, parts[-1] if parts else None)
         # What a window begins with follows from those before it: only the whole is compared.
         if "fingerprint" in own and "fingerprint" in request:
             words = difference(own["fingerprint"], in_window(request["fingerprint"], window))
             if words is not None:
                 raise DataFileError(f"{inner} is no part of the run in {folder}: {words}")
-        if "network" not in own or "windows" in own or "ensemble" in own:
-            raise DataFileError(f"{inner} is no part of the run in {folder}; restore a copy")
         parts.append(_load_solution(inner, content, window, network, changed))
+        passed += share
     if not parts:
         raise DataFileError(f"{folder} is incomplete: there is no window_0; restore a copy")
-    return WindowedSolution(problem, request, tuple(parts))
+    status = (read_run(folder).get("result") or {}).get("status", "unfinished")
+    ended = "" if status == "unfinished" else status
+    return WindowedSolution(problem, request, tuple(parts), ended)
 
 
 def _load_family(
@@ -200,7 +205,7 @@ def _load_family(
     _check_sizes(folder, request, problem)
     count = len(problem.unknowns)
 
-    def build(key: Array) -> Any:
+    def build(key: PRNGKeyArray) -> Any:
         assert architecture is not None
         if kind == "surrogate":
             sizes = (len(request["parameters"]["names"]), tuple(request["grid"]["points"]))

@@ -10,11 +10,10 @@ from pinops.networks import MLP, Architecture
 from pinops.optimizers import Adam, Only, SSBroyden, as_optimizer
 from pinops.problem import Problem, residual_signature
 from pinops.training import STEPS as ALLOWED_STEPS
-from pinops.training import Collocation, Phase
+from pinops.training import UNLIMITED, Collocation, Phase
 
 STEPS = 6000  # one unknown of two coordinates
 STEPS_LARGE = 9000  # systems, more coordinates, waves and dispersion
-STEPS_UNLIMITED = 10**6  # where only minutes are given
 MINUTES = 4.5  # of training, where neither steps nor minutes are given
 ADAM_STEPS = 300
 
@@ -31,7 +30,7 @@ def default_steps(problem: Problem, minutes: float | None) -> int:
     where minutes are given.
     """
     if minutes is not None:
-        return STEPS_UNLIMITED
+        return UNLIMITED
     time = problem.domain.time
     coordinates = problem.domain.coordinates
     axis = None if time is None else coordinates.index(time)

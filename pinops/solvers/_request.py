@@ -8,12 +8,14 @@ from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from pinops.networks import activations
+from pinops.settings import quick
 from pinops.training import cast
 
 
@@ -38,9 +40,30 @@ def as_drawn(request: Mapping[str, Any], build: Callable[[PRNGKeyArray], Any]) -
     """
     seed, dtype = drawn_with(request)
     with jax.enable_x64(dtype == "float64"):
-        built = build(jax.random.fold_in(jax.random.key(seed), 0))
+        built = _drawn(build, np.uint32(seed))
         there = jnp.result_type(float)
     return built if jnp.result_type(float) == there else cast(built)
+
+
+class Drawing(eqx.Module):
+    """How a network is built from a random key: equal ones are the same program.
+
+    Attributes:
+        architecture: With a method ``build(*sizes, key=key)``.
+        sizes: Of what goes into the network and comes out of it.
+    """
+
+    architecture: Any
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, key: PRNGKeyArray) -> Any:
+        return self.architecture.build(*self.sizes, key=key)
+
+
+@quick
+def _drawn(build: Callable[[PRNGKeyArray], Any], seed: Array) -> Any:
+    """One program: every operation by itself would be compiled, too."""
+    return build(jax.random.fold_in(jax.random.key(seed), 0))
 
 
 def describe(thing: Any) -> Any:

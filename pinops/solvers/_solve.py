@@ -5,13 +5,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, Unpack, cast, overload
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from pinops.data import cached_reference, read_run
+from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
 from pinops.networks import Architecture, Embedding, check_network, embedding_of
@@ -36,6 +35,8 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.sampling import Sampler
+from pinops.settings import quick
+from pinops.solvers._by_windows import solve_by_windows
 from pinops.solvers._door import Assembly, Options, precision, trained
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import (
@@ -46,9 +47,9 @@ from pinops.solvers._recipe import (
     default_steps,
     phases,
 )
-from pinops.solvers._request import as_drawn, describe, digest, drawn_with
+from pinops.solvers._request import Drawing, as_drawn, describe, digest, drawn_with
 from pinops.solvers._solution import Solution
-from pinops.solvers._windows import WindowedSolution, window_of, window_shape
+from pinops.solvers._windows import WindowedSolution, window_shape
 from pinops.training import (
     Callback,
     Collocation,
@@ -213,30 +214,66 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     if windows is not None:
         if ensemble is not None or target is not None:
             raise ValueError("windows exclude ensemble and target: give one of them")
-        return _solve_windows(problem, windows, minutes, start, folder, shared)
-    if steps is None and minutes is None and not isinstance(optimizer, tuple | list):
+        return solve_by_windows(
+            _solve_one,
+            problem,
+            windows,
+            minutes=minutes,
+            start=start,
+            out=folder,
+            options=dict(shared),
+        )
+    return _solve_one(
+        problem,
+        start=start,
+        out=folder,
+        minutes=minutes,
+        ensemble=ensemble,
+        target=target,
+        **shared,
+    )
+
+
+def _solve_one(
+    problem: str | Problem,
+    *,
+    start: Solution | None,
+    out: Path | None,
+    minutes: float | None = None,
+    ensemble: int | None = None,
+    target: float | None = None,
+    title: str = "",
+    **asked: Any,
+) -> Any:
+    """`solve` in one piece; ``title`` stands before its progress line."""
+    if asked["steps"] is None and minutes is None and not _has_phases(asked["optimizer"]):
         limit: float | None = MINUTES
     else:
         limit = minutes
     options = Options(
-        dtype=precision(dtype),
+        dtype=precision(asked["dtype"]),
         minutes=limit,
-        seed=seed,
+        seed=asked["seed"],
         ensemble=ensemble,
-        devices=devices,
-        callbacks=tuple(callbacks),
-        progress=progress,
-        out=folder,
-        resume=resume,
-        checkpoint_seconds=checkpoint_seconds,
+        devices=asked["devices"],
+        callbacks=tuple(asked["callbacks"]),
+        progress=asked["progress"],
+        out=out,
+        resume=asked["resume"],
+        checkpoint_seconds=asked["checkpoint_seconds"],
+        title=title,
     )
     stop = [StopAt(target)] if target is not None else []
     with jax.enable_x64(options.x64):
-        what = _Plan.of(problem, shared, options, start, enough_for=minutes)
+        request = cast("SolveOptions", asked)
+        what = _Plan.of(problem, request, options, start, enough_for=minutes)
         if target is not None and what.reference is None:
             raise ValueError(f"target needs a reference to compare with, and {what.owner} has none")
-    result = trained(options, what.assembled, callbacks=stop)
-    return cast("Solution | Ensemble", result)
+    return trained(options, what.assembled, callbacks=stop)
+
+
+def _has_phases(optimizer: Any) -> bool:
+    return isinstance(optimizer, tuple | list)
 
 
 class _Plan(NamedTuple):
@@ -315,14 +352,10 @@ class _Plan(NamedTuple):
         """The training with a seed."""
         built = self.network
         if isinstance(built, Architecture):
-            architecture, size = built, self.embedding.size
-
-            def build(key: Array) -> Callable[[Array], Array]:
-                return architecture.build(size, len(self.problem.unknowns), key=key)
-
+            build = Drawing(built, (self.embedding.size, len(self.problem.unknowns)))
             points = self.collocation.batch or self.collocation.interior
             optimizers = [phase.optimizer for phase in self.phases]
-            check_network_fits(architecture, build, optimizers, points)
+            check_network_fits(built, build, optimizers, points)
             built = as_drawn({"seed": seed, "dtype": self.options.dtype}, build)
         check_network(built, self.embedding, self.problem.unknowns)
         mesh = self.options.mesh()
@@ -400,42 +433,6 @@ def _collocation(
     return points
 
 
-def _solve_windows(
-    problem: str | Problem,
-    windows: TimeWindows,
-    minutes: float | None,
-    start: Solution | None,
-    out: Path | None,
-    options: SolveOptions,
-) -> WindowedSolution:
-    """`solve` for each window; one that is complete in ``out`` is only read again."""
-    problem = load_problem(problem) if isinstance(problem, str) else problem
-    parts: list[Solution] = []
-    for number in range(windows.count):
-        folder = None if out is None else out / f"window_{number}"
-        own = options.copy()
-        if folder is not None and options.get("resume") and (folder / "run.json").exists():
-            result = read_run(folder)["result"]
-            if result is not None and result["status"] != "stopped":
-                own["steps"] = result["steps"]
-        if minutes is not None:
-            own["minutes"] = minutes / windows.count
-        before = parts[-1] if parts else None
-        begun = before or start
-        if begun is not None:
-            own["network"] = None
-        window = window_of(problem, windows, number, before)
-        part = solve(window, start=begun, out=folder, **own)
-        parts.append(part)
-        if part.status in ("stopped", "diverged"):
-            break
-    request = parts[0].request | {"windows": {"count": windows.count, "nodes": windows.nodes}}
-    solution = WindowedSolution(problem, request, tuple(parts))
-    if out is not None:
-        solution.save(out)
-    return solution
-
-
 def _first_state(training: Training, params: Params, start: Solution | None) -> TrainState:
     """The state before the first step, with the optimizer's state of the solution to start from, where that fits."""
     carried = None
@@ -481,7 +478,7 @@ def _check_first_evaluation(training: Training, state: TrainState) -> None:
     assert isinstance(model, Model)
     names = model.problem.domain.coordinates
     params, points = gathered((state.params, state.points), model.mesh)
-    terms = eqx.filter_jit(Model.residuals)(model, params, points)
+    terms = quick(Model.residuals)(model, params, points)
     training.weighting.check(terms)
     for name, term in terms.items():
         vector = np.asarray(term.vector)

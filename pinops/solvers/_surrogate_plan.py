@@ -9,14 +9,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import PRNGKeyArray
 
 from pinops.data import BLOCK, Dataset, GridSpec, inputs_in
 from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
-from pinops.operators import Surrogate, SurrogateArchitecture
+from pinops.operators import SurrogateArchitecture
 from pinops.optimizers import Adam, Optax, OptaxMethod
 from pinops.problem import (
     Problem,
@@ -28,7 +26,7 @@ from pinops.problem import (
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._operator_plan import checked_physics, family_scales
 from pinops.solvers._recipe import phases
-from pinops.solvers._request import as_drawn, describe
+from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
 from pinops.training import (
     Batches,
@@ -216,9 +214,8 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
         for count in (curriculum.warm_up, curriculum.epochs - curriculum.warm_up)
         if count
     ]
-    default = optax.chain(
-        optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(3e-3, lengths[-1]))
-    )
+    # Gradients through many steps now and then explode.
+    default = Adam(3e-3, lengths[-1], largest=1.0)
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
     if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
         raise ValueError(
@@ -246,10 +243,7 @@ def built_surrogate(
     grid = GridSpec.from_json(request["grid"])
     seen = ParameterScaling.from_json(request["parameters"])
     sizes = (len(problem.unknowns), len(seen.names), grid.points)
-
-    def build(key: PRNGKeyArray) -> Surrogate:
-        return surrogate.build(*sizes, key=key)
-
+    build = Drawing(surrogate, sizes)
     check_network_fits(surrogate, build)
     built = as_drawn(request, build)
     arrays, frozen = eqx.partition(built, trainable(built))

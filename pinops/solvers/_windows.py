@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from jaxtyping import Array, Float
 
 from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of, warn_outside
 from pinops.solvers._answer import Answer
+from pinops.solvers._diagnose import Diagnosis
 from pinops.solvers._solution import Solution
 from pinops.training import Report
+
+NOT_CONVERGED = "not converged"
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,21 +27,31 @@ class WindowedSolution(Answer):
     problem: Problem
     request: dict[str, Any]
     parts: tuple[Solution, ...]
+    ended: str = ""  # the status, where it is not that of the parts
+    notes: tuple[
+        tuple[int, str], ...
+    ] = ()  # what was said of parts that had to be tried again, by their number
 
     @property
     def history(self) -> list[Report]:
         """The reports of all windows, with steps and seconds counted from the beginning."""
         out: list[Report] = []
-        for part in self.parts:
+        for k, part in enumerate(self.parts):
             steps, seconds = (out[-1].step, out[-1].seconds) if out else (0, 0.0)
-            out += [
+            own = [
                 replace(r, step=r.step + steps, seconds=r.seconds + seconds) for r in part.history
             ]
+            said = "; ".join(sentence for number, sentence in self.notes if number == k)
+            if own and said:
+                own[0] = replace(own[0], message=said)
+            out += own
         return out
 
     @property
     def status(self) -> str:
         """The status that all windows have, or that of the first one that did not finish."""
+        if self.ended:
+            return self.ended
         states = [part.status for part in self.parts]
         return next((status for status in states if status != "finished"), "finished")
 
@@ -107,6 +121,10 @@ class WindowedSolution(Answer):
     def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:
         return self._in_parts(coordinates, lambda part, here: part.residual(**here))
 
+    def diagnose(self) -> Diagnosis:
+        """What limits the answer: that of the window with the largest loss."""
+        return max(self.parts, key=lambda part: part.history[-1].loss).diagnose()
+
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         for k, part in enumerate(self.parts):
             part.save(folder / f"window_{k}")
@@ -131,23 +149,40 @@ def window_shape(problem: Problem) -> dict[str, Any] | None:
 
 
 def window_of(
-    problem: Problem, windows: TimeWindows, number: int, before: Solution | None
+    problem: Problem,
+    windows: TimeWindows,
+    share: Fraction,
+    passed: Fraction,
+    before: Solution | None,
 ) -> Window:
-    """The window of a number, begun from the solution of the one before."""
+    """The window that begins after some part of the time, begun from the solution of the one before.
+
+    Args:
+        problem: The whole.
+        windows: Its parts.
+        share: Of the whole time, the length of this window.
+        passed: Of the whole time, what is before this window.
+        before: The solution of the window before.
+    """
     domain = problem.domain
     if domain.time is None:
         raise ValueError(f"time windows need a time coordinate; {type(problem).__name__} has none")
     low, high = domain.bounds[domain.time]
-    length = (high - low) / windows.count
+    length = (high - low) * share.numerator / share.denominator
     if before is None:
         return Window(problem, length, np.asarray(low), None)
     nodes = nodes_of(problem, windows.nodes)
     here = dict(zip(nodes, np.meshgrid(*nodes.values(), indexing="ij"), strict=True)) | {
-        domain.time: length
+        domain.time: _window(before).length
     }
     rates = {
         f"{name}_{domain.time}": before.partial(f"{name}_{domain.time}", **here)
         for name in problem.unknowns
     }
     handed = series_of(problem, before.values(here) | rates, windows.nodes)
-    return Window(problem, length, np.asarray(low + number * length), {**handed})
+    return Window(
+        problem,
+        length,
+        np.asarray(low + (high - low) * passed.numerator / passed.denominator),
+        {**handed},
+    )

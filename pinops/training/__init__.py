@@ -23,6 +23,7 @@ from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params
 from pinops.training._checkpoint import save_checkpoint as save_checkpoint
 from pinops.training._chunks import mean_of_chunks as mean_of_chunks
+from pinops.training._compilation import compiled as compiled
 from pinops.training._continuation import Continuation as Continuation
 from pinops.training._contracts import Params as Params
 from pinops.training._contracts import Source as Source
@@ -66,6 +67,7 @@ from pinops.training._scaling import MAPS as MAPS
 from pinops.training._scaling import ParameterScaling as ParameterScaling
 from pinops.training._scaling import rounded as rounded
 from pinops.training._state import STEPS as STEPS
+from pinops.training._state import UNLIMITED as UNLIMITED
 from pinops.training._state import Callback as Callback
 from pinops.training._state import Outcome as Outcome
 from pinops.training._state import Phase as Phase

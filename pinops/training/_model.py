@@ -26,6 +26,7 @@ from pinops.problem import (
     constraints,
     holder,
 )
+from pinops.settings import quick
 from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._contracts import Params, Trainable
 from pinops.training._devices import POINTS, on_each
@@ -275,7 +276,7 @@ def cast(tree: PyTree) -> PyTree:
     )
 
 
-@eqx.filter_jit
+@quick
 def _fitted(model: Model, params: Params, data: Mapping[Region, Points]) -> Params:
     """The parameters with the layer ``fitted_first`` of their network fitted to these points."""
 
@@ -323,7 +324,7 @@ def evaluate(model: Model, params: Params, points: Float[Array, "n d"]) -> Float
     return jax.lax.map(lambda point: field.jet(point[None], Plan())[()][0], points, batch_size=8192)
 
 
-@eqx.filter_jit
+@quick
 def prepare(model: Model, params: Params, points: Mapping[Region, Points]) -> dict[Region, Points]:
     """`Model.prepared`, compiled."""
     return model.prepared(params, points)
@@ -344,7 +345,7 @@ def interior_residuals(
     return jax.lax.map(at, points, batch_size=8192)
 
 
-@eqx.filter_jit
+@quick
 def interior_score(
     model: Model, params: Params, points: Mapping[Region, Points]
 ) -> Float[Array, " n"]:

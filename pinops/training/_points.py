@@ -15,6 +15,7 @@ from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, Region,
 from pinops.sampling import RAD, Refinement, Sampler, Sobol
 from pinops.settings import check_settings, instance, whole
 from pinops.training._contracts import Params, Source
+from pinops.training._keys import folded
 from pinops.training._model import Model, interior_score, prepare
 
 
@@ -94,7 +95,7 @@ def draw(
     data: dict[str, Any]
     dtype = jnp.result_type(float)
     for number, region in enumerate(dict.fromkeys(c.region for c in constraints(problem, soft))):
-        region_key = jax.random.fold_in(key, number)
+        region_key = folded(key, number)
         cube = lambda m, d, region_key=region_key: sampler.points(region_key, m, d)
         normals, data = None, {}
         if region == INTERIOR:
@@ -168,16 +169,17 @@ def refine(
     points = draw(model.problem, model.imposition.soft, collocation, key)
     refinement, n = collocation.refinement, collocation.interior
     if collocation.laplacian is not None:  # an estimate does not tell where the residual is large
-        return directed(model.problem, collocation, points, jax.random.fold_in(key, 1_000_005))
+        return directed(model.problem, collocation, points, folded(key, 1_000_005))
     if refinement is None:
         return prepare(model, params, points)
     more = dataclasses.replace(collocation, interior=n * refinement.candidates)
-    new = draw(model.problem, (), more, jax.random.fold_in(key, 1_000_003))[INTERIOR].at
-    old = np.zeros((0, new.shape[1])) if present is None else present.at
+    new = draw(model.problem, (), more, folded(key, 1_000_003))[INTERIOR].at
+    alone = present is None or not refinement.compares
+    old = np.zeros((0, new.shape[1])) if alone else present.at
     scores = [
         _scores(model, params, jnp.asarray(at)) if len(at) else np.zeros(0) for at in (old, new)
     ]
-    chosen, weights = refinement.select(jax.random.fold_in(key, 1_000_004), scores[0], scores[1], n)
+    chosen, weights = refinement.select(folded(key, 1_000_004), scores[0], scores[1], n)
     at = np.concatenate([np.asarray(old), np.asarray(new)])[chosen]
     interior = Points(jnp.asarray(at, new.dtype), weights=jnp.asarray(weights, new.dtype))
     return prepare(model, params, points | {INTERIOR: interior})
@@ -185,6 +187,5 @@ def refine(
 
 def _scores(model: Model, params: Params, at: Array) -> np.ndarray:
     """The size of the residual at each point; zero where it is not finite."""
-    points = prepare(model, params, {INTERIOR: Points(at)})
-    scores = np.asarray(interior_score(model, params, points), np.float64)
+    scores = np.asarray(interior_score(model, params, {INTERIOR: Points(at)}), np.float64)
     return np.where(np.isfinite(scores), scores, 0.0)

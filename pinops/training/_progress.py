@@ -4,7 +4,7 @@ import sys
 import time
 
 from pinops.settings import Number, require
-from pinops.training._state import Report
+from pinops.training._state import UNLIMITED, Report
 
 
 def _clock(seconds: float) -> str:
@@ -12,11 +12,21 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{seconds:02d}"
 
 
-def describe(report: Report, left: float | None) -> str:
-    """One line: ``SSBroyden 2500/6000  loss 2.1e-07 (residual 2.1e-07)  error u 6.5e-05  0:31, about 0:40 left``."""
+def describe(
+    report: Report, left: float | None, share: float | None = None, title: str = ""
+) -> str:
+    """One line: ``SSBroyden 2500/6000  loss 2.1e-07 (residual 2.1e-07)  error u 6.5e-05  0:31, about 0:40 left``.
+
+    Args:
+        report: The last one.
+        left: The seconds that are left, where they are known.
+        share: Of the time limit that has passed, from 0 to 1.
+        title: What is trained, of several.
+    """
     terms = ", ".join(f"{name} {value:.1e}" for name, value in report.terms.items())
     parts = [
-        f"{report.phase} {report.step}/{report.total_steps}",
+        *([title] if title else []),
+        f"{report.phase} {_steps(report, share)}",
         f"loss {report.loss:.1e} ({terms})",
     ]
     if report.errors:
@@ -24,8 +34,20 @@ def describe(report: Report, left: float | None) -> str:
             "error " + ", ".join(f"{name} {value:.1e}" for name, value in report.errors.items())
         )
     parts += [f"{name} = {value:.6g}" for name, value in report.coefficients.items()]
-    parts.append(_clock(report.seconds) + ("" if left is None else f", about {_clock(left)} left"))
+    parts.append(_clock(report.seconds) + ("" if left is None else _left(left)))
     return "  ".join(parts)
+
+
+def _steps(report: Report, share: float | None) -> str:
+    """The steps of all steps; of the time where that is the only limit."""
+    if report.total_steps < UNLIMITED:
+        return f"{report.step}/{report.total_steps}"
+    of_time = "" if share is None else f" ({100 * min(share, 1.0):.0f} % of the time)"
+    return f"{report.step} steps{of_time}"
+
+
+def _left(seconds: float) -> str:
+    return f", about {_clock(seconds)} left" if seconds >= 1 else ", ending"
 
 
 class Progress:
@@ -34,8 +56,12 @@ class Progress:
     The only mutable object of this room: it remembers when it last printed.
     """
 
-    def __init__(self, minutes: float | None = None):
-        self._minutes = minutes
+    def __init__(
+        self, minutes: float | None = None, *, began: float | None = None, title: str = ""
+    ):
+        self._seconds = None if minutes is None else 60 * minutes
+        self._began = time.monotonic() if began is None else began
+        self._title = title
         self._last = 0.0
         self._first: Report | None = None
 
@@ -50,7 +76,8 @@ class Progress:
         if now - self._last < (0.2 if terminal else 10.0) and not done:
             return
         self._last = now
-        line = describe(report, self._left(report))
+        share = None if self._seconds is None else (now - self._began) / self._seconds
+        line = describe(report, self._left(report), share, self._title)
         print(
             f"\r\x1b[2K{line}" if terminal else line,
             end="\n" if done or not terminal else "",
@@ -61,11 +88,13 @@ class Progress:
     def _left(self, report: Report) -> float | None:
         assert self._first is not None
         steps = report.step - self._first.step
-        if steps <= 0:
-            return None
-        pace = (report.seconds - self._first.seconds) / steps
-        left = pace * (report.total_steps - report.step)
-        return left if self._minutes is None else min(left, 60 * self._minutes - report.seconds)
+        left = []
+        if steps > 0:
+            pace = (report.seconds - self._first.seconds) / steps
+            left.append(pace * (report.total_steps - report.step))
+        if self._seconds is not None:
+            left.append(self._began + self._seconds - time.monotonic())
+        return min(left, default=None)
 
 
 class StopAt:

@@ -13,6 +13,7 @@ from pinops.settings import Whole, check_settings, setting
 from pinops.training._contracts import Params
 
 STEPS = Whole(1, 10**8)
+UNLIMITED = 10**6  # steps, where only minutes are given
 
 
 class Phase(eqx.Module):

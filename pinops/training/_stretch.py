@@ -9,6 +9,7 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Weighting, WeightingState
 from pinops.optimizers import Optimizer
+from pinops.settings import lasting, quick
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._state import TrainState
 
@@ -98,11 +99,17 @@ def _on_mesh(model: Trainable, *others: PyTree) -> Stretch:
         return _steps(model, *others)
 
 
-stretch = eqx.filter_jit(_on_mesh)
-stretches = eqx.filter_jit(eqx.filter_vmap(_steps))
+stretch = lasting(_on_mesh)
+stretches = lasting(eqx.filter_vmap(_steps))
 
 
-@eqx.filter_jit
+@quick
+def started(optimizer: Optimizer, params: Params) -> PyTree:
+    """The optimizer's state for fresh parameters."""
+    return optimizer.init(params)
+
+
+@quick
 def weigh(
     model: Trainable,
     weighting: Weighting,

@@ -14,10 +14,12 @@ from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting
 from pinops.optimizers import Only
+from pinops.training._compilation import compiled
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import agreed, check_shared, gathered, spread
+from pinops.training._keys import folded, key_of
 from pinops.training._state import Callback, Outcome, Phase, Report, TrainState
-from pinops.training._stretch import Stretch, stretch, stretches, weigh
+from pinops.training._stretch import Stretch, started, stretch, stretches, weigh
 
 MAX_RETRIES = 3
 MAX_STALLS = 2
@@ -61,7 +63,7 @@ class Training:
         ``optimizer``: the state of the first optimizer, where it goes on from another run; ``fit``: whether a network that asks
         for it is fitted to data first.
         """
-        zero = jnp.zeros((), jnp.int32)
+        zero, one = _counted(0), _counted(1)
         model = self.model_at(0)
         points = self._points(model, params, 0)
         if fit and not isinstance(self.phases[0].optimizer, Only):
@@ -74,9 +76,10 @@ class Training:
             None,
             self._key(2),
         )
-        optimizer = self.phases[0].optimizer.init(params) if optimizer is None else optimizer
+        optimizer = started(self.phases[0].optimizer, params) if optimizer is None else optimizer
+        first = jnp.asarray(np.asarray(True))
         return self.placed(
-            TrainState(params, optimizer, points, weighting, zero, zero + 1, zero, zero, zero == 0)
+            TrainState(params, optimizer, points, weighting, zero, one, zero, zero, first)
         )
 
     def placed(self, state: TrainState) -> TrainState:
@@ -108,7 +111,7 @@ class Training:
         return eqx.tree_at(divided, others, parts, is_leaf=lambda leaf: leaf is None)
 
     def _key(self, purpose: int) -> PRNGKeyArray:
-        return jax.random.fold_in(jax.random.key(self.seed), purpose)
+        return key_of(self.seed, purpose)
 
     def model_at(self, step: int) -> Trainable:
         """The model in the stage of a step."""
@@ -119,13 +122,13 @@ class Training:
     ) -> PyTree:
         """Drawn on the host of every process alike."""
         params, present = gathered((params, present), model.mesh)
-        return self.source.drawn(model, params, jax.random.fold_in(self._key(1), draws), present)
+        return self.source.drawn(model, params, folded(self._key(1), draws), present)
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
         state = self._relocated(model, state)
         points = self._points(model, state.params, int(state.draws), state.points)
-        key = jax.random.fold_in(self._key(2), int(state.step))
+        key = folded(self._key(2), int(state.step))
         before = gathered((state.params, state.weighting), model.mesh)
         weighting = weigh(
             model,
@@ -135,7 +138,8 @@ class Training:
             before[1],
             key,
         )
-        new = (points, weighting, state.draws + 1, jnp.ones((), bool))
+        draws = _counted(int(state.draws) + 1)
+        new = (points, weighting, draws, jnp.asarray(np.asarray(True)))
         return self.placed(
             eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new)
         )
@@ -149,7 +153,9 @@ class Training:
         moved = model.relocated(params, points)
         if moved is params:
             return state
-        return eqx.tree_at(lambda s: (s.params, s.optimizer), state, (moved, optimizer.init(moved)))
+        return eqx.tree_at(
+            lambda s: (s.params, s.optimizer), state, (moved, started(optimizer, moved))
+        )
 
     def run(self, state: TrainState, **options: Any) -> Outcome:
         """`train` for this one alone."""
@@ -163,9 +169,7 @@ class Training:
         stages = self.stages
         due = (every and step % every == 0) or (stages is not None and stages.begins(step))
         if step and due and not int(state.retries):
-            state = eqx.tree_at(
-                lambda s: s.stalls, self._redraw(state), jnp.zeros_like(state.stalls)
-            )
+            state = eqx.tree_at(lambda s: s.stalls, self._redraw(state), _counted(0))
         until = min(end, step + limit, (step // every + 1) * every if every else end)
         until = until if stages is None else int(min(until, stages.until(step)))
         return state, until - step
@@ -175,7 +179,7 @@ class Training:
         optimizer = self.phases[number].optimizer
         model = self.model_at(int(state.step))
         model, optimizer, weighting, steps, key = spread(
-            (model, optimizer, self.weighting, jnp.asarray(count, jnp.int32), self._key(3)),
+            (model, optimizer, self.weighting, _counted(count), self._key(3)),
             model.mesh,
         )
         return model, optimizer, weighting, self.source, self.placed(state), steps, key
@@ -197,25 +201,29 @@ class Training:
         if not np.isfinite(loss):
             recovered = optimizer.recover(state.params, state.optimizer)
             state = eqx.tree_at(
-                lambda s: (s.optimizer, s.retries), state, (recovered, state.retries + 1)
+                lambda s: (s.optimizer, s.retries),
+                state,
+                (recovered, _counted(int(state.retries) + 1)),
             )
             message = f"the loss was not finite: back to step {step}, try {int(state.retries)} of {MAX_RETRIES}"
             return self._redraw(state), report(
                 step=step, errors={}, coefficients={}, seconds=seconds, message=message
             )
         step += int(done.taken)
-        stalls = state.stalls + 1 if bool(done.stalled) else state.stalls
+        stalls = _counted(int(state.stalls) + 1) if bool(done.stalled) else state.stalls
         next_phase = step == self.phase_at(int(state.step))[1] and number + 1 < len(self.phases)
         state = TrainState(
             done.params,
-            self.phases[number + 1].optimizer.init(done.params) if next_phase else done.optimizer,
+            started(self.phases[number + 1].optimizer, done.params)
+            if next_phase
+            else done.optimizer,
             state.points,
             done.weighting,
-            jnp.asarray(step, jnp.int32),
+            _counted(step),
             state.draws,
-            jnp.zeros_like(state.retries),
+            _counted(0),
             stalls,
-            jnp.asarray(next_phase),
+            jnp.asarray(np.asarray(next_phase)),
         )
         if bool(done.stalled):
             state = self._redraw(state)
@@ -256,6 +264,7 @@ def train(
     earlier = max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
     start = time.monotonic() - before - earlier
     clock = _Clock(None if minutes is None else time.monotonic() - before + 60 * minutes)
+    mark = compiled()
 
     def going() -> list[int]:
         unfinished = (k for k, outcome in enumerate(outcomes) if not outcome.status)
@@ -270,10 +279,14 @@ def train(
         for k in group:
             states[k], counts[k] = trainings[k].ready(states[k])
             counts[k] = agreed(clock.fitting(number, counts[k]))
+            # A learning rate that falls has fallen when the time is over.
+            expected = clock.expected(number)
+            if expected is not None:
+                optimizer = trainings[k].phases[number].optimizer
+                later = optimizer.expecting(states[k].optimizer, agreed(expected))
+                states[k] = eqx.tree_at(lambda s: s.optimizer, states[k], later)
         done, seconds = _advanced(trainings, states, number, group, counts)
-        if clock.first(number, seconds, max(counts.values())):
-            for outcome in outcomes:
-                outcome.compile_seconds += seconds
+        clock.note(number, seconds, max(counts.values()))
         reports, undone = [], []
         for k in group:
             seconds = time.monotonic() - start
@@ -299,6 +312,8 @@ def train(
         if agreed(clock.is_over()):
             _end([outcomes[k] for k in going()], "out of time")
     _end(outcomes, "finished")
+    for outcome in outcomes:
+        outcome.compile_seconds = compiled() - mark
     return outcomes
 
 
@@ -307,16 +322,27 @@ class _Clock:
 
     def __init__(self, deadline: float | None):
         self._deadline = deadline
-        self._seen: set[int] = set()
         self._pace: dict[int, float] = {}  # seconds a step, by phase
+        self._began: dict[int, float] = {}  # when the first steps of a phase were done
+        self._steps: dict[int, int] = {}  # those that were taken since
 
-    def first(self, phase: int, seconds: float, steps: int) -> bool:
-        """Note how long some steps of a phase took; whether they were its first, compilation included."""
-        if phase not in self._seen:
-            self._seen.add(phase)
-            return True
-        self._pace[phase] = seconds / max(1, steps)
-        return False
+    def note(self, phase: int, seconds: float, steps: int) -> None:
+        """Note how long some steps of a phase took. The first ones were compiled, too, and tell nothing."""
+        if phase not in self._began:
+            self._began[phase], self._steps[phase] = time.monotonic(), 0
+        else:
+            self._pace[phase] = seconds / max(1, steps)
+            self._steps[phase] += steps
+
+    def expected(self, phase: int) -> int | None:
+        """How many steps the time that is left allows, with all that happens between them; None where there is no limit, or
+        nothing is known yet.
+        """
+        if self._deadline is None or not self._steps.get(phase):
+            return None
+        now = time.monotonic()
+        pace = (now - self._began[phase]) / self._steps[phase]
+        return max(1, int((self._deadline - now) / max(pace, 1e-9)))
 
     def fitting(self, phase: int, count: int) -> int:
         """At most ``count`` steps, and no more than fit; one where nothing is known yet."""
@@ -375,6 +401,11 @@ def _stacked(inputs: Sequence[PyTree]) -> PyTree:
     """Trees that are equal but for their arrays, as one with another leading axis."""
     arrays, others = zip(*(eqx.partition(tree, eqx.is_array) for tree in inputs), strict=True)
     return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), others[0])
+
+
+def _counted(number: int) -> Array:
+    """An int32 on the device, which compiles nothing."""
+    return jnp.asarray(np.asarray(number, np.int32))
 
 
 def _numbers(values: Mapping[str, Array]) -> dict[str, float]:
