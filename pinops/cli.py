@@ -524,8 +524,8 @@ def train(
             data: fno, conditional_fno, cape_fno, unet, conditional_unet, cape_unet, message_passing,
             conditional_message_passing or cape_message_passing.
         set_operator: Settings of the operator: width and depth (of the trunk alone where inputs are an image), latent, and
-            stacked=true for a branch of its own for each coefficient; degrees (pod_deeponet); of a surrogate: width, padding,
-            modes and factorised=true (fno), depth and radius (message_passing), and of CAPE embedding (its width), kernel,
+            stacked=true for a branch of its own for each coefficient; degrees (pod_deeponet); of a surrogate: width, padding (of an fno a
+            part of the domain, such as 0.125), modes and factorised=true (fno), depth and radius (message_passing), and of CAPE embedding (its width), kernel,
             pooling, spectral_modes, branches (such as spectral,pointwise), residual and norm.
         data: A file made by pinops data; without one the operator is trained on the equations.
         physics: Put the equations in the loss (default: where there are no data).

@@ -1,4 +1,5 @@
-"""What is kept in the user's cache folder: equal problems find it, others do not; and data sets for surrogates."""
+"""What is kept in the user's cache folder: equal problems find it, others do not; and data sets for
+surrogates."""
 
 import h5py
 import numpy as np
@@ -26,7 +27,8 @@ class Base(po.Problem):
 
     def reference(self):
         x = np.linspace(0, 1, 5)
-        return Reference({"x": x}, {"u": LEVEL * self.strength + 0 * x}, {"u": 1e-9}, "constant", "none")
+        u = LEVEL * self.strength + 0 * x
+        return Reference({"x": x}, {"u": u}, {"u": 1e-9}, "constant", "none")
 
 
 @po.register("kept_for_tests")
@@ -37,7 +39,8 @@ class Kept(Base):
 
 @pytest.fixture
 def level(tmp_path, monkeypatch):
-    """The reference of a problem in a file, as ``level(text of the file, **coefficients)``, and the cache it fills."""
+    """The reference of a problem in a file, as ``level(text of the file, **coefficients)``, and the
+    cache it fills."""
     monkeypatch.setenv("PINOPS_CACHE", str(tmp_path / "cache"))
     number = iter(range(10))
 
@@ -101,7 +104,8 @@ def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
         data.check_family(po.load_problem("cape_burgers", parameters="interpolation"))
 
 
-# -- PDEBench ------------------------------------------------------------------------------------------------------------
+# -- PDEBench --------------------------------------------------------------------------------------
+# ----------------------
 
 
 def pdebench_file(folder, number, count=40, places=32, times=11):

@@ -12,11 +12,13 @@ from pinops.optimizers._optimizer import LeastSquares, Objective, Optimizer, Ste
 
 
 class Only(Optimizer):
-    """Any optimizer, of some of the parameters: ``Only(Adam(1e-3), lambda params: params.network.branch.network.head)``.
+    """Any optimizer, of some of the parameters: ``Only(Adam(1e-3), lambda params:
+    params.network.branch.network.head)``.
 
-    **Arguments:** ``optimizer``; ``where``: from the parameters of a training to the part of them, or a tuple of parts, that is
-    trained. ``params.network`` is the network of `solve` or the operator of `train_operator`. The optimizer sees a smaller
-    problem; the gradient or Jacobian is that of all.
+    **Arguments:** ``optimizer``; ``where``: from the parameters of a training to the part of them,
+    or a tuple of parts, that is trained. ``params.network`` is the network of `solve` or the
+    operator of `train_operator`. The optimizer sees a smaller problem; the gradient or Jacobian is
+    that of all.
 
     **Raises** ValueError when the part has no parameters.
     """
