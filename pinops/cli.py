@@ -523,10 +523,12 @@ def train(
         operator: deeponet; pod_deeponet, whose basis are modes of the data; or an autoregressive surrogate on a grid, trained on
             data: fno, conditional_fno, cape_fno, unet, conditional_unet, cape_unet, message_passing,
             conditional_message_passing or cape_message_passing.
-        set_operator: Settings of the operator: width and depth (of the trunk alone where inputs are an image), latent, and
-            stacked=true for a branch of its own for each coefficient; degrees (pod_deeponet); of a surrogate: width, padding (of an fno a
-            part of the domain, such as 0.125), modes and factorised=true (fno), depth and radius (message_passing), and of CAPE embedding (its width), kernel,
-            pooling, spectral_modes, branches (such as spectral,pointwise), residual and norm.
+        set_operator: Settings of the operator: width and depth (of the trunk alone where inputs are
+            an image), latent, and stacked=true for a branch of its own for each coefficient;
+            degrees (pod_deeponet); of a surrogate: width, padding (fno: a fraction of the domain,
+            such as 0.125), modes and factorised=true (fno), depth and radius (message_passing), and
+            of CAPE embedding (its width), kernel, pooling, spectral_modes, branches (such as
+            spectral,pointwise), residual and norm.
         data: A file made by pinops data; without one the operator is trained on the equations.
         physics: Put the equations in the loss (default: where there are no data).
         set_functions: pool and batch of problems, interior, boundary and initial points, points in a step (of the interior),

@@ -64,10 +64,9 @@ class ProductEncoder(Encoder):
 
 
 class Product(EncoderArchitecture):
-    """Several encoders whose outputs are multiplied elementwise (MIONet: Jin, Meng & Lu 2022,
-    arXiv:2202.06137).
+    """Several encoders whose outputs are multiplied elementwise.
 
-    Products are what operators of several inputs are approximated by there: low-rank tensors of
+    As in MIONet (Jin, Meng & Lu 2022, arXiv:2202.06137). Products are what operators of several inputs are approximated by there: low-rank tensors of
     operators of one input each.
 
     Args:

@@ -19,10 +19,12 @@ class StackedNetwork(JetNetwork):
 
 
 class Stacked(Architecture):
-    """One network for each output, which share nothing: as the branch of a `DeepONet`, the stacked
-    one (Lu et al. 2021).
+    """One network for each output, which share nothing.
 
-    **Arguments:** ``network``: the architecture of each, of pinops.
+    As the branch of a `DeepONet` it makes the stacked one (Lu et al. 2021).
+
+    Args:
+        network: The architecture of each, of pinops.
     """
 
     network: Architecture

@@ -1,5 +1,4 @@
-"""DeepONet: a basis of functions of the coordinates, and coefficients that depend on the problem
-(Lu et al. 2021)."""
+"""DeepONet: a basis of functions of the coordinates, and coefficients of each problem."""
 
 from collections.abc import Mapping
 
@@ -42,8 +41,7 @@ class Combination(JetNetwork):
 
 
 class BranchAndTrunk(Operator):
-    """Abstract: a branch that sees the inputs, and a trunk that sees the features, for c
-    unknowns."""
+    """Abstract: a branch that sees the inputs and a trunk that sees the features."""
 
     branch: Encoder
     trunk: JetNetwork
@@ -79,9 +77,9 @@ class DeepONetwork(BranchAndTrunk):
 
 
 class PODDeepONetwork(BranchAndTrunk):
-    """A branch ``(inputs) -> (p,)`` and a trunk ``(features,) -> ((1 + p) c,)``: the mean, then p
-    modes, which are not trained.
+    """A branch ``(inputs) -> (p,)`` and a trunk of the mean and p modes, which are not trained.
 
+    The trunk is ``(features,) -> ((1 + p) c,)`` for c unknowns.
     They are kept among the parameters all the same, since a checkpoint keeps those.
     """
 
@@ -95,8 +93,9 @@ class PODDeepONetwork(BranchAndTrunk):
 
 
 class DeepONet(OperatorArchitecture):
-    """Deep operator network (Lu et al. 2021, doi:10.1038/s42256-021-00302-5), unstacked, without an
-    output bias.
+    """Deep operator network, unstacked, without an output bias.
+
+    Source: Lu et al. 2021, doi:10.1038/s42256-021-00302-5.
 
     With several unknowns all share the trunk and each has its own coefficients. The branch sees
     every input less its mean over the family, divided by its standard deviation, entry by entry.
@@ -142,8 +141,9 @@ class DeepONet(OperatorArchitecture):
 
 
 class PODDeepONet(OperatorArchitecture):
-    """DeepONet whose basis are the principal modes of the training data (Lu et al. 2022,
-    doi:10.1016/j.cma.2022.114778, §3.1.3).
+    """DeepONet whose basis are the principal modes of the training data.
+
+    Source: Lu et al. 2022, doi:10.1016/j.cma.2022.114778, §3.1.3.
 
     Solutions are the mean of the training data plus a combination of their first modes (proper
     orthogonal decomposition), which stay as they are; only the branch is trained. So that

@@ -120,7 +120,7 @@ def train_surrogate(
         check_family(problem)
         dataset = Dataset(data) if isinstance(data, str | Path) else data
         dataset.check_family(problem)
-        dataset.check_values(*dataset.splits, gaps=False, coefficients=False)
+        dataset.check_values(*dataset.splits, gaps=False, coefficients=physics > 0)
         surrogate = CAPE() if surrogate is None else surrogate
         if not isinstance(surrogate, SurrogateArchitecture):
             raise ValueError(

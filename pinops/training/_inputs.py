@@ -1,5 +1,4 @@
-"""What operators and surrogates see of problems: named inputs, their mean and size, and numbers in
-a row."""
+"""What operators and surrogates see of problems: named inputs, their mean and size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,15 +13,13 @@ _DIGITS = 6  # of what is kept in a request: equal runs on other machines differ
 
 
 def inputs_of(problem: Problem) -> dict[str, Float[Array, "..."]]:
-    """What an operator sees of a problem, by name, in the precision that is in force and in the
-    order of the names."""
+    """What an operator sees of a problem by name, in order, in the precision that is in force."""
     given = problem.inputs()
     return {name: jnp.asarray(given[name], jnp.result_type(float)) for name in sorted(given)}
 
 
 def mean_and_deviation(values: Float[np.ndarray, "n ..."]) -> tuple[Any, Any]:
-    """The mean and standard deviation of every entry of an input over members, as nested lists of
-    rounded numbers.
+    """The mean and standard deviation of every entry of an input over members, rounded.
 
     An entry that is the same for all members has the deviation 1, or its size where that is larger.
     What "the same" means is relative to this input alone, so that a modulus of 2e11 and a ratio of
@@ -47,15 +44,13 @@ def _rounded(numbers: np.ndarray, digits: np.ndarray) -> Any:
 
 
 def in_a_row(inputs: Mapping[str, Float[Any, "n ..."]]) -> Float[np.ndarray, "n p"]:
-    """The numbers and vectors of many members, one behind the other in the order of their names:
-    what a surrogate sees."""
+    """What a surrogate sees of many members: numbers and vectors in the order of their names."""
     columns = [np.asarray(inputs[name]) for name in sorted(inputs)]
     return np.concatenate([column.reshape(len(column), -1) for column in columns], 1)
 
 
 def names_in_a_row(problem: Problem) -> list[str]:
-    """The name of every number that a surrogate sees of a family: ``viscosity``, or ``force 0``,
-    ``force 1`` of a vector.
+    """The name of every number that a surrogate sees, ``force 0``, ``force 1`` for a vector.
 
     Raises:
         ValueError: For an input that is an image.
