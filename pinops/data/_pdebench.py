@@ -50,9 +50,10 @@ def from_pdebench(
 ) -> Dataset:
     """A data set of trajectories of PDEBench files, in turn from each of them.
 
-    Files are such as ``1D_Burgers_Sols_Nu0.01.hdf5``. The parameter in a file's attributes, or else in its name, becomes the coefficient of the
-    family. Initial values are not known but for the first snapshot: a member's ``initial`` is NaN,
-    and the error bar infinite. Goes on where it was interrupted.
+    Files are such as ``1D_Burgers_Sols_Nu0.01.hdf5``. The parameter in a file's attributes, or else
+    in its name, becomes the coefficient of the family. Initial values are not known but for the
+    first snapshot: a member's ``initial`` is NaN, and the error bar infinite. Goes on where it was
+    interrupted.
 
     Args:
         family: ``cape_advection`` or ``cape_burgers``, whose ``cells`` and ``frames`` say how many

@@ -52,7 +52,8 @@ class ImageEncoder(Encoder):
 class Convolutional(EncoderArchitecture):
     """A branch for functions on a plane grid: convolutions, means over 2 x 2 points, dense layers.
 
-    As in LeCun et al. (1998). Images of one size are seen together, as channels in the order of their names.
+    As in LeCun et al. (1998). Images of one size are seen together, as channels in the order of
+    their names.
 
     Args:
         filters: Channels of every convolution, each >= 1.

@@ -66,8 +66,8 @@ class ProductEncoder(Encoder):
 class Product(EncoderArchitecture):
     """Several encoders whose outputs are multiplied elementwise.
 
-    As in MIONet (Jin, Meng & Lu 2022, arXiv:2202.06137). Products are what operators of several inputs are approximated by there: low-rank tensors of
-    operators of one input each.
+    As in MIONet (Jin, Meng & Lu 2022, arXiv:2202.06137). Products are what operators of several
+    inputs are approximated by there: low-rank tensors of operators of one input each.
 
     Args:
         encoders: Such as ``(Selected(("viscosity",), MLP(32, 2)), Selected(("medium",),

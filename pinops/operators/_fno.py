@@ -78,8 +78,8 @@ class SpectralConvolution(eqx.Module):
 class FactorisedSpectralConvolution(eqx.Module):
     """The sum over the axes of a spectral convolution along each.
 
-    These are ``d m`` matrices instead of ``(2 m)^(d-1) m``. Factorised weights (Tran et al. 2023, arXiv:2111.13802); on one axis it is the ordinary
-    convolution.
+    These are ``d m`` matrices instead of ``(2 m)^(d-1) m``. Factorised weights (Tran et al. 2023,
+    arXiv:2111.13802); on one axis it is the ordinary convolution.
     """
 
     along: list[SpectralConvolution]
