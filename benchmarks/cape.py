@@ -1,30 +1,31 @@
 """Surrogates that see the parameters of an equation, side by side: rollouts of seen and unseen parameters.
 
-    python benchmarks/cape.py [--seeds 0 1] [--pdes burgers advection] [--models cape_fno fno ...]
-    taskset -c 0 python benchmarks/cape.py --step [--peers PYTHON]
+    python benchmarks/cape.py [--seeds 0 1] [--cases "burgers, cape_fno" "advection, fno" ...]
+    python benchmarks/cape.py --step --pin [--peers PYTHON]
     python benchmarks/cape.py --markdown
 
-The first makes the data in a folder beside (once), trains every model in a process of its own and updates
-``benchmarks/results/cape.json``; the second measures a forward and backward pass of an FNO (16 modes, 64 channels, 4 layers, 32
-states of 1024 places, float32) in processor time, ``PYTHON`` having neuraloperator and torch; the last writes the table of the
-README. Models of one equation are trained on the same trajectories, with about as many parameters, for the same epochs.
+The first makes the data in a folder beside (once), trains every model in a process of its own and
+updates ``benchmarks/results/cape.json``; the second measures a forward and backward pass of an FNO
+(16 modes, 64 channels, 4 layers, 32 states of 1024 grid points, float32) in processor time, ``PYTHON``
+having neuraloperator and torch; the last writes the table of the README. Models of one equation are
+trained on the same trajectories, with about as many parameters, for the same epochs.
 """
 
-import argparse
+import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from catalogue import into_readme, machine, versions
+import _record
+from _record import Record, Row
 
-RESULTS = Path(__file__).parent / "results" / "cape.json"
 MARKS = ("<!-- surrogates: benchmarks/cape.py --markdown -->", "<!-- end of surrogates -->")
+PDES = ("burgers", "advection")
 COUNT, UNSEEN = 800, 128  # eight tenths of the first for training, one for testing
 CAPE = [
     "--set-operator",
@@ -81,158 +82,122 @@ MODELS: dict[str, list[str]] = {
 PARTS = ("seen", "interpolation", "extrapolation")
 
 
-def data(pde: str, folder: Path) -> dict[str, Path]:
+# A ratio of mean errors over the seeds, of which models, for which parameters, and its target.
+RATIOS: tuple[tuple[str, str, str, str, float | None], ...] = (
+    ("CAPE-FNO / FNO, seen", "cape_fno", "fno", "seen", 0.5),
+    ("CAPE-FNO / FNO, between", "cape_fno", "fno", "interpolation", 0.7),
+    ("CAPE-FNO / conditional FNO, between", "cape_fno", "conditional_fno", "interpolation", 1.0),
+    ("CAPE-U-Net / U-Net, seen", "cape_unet", "unet", "seen", 0.5),
+    ("CAPE-U-Net / U-Net, between", "cape_unet", "unet", "interpolation", 0.7),
+    (
+        "CAPE-U-Net / conditional U-Net, between",
+        "cape_unet",
+        "conditional_unet",
+        "interpolation",
+        1.0,
+    ),
+    ("curriculum / truth only, seen", "cape_fno", "cape_fno, truth only", "seen", 1.0),
+    ("curriculum / predictions only, seen", "cape_fno", "cape_fno, predictions only", "seen", None),
+    ("CAPE-FNO / conditional FNO, beyond", "cape_fno", "conditional_fno", "extrapolation", None),
+)
+SMALL = ["frames=6"]  # the coefficients of a smoke test
+SMOKE = ["--set", *SMALL, "--set-curriculum", "epochs=2", "warm_up=1"]
+
+
+def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
     """The files of an equation: parameters of the training (also its test part), and two sets of others."""
     files = {}
-    for part, parameters, count in (
-        ("seen", "training", COUNT),
-        *((part, part, UNSEEN) for part in PARTS[1:]),
-    ):
+    for seed, part in enumerate(PARTS):
         files[part] = folder / f"cape_{pde}_{part}.h5"
-        if not files[part].exists():
-            setting = [
-                "--set",
-                f"parameters={parameters}",
-                "--count",
-                str(count),
-                "--seed",
-                str(len(files)),
-            ]
-            command = [
-                sys.executable,
-                "-m",
-                "pinops",
-                "data",
-                f"cape_{pde}",
-                "--out",
-                str(files[part]),
-                *setting,
-            ]
-            subprocess.run(
-                command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+        if files[part].exists():
+            continue
+        count = 80 if smoke else COUNT if part == "seen" else UNSEEN
+        command = ["data", f"cape_{pde}", "--out", str(files[part]), "--count", str(count)]
+        parameters = "training" if part == "seen" else part
+        command += ["--seed", str(seed + 1), "--set", f"parameters={parameters}", *(SMALL * smoke)]
+        subprocess.run(_record.pinops(*command), check=True, capture_output=True)
     return files
 
 
-def trained(pde: str, model: str, seed: int, files: dict[str, Path]) -> dict[str, Any]:
+EVALUATE = """
+import json, sys, warnings
+warnings.simplefilter("ignore")
+import pinops as po
+run = po.load(sys.argv[1])
+print(json.dumps([run.errors(sys.argv[2]), *(run.errors(file, None) for file in sys.argv[3:])]))
+"""
+
+
+def trained(case: str, seed: int, files: dict[str, Path], smoke: bool) -> Row:
     """One training and the errors of its rollouts, by part and value of the parameter."""
+    pde, model = case.split(", ", 1)
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "pinops",
-            "train",
-            f"cape_{pde}",
-            "--data",
-            str(files["seen"]),
-            *MODELS[model],
-        ]
-        began = time.perf_counter()
-        subprocess.run(
-            [*command, "--seed", str(seed), "--out", f"{folder}/run", "--json"],
-            check=True,
-            capture_output=True,
-        )
-        seconds = time.perf_counter() - began
-        out: dict[str, Any] = {"seed": seed, "process_seconds": seconds}
-        evaluate = "import json, sys, warnings; warnings.simplefilter('ignore'); import pinops as po; run = po.load(sys.argv[1]); "
-        evaluate += "print(json.dumps([run.errors(sys.argv[2]), *(run.errors(f, None) for f in sys.argv[3:])]))"
+        command = ["train", f"cape_{pde}", "--data", str(files["seen"]), *MODELS[model]]
+        command += [*(SMOKE * smoke), "--seed", str(seed), "--json"]
+        row = _record.fresh(_record.pinops(*command, "--out", f"{folder}/run"), cold=False)
+        if "failed" in row:
+            return row
         names = [f"{folder}/run", *(str(files[part]) for part in PARTS)]
-        found = subprocess.run(
-            [sys.executable, "-c", evaluate, *names], check=True, capture_output=True, text=True
-        ).stdout
-        out |= dict(zip(PARTS, json.loads(found.splitlines()[-1]), strict=True))
-        out["parameters"] = json.loads(Path(f"{folder}/run/run.json").read_text())["result"][
-            "parameters"
-        ]
-        return out
+        command = [sys.executable, "-c", EVALUATE, *names]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        errors = json.loads(done.stdout.splitlines()[-1])
+        result = json.loads(Path(f"{folder}/run/run.json").read_text())["result"]
+    return {
+        "process_seconds": row["process_seconds"],
+        **dict(zip(PARTS, errors, strict=True)),
+        "parameters": result["parameters"],
+    }
 
 
-def nrmse(run: dict[str, Any], part: str) -> float:
+def nrmse(run: Row, part: str) -> float:
     """The geometric mean over the values of the parameter."""
-    return statistics.geometric_mean(
-        found["nrmse"] for label, found in run[part].items() if label != "all"
-    )
+    values = (found["nrmse"] for label, found in run[part].items() if label != "all")
+    return statistics.geometric_mean(values)
 
 
-def markdown(results: dict[str, Any]) -> list[str]:
-    rows = [
+def mean(runs: Iterable[Row], part: str) -> float:
+    """The mean over the seeds."""
+    return statistics.mean(nrmse(run, part) for run in runs)
+
+
+def table(content: Row) -> list[str]:
+    """The rows of the README: every model, the ratios, the cost of a pass."""
+    cases = content["cases"]
+    lines = [
         "| equation | model | parameters | seconds | seen | between | beyond |",
         "|---|---|---|---|---|---|---|",
     ]
-    for pde in results["pdes"]:
-        for model, runs in results["pdes"][pde].items():
-            each = lambda part, runs=runs: ", ".join(f"{nrmse(run, part):.3g}" for run in runs)
-            seconds = ", ".join(f"{run['process_seconds']:.0f}" for run in runs)
-            rows.append(
-                f"| {pde} | {model} | {runs[0]['parameters']} | {seconds} | {' | '.join(map(each, PARTS))} |"
-            )
-    ratios = [
-        "",
-        "| ratio of means over the seeds | wanted | " + " | ".join(results["pdes"]) + " |",
-        "|---|---|" + "---|" * len(results["pdes"]),
-    ]
-    for label, one, other, part, wanted in (
-        ("CAPE-FNO / FNO, seen", "cape_fno", "fno", "seen", 0.5),
-        ("CAPE-FNO / FNO, between", "cape_fno", "fno", "interpolation", 0.7),
-        (
-            "CAPE-FNO / conditional FNO, between",
-            "cape_fno",
-            "conditional_fno",
-            "interpolation",
-            1.0,
-        ),
-        ("CAPE-U-Net / U-Net, seen", "cape_unet", "unet", "seen", 0.5),
-        ("CAPE-U-Net / U-Net, between", "cape_unet", "unet", "interpolation", 0.7),
-        (
-            "CAPE-U-Net / conditional U-Net, between",
-            "cape_unet",
-            "conditional_unet",
-            "interpolation",
-            1.0,
-        ),
-        ("curriculum / truth only, seen", "cape_fno", "cape_fno, truth only", "seen", 1.0),
-        (
-            "curriculum / predictions only, seen",
-            "cape_fno",
-            "cape_fno, predictions only",
-            "seen",
-            None,
-        ),
-        (
-            "CAPE-FNO / conditional FNO, beyond",
-            "cape_fno",
-            "conditional_fno",
-            "extrapolation",
-            None,
-        ),
-    ):
-        cells = []
-        for models in results["pdes"].values():
-            if one not in models or other not in models:
+    for case, entry in cases.items():
+        runs = entry["runs"]
+        cells = [*case.split(", ", 1), str(runs[0]["parameters"]), _record.seconds(entry)]
+        for part in PARTS:
+            cells.append(_record.each(runs, lambda run, part=part: f"{nrmse(run, part):.3g}"))
+        lines.append(f"| {' | '.join(cells)} |")
+    pdes = list(dict.fromkeys(case.split(", ")[0] for case in cases))
+    lines += ["", f"| ratio of means over the seeds | target | {' | '.join(pdes)} |"]
+    lines += ["|---|---|" + "---|" * len(pdes)]
+    for label, one, other, part, target in RATIOS:
+        cells = [label, "-" if target is None else f"at most {target}"]
+        for pde in pdes:
+            if f"{pde}, {one}" not in cases or f"{pde}, {other}" not in cases:
                 cells.append("-")
                 continue
-            mean = lambda name, models=models, part=part: statistics.mean(
-                nrmse(run, part) for run in models[name]
-            )
-            ratio = mean(one) / mean(other)
+            above, below = (mean(cases[f"{pde}, {name}"]["runs"], part) for name in (one, other))
+            ratio = above / below
             shown = f"{ratio:.2f}" if ratio < 10 else f"{ratio:.2g}"
-            cells.append(shown + ("" if wanted is None or ratio <= wanted else ", **missed**"))
-        ratios.append(
-            f"| {label} | {'-' if wanted is None else f'at most {wanted}'} | {' | '.join(cells)} |"
-        )
-    processor = f"{results['machine']['processor']}, jax {results['versions']['jax']}; trainings beside other work."
-    lines = [*rows, *ratios, "", processor]
-    if "step" in results:
-        costs = ", ".join(f"{name} {value:.0f} ms" for name, value in results["step"]["ms"].items())
-        lines += [
-            "",
-            f"Forward and backward pass of an FNO (16 modes, 64 channels, 4 layers, 32 states of 1024 places): {costs}.",
-        ]
+            cells.append(shown + ("" if target is None or ratio <= target else ", **missed**"))
+        lines.append(f"| {' | '.join(cells)} |")
+    jax = next(iter(cases.values()))["runs"][0]["versions"]["jax"]
+    lines += ["", f"{_record.processors(cases)}, jax {jax}; trainings beside other work."]
+    if "step" in content:
+        each = content["step"]["ms"].items()
+        costs = ", ".join(f"{name} {value:.0f} ms" for name, value in each)
+        about = "Forward and backward pass of an FNO (16 modes, 64 channels, 4 layers, 32 states of"
+        lines += ["", f"{about} 1024 grid points): {costs}."]
     return lines
 
 
-def pass_cost(rounds: int = 9, repeats: int = 3) -> dict[str, float]:
+def pass_cost(rounds: int, repeats: int, cells: int) -> dict[str, float]:
     """Median milliseconds of processor time: of all states at once, and of four at a time, as trainings do it."""
     import equinox as eqx
     import jax
@@ -241,84 +206,50 @@ def pass_cost(rounds: int = 9, repeats: int = 3) -> dict[str, float]:
     from pinops.operators import FNO
     from pinops.training import mean_of_chunks
 
-    network = FNO(64, 16).build(1, 1, (1024,), key=jax.random.key(0))
-    states = jax.random.normal(jax.random.key(1), (32, 1024, 1))
+    network = FNO(64, 16).build(1, 1, (cells,), key=jax.random.key(0))
+    states = jax.random.normal(jax.random.key(1), (32, cells, 1))
     gradient = eqx.filter_value_and_grad(
         lambda network, states: jnp.mean(jnp.square(network(states)))
     )
+    whole = eqx.filter_jit(gradient)
+    chunks = eqx.filter_jit(lambda n, s: mean_of_chunks(lambda x: gradient(n, x[0]), [s], 4))
     ways = {
-        "pinops": gradient,
-        "pinops, four states at a time": lambda n, s: mean_of_chunks(
-            lambda x: gradient(n, x[0]), [s], 4
-        ),
+        "pinops": lambda: whole(network, states),
+        "pinops, four states at a time": lambda: chunks(network, states),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    compiled = {name: eqx.filter_jit(way) for name, way in ways.items()}
-    for _ in range(rounds + 1):
-        for name, way in compiled.items():
-            began = time.process_time()
-            for _ in range(repeats):
-                jax.block_until_ready(way(network, states))
-            times[name].append(1e3 * (time.process_time() - began) / repeats)
-    return {name: statistics.median(each[1:]) for name, each in times.items()}
+    times = _record.in_turns(ways, rounds, repeats, time.process_time)
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument(
-        "--pdes", nargs="+", default=["burgers", "advection"], choices=["burgers", "advection"]
-    )
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument(
-        "--data",
-        type=Path,
-        default=Path(__file__).parent / "data",
-        help="a folder for the trajectories",
-    )
-    parser.add_argument("--step", action="store_true")
-    parser.add_argument("--peers", metavar="PYTHON", help="with neuraloperator and torch")
-    parser.add_argument("--markdown", action="store_true")
-    arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"pdes": {}}
+    cases = [", ".join(pair) for pair in itertools.product(PDES, MODELS)]
+    options = _record.parser(__file__, __doc__, cases, seeds=(0, 1))
+    folder = Path(__file__).parent / "data"
+    options.add_argument("--data", type=Path, default=folder, help="a folder for the trajectories")
+    options.add_argument("--step", action="store_true")
+    options.add_argument("--peers", metavar="PYTHON", help="with neuraloperator and torch")
+    _record.add_markdown(options)
+    arguments = _record.parse(options)
+    results, smoke = Record(arguments.record), bool(arguments.smoke)
     if arguments.markdown:
-        into_readme(markdown(results), MARKS)
-        return
+        return _record.into_readme(table(results.read()), MARKS, arguments.markdown)
     if arguments.step:
-        found = pass_cost()
+        sizes = (1, 1, 64) if smoke else (9, 3, 1024)
+        found = pass_cost(*sizes)
         if arguments.peers:
-            script = Path(__file__).with_name("peer_fno.py")
-            done = subprocess.run(
-                [os.path.abspath(arguments.peers), str(script)],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            peer = json.loads(done.stdout.splitlines()[-1])
-            found |= {
-                f"neuraloperator {peer['version']}, {how}": cost for how, cost in peer["ms"].items()
-            }
-            found |= {f"{name}, again": cost for name, cost in pass_cost().items()}
+            peer = _record.peer(arguments.peers, "peer_fno.py")
+            name = f"neuraloperator {peer['version']}"
+            found |= {f"{name}, {how}": cost for how, cost in peer["ms"].items()}
+            found |= {f"{name}, again": cost for name, cost in pass_cost(*sizes).items()}
         print(", ".join(f"{name} {value:.0f} ms" for name, value in found.items()))
-        results["step"] = {"ms": found, "machine": machine(), "versions": versions()}
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        return
+        return results.section("step", ms=found)
     arguments.data.mkdir(exist_ok=True)
-    for pde in arguments.pdes:
-        files = data(pde, arguments.data)
-        for seed in arguments.seeds:
-            for model in arguments.models:
-                run = trained(pde, model, seed, files)
-                print(
-                    f"{pde:10s} {model:28s} seed {seed} {run['process_seconds']:6.0f} s  ", end=""
-                )
-                print("  ".join(f"{part} {nrmse(run, part):.4f}" for part in PARTS), flush=True)
-                runs = results["pdes"].setdefault(pde, {}).setdefault(model, [])
-                runs[:] = sorted(
-                    [*(r for r in runs if r["seed"] != seed), run], key=lambda r: r["seed"]
-                )
-                results |= {"versions": versions(), "machine": machine()}
-                RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    for seed, case in itertools.product(arguments.seeds, arguments.cases):
+        run = trained(case, seed, data(case.split(", ")[0], arguments.data, smoke), smoke)
+        results.add(case, seed, run)
+        shown = run.get("failed") or "  ".join(f"{part} {nrmse(run, part):.4f}" for part in PARTS)
+        print(f"{case:38s} seed {seed} {run['process_seconds']:6.0f} s  {shown}", flush=True)
+    return None
 
 
 if __name__ == "__main__":

@@ -1,92 +1,72 @@
-"""Two choices of the default recipe against what they replaced, over seeds: final errors after the same number of steps.
+"""Choices of the default recipe against what they replaced, over seeds: final errors after the same number of steps.
 
-    python benchmarks/design_choices.py [--seeds 0 1 2] [--steps 2500]
+    python benchmarks/design_choices.py [--seeds 0 1 2] [--steps 1200]
 
-Burgers: residual-adaptive points with Horvitz-Thompson weights, the same points without weights, and Sobol points without
-refinement. Wave: a factor of the initial conditions that levels off, and one that does not. Recorded in
+Burgers: residual-adaptive points with Horvitz-Thompson weights, the same points without weights, and
+Sobol points without refinement. Wave: factors of the initial conditions that level off at a distance
+of 0.1 (s / (s + 0.1), squared for the two conditions in time), and the powers s and s^2. Updates
 ``benchmarks/results/design_choices.json``.
 """
 
-import argparse
 import contextlib
 import json
-import time
+from typing import Any
 from unittest import mock
 
-import jax
-import numpy as np
-from catalogue import RESULTS, machine, versions
+import _record
+from _record import Row, measure
 
-import pinops as po
-from pinops.networks import _field
-from pinops.training import Collocation, _points
-
-
-def without_weights(*arguments):
-    """`residual_adaptive` with the weights left out, as in Wu et al. (2023)."""
-    chosen, weights = po.sampling.residual_adaptive(*arguments)
-    return chosen, np.ones_like(weights)
+WEIGHTED, UNWEIGHTED = "burgers, weighted adaptive points", "burgers, unweighted adaptive points"
+SOBOL = "burgers, Sobol points"
+LEVEL, POWERS = "wave, factors that level off", "wave, factors that are powers"
+CASES = (WEIGHTED, UNWEIGHTED, SOBOL, LEVEL, POWERS)
 
 
-CHOICES = {
-    "burgers": {
-        "weighted residual-adaptive points (the default)": ({}, contextlib.nullcontext),
-        "the same points without weights": (
-            {},
-            lambda: mock.patch.object(_points, "residual_adaptive", without_weights),
-        ),
-        "Sobol points, no refinement": (
-            {"sampler": Collocation(refinement=None)},
-            contextlib.nullcontext,
-        ),
-    },
-    "wave": {
-        "factors that level off (the default)": ({}, contextlib.nullcontext),
-        "factors that are powers of t": ({}, lambda: mock.patch.object(_field, "SATURATION", 1e12)),
-    },
-}
+def run(case: str, seed: int, steps: int) -> Row:
+    """One training; what a case replaces is replaced before anything is compiled."""
+    import numpy as np
+
+    import pinops as po
+    from pinops.networks import _field
+    from pinops.sampling import _adaptive
+
+    def without_weights(*arguments, **settings):
+        """`residual_adaptive` with the weights left out, as in Wu et al. (2023)."""
+        chosen, weights = po.sampling.residual_adaptive(*arguments, **settings)
+        return chosen, np.ones_like(weights)
+
+    adam = min(300, steps // 2)
+    phases = (
+        po.Phase(po.optimizers.Adam(5e-3, adam), adam),
+        po.Phase(po.optimizers.SSBroyden(), steps - adam),
+    )
+    options: dict[str, Any] = {"points": po.Collocation(refinement=None)} if case == SOBOL else {}
+    with contextlib.ExitStack() as replaced:
+        if case == UNWEIGHTED:
+            patch = mock.patch.object(_adaptive, "residual_adaptive", without_weights)
+            replaced.enter_context(patch)
+        if case == POWERS:  # s / (s + c) is a multiple of s for a large c
+            replaced.enter_context(mock.patch.object(_field, "SATURATION", 1e6))
+        name = case.split(",")[0]
+        solution = po.solve(name, optimizer=phases, seed=seed, progress=False, **options)
+        errors = {unknown: one["mean"] for unknown, one in solution.error().items()}
+    return {"relative_l2": errors, "seconds": round(solution.seconds, 1)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=2500)
-    arguments = parser.parse_args()
-    phases = lambda: (
-        po.Phase(po.optimizers.Adam(5e-3, 300), 300),
-        po.Phase(po.optimizers.SSBroyden(), arguments.steps - 300),
-    )
-    recorded: dict = {
-        "machine": machine(),
-        "versions": versions(),
-        "steps": arguments.steps,
-        "problems": {},
-    }
-    for problem, choices in CHOICES.items():
-        recorded["problems"][problem] = {}
-        for choice, (options, patch) in choices.items():
-            runs = []
-            jax.clear_caches()  # the patched constant is compiled in
-            for seed in arguments.seeds:
-                start = time.perf_counter()
-                with patch():
-                    solution = po.solve(
-                        problem, optimizer=phases(), seed=seed, progress=False, **options
-                    )
-                error = max(entry["relative_l2"] for entry in solution.error().values())
-                runs.append(
-                    {
-                        "seed": seed,
-                        "relative_l2": error,
-                        "seconds": round(time.perf_counter() - start, 1),
-                    }
-                )
-                print(
-                    f"{problem:8s} {choice:48s} seed {seed}  {error:.2e}  {runs[-1]['seconds']:.0f} s",
-                    flush=True,
-                )
-            recorded["problems"][problem][choice] = runs
-    RESULTS.with_name("design_choices.json").write_text(json.dumps(recorded, indent=1) + "\n")
+    options = _record.parser(__file__, __doc__, CASES)
+    options.add_argument("--steps", type=int, default=1200)
+    arguments = _record.parse(options)
+    steps = 4 if arguments.smoke else arguments.steps
+    if arguments.one:
+        return print(json.dumps(run(arguments.cases[0], arguments.seeds[0], steps)))
+    for case in arguments.cases:
+        for seed in arguments.seeds:
+            row = _record.one(__file__, case, seed, "--steps", str(steps), cold=False)
+            _record.Record(arguments.record).add(case, seed, row, steps=steps)
+            seconds = row["process_seconds"]
+            print(f"{case:40s} seed {seed}  {measure(row):.2e}  {seconds:.0f} s", flush=True)
+    return None
 
 
 if __name__ == "__main__":

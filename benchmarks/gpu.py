@@ -1,84 +1,94 @@
 """The cost of a step and the time to an accuracy on an accelerator, in both precisions.
 
-    python benchmarks/gpu.py [--problems burgers poisson ...] [--minutes 5]
+    python benchmarks/gpu.py [--cases "burgers, float32" ...] [--seeds 0] [--minutes 5]
 
-Takes JAX's default device, prints what it measures and records it in ``benchmarks/results/gpu.json``. Without an accelerator it
-says so and ends with 2. JAX must have been installed for the device (``pip install "jax[cuda13]"``).
+Takes JAX's default device, prints what it measures and updates ``benchmarks/results/gpu.json``.
+Without an accelerator it says so and ends with 2. JAX must have been installed for the device
+(``pip install "jax[cuda13]"``).
 """
 
-import argparse
+import itertools
 import json
 import sys
-import time
+from typing import Any
 
-import jax
-from catalogue import RESULTS, machine, versions
-from step_cost import HardBurgers, SoftBurgers, by_hand, public
-
-import pinops as po
-from pinops.data import cached_reference
+import _record
+from _record import Row, measure
 
 TARGETS = {"burgers": 3e-6, "poisson": 1e-7, "helmholtz": 1e-7, "wave": 1e-5, "taylor_green": 1e-5}
+DTYPES = ("float32", "float64")
+CASES = [", ".join(pair) for pair in itertools.product(TARGETS, DTYPES)]
 
 
-def time_to(problem: str, dtype: str, minutes: float) -> dict:
-    """Seconds until every error is below the problem's target (in single precision its square root), with the default recipe."""
-    target = TARGETS[problem] if dtype == "float64" else TARGETS[problem] ** 0.5
+def target(case: str) -> float:
+    """The relative L2 error to reach; in single precision its square root."""
+    problem, dtype = case.split(", ")
+    return TARGETS[problem] if dtype == "float64" else TARGETS[problem] ** 0.5
+
+
+def run(case: str, seed: int, minutes: float, smoke: bool) -> Row:
+    """Seconds until every error is below the target, with the default recipe."""
+    import pinops as po
+    from pinops.data import cached_reference
+
+    problem, dtype = case.split(", ")
     cached_reference(po.load_problem(problem))
-    began = time.perf_counter()
-    solution = po.solve(problem, minutes=minutes, target=target, dtype=dtype, progress=False)
-    error = max(one["relative_l2"] for one in solution.error().values())
+    limits: dict[str, Any] = {"steps": 2} if smoke else {"minutes": minutes}
+    solution = po.solve(
+        problem, target=target(case), dtype=dtype, seed=seed, progress=False, **limits
+    )
     return {
-        "target": target,
-        "error": error,
-        "seconds": time.perf_counter() - began,
+        "relative_l2": {name: one["mean"] for name, one in solution.error().items()},
+        "seconds": solution.seconds,
         "compile_seconds": solution.compile_seconds,
-        "steps": solution.history[-1].step if solution.history else 0,
-        "met": error <= target,
+        "steps": solution.steps,
     }
+
+
+def step_cost(rounds: int, smoke: bool) -> dict[str, float]:
+    """Median milliseconds of a step."""
+    from statistics import median
+
+    from _burgers import SMOKE, HardBurgers, SoftBurgers, Work, by_hand, public
+
+    work, out = SMOKE if smoke else Work(), {}
+    for dtype in DTYPES:
+        contenders = {
+            "by hand": by_hand(work, dtype),
+            "pinops": public(SoftBurgers(), work, dtype),
+            "hard": public(HardBurgers(), work, dtype),
+        }
+        for name, (run, _) in contenders.items():
+            out[f"{name}, {dtype}"] = median(run() for _ in range(rounds))
+            print(f"step  {dtype}  {name:8s} {out[f'{name}, {dtype}']:8.3f} ms", flush=True)
+    return out
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--problems", nargs="+", default=list(TARGETS), choices=list(TARGETS))
-    parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
+    options = _record.parser(__file__, __doc__, CASES, seeds=[0])
+    options.add_argument("--minutes", type=float, default=5.0)
+    options.add_argument("--rounds", type=int, default=5)
+    arguments = _record.parse(options)
+    smoke, minutes = bool(arguments.smoke), arguments.minutes
+    if arguments.one:
+        print(json.dumps(run(arguments.cases[0], arguments.seeds[0], minutes, smoke)))
+        return 0
+    import jax
+
     device = jax.devices()[0]
-    if device.platform == "cpu":
-        print(
-            "gpu.py: JAX finds no accelerator, only the CPU; install JAX for the device and run this again",
-            file=sys.stderr,
-        )
+    if device.platform == "cpu" and not smoke:
+        about = "install JAX for the device and run this again"
+        print(f"gpu.py: JAX finds no accelerator, only the CPU; {about}", file=sys.stderr)
         return 2
-    recorded: dict = {
-        "device": device.device_kind,
-        "machine": machine(),
-        "versions": versions(),
-        "step_ms": {},
-        "time_to": {},
-    }
-    for dtype in ("float32", "float64"):
-        contenders = {
-            "by hand": by_hand,
-            "pinops": lambda d: public(SoftBurgers(), d),
-            "hard": lambda d: public(HardBurgers(), d),
-        }
-        for name, make in contenders.items():
-            run, _ = make(dtype)
-            times = sorted(run() for _ in range(arguments.rounds))
-            recorded["step_ms"][f"{name}, {dtype}"] = times[len(times) // 2]
-            print(f"step  {dtype}  {name:8s} {times[len(times) // 2]:8.3f} ms", flush=True)
-        for problem in arguments.problems:
-            row = time_to(problem, dtype, arguments.minutes)
-            recorded["time_to"][f"{problem}, {dtype}"] = row
-            print(
-                f"{problem:14s} {dtype}  {row['error']:.1e} (target {row['target']:.0e}) in {row['seconds']:.0f} s",
-                flush=True,
-            )
-            RESULTS.with_name("gpu.json").write_text(json.dumps(recorded, indent=1) + "\n")
+    results = _record.Record(arguments.record)
+    results.section("step", device=device.device_kind, ms=step_cost(arguments.rounds, smoke))
+    more = ["--minutes", str(minutes), *(["--smoke", str(arguments.smoke)] if smoke else [])]
+    for case, seed in itertools.product(arguments.cases, arguments.seeds):
+        row = _record.one(__file__, case, seed, *more, cold=not smoke)
+        limits = {"target": target(case), "seconds": 60 * minutes}
+        results.add(case, seed, row | {"device": device.device_kind}, **limits)
+        shown = f"{measure(row):.1e} (target {target(case):.0e})"
+        print(f"{case:22s} seed {seed}  {shown} in {row['process_seconds']:.0f} s", flush=True)
     return 0
 
 

@@ -1,82 +1,79 @@
-"""One DeepONet for three kinds of reaction against one for each, and what it makes of a fourth kind that no training has seen.
+"""One DeepONet for three kinds of reaction against one for each, and what it makes of a fourth kind.
 
     python benchmarks/multi_task.py [--seeds 0 1 2] [--steps 3000]
 
-Data of `fisher_family`, 800 members of each kind; the three single networks share the steps of the multi-task one. Writes
-``benchmarks/results/multi_task.json``: mean relative L2 errors over 40 unseen members of every kind, final iterates.
+Data of `fisher_family`, 800 members of each kind; the three single networks share the steps of the
+multi-task one; no training has seen the fourth kind. Updates ``benchmarks/results/multi_task.json``:
+mean relative L2 errors over 40 unseen members of every kind, final iterates.
 """
 
-import argparse
 import json
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
-import jax
-import numpy as np
-from catalogue import machine, versions
+import _record
+from _record import Row
 
-import pinops as po
-from pinops.data import generate
-from pinops.problem import sample_members, unstacked
-
-RESULTS = Path(__file__).parent / "results" / "multi_task.json"
+FAMILY = "fisher_family"
 KINDS = ("fisher", "newell_whitehead", "zeldovich")
 UNSEEN = "degenerate"
+MEMBERS, TESTED = 800, 40  # of each kind
 
 
-def members(kind: str) -> list:
+def members(kind: str, count: int) -> list[Any]:
     """Members of a kind that no training sees."""
+    import jax
+
+    import pinops as po
+    from pinops.problem import sample_members, unstacked
+
+    family = po.load_problem(FAMILY, task=kind)
     with jax.enable_x64(True):
-        return unstacked(
-            sample_members(
-                po.load_problem("fisher_family", task=kind), jax.random.key(99), range(40)
-            ),
-            40,
-        )
+        return unstacked(sample_members(family, jax.random.key(99), range(count)), count)
+
+
+def run(seed: int, steps: int, count: int, tested: int, batch: int) -> Row:
+    """The errors of the network for all kinds and of those for each, by kind."""
+    import numpy as np
+
+    import pinops as po
+    from pinops.data import generate
+
+    unseen = {kind: members(kind, tested) for kind in (*KINDS, UNSEEN)}
+    options: dict[str, Any] = {"functions": po.Functions(batch=batch), "progress": False}
+
+    def trained(kind: str, count: int, steps: int, folder: str) -> Any:
+        family = po.load_problem(FAMILY, task=kind)
+        data = generate(family, Path(folder) / f"{kind}.h5", count=count)
+        return po.train(family, data=data, steps=steps, seed=seed, **options)
+
+    def error(operator: Any, kind: str) -> float:
+        return float(np.mean(operator.errors(unseen[kind])["u"]))
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = trained("all", len(KINDS) * count, steps, folder)
+        singles = {kind: trained(kind, count, steps // len(KINDS), folder) for kind in KINDS}
+        return {
+            "one for all": {kind: error(whole, kind) for kind in unseen},
+            "one for each": {kind: error(single, kind) for kind, single in singles.items()},
+        }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=3000)
-    arguments = parser.parse_args()
-    tested = {kind: members(kind) for kind in (*KINDS, UNSEEN)}
-    options = {"functions": po.Functions(batch=100), "progress": False}
-    runs = []
-    with tempfile.TemporaryDirectory() as folder:
-        data = {}
-        for kind, count in (("all", 2400), *((kind, 800) for kind in KINDS)):
-            data[kind] = generate(
-                po.load_problem("fisher_family", task=kind),
-                Path(folder) / f"{kind}.h5",
-                count=count,
-            )
-        for seed in arguments.seeds:
-            began = time.monotonic()
-            errors = lambda trained, kind: float(np.mean(trained.errors(tested[kind])["u"]))
-            whole = po.train_operator(
-                "fisher_family", data=data["all"], steps=arguments.steps, seed=seed, **options
-            )
-            run = {
-                "seed": seed,
-                "one for all": {kind: errors(whole, kind) for kind in tested},
-                "one for each": {},
-            }
-            for kind in KINDS:
-                steps = arguments.steps // len(KINDS)
-                single = po.train_operator(
-                    po.load_problem("fisher_family", task=kind),
-                    data=data[kind],
-                    steps=steps,
-                    seed=seed,
-                    **options,
-                )
-                run["one for each"][kind] = errors(single, kind)
-            runs.append(run | {"seconds": round(time.monotonic() - began, 1)})
-            print(runs[-1], flush=True)
-    content = {"steps": arguments.steps, "runs": runs, "machine": machine(), "versions": versions()}
-    RESULTS.write_text(json.dumps(content, indent=1) + "\n")
+    options = _record.parser(__file__, __doc__, [FAMILY])
+    options.add_argument("--steps", type=int, default=3000)
+    arguments = _record.parse(options)
+    smoke = ["--smoke", str(arguments.smoke)] if arguments.smoke else []
+    sizes = (2 * len(KINDS), 66, 2, 2) if smoke else (arguments.steps, MEMBERS, TESTED, 100)
+    if arguments.one:
+        return print(json.dumps(run(arguments.seeds[0], *sizes)))
+    more = ["--steps", str(arguments.steps), *smoke]
+    for seed in arguments.seeds:
+        row = _record.one(__file__, FAMILY, seed, *more, cold=not smoke)
+        _record.Record(arguments.record).add(FAMILY, seed, row, steps=sizes[0])
+        print(seed, row, flush=True)
+    return None
 
 
 if __name__ == "__main__":

@@ -1,28 +1,22 @@
-"""Physics-informed Gaussians against what their paper reports (arXiv:2412.05994): error in a fixed time, and the cost of a step.
+"""Physics-informed Gaussians against their paper (arXiv:2412.05994): error in a fixed time, and the cost of a step.
 
     python benchmarks/pig.py [--seeds 0 1 2] [--cases helmholtz ...] [--seconds 150]
     python benchmarks/pig.py --step
     python benchmarks/pig.py --markdown
 
-The first updates ``benchmarks/results/pig.json`` with final iterates against the references of pinops; ``--seconds`` limits each
-run to less than the case allows, and the record says so. ``--step`` measures one loss and gradient of 400 Gaussians in four
-channels at 4096 points against the same arithmetic written by hand, in turns, in one process; the last writes the table of the
-README.
+The first updates ``benchmarks/results/pig.json`` with final iterates against the references of
+pinops; ``--seconds`` limits each run to less than the case allows, and the record says so. ``--step``
+measures one loss and gradient of 400 Gaussians in four channels at 4096 points against the same
+arithmetic written by hand, in turns, in one process; the last writes the table of the README.
 """
 
-import argparse
-import json
-import time
-from pathlib import Path
+import statistics
+from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from catalogue import machine, versions
-from time_to_accuracy import median_run, record, write_table
+import _record
+from time_to_accuracy import record, table
 
-RESULTS = Path(__file__).parent / "results" / "pig.json"
 MARKS = ("<!-- gaussians: benchmarks/pig.py --markdown -->", "<!-- end of gaussians -->")
 
 
@@ -123,122 +117,122 @@ CASES: dict[str, tuple[str, tuple[float, float, list[str]]]] = {
 }
 
 
-def step_cost(rounds: int = 9, repeats: int = 10) -> dict[str, float]:
-    """Median milliseconds of a loss and its gradient: pinops, by hand, and their median ratio."""
+def residuals(network: Any, rows: Any, wave: float) -> Any:
+    """The equation by closed forms: u, its gradient and u_xx + u_yy through one exponential.
+
+    Features are in (-1, 1); ``rows`` has points, source, and the factor of the conditions with its
+    derivatives.
+    """
+    import jax.numpy as jnp
+
+    z, source, f, fx, fy, lap = rows
+    a = jnp.exp(-2 * network.spreads)
+    m, w = network.centres, network.weights
+    powers = jnp.concatenate([z * z, z, jnp.ones_like(z[:, :1])], 1)
+    constant = -0.5 * jnp.sum(a * m * m, -1, keepdims=True)
+    g = jnp.exp(jnp.einsum("pm,cnm->cpn", powers, jnp.concatenate([-0.5 * a, a * m, constant], -1)))
+    wa, wam = w[..., None] * a, w[..., None] * a * m
+    columns = jnp.concatenate([w[..., None], wa, wam, wa * a, wam * a, wam * a * m - wa], -1)
+    s = jnp.moveaxis(jnp.einsum("cpn,cnk->cpk", g, columns), -1, 0)
+    x, y = z[:, 0], z[:, 1]
+    value, gx, gy = s[0], s[3] - x * s[1], s[4] - y * s[2]
+    gxx = x * x * s[5] - 2 * x * s[7] + s[9]
+    gyy = y * y * s[6] - 2 * y * s[8] + s[10]
+    (w1, w2), (b1, b2) = network.head.weights, network.head.biases
+    h = jnp.tanh(value.T @ w1 + b1)
+    d = 1 - h * h
+    px, py = gx.T @ w1, gy.T @ w1
+    second = d * ((gxx + gyy).T @ w1) - 2 * h * d * (px * px + py * py)
+    u, ux, uy, laplacian = (v @ w2[:, 0] for v in (h, d * px, d * py, second))
+    u = u + b2[0]
+    return f * laplacian + 2 * (fx * ux + fy * uy) + lap * u + wave * f * u - source
+
+
+def contenders(number: int, size: int) -> dict[str, Callable[[], Any]]:
+    """A loss and its gradient of so many Gaussians and points, in float64: pinops, and by hand."""
+    import jax
+    import jax.numpy as jnp
+
+    import pinops as po
+    from pinops.networks import embedding_of
+    from pinops.problem import impose, units
+    from pinops.training import draw, split
+
+    problem: Any = po.load_problem("helmholtz")
+    imposition = impose(problem)
+    network = po.networks.PIG(number, 4).build(
+        embedding_of(problem, imposition).size, 1, key=jax.random.key(0)
+    )
+    model, params = split(problem, network, imposition, units(problem, imposition), "Helmholtz")
+    points = model.prepared(
+        params, draw(problem, imposition.soft, po.Collocation(interior=size), jax.random.key(1))
+    )
+    weights = {"residual": jnp.ones(1)}
+    ours = jax.jit(lambda params: model.objective(points, weights)(params))
+    at = points["interior"].at
+    lift, factor = points["interior"].fixed
+    wave = float(problem.k) ** 2
+    a1, a2 = float(problem.a1), float(problem.a2)
+    exact = jnp.sin(a1 * jnp.pi * at[:, 0]) * jnp.sin(a2 * jnp.pi * at[:, 1])
+    source = (wave - jnp.pi**2 * (a1**2 + a2**2)) * exact
+
+    f = factor[()][:, 0]
+    axes = jnp.stack([at[:, 0], at[:, 1]], 1)
+    fx, fy = -2 * axes[:, 0] * (1 - axes[:, 1] ** 2), -2 * axes[:, 1] * (1 - axes[:, 0] ** 2)
+    lap = -2 * (1 - axes[:, 1] ** 2) - 2 * (1 - axes[:, 0] ** 2)
+    rows = [axes, source, f, fx, fy, lap]
+    chunk = model._chunk(params, points["interior"])
+
+    def loss(network, rows):
+        return jnp.sum(jnp.square(residuals(network, rows, wave))) / len(at)
+
+    @jax.jit
+    def by_hand(network):
+        def add(total, part):
+            return jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(network, part)), None
+
+        zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), network))
+        return jax.lax.scan(add, zero, [row.reshape(-1, chunk, *row.shape[1:]) for row in rows])[0]
+
+    ways: dict[str, Callable[[], Any]] = {
+        "pinops": lambda: ours(params),
+        "by hand": lambda: by_hand(params.network),
+    }
+    one, other = (jax.block_until_ready(run())[0] for run in ways.values())
+    assert abs(float(one / other) - 1) < 1e-9, f"the two losses differ: {one}, {other}"
+    return ways
+
+
+def step_cost(rounds: int, repeats: int, number: int, size: int) -> dict[str, float]:
+    """Median milliseconds of pinops and by hand, and the median of their ratios."""
+    import jax
+
     with jax.enable_x64(True):
-        import pinops as po
-        from pinops.networks import embedding_of
-        from pinops.problem import impose, units
-        from pinops.training import draw, split
-
-        problem: Any = po.load_problem("helmholtz")
-        imposition = impose(problem)
-        network = po.networks.PIG(400, 4).build(
-            embedding_of(problem, imposition).size, 1, key=jax.random.key(0)
-        )
-        model, params = split(problem, network, imposition, units(problem, imposition), "Helmholtz")
-        points = model.prepared(
-            params, draw(problem, imposition.soft, po.Collocation(interior=4096), jax.random.key(1))
-        )
-        weights = {"residual": jnp.ones(1)}
-        ours = jax.jit(lambda params: model.objective(points, weights)(params))
-        at = points["interior"].at
-        lift, factor = points["interior"].fixed
-        wave = float(problem.k) ** 2
-        a1, a2 = float(problem.a1), float(problem.a2)
-        exact = jnp.sin(a1 * jnp.pi * at[:, 0]) * jnp.sin(a2 * jnp.pi * at[:, 1])
-        source = (wave - jnp.pi**2 * (a1**2 + a2**2)) * exact
-
-        def residuals(network, rows):
-            """Closed forms for u, its gradient and u_xx + u_yy through one exponential, in features (-1, 1)."""
-            z, source, f, fx, fy, lap = rows
-            a = jnp.exp(-2 * network.spreads)
-            m, w = network.centres, network.weights
-            powers = jnp.concatenate([z * z, z, jnp.ones_like(z[:, :1])], 1)
-            constant = -0.5 * jnp.sum(a * m * m, -1, keepdims=True)
-            g = jnp.exp(
-                jnp.einsum("pm,cnm->cpn", powers, jnp.concatenate([-0.5 * a, a * m, constant], -1))
-            )
-            wa, wam = w[..., None] * a, w[..., None] * a * m
-            columns = jnp.concatenate(
-                [w[..., None], wa, wam, wa * a, wam * a, wam * a * m - wa], -1
-            )
-            s = jnp.moveaxis(jnp.einsum("cpn,cnk->cpk", g, columns), -1, 0)
-            x, y = z[:, 0], z[:, 1]
-            value, gx, gy = s[0], s[3] - x * s[1], s[4] - y * s[2]
-            gxx = x * x * s[5] - 2 * x * s[7] + s[9]
-            gyy = y * y * s[6] - 2 * y * s[8] + s[10]
-            (w1, w2), (b1, b2) = network.head.weights, network.head.biases
-            h = jnp.tanh(value.T @ w1 + b1)
-            d = 1 - h * h
-            px, py = gx.T @ w1, gy.T @ w1
-            second = d * ((gxx + gyy).T @ w1) - 2 * h * d * (px * px + py * py)
-            u, ux, uy, laplacian = (v @ w2[:, 0] for v in (h, d * px, d * py, second))
-            u = u + b2[0]
-            return f * laplacian + 2 * (fx * ux + fy * uy) + lap * u + wave * f * u - source
-
-        f = factor[()][:, 0]
-        axes = jnp.stack([at[:, 0], at[:, 1]], 1)
-        fx, fy = -2 * axes[:, 0] * (1 - axes[:, 1] ** 2), -2 * axes[:, 1] * (1 - axes[:, 0] ** 2)
-        lap = -2 * (1 - axes[:, 1] ** 2) - 2 * (1 - axes[:, 0] ** 2)
-        rows = [axes, source, f, fx, fy, lap]
-        chunk = model._chunk(params, points["interior"])
-
-        def loss(network, rows):
-            return jnp.sum(jnp.square(residuals(network, rows))) / len(at)
-
-        @jax.jit
-        def by_hand(network):
-            add = lambda total, part: (
-                jax.tree.map(jnp.add, total, jax.value_and_grad(loss)(network, part)),
-                None,
-            )
-            zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), network))
-            return jax.lax.scan(
-                add, zero, [row.reshape(-1, chunk, *row.shape[1:]) for row in rows]
-            )[0]
-
-        contenders = {"pinops": lambda: ours(params), "by hand": lambda: by_hand(params.network)}
-        one, other = (jax.block_until_ready(run())[0] for run in contenders.values())
-        assert abs(float(one / other) - 1) < 1e-9, f"the two losses differ: {one}, {other}"
-        times: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(rounds):
-            for name, run in contenders.items():
-                began = time.perf_counter()
-                for _ in range(repeats):
-                    jax.block_until_ready(run())
-                times[name].append(1e3 * (time.perf_counter() - began) / repeats)
-        found = {name: float(np.median(values)) for name, values in times.items()}
-        return found | {"ratio": float(np.median(np.divide(times["pinops"], times["by hand"])))}
+        times = _record.in_turns(contenders(number, size), rounds, repeats)
+    found = {name: statistics.median(values) for name, values in times.items()}
+    ratios = [ours / bound for ours, bound in zip(*times.values(), strict=True)]
+    return found | {"ratio": statistics.median(ratios)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    parser.add_argument(
-        "--seconds", type=float, default=float("inf"), help="less than the case allows"
-    )
-    parser.add_argument("--overhead", type=float, default=25.0)
-    parser.add_argument("--step", action="store_true")
-    parser.add_argument("--markdown", action="store_true")
-    arguments = parser.parse_args()
+    options = _record.parser(__file__, __doc__, CASES)
+    about = "less than the case allows"
+    options.add_argument("--seconds", type=float, default=float("inf"), help=about)
+    options.add_argument("--overhead", type=float, default=25.0)
+    options.add_argument("--step", action="store_true")
+    _record.add_markdown(options)
+    arguments = _record.parse(options)
+    results, smoke = _record.Record(arguments.record), bool(arguments.smoke)
     if arguments.markdown:
-        return write_table(RESULTS, MARKS)
+        return _record.into_readme(table(results.cases()), MARKS, arguments.markdown)
     if arguments.step:
-        found = step_cost()
+        found = step_cost(1, 1, 40, 256) if smoke else step_cost(9, 10, 400, 4096)
         print(", ".join(f"{name} {value:.2f}" for name, value in found.items()))
-        recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"cases": {}}
-        recorded["step"] = {"ms": found, "machine": machine(), "versions": versions()}
-        RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
-        return None
+        return results.section("step", ms=found)
     for name in arguments.cases:
-        case, bar = CASES[name]
-        record(
-            RESULTS,
-            name,
-            median_run(case, bar, arguments.seeds, arguments.overhead, arguments.seconds),
-        )
+        case, limits = CASES[name]
+        times = {"overhead": arguments.overhead, "limit": arguments.seconds}
+        record(results, name, case, limits, arguments.seeds, **times, smoke=smoke)
     return None
 
 

@@ -1,30 +1,32 @@
-"""Error after a fixed time, side by side with what is asked for: each case in fresh processes, compilation included.
+"""Error after a fixed time, side by side with the target: each case in fresh processes, compilation included.
 
     python benchmarks/time_to_accuracy.py [--seeds 0 1 2] [--cases burgers "helmholtz a1=10 a2=10" ...]
     python benchmarks/time_to_accuracy.py --peers PYTHON [--peer-seconds 180] [--seeds 0]
     python benchmarks/time_to_accuracy.py --markdown
 
-The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median over the seeds counts) and the
-error against seconds of every run; the second runs Burgers' equation in a Python with DeepXDE, PINA or jinns; the last writes
-the table of the README and draws ``benchmarks/results/time_to_accuracy.png``.
+The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median over
+the seeds counts) and the error against seconds of every run; the second runs Burgers' equation in a
+Python with DeepXDE, PINA or jinns; the last writes the table of the README and draws
+``benchmarks/results/time_to_accuracy.png``.
 """
 
-import argparse
 import json
 import os
-import statistics
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from catalogue import into_readme, machine, measure, run, versions
+import _record
+from _record import Record, Row, measure
 from peer_burgers import PEERS
 
-RESULTS = Path(__file__).parent / "results" / "time_to_accuracy.json"
-START, END = (
+MARKS = (
     "<!-- time to accuracy: benchmarks/time_to_accuracy.py --markdown -->",
     "<!-- end of time to accuracy -->",
 )
+# A smoke test has no other limit than the steps.
+SMOKE = ["--steps", "2", "--set-collocation", "interior=64"]
 FOUR = ["--network", "mlp", "--set-network", "width=30", "depth=4"]
 
 
@@ -112,34 +114,33 @@ CASES: dict[str, tuple[float, float, list[str]]] = {
 }
 
 
-def median_run(
+def record(
+    results: Record,
+    name: str,
     case: str,
-    bar: tuple[float, float, list[str]],
-    seeds: list[int],
+    limits: tuple[float, float, list[str]],
+    seeds: Iterable[int],
+    *,
     overhead: float,
     limit: float = float("inf"),
-) -> dict:
-    """All seeds of a case and the median of their errors; ``limit``: fewer seconds than the bar allows."""
-    must, seconds, options = bar
-    training = (min(seconds, limit) - overhead) / 60
-    runs = []
+    smoke: bool = False,
+) -> None:
+    """Run and record all seeds of a case; ``limit``: fewer seconds than the case allows."""
+    target, seconds, options = limits
+    minutes = ["--minutes", str((min(seconds, limit) - overhead) / 60)]
     for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
-            out = f"{folder}/run"
-            result = run(case, seed, [*options, "--minutes", str(training)], out)
-            if "relative_l2" in result:
-                result["curve"] = curve(Path(out))
-        runs.append(result)
-        print(
-            f"{case:32s} seed {seed}  {measure(result):.2e}  {result['process_seconds']:6.1f} s",
-            flush=True,
-        )
-    median = statistics.median(measure(row) for row in runs)
-    entry = {"must": must, "seconds": seconds, "options": options, "median": median, "runs": runs}
-    entry["met"] = (
-        entry["median"] <= must and statistics.median(r["process_seconds"] for r in runs) <= seconds
-    )
-    return entry
+            out = Path(folder) / "run"
+            more = [*options, *SMOKE] if smoke else [*options, *minutes]
+            run = _record.solved(case, seed, more, out, cold=not smoke)
+            if "relative_l2" in run:
+                run["curve"] = curve(out)
+        results.add(name, seed, run, target=target, seconds=seconds, options=options)
+        error, wall = measure(run), run["process_seconds"]
+        print(f"{name:32s} seed {seed}  {error:.2e}  {wall:6.1f} s", flush=True)
+    entry = results.cases()[name]
+    missed = "" if _record.met(entry) else "  MISSED"
+    print(f"{name:32s} median {_record.median(entry):.2e}, target {target:.0e}{missed}", flush=True)
 
 
 def curve(folder: Path) -> list[list[float]]:
@@ -156,8 +157,8 @@ def curve(folder: Path) -> list[list[float]]:
     ]
 
 
-def peers(python: str, seeds: list[int], seconds: float) -> dict:
-    """Error against seconds of Burgers' equation in each library that is installed there, for each seed."""
+def peers(python: str, seeds: list[int], seconds: float) -> Row:
+    """Error against seconds of Burgers' equation in each library installed there, for each seed."""
     import numpy as np
 
     import pinops as po
@@ -175,7 +176,8 @@ def peers(python: str, seeds: list[int], seconds: float) -> dict:
         )
         for label, peer in PEERS.items():
             name = peer.__name__
-            ask = f"import importlib.metadata as m; print(m.version(m.packages_distributions()[{name!r}][0]))"
+            ask = "import importlib.metadata as m; "
+            ask += f"print(m.version(m.packages_distributions()[{name!r}][0]))"
             answer = subprocess.run([python, "-c", ask], capture_output=True, text=True)
             if answer.returncode:
                 print(f"{label}: {name} is not installed there", flush=True)
@@ -199,53 +201,34 @@ def peers(python: str, seeds: list[int], seconds: float) -> dict:
                     f"{label}: burgers seed {seed}  {curve[-1][1]:.2e}  {curve[-1][0]:.1f} s",
                     flush=True,
                 )
-    return {"burgers": found, "machine": machine(), "versions": installed}
+    return {"burgers": found, "installed": installed}
 
 
-def record(path: Path, case: str, entry: dict) -> None:
-    """Put a result in a file of results, and say what it is."""
-    recorded = json.loads(path.read_text()) if path.exists() else {"cases": {}}
-    recorded["cases"][case] = entry | {"machine": machine(), "versions": versions()}
-    path.write_text(json.dumps(recorded, indent=1) + "\n")
-    missed = "" if entry["met"] else "  MISSED"
-    print(f"{case:32s} median {entry['median']:.2e}, must {entry['must']:.0e}{missed}", flush=True)
-
-
-def write_table(path: Path = RESULTS, marks: tuple[str, str] = (START, END)) -> None:
-    """Put the recorded results between the marks in the README."""
-    recorded = json.loads(path.read_text())["cases"]
+def table(cases: dict[str, Row]) -> list[str]:
+    """The rows of the README."""
     lines = [
-        "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | must | option |",
+        "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | target | option |",  # noqa: E501
         "|---|---|---|---|---|---|",
     ]
-    for case, entry in recorded.items():
-        good = [row for row in entry["runs"] if "relative_l2" in row]
-        errors = ", ".join(f"{measure(row):.1e}" for row in good)
+    for case, entry in cases.items():
+        good = [run for run in entry["runs"] if "relative_l2" in run]
+        errors = _record.each(good, lambda run: f"{measure(run):.1e}")
         errors += " of the coefficient" if any("coefficient_error" in row for row in good) else ""
-        seconds = ", ".join(f"{row['process_seconds']:.0f}" for row in entry["runs"])
-        must = f"{entry['must']:.1e} in {entry['seconds']:.0f} s" + (
-            "" if entry["met"] else ", **missed**"
-        )
-        cores = entry["machine"]["cores"]
-        lines.append(
-            f"| {case} | {errors} | {seconds} | {cores} | {must} | {' '.join(entry['options']) or 'none'} |"
-        )
-    lines += [
-        "",
-        "Processor: "
-        + ", ".join({entry["machine"]["processor"]: None for entry in recorded.values()})
-        + ".",
-    ]
-    into_readme(lines, marks)
+        cores = entry["runs"][0]["machine"]["cores"]
+        target = _record.target(entry, _record.met(entry))
+        options = " ".join(entry["options"]) or "none"
+        seconds = _record.seconds(entry)
+        lines.append(f"| {case} | {errors} | {seconds} | {cores} | {target} | {options} |")
+    return [*lines, "", f"Processor: {_record.processors(cases)}."]
 
 
-def plot() -> None:
+def plot(whole: Row, path: Path) -> None:
+    """Error against seconds of every run, and the target, for each case."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    whole = json.loads(RESULTS.read_text())
     recorded = whole["cases"]
     columns = 3
     figure, axes = plt.subplots(
@@ -271,7 +254,7 @@ def plot() -> None:
                     *zip(*curve, strict=True), color=f"C{number + 1}", linewidth=1, label=peer
                 )
             axis.legend(fontsize=6)
-        axis.plot(entry["seconds"], entry["must"], "k+", markersize=9)
+        axis.plot(entry["seconds"], entry["target"], "k+", markersize=9)
         axis.set_title(case, fontsize=9)
         axis.tick_params(labelsize=7)
         axis.grid(alpha=0.3)
@@ -280,36 +263,30 @@ def plot() -> None:
     for axis in axes[-1]:
         axis.set_xlabel("seconds", fontsize=8)
     figure.tight_layout()
-    figure.savefig(RESULTS.with_suffix(".png"), dpi=130)
+    figure.savefig(path, dpi=130)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
-    about = "seconds for the start of Python, the reference, the figure and the files; what is left of the time is for training"
-    parser.add_argument(
-        "--overhead",
-        type=float,
-        default=13.0,
-        help=about + " (default 13; 25 where all shares one core)",
-    )
-    parser.add_argument("--peers", metavar="PYTHON", help="with DeepXDE, PINA or jinns")
-    parser.add_argument("--peer-seconds", type=float, default=180.0)
-    parser.add_argument("--markdown", action="store_true")
-    arguments = parser.parse_args()
+    options = _record.parser(__file__, __doc__, CASES)
+    about = "seconds for the start of Python, the reference, the figure and the files; what is left"
+    about += " is for training (default 13; 25 where all shares one core)"
+    options.add_argument("--overhead", type=float, default=13.0, help=about)
+    options.add_argument("--peers", metavar="PYTHON", help="with DeepXDE, PINA or jinns")
+    options.add_argument("--peer-seconds", type=float, default=180.0)
+    _record.add_markdown(options)
+    arguments = _record.parse(options)
+    results = Record(arguments.record)
     if arguments.markdown:
-        write_table()
-        return plot()
-    if arguments.peers:
-        recorded = json.loads(RESULTS.read_text())
-        recorded["peers"] = peers(
-            os.path.abspath(arguments.peers), arguments.seeds, arguments.peer_seconds
-        )
-        RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
-        return None
-    for case in arguments.cases:
-        record(RESULTS, case, median_run(case, CASES[case], arguments.seeds, arguments.overhead))
+        _record.into_readme(table(results.cases()), MARKS, arguments.markdown)
+        if arguments.markdown == _record.README:
+            plot(results.read(), results.path.with_suffix(".png"))
+    elif arguments.peers:
+        python = os.path.abspath(arguments.peers)
+        results.section("peers", **peers(python, arguments.seeds, arguments.peer_seconds))
+    else:
+        for case in arguments.cases:
+            more = {"overhead": arguments.overhead, "smoke": bool(arguments.smoke)}
+            record(results, case, case, CASES[case], arguments.seeds, **more)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
     )
 
     def fourier(
-        width=30, depth=2, activation=networks.activations["tanh"], scales=3.0, frequencies=15
+        width=30, depth=2, activation=networks.activations["tanh"], scales=(3.0,), frequencies=15
     ):
         return networks.FourierFeatures(networks.MLP(width, depth, activation), scales, frequencies)
 
@@ -115,14 +115,12 @@ def _network(name: str | None, settings: dict[str, Any]) -> Any:
 
 
 def _optimizer(name: str | None, settings: dict[str, Any]) -> Any:
-    import optax
-
     from pinops import optimizers
 
     choices = {
         "adam": optimizers.Adam,
-        "soap": optimizers.soap,
-        "lbfgs": optax.lbfgs,
+        "soap": optimizers.SOAP,
+        "lbfgs": optimizers.LBFGS,
         "ssbroyden": optimizers.SSBroyden,
         "ssbfgs": optimizers.SSBFGS,
         "gauss_newton": optimizers.GaussNewton,
@@ -348,7 +346,7 @@ def solve(
             problem,
             network=_network(network, _pairs(set_network, "--set-network")),
             optimizer=_optimizer(optimizer, _pairs(set_optimizer, "--set-optimizer")),
-            sampler=collocation,
+            points=collocation,
             weighting=_weighting(weighting, _pairs(set_weighting, "--set-weighting")),
             continuation=_continuation(continuation, stage_steps),
             devices=devices,
@@ -429,7 +427,7 @@ def _print_operator(result: dict[str, Any]) -> None:
 
     console = Console()
     table = Table("unknown", "mean relative L2 error", "standard deviation", "median", "worst")
-    for unknown, error in result["relative_l2"].items():
+    for unknown, error in result["errors"].items():
         table.add_row(
             unknown, *(f"{error[kind]:.2e}" for kind in ("mean", "std", "median", "worst"))
         )
@@ -497,7 +495,7 @@ def train(
     operator: str = "deeponet",
     set_operator: Pairs = (),
     data: Path | None = None,
-    physics: bool | None = None,
+    physics: float | None = None,
     set_functions: Pairs = (),
     set_curriculum: Pairs = (),
     optimizer: str | None = None,
@@ -560,7 +558,7 @@ def train(
     check_family(family)
     architecture = _operator(operator, _pairs(set_operator, "--set-operator"), family)
     if isinstance(architecture, pinops.operators.SurrogateArchitecture):
-        given = {"--steps": steps, "--weighting": weighting, "--physics": physics}
+        given = {"--steps": steps}
         for flag, value in given.items():
             if value is not None:
                 raise _Usage(
@@ -582,13 +580,15 @@ def train(
             devices=devices,
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
+            physics=physics,
+            weighting=_weighting(weighting, _pairs(set_weighting, "--set-weighting")),
         )
     if set_curriculum:
         raise _Usage("--set-curriculum is for surrogates on a grid, such as --operator cape_fno")
     functions = _functions(_pairs(set_functions, "--set-functions"))
     out = _run_folder(name, seed, out, resume)
     try:
-        trained = pinops.train_operator(
+        trained = pinops.train(
             family,
             architecture,
             data=data,
@@ -706,15 +706,30 @@ def _train_surrogate(
         raise _Usage(
             f"a surrogate is trained on data; make them with pinops data {name} --out FILE, and give --data FILE"
         )
+    known = ("batch", "noise", "embedding", "parameter_map")
     for setting in functions:
-        if setting not in (known := ("batch", "noise", "embedding", "physics", "parameter_map")):
+        if setting not in known:
             raise _Usage(
                 f"--set-functions has no setting {setting!r} for surrogates; it has {', '.join(known)}"
             )
+    if "noise" in functions:
+        curriculum["noise"] = functions["noise"]
+    own = {k: functions[k] for k in ("parameter_map",) if k in functions}
+    if "embedding" in functions:
+        own["auxiliary"] = functions["embedding"]
+    more = {}
+    if "batch" in functions:
+        more["functions"] = pinops.Functions(batch=functions["batch"])
     stages = _construct(pinops.Curriculum, curriculum, "the curriculum")
     try:
-        trained = pinops.train_surrogate(
-            family, data, architecture, curriculum=stages, out=out, **functions, **options
+        trained = pinops.train(
+            family,
+            replace(architecture, **own),
+            data=data,
+            curriculum=stages,
+            out=out,
+            **options,
+            **more,
         )
     except KeyboardInterrupt:
         return _interrupted(out)

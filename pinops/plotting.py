@@ -4,21 +4,22 @@ A figure is rows of panels, a panel a function that draws into given axes. Two i
 true geometry, and the history of the loss. One row (two in three dimensions) per unknown, the history below.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import cycle, pairwise, product, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pinops.data import GridSpec
 from pinops.networks import GaussianNetwork
-from pinops.problem import Observed, values_at
+from pinops.problem import Observed, Problem, values_at
 from pinops.reference import Reference
-from pinops.solvers import Answer, TrainedSurrogate
+from pinops.training import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,37 @@ Panel = Callable[["Axes"], None]
 Rows = list[list[Panel]]
 
 
-def plot_solution(solution: Answer, path: str | Path | None = None) -> "Figure":
+class Drawable(Protocol):
+    """A solution, as far as a figure of it goes."""
+
+    @property
+    def problem(self) -> Problem: ...
+    @property
+    def request(self) -> Mapping[str, Any]: ...
+    @property
+    def history(self) -> Sequence[Report]: ...
+    @property
+    def reference(self) -> Reference | None: ...
+    @property
+    def x64(self) -> bool: ...
+    def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]: ...
+    def error(self) -> Mapping[str, Mapping[str, float]]: ...
+
+
+class Rollouts(Protocol):
+    """A surrogate, as far as a figure of its rollouts goes."""
+
+    @property
+    def family(self) -> Problem: ...
+    @property
+    def request(self) -> Mapping[str, Any]: ...
+    @property
+    def history(self) -> Sequence[Report]: ...
+    @property
+    def grid(self) -> GridSpec: ...
+
+
+def plot_solution(solution: Drawable, path: str | Path | None = None) -> "Figure":
     """Solution, reference, error and training history in one figure; written to ``path`` (150 dpi) where given.
 
     One coordinate: curves. Two: maps, with cuts at several times where there is time. Three: maps at several times, or
@@ -56,12 +87,12 @@ def plot_solution(solution: Answer, path: str | Path | None = None) -> "Figure":
     return _draw(_title(solution), rows, _history(solution), path)
 
 
-def plot_history(solution: Answer, path: str | Path | None = None) -> "Figure":
+def plot_history(solution: Drawable, path: str | Path | None = None) -> "Figure":
     """Loss terms, errors and, for an inverse problem, coefficients over the steps; written to ``path`` where given."""
     return _draw(_title(solution), [], _history(solution), path)
 
 
-def plot_gaussians(solution: Answer, path: str | Path | None = None) -> "Figure":
+def plot_gaussians(solution: Drawable, path: str | Path | None = None) -> "Figure":
     """The Gaussians of a `PIG` network over its solution in two coordinates, one panel for each unknown.
 
     Half an ellipse is one standard deviation wide; the darker, the larger the weight. Without a head an unknown has its own
@@ -162,18 +193,18 @@ def _show_in_notebooks(figure: "Figure") -> None:
     figure._repr_png_ = picture  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _title(solution: Answer) -> str:
+def _title(solution: Drawable) -> str:
     name = solution.request["problem"]
     if solution.reference is None:
         return name
     errors = ", ".join(
-        f"{unknown} {error['relative_l2']:.1e}" for unknown, error in solution.error().items()
+        f"{unknown} {error['mean']:.1e}" for unknown, error in solution.error().items()
     )
     return f"{name}, relative L2 error: {errors}"
 
 
 def plot_rollouts(
-    trained: TrainedSurrogate,
+    trained: Rollouts,
     predicted: np.ndarray,
     truth: np.ndarray,
     labels: Sequence[str],
@@ -185,7 +216,7 @@ def plot_rollouts(
     """
     names = trained.family.domain.coordinates
     time = names.index(trained.family.domain.time)
-    first, steps = (trained.request["grid"][part] for part in ("first", "steps"))
+    first, steps = trained.grid.first, trained.grid.steps
     sizes = list(truth.shape[2:-1])
     sizes.insert(time, truth.shape[1])
     axes = {
@@ -251,7 +282,7 @@ class _Grid:
         return np.abs(self.values[unknown] - self.truth[unknown])
 
 
-def _grid(solution: Answer, reference: Reference) -> _Grid | None:
+def _grid(solution: Drawable, reference: Reference) -> _Grid | None:
     """Where to compare: the points of the reference where they are a grid, finer ones where there is an exact solution.
 
     None for more than three coordinates and for scattered points.
@@ -282,7 +313,7 @@ def _grid(solution: Answer, reference: Reference) -> _Grid | None:
     return _Grid(axes, _centred(solution, values), _centred(solution, truth), reference.kind)
 
 
-def _display_axes(solution: Answer) -> dict[str, np.ndarray]:
+def _display_axes(solution: Drawable) -> dict[str, np.ndarray]:
     """Points on every axis, fine enough for a picture; of three coordinates the one that is cut has few."""
     domain = solution.problem.domain
     names = domain.coordinates
@@ -297,13 +328,13 @@ def _display_axes(solution: Answer) -> dict[str, np.ndarray]:
     }
 
 
-def _cut_coordinate(solution: Answer) -> str:
+def _cut_coordinate(solution: Drawable) -> str:
     """Of three or more coordinates the one that is cut: time, or the third."""
     domain = solution.problem.domain
     return domain.time or domain.space[2]
 
 
-def _centred(solution: Answer, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _centred(solution: Drawable, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Unknowns that are determined up to a constant without their mean, at each time; one array axis per coordinate."""
     domain = solution.problem.domain
     space = tuple(k for k, name in enumerate(domain.coordinates) if name != domain.time)
@@ -315,7 +346,7 @@ def _centred(solution: Answer, values: dict[str, np.ndarray]) -> dict[str, np.nd
     return values | {u: values[u] - mean for u, mean in means.items()}
 
 
-def _evaluate(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _evaluate(solution: Drawable, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The solution on the grid of these axes, NaN outside the domain."""
     domain = solution.problem.domain
     mesh = np.meshgrid(*(axes[name] for name in domain.coordinates), indexing="ij")
@@ -328,7 +359,7 @@ def _evaluate(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.nda
     )
 
 
-def _exact(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _exact(solution: Drawable, axes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The exact solution on the grid of these axes, NaN outside the domain."""
     problem = solution.problem
     mesh = np.meshgrid(*(axes[name] for name in problem.domain.coordinates), indexing="ij")
@@ -342,7 +373,7 @@ def _exact(solution: Answer, axes: dict[str, np.ndarray]) -> dict[str, np.ndarra
     return _centred(solution, {u: array.reshape(mesh[0].shape) for u, array in values.items()})
 
 
-def _cut_at(solution: Answer, name: str, grid: _Grid | None) -> np.ndarray:
+def _cut_at(solution: Drawable, name: str, grid: _Grid | None) -> np.ndarray:
     """Where a coordinate is cut: points of the reference, where there is one."""
     axis = (_display_axes(solution) if grid is None else grid.axes)[name]
     wanted = axis[0] + np.asarray(_SLICES) * (axis[-1] - axis[0])
@@ -352,7 +383,7 @@ def _cut_at(solution: Answer, name: str, grid: _Grid | None) -> np.ndarray:
 # -- Layouts: the rows of panels, by dimension ------------------------------------------------------------------------
 
 
-def _curves(solution: Answer, grid: _Grid | None) -> Rows:
+def _curves(solution: Drawable, grid: _Grid | None) -> Rows:
     """One coordinate: solution on reference, |error|."""
     (name,) = solution.problem.domain.coordinates
     x = _display_axes(solution)[name]
@@ -368,7 +399,7 @@ def _curves(solution: Answer, grid: _Grid | None) -> Rows:
     return rows
 
 
-def _plane(solution: Answer, grid: _Grid | None) -> Rows:
+def _plane(solution: Drawable, grid: _Grid | None) -> Rows:
     """Two coordinates of space: maps of solution, reference and |error|."""
     plane = solution.problem.domain.coordinates
     axes = _display_axes(solution)
@@ -387,7 +418,7 @@ def _plane(solution: Answer, grid: _Grid | None) -> Rows:
     return rows
 
 
-def _space_time(solution: Answer, grid: _Grid | None) -> Rows:
+def _space_time(solution: Drawable, grid: _Grid | None) -> Rows:
     """Time and one coordinate of space: maps of solution and |error|, and cuts at several times."""
     domain = solution.problem.domain
     (space,) = domain.space
@@ -417,7 +448,7 @@ def _space_time(solution: Answer, grid: _Grid | None) -> Rows:
     return rows
 
 
-def _cuts(solution: Answer, grid: _Grid | None) -> Rows:
+def _cuts(solution: Drawable, grid: _Grid | None) -> Rows:
     """Three coordinates: maps at several times, a row of the solution and a row of |error| for each unknown.
 
     Without reference also for more coordinates: those beyond are held at the middle of their range.
@@ -465,7 +496,7 @@ def _cuts(solution: Answer, grid: _Grid | None) -> Rows:
     return rows
 
 
-def _scattered(solution: Answer, reference: Reference) -> Rows:
+def _scattered(solution: Drawable, reference: Reference) -> Rows:
     """Many coordinates or scattered points: solution against reference, histogram of |error|."""
     values = solution.values(reference.coordinates)
     rows: Rows = []
@@ -486,7 +517,7 @@ def _scattered(solution: Answer, reference: Reference) -> Rows:
 # -- Panels -----------------------------------------------------------------------------------------------------------
 
 
-def _label(solution: Answer, unknown: str) -> str:
+def _label(solution: Drawable, unknown: str) -> str:
     return f"{unknown} (mean removed)" if unknown in solution.problem.gauge else unknown
 
 
@@ -632,7 +663,7 @@ def _histogram(unknown: str, error: np.ndarray) -> Panel:
     return panel
 
 
-def _observed(solution: Answer, unknown: str) -> dict[str, np.ndarray] | None:
+def _observed(solution: Drawable, unknown: str) -> dict[str, np.ndarray] | None:
     """Where an unknown was observed."""
     conditions = [
         c for c in solution.problem.conditions() if isinstance(c, Observed) and unknown in c.values
@@ -648,7 +679,7 @@ def _observed(solution: Answer, unknown: str) -> dict[str, np.ndarray] | None:
 # -- History ----------------------------------------------------------------------------------------------------------
 
 
-def _history(solution: Answer) -> list[Panel]:
+def _history(solution: Drawable) -> list[Panel]:
     """Panels of loss terms, of errors where there is a reference, and of each coefficient to be found."""
     history = solution.history
     if not history:
@@ -712,7 +743,7 @@ def _loss(solution: Any, measure: str = "mean square") -> Panel:
     return panel
 
 
-def _errors(solution: Answer, reference: Reference) -> Panel:
+def _errors(solution: Drawable, reference: Reference) -> Panel:
     names = [name for name in solution.problem.unknowns if name in solution.history[-1].errors]
     curves = {
         name: [report.errors.get(name, np.nan) for report in solution.history] for name in names
@@ -735,7 +766,7 @@ def _errors(solution: Answer, reference: Reference) -> Panel:
     return panel
 
 
-def _coefficient(solution: Answer, name: str) -> Panel:
+def _coefficient(solution: Drawable, name: str) -> Panel:
     values = [report.coefficients[name] for report in solution.history]
 
     def panel(ax: "Axes") -> None:

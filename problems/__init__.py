@@ -1,1 +1,1 @@
-"""The catalogue: one file per PDE, named like the problem that it registers, imported when that problem is loaded."""
+"""The catalogue: one file per PDE, named like its problem and imported when that is loaded."""

@@ -8,13 +8,16 @@ import pinops as po
 
 @po.register("advection")
 class Advection(po.Problem):
-    """u_t + c u_x = 0 on (0, 2π) x (0, 1], periodic in x, u(x, 0) = sin x. Source: Krishnapriyan et al. (2021).
+    """u_t + c u_x = 0 on (0, 2π) x (0, 1], periodic in x, u(x, 0) = sin x.
 
-    The wave travels without changing its shape and crosses the domain c/2π times; the longer it travels, the harder it
-    is to transport the initial data without loss.
+    Source: Krishnapriyan et al. (2021).
 
-    ``speed`` c (default 30: 4.8 crossings, the case in which the source reports that plain networks fail; others go on
-    to 50 and 80).
+    The wave travels without changing its shape and crosses the domain c/2π times; the longer it
+    travels, the harder it is to transport the initial data without loss.
+
+    Args:
+        speed: c, in lengths per time (default 30: 4.8 crossings, the case in which the source
+            reports that plain networks fail; others go on to 50 and 80).
     """
 
     domain = po.Box(x=(0, 2 * np.pi), t=(0, 1))

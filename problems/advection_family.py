@@ -16,13 +16,17 @@ SENSORS = np.linspace(0, 1, 100)
 
 @po.register("advection_family")
 class AdvectionFamily(po.Problem):
-    """u_t + a(x) u_x = 0 on (0, 1) x (0, 1], u(x, 0) = sin πx, u(0, t) = sin πt/2, for smooth random a >= 1.
+    """u_t + a(x) u_x = 0 on (0, 1) x (0, 1], u(x, 0) = sin πx, u(0, t) = sin πt/2, random a >= 1.
 
-    Source: Wang, Wang & Perdikaris (2021), section 4.4. A family: a = V - min V + 1 for a Gaussian process V of correlation
-    length 0.2 (``length`` > 0), seen by its values at 100 sensors, and the cubic interpolation between them. The slope jumps
-    along the characteristic from the corner.
+    Source: Wang, Wang & Perdikaris (2021), section 4.4.
 
-    ``speed``: a at the sensors (default 1.5 + 0.5 sin 2πx).
+    A family: a = V - min V + 1 for a Gaussian process V, smooth, seen by its values at 100 sensors
+    and the cubic interpolation between them. The slope of the solution jumps along the
+    characteristic from the corner.
+
+    Args:
+        speed: ``(100,)``, a at the sensors (default 1.5 + 0.5 sin 2πx).
+        length: > 0, the correlation length of V (default 0.2).
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
@@ -35,7 +39,8 @@ class AdvectionFamily(po.Problem):
         GaussianProcess(self.length)
         if np.shape(self.speed)[-1:] != SENSORS.shape:
             raise ValueError(
-                f"{type(self).__name__}: speed must have {SENSORS.size} values, got shape {np.shape(self.speed)}"
+                f"{type(self).__name__}: speed must have {SENSORS.size} values, "
+                f"got shape {np.shape(self.speed)}"
             )
 
     def residual(self, u_t, u_x, x):

@@ -9,13 +9,17 @@ from pinops.reference import Reference, periodic_etdrk4
 
 @po.register("allen_cahn")
 class AllenCahn(po.Problem):
-    """u_t = D u_xx + r (u - u³) on (-1, 1) x (0, 1], periodic in x, u(x, 0) = x² cos πx. Source: Raissi et al. (2019).
+    """u_t = D u_xx + r (u - u³) on (-1, 1) x (0, 1], periodic in x, u(x, 0) = x² cos πx.
 
-    Reaction drives u to its stable states ±1; diffusion rounds the fronts between them to a width ~√D. The periodic
-    extension of u(x, 0) has a kink at x = ±1: a lift would keep it for all times, so the initial condition is a loss
-    term.
+    Source: Raissi et al. (2019).
 
-    ``diffusivity`` D > 0 (default 1e-4); ``rate`` r > 0 (default 5).
+    Reaction drives u to its stable states ±1; diffusion rounds the fronts between them to a width
+    ~√D. The periodic extension of u(x, 0) has a kink at x = ±1, which a lift would keep for all
+    times, so the initial condition is a term of the loss.
+
+    Args:
+        diffusivity: D > 0 (default 1e-4); the smaller, the narrower the fronts.
+        rate: r > 0, of the reaction (default 5).
     """
 
     domain = po.Box(x=(-1, 1), t=(0, 1))

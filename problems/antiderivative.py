@@ -16,12 +16,16 @@ SENSORS = np.linspace(0, 1, 100)
 
 @po.register("antiderivative")
 class Antiderivative(po.Problem):
-    """u_x = f(x) on (0, 1], u(0) = 0, for smooth random f. Source: Wang, Wang & Perdikaris (2021), section 4.1.
+    """u_x = f(x) on (0, 1], u(0) = 0, for smooth random f.
 
-    A family: f is a Gaussian process of correlation length 0.2 (``length`` > 0), seen by its values at 100 sensors, and the cubic
+    Source: Wang, Wang & Perdikaris (2021), section 4.1.
+
+    A family: f is a Gaussian process, seen by its values at 100 sensors and the cubic
     interpolation between them.
 
-    ``source``: f at the sensors (default cos 2πx).
+    Args:
+        source: ``(100,)``, f at the sensors (default cos 2πx).
+        length: > 0, the correlation length of f (default 0.2).
     """
 
     domain = po.Box(x=(0, 1))
@@ -34,7 +38,8 @@ class Antiderivative(po.Problem):
         GaussianProcess(self.length)
         if np.shape(self.source)[-1:] != SENSORS.shape:
             raise ValueError(
-                f"{type(self).__name__}: source must have {SENSORS.size} values, got shape {np.shape(self.source)}"
+                f"{type(self).__name__}: source must have {SENSORS.size} values, "
+                f"got shape {np.shape(self.source)}"
             )
 
     def residual(self, u_x, x):

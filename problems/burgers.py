@@ -9,11 +9,14 @@ from pinops.reference import Reference, cole_hopf
 
 @po.register("burgers")
 class Burgers(po.Problem):
-    """u_t + u u_x = ν u_xx on (-1, 1) x (0, 1], u(x, 0) = -sin πx, u(±1, t) = 0. Source: Basdevant et al. (1986).
+    """u_t + u u_x = ν u_xx on (-1, 1) x (0, 1], u(x, 0) = -sin πx, u(±1, t) = 0.
+
+    Source: Basdevant et al. (1986).
 
     A smooth wave steepens into an internal layer of width ~ν at x = 0, sharpest near t = 0.5.
 
-    ``viscosity`` ν > 0 (default 0.01/π, the value of the PINN literature).
+    Args:
+        viscosity: ν > 0 (default 0.01/π, the value of the PINN literature).
     """
 
     domain = po.Box(x=(-1, 1), t=(0, 1))

@@ -19,14 +19,17 @@ SENSORS = np.linspace(0, 1, 101)
 
 @po.register("burgers_family")
 class BurgersFamily(po.Problem):
-    """u_t + u u_x = ν u_xx on (0, 1) x (0, 1], periodic in x, u(x, 0) = g(x), for smooth random periodic g.
+    """u_t + u u_x = ν u_xx on (0, 1) x (0, 1], periodic in x, u(x, 0) = g(x), smooth random g.
 
-    Source: Wang, Wang & Perdikaris (2021), section 4.3. A family: the coefficients of g are normal with standard deviations
-    √2 625 ((2πk)² + 25)^-2, as in the authors' program, which makes g about 0.2; seen by its values at 101 sensors. Waves
-    steepen to fronts of width ~ν.
+    Source: Wang, Wang & Perdikaris (2021), section 4.3.
 
-    ``initial``: the cosine and sine coefficients of g for 32 wave numbers (default: 0.2 sin 2πx); ``viscosity`` ν > 0
-    (default 0.01).
+    A family: the Fourier coefficients of g are normal with standard deviations
+    √2 625 ((2πk)² + 25)^-2, as in the authors' program, so that g is about 0.2; it is seen by its
+    values at 101 sensors. Waves steepen to fronts of width ~ν.
+
+    Args:
+        initial: ``(2, 32)``, the cosine and sine coefficients of g (default: 0.2 sin 2πx).
+        viscosity: ν > 0 (default 0.01).
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
@@ -38,7 +41,8 @@ class BurgersFamily(po.Problem):
     def __check_init__(self):
         if np.shape(self.initial)[-2:] != (2, MODES.size):
             raise ValueError(
-                f"BurgersFamily: initial must have shape (2, {MODES.size}), got {np.shape(self.initial)}"
+                f"BurgersFamily: initial must have shape (2, {MODES.size}), "
+                f"got {np.shape(self.initial)}"
             )
 
     def residual(self, u, u_t, u_x, u_xx):
@@ -62,14 +66,18 @@ class BurgersFamily(po.Problem):
     def reference(self) -> Reference:
         a, b = np.asarray(self.initial, np.float64)
         viscosity = float(self.viscosity)
-        waves = lambda x: 2 * np.pi * MODES * np.asarray(x)[..., None]
+
+        def initial(x: np.ndarray) -> np.ndarray:
+            waves = 2 * np.pi * MODES * np.asarray(x)[..., None]
+            return np.cos(waves) @ a + np.sin(waves) @ b
+
         return periodic_etdrk4(
             np.linspace(0, 1, 101),
             np.linspace(0, 1, 101),
             interval=(0, 1),
             symbol=lambda k: -viscosity * k**2,
             flux=lambda u: u**2 / 2,
-            initial=lambda x: np.cos(waves(x)) @ a + np.sin(waves(x)) @ b,
+            initial=initial,
             modes=512,
             max_step=2.5e-3,
         )

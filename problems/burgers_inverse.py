@@ -15,22 +15,27 @@ def observations(viscosity: float, count: int, noise: float, seed: int) -> po.Ob
     """Values of the solution at random points."""
     rng = np.random.default_rng(seed)
     points = rng.uniform((-1.0, 0.0), (1.0, 1.0), (count, 2))
-    u = np.array(
-        [cole_hopf(point[:1], point[1:], viscosity).values["u"].item() for point in points]
-    )
+    references = [cole_hopf(point[:1], point[1:], viscosity) for point in points]
+    u = np.array([reference.values["u"].item() for reference in references])
     u = u + noise * np.std(u) * rng.standard_normal(count)
     return po.Observed({"x": points[:, 0], "t": points[:, 1]}, {"u": u})
 
 
 @po.register("burgers_inverse")
 class BurgersInverse(po.Problem):
-    """u_t + u u_x = ν u_xx on (-1, 1) x (0, 1], u(x, 0) = -sin πx, u(±1, t) = 0, ν to be found from observations of u.
+    """u_t + u u_x = ν u_xx on (-1, 1) x (0, 1], u(x, 0) = -sin πx, u(±1, t) = 0, unknown ν.
 
-    Source: Raissi et al. (2019). The observations are values of the solution (Cole-Hopf) at random points, with noise.
+    Source: Raissi et al. (2019).
 
-    ``viscosity`` ν > 0: the unknown, starting from a guess (default 0.02). What the observations are made with:
-    ``true_viscosity`` > 0 (default 0.01/π), ``num_observations`` (default 200), ``noise`` >= 0: its standard deviation
-    relative to that of the values (default 0), ``data_seed`` of points and noise.
+    The viscosity ν is to be found from observations of u: values of the solution (Cole-Hopf) at
+    random points, with noise.
+
+    Args:
+        viscosity: ν > 0, the unknown; the value is the first guess (default 0.02).
+        true_viscosity: > 0, the viscosity behind the observations (default 0.01/π).
+        num_observations: their number, >= 1 (default 200).
+        noise: >= 0, its standard deviation relative to that of the values (default 0).
+        data_seed: >= 0, determines points and noise (default 0).
     """
 
     domain = po.Box(x=(-1, 1), t=(0, 1))
@@ -39,12 +44,13 @@ class BurgersInverse(po.Problem):
     true_viscosity: float = eqx.field(static=True, default=0.01 / np.pi)
     num_observations: int = po.whole(200, least=1)
     noise: float = eqx.field(static=True, default=0.0)
-    data_seed: int = po.whole(0, least=0)
+    data_seed: int = po.whole(0, least=0, most=2**32 - 1)
 
     def __check_init__(self):
         if not (0 < self.true_viscosity < np.inf):
             raise ValueError(
-                f"BurgersInverse: true_viscosity must be greater than zero, got {self.true_viscosity}"
+                "BurgersInverse: true_viscosity must be greater than zero, "
+                f"got {self.true_viscosity}"
             )
         if not (0 <= self.noise < np.inf):
             raise ValueError(f"BurgersInverse: noise must not be negative, got {self.noise}")

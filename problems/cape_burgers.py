@@ -1,4 +1,7 @@
-"""Viscous Burgers equation of random viscosity from random initial values: a family for surrogates that see the viscosity."""
+"""The viscous Burgers equation of random viscosity from random initial values.
+
+A family for surrogates.
+"""
 
 from dataclasses import replace
 
@@ -21,18 +24,23 @@ VISCOSITIES = {
 
 @po.register("cape_burgers")
 class CapeBurgers(po.Problem):
-    """u_t + (u²/2)_x = (ν/π) u_xx on (0, 1) x (0, 2], periodic in x, u(x, 0) = g(x), for random sums of sine waves g.
+    """u_t + (u²/2)_x = (ν/π) u_xx on (0, 1) x (0, 2], periodic in x, u(x, 0) = g(x), random g.
 
-    Source: Takamoto, Alesiani & Niepert (ICML 2023), with the data of PDEBench (Takamoto et al., NeurIPS 2022), made exactly
-    periodic. A family: ν is seen, as a vector of one number; g is not (the first frame is). The mean stays, and carries the rest
-    along: waves steepen to shocks of width ~ν for small ν and die out within a frame for large ones. A tenth of g have kinks,
-    and a tenth are steep at the edges of a window (`pinops.functions.RandomWaves`).
+    Source: Takamoto, Alesiani & Niepert (ICML 2023), with the data of PDEBench (Takamoto et al.,
+    NeurIPS 2022), made exactly periodic.
 
-    The solution is known at the centres of ``cells`` cells (default 64) and in ``frames`` frames from 0 to 2 (default 21).
+    A family for surrogates: they see ν, a vector of one number, and the first snapshot instead of
+    g, a random sum of sine waves. The mean is conserved and advects the waves, which steepen to
+    shocks of width ~ν for small ν and decay within one snapshot for large ν. A tenth of all g
+    have kinks, and a tenth are steep at the edges of a window (`pinops.functions.RandomWaves`).
 
-    ``initial``: the coefficients of g for `pinops.functions.waves` (default: 0.5 sin 2πx); ``viscosity`` ν > 0 (default 0.2);
-    ``parameters``: the viscosities that are sampled, "training" (0.002, 0.007, 0.02, 0.04, 0.2, 0.4, 2; default), "interpolation"
-    (0.004, 0.01, 0.1, 1) or "extrapolation" (0.001, 4).
+    Args:
+        initial: ``(4, 4)``, coefficients of g for `pinops.functions.waves` (default: 0.5 sin 2πx).
+        viscosity: ν > 0 (default 0.2).
+        parameters: the sampled viscosities: "training" (0.002, 0.007, 0.02, 0.04, 0.2, 0.4, 2;
+            default), "interpolation" (0.004, 0.01, 0.1, 1) or "extrapolation" (0.001, 4).
+        cells: the solution is known at the centres of as many cells, >= 2 (default 64).
+        frames: the number of snapshots from t = 0 to 2, >= 2 (default 21).
     """
 
     domain = po.Box(x=(0, 1), t=(0, 2))
@@ -41,8 +49,8 @@ class CapeBurgers(po.Problem):
     )
     viscosity: float = po.positive(0.2)
     parameters: str = po.one_of("training", VISCOSITIES)
-    cells: int = po.whole(64, least=2)
-    frames: int = po.whole(21, least=2)
+    cells: int = po.whole(64, least=2, most=65_536)
+    frames: int = po.whole(21, least=2, most=10_000)
 
     def __check_init__(self):
         if np.shape(self.initial)[-2:] != (4, 4):

@@ -1,4 +1,4 @@
-"""Viscous Burgers system of random viscosity in two dimensions: a family for surrogates that see the viscosity."""
+"""The viscous Burgers system of random viscosity in two dimensions: a family for surrogates."""
 
 from dataclasses import replace
 
@@ -21,20 +21,26 @@ VISCOSITIES = {
 
 @po.register("cape_burgers_2d")
 class CapeBurgers2D(po.Problem):
-    """u_t + u u_x + v u_y = ν Δu, v_t + u v_x + v v_y = ν Δv on (0, 1)² x (0, 1], periodic, random sums of plane waves at t = 0.
+    """u_t + u u_x + v u_y = ν Δu, v_t + u v_x + v v_y = ν Δv on (0, 1)² x (0, 1], periodic.
 
-    Source: ours, in place of the compressible flow on the same square and in the same 21 frames of Takamoto, Alesiani & Niepert
-    (ICML 2023). Of its viscosities 0.01, 0.04 and 0.1 are among ours; fronts of smaller ones would take thousands of waves along
-    each axis. A family: ν is seen, as a vector of one number; u and v at the start are not (the first frame is). Waves are
-    carried along by the mean and by each other, and steepen to fronts of width ~ν. Neither unknown ever leaves the range that
-    it has at the start, but the mean stays only where the vorticity v_x - u_y vanishes.
+    Source: ours, in place of the compressible flow on the same square and with the same 21
+    snapshots of Takamoto, Alesiani & Niepert (ICML 2023). Of its viscosities 0.01, 0.04 and 0.1
+    are among ours; fronts of smaller ones would take thousands of waves along each axis.
 
-    The solution is known at the centres of ``cells`` x ``cells`` cells (default 64) and in ``frames`` frames from 0 to 1 (default
-    21).
+    A family for surrogates: they see ν, a vector of one number, and the first snapshot instead of
+    the coefficients of the initial plane waves. Waves are advected by the mean and by each other,
+    and steepen to fronts of width ~ν. Both unknowns stay within their initial range; their means
+    are conserved only where the vorticity v_x - u_y vanishes.
 
-    ``initial``: the coefficients of u and of v at t = 0 for `pinops.functions.plane_waves` (default: u = 0.5 sin 2π(x + y),
-    v = 0.5 cos 2πx); ``viscosity`` ν > 0 (default 0.1); ``parameters``: the viscosities that are sampled, "training" (0.015,
-    0.02, 0.04, 0.1; default), "interpolation" (0.03, 0.07) or "extrapolation" (0.01, 0.2).
+    Args:
+        initial: ``(2, 4, 3)``, coefficients of u and v at t = 0 for `pinops.functions.plane_waves`
+            (default: u = 0.5 sin 2π(x + y), v = 0.5 cos 2πx).
+        viscosity: ν > 0 (default 0.1).
+        parameters: the sampled viscosities: "training" (0.015, 0.02, 0.04, 0.1; default),
+            "interpolation" (0.03, 0.07) or "extrapolation" (0.01, 0.2).
+        cells: the solution is known at the centres of ``cells`` x ``cells`` cells, >= 2 (default
+            64).
+        frames: the number of snapshots from t = 0 to 1, >= 2 (default 21).
     """
 
     domain = po.Box(x=(0, 1), y=(0, 1), t=(0, 1))
@@ -49,8 +55,8 @@ class CapeBurgers2D(po.Problem):
     )
     viscosity: float = po.positive(0.1)
     parameters: str = po.one_of("training", VISCOSITIES)
-    cells: int = po.whole(64, least=2)
-    frames: int = po.whole(21, least=2)
+    cells: int = po.whole(64, least=2, most=4096)
+    frames: int = po.whole(21, least=2, most=10_000)
 
     def __check_init__(self):
         if np.shape(self.initial)[-3:] != (2, 4, 3):

@@ -1,4 +1,7 @@
-"""Compressible flow of random Mach number and viscosity in one dimension: a family for surrogates that see both."""
+"""Compressible flow of random Mach number and viscosity in one dimension.
+
+A family for surrogates.
+"""
 
 from dataclasses import replace
 
@@ -23,21 +26,27 @@ VISCOSITIES = {
 
 @po.register("cape_compressible_1d")
 class CapeCompressible1D(po.Problem):
-    """The compressible Navier-Stokes equations on (0, 1) x (0, 1], periodic, from random waves of all fields at t = 0.
+    """ρ_t + (ρu)_x = 0, ρ(u_t + u u_x) + p_x = μ u_xx, p_t + u p_x + Γ p u_x = (Γ - 1) μ u_x²
+    on (0, 1) x (0, 1], periodic, with μ = 4η/3 + ζ, ζ = η and Γ = 5/3.
 
-        ρ_t + (ρu)_x = 0,   ρ(u_t + u u_x) + p_x = (4η/3 + ζ) u_xx,   p_t + u p_x + Γ p u_x = (Γ - 1) (4η/3 + ζ) u_x²,
+    The compressible Navier-Stokes equations without heat conduction. Source: the family of
+    Takamoto, Alesiani & Niepert (ICML 2023) along a line, with the equations and initial states
+    of PDEBench (Takamoto et al., NeurIPS 2022), made smooth (`pinops.functions.RandomGas`).
 
-    with Γ = 5/3, no conduction of heat and ζ = η. Source: the family of Takamoto, Alesiani & Niepert (ICML 2023) along a line,
-    with the equations and initial states of PDEBench (Takamoto et al., NeurIPS 2022), made smooth (`pinops.functions.RandomGas`).
-    A family: Mach number and η are seen, as a vector of two numbers; the state at the start is not (the first frame is).
+    A family for surrogates: they see the Mach number and η, a vector of two numbers, and the first
+    snapshot instead of the coefficients of the initial waves. The reference has at most 8 times
+    as many cells: shocks of small viscosities are thinner, as its error bar shows.
 
-    The solution is known at the centres of ``cells`` cells (default 64) and in ``frames`` frames from 0 to 1 (default 21), from
-    at most 8 times as many cells: shocks of small viscosities are thinner, and the error bar says so.
-
-    ``initial``: the coefficients of the fields at t = 0 for `pinops.functions.gas` (default: a calm gas with a wave);
-    ``mach`` > 0 (default 0.05, that of the default): what a surrogate is told of ``initial``; members are drawn with 0.1 and 1;
-    ``viscosity`` η > 0 (default 0.1); ``parameters``: the viscosities that are sampled, "training" (1e-8, 1e-3, 4e-3, 1e-2, 4e-2,
-    1e-1; default), "interpolation" (2e-3, 7e-3, 7e-2) or "extrapolation" (2e-1).
+    Args:
+        initial: ``(3, 4, n)``, coefficients of the fields at t = 0 for `pinops.functions.gas`
+            (default: a calm gas with one wave).
+        mach: > 0, the Mach number of ``initial`` as a surrogate sees it (default 0.05, that of the
+            default); samples have 0.1 or 1.
+        viscosity: η > 0 (default 0.1).
+        parameters: the sampled viscosities: "training" (1e-8, 1e-3, 4e-3, 1e-2, 4e-2, 1e-1;
+            default), "interpolation" (2e-3, 7e-3, 7e-2) or "extrapolation" (2e-1).
+        cells: the solution is known at the centres of as many cells, >= 2 (default 64).
+        frames: the number of snapshots from t = 0 to 1, >= 2 (default 21).
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
@@ -54,13 +63,14 @@ class CapeCompressible1D(po.Problem):
     mach: float = po.positive(0.05)
     viscosity: float = po.positive(0.1)
     parameters: str = po.one_of("training", VISCOSITIES)
-    cells: int = po.whole(64, least=2)
-    frames: int = po.whole(21, least=2)
+    cells: int = po.whole(64, least=2, most=65_536)
+    frames: int = po.whole(21, least=2, most=10_000)
 
     def __check_init__(self):
         if np.shape(self.initial)[-3:-1] != (3, 4):
             raise ValueError(
-                f"CapeCompressible1D: initial must have shape (3, 4, n), got {np.shape(self.initial)}"
+                "CapeCompressible1D: initial must have shape (3, 4, n), "
+                f"got {np.shape(self.initial)}"
             )
 
     def residual(self, rho, rho_t, rho_x, u, u_t, u_x, u_xx, p, p_t, p_x):
@@ -72,7 +82,9 @@ class CapeCompressible1D(po.Problem):
         }
 
     def conditions(self):
-        field = lambda k: lambda x: gas(self.initial, x)[k]
+        def field(k):
+            return lambda x: gas(self.initial, x)[k]
+
         return (
             po.Periodic("x"),
             po.Initial({name: field(k) for k, name in enumerate(self.unknowns)}),

@@ -13,7 +13,7 @@ import pinops as po
 from pinops.functions import interpolate_plane
 from pinops.reference import Reference, darcy, grid_values
 
-NODES = 33  # of each axis, where an operator sees the medium
+NODES = 33  # grid points along each axis, where an operator sees the medium
 GRID = np.linspace(0, 1, NODES)
 UNIT = ((0.0, 1.0), (0.0, 1.0))
 SHAPES = ("square", "disc", "triangle", "right_triangle")
@@ -22,18 +22,24 @@ SPREAD = 0.58  # standard deviation of the logarithm of the permeability
 
 @po.register("darcy_family")
 class DarcyFamily(po.Problem):
-    """∇·(K ∇u) + 1 = 0 in a shape within (0, 1)², u = 0 on its boundary, for several shapes and random K > 0.
+    """∇·(K ∇u) + 1 = 0 on a shape within (0, 1)², u = 0 on its boundary, random shape and K > 0.
 
-    Source: the multi-task DeepONet's second problem. The shapes are the square, the disc of diameter 1, the equilateral triangle
-    of side 1 on the lower side of the square, and its left half. ln K is 0.58 times a Gaussian process of unit variance: the
-    100 leading modes of the covariance 1 - 2(|Δx| + |Δy|) + 2/27 (|Δx|³ + |Δy|³), 0 where that is below 0.01
-    (which is not quite positive: modes enter with the sizes of their variances).
+    Source: the second problem of the multi-task DeepONet.
 
-    A family: an operator sees ln K on a grid of 33 x 33 points and 1 or 0 at each, inside or outside. Solutions are a polynomial
-    that vanishes on the boundary of the shape times a network; outside nothing is asked.
+    A family: the shapes are the square, the disc of diameter 1, the equilateral triangle of side 1
+    on the lower side of the square, and its left half. ln K is 0.58 times a Gaussian process of
+    unit variance: the 100 leading modes of the covariance
+    1 - 2(|Δx| + |Δy|) + 2/27 (|Δx|³ + |Δy|³), 0 where that is below 0.01. This covariance is not
+    quite positive: modes enter with the absolute values of their variances.
 
-    ``medium``: ln K at the points (default 0); ``shape``: how much of each shape, for members all of one (default: square);
-    ``task``: which shapes are sampled, "all" of the first three, or one by name.
+    An operator sees ln K on a grid of 33 x 33 points, and 1 inside or 0 outside at each. Solutions
+    are a polynomial that vanishes on the boundary of the shape, times a network; the residual
+    outside is zero.
+
+    Args:
+        medium: ``(33, 33)``, ln K at the grid points (default 0).
+        shape: ``(4,)``, the share of each shape, one and zeros for samples (default: the square).
+        task: the sampled shapes, "all" for the first three, or one by name.
     """
 
     domain = po.Box(x=(0, 1), y=(0, 1))
@@ -48,19 +54,23 @@ class DarcyFamily(po.Problem):
     def __check_init__(self):
         if np.shape(self.medium)[-2:] != (NODES, NODES):
             raise ValueError(
-                f"DarcyFamily: medium must have {NODES} x {NODES} values, got shape {np.shape(self.medium)}"
+                f"DarcyFamily: medium must have {NODES} x {NODES} values, "
+                f"got shape {np.shape(self.medium)}"
             )
         if np.shape(self.shape)[-1:] != (len(SHAPES),):
             raise ValueError(
-                f"DarcyFamily: shape must have {len(SHAPES)} values, got shape {np.shape(self.shape)}"
+                f"DarcyFamily: shape must have {len(SHAPES)} values, "
+                f"got shape {np.shape(self.shape)}"
             )
 
     def residual(self, x, y, u_x, u_y, lap_u):
-        z = lambda at: interpolate_plane(jnp.asarray(self.medium), at, UNIT)
-        z, slope = jax.value_and_grad(z)(jnp.stack([x, y]))
-        return jnp.where(
-            self.level(x, y) > 0, lap_u + slope[0] * u_x + slope[1] * u_y + jnp.exp(-z), 0.0
-        )
+        def log_permeability(at):
+            return interpolate_plane(jnp.asarray(self.medium), at, UNIT)
+
+        # Divided by K: Δu + ∇z·∇u + exp(-z) = 0 with z = ln K.
+        z, slope = jax.value_and_grad(log_permeability)(jnp.stack([x, y]))
+        inside = lap_u + slope[0] * u_x + slope[1] * u_y + jnp.exp(-z)
+        return jnp.where(self.level(x, y) > 0, inside, 0.0)
 
     def level(self, x, y, xp=jnp):
         """Positive inside the shape, negative outside."""
@@ -92,7 +102,7 @@ class DarcyFamily(po.Problem):
         member = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self)
 
         def log_permeability(x, y):
-            # Points of a few lines: each is interpolated along x once.
+            # The points lie on a few lines of constant x: each line is interpolated along x once.
             lines, back = np.unique(x, return_inverse=True)
             along = np.stack(
                 [grid_values(column, lines, UNIT[0]) for column in member.medium.T], -1
@@ -106,7 +116,10 @@ class DarcyFamily(po.Problem):
 
 
 def sides(x, y):
-    """For each shape functions that are positive inside and at most about 1, one for each part of the boundary."""
+    """Functions that are positive inside, one for each part of the boundary of each shape.
+
+    They are at most about 1.
+    """
     slope = 3**0.5
     return (
         (4 * x * (1 - x), 4 * y * (1 - y)),
@@ -125,12 +138,16 @@ def _smallest(part, xp):
 
 @lru_cache(maxsize=1)
 def modes() -> np.ndarray:
-    """The leading modes of the process on the grid, ``(100, n²)``, such that it has deviation 0.58 at every point."""
+    """The leading modes of the process on the grid, ``(100, n²)``.
+
+    They are scaled so that the process has deviation 0.58 at every point.
+    """
     points = np.stack([grid.ravel() for grid in np.meshgrid(GRID, GRID, indexing="ij")], -1)
     apart = np.abs(points[:, None] - points[None])
     covariance = 1 - 2 * apart.sum(-1) + 2 / 27 * (apart**3).sum(-1)
     values, vectors = np.linalg.eigh(np.where(covariance < 0.01, 0.0, covariance))
-    leading = np.argsort(-np.abs(values))[:100]  # the covariance is not quite positive
+    # The covariance is not quite positive: modes are taken by the size of their variance.
+    leading = np.argsort(-np.abs(values))[:100]
     scaled = vectors[:, leading] * np.sqrt(np.abs(values[leading]))
     # The sign of an eigenvector is arbitrary: the first entry that is not small is positive.
     for column in scaled.T:

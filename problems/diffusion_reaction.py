@@ -16,13 +16,18 @@ SENSORS = np.linspace(0, 1, 100)
 
 @po.register("diffusion_reaction")
 class DiffusionReaction(po.Problem):
-    """u_t = D u_xx + k u² + f(x) on (0, 1) x (0, 1], u = 0 at the start and on both ends, for smooth random f.
+    """u_t = D u_xx + k u² + f(x) on (0, 1) x (0, 1], u = 0 at t = 0 and at both ends, random f.
 
-    Source: Wang, Wang & Perdikaris (2021), section 4.2. A family: f is a Gaussian process of correlation length 0.2
-    (``length`` > 0), seen by its values at 100 sensors, and the cubic interpolation between them. Diffusion is weak: layers of
-    width √(Dt) at both ends.
+    Source: Wang, Wang & Perdikaris (2021), section 4.2.
 
-    ``source``: f at the sensors (default cos 2πx); ``diffusivity`` D > 0 (default 0.01); ``rate`` k (default 0.01).
+    A family: f is a smooth Gaussian process, seen by its values at 100 sensors and the cubic
+    interpolation between them. Diffusion is weak: there are layers of width √(Dt) at both ends.
+
+    Args:
+        source: ``(100,)``, f at the sensors (default cos 2πx).
+        diffusivity: D > 0 (default 0.01).
+        rate: k, of the reaction (default 0.01).
+        length: > 0, the correlation length of f (default 0.2).
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
@@ -37,16 +42,13 @@ class DiffusionReaction(po.Problem):
         GaussianProcess(self.length)
         if np.shape(self.source)[-1:] != SENSORS.shape:
             raise ValueError(
-                f"{type(self).__name__}: source must have {SENSORS.size} values, got shape {np.shape(self.source)}"
+                f"{type(self).__name__}: source must have {SENSORS.size} values, "
+                f"got shape {np.shape(self.source)}"
             )
 
     def residual(self, u, u_t, u_xx, x):
-        return (
-            u_t
-            - self.diffusivity * u_xx
-            - self.rate * u**2
-            - interpolate(jnp.asarray(self.source), x, (0.0, 1.0))
-        )
+        source = interpolate(jnp.asarray(self.source), x, (0.0, 1.0))
+        return u_t - self.diffusivity * u_xx - self.rate * u**2 - source
 
     def conditions(self):
         return (po.Initial(0.0), po.Dirichlet(0.0, on="x"))

@@ -13,13 +13,17 @@ ANGLES = 2 * np.pi * np.arange(100) / 100
 
 @po.register("eikonal_family")
 class EikonalFamily(po.Problem):
-    """|∇u|² = 1 on (-1, 1)², u = 0 on a circle about the origin, u < 0 inside. Source: Wang, Wang & Perdikaris (2021), 4.5.
+    """|∇u|² = 1 on (-1, 1)², u = 0 on a circle about the origin, u < 0 inside.
 
-    A family: an operator sees 100 points of the circle (200 numbers), whose radius is uniform in (0, 1). The solution is the
-    signed distance, with a kink in the centre. It is a smooth function that vanishes on the circle, with slope 2 / (1 + √2)
-    there, times a network: the sign of the distance, which the equation leaves open, is that of this function.
+    Source: Wang, Wang & Perdikaris (2021), section 4.5.
 
-    ``radius`` > 0 of the circle (default 0.5).
+    A family: an operator sees 100 points of the circle (200 numbers), whose radius is uniform in
+    (0, 1). The solution is the signed distance, with a kink at the centre. It is a network times a
+    smooth function that vanishes on the circle with slope 2 / (1 + √2): the sign of the distance,
+    which the equation leaves open, is that of this function.
+
+    Args:
+        radius: > 0, of the circle (default 0.5).
     """
 
     domain = po.Box(x=(-1, 1), y=(-1, 1))

@@ -1,4 +1,4 @@
-"""Diffusion with several kinds of reaction, from random initial values: a multi-task family."""
+"""Diffusion with one of several reactions, from random initial values: a multi-task family."""
 
 from dataclasses import replace
 
@@ -18,23 +18,31 @@ KINDS = ("fisher", "newell_whitehead", "zeldovich", "degenerate")
 
 @po.register("fisher_family")
 class FisherFamily(po.Problem):
-    """u_t = D u_xx + F(u) on (0, 1) x (0, 1], u_x = 0 on both ends, u(x, 0) = g(x), for several kinds of F and random g near 1.
+    """u_t = D u_xx + F(u) on (0, 1) x (0, 1], u_x = 0 at both ends, u(x, 0) = g(x).
 
-    Source: the multi-task DeepONet's first problem (Fisher 1937; Newell & Whitehead 1969; Zeldovich & Frank-Kamenetskii 1938).
+    Source: the first problem of the multi-task DeepONet (Fisher 1937; Newell & Whitehead 1969;
+    Zeldovich & Frank-Kamenetskii 1938).
 
     | kind | F(u) | as c₁u + c₂u² + c₃u³ + c₄u⁴ |
     |---|---|---|
     | fisher | a u (1 - u) | a (1, -1, 0, 0) |
     | newell_whitehead | a u (1 - u²) | a (1, 0, -1, 0) |
-    | zeldovich | a u (1 - u) exp(-b (1 - u)) | a exp(-b) (1, b - 1, b (b/2 - 1), -b²/2), to second order of exp(bu) |
+    | zeldovich | a u (1 - u) exp(-b (1 - u)) | a exp(-b) (1, b - 1, b (b/2 - 1), -b²/2) |
     | degenerate | a u² (1 - u) | a (0, 1, -1, 0) |
 
-    A family: an operator sees the four numbers c and g at 64 sensors, so that one operator serves all kinds. Members have a in
-    0.1, 0.2, ..., 1, ten values of b from 0.5 to 2, and g = max(0, 1 + z/4), z a Gaussian process of correlation length 0.12.
+    The polynomial of zeldovich is of second order in exp(bu).
 
-    ``mixture``: how much of each kind is in F, for members all of one (default: fisher); ``rate`` a (default 1); ``steepness`` b
-    (default 1); ``initial``: g at the sensors (default 1 + 0.25 cos πx); ``diffusivity`` D > 0 (default 1e-3); ``task``: which
-    kinds are sampled, "all" of the first three (half of them zeldovich), or one by name.
+    A family: an operator sees the four numbers c and g at 64 sensors, so that one operator serves
+    all kinds. Samples have a in 0.1, 0.2, ..., 1, one of ten values of b from 0.5 to 2, and
+    g = max(0, 1 + z/4) for a Gaussian process z of correlation length 0.12.
+
+    Args:
+        mixture: ``(4,)``, the share of each kind in F, one and zeros for samples (default: fisher).
+        rate: a (default 1).
+        steepness: b (default 1).
+        initial: ``(64,)``, g at the sensors (default 1 + 0.25 cos πx).
+        diffusivity: D > 0 (default 1e-3).
+        task: the sampled kinds, "all" for the first three (half of them zeldovich), or one by name.
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))
@@ -52,14 +60,17 @@ class FisherFamily(po.Problem):
     def __check_init__(self):
         if np.shape(self.initial)[-1:] != SENSORS.shape:
             raise ValueError(
-                f"FisherFamily: initial must have {SENSORS.size} values, got shape {np.shape(self.initial)}"
+                f"FisherFamily: initial must have {SENSORS.size} values, "
+                f"got shape {np.shape(self.initial)}"
             )
         if np.shape(self.mixture)[-1:] != (len(KINDS),):
             raise ValueError(
-                f"FisherFamily: mixture must have {len(KINDS)} values, got shape {np.shape(self.mixture)}"
+                f"FisherFamily: mixture must have {len(KINDS)} values, "
+                f"got shape {np.shape(self.mixture)}"
             )
 
     def reaction(self, u, xp=jnp):
+        """F(u), in JAX or, with ``xp=np``, in NumPy."""
         growth = u * (1 - u)
         per_kind = (
             growth,
@@ -70,7 +81,7 @@ class FisherFamily(po.Problem):
         return self.rate * sum(self.mixture[k] * f for k, f in enumerate(per_kind))
 
     def polynomial(self):
-        """c₁, ..., c₄."""
+        """The coefficients c₁, ..., c₄ of F, ``(4,)``."""
         b = jnp.asarray(self.steepness)
         zero, one = jnp.zeros_like(b), jnp.ones_like(b)
         rows = [
@@ -80,9 +91,8 @@ class FisherFamily(po.Problem):
             [zero, one, -one, zero],
         ]
         rows[2] = [jnp.exp(-b) * c for c in rows[2]]
-        return jnp.asarray(self.rate) * (
-            jnp.asarray(self.mixture) @ jnp.stack([jnp.stack(row) for row in rows])
-        )
+        of_kinds = jnp.stack([jnp.stack(row) for row in rows])
+        return jnp.asarray(self.rate) * (jnp.asarray(self.mixture) @ of_kinds)
 
     def residual(self, u, u_t, u_xx):
         return u_t - self.diffusivity * u_xx - self.reaction(u)
@@ -96,11 +106,10 @@ class FisherFamily(po.Problem):
     def sample(self, key):
         which, rate, steepness, field = jax.random.split(key, 4)
         dtype = jnp.result_type(float)
-        kind = (
-            jax.random.choice(which, jnp.asarray([0, 1, 2, 2]))
-            if self.task == "all"
-            else KINDS.index(self.task)
-        )
+        if self.task == "all":
+            kind = jax.random.choice(which, jnp.asarray([0, 1, 2, 2]))
+        else:
+            kind = KINDS.index(self.task)
         z = GaussianProcess(0.12).sample(field, SENSORS)
         return replace(
             self,

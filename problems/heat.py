@@ -7,11 +7,14 @@ import pinops as po
 
 @po.register("heat")
 class Heat(po.Problem):
-    """u_t = κ u_xx on (0, 1) x (0, 1], u(x, 0) = sin πx, u(0, t) = u(1, t) = 0. Source: Müller & Zeinhofer (2023).
+    """u_t = κ u_xx on (0, 1) x (0, 1], u(x, 0) = sin πx, u(0, t) = u(1, t) = 0.
 
-    A single mode decays like exp(-κ π² t): the easiest problem that depends on time.
+    Source: Müller & Zeinhofer (2023).
 
-    ``diffusivity`` κ > 0 (default 1/4, as in the source).
+    A single mode decays like exp(-κ π² t): the easiest time-dependent problem.
+
+    Args:
+        diffusivity: κ > 0 (default 1/4, as in the source).
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))

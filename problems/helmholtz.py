@@ -9,11 +9,15 @@ import pinops as po
 class Helmholtz(po.Problem):
     """Δu + k² u = (k² - π² (a₁² + a₂²)) sin(a₁πx) sin(a₂πy) on (-1, 1)², u given on the boundary.
 
-    Source: Wang, Teng & Perdikaris (2021), "Gradient flow pathologies". The solution sin(a₁πx) sin(a₂πy) oscillates
-    faster along y than along x; it is zero on the boundary for whole a₁, a₂.
+    Source: Wang, Teng & Perdikaris (2021), "Gradient flow pathologies".
 
-    ``a1``, ``a2`` > 0: half waves per unit length (defaults 1 and 4; 10 and 10 is the hard case); ``k``: wavenumber
-    (default 1).
+    The solution sin(a₁πx) sin(a₂πy) oscillates faster along y than along x by default; it is zero
+    on the boundary for whole a₁, a₂.
+
+    Args:
+        a1: a₁ > 0, half waves per unit length along x (default 1).
+        a2: a₂ > 0, half waves per unit length along y (default 4); a₁ = a₂ = 10 is the hard case.
+        k: the wave number (default 1).
     """
 
     domain = po.Box(x=(-1, 1), y=(-1, 1))

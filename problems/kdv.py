@@ -11,10 +11,12 @@ from pinops.reference import Reference, periodic_etdrk4
 class KdV(po.Problem):
     """u_t + u u_x + δ² u_xxx = 0 on (-1, 1) x (0, 1], periodic in x, u(x, 0) = cos πx.
 
-    Source: Zabusky & Kruskal (1965). The wave steepens until dispersion breaks it into a train of solitons, the tallest
-    in front.
+    Source: Zabusky & Kruskal (1965).
 
-    ``dispersion`` δ > 0 (default 0.022): the smaller, the more and the narrower solitons.
+    The wave steepens until dispersion breaks it into a train of solitons, the tallest in front.
+
+    Args:
+        dispersion: δ > 0 (default 0.022); the smaller, the more and the narrower the solitons.
     """
 
     domain = po.Box(x=(-1, 1), t=(0, 1))

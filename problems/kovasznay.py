@@ -7,14 +7,16 @@ import pinops as po
 
 @po.register("kovasznay")
 class Kovasznay(po.Problem):
-    """(u·∇)u = -∇p + Δu / Re, ∇·u = 0 on (-1/2, 1) x (-1/2, 3/2), velocity (u, v) given on the boundary.
+    """(u·∇)u = -∇p + Δu / Re, ∇·u = 0 on (-1/2, 1) x (-1/2, 3/2), (u, v) given on the boundary.
 
-    Source: Kovasznay (1948). Steady laminar flow behind a grid of cylinders: u = 1 - exp(λx) cos 2πy,
-    v = λ/2π exp(λx) sin 2πy, p = (1 - exp(2λx)) / 2 with λ = Re/2 - (Re²/4 + 4π²)^½.
+    Source: Kovasznay (1948).
 
-    The pressure p has no condition: it is determined up to a constant, and compared without its mean.
+    Steady laminar flow behind a grid of cylinders: u = 1 - exp(λx) cos 2πy,
+    v = λ/2π exp(λx) sin 2πy, p = (1 - exp(2λx)) / 2 with λ = Re/2 - (Re²/4 + 4π²)^½. The pressure
+    p has no condition: it is determined up to a constant and compared without its mean.
 
-    ``reynolds`` Re > 0 (default 40).
+    Args:
+        reynolds: the Reynolds number Re > 0 (default 40).
     """
 
     domain = po.Box(x=(-0.5, 1), y=(-0.5, 1.5))

@@ -9,13 +9,19 @@ from pinops.reference import Reference, periodic_etdrk4
 
 @po.register("kuramoto_sivashinsky")
 class KuramotoSivashinsky(po.Problem):
-    """u_t + α u u_x + β u_xx + γ u_xxxx = 0 on (0, 2π) x (0, 1], periodic in x, u(x, 0) = cos x (1 + sin x).
+    """u_t + α u u_x + β u_xx + γ u_xxxx = 0 on (0, 2π) x (0, 1], periodic in x,
+    u(x, 0) = cos x (1 + sin x).
 
-    Source: Wang, Sankaran & Perdikaris (2024), "Respecting causality". Long waves grow (β), short ones are damped (γ) and
-    the nonlinearity carries energy from one to the other: the solution becomes chaotic, and what is off at an early time
-    grows exponentially. It takes time windows.
+    Source: Wang, Sankaran & Perdikaris (2024), "Respecting causality".
 
-    ``advection`` α (default 100/16), ``growth`` β > 0 (100/16²), ``damping`` γ > 0 (100/16⁴).
+    Long waves grow (β), short ones are damped (γ), and the nonlinearity carries energy from one to
+    the other: the solution becomes chaotic, and an early error grows exponentially. It takes time
+    windows.
+
+    Args:
+        advection: α (default 100/16).
+        growth: β > 0 (default 100/16²).
+        damping: γ > 0 (default 100/16⁴).
     """
 
     domain = po.Box(x=(0, 2 * np.pi), t=(0, 1))

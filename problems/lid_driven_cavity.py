@@ -6,24 +6,28 @@ import numpy as np
 import pinops as po
 from pinops.reference import Reference, lid_driven_cavity
 
-LAYER = 1 / 50  # how near to a corner the lid comes to rest
+LAYER = 1 / 50  # the distance from the corners within which the lid comes to rest
 
 
 @po.register("lid_driven_cavity")
 class LidDrivenCavity(po.Problem):
-    """(u·∇)u = -∇p + Δu / Re, ∇·u = 0 on (0, 1)², u(x, 1) = 1 - cosh(50(x - ½))/cosh 25, (u, v) = 0 on the other walls.
+    """(u·∇)u = -∇p + Δu / Re, ∇·u = 0 on (0, 1)², u(x, 1) = 1 - cosh(50(x - ½))/cosh 25,
+    (u, v) = 0 on the other walls.
 
-    Source: Ghia, Ghia & Shin (1982), with the lid of Wang et al. (2024), "PirateNets". A vortex below a moving lid. The
-    lid of the original moves with u = 1 up to the corners, where the data then jump; this one comes to rest within 1/50
-    of them, so that the data are continuous and can be imposed exactly.
+    Source: Ghia, Ghia & Shin (1982), with the lid of Wang et al. (2024), "PirateNets".
 
-    The pressure p has no condition: it is determined up to a constant. It is large at the lid's corners and has no reference.
+    A vortex below a moving lid. The lid of the original moves with u = 1 up to the corners, where
+    the data jump; this one comes to rest within 1/50 of them, so that the data are continuous and
+    can be imposed exactly. The pressure p has no condition: it is determined up to a constant. It
+    is large at the corners of the lid and has no reference.
 
-    At a distance r from a corner of the lid the terms of the momentum equations are of size 1/r², down to r = 1/50. They are
-    multiplied by r² / (r² + 0.1²), and the continuity equation by its root, so that the corners do not count more than all
-    the rest; points crowd there, and networks see coordinates whose unit shrinks with the distance to the walls.
+    At a distance r from a corner of the lid the terms of the momentum equations are of size 1/r²,
+    down to r = 1/50. They are multiplied by r² / (r² + 0.1²), and the continuity equation by its
+    root: otherwise a handful of points there would be most of the loss. Points are denser near
+    the walls, and networks see coordinates whose unit shrinks with the distance to the walls.
 
-    ``reynolds`` Re > 0 (default 100; up to about 8000 the flow is stable).
+    Args:
+        reynolds: the Reynolds number Re > 0 (default 100; the flow is stable up to about 8000).
     """
 
     domain = po.Box(x=(0, 1), y=(0, 1))
@@ -34,7 +38,7 @@ class LidDrivenCavity(po.Problem):
     reynolds: float = po.positive(100.0)
 
     def scale(self, x, y):
-        """What the momentum equations are multiplied by."""
+        """The factor of the momentum equations, between 0 and 1."""
         left, right = x**2 + (1 - y) ** 2, (1 - x) ** 2 + (1 - y) ** 2
         return left / (left + 0.01) * right / (right + 0.01)
 

@@ -8,7 +8,7 @@ from pinops.reference import Reference, nonlinear_diffusion
 
 
 def bumps(exp, x, y):
-    """Three Gaussians; ``exp`` is that of JAX or of NumPy."""
+    """Three Gaussians; ``exp`` is that of JAX or NumPy."""
     return (
         0.25 * exp(-((x - 0.3) ** 2 + (y - 0.2) ** 2) / 0.1)
         + 0.4 * exp(-15 * ((x + 0.5) ** 2 + (y + 0.1) ** 2))
@@ -18,16 +18,18 @@ def bumps(exp, x, y):
 
 @po.register("nonlinear_diffusion")
 class NonlinearDiffusion(po.Problem):
-    """u_t = k (|∇u|² + u Δu) = k ∇·(u ∇u) on (-1, 1)² x (0, 1], u = three Gaussians at t = 0, u = 0 on the boundary.
+    """u_t = k (|∇u|² + u Δu) = k ∇·(u ∇u) on (-1, 1)² x (0, 1], u = 0 on the boundary.
 
-    Source: PIG (arXiv:2412.05994). The bumps spread where u is large and keep their feet where it is small.
+    Source: PIG (arXiv:2412.05994).
 
-    The Gaussians are up to 9e-3 at the walls, where u must be 0: from the first moment on u falls to it within a distance of
-    √(k 0.01 t), at last like the square root of the distance, as a finite flux asks for. ``wall`` has that form. With it
-    both conditions are met; declared soft, they stay for solutions that are manufactured. The residual is scaled down
-    where the layer is, whose exact form does not matter beyond.
+    Three Gaussian bumps at t = 0 spread where u is large and keep their feet where it is small.
+    They are up to 9e-3 at the walls, where u must be 0: at once u falls to it within a distance of
+    √(k 0.01 t), at last like the square root of the distance, because the flux is finite. ``wall``
+    has that form and meets both conditions; they are declared soft for manufactured solutions. The
+    residual is scaled down within the layer, whose exact form has no influence beyond it.
 
-    ``diffusivity`` k > 0 (default 0.05).
+    Args:
+        diffusivity: k > 0 (default 0.05).
     """
 
     domain = po.Box(x=(-1, 1), y=(-1, 1), t=(0, 1))

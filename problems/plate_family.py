@@ -19,16 +19,22 @@ POSITIONS = {
 
 @po.register("plate_family")
 class PlateFamily(po.Problem):
-    """Δu = 0 in a plate with holes and a boss on (-2, 2)² x (-0.25, 1), heated at the walls of holes, cooled at all others.
+    """Δu = 0 in a plate with holes and a boss on (-2, 2)² x (-0.25, 1), u_n given on all walls.
 
-    Source: the multi-task DeepONet's third problem: 64 designs of 2 to 9 holes in 8 positions, 24 for training, 40 that are new.
-    The plate is round; what is not published (radius of the holes, flux, cooling) is as `pinops.reference.heated_plate` says.
+    Source: the third problem of the multi-task DeepONet: 64 designs of 2 to 9 holes at 8 positions,
+    24 for training and 40 new ones.
 
-    A family: an operator sees the number of holes and the distance of their centres from the axis. It learns from data; the
-    equation is asked for inside the plate only, and nothing outside.
+    The walls of the holes are heated, all others are cooled. The plate is round; unpublished
+    numbers (radius of the holes, flux, cooling) are those of `pinops.reference.heated_plate`.
 
-    ``holes`` and ``position`` (default 5 and 1.2); ``designs``: which positions are sampled, "table" (0.9, 1.2, 1.6: those of the
-    published training), "unseen" (the others) or "any" (default).
+    A family: an operator sees the number of holes and the distance of their centres from the axis.
+    It learns from data; the residual of the equation is taken inside the plate only.
+
+    Args:
+        holes: their number, > 0 (default 5).
+        position: > 0, the distance of their centres from the axis (default 1.2).
+        designs: the sampled positions, "table" (0.9, 1.2, 1.6: those of the published training),
+            "unseen" (the others) or "any" (default).
     """
 
     domain = po.Box(x=(-2, 2), y=(-2, 2), z=(-0.25, 1))
@@ -40,9 +46,9 @@ class PlateFamily(po.Problem):
         """Whether a point is in the plate."""
         turn = 2 * jnp.pi / self.holes
         nearest = jnp.pi + turn * jnp.round((jnp.arctan2(y, x) - jnp.pi) / turn)
-        hole = (x - self.position * jnp.cos(nearest)) ** 2 + (
-            y - self.position * jnp.sin(nearest)
-        ) ** 2 < 0.15**2
+        from_x = x - self.position * jnp.cos(nearest)
+        from_y = y - self.position * jnp.sin(nearest)
+        hole = from_x**2 + from_y**2 < 0.15**2
         squared = x**2 + y**2
         return jnp.where(z < 0, squared < 0.75**2, (squared < 4) & ~hole)
 
@@ -50,11 +56,11 @@ class PlateFamily(po.Problem):
         return jnp.where(self.inside(x, y, z), lap_u, 0.0)
 
     def sample(self, key):
-        number, place = jax.random.split(key)
+        number, distance = jax.random.split(key)
         return replace(
             self,
             holes=jax.random.randint(number, (), HOLES[0], HOLES[-1] + 1).astype(float),
-            position=jax.random.choice(place, jnp.asarray(POSITIONS[self.designs])),
+            position=jax.random.choice(distance, jnp.asarray(POSITIONS[self.designs])),
         )
 
     def inputs(self):

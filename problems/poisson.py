@@ -7,7 +7,9 @@ import pinops as po
 
 @po.register("poisson")
 class Poisson(po.Problem):
-    """-Δu = 2π² sin πx sin πy on (0, 1)², u = 0 on the boundary. Source: Müller & Zeinhofer (2023).
+    """-Δu = 2π² sin πx sin πy on (0, 1)², u = 0 on the boundary.
+
+    Source: Müller & Zeinhofer (2023).
 
     The solution is sin πx sin πy: one smooth bump, the easiest steady problem.
     """

@@ -1,4 +1,4 @@
-"""Poisson's equation on a square with four holes."""
+"""Laplace's equation on a square with four holes."""
 
 import numpy as np
 
@@ -19,12 +19,16 @@ def perforated_square() -> po.Domain:
 
 @po.register("poisson_disks")
 class PoissonDisks(po.Problem):
-    """Δu = 0 on (-1/2, 1/2)² without disks of radius 0.1 at (±0.3, ±0.3), u given on the square and on the circles.
+    """Δu = 0 on (-1/2, 1/2)² without disks of radius 0.1 at (±0.3, ±0.3), u given on its boundary.
 
-    Source: Hao et al. (2023), PINNacle's Poisson2d-C. Steep in the gaps between disks and square. The boundary is
-    curved, so its conditions are loss terms.
+    Source: Hao et al. (2023), PINNacle's Poisson2d-C.
 
-    ``outer``, ``inner``: u on the square and on the circles (defaults 1 and 0).
+    The solution is steep in the gaps between disks and square. The boundary is curved, so its
+    conditions are terms of the loss.
+
+    Args:
+        outer: u on the square (default 1).
+        inner: u on the circles (default 0).
     """
 
     domain = perforated_square()

@@ -9,11 +9,15 @@ from pinops.reference import Reference, reaction_diffusion
 
 @po.register("reaction_diffusion")
 class ReactionDiffusion(po.Problem):
-    """u_t = D u_xx + r u (1 - u) on (0, 1) x (0, 1], u(x, 0) = sin πx, u(0, t) = u(1, t) = 0. Source: Fisher (1937).
+    """u_t = D u_xx + r u (1 - u) on (0, 1) x (0, 1], u(x, 0) = sin πx, u(0, t) = u(1, t) = 0.
 
-    Growth towards u = 1 against losses through the ends.
+    Source: Fisher (1937).
 
-    ``diffusivity`` D > 0 (default 0.1); ``rate`` r (default 1).
+    Growth towards u = 1 competes with losses through the ends.
+
+    Args:
+        diffusivity: D > 0 (default 0.1).
+        rate: r, of growth (default 1).
     """
 
     domain = po.Box(x=(0, 1), t=(0, 1))

@@ -8,13 +8,17 @@ import pinops as po
 
 @po.register("taylor_green")
 class TaylorGreen(po.Problem):
-    """u_t + (u·∇)u = -∇p + ν Δu, ∇·u = 0 on (0, 2π)² x (0, 1], periodic, (u, v) = (-cos x sin y, sin x cos y) at t = 0.
+    """u_t + (u·∇)u = -∇p + ν Δu, ∇·u = 0 on (0, 2π)² x (0, 1], periodic,
+    (u, v) = (-cos x sin y, sin x cos y) at t = 0.
 
-    Source: Taylor & Green (1937), in two dimensions. The vortices keep their shape and decay like exp(-2νt); the
-    pressure balances the centrifugal force, p = -(cos 2x + cos 2y)/4 exp(-4νt). It is determined up to a function of
-    time, and compared without its mean at each time.
+    Source: Taylor & Green (1937), in two dimensions.
 
-    ``viscosity`` ν > 0 (default 0.1).
+    The vortices keep their shape and decay like exp(-2νt); the pressure balances the centrifugal
+    force, p = -(cos 2x + cos 2y)/4 exp(-4νt). It is determined up to a function of time and
+    compared without its mean at each time.
+
+    Args:
+        viscosity: ν > 0 (default 0.1).
     """
 
     domain = po.Box(x=(0, 2 * np.pi), y=(0, 2 * np.pi), t=(0, 1))

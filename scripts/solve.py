@@ -1,21 +1,34 @@
-"""Solve a registered problem, compare it with its reference, draw it, keep the run: python scripts/solve.py burgers."""
+"""Solve a registered problem, compare it with its reference, draw it, keep the run.
 
-import sys
+    python scripts/solve.py burgers [--steps 5000] [--out runs]
+
+After an interruption the same command goes on where the run was.
+"""
+
+import argparse
 from pathlib import Path
 
-import pinops as po
 
-name = sys.argv[1] if len(sys.argv) > 1 else "burgers"
-folder = Path("runs") / name
-
-solution = po.solve(
-    name, out=folder, resume=True
-)  # run it again after an interruption: it goes on where it was
-solution.plot(folder / "figures" / "solution.png")
-for unknown, error in (solution.error() if solution.reference else {}).items():
-    print(
-        f"{unknown}: relative L2 error {error['relative_l2']:.1e}, largest {error['max_abs']:.1e}"
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-print(
-    f"{solution.status} after {solution.steps} steps, {solution.seconds:.0f} s; written to {folder}"
-)
+    parser.add_argument("problem", nargs="?", default="burgers")
+    parser.add_argument("--steps", type=int, help="default: the recipe's")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="a folder for runs")
+    arguments = parser.parse_args()
+
+    import pinops as po
+
+    folder = arguments.out / arguments.problem
+    solution = po.solve(arguments.problem, steps=arguments.steps, out=folder, resume=True)
+    solution.plot(folder / "figures" / "solution.png")
+    for unknown, error in (solution.error() if solution.reference else {}).items():
+        size, largest = error["relative_l2"], error["max_abs"]
+        print(f"{unknown}: relative L2 error {size:.1e}, largest {largest:.1e}")
+    how = f"{solution.status} after {solution.steps} steps, {solution.seconds:.0f} s"
+    print(f"{how}; written to {folder}")
+
+
+if __name__ == "__main__":
+    main()

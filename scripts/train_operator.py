@@ -1,20 +1,33 @@
-"""Train an operator on a registered family and test it on unseen members: python scripts/train_operator.py antiderivative."""
+"""Train an operator on a registered family and test it on unseen members.
 
-import sys
+    python scripts/train_operator.py antiderivative [--steps 10000] [--out runs]
+
+After an interruption the same command goes on where the run was.
+"""
+
+import argparse
 from pathlib import Path
 
-import pinops as po
 
-name = sys.argv[1] if len(sys.argv) > 1 else "antiderivative"
-steps = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
-folder = Path("runs") / f"{name}-operator"
-
-trained = po.train_operator(
-    name, steps=steps, out=folder, resume=True
-)  # after an interruption it goes on where it was
-trained.plot(folder / "figures" / "solution.png")
-for unknown, error in trained.error().items():
-    print(
-        f"{unknown}: relative L2 error {error['mean']:.1e} on average over unseen members, at worst {error['worst']:.1e}"
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-print(f"{trained.status} after {trained.history[-1].step} steps; written to {folder}")
+    parser.add_argument("family", nargs="?", default="antiderivative")
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="a folder for runs")
+    arguments = parser.parse_args()
+
+    import pinops as po
+
+    folder = arguments.out / f"{arguments.family}-operator"
+    trained = po.train(arguments.family, steps=arguments.steps, out=folder, resume=True)
+    trained.plot(folder / "figures" / "solution.png")
+    for unknown, error in trained.error().items():
+        mean, worst = error["mean"], error["worst"]
+        print(f"{unknown}: relative L2 error of unseen members {mean:.1e}, at worst {worst:.1e}")
+    print(f"{trained.status} after {trained.history[-1].step} steps; written to {folder}")
+
+
+if __name__ == "__main__":
+    main()

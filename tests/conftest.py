@@ -53,7 +53,10 @@ def float64():
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder of literature data and notes beside the repository; not part of it."""
+    """The folder of literature data beside the repository, which is not part of it.
+
+    What tests show with it ``test_independent.py`` shows without it.
+    """
     if not SHARED.is_dir():
         pytest.skip(f"the folder {SHARED} (literature data) is not on this machine")
     return SHARED

@@ -562,7 +562,7 @@ def test_equations_are_evaluated_at_every_point():
         ),
         (
             lambda u, point: None,
-            r"heat: the equation returned None, of type NoneType, at one point; return one scalar",
+            r"heat: the equation returned None at one point; return one scalar",
         ),
         (
             lambda u, point: (u, u),
@@ -570,7 +570,7 @@ def test_equations_are_evaluated_at_every_point():
         ),
         (
             lambda u, point: {"a": u, "b": None},
-            r"heat: equation 'b' returned None, of type NoneType",
+            r"heat: equation 'b' returned None at one point",
         ),
         (lambda u, point: {}, r"heat: it returned no equation"),
     ],
@@ -654,9 +654,9 @@ def test_directions_are_those_of_the_space(float64):
 
 
 def test_directions_that_cannot_be_meant():
-    with pytest.raises(ValueError, match="directions must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="directions must be a whole number from 1 to"):
         STDE(0)
-    with pytest.raises(ValueError, match="kind must be 'sparse' or 'dense', got 'some'"):
+    with pytest.raises(ValueError, match="kind must be one of sparse, dense, got 'some'"):
         STDE(2, "some")
     with pytest.raises(
         ValueError, match="5 sparse directions need as many spatial coordinates, got 2"

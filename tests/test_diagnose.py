@@ -14,7 +14,7 @@ NETWORK = po.networks.MLP(width=8, depth=2)
 def solved(**options):
     options = {
         "network": NETWORK,
-        "sampler": po.Collocation(interior=256, every=0, refinement=None),
+        "points": po.Collocation(interior=256, every=0, refinement=None),
         **options,
     }
     return po.solve(Decay(), progress=False, **options)
@@ -32,7 +32,7 @@ def test_after_a_few_steps_it_is_the_optimizer():
 
 def test_with_a_handful_of_points_it_is_the_points():
     few = po.Collocation(interior=4, every=0, refinement=None)
-    found = solved(sampler=few, optimizer=LevenbergMarquardt(), steps=60).diagnose()
+    found = solved(points=few, optimizer=LevenbergMarquardt(), steps=60).diagnose()
     assert found.limit == "points" and found.fresh > 2 * found.trained
 
 

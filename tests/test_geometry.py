@@ -351,7 +351,7 @@ ERRORS = [
     (lambda: Ball({"x": 0, "t": 0}, 1), "t is time"),
     (lambda: Polygon([(0, 0), (1, 1)]), "three vertices, got 2"),
     (lambda: Polygon([(0, 0), (1, 1), (1, 0), (0, 1)]), "edge_0 and edge_2 meet"),
-    (lambda: Polygon([(0, 0), (1, 0), (1, 1), (0, 0)]), "it closes itself"),
+    (lambda: Polygon([(0, 0), (1, 0), (1, 1), (0, 0)]), "a polygon closes itself"),
     (lambda: Polygon([(0, 0), (1, 0), (np.inf, 1)]), "finite"),
     (lambda: Polygon(L, coordinates=("x", "x")), "two different coordinates"),
     (lambda: SQUARE - A, r"same coordinates in the same order, got \('x', 'y'\) and \('x',\)"),
@@ -375,7 +375,7 @@ ERRORS = [
         lambda: SQUARE.select("xmin"),
         "no boundary part 'xmin'; did you mean 'x_min'. it has 'x_min', 'x_max', 'y_min', 'y_max'",
     ),
-    (lambda: (SQUARE * Time(0, 1)).select("t"), "initial condition instead"),
+    (lambda: (SQUARE * Time(0, 1)).select("t"), "use Initial, at the last one on=.t_max."),
     (lambda: SQUARE.sample_initial(cube, 3), "without a time coordinate"),
     (
         lambda: SQUARE.contains(np.zeros((3, 3))),

@@ -26,8 +26,8 @@ from pinops.networks import (
 )
 from pinops.operators import FNO, DeepONet, Direct
 from pinops.problem import check_family, load_problem, sample_members, unstacked
-from pinops.solvers._train_operator import built_operator
-from pinops.training import Members, in_a_row, mean_and_deviation, names_in_a_row
+from pinops.solvers._operator_plan import built_operator, family_scales
+from pinops.training import DATA, Members, in_a_row, mean_and_deviation, names_in_a_row
 
 KEY = jax.random.key(0)
 FEW = po.Functions(
@@ -241,7 +241,7 @@ def test_what_is_the_same_for_all_and_what_varies_little_are_told_apart():
 )
 def test_a_family_of_numbers_vectors_and_images_is_trained_and_loaded(branch, tmp_path):
     operator = DeepONet(branch, MLP(8, 1), 6)
-    trained = po.train_operator(
+    trained = po.train(
         Rod(), operator, functions=FEW, steps=3, progress=False, out=tmp_path / "run"
     )
     member = Rod().sample(KEY)
@@ -328,7 +328,7 @@ def test_a_sample_that_only_the_test_reads_is_refused_before_training(
 
     data = altered(rods, spoil)
     with pytest.raises(ValueError, match=sentence):
-        po.train_operator(Rod(), data=data, functions=FEW, steps=10**6, progress=False)
+        po.train(Rod(), data=data, functions=FEW, steps=10**6, progress=False)
 
 
 def test_a_trajectory_with_a_gap_is_refused_before_training_by_its_number(tmp_path):
@@ -342,7 +342,7 @@ def test_a_trajectory_with_a_gap_is_refused_before_training_by_its_number(tmp_pa
     with pytest.raises(
         ValueError, match="sample 71, of the test part, has values of u that are not finite"
     ):
-        po.train_surrogate(family, data, Direct(FNO(4, 2, 1)), progress=False)
+        po.train(family, Direct(FNO(4, 2, 1)), data=data, progress=False)
 
 
 def test_the_loss_of_data_is_the_mean_over_what_is_known(float64):
@@ -355,7 +355,8 @@ def test_the_loss_of_data_is_the_mean_over_what_is_known(float64):
             "deviation": {name: np.ones(shape).tolist() for name, shape in shapes.items()},
         },
         "scale": {"u": 2.0},
-        "physics": False,
+        "physics": 0.0,
+        "scales": family_scales(family, None),
         "problem": "rod",
         "seed": 0,
         "dtype": "float64",
@@ -363,7 +364,7 @@ def test_the_loss_of_data_is_the_mean_over_what_is_known(float64):
     model, params = built_operator(family, DeepONet(MeanOf(), MLP(6, 1), 4), request)
     problems = sample_members(family, KEY, range(4))
     x = np.linspace(0.1, 1, 10)[:, None]
-    points = {"data": po.problem.Points(jnp.asarray(x))}
+    points = {DATA: po.problem.Points(jnp.asarray(x))}
     whole = np.random.default_rng(0).standard_normal((4, 10))
     known = np.random.default_rng(1).random((4, 10)) < 0.4
     fields = [model.field(params, member) for member in unstacked(problems, 4)]

@@ -18,7 +18,7 @@ from pinops.optimizers import (
 )
 from pinops.optimizers._least_squares import Normal, normal_equations
 from pinops.optimizers._newton_cg import conjugate_gradients, nystrom
-from pinops.problem import impose, units
+from pinops.problem import impose, scales_of
 from pinops.training import split
 from pinops.training._points import draw
 
@@ -205,11 +205,23 @@ def test_they_need_the_residual_vector(name):
 
 def test_settings_out_of_range_are_refused():
     for wrong, message in (
-        (lambda: GaussNewton(damping=0.0), "damping must be greater than zero, got 0.0"),
-        (lambda: GaussNewton(momentum=1.0), "momentum must be at least 0 and less than 1, got 1.0"),
-        (lambda: NystromNewtonCG(rank=0), "rank must be at least 1, got 0"),
-        (lambda: NystromNewtonCG(tolerance=0.0), "tolerance must be greater than zero, got 0.0"),
-        (lambda: LevenbergMarquardt(damping=-1.0), "damping must be greater than zero, got -1.0"),
+        (
+            lambda: GaussNewton(damping=0.0),
+            "damping must be a finite number greater than 0, got 0.0",
+        ),
+        (
+            lambda: GaussNewton(momentum=1.0),
+            "momentum must be a finite number of at least 0 and less than 1, got 1.0",
+        ),
+        (lambda: NystromNewtonCG(rank=0), "rank must be a whole number from 1 to"),
+        (
+            lambda: NystromNewtonCG(tolerance=0.0),
+            "tolerance must be a finite number greater than 0, got 0.0",
+        ),
+        (
+            lambda: LevenbergMarquardt(damping=-1.0),
+            "damping must be a finite number greater than 0, got -1.0",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             wrong()
@@ -243,7 +255,7 @@ def test_the_jacobian_of_a_problem_is_that_of_its_residual_vector(trained):
     network = po.networks.MLP(width=6, depth=2).build(
         embedding_of(problem, imposition).size, 2, key=jax.random.key(0)
     )
-    model, params = split(problem, network, imposition, units(problem, imposition), "Stokes")
+    model, params = split(problem, network, imposition, scales_of(problem, imposition), "Stokes")
     params = params if trained else po.training.Params(params.network, {})
     points = draw(
         problem, imposition.soft, po.Collocation(interior=24, boundary=8), jax.random.key(1)

@@ -382,7 +382,7 @@ def test_a_gas_keeps_its_sums_and_is_the_same_along_each_axis():
     )
     at = np.meshgrid(*[np.arange(16) / 16] * 2, indexing="ij")
     state = gas.conserved(np.stack(both(*at)))
-    later = gas.rubbed(gas.moved(state, 0.01), 0.05)
+    later = gas.diffused(gas.advected(state, 0.01), 0.05)
     np.testing.assert_allclose(later.sum((1, 2)), state.sum((1, 2)), atol=1e-11)
     assert np.abs(later - state).max() > 0.1
 

@@ -22,7 +22,7 @@ ADAM = optax.adam(1e-2)  # one object: a second one would compile again
 PHASES = (po.Phase(ADAM, 70), po.Phase(SSBroyden(), 80))
 OPTIONS = {
     "network": po.networks.MLP(width=8, depth=2),
-    "sampler": po.Collocation(interior=128, every=60),
+    "points": po.Collocation(interior=128, every=60),
     "progress": False,
 }
 
@@ -79,7 +79,7 @@ def test_more_steps_may_be_added(optimizer, tmp_path):
 OPTIMIZERS = [
     po.optimizers.Adam(1e-2),
     optax.lbfgs(),
-    po.optimizers.soap(),
+    po.optimizers.SOAP(),
     SSBroyden(),
     po.optimizers.SSBFGS(),
     po.optimizers.GaussNewton(momentum=0.5),
@@ -118,7 +118,7 @@ def test_everything_can_be_interrupted_resumed_and_recovered(options, tmp_path, 
     points = {name: options.pop(name) for name in ("refinement", "sampler") if name in options}
     settings = {
         "network": po.networks.MLP(width=4, depth=1),
-        "sampler": po.Collocation(interior=16, every=8, **points),
+        "points": po.Collocation(interior=16, every=8, **points),
         "optimizer": SSBroyden(),
         "progress": False,
         "steps": 24,

@@ -206,10 +206,13 @@ def test_rar_takes_the_largest_and_fills_up_with_new_ones():
 
 
 def test_rules_check_their_settings():
-    with pytest.raises(ValueError, match="RAD: candidates must be at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match="RAD: candidates must be a whole number from 1 to 1000, got 0"
+    ):
         RAD(candidates=0)
     with pytest.raises(
-        ValueError, match="RAR: share must be greater than 0 and less than 1, got 1.0"
+        ValueError,
+        match="RAR: share must be a finite number greater than 0 and less than 1, got 1.0",
     ):
         RAR(share=1.0)
     with pytest.raises(

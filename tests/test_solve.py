@@ -25,7 +25,7 @@ from pinops.problem import _registry
 
 NETWORK = po.networks.MLP(width=8, depth=2)
 POINTS = po.Collocation(interior=128, boundary=32, initial=32, every=0, refinement=None)
-QUICK = {"network": NETWORK, "sampler": POINTS, "optimizer": SSBroyden(), "progress": False}
+QUICK = {"network": NETWORK, "points": POINTS, "optimizer": SSBroyden(), "progress": False}
 
 
 class Oscillator(po.Problem):
@@ -137,11 +137,11 @@ def test_the_error_is_over_the_whole_reference_grid(heat):
     reference = heat.reference
     difference = heat(**reference.coordinates) - reference.values["u"]
     error = heat.error()["u"]
-    assert error["relative_l2"] == pytest.approx(
+    assert error["mean"] == pytest.approx(
         np.linalg.norm(difference) / np.linalg.norm(reference.values["u"])
     )
     assert error["max_abs"] == np.max(np.abs(difference))
-    assert error["relative_l2"] < 1e-2
+    assert error["mean"] < 1e-2
 
 
 def test_the_summary_has_the_keys_of_the_contract(heat):
@@ -150,13 +150,16 @@ def test_the_summary_has_the_keys_of_the_contract(heat):
     assert set(keys.split()) <= set(summary)
     assert summary["problem"] == "heat" and summary["steps"] == 100 and summary["seed"] == 0
     assert summary["parameters"] == 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1
-    assert summary["relative_l2"] == {"u": heat.error()["u"]["relative_l2"]}
+    assert summary["relative_l2"] == {"u": heat.error()["u"]["mean"]}
     assert (
         set(summary["reference"]) == {"kind", "error_bar"}
         and 0 < summary["reference"]["error_bar"]["u"] < 1e-10
     )
     assert 0 < summary["compile_seconds"] <= summary["seconds"]
-    assert summary["conditions"] == ["Initial: imposed exactly", "Dirichlet: imposed exactly"]
+    assert summary["conditions"] == [
+        "u = data at t = 0: imposed exactly",
+        "u = 0 on x_min and x_max: imposed exactly",
+    ]
 
 
 def test_a_saved_solution_comes_back_with_equal_values(heat, tmp_path):
@@ -184,7 +187,7 @@ def test_a_saved_solution_comes_back_with_equal_values(heat, tmp_path):
 def test_a_target_stops_training():
     solution = po.solve(Decay(), **QUICK, steps=1000, target=1e-4)
     assert solution.status == "stopped" and solution.steps < 1000
-    assert solution.error()["u"]["relative_l2"] <= 1e-4
+    assert solution.error()["u"]["mean"] <= 1e-4
 
 
 def test_the_seed_decides_everything(decay):
@@ -219,9 +222,9 @@ def test_the_default_recipe_is_accurate_in_seconds():
             return jnp.sin(jnp.pi * x)
 
     solution = po.solve(
-        Bump(), sampler=po.Collocation(interior=256), steps=800, target=1e-6, progress=False
+        Bump(), points=po.Collocation(interior=256), steps=800, target=1e-6, progress=False
     )
-    assert solution.error()["u"]["relative_l2"] <= 1e-6
+    assert solution.error()["u"]["mean"] <= 1e-6
 
 
 # Any network, any optimizer
@@ -268,7 +271,7 @@ def test_any_network_solves_a_pde(name, tmp_path):
     """In double precision whatever it was made in, saved, and loaded when given again."""
     network = NETWORKS[name]()
     solution = po.solve("heat", **QUICK | {"network": network}, steps=100, out=tmp_path / "run")
-    assert solution.error()["u"]["relative_l2"] < 1e-2
+    assert solution.error()["u"]["mean"] < 1e-2
     assert {leaf.dtype for leaf in jax.tree.leaves(solution.params)} == {np.dtype(np.float64)}
     with pytest.raises(
         ValueError,
@@ -369,7 +372,7 @@ def test_what_invert_needs():
 def test_a_manufactured_problem_is_saved_and_loaded(tmp_path):
     problem = po.manufacture(Decay(rate=3.0), exact=lambda t: jnp.cos(t))
     solution = po.solve(problem, **QUICK, steps=60, out=tmp_path / "run")
-    assert solution.error()["u"]["relative_l2"] < 1e-2
+    assert solution.error()["u"]["mean"] < 1e-2
     with pytest.raises(
         ValueError, match=r"must be given, load\(\.\.\., problem=\.\.\.\): there is no problem"
     ):
@@ -455,7 +458,7 @@ CASES = {
     ),
     "zero steps": (
         lambda: po.solve(Decay(), **QUICK, steps=0),
-        "steps must be a whole number of at least 1, got 0",
+        "steps must be a whole number from 1 to",
     ),
     "no minutes": (
         lambda: po.solve(Decay(), **QUICK, minutes=0),
@@ -475,7 +478,7 @@ CASES = {
     ),
     "target": (
         lambda: po.solve(Decay(), target=-1.0),
-        "relative_l2 must be greater than zero, got -1.0",
+        "relative_l2 must be a finite number greater than 0, got -1.0",
     ),
     "checkpoints": (
         lambda: po.solve(Decay(), checkpoint_seconds=-1),
@@ -503,11 +506,11 @@ CASES = {
     ),
     "width": (
         lambda: po.networks.MLP(width=0),
-        "MLP: width must be a whole number of at least 1, got 0",
+        "MLP: width must be a whole number from 1 to",
     ),
     "weight": (
         lambda: po.losses.Fixed(condition=-1.0),
-        "the weight of 'condition' must be zero or more and finite, got -1.0",
+        "Fixed: condition must be a finite number of at least 0, got -1.0",
     ),
     "weight of nothing": (
         lambda: po.solve(Decay(), **QUICK, weighting=po.losses.Fixed({"initial": 2.0}), steps=1),
@@ -562,7 +565,7 @@ def test_another_run_in_the_same_folder_is_refused(run):
         ({"dtype": "float32"}, "holds a run with dtype = float64, not float32"),
         ({"network": po.networks.MLP(width=9, depth=2)}, "holds a run with network = "),
         ({"optimizer": Adam(1e-2)}, "holds a run with phases = "),
-        ({"sampler": po.Collocation(interior=64)}, "holds a run with collocation = "),
+        ({"points": po.Collocation(interior=64)}, "holds a run with collocation = "),
         ({"weighting": po.losses.Fixed(condition=1.0)}, "holds a run with weighting = "),
     ],
 )
@@ -665,7 +668,9 @@ def test_what_a_residual_raises_is_told_with_its_owner():
         def residual(self, u, u_t):
             return u_t if u > 0 else -u_t
 
-    with pytest.raises(ValueError, match="Branching.*: it raised TracerBoolConversionError: "):
+    with pytest.raises(
+        ValueError, match="Branching.*: a value that JAX traces decides an if.*jnp.where"
+    ):
         po.solve(Branching(), **QUICK, steps=1)
 
 
@@ -854,13 +859,14 @@ def test_the_size_of_the_solution_need_not_be_learnt(tmp_path):
     options = {"network": NETWORK, "steps": 150, "progress": False}
     solution = po.solve(Tall(), out=tmp_path / "run", **options)
     assert solution.error()["u"]["relative_l2"] < 1e-3
-    assert solution.request["units"][0] == pytest.approx([300.25], abs=0.1)
+    assert solution.request["scales"]["centre"]["u"] == pytest.approx(300.25, abs=0.1)
     loaded = po.load(tmp_path / "run", problem=Tall(height=301.0))
     assert np.array_equal(loaded(x=0.3, y=0.4), solution(x=0.3, y=0.4))
     further = po.solve(
         Tall(height=301.0), start=solution, steps=20, out=tmp_path / "further", progress=False
     )
-    assert further.request["units"] == solution.request["units"]
+    for part in ("centre", "spread"):
+        assert further.request["scales"][part] == solution.request["scales"][part]
     assert np.array_equal(
         po.load(tmp_path / "further", problem=Tall())(x=0.3, y=0.4), further(x=0.3, y=0.4)
     )

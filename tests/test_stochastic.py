@@ -57,13 +57,13 @@ def test_training_with_new_losses_in_every_step(options, tmp_path):
     collocation = po.Collocation(interior=256, boundary=64, every=100, **options)
     settings = {
         "network": NETWORK,
-        "sampler": collocation,
+        "points": collocation,
         "progress": False,
         "optimizer": Adam(1e-2, 400),
         "steps": 400,
     }
     solution = po.solve(Cube(), out=tmp_path / "whole", **settings)
-    assert solution.error()["u"]["relative_l2"] < 0.1
+    assert solution.error()["u"]["mean"] < 0.1
     # Every step has its own key: a pause does not show.
     po.solve(
         Cube(), out=tmp_path / "run", callbacks=[lambda report: report.step >= 150], **settings
@@ -81,14 +81,14 @@ def test_a_hundred_dimensions():
     solution = po.solve(
         po.load_problem("poisson_nd", dimension=100),
         network=NETWORK,
-        sampler=po.Collocation(interior=64, boundary=64, every=0, laplacian=po.STDE(8)),
+        points=po.Collocation(interior=64, boundary=64, every=0, laplacian=po.STDE(8)),
         optimizer=Adam(1e-2),
         steps=60,
         dtype="float32",
         progress=False,
     )
     # In the units of the data it begins near the mean, which is off by 5 %.
-    assert solution.error()["u"]["relative_l2"] < 0.06 and np.isfinite(solution.history[-1].loss)
+    assert solution.error()["u"]["mean"] < 0.06 and np.isfinite(solution.history[-1].loss)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_hundred_dimensions():
 def test_methods_that_remember_the_last_loss_refuse(options):
     collocation = po.Collocation(interior=64, **options)
     with pytest.raises(ValueError, match="SSBroyden needs the same loss in every step"):
-        po.solve(Decay(), sampler=collocation, optimizer=SSBroyden(), steps=5)
+        po.solve(Decay(), points=collocation, optimizer=SSBroyden(), steps=5)
 
 
 def test_a_batch_divides_the_points():

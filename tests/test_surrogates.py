@@ -379,12 +379,14 @@ def data(tmp_path_factory):
 
 
 FAMILY = {"cells": 16, "frames": 6}
+ONES = {name: jnp.ones(1) for name in ("frames", "embedding", "residual")}
 TINY = CAPE(FNO(6, 4, 2), 8, 3, 4, 2)
 
 
 def trained(data, **options):
-    options = {"curriculum": Curriculum(4, 1), "batch": 16, "progress": False} | options
-    return po.train_surrogate(load_problem("cape_advection", **FAMILY), data, TINY, **options)
+    few = po.Functions(batch=16)
+    options = {"curriculum": Curriculum(4, 1), "functions": few, "progress": False} | options
+    return po.train(load_problem("cape_advection", **FAMILY), TINY, data=data, **options)
 
 
 @pytest.fixture(scope="module")
@@ -401,7 +403,7 @@ def test_training_lowers_the_loss_and_comes_back_from_its_folder(data, short):
     for one, other in zip(again.predicted(data), result.predicted(data), strict=True):
         np.testing.assert_array_equal(one, other)
     summary = json.loads((out / "run.json").read_text())["result"]
-    assert summary["rollout"]["all"]["nrmse"] == pytest.approx(result.errors(data)["all"]["nrmse"])
+    assert summary["rollout"]["all"]["nrmse"] == pytest.approx(result.metrics(data)["all"]["nrmse"])
     assert any(label.startswith("speed=") for label in summary["rollout"])
 
 
@@ -461,7 +463,7 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     )
     scaled = free.predictions(params, trajectories)[0] * model.scale[0]
     np.testing.assert_allclose(jnp.moveaxis(scaled, 0, 1), rolled, atol=1e-5)
-    gradient = lambda m: jax.tree.leaves(m.objective(trajectories, {})(params)[1])
+    gradient = lambda m: jax.tree.leaves(m.objective(trajectories, ONES)(params)[1])
     pushed = gradient(replace(free, push_forward=True))
     assert any(
         bool(jnp.any(jnp.abs(a - b) > 1e-6)) for a, b in zip(pushed, gradient(free), strict=True)
@@ -469,21 +471,21 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
 
 
 def test_an_fno_is_the_same_operator_on_finer_grids(data, short, tmp_path):
-    coarse = po.train_surrogate(
+    coarse = po.train(
         load_problem("cape_advection", **FAMILY),
-        data,
         Direct(FNO(8, 5)),
+        data=data,
         curriculum=Curriculum(8, 0),
-        batch=8,
+        functions=po.Functions(batch=8),
         progress=False,
     )
     finer = load_problem("cape_advection", cells=48, frames=6)
     same = generate(finer, tmp_path / "finer.h5", count=96)
-    with pytest.raises(ValueError, match=r"refined\(2\) is for twice as many places"):
-        coarse.errors(same)
+    with pytest.raises(ValueError, match=r"refined\(2\) is for twice as many points"):
+        coarse.metrics(same)
     fine = coarse.refined(3)
     wanted, found = (
-        run.errors(file)["all"]["nrmse"] for run, file in ((coarse, data), (fine, same))
+        run.metrics(file)["all"]["nrmse"] for run, file in ((coarse, data), (fine, same))
     )
     assert found == pytest.approx(wanted, rel=0.02)
     fine.save(tmp_path / "run")
@@ -494,9 +496,9 @@ def test_an_fno_is_the_same_operator_on_finer_grids(data, short, tmp_path):
         in_a_row(inputs_in(same.rows(range(8)))),
         np.moveaxis(same.rows(range(8))["values/u"], 2, 1)[:, 0, :, None],
     )
-    one, other = coarse.rollout(first[:, 1::3], parameters, 5), fine.rollout(first, parameters, 5)
+    one, other = coarse(first[:, 1::3], parameters, 5), fine(first, parameters, 5)
     np.testing.assert_allclose(one, other[:, :, 1::3], atol=5e-3)
-    assert len(short[0].refined(2).rollout(first[:, :32], parameters, 1)) == 8
+    assert len(short[0].refined(2)(first[:, :32], parameters, 1)) == 8
     with pytest.raises(ValueError, match="times must be a whole number of at least 1, got 0"):
         coarse.refined(0)
 
@@ -505,9 +507,16 @@ def test_equations_need_three_frames(tmp_path):
     family = load_problem("cape_advection", cells=16, frames=2)
     data = generate(family, tmp_path / "data.h5", count=65)
     with pytest.raises(
-        ValueError, match="equations on a grid need at least 3 frames, and the data have 2"
+        ValueError, match="equations on a grid need at least 3 snapshots, and the data have 2"
     ):
-        po.train_surrogate(family, data, TINY, batch=8, physics=1e-3, progress=False)
+        po.train(
+            family,
+            TINY,
+            data=data,
+            functions=po.Functions(batch=8),
+            physics=1e-3,
+            progress=False,
+        )
 
 
 def test_equations_may_be_in_the_loss(data):
@@ -528,15 +537,15 @@ def test_fine_tuning_lowers_the_residual_of_its_trajectories(data, short):
         load_problem("cape_advection", speed=0.4, **FAMILY),
     ]
     truth = np.stack([member.reference().values["u"].T[..., None] for member in members])
-    before = result.rollout(truth[:, 0], [[0.2], [0.4]], 5)
+    before = result(truth[:, 0], [[0.2], [0.4]], 5)
     tuned = result.finetuned(truth[:, 0], members, 5, steps=200, learning_rate=5e-3, anchor=0.0)
-    after = tuned.rollout(truth[:, 0], [[0.2], [0.4]], 5)
+    after = tuned(truth[:, 0], [[0.2], [0.4]], 5)
     assert tuned.status == "finetuned"
     residual = lambda frames: sum(
         result.residual(frames[k], member) ** 2 for k, member in enumerate(members)
     )
     assert residual(after) < 0.5 * residual(before)
-    kept = result.finetuned(truth[:, 0], members, 5, steps=60, anchor=1e6).rollout(
+    kept = result.finetuned(truth[:, 0], members, 5, steps=60, anchor=1e6)(
         truth[:, 0], [[0.2], [0.4]], 5
     )
     assert np.linalg.norm(kept - before) < 0.3 * np.linalg.norm(after - before)
@@ -559,38 +568,39 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
     result, _ = short
     frame, speed = np.zeros((2, 16, 1)), np.ones((2, 1))
     for wrong, message in (
-        ((np.zeros((2, 32, 1)), speed), r"trained on a grid of \(16,\), got frames of \(32,\)"),
+        ((np.zeros((2, 32, 1)), speed), r"trained on a grid of \(16,\), got snapshots of \(32,\)"),
         ((np.zeros((2, 16, 3)), speed), "need 1 channels \\(u\\), got 3"),
         ((np.full((2, 16, 1), np.nan), speed), "must be finite"),
         ((frame, np.ones((2, 2))), r"parameters need shape \(2, 1\), speed of each"),
         ((frame[0], speed), r"first frames have shape \(n, \*grid, 1\)"),
     ):
         with pytest.raises(ValueError, match=message):
-            result.rollout(*wrong, 3)
+            result(*wrong, 3)
     with pytest.warns(UserWarning, match=r"speed = 9 is outside the trained range, 0.2 to 4"):
-        result.rollout(frame, 9 * speed, 2)
+        result(frame, 9 * speed, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        result.rollout(frame, speed, 2)
+        result(frame, speed, 2)
     with pytest.raises(ValueError, match="has seen members of this part"):
         result.predicted(data, "training")
     with pytest.raises(ValueError, match="batch must be a whole number from 1 to"):
-        trained(data, batch=4096)
+        trained(data, functions=po.Functions(batch=4096))
     with pytest.raises(ValueError, match="noise must be zero or more and finite, got -1"):
-        trained(data, noise=-1)
-    with pytest.raises(ValueError, match="surrogate must be an architecture such as CAPE"):
-        po.train_surrogate(
-            load_problem("cape_advection", **FAMILY), data, FNO(4, 4), progress=False
-        )
+        Curriculum(noise=-1)
+    with pytest.raises(ValueError, match="FNO is a network on a grid, not an operator"):
+        po.train(load_problem("cape_advection", **FAMILY), FNO(4, 4), data=data, progress=False)
     with pytest.raises(ValueError, match="GaussNewton does not suit surrogates"):
         trained(data, optimizer=po.optimizers.GaussNewton())
     with pytest.raises(ValueError, match="parameters must be finite"):
-        result.rollout(frame, np.nan * speed, 3)
-    with pytest.raises(ValueError, match="count must be a whole number of frames"):
-        result.rollout(frame, speed, 0)
+        result(frame, np.nan * speed, 3)
+    with pytest.raises(ValueError, match="count must be a whole number of snapshots"):
+        result(frame, speed, 0)
     with pytest.raises(ValueError, match="12 modes|at most 9 modes, got 12"):
-        po.train_surrogate(
-            load_problem("cape_advection", **FAMILY), data, Direct(FNO(4, 12)), progress=False
+        po.train(
+            load_problem("cape_advection", **FAMILY),
+            Direct(FNO(4, 12)),
+            data=data,
+            progress=False,
         )
     with pytest.raises(ValueError, match="multiple of 16, got a grid of \\(40,\\)"):
         UNet(4).build(1, 1, (40,), key=KEY)
@@ -609,7 +619,7 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
     with pytest.raises(ValueError, match="warm_up must be less than the 3 epochs"):
         Curriculum(3, 3)
     with pytest.raises(ValueError, match="holds data of cape_advection, not of cape_burgers"):
-        po.train_surrogate("cape_burgers", data, TINY, progress=False)
+        po.train("cape_burgers", TINY, data=data, progress=False)
     other = generate(
         load_problem("cape_advection", cells=32, frames=6), tmp_path / "other.h5", count=96
     )
@@ -628,12 +638,12 @@ def test_two_unknowns_in_two_dimensions(tmp_path, monkeypatch):
     members, solutions = data.solved(family, range(65))
     for k in (0, 40, 64):  # bit for bit, from what the file knows of them
         np.testing.assert_array_equal(solutions[k].values["v"], members[k].reference().values["v"])
-    result = po.train_surrogate(
+    result = po.train(
         family,
-        data,
         TINY,
+        data=data,
         curriculum=Curriculum(3, 1),
-        batch=16,
+        functions=po.Functions(batch=16),
         physics=1e-3,
         out=tmp_path / "run",
         progress=False,
@@ -644,7 +654,7 @@ def test_two_unknowns_in_two_dimensions(tmp_path, monkeypatch):
     np.testing.assert_array_equal(
         truth[0, ..., 1], np.moveaxis(data.rows(range(64, 65))["values/v"][0], 2, 0)
     )
-    assert [name for name in result.errors(data) if name != "all"] == [
+    assert [name for name in result.metrics(data) if name != "all"] == [
         f"viscosity={parameters[0, 0]:.6g}"
     ]
     noise = 0.1 * np.random.default_rng(0).normal(size=truth[0].shape)

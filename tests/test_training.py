@@ -14,7 +14,16 @@ import pytest
 import pinops as po
 from pinops.networks import embedding_of
 from pinops.optimizers import Optimizer, SSBroyden, Step
-from pinops.problem import INITIAL, INTERIOR, InverseProblem, Points, constraints, impose, units
+from pinops.problem import (
+    INITIAL,
+    INTERIOR,
+    InverseProblem,
+    Points,
+    Region,
+    constraints,
+    impose,
+    scales_of,
+)
 from pinops.training import Model, Training, _chunks, split
 from pinops.training._points import draw, refine
 
@@ -69,9 +78,12 @@ def training_of(problem, *phases, collocation=None, seed=0, **options):
         embedding_of(problem, imposition).size, len(problem.unknowns), key=jax.random.key(seed)
     )
     model, params = split(
-        problem, network, imposition, units(problem, imposition), type(problem).__name__
+        problem, network, imposition, scales_of(problem, imposition), type(problem).__name__
     )
     return Training(model, phases, collocation, seed, **options), params
+
+
+LEFT, OBSERVED = Region("boundary", ("x_min",)), Region("observed", condition=2)
 
 
 def test_every_region_has_its_points():
@@ -82,20 +94,17 @@ def test_every_region_has_its_points():
     assert {name: region.at.shape for name, region in points.items()} == {
         INTERIOR: (64, 2),
         INITIAL: (8, 2),
-        "boundary x_min": (16, 2),
-        "observed 2": (3, 2),
+        LEFT: (16, 2),
+        OBSERVED: (3, 2),
     }
     assert {c.region for c in constraints(problem, imposition.soft)} == set(points)
     inside = np.asarray(points[INTERIOR].at)
     assert np.all((inside > 0) & (inside < [1, 2]))
     assert np.all(points[INITIAL].at[:, 1] == 0) and np.ptp(points[INITIAL].at[:, 0]) > 0.5
-    assert (
-        np.all(points["boundary x_min"].at[:, 0] == 0)
-        and np.ptp(points["boundary x_min"].at[:, 1]) > 1
-    )
-    assert np.all(np.asarray(points["boundary x_min"].normals) == [-1.0])
-    assert np.array_equal(points["observed 2"].at, [[0.2, 0.1], [0.3, 0.1], [0.4, 0.2]])
-    assert np.array_equal(points["observed 2"].data["observed_u"], [1.0, 2.0, 3.0])
+    assert np.all(points[LEFT].at[:, 0] == 0) and np.ptp(points[LEFT].at[:, 1]) > 1
+    assert np.all(np.asarray(points[LEFT].normals) == [-1.0])
+    assert np.array_equal(points[OBSERVED].at, [[0.2, 0.1], [0.3, 0.1], [0.4, 0.2]])
+    assert np.array_equal(points[OBSERVED].data["observed_u"], [1.0, 2.0, 3.0])
 
 
 @pytest.mark.parametrize(
@@ -142,9 +151,9 @@ def test_points_follow_from_the_key():
 
 @pytest.mark.parametrize("name", ["interior", "boundary", "initial"])
 def test_a_region_needs_a_point(name):
-    with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number from 1 to"):
         po.Collocation(**{name: 0})
-    with pytest.raises(ValueError, match="every must be zero"):
+    with pytest.raises(ValueError, match="every must be a whole number from 0 to"):
         po.Collocation(every=-1)
 
 
@@ -268,7 +277,9 @@ def test_stop_at():
     assert (
         not stop(report(u=1e-4, v=1e-2)) and not stop(report()) and not stop(report(u=float("nan")))
     )
-    with pytest.raises(ValueError, match="relative_l2 must be greater than zero, got 0"):
+    with pytest.raises(
+        ValueError, match="relative_l2 must be a finite number greater than 0, got 0"
+    ):
         po.StopAt(0.0)
 
 
@@ -440,7 +451,7 @@ def test_single_precision_stays_single_precision():
 
 def test_a_phase_says_what_is_wrong_with_it():
     assert isinstance(po.Phase(optax.adam(1e-3), 10).optimizer, Optimizer)
-    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="steps must be a whole number from 1 to"):
         po.Phase(SSBroyden(), 0)
     with pytest.raises(TypeError, match="optax transformation"):
         po.Phase("adam", 10)

@@ -20,7 +20,7 @@ from pinops.losses import (
 )
 from pinops.networks import embedding_of
 from pinops.optimizers import Adam, SSBroyden
-from pinops.problem import INTERIOR, impose, units
+from pinops.problem import INTERIOR, impose, scales_of
 from pinops.training import Training, split
 
 ALL = [
@@ -61,7 +61,7 @@ def training_of(weighting, *phases, every=0, interior=64):
     imposition = impose(problem)
     size = embedding_of(problem, imposition).size
     network = po.networks.MLP(width=6, depth=2).build(size, 1, key=jax.random.key(0))
-    model, params = split(problem, network, imposition, units(problem, imposition), "Heat")
+    model, params = split(problem, network, imposition, scales_of(problem, imposition), "Heat")
     collocation = po.Collocation(interior=interior, boundary=16, initial=16, every=every)
     return Training(
         model, phases or (po.Phase(Adam(1e-2), 100),), collocation, 0, weighting
@@ -243,18 +243,30 @@ def test_weights_of_points_start_again_with_new_points_and_those_of_terms_stay()
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: GradientNorm(every=0), "GradientNorm: every must be at least 1 step, got 0"),
-        (lambda: NTK(decay=1.0), "NTK: decay must be at least 0 and less than 1, got 1.0"),
-        (lambda: ReLoBRaLo(temperature=0.0), "ReLoBRaLo: temperature must be greater than zero"),
-        (lambda: ReLoBRaLo(lookback=2.0), "ReLoBRaLo: lookback must be from 0 to 1"),
+        (lambda: GradientNorm(every=0), "GradientNorm: every must be a whole number from 1 to"),
+        (
+            lambda: NTK(decay=1.0),
+            "NTK: decay must be a finite number of at least 0 and less than 1, got 1.0",
+        ),
+        (
+            lambda: ReLoBRaLo(temperature=0.0),
+            "ReLoBRaLo: temperature must be a finite number greater than 0",
+        ),
+        (lambda: ReLoBRaLo(lookback=2.0), "ReLoBRaLo: lookback must be a number from 0 to 1"),
         (
             lambda: SelfAdaptive(learning_rate=-1.0),
-            "SelfAdaptive: learning_rate must be greater than zero",
+            "SelfAdaptive: learning_rate must be a finite number greater than 0",
         ),
-        (lambda: ResidualAttention(decay=1.5), "ResidualAttention: decay must be at least 0"),
-        (lambda: ResidualAttention(rate=0.0), "ResidualAttention: rate must be greater than zero"),
-        (lambda: Causal(tolerance=0.0), "Causal: tolerance must be greater than zero"),
-        (lambda: Causal(bins=1), "Causal: bins must be at least 2, got 1"),
+        (
+            lambda: ResidualAttention(decay=1.5),
+            "ResidualAttention: decay must be a finite number of at least 0",
+        ),
+        (
+            lambda: ResidualAttention(rate=0.0),
+            "ResidualAttention: rate must be a finite number greater than 0",
+        ),
+        (lambda: Causal(tolerance=0.0), "Causal: tolerance must be a finite number greater than 0"),
+        (lambda: Causal(bins=1), "Causal: bins must be a whole number from 2 to 1000000, got 1"),
     ],
 )
 def test_settings_out_of_range_are_one_sentence(make, sentence):

@@ -1,10 +1,17 @@
-"""Files: HDF5 arrays written atomically and checked when read, data sets of families, and the cache of references."""
+"""Files: HDF5 arrays written atomically and checked when read, data sets, and cached references.
+
+**Data are split by blocks of samples**, which are also the unit in which they are computed,
+checked and read. A random part of the training data consists of some blocks, so that files
+larger than memory are read in order.
+"""
 
 from pinops.data._dataset import BLOCK as BLOCK
 from pinops.data._dataset import Dataset as Dataset
+from pinops.data._dataset import as_dataset as as_dataset
 from pinops.data._dataset import generate as generate
 from pinops.data._dataset import inputs_in as inputs_in
 from pinops.data._dataset import leaves_of as leaves_of
+from pinops.data._grid import GridSpec as GridSpec
 from pinops.data._hdf5 import DataFileError as DataFileError
 from pinops.data._hdf5 import read_arrays as read_arrays
 from pinops.data._hdf5 import write_arrays as write_arrays

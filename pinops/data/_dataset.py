@@ -23,6 +23,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from pinops._numbers import real
 from pinops.data._hdf5 import DataFileError, digest_of, read_arrays, replacing, write_arrays
 from pinops.problem import (
     Problem,
@@ -39,6 +40,9 @@ from pinops.problem import (
 from pinops.reference import Reference
 
 BLOCK = 32  # members that are solved, checked and read together
+_CENTRED = (
+    10.0  # a mean of more than so many standard deviations is taken out of what a surrogate sees
+)
 _KIND, PART = "data set", "part of a data set"
 _INPUTS = "inputs/"  # the group of what operators see, in a file and in rows
 
@@ -223,6 +227,28 @@ def _opened(path: Path, mode: str = "r") -> Any:
     return h5py.File(path, mode)
 
 
+def as_dataset(data: "Dataset | str | Path") -> "Dataset":
+    """What a user gives as data, as a data set.
+
+    Args:
+        data: A `Dataset`, or the file of one.
+
+    Raises:
+        ValueError: For arrays, or anything else that is no data set, with the remedy.
+        FileNotFoundError: For a file that does not exist; `DataFileError` for one that is damaged.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str | Path):
+        return Dataset(data)
+    many = isinstance(data, tuple | list | dict) or eqx.is_array_like(data)
+    what = f"arrays in a {type(data).__name__}" if many else repr(data)
+    raise ValueError(
+        f"data must be a Dataset or the file of one, got {what}; make one of solutions of a family "
+        "with po.generate(family, path) or pinops data NAME --out FILE"
+    )
+
+
 class Dataset:
     """A data set in a file, of which only the blocks that are asked for are read, and checked.
 
@@ -327,8 +353,26 @@ class Dataset:
         """The standard deviation of each unknown over the first blocks for training."""
         rows = self.rows(self.splits["training"][: 8 * BLOCK])
         return {
-            name: float(f"{np.nanstd(rows[f'values/{name}']) or 1.0:.6g}")
+            name: float(f"{np.nanstd(rows[f'values/{name}'], dtype=np.float64) or 1.0:.6g}")
             for name in self.attributes["unknowns"]
+        }
+
+    @cached_property
+    def mean(self) -> dict[str, float]:
+        """The mean of each unknown over the same blocks."""
+        rows = self.rows(self.splits["training"][: 8 * BLOCK])
+        return {
+            name: float(f"{np.nanmean(rows[f'values/{name}'], dtype=np.float64):.9g}")
+            for name in self.attributes["unknowns"]
+        }
+
+    @property
+    def centre(self) -> dict[str, float]:
+        """The mean of each unknown where it hides how the unknown varies; 0 where it does not, so
+        that 0 stays 0."""
+        return {
+            name: mean if abs(mean) > _CENTRED * self.scale[name] else 0.0
+            for name, mean in self.mean.items()
         }
 
     def inputs(self) -> dict[str, Float[np.ndarray, "n ..."]]:
@@ -468,7 +512,9 @@ class Dataset:
         here = slice(number * BLOCK, (number + 1) * BLOCK)
         try:
             with _opened(self.path) as file:
-                rows = {name: file[name][here] for name in self._stored}
+                rows = {
+                    name: real(file[name][here], f"{self.path}: {name}") for name in self._stored
+                }
         except (OSError, KeyError, RuntimeError) as error:
             raise self._damaged(f"truncated or not HDF5 ({error})") from error
         if digest_of(rows) != self.attributes["sha256"][number]:

@@ -89,7 +89,12 @@ def from_pdebench(
         raise ValueError("there is no PDEBench file to read; give some")
     sources = [_Source(file, family, coefficient) for file in files]
     for source in sources[1:]:
-        if any(not np.allclose(source.grid[name], sources[0].grid[name]) for name in source.grid):
+        if any(
+            not np.allclose(
+                source.grid[name], sources[0].grid[name], atol=1e-8 * np.ptp(source.grid[name])
+            )
+            for name in source.grid
+        ):
             raise ValueError(
                 f"{source.path} and {sources[0].path} have other coordinates; make a data set of "
                 "each"

@@ -1,4 +1,4 @@
-"""References that take seconds to compute are kept in the user's cache folder; nothing is ever downloaded."""
+"""The cache of references that take seconds to compute; nothing is ever downloaded."""
 
 import hashlib
 import inspect
@@ -17,7 +17,10 @@ _KIND = "reference"
 
 
 def cache_folder() -> Path:
-    """Where pinops keeps what can be computed again: ``$PINOPS_CACHE``, or the user's cache folder."""
+    """Where pinops keeps whatever it can compute again.
+
+    ``$PINOPS_CACHE``, or a folder in the user's cache folder.
+    """
     if "PINOPS_CACHE" in os.environ:
         return Path(os.environ["PINOPS_CACHE"])
     home = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
@@ -27,9 +30,13 @@ def cache_folder() -> Path:
 def cached_reference(problem: Problem, *, compute: bool = True) -> Reference | None:
     """``problem.reference()``, from the cache where an equal problem has computed it before.
 
-    The key holds the source files of the problem's classes, its coefficients and the version of pinops. Closed forms are
-    not cached, and a damaged or unwritable cache is computed around.
-    With ``compute=False`` None for a numerical one that is not in the cache.
+    The key holds the source files of the problem's classes and of the room `pinops.reference`, the
+    coefficients, and the version of pinops. Closed forms are not cached. A damaged cache file is
+    removed, and an unwritable cache does not stop the computation.
+
+    Args:
+        problem: a problem, or a time window of one.
+        compute: with False, a numerical reference that is not in the cache is None.
     """
     if isinstance(problem, Window):
         whole = cached_reference(problem.problem, compute=compute)
@@ -49,7 +56,7 @@ def cached_reference(problem: Problem, *, compute: bool = True) -> Reference | N
         try:
             write_arrays(path, _KIND, *_pack(reference))
         except OSError:
-            pass  # a read-only home is no reason to stop
+            pass  # a read-only home folder must not stop the computation
     return reference
 
 
@@ -57,17 +64,15 @@ def _path(problem: Problem) -> Path | None:
     own = [cls for cls in type(problem).__mro__ if issubclass(cls, Problem) and cls is not Problem]
     try:
         sources = [Path(inspect.getfile(cls)).read_text() for cls in own]
-    except (OSError, TypeError):  # a class typed at a prompt
+    except (OSError, TypeError):  # a class defined at a prompt has no file
         return None
     from pinops import reference as solvers
 
     text = [version("pinops"), *sources]
-    text += [
-        path.read_text() for path in sorted(Path(inspect.getfile(solvers)).parent.glob("*.py"))
-    ]
-    text += [
-        f"{name}={np.asarray(value).tolist()!r}" for name, value in coefficients_of(problem).items()
-    ]
+    room = Path(inspect.getfile(solvers)).parent
+    text += [path.read_text() for path in sorted(room.glob("*.py"))]
+    coefficients = coefficients_of(problem).items()
+    text += [f"{name}={np.asarray(value).tolist()!r}" for name, value in coefficients]
     key = hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
     return cache_folder() / "references" / f"{name_of(problem)}-{key}.h5"
 
@@ -89,9 +94,9 @@ def _pack(reference: Reference) -> tuple[dict[str, np.ndarray], dict]:
 
 def _unpack(arrays: dict[str, np.ndarray], attributes: dict) -> Reference:
     return Reference(
-        {name: arrays[f"coordinates/{name}"] for name in attributes["coordinates"]},
-        {name: arrays[f"values/{name}"] for name in attributes["values"]},
-        attributes["error_bar"],
-        attributes["kind"],
-        attributes["source"],
+        coordinates={name: arrays[f"coordinates/{name}"] for name in attributes["coordinates"]},
+        values={name: arrays[f"values/{name}"] for name in attributes["values"]},
+        error_bar=attributes["error_bar"],
+        kind=attributes["kind"],
+        source=attributes["source"],
     )

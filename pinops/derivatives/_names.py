@@ -1,29 +1,34 @@
 """From the argument names of a residual to the partial derivatives that it needs.
 
-``def residual(self, u, u_t, u_xx, x)`` asks for the value of ``u``, two of its partial derivatives and the coordinate ``x``.
-Two more instances: ``lap_u`` is the Laplacian over the spatial coordinates, ``u_n`` on a boundary the outward normal derivative.
+``def residual(self, u, u_t, u_xx, x)`` asks for the value of ``u``, two of its partial derivatives
+and the coordinate ``x``.  Two more instances: ``lap_u`` is the Laplacian over the spatial
+coordinates, ``u_n`` on a boundary the outward normal derivative.
 Names are parsed once, from the signature; nothing is inferred by running the function.
 """
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pinops._numbers import real
+from pinops.derivatives._guard import guarded, signature_of
 from pinops.derivatives._taylor import LAPLACIAN, Index, Jet, Plan
+
+T = TypeVar("T")
 
 MAX_ORDER = 4
 
 
 @dataclass(frozen=True)
 class Names:
-    """What may be named: the coordinates in order, those of them that are space, and the unknowns in order."""
+    """What may be named: coordinates in order, those that are space, and unknowns in order."""
 
     coordinates: tuple[str, ...]
     space: tuple[str, ...]
@@ -38,9 +43,10 @@ class Names:
         """The sentence that an error shows."""
         u, c = self.unknowns[0], self.coordinates[0]
         normal = f", {u}_n (outward normal derivative), normal" if boundary else ""
+        second = c + c if len(c) == 1 else c + "_" + c
         return (
-            f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up to order {MAX_ORDER} such as "
-            f"{u}_{c}, {u}_{c + c if len(c) == 1 else c + '_' + c}{normal}, lap_{u}, grad_{u}; "
+            f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up "
+            f"to order {MAX_ORDER} such as {u}_{c}, {u}_{second}{normal}, lap_{u}, grad_{u}; "
             f"the coordinates {_listed(self.coordinates)}; and point"
         )
 
@@ -151,7 +157,11 @@ class Signature:
     def gather(
         self, jet: Jet, points: Float[Array, "n d"], normals: Float[Array, "n s"] | None = None
     ) -> dict[str, Array]:
-        """The value of every argument at every point, ``(n,)`` each (``(n, s)`` for gradients, ``(n, d)`` for ``point``)."""
+        """The value of every argument at every point.
+
+        Returns:
+            By name ``(n,)``; ``(n, s)`` for gradients and normals, ``(n, d)`` for ``point``.
+        """
         n = points.shape[0]
         components = jet[()].shape[-1]
 
@@ -188,25 +198,42 @@ class Signature:
 def parse_signature(
     function: Callable[..., Any], names: Names, *, owner: str, boundary: bool = False
 ) -> Signature:
-    """Read the plan from the argument names of ``function``; ``owner`` names it in errors.
+    """Read the plan from the argument names of a function.
 
-    Raises ValueError for an argument that names nothing (listing what is available) and for ``*args`` or ``**kwargs``.
+    Args:
+        function: An equation, whose argument names are quantities.
+        names: What may be named.
+        owner: Whose equation it is, the beginning of every sentence.
+        boundary: Whether the normal, and derivatives along it, may be named too.
+
+    Raises:
+        ValueError: For an argument that names nothing (listing what is available), for ``*args``
+            or ``**kwargs``, and for what is no function.
     """
-    parameters = inspect.signature(function).parameters.values()
-    for parameter in parameters:
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise ValueError(
-                f"{owner}: the argument *{parameter.name} has no meaning; name the quantities one by one"
-            )
+    parameters = signature_of(function, owner=owner).parameters.values()
+    _check_kinds(parameters, owner)
     return parse_names(
         [parameter.name for parameter in parameters], names, owner=owner, boundary=boundary
     )
 
 
+def _check_kinds(parameters: Iterable[inspect.Parameter], owner: str) -> None:
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ValueError(
+                f"{owner}: the argument *{parameter.name} has no meaning; name the quantities one "
+                "by one"
+            )
+
+
 def parse_names(
     arguments: Sequence[str], names: Names, *, owner: str, boundary: bool = False
 ) -> Signature:
-    """What a list of argument names means. Raises ValueError for one that names nothing."""
+    """What a list of argument names means.
+
+    Raises:
+        ValueError: For a name that means nothing, listing what is available.
+    """
     parsed: list[tuple[str, Argument]] = []
     for name in arguments:
         argument = parse_name(name, names, boundary=boundary)
@@ -215,68 +242,109 @@ def parse_names(
                 name, [*names.unknowns, *names.coordinates, "point"], 1
             )
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(
-                f"{owner}: the argument {name!r} names nothing{hint}; {names.available(boundary=boundary)}"
-            )
+            available = names.available(boundary=boundary)
+            raise ValueError(f"{owner}: the argument {name!r} names nothing{hint}; {available}")
         parsed.append((name, argument))
     return Signature(names, tuple(parsed))
 
 
 def call_by_name(function: Callable[..., Any], values: Mapping[str, Any], *, owner: str) -> Any:
-    """Call a function of coordinates, ``lambda x, t: ...`` or ``jnp.sin``, with those that it names.
+    """Call a function, ``lambda x, t: ...`` or ``jnp.sin``, with the quantities that it names.
 
-    Raises ValueError for an argument that is no coordinate, and with what the function itself raised.
+    Args:
+        function: The user's function.
+        values: What may be named; only what is named is looked up.
+        owner: Whose function it is, the beginning of every sentence.
+
+    Returns:
+        What the function returns.
+
+    Raises:
+        ValueError: For an argument that names nothing, and with what the function itself raised.
     """
-    wanted = inspect.signature(function).parameters
+    wanted = signature_of(function, owner=owner).parameters
+    _check_kinds(wanted.values(), owner)
     missing = [name for name in wanted if name not in values]
     if missing:
         raise ValueError(
-            f"{owner}: the argument {missing[0]!r} names nothing; available are {_listed(tuple(values))}"
+            f"{owner}: the argument {missing[0]!r} names nothing; available are "
+            f"{_listed(tuple(values))}"
         )
     by_position = [
         name for name, parameter in wanted.items() if parameter.kind is parameter.POSITIONAL_ONLY
     ]
     by_name = {name: values[name] for name in wanted if name not in by_position}
-    return _called(function, [values[name] for name in by_position], by_name, owner)
+    return guarded(function, *(values[name] for name in by_position), owner=owner, named=by_name)
 
 
-def _called(
-    function: Callable[..., Any], arguments: Sequence[Any], named: Mapping[str, Any], owner: str
-) -> Any:
-    """What the user's function returns. Raises ValueError with what it raised, so that its owner is named."""
-    try:
-        return function(*arguments, **named)
-    except ValueError:
-        raise
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise ValueError(f"{owner}: it raised {type(error).__name__}: {reason}") from error
+def number(value: T, *, owner: str, what: str, remedy: str) -> T:
+    """What a user's function gives at one point, checked to be one real number.
+
+    Args:
+        value: What it returned.
+        owner: Whose function it is.
+        what: The name of the value in the sentence.
+        remedy: What to return instead.
+
+    Returns:
+        The value itself.
+
+    Raises:
+        ValueError: For None, a text, an array that is no scalar, a complex number.
+    """
+    if not isinstance(value, Array | np.ndarray | np.generic | float | int | complex):
+        shown = "None" if value is None else f"{value}, of type {type(value).__name__},"
+        raise ValueError(f"{owner}: {what} returned {shown} at one point; {remedy}")
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"{owner}: {what} returned an array of shape {jnp.shape(value)} at one point; {remedy}"
+        )
+    return real(value, f"{owner}: {what}")
 
 
 def apply_pointwise(
     function: Callable[..., Any], values: Mapping[str, Array], *, owner: str
 ) -> dict[str, Array]:
-    """Evaluate an equation written for one point at all points: ``{equation name: (n,)}``, "" for a single scalar.
+    """Evaluate an equation written for one point at all points.
 
-    Raises ValueError when it does not return one scalar, or a dict of named scalars.
+    Args:
+        function: The equation, of the values at one point.
+        values: By name of the argument, ``(n, ...)``.
+        owner: Whose equation it is, the beginning of every sentence.
+
+    Returns:
+        ``{equation name: (n,)}``, "" for a single scalar.
+
+    Raises:
+        ValueError: When it does not return one scalar, or a dict of named scalars, and with what
+            it raised.
     """
     remedy = "return one scalar, or a dict of named scalars for a system"
+    by_position = [
+        name
+        for name, parameter in signature_of(function, owner=owner).parameters.items()
+        if parameter.kind is parameter.POSITIONAL_ONLY
+    ]
 
     def at_point(values: Mapping[str, Array]) -> dict[str, Array]:
-        out = _called(function, (), values, owner)
+        named = {name: value for name, value in values.items() if name not in by_position}
+        out = guarded(function, *(values[name] for name in by_position), owner=owner, named=named)
         out = dict(out) if isinstance(out, Mapping) else {"": out}
         if not out:
             raise ValueError(f"{owner}: it returned no equation, an empty dict; {remedy}")
+        arrays: dict[str, Array] = {}
         for name, value in out.items():
+            if not isinstance(name, str):
+                raise ValueError(f"{owner}: equations are named by texts, got {name!r}; {remedy}")
             what = f"equation {name!r}" if name else "the equation"
-            if not isinstance(value, Array | np.ndarray | np.generic | float | int):
-                kind = f"{value}, of type {type(value).__name__},"
-                raise ValueError(f"{owner}: {what} returned {kind} at one point; {remedy}")
-            shape = jnp.shape(value)
-            if shape != ():
+            array = jnp.asarray(number(value, owner=owner, what=what, remedy=remedy))
+            if array.dtype == bool:
                 raise ValueError(
-                    f"{owner}: {what} returned an array of shape {shape} at one point; {remedy}"
+                    f"{owner}: {what} returned a truth value at one point, such as u == 0 gives; "
+                    "return what must vanish, left minus right side"
                 )
-        return {name: jnp.asarray(value) for name, value in out.items()}
+            inexact = jnp.issubdtype(array.dtype, jnp.inexact)
+            arrays[name] = array if inexact else array.astype(jnp.result_type(float))
+        return arrays
 
     return jax.vmap(at_point)(dict(values))

@@ -1,4 +1,4 @@
-"""The Laplacian estimated from second derivatives along a few random directions, for problems of many dimensions."""
+"""The Laplacian in many dimensions, estimated from second derivatives along random directions."""
 
 from collections.abc import Sequence
 
@@ -7,34 +7,47 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.settings import check_settings, one_of, whole
+
 
 class STDE(eqx.Module):
-    """Stochastic Taylor derivative estimator of ``lap_u``: ``sum_k v_k' H v_k``, whose mean over the v is the Laplacian.
+    """Stochastic Taylor derivative estimator of ``lap_u``: ``sum_k v_k' H v_k``.
 
-    Shi, Hu, Lin & Kawaguchi 2024 (arXiv:2412.00088), sections 4.2 and 4.3; the dense kind is that of Hutchinson (1989). The same
-    directions serve all points of one evaluation; every step of a training has new ones.
+    Its mean over the random directions v is the Laplacian. All points of one evaluation share
+    their directions; every training step draws new ones. Source: Shi, Hu, Lin & Kawaguchi 2024
+    (arXiv:2412.00088), sections 4.2 and 4.3; the dense kind is Hutchinson's (1989).
 
-    **Arguments:** ``directions``: how many, m; ``kind``: "sparse", different unit vectors times ``sqrt(s / m)`` for s spatial
-    coordinates, or "dense", random signs times ``sqrt(1 / m)``.
+    Args:
+        directions: the number m >= 1 of directions.
+        kind: "sparse", different unit vectors times ``sqrt(s / m)`` for s spatial coordinates,
+            or "dense", random signs times ``sqrt(1 / m)``.
 
-    **Raises** ValueError for another kind, and no direction.
+    Raises:
+        ValueError: for another kind, or without any direction.
+
+    Example:
+        ``po.solve("poisson_nd", points=po.Collocation(laplacian=po.STDE(directions=16)))``
     """
 
-    directions: int = eqx.field(static=True, default=16)
-    kind: str = eqx.field(static=True, default="sparse")
+    directions: int = whole(16, most=100_000)
+    kind: str = one_of("sparse", ("sparse", "dense"))
 
     def __check_init__(self):
-        if not (isinstance(self.directions, int) and self.directions >= 1):
-            raise ValueError(
-                f"STDE: directions must be a whole number of at least 1, got {self.directions!r}"
-            )
-        if self.kind not in ("sparse", "dense"):
-            raise ValueError(f"STDE: kind must be 'sparse' or 'dense', got {self.kind!r}")
+        check_settings(self)
 
     def draw(self, key: PRNGKeyArray, axes: Sequence[int], dimension: int) -> Float[Array, "m d"]:
-        """Random directions along the spatial ``axes`` of ``dimension`` coordinates.
+        """Random directions along some of the coordinates.
 
-        **Raises** ValueError for more sparse directions than there are axes.
+        Args:
+            key: determines the directions.
+            axes: the numbers of the spatial coordinates.
+            dimension: the number d of all coordinates.
+
+        Returns:
+            ``(m, d)``, zero along all other coordinates.
+
+        Raises:
+            ValueError: for more sparse directions than axes.
         """
         space, m = jnp.asarray(axes), self.directions
         if self.kind == "dense":

@@ -1,14 +1,18 @@
-"""Taylor propagation: all partial derivatives that a residual needs, carried through a network in one batched pass.
+"""Taylor propagation: all partial derivatives of a residual in one batched pass.
 
-A *jet* is the set of partial derivatives of a function at a batch of points, ``{index: (n, w)}``.  An index is the sorted
-tuple of the coordinates that are differentiated: ``()`` is the value, ``(0,)`` is d/dx0, ``(0, 0, 1)`` is d3/dx0 dx0 dx1.
-Two instances of the idea: a linear layer maps every stream by the same matrix (one stacked matrix product for all of them);
-an activation mixes them by Faa di Bruno's formula, ``y_xx = s'(z) z_xx + s''(z) z_x z_x``.
+A *jet* is the set of partial derivatives of a function at a batch of points,
+``{index: (n, w)}``. An index is the sorted tuple of the coordinates that are differentiated:
+``()`` is the value, ``(0,)`` is d/dx0, ``(0, 0, 1)`` is d3/dx0 dx0 dx1. Two instances:
 
-A stream that is identically zero is left out of the dictionary; one that is the same at every point has shape ``(1, w)``, and
-is a NumPy array where it is known when a program is traced.
-The extra index ``LAPLACIAN`` carries the sum of the second derivatives along ``plan.laplacian`` without carrying each of
-them (forward Laplacian; Li et al. 2023, arXiv:2307.08214).
+* a linear layer maps every stream by the same matrix (one product for all of them);
+* an activation mixes them by Faa di Bruno's formula, ``y_xx = s'(z) z_xx + s''(z) z_x z_x``.
+
+A stream that is identically zero is left out of the dictionary. A stream that is the same at
+every point has shape ``(1, w)``, and is a NumPy array where it is known at trace time.
+
+The extra index ``LAPLACIAN`` carries the sum of the second derivatives along
+``plan.laplacian`` without carrying each of them (forward Laplacian; Li et al. 2023,
+arXiv:2307.08214).
 """
 
 import math
@@ -23,13 +27,18 @@ from jaxtyping import Array, Float
 
 Index = tuple[int, ...]
 LAPLACIAN: Index = (-1,)
-Jet = dict[
-    Index, Float[Array | np.ndarray, "#n _w"]
-]  # a stream that is the same at every point has one row
+OfPoint = Callable[[Array], dict[Index, Array]]  # a jet before it is batched: `(c,)` for each index
+# A stream that is the same at every point has one row.
+Jet = dict[Index, Float[Array | np.ndarray, "#n _w"]]
 
 
 class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
-    """The partial derivatives to carry: ``indices`` (closed downward, lowest order first) and the axes of the Laplacian."""
+    """The partial derivatives to carry.
+
+    Args:
+        indices: the required multi-indices, in any order; all their lower ones are added.
+        laplacian: the axes over which second derivatives are summed; none by default.
+    """
 
     __slots__ = ()
 
@@ -42,11 +51,12 @@ class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
 
     @property
     def indices(self) -> tuple[Index, ...]:
-        """What is carried: the wanted indices, and the first derivatives that the Laplacian is made of."""
+        """Everything that is carried, lowest order first, with the slopes the Laplacian needs."""
         return _with_slopes(*self)
 
     @property
     def laplacian(self) -> tuple[int, ...]:
+        """The axes of the Laplacian, empty without one."""
         return self[1]
 
     @property
@@ -55,7 +65,11 @@ class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
         return max(len(self.indices[-1]), 2 if self.laplacian else 0)
 
     def union(self, other: "Plan") -> "Plan":
-        """The smallest plan that carries both."""
+        """The smallest plan that carries both.
+
+        Raises:
+            ValueError: for Laplacians over different axes.
+        """
         if self.laplacian and other.laplacian and self.laplacian != other.laplacian:
             raise ValueError(
                 f"two Laplacians over different axes: {self.laplacian} and {other.laplacian}"
@@ -63,14 +77,21 @@ class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
         return Plan(self[0] + other[0], self.laplacian or other.laplacian)
 
     def along(self, count: int, dimension: int) -> "Plan":
-        """The plan with the Laplacian as the sum of second derivatives along ``count`` directions.
+        """The plan with the Laplacian as a sum over directions.
 
-        Directions are differentiated like coordinates; they are numbered after the ``dimension`` of these.
+        Directions are differentiated like coordinates and numbered after them.
+
+        Args:
+            count: the number of directions.
+            dimension: the number of coordinates.
         """
         return Plan(self[0], tuple(range(dimension, dimension + count))) if self.laplacian else self
 
     def raised(self, axis: int) -> "Plan":
-        """The plan that also carries d/d(axis) of everything in this one (the Laplacian by its own second derivatives)."""
+        """The plan that also carries d/d(axis) of everything in this one.
+
+        The Laplacian is replaced by its own second derivatives.
+        """
         indices = self.expanded().indices
         return Plan(indices + tuple((*index, axis) for index in indices))
 
@@ -98,7 +119,11 @@ def _sub_indices(index: Index) -> frozenset[Index]:
 
 @cache
 def partitions(index: Index) -> tuple[tuple[int, tuple[Index, ...]], ...]:
-    """Set partitions of the positions of ``index``, equal ones merged: ``(multiplicity, blocks)``."""
+    """Set partitions of the positions of ``index``, equal ones merged.
+
+    Returns:
+        ``(multiplicity, blocks)`` for each partition: the terms of Faa di Bruno's formula.
+    """
 
     def split(positions: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
         if not positions:
@@ -120,7 +145,7 @@ def partitions(index: Index) -> tuple[tuple[int, tuple[Index, ...]], ...]:
 
 @cache
 def _subsets(index: Index) -> tuple[tuple[int, Index, Index], ...]:
-    """Leibniz: the ways to deal the derivatives of ``index`` to two factors, ``(multiplicity, left, right)``."""
+    """Leibniz: how ``index`` is divided between two factors, ``(multiplicity, left, right)``."""
     counts: Counter[tuple[Index, Index]] = Counter()
     for mask in range(2 ** len(index)):
         left = tuple(c for k, c in enumerate(index) if mask >> k & 1)
@@ -132,7 +157,13 @@ def _subsets(index: Index) -> tuple[tuple[int, Index, Index], ...]:
 def coordinates(
     points: Float[Array, "n d"], plan: Plan, directions: Float[Array, "m d"] | None = None
 ) -> Jet:
-    """The jet of the coordinates themselves: their values and unit first derivatives, known numbers where they are unit ones."""
+    """The jet of the coordinates themselves: their values and unit first derivatives.
+
+    Args:
+        points: ``(n, d)``.
+        plan: the derivatives to carry.
+        directions: ``(m, d)``, for a plan whose Laplacian runs over directions.
+    """
     return {(): points} | {
         index: _tangent(points, index[0], directions)[None]
         for index in plan.indices
@@ -143,7 +174,7 @@ def coordinates(
 def _tangent(
     points: Float[Array, "n d"], axis: int, directions: Float[Array, "m d"] | None
 ) -> Float[Array, " d"] | Float[np.ndarray, " d"]:
-    """What a number stands for in an index: a coordinate, or beyond these a direction."""
+    """The vector that a number in an index stands for: a coordinate, or beyond them a direction."""
     d = points.shape[1]
     if axis < d:
         return np.eye(d, dtype=points.dtype)[axis]
@@ -152,7 +183,13 @@ def _tangent(
 
 
 def linear(jet: Jet, weight: Float[Array, "i o"], bias: Float[Array, " o"] | None = None) -> Jet:
-    """``z = x W + b`` for every stream, as one matrix product."""
+    """``z = x W + b`` for every stream, as one matrix product.
+
+    Args:
+        jet: streams of i features.
+        weight: ``(i, o)``.
+        bias: ``(o,)``, added to the value only.
+    """
     ends = np.cumsum([stream.shape[0] for stream in jet.values()])
     streams = jnp.split(jnp.concatenate(list(jet.values())) @ weight, ends[:-1])
     out: Jet = dict(zip(jet, streams, strict=True))
@@ -162,7 +199,13 @@ def linear(jet: Jet, weight: Float[Array, "i o"], bias: Float[Array, " o"] | Non
 
 
 def elementwise(derivatives: Callable[[Array, int], Sequence[Array]], jet: Jet, plan: Plan) -> Jet:
-    """``y = s(z)`` by Faa di Bruno's formula; ``derivatives(z, m)`` returns ``[s(z), s'(z), ..., s^(m)(z)]``."""
+    """``y = s(z)`` by Faa di Bruno's formula.
+
+    Args:
+        derivatives: ``derivatives(z, m)`` returns ``[s(z), s'(z), ..., s^(m)(z)]``.
+        jet: the jet of z.
+        plan: the derivatives to carry.
+    """
     s = derivatives(jnp.asarray(jet[()]), plan.order)
     out: Jet = {(): s[0]}
     for index in plan.indices[1:]:
@@ -185,7 +228,7 @@ def elementwise(derivatives: Callable[[Array, int], Sequence[Array]], jet: Jet, 
 
 
 def product(a: Jet, b: Jet, plan: Plan) -> Jet:
-    """``y = a b`` by Leibniz' rule."""
+    """``y = a b`` by Leibniz's rule."""
     out = {}
     for index in plan.indices:
         terms = [
@@ -222,7 +265,10 @@ def add(a: Jet, b: Jet) -> Jet:
 
 
 def concatenate(jets: Sequence[Jet]) -> Jet:
-    """Features side by side: ``(n, w1), (n, w2) -> (n, w1 + w2)`` in every stream that any of them has."""
+    """Features side by side: ``(n, w1), (n, w2) -> (n, w1 + w2)`` in every stream.
+
+    A jet without a stream that another one has contributes zeros.
+    """
     out = {}
     for index in {index: None for jet in jets for index in jet}:
         rows = max(jet[index].shape[0] for jet in jets if index in jet)
@@ -241,17 +287,27 @@ def nested(
     plan: Plan,
     directions: Float[Array, "m d"] | None = None,
 ) -> Jet:
-    """The jet of any JAX function of one point, ``(d,) -> (c,)``, by nested forward mode.
+    """The jet of any JAX function of one point by nested forward mode.
 
-    Each order differentiates the dictionary of all lower ones, so that every partial derivative is computed once; for a Laplacian
-    the function is differentiated twice along each of its coordinates, or directions.
+    Each order differentiates the dictionary of all lower ones, so that every partial derivative
+    is computed once. For a Laplacian the function is differentiated twice along each of its
+    coordinates or directions.
+
+    Args:
+        function: ``(d,) -> (c,)``.
+        points: ``(n, d)``.
+        plan: the derivatives to carry.
+        directions: ``(m, d)``, for a plan whose Laplacian runs over directions.
     """
-    wanted = plan[0]
+    required = plan[0]
 
-    def raise_order(lower: Callable[[Array], Jet], order: int) -> Callable[[Array], Jet]:
-        new = [index for index in wanted if len(index) == order]
+    def value(point: Array) -> dict[Index, Array]:
+        return {(): function(point)}
 
-        def higher(point):
+    def raise_order(lower: OfPoint, order: int) -> OfPoint:
+        new = [index for index in required if len(index) == order]
+
+        def higher(point: Array) -> dict[Index, Array]:
             out = {}
             for axis in sorted({index[-1] for index in new}):
                 values, tangents = jax.jvp(lower, (point,), (_tangent(points, axis, directions),))
@@ -261,14 +317,16 @@ def nested(
 
         return higher
 
-    jet: Callable[[Array], Jet] = lambda point: {(): function(point)}
-    for order in range(1, len(wanted[-1]) + 1):
+    jet: OfPoint = value
+    for order in range(1, len(required[-1]) + 1):
         jet = raise_order(jet, order)
     streams = jax.vmap(jet)(points)
     if plan.laplacian:
 
         def along(point: Array, tangent: Array) -> tuple[Array, Array]:
-            slope = lambda point: jax.jvp(function, (point,), (tangent,))[1]
+            def slope(point: Array) -> Array:
+                return jax.jvp(function, (point,), (tangent,))[1]
+
             return jax.jvp(slope, (point,), (tangent,))
 
         tangents = jnp.stack(
@@ -282,7 +340,7 @@ def nested(
 
 
 def tanh(z: Array, order: int) -> list[Array]:
-    """tanh and its derivatives, all as polynomials of tanh itself: one transcendental function per unit."""
+    """tanh and its derivatives, as polynomials of tanh: one transcendental function per unit."""
     a = jnp.tanh(z)
     d = 1 - a * a
     return [a, d, -2 * a * d, d * (4 - 6 * d), a * d * (24 * d - 8)][: order + 1]
@@ -301,7 +359,8 @@ _COSINE = [(-1) ** k / math.factorial(2 * k) for k in range(10)]
 def sine_and_cosine(z: Array) -> tuple[Array, Array]:
     """sin and cos to round-off for ``|z| < 1e5``, as polynomials, which compilers vectorise.
 
-    In double precision on CPUs about ten times as fast as `jnp.sin` and `jnp.cos`, which call a library for every number.
+    In double precision on CPUs they are about ten times as fast as `jnp.sin` and `jnp.cos`,
+    which call a library function for every number.
     """
     quarter = jnp.round(z * (2 / math.pi))
     r = z
@@ -329,30 +388,43 @@ def _horner(coefficients: Sequence[float], x: Array) -> Array:
 
 
 def sine(z: Array, order: int) -> list[Array]:
-    """sin and its derivatives."""
+    """sin and its derivatives up to ``order`` (at most 4)."""
     s, c = sine_and_cosine(z)
     return [s, c, -s, -c, s][: order + 1]
 
 
 def cosine(z: Array, order: int) -> list[Array]:
-    """cos and its derivatives."""
+    """cos and its derivatives up to ``order`` (at most 4)."""
     s, c = sine_and_cosine(z)
     return [c, -s, -c, s, c][: order + 1]
 
 
 def derivatives_of(function: Callable[[Array], Array]) -> Callable[[Array, int], list[Array]]:
-    """The derivatives of any elementwise function: closed forms where known, nested forward mode otherwise."""
+    """The derivatives of any elementwise function.
+
+    Closed forms where they are known (tanh, sin, cos), nested forward mode otherwise.
+
+    Returns:
+        A function of ``(z, order)`` that gives ``[s(z), ..., s^(order)(z)]``.
+    """
     known = {jnp.tanh: tanh, jax.nn.tanh: tanh, jax.lax.tanh: tanh, jnp.sin: sine, jnp.cos: cosine}
     if function in known:
         return known[function]
 
-    def derivatives(z, order):
-        def step(lower):
-            return lambda x: (*(out := jax.jvp(lower, (x,), (jnp.ones_like(x),)))[0], out[1][-1])
+    def value(x: Array) -> tuple[Array, ...]:
+        return (function(x),)
 
-        tower = lambda x: (function(x),)
+    def one_more(lower: Callable[[Array], tuple[Array, ...]]):
+        def higher(x: Array) -> tuple[Array, ...]:
+            values, tangents = jax.jvp(lower, (x,), (jnp.ones_like(x),))
+            return (*values, tangents[-1])
+
+        return higher
+
+    def derivatives(z: Array, order: int) -> list[Array]:
+        tower = value
         for _ in range(order):
-            tower = step(tower)
+            tower = one_more(tower)
         return list(tower(z))
 
     return derivatives

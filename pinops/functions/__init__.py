@@ -1,8 +1,11 @@
-"""Random input functions, and functions that are known by numbers: values on a grid, coefficients of a series.
+"""Random input functions, and functions known by numbers.
 
-A random function is an array that a key determines; what it is at a point is computed by the function of the same kind.  Two
-instances: `GaussianProcess(length=0.2).sample(key, nodes)` gives values that `interpolate` reads between the nodes, and
-`PeriodicGaussianField(amplitudes).sample(key)` gives coefficients that `fourier_series` sums.
+The numbers are values on a grid or coefficients of a series. A random function is an array
+that a key determines; the function of the same kind evaluates it at a point. Two instances:
+
+* `GaussianProcess(length=0.2).sample(key, nodes)` gives values that `interpolate` reads
+  between the nodes;
+* `PeriodicGaussianField(amplitudes).sample(key)` gives coefficients that `fourier_series` sums.
 """
 
 from pinops.functions._gas import RandomGas as RandomGas

@@ -6,28 +6,41 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.settings import check_settings, number
+
 
 class GaussianProcess(eqx.Module):
     """A Gaussian process of mean 0 and covariance ``deviation^2 exp(-(x - y)^2 / (2 length^2))``.
 
-    **Arguments:** ``length`` > 0: the correlation length; ``deviation`` > 0: the standard deviation at each point.
+    Args:
+        length: > 0, the correlation length, in the unit of x.
+        deviation: > 0, the standard deviation at each point.
+
+    Raises:
+        ValueError: for a setting that is not a positive, finite number.
+
+    Example:
+        ``GaussianProcess(length=0.2).sample(key, np.linspace(0, 1, 100))``
     """
 
-    length: float = eqx.field(static=True, default=0.2)
-    deviation: float = eqx.field(static=True, default=1.0)
+    length: float = number(0.2, above=0)
+    deviation: float = number(1.0, above=0)
 
     def __check_init__(self):
-        for name in ("length", "deviation"):
-            value = getattr(self, name)
-            if isinstance(value, str) or not 0 < value < float("inf"):
-                raise ValueError(
-                    f"GaussianProcess: {name} must be a number greater than zero and finite, got {value!r}"
-                )
+        check_settings(self)
 
     def sample(self, key: PRNGKeyArray, nodes: Float[np.ndarray, " m"]) -> Float[Array, " m"]:
         """Values at the nodes: normal numbers times the symmetric root of the covariance.
 
-        That root is unique, unlike a triangle or eigenvectors: the same key gives the same function on every machine.
+        That root is unique, unlike a triangular one or eigenvectors: a key gives the same function
+        on every machine.
+
+        Args:
+            key: determines the function.
+            nodes: ``(m,)``, in any order.
+
+        Returns:
+            ``(m,)``.
         """
         nodes = np.asarray(nodes, np.float64)
         covariance = self.deviation**2 * np.exp(

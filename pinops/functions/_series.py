@@ -1,4 +1,4 @@
-"""Periodic functions that are known by their Fourier coefficients."""
+"""Periodic functions known by their Fourier coefficients."""
 
 import equinox as eqx
 import jax
@@ -12,29 +12,31 @@ def fourier_series(
     x: Float[Array, ""],
     interval: tuple[float, float],
 ) -> Float[Array, ""]:
-    """``sum of a_k cos(k z) + b_k sin(k z)`` over k = 1, 2, ..., with z = 2 pi (x - low) / (high - low); rows a and b."""
+    """``sum_k a_k cos(k z) + b_k sin(k z)`` with z = 2 pi (x - low) / (high - low).
+
+    Args:
+        coefficients: ``(2, k)``, rows a and b for the wave numbers 1, 2, ..., k.
+        x: a point.
+        interval: one period (low, high).
+    """
     low, high = interval
-    angles = (
-        2
-        * jnp.pi
-        * (x - low)
-        / (high - low)
-        * jnp.arange(1, coefficients.shape[1] + 1, dtype=x.dtype)
-    )
-    # One product with all coefficients: for many functions at the same points the waves are computed once.
+    numbers = jnp.arange(1, coefficients.shape[1] + 1, dtype=x.dtype)
+    angles = 2 * jnp.pi * (x - low) / (high - low) * numbers
+    # One product with all coefficients: many functions at the same points share their waves.
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)]) @ jnp.concatenate(list(coefficients))
 
 
 class PeriodicGaussianField(eqx.Module):
-    """A periodic Gaussian process of mean 0: independent normal Fourier coefficients with given standard deviations.
+    """A periodic Gaussian process of mean 0 with independent normal Fourier coefficients.
 
-    **Arguments:** ``amplitudes``: ``(k,)``, the standard deviations of both coefficients of the wave numbers 1, 2, ..., k.
+    Args:
+        amplitudes: ``(k,)``, the standard deviations of both coefficients of the wave numbers
+            1, 2, ..., k.
     """
 
     amplitudes: Float[np.ndarray, " k"]
 
     def sample(self, key: PRNGKeyArray) -> Float[Array, "2 k"]:
-        """Coefficients for `fourier_series`."""
-        return jnp.asarray(self.amplitudes, jnp.result_type(float))[None] * jax.random.normal(
-            key, (2, len(self.amplitudes))
-        )
+        """Coefficients ``(2, k)`` for `fourier_series`."""
+        amplitudes = jnp.asarray(self.amplitudes, jnp.result_type(float))
+        return amplitudes[None] * jax.random.normal(key, (2, len(self.amplitudes)))

@@ -1,4 +1,4 @@
-"""Balls of any dimension; the disk is the ball of two."""
+"""Balls of any dimension; a disk is the ball of two."""
 
 import math
 from collections.abc import Mapping
@@ -6,13 +6,26 @@ from collections.abc import Mapping
 import equinox as eqx
 import numpy as np
 
+from pinops._numbers import real
+
 from ._domain import Domain, Face
 
 
 class Ball(Domain):
-    """All points within `radius` of `center`: `Ball(center={"x": 0, "y": 0, "z": 0}, radius=1)`.
+    """All points within `radius` of `center`.
 
-    One boundary part, `name`: by default "circle" in two dimensions, "sphere" in others.
+    Args:
+        center: a value for each coordinate, in the order of the coordinates.
+        radius: > 0, in the unit of the coordinates.
+        name: the name of the one boundary part; by default "circle" in two dimensions and
+            "sphere" in others.
+
+    Raises:
+        ValueError: without coordinates, for a coordinate `t`, a center that is not finite, or an
+            invalid radius.
+
+    Example:
+        `Ball(center={"x": 0, "y": 0, "z": 0}, radius=1)`
     """
 
     center: tuple[tuple[str, float], ...] = eqx.field(static=True)
@@ -20,6 +33,7 @@ class Ball(Domain):
     name: str = eqx.field(static=True)
 
     def __init__(self, center: Mapping[str, float], radius: float, *, name: str | None = None):
+        real([*center.values(), radius], "Ball: center and radius")
         self.center = tuple((c, float(value)) for c, value in center.items())
         self.radius = float(radius)
         self.name = name if name is not None else "circle" if len(self.center) == 2 else "sphere"
@@ -29,7 +43,8 @@ class Ball(Domain):
             )
         if "t" in center:
             raise ValueError(
-                "Ball: t is time and cannot be a direction of a ball; multiply the ball by Time(0, 1)."
+                "Ball: t is time, and a ball has coordinates of space only; "
+                "multiply the ball by Time(0, 1)."
             )
         for c, value in self.center:
             if not math.isfinite(value):
@@ -92,10 +107,23 @@ class Ball(Domain):
 
 
 def Disk(*, radius: float, name: str | None = None, **center: float) -> Ball:
-    """A ball of two coordinates: `Disk(x=0.3, y=0.3, radius=0.1, name="hole")`."""
+    """A ball of two coordinates.
+
+    Args:
+        radius: > 0, in the unit of the coordinates.
+        name: the name of the boundary part, by default "circle".
+        **center: the two coordinates of the center.
+
+    Raises:
+        ValueError: for another number of coordinates.
+
+    Example:
+        `Disk(x=0.3, y=0.3, radius=0.1, name="hole")`
+    """
     if len(center) != 2:
         raise ValueError(
-            f"Disk: give two coordinates of the center, got {len(center)}; use Ball for others."
+            f"Disk: the center has two coordinates, got {len(center)}; "
+            "use Ball for other dimensions."
         )
     return Ball(center, radius, name=name)
 

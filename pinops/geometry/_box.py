@@ -10,16 +10,20 @@ from ._domain import Domain, Face, checked_interval
 
 
 class Box(Domain):
-    """The product of the intervals, in the order of the keywords: `Box(x=(0, 1), y=(-1, 1), t=(0, 2))`.
+    """The product of intervals, in the order of the keywords.
 
-    Boundary parts: "x_min", "x_max", "y_min", ... (never t), or one part `name` for the whole surface.
+    Example: `Box(x=(0, 1), y=(-1, 1), t=(0, 2))`.
+
+    Boundary parts: "x_min", "x_max", "y_min", ..., or one part `name` for the whole surface in
+    space.
     """
 
     sides: tuple[tuple[str, tuple[float, float]], ...] = eqx.field(static=True)
     name: str | None = eqx.field(static=True)
 
     def __init__(self, /, *, name: Any = None, **intervals: tuple[float, float]):
-        # `name` is str | None; Any, so that type checkers accept Box(**{f"x{i}": (0, 1) for i in range(9)}).
+        # `name` is str | None; Any, so that type checkers accept Box(**{f"x{i}": (0, 1) for i in
+        # range(9)}).
         if not intervals:
             raise ValueError("Box: it needs at least one coordinate, for example Box(x=(0, 1)).")
         if not (name is None or isinstance(name, str)):

@@ -1,10 +1,12 @@
 """Constructive solid geometry: union, intersection and difference of spatial domains.
 
-Whether a point of a member's surface is on the real boundary is decided by stepping off the surface along the
-normal, which is right where surfaces coincide too:
+A point on the surface of one member is on the boundary of the combination or not. This is
+decided by stepping off the surface along the normal, which is right even where surfaces
+coincide:
 
-    union of two boxes that share a wall: outside the first box one is inside the second, so the wall is no boundary
-    union of two boxes flush along a wall: outside the first one is outside both, so the wall is; drawn from the first
+* two boxes that share a wall: outside the first is inside the second, so the wall is interior;
+* two boxes flush along a wall: outside the first is outside both, so the wall is boundary, and
+  its points are drawn from the first box only.
 """
 
 import abc
@@ -18,7 +20,15 @@ from ._domain import Domain, Face, propose_from_bounds, sobol
 
 
 class _Combination(Domain):
-    """Two spatial domains with the same coordinates; boundary parts are theirs, equal names merge."""
+    """Two spatial domains with the same coordinates; their boundary parts are merged by name.
+
+    Args:
+        left: a spatial domain.
+        right: another one with the same coordinates in the same order.
+
+    Raises:
+        ValueError: for domains with time, different coordinates, or an empty result.
+    """
 
     left: eqx.AbstractVar[Domain]
     right: eqx.AbstractVar[Domain]
@@ -81,7 +91,7 @@ class _Combination(Domain):
             return self._left_stays(p - step * n, p + step * n)
 
         def of_right(p: np.ndarray, n: np.ndarray) -> np.ndarray:
-            # Both sides must agree: where they do not, the surface coincides with the left one, which has it.
+            # Where the sides disagree the surface coincides with the left one, which owns it.
             return self._right_stays(p - step * n) & self._right_stays(p + step * n)
 
         right = [_cut(face, of_right, self._right_sign()) for face in self.right._faces()]
@@ -146,7 +156,10 @@ class Intersection(_Combination):
 
 
 class Difference(_Combination):
-    """`left - right`: the points of the first that are not inside the second; its normals point into the hole."""
+    """`left - right`: the points of the first outside the second.
+
+    The normals on the surface of the second point into the hole.
+    """
 
     left: Domain
     right: Domain

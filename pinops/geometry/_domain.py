@@ -10,20 +10,26 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float
 
-Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
-"""`cube(m, d)`: m points of the unit cube [0, 1)^d. Asked for more, it gives a new set or a longer one."""
+from pinops._numbers import real
+from pinops.settings import shown
 
-_ROUNDING = (
-    1e-13  # width of the boundary for `contains`, relative to the coordinates: a few hundred ulp
-)
+Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
+"""`cube(m, d)`: m points of the unit cube [0, 1)^d; asked for more, a new set or a longer one."""
+
+TERMINAL = "t_max"
+"""The last instant, where a terminal condition holds: `select` knows it, `parts` are in space."""
+
+# Width of the boundary for `contains`, relative to the coordinates: a few hundred ulp.
+_ROUNDING = 1e-13
 _TRIALS = 2**22  # rejection gives up beyond this many proposals (or 16 per wanted point)
 
 
 class Face(NamedTuple):
     """A smooth piece of the boundary, before the rest of the domain cuts anything from it.
 
-    `draw` maps (m, width) points of the unit cube to uniform points (m, d), outward unit normals (m, space) and
-    whether each lies on the boundary (m,).  `measure` is the area of what is proposed (times no time).
+    `draw` maps (m, width) points of the unit cube to uniform points (m, d), outward unit normals
+    (m, space) and whether each lies on the boundary (m,).  `measure` is the area of what is
+    proposed (times no time).
     """
 
     name: str
@@ -33,10 +39,10 @@ class Face(NamedTuple):
 
 
 class Domain(eqx.Module):
-    """A bounded set of points with named coordinates; "t" is time, wherever it stands, the others are space.
+    """A bounded set of points with named coordinates; "t" is time, the others are space.
 
-    A point set is a float64 array (n, d) whose columns follow `coordinates`.
-    Combine spatial domains of the same coordinates with `|`, `&`, `-`, and multiply by others with `*`.
+    A point set is a float64 array (n, d) whose columns follow `coordinates`. Combine spatial
+    domains of the same coordinates with `|`, `&`, `-`, and multiply by others with `*`.
     """
 
     @property
@@ -52,24 +58,25 @@ class Domain(eqx.Module):
     @property
     @abc.abstractmethod
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """The coordinates that are factors of the domain: all of a box, only t of `Disk(...) * Time(0, 1)`."""
+        """The coordinates that are factors: all of a box, only t of `Disk(...) * Time(0, 1)`."""
 
     @property
     @abc.abstractmethod
     def parts(self) -> tuple[str, ...]:
-        """The names of the boundary parts in space; the faces of t are not among them."""
+        """The names of the boundary parts in space; `t_max`, the last instant, is none of them."""
 
     @property
     @abc.abstractmethod
     def measure(self) -> float:
-        """Length, area or volume of the spatial domain; exact but for `|`, `&`, `-` (relative error about 1e-4)."""
+        """Length, area or volume in space; of `|`, `&`, `-` with a relative error of about 1e-4."""
 
     @abc.abstractmethod
     def _distance(self, points: np.ndarray) -> np.ndarray:
         """`signed_distance` of points that are known to be (n, d) float64."""
 
-    # Proposals: `_propose` maps the unit cube of `_width` dimensions uniformly onto a set of measure
-    # `_proposal_measure` (in space) that covers the domain, and says which of the points are inside.
+    # Proposals: `_propose` maps the unit cube of `_width` dimensions uniformly onto a set of
+    # measure `_proposal_measure` (in space) that covers the domain, and says which of the points
+    # are inside.
 
     @property
     @abc.abstractmethod
@@ -102,30 +109,63 @@ class Domain(eqx.Module):
     def signed_distance(self, points: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """Euclidean distance in space to the boundary, negative inside; time is not looked at.
 
-        Exact for boxes, balls, polygons and their products; for `|`, `&`, `-` the sign is exact and the size is
-        a lower bound (Hart, "Sphere tracing", 1996, section 2.5).  Minus infinity where there is no space.
+        Exact for boxes, balls, polygons and their products; for `|`, `&`, `-` the sign is exact
+        and the size is a lower bound (Hart, "Sphere tracing", 1996, section 2.5).  Minus infinity
+        where there is no space.
         """
         return self._distance(self._checked(points))
 
-    def contains(self, points: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
-        """Whether each point lies in the closed domain, boundary and both ends of time included."""
-        points = self._checked(points)
-        inside = self._distance(points) <= _ROUNDING * self._magnitude
+    def contains(
+        self, points: Float[np.ndarray, "n d"], *, slack: float = 0.0
+    ) -> Bool[np.ndarray, " n"]:
+        """Whether each point lies in the closed domain, boundary and both ends of time included.
+
+        Args:
+            points: One point in each row, columns as `coordinates`.
+            slack: How far outside a point still counts as inside, at least 0, as a fraction of the
+                length of each interval, and of the longest side in space of everything else.
+
+        Raises:
+            ValueError: For an array of another shape.
+        """
+        points, bounds, intervals = self._checked(points).copy(), self.bounds, self.intervals
+        # By interval, because coordinates of different units may lie side by side.
+        for c, (low, high) in intervals.items():
+            column = points[:, self.coordinates.index(c)]
+            snapped = np.clip(column, low, high)
+            near = _ROUNDING * max(abs(low), abs(high)) + slack * (high - low)
+            column[:] = np.where(np.abs(column - snapped) <= near, snapped, column)
+        others = [bounds[c] for c in self.space if c not in intervals]
+        rounding = _ROUNDING * max((max(map(abs, ends)) for ends in others), default=0.0)
+        near = rounding + slack * max((high - low for low, high in others), default=0.0)
+        inside = self._distance(points) <= near
         if self.time is None:
             return inside
-        low, high = self.bounds["t"]
-        t, rounding = points[:, self.coordinates.index("t")], _ROUNDING * max(abs(low), abs(high))
-        return inside & (t >= low - rounding) & (t <= high + rounding)
+        low, high = bounds["t"]
+        t = points[:, self.coordinates.index("t")]
+        return inside & (t >= low) & (t <= high)
 
     def select(self, on: str | tuple[str, ...] | None = None) -> tuple[str, ...]:
-        """The boundary parts meant by `on`: None is all, a coordinate its two faces, a part itself, a tuple several."""
+        """The boundary parts meant by `on`.
+
+        Args:
+            on: None for the whole boundary in space, a coordinate of space for its two faces, the
+            name
+                of a part (`"t_max"` is the last instant), or a tuple of these.
+
+        Returns:
+            The names of the parts, each once, in the order in which they are given.
+
+        Raises:
+            ValueError: For a name that is no part, with the nearest one.
+        """
         if on is None:
             return self.parts
         parts, space = set(self.parts), set(self.space)  # once: there may be thousands
         chosen = []
         for name in (on,) if isinstance(on, str) else on:
             pair = tuple(part for part in (f"{name}_min", f"{name}_max") if part in parts)
-            if name in parts:
+            if name in parts or (name == TERMINAL and self.time is not None):
                 chosen.append(name)
             elif name in space and pair:
                 chosen.extend(pair)
@@ -136,26 +176,47 @@ class Domain(eqx.Module):
     def sample_interior(self, cube: Cube, n: int) -> Float[np.ndarray, "n d"]:
         """n points of uniform density in space and time.
 
-        The map from `cube` is direct for boxes and balls and rejects elsewhere; rejection calls `cube` again with
-        more points and keeps the first n inside.  An empty domain is a `ValueError`.
+        The map from `cube` is direct for boxes and balls and rejects elsewhere; rejection calls
+        `cube` again with more points and keeps the first n inside.  An empty domain is a
+        `ValueError`.
         """
         (points,) = _first(
             lambda m: self._propose(_columns(cube, m, self._width)),
             n,
-            f"{type(self).__name__}: no room for {n} points, it is empty or a sliver of its bounding box; "
-            "check that its members overlap as meant.",
+            f"{type(self).__name__}: no room for {n} points, it is empty or a sliver of its "
+            "bounding box; check that its members overlap as meant.",
         )
         return points
 
     def sample_boundary(
         self, on: str | tuple[str, ...] | None, cube: Cube, n: int
     ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n space"]]:
-        """n points on the parts meant by `on` (as in `select`) and the outward unit normals there, columns as `space`.
+        """Points on parts of the boundary, uniform in surface measure (times time).
 
-        Uniform in surface measure (times time) over all the chosen parts together.  Of a combined domain only what
-        is on the real boundary is drawn; of surfaces that coincide, the first member's.
+        Of a combined domain only what is on the real boundary is drawn; of surfaces that coincide,
+        the first member's.  At the last instant (`"t_max"`) density is uniform in space, and the
+        normals, which are those in space, are zero; together with surfaces it has half of the
+        points, because surface and volume cannot be compared.
+
+        Args:
+            on: The parts, as in `select`.
+            cube: Points of the unit cube.
+            n: How many points.
+
+        Returns:
+            The points, and the outward unit normals there, columns as `space`.
+
+        Raises:
+            ValueError: For a part that does not exist, and where no point is on the real boundary.
         """
         names = self.select(on)
+        if TERMINAL in names:
+            surface = tuple(name for name in names if name != TERMINAL)
+            half = n // 2 if surface else 0
+            last = self._at_instant(1, cube, n - half), np.zeros((n - half, len(self.space)))
+            pairs = [last, *([self.sample_boundary(surface, cube, half)] if half else [])]
+            points, normals = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
+            return points, normals
         chosen = set(names)
         faces = [face for face in self._faces() if face.name in chosen]
         if not faces:
@@ -182,7 +243,8 @@ class Domain(eqx.Module):
         points, normals = _first(
             propose,
             n,
-            f"{type(self).__name__}: {_listed(names)} has no piece on the real boundary; the other members hide or remove it.",
+            f"{type(self).__name__}: {_listed(names)} has no piece on the real boundary; the other "
+            "members hide or remove it.",
         )
         return points, normals
 
@@ -190,20 +252,26 @@ class Domain(eqx.Module):
         """n points of uniform density in space at the first instant."""
         if self.time is None:
             raise ValueError(
-                f"{type(self).__name__}: no initial points without a time coordinate; multiply it by Time(0, 1)."
+                f"{type(self).__name__}: no initial points without a time coordinate; multiply it "
+                "by Time(0, 1)."
             )
+        return self._at_instant(0, cube, n)
+
+    def _at_instant(self, end: int, cube: Cube, n: int) -> np.ndarray:
+        """n points of uniform density in space at the first (0) or last (1) instant."""
         space = self._without_time()
         points = np.empty((n, 0)) if space is None else space.sample_interior(cube, n)
-        return np.insert(points, self.coordinates.index("t"), self.bounds["t"][0], axis=1)
+        return np.insert(points, self.coordinates.index("t"), self.bounds["t"][end], axis=1)
 
     def evaluation_coordinates(
         self, n_per_axis: int | None = None, *, budget: int = 10_000
     ) -> dict[str, np.ndarray]:
-        """Where to compare with a reference: float64 arrays by coordinate that broadcast against one another.
+        """Where to compare with a reference: by coordinate, float64 arrays that broadcast.
 
-        Up to three coordinates, a grid over the bounding box, ends included, of `n_per_axis` points (or about
-        `budget` in all): mask it with `contains`.  Beyond, `budget` points of a Sobol sequence inside, all (n,); fewer
-        in hundreds of dimensions, so that they are two million numbers at most.
+        Up to three coordinates, a grid over the bounding box, ends included, of `n_per_axis`
+        points (or about `budget` in all): mask it with `contains`.  Beyond, `budget` points of a
+        Sobol sequence inside, all (n,); fewer in hundreds of dimensions, so that they are two
+        million numbers at most.
         """
         d = len(self.coordinates)
         if d > 3:
@@ -243,29 +311,43 @@ class Domain(eqx.Module):
         return max((max(map(abs, bounds[c])) for c in self.space), default=1.0)
 
     def _checked(self, points: np.ndarray) -> np.ndarray:
-        points = np.asarray(points, np.float64)
+        points = np.asarray(real(points, f"{type(self).__name__}: points"), np.float64)
         if points.ndim != 2 or points.shape[1] != len(self.coordinates):
             raise ValueError(
-                f"{type(self).__name__}: points must have the shape (n, {len(self.coordinates)}), one column each for "
-                f"{_listed(self.coordinates)}, got {points.shape}."
+                f"{type(self).__name__}: points must have the shape (n, {len(self.coordinates)}), "
+                f"one column each for {_listed(self.coordinates)}, got {points.shape}."
             )
         return points
 
     def _unknown_part(self, name: str) -> str:
-        if self.time is not None and name in ("t", "t_min", "t_max"):
-            return f"{type(self).__name__}: {name!r} is no boundary part, time has an initial condition instead."
+        if self.time is not None and name in ("t", "t_min"):
+            return (
+                f"{type(self).__name__}: {name!r} is no boundary part; at the first instant use "
+                f"Initial, at the last one on={TERMINAL!r}."
+            )
+        if name == TERMINAL:
+            return (
+                f"{type(self).__name__}: there is no {TERMINAL!r}, the domain has no time; "
+                "multiply it by Time(0, 1)."
+            )
         near = difflib.get_close_matches(str(name), self.parts, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"{type(self).__name__}: no boundary part {name!r}; {hint}it has {_listed(self.parts) or 'none'}."
+        available = _listed(self.parts) or "none"
+        return f"{type(self).__name__}: no boundary part {name!r}; {hint}it has {available}."
 
 
 def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tuple[float, float]:
     """(low, high) as floats, finite and low < high."""
+    real(interval, f"{owner}: {name}")
     try:
+        if any(isinstance(end, str | bytes | bool) for end in interval):
+            raise TypeError(
+                "text and truth values are no ends, although Python makes floats of them"
+            )
         low, high = (float(end) for end in interval)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{owner}: {name} must be a pair of numbers (low, high), got {interval!r}."
+            f"{owner}: {name} must be a pair of numbers (low, high), got {shown(interval)}."
         ) from error
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(
@@ -300,14 +382,15 @@ def _columns(cube: Cube, m: int, d: int) -> np.ndarray:
 def _first(
     propose: Callable[[int], tuple[np.ndarray, ...]], n: int, empty: str
 ) -> list[np.ndarray]:
-    """The first n accepted rows.  `propose(m)` gives arrays of m rows, the last one says which are accepted."""
+    """The first n accepted rows of `propose(m)`: arrays of m rows, the last says which to take."""
     trials = n
     while True:
         *arrays, keep = propose(trials)
         found = int(np.count_nonzero(keep))
         if found >= n:
             return [array[keep][:n] for array in arrays]
-        # Start again with more instead of topping up: a longer low-discrepancy set is better than two short ones.
+        # Start again with more instead of topping up: a longer low-discrepancy set is better than
+        # two short ones.
         trials = math.ceil(1.2 * trials * n / found) + 16 if found else 8 * trials + 1024
         if trials > max(_TRIALS, 16 * n):
             raise ValueError(empty)

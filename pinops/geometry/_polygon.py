@@ -7,13 +7,27 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from pinops._numbers import real
+
 from ._domain import Domain, Face, propose_from_bounds
 
 
 class Polygon(Domain):
-    """The inside of a closed polygon, vertices in either direction: `Polygon([(0, 0), (1, 0), (0, 1)])`.
+    """The inside of a closed polygon.
 
-    Boundary parts: "edge_0" (from the first vertex to the second), "edge_1", ..., or one part `name` for all.
+    Boundary parts are "edge_0" (from the first vertex to the second), "edge_1", ..., or one part
+    `name` for all edges.
+
+    Args:
+        vertices: ``(n, 2)``, n >= 3, in either direction; the last is joined to the first.
+        coordinates: the names of the two coordinates.
+        name: one name for the whole boundary.
+
+    Raises:
+        ValueError: for fewer than three vertices, repeated vertices, or edges that cross.
+
+    Example:
+        `Polygon([(0, 0), (1, 0), (0, 1)])`
     """
 
     vertices: tuple[tuple[float, float], ...] = eqx.field(static=True)
@@ -27,13 +41,12 @@ class Polygon(Domain):
         coordinates: tuple[str, str] = ("x", "y"),
         name: str | None = None,
     ):
+        real(vertices, "Polygon: vertices")
         self.vertices = tuple((float(a), float(b)) for a, b in vertices)
         self.axes = (coordinates[0], coordinates[1])
         self.name = name
         if self.axes[0] == self.axes[1] or "t" in self.axes:
-            raise ValueError(
-                f"Polygon: it needs two different coordinates of space, got {self.axes}."
-            )
+            raise ValueError(f"Polygon: give two different coordinates of space, got {self.axes}.")
         if len(self.vertices) < 3:
             raise ValueError(
                 f"Polygon: it needs at least three vertices, got {len(self.vertices)}."
@@ -43,12 +56,14 @@ class Polygon(Domain):
                 raise ValueError(f"Polygon: vertices must be finite, got {vertex} at {i}.")
             if vertex == self.vertices[i - 1]:
                 raise ValueError(
-                    f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out (it closes itself)."
+                    f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out, "
+                    "a polygon closes itself."
                 )
         crossing = _crossing(np.array(self.vertices))
         if crossing is not None:
             raise ValueError(
-                f"Polygon: edge_{crossing[0]} and edge_{crossing[1]} meet; order the vertices along the boundary."
+                f"Polygon: edge_{crossing[0]} and edge_{crossing[1]} meet; "
+                "order the vertices along the boundary."
             )
 
     @property
@@ -68,11 +83,9 @@ class Polygon(Domain):
 
     @property
     def parts(self) -> tuple[str, ...]:
-        return (
-            tuple(f"edge_{i}" for i in range(len(self.vertices)))
-            if self.name is None
-            else (self.name,)
-        )
+        if self.name is not None:
+            return (self.name,)
+        return tuple(f"edge_{i}" for i in range(len(self.vertices)))
 
     @property
     def measure(self) -> float:
@@ -81,10 +94,8 @@ class Polygon(Domain):
     def _distance(self, points: np.ndarray) -> np.ndarray:
         x, y = points.T
         squared, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
-        for (ax, ay), (
-            bx,
-            by,
-        ) in self._edges():  # one edge at a time: memory n, not n times the edges
+        # One edge at a time: memory for n points, not for n times the number of edges.
+        for (ax, ay), (bx, by) in self._edges():
             ex, ey, px, py = bx - ax, by - ay, x - ax, y - ay
             along = np.clip((px * ex + py * ey) / (ex**2 + ey**2), 0.0, 1.0)
             squared = np.minimum(squared, (px - along * ex) ** 2 + (py - along * ey) ** 2)
@@ -110,11 +121,8 @@ class Polygon(Domain):
 
     def _edge_face(self, i: int, a: np.ndarray, b: np.ndarray) -> Face:
         length = math.dist(a, b)
-        outward = (
-            math.copysign(1.0, self._oriented_area())
-            * np.array([b[1] - a[1], a[0] - b[0]])
-            / length
-        )
+        orientation = math.copysign(1.0, self._oriented_area())
+        outward = orientation * np.array([b[1] - a[1], a[0] - b[0]]) / length
 
         def draw(cube: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             return a + cube * (b - a), np.tile(outward, (len(cube), 1)), np.ones(len(cube), bool)
@@ -130,17 +138,14 @@ class Polygon(Domain):
     def _oriented_area(self) -> float:
         """Shoelace formula about the first vertex; positive when counter-clockwise."""
         x0, y0 = self.vertices[0]
-        return (
-            sum(
-                (ax - x0) * (by - y0) - (bx - x0) * (ay - y0)
-                for (ax, ay), (bx, by) in self._edges()
-            )
-            / 2
+        crosses = (
+            (ax - x0) * (by - y0) - (bx - x0) * (ay - y0) for (ax, ay), (bx, by) in self._edges()
         )
+        return sum(crosses) / 2
 
 
 def _crossing(vertices: np.ndarray) -> tuple[int, int] | None:
-    """The first two edges that meet elsewhere than at their common vertex, or None."""
+    """The first two edges that meet anywhere but at their common vertex, or None."""
     a, b = vertices, np.roll(vertices, -1, axis=0)
     n = len(a)
 
@@ -150,10 +155,10 @@ def _crossing(vertices: np.ndarray) -> tuple[int, int] | None:
         return np.sign(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
 
     a1, b1, a2, b2 = a[:, None], b[:, None], a[None], b[None]
-    apart = (
-        side(a1, b1, a2) * side(a1, b1, b2) > 0
-    )  # both ends of edge 2 strictly on one side of edge 1
-    boxes = (np.minimum(a1, b1) <= np.maximum(a2, b2)).all(-1)  # decides between edges on one line
+    # Edges are apart if both ends of one are strictly on one side of the other; edges on one
+    # line are apart if their bounding boxes are.
+    apart = side(a1, b1, a2) * side(a1, b1, b2) > 0
+    boxes = (np.minimum(a1, b1) <= np.maximum(a2, b2)).all(-1)
     meet = ~apart & ~apart.T & boxes & boxes.T
     i = np.arange(n)
     after = (i + 1) % n

@@ -7,9 +7,12 @@ from ._domain import Domain, Face
 
 
 class Product(Domain):
-    """All pairs of a point of `first` and a point of `second`: `Disk(x=0, y=0, radius=1) * Box(z=(0, 2), t=(0, 1))`.
+    """All pairs of a point of `first` and a point of `second`.
 
-    The boundary is first's surface times second, and first times second's surface, with their names.
+    Example: `Disk(x=0, y=0, radius=1) * Box(z=(0, 2), t=(0, 1))`.
+
+    The boundary is first's surface times second, and first times second's surface, with their
+    names.
     """
 
     first: Domain
@@ -84,7 +87,8 @@ def product(first: Domain, second: Domain) -> Domain:
             f"Product: both factors must be domains, got {second!r}; time is Time(0, 1)."
         )
     pair = Product(first, second)
-    # A box is named as a whole or by its faces: two boxes merge only where the names of the parts survive.
+    # A box is named as a whole or by its faces: two boxes merge only where the names of the parts
+    # survive.
     if isinstance(first, Box) and isinstance(second, Box):
         named = [box.name for box in (first, second) if box.space]
         if len(set(named)) <= 1:

@@ -1,5 +1,12 @@
-"""From residual vectors to one number: the terms of a problem at its points, and how they are weighted."""
+"""From residual vectors to one number: the terms of a problem at its points, and their weights.
 
+**Weightings keep weights, not terms**: one number for each residual, kept in the training state
+and renewed at regular intervals inside the compiled program. Between two updates the loss is one
+function, so that line searches and quasi-Newton methods work with every weighting (causal ones
+too), and the same weights serve the loss, its chunks and the scaled residual vector.
+"""
+
+from pinops.losses._terms import Term as Term
 from pinops.losses._terms import plans as plans
 from pinops.losses._terms import residuals as residuals
 from pinops.losses._weighting import NTK as NTK

@@ -2,31 +2,66 @@
 
 from collections.abc import Mapping, Sequence
 
+import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pinops.derivatives import Plan, apply_pointwise
 from pinops.networks import Field
-from pinops.problem import INTERIOR, Constraint, Points
+from pinops.problem import INTERIOR, Constraint, Points, Region
 
 
-def plans(constraints: Sequence[Constraint]) -> dict[str, Plan]:
+class Term(eqx.Module):
+    """Something that must vanish: its residuals at the points of a region, and which region that is.
+
+    Args:
+        vector: The residual at each point, ``(n,)`` (or more axes inside of a batched program).
+        region: What the term is: an interior equation, a condition, observations, data.
+    """
+
+    vector: Float[Array, "..."]
+    region: Region = eqx.field(static=True)
+
+    def mean_square(self, weight: Array | float = 1.0) -> Float[Array, ""]:
+        """The weighted mean square; ``weight``: ``(1,)``, or ``(n,)`` for one weight per point."""
+        return jnp.mean(weight * jnp.square(self.vector))
+
+    def flat(self) -> "Term":
+        """The same term with one axis."""
+        return Term(self.vector.ravel(), self.region)
+
+
+def plans(constraints: Sequence[Constraint]) -> dict[Region, Plan]:
     """The partial derivatives that the constraints of each region need together."""
-    out: dict[str, Plan] = {}
+    out: dict[Region, Plan] = {}
     for constraint in constraints:
         out[constraint.region] = out.get(constraint.region, Plan()).union(constraint.signature.plan)
     return out
 
 
 def residuals(
-    field: Field, constraints: Sequence[Constraint], points: Mapping[str, Points], *, owner: str
-) -> dict[str, Float[Array, " n"]]:
-    """``{term: (n,)}`` for all constraints; those that share a region share one evaluation of the field.
+    field: Field,
+    constraints: Sequence[Constraint],
+    points: Mapping[Region, Points],
+    *,
+    owner: str,
+    sizes: Mapping[str, Array | float] | None = None,
+) -> dict[str, Term]:
+    """The term of every constraint, by name.
 
-    The interior equation is called "residual", or by its own names where it returns several. Where points have weights, the
-    vector is scaled by their roots, so that its mean square is the weighted one.
+    The interior equation is called "residual", or by its own names where it returns several.
+    Constraints that share a region share one evaluation of the field. Where points have weights,
+    the vector is scaled by their roots, so that its mean square is the weighted one.
+
+    Args:
+        field: The solution.
+        constraints: What must vanish.
+        points: Of every region that a constraint names.
+        owner: The name that messages give the problem.
+        sizes: By what each term is divided, so that none has units before it is squared; None: they
+            keep their units.
     """
-    out: dict[str, Array] = {}
+    out: dict[str, Term] = {}
     for region, plan in plans(constraints).items():
         here = [constraint for constraint in constraints if constraint.region == region]
         at = jnp.asarray(points[region].at)
@@ -47,5 +82,7 @@ def residuals(
             ).items():
                 key = name or label if region == INTERIOR else f"{label} {name}".strip()
                 weights = points[region].weights
-                out[key] = value if weights is None else jnp.sqrt(jnp.asarray(weights)) * value
+                value = value if sizes is None else value / sizes[key]
+                vector = value if weights is None else jnp.sqrt(jnp.asarray(weights)) * value
+                out[key] = Term(vector, region)
     return out

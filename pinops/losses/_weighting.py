@@ -1,8 +1,9 @@
 """How the terms of a loss, and the points within a term, are balanced.
 
-The loss is the sum over the terms of ``mean(w r^2)``. The weights w are part of the state of a training: they are constants while
-an optimizer steps (a line search compares values of one function) and are renewed every so many steps from a `Snapshot`.
-Two instances: `GradientNorm` gives every term one number, `Causal` gives every point one that depends on its time.
+The loss is the sum over the terms of ``mean(w r^2)``. The weights w are part of the state of a
+training: they are constants while an optimizer steps (a line search compares values of one
+function) and are renewed every so many steps from a `Snapshot`. Two instances: `GradientNorm` gives
+every term one number, `Causal` gives every point one that depends on its time.
 """
 
 import abc
@@ -15,32 +16,50 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.losses._terms import Term
+from pinops.problem import INTERIOR
+from pinops.settings import Number, Table, check_settings, instance, number, setting, whole
+
+WEIGHTING = "a weighting such as Fixed(condition=100)"
 Weights = dict[str, Float[Array, "#n"]]
 Terms = Mapping[str, Float[Array, " n"]]
 
 
 class Snapshot(NamedTuple):
-    """What a weighting sees: the residual vectors by term, and what is computed only if it is asked for.
+    """What a weighting sees: the terms by name, and what is computed only if it is asked for.
 
-    ``conditions``: the terms that are not interior equations; ``times``: for each term with a time coordinate the times of
-    its points from 0 to 1; ``gradient_norms()``: the length of the gradient of every ``mean(r^2)``; ``kernel_traces()``: the
-    mean squared length of the gradients of a term's residuals (the trace of J J' over their number); ``key``: a random key.
+    ``times``: for each term with a time coordinate the times of its points from 0 to 1;
+    ``gradient_norms()``: the length of the gradient of every ``mean(r^2)``; ``kernel_traces()``:
+    the mean squared length of the gradients of a term's residuals (the trace of J J' over their
+    number); ``key``: a random key.
     """
 
-    residuals: Terms
-    conditions: Collection[str]
+    terms: Mapping[str, Term]
     times: Terms
     gradient_norms: Callable[[], dict[str, Array]]
     kernel_traces: Callable[[], dict[str, Array]]
     key: PRNGKeyArray
 
+    @property
+    def residuals(self) -> dict[str, Float[Array, " n"]]:
+        """The residual vector of every term."""
+        return {name: term.vector for name, term in self.terms.items()}
+
+    @property
+    def conditions(self) -> list[str]:
+        """The terms that are not interior equations."""
+        return [name for name, term in self.terms.items() if term.region != INTERIOR]
+
     def means(self) -> dict[str, Array]:
         """The mean square of every term."""
-        return {name: jnp.mean(jnp.square(r)) for name, r in self.residuals.items()}
+        return {name: term.mean_square() for name, term in self.terms.items()}
 
 
 class WeightingState(NamedTuple):
-    """The weight of every residual, ``(1,)`` for a term or ``(n,)`` for its points, and what the rule remembers besides."""
+    """The weight of every residual, and what the rule remembers besides.
+
+    Weights are ``(1,)`` for a term or ``(n,)`` for its points.
+    """
 
     weights: Weights
     memory: Any = None
@@ -50,6 +69,9 @@ class Weighting(eqx.Module):
     """Abstract: a rule for how much every residual counts in the loss."""
 
     every: eqx.AbstractVar[int]  # steps from one update to the next; 0 for never
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def init(self, snapshot: Snapshot) -> WeightingState:
@@ -69,37 +91,43 @@ class Weighting(eqx.Module):
 
 
 class Fixed(Weighting):
-    """Constant weights: ``weight * mean(r^2)`` for every term.
+    """Constant weights: the loss is the sum over the terms of ``weight * mean(r^2)``.
 
-    **Arguments:** ``weights``: by term name, as the log shows them; ``condition``: the weight of soft conditions that are
-    not named; ``observed``: that of observations, small enough that noise in them is not followed; equations that are not
-    named weigh 1.
+    Args:
+        weights: By the name of a term, as the log shows it.
+        equation: The weight of interior equations that are not named.
+        condition: That of soft boundary and initial conditions.
+        observed: That of observations, small enough that noise in them is not followed.
+        data: That of samples of a data set.
+        auxiliary: That of a network's own loss.
 
-    **Raises** ValueError for a name that is no term, and a weight that is negative or not finite.
+    Raises:
+        ValueError: For a name that is not a term, and a weight that is negative or not finite.
     """
 
-    weights: dict[str, float] = eqx.field(default_factory=dict)
-    condition: float = 1000.0
-    observed: float = 1.0
+    weights: dict[str, float] = setting(Table(Number(least=0)), default_factory=dict, static=False)
+    equation: float = number(1.0, least=0, static=False)
+    condition: float = number(1000.0, least=0, static=False)
+    observed: float = number(1.0, least=0, static=False)
+    data: float = number(1.0, least=0, static=False)
+    auxiliary: float = number(1.0, least=0, static=False)
     every: int = eqx.field(static=True, default=0, init=False)
 
-    def __check_init__(self):
-        for name, weight in (
-            self.weights | {"condition": self.condition, "observed": self.observed}
-        ).items():
-            if not 0 <= weight < float("inf"):
-                raise ValueError(
-                    f"Fixed: the weight of {name!r} must be zero or more and finite, got {weight}"
-                )
+    def _by_kind(self) -> dict[str, float]:
+        conditions = dict.fromkeys(("initial", "boundary"), self.condition)
+        others = {"observed": self.observed, "data": self.data, "auxiliary": self.auxiliary}
+        return {"interior": self.equation, **conditions, **others}
 
     def init(self, snapshot: Snapshot) -> WeightingState:
-        def default(name: str) -> float:
-            if name.startswith("observed "):
-                return self.observed
-            return self.condition if name in snapshot.conditions else 1.0
-
-        weight = lambda name, r: jnp.full(1, self.weights.get(name, default(name)), r.dtype)
-        return WeightingState({name: weight(name, r) for name, r in snapshot.residuals.items()})
+        by_kind = self._by_kind()
+        return WeightingState(
+            {
+                name: jnp.full(
+                    1, self.weights.get(name, by_kind[term.region.kind]), term.vector.dtype
+                )
+                for name, term in snapshot.terms.items()
+            }
+        )
 
     def update(self, state: WeightingState, snapshot: Snapshot) -> WeightingState:
         return state
@@ -116,17 +144,10 @@ class Fixed(Weighting):
 
 
 class _TermWeighting(Weighting):
-    """Abstract: one weight for every term, a moving average of a target; new points change nothing."""
+    """Abstract: one weight for every term, a moving average; new points change nothing."""
 
     every: eqx.AbstractVar[int]
     decay: eqx.AbstractVar[float]
-
-    def __check_init__(self):
-        _check_every(self)
-        if not 0 <= self.decay < 1:
-            raise ValueError(
-                f"{type(self).__name__}: decay must be at least 0 and less than 1, got {self.decay}"
-            )
 
     @abc.abstractmethod
     def _target(self, snapshot: Snapshot) -> dict[str, Array]:
@@ -152,26 +173,37 @@ class _TermWeighting(Weighting):
 
 
 class GradientNorm(_TermWeighting):
-    """Terms pull equally: ``w_i`` tends to ``mean_j |grad L_j| / |grad L_i|`` with ``L_i = mean(r_i^2)``.
+    """Terms pull equally.
 
-    Wang, Sankaran, Wang & Perdikaris 2023 (arXiv:2308.08468), Algorithm 1. ``decay`` of the moving average in [0, 1).
+    ``w_i`` tends to ``mean_j |grad L_j| / |grad L_i|`` with ``L_i = mean(r_i^2)``.
+
+    Wang, Sankaran, Wang & Perdikaris 2023 (arXiv:2308.08468), Algorithm 1.
+
+    Args:
+        every: steps between updates.
+        decay: of the moving average, from 0 to below 1.
     """
 
-    every: int = eqx.field(static=True, default=100)
-    decay: float = eqx.field(static=True, default=0.9)
+    every: int = whole(100)
+    decay: float = number(0.9, least=0, below=1)
 
     def _target(self, snapshot: Snapshot) -> dict[str, Array]:
         return _inverse(snapshot.gradient_norms(), jnp.mean)
 
 
 class NTK(_TermWeighting):
-    """Terms converge equally fast: ``w_i`` tends to ``sum_j T_j / T_i``, T_i the mean diagonal of the tangent kernel of term i.
+    """Terms converge equally fast: ``w_i`` tends to ``sum_j T_j / T_i``.
 
-    Wang, Yu & Perdikaris 2022 (arXiv:2007.14527), eq. (6.5), with traces divided by the number of points, as losses are means.
+    T_i is the mean diagonal of the tangent kernel of term i. Wang, Yu & Perdikaris 2022
+    (arXiv:2007.14527), eq. (6.5), with traces divided by the number of points, as losses are means.
+
+    Args:
+        every: steps between updates.
+        decay: of the moving average, from 0 to below 1.
     """
 
-    every: int = eqx.field(static=True, default=250)
-    decay: float = eqx.field(static=True, default=0.9)
+    every: int = whole(250)
+    decay: float = number(0.9, least=0, below=1)
 
     def _target(self, snapshot: Snapshot) -> dict[str, Array]:
         return _inverse(snapshot.kernel_traces(), jnp.sum)
@@ -183,30 +215,23 @@ class _LossHistory(NamedTuple):
 
 
 class ReLoBRaLo(Weighting):
-    """Terms that fall slowly get more: relative loss balancing with random lookback (Bischof & Kraus 2021, arXiv:2110.09813).
+    """Terms that fall slowly get more: relative loss balancing with random lookback.
 
-    ``w(k) = decay (rho w(k-1) + (1 - rho) s(k, 0)) + (1 - decay) s(k, k-1)``, where rho is 1 with probability ``lookback``
-    and otherwise 0, and ``s_i(k, l) = m softmax_i(L_i(k) / (T L_i(l)))`` over the m terms.
+    Bischof & Kraus 2021 (arXiv:2110.09813). ``w(k) = decay (rho w(k-1) + (1 - rho) s(k, 0)) + (1 -
+    decay) s(k, k-1)``, where rho is 1 with probability ``lookback`` and otherwise 0, and ``s_i(k,
+    l) = m softmax_i(L_i(k) / (T L_i(l)))`` over the m terms.
 
-    **Arguments:** ``temperature`` T > 0; ``decay`` and ``lookback`` in [0, 1].
+    Args:
+        every: steps between updates.
+        decay: from 0 to 1.
+        temperature: T, greater than 0.
+        lookback: the probability, from 0 to 1.
     """
 
-    every: int = eqx.field(static=True, default=10)
-    decay: float = eqx.field(static=True, default=0.99)
-    temperature: float = eqx.field(static=True, default=0.1)
-    lookback: float = eqx.field(static=True, default=0.99)
-
-    def __check_init__(self):
-        _check_every(self)
-        for name in ("decay", "lookback"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
-                    f"ReLoBRaLo: {name} must be from 0 to 1, got {getattr(self, name)}"
-                )
-        if not self.temperature > 0:
-            raise ValueError(
-                f"ReLoBRaLo: temperature must be greater than zero, got {self.temperature}"
-            )
+    every: int = whole(10)
+    decay: float = number(0.99, least=0, most=1)
+    temperature: float = number(0.1, above=0)
+    lookback: float = number(0.99, least=0, most=1)
 
     def init(self, snapshot: Snapshot) -> WeightingState:
         means = snapshot.means()
@@ -240,7 +265,10 @@ class ReLoBRaLo(Weighting):
 
 
 class PointWeighting(Weighting):
-    """Abstract: the weights of ``terms`` times a factor for each interior point, which starts afresh with other points."""
+    """Abstract: the weights of ``terms`` times a factor for each interior point.
+
+    The factors start afresh with other points.
+    """
 
     every: eqx.AbstractVar[int]
     terms: eqx.AbstractVar[Weighting]
@@ -249,7 +277,9 @@ class PointWeighting(Weighting):
     def _factors(
         self, before: Terms | None, weights: Weights, snapshot: Snapshot
     ) -> dict[str, Float[Array, " n"]]:
-        """The factor of every interior point, given those before (None at the start) and the weights of the terms."""
+        """The factor of every interior point, given those before (None at the start) and the
+        weights of the terms.
+        """
 
     def _combined(
         self, terms: WeightingState, before: Terms | None, snapshot: Snapshot
@@ -275,27 +305,26 @@ class PointWeighting(Weighting):
 
 
 class Causal(PointWeighting):
-    """What comes later counts once the equations are met before: ``exp(-tolerance sum of L_k over the earlier time bins k)``.
+    """What comes later counts once the equations are met before.
 
-    Wang, Sankaran & Perdikaris 2024 (arXiv:2203.07404), eq. (14); L_k is the weighted mean square of the interior equations in
-    bin k of ``bins`` equal parts of the time interval.
+    The factor of a point is ``exp(-tolerance sum of L_k over the earlier time bins k)``: Wang,
+    Sankaran & Perdikaris 2024 (arXiv:2203.07404), eq. (14); L_k is the weighted mean square of the
+    interior equations in bin k.
 
-    **Arguments:** ``tolerance`` > 0 (large: strictly one after the other); ``terms``: the weighting between the terms.
+    Args:
+        tolerance: greater than 0; a large one means strictly one after the other.
+        bins: equal parts of the time interval.
+        every: steps between updates.
+        terms: the weighting between the terms.
 
-    **Raises** ValueError for settings out of range, and for a problem without time.
+    Raises:
+        ValueError: for settings out of range, and for a problem without time.
     """
 
-    tolerance: float = 1.0
-    bins: int = eqx.field(static=True, default=32)
-    every: int = eqx.field(static=True, default=50)
-    terms: Weighting = Fixed()
-
-    def __check_init__(self):
-        _check_every(self)
-        if not self.tolerance > 0:
-            raise ValueError(f"Causal: tolerance must be greater than zero, got {self.tolerance}")
-        if self.bins < 2:
-            raise ValueError(f"Causal: bins must be at least 2, got {self.bins}")
+    tolerance: float = number(1.0, above=0, static=False)
+    bins: int = whole(32, least=2)
+    every: int = whole(50)
+    terms: Weighting = instance(Weighting, Fixed(), what=WEIGHTING)
 
     def _factors(
         self, before: Terms | None, weights: Weights, snapshot: Snapshot
@@ -319,27 +348,23 @@ class Causal(PointWeighting):
 
 
 class ResidualAttention(PointWeighting):
-    """Points where the residual stays large count more: ``lambda <- decay lambda + rate |r| / max|r|``, the factor is lambda^2.
+    """Points where the residual stays large count more: the factor is lambda^2.
 
-    Anagnostopoulos, Toscano, Stergiopulos & Karniadakis 2024 (arXiv:2307.00379), eq. (6). New points start from the equilibrium
-    of their residual, ``rate / (1 - decay) |r| / max|r|``.
+    ``lambda <- decay lambda + rate |r| / max|r|``: Anagnostopoulos, Toscano, Stergiopulos &
+    Karniadakis 2024 (arXiv:2307.00379), eq. (6). New points start from the equilibrium of their
+    residual, ``rate / (1 - decay) |r| / max|r|``.
 
-    **Arguments:** ``decay`` in [0, 1); ``rate`` > 0; ``terms``: the weighting between the terms.
+    Args:
+        every: steps between updates.
+        decay: from 0 to below 1.
+        rate: greater than 0.
+        terms: the weighting between the terms.
     """
 
-    every: int = eqx.field(static=True, default=10)
-    decay: float = eqx.field(static=True, default=0.99)
-    rate: float = eqx.field(static=True, default=0.01)
-    terms: Weighting = Fixed()
-
-    def __check_init__(self):
-        _check_every(self)
-        if not 0 <= self.decay < 1:
-            raise ValueError(
-                f"ResidualAttention: decay must be at least 0 and less than 1, got {self.decay}"
-            )
-        if not self.rate > 0:
-            raise ValueError(f"ResidualAttention: rate must be greater than zero, got {self.rate}")
+    every: int = whole(10)
+    decay: float = number(0.99, least=0, below=1)
+    rate: float = number(0.01, above=0)
+    terms: Weighting = instance(Weighting, Fixed(), what=WEIGHTING)
 
     def _factors(
         self, before: Terms | None, weights: Weights, snapshot: Snapshot
@@ -358,23 +383,20 @@ class ResidualAttention(PointWeighting):
 
 
 class SelfAdaptive(Weighting):
-    """Every point has a multiplier that ascends while the network descends: the weight is ``lambda^2``, lambda follows Adam.
+    """Every point has a multiplier that ascends while the network descends.
 
-    McClenny & Braga-Neto 2023 (arXiv:2009.04544), eq. (10) with the mask ``m(lambda) = lambda^2``. All start at 1; multipliers
-    belong to their points, so they start again when points are drawn anew (`Collocation` with ``every=0`` keeps them).
+    The weight is ``lambda^2``, lambda follows Adam: McClenny & Braga-Neto 2023 (arXiv:2009.04544),
+    eq. (10) with the mask ``m(lambda) = lambda^2``. All start at 1; multipliers belong to their
+    points, so they start again when points are drawn anew (`Collocation` with ``every=0`` keeps
+    them).
 
-    **Arguments:** ``learning_rate`` > 0 of the multipliers.
+    Args:
+        every: steps between updates.
+        learning_rate: of the multipliers, greater than 0.
     """
 
-    every: int = eqx.field(static=True, default=10)
-    learning_rate: float = eqx.field(static=True, default=5e-3)
-
-    def __check_init__(self):
-        _check_every(self)
-        if not self.learning_rate > 0:
-            raise ValueError(
-                f"SelfAdaptive: learning_rate must be greater than zero, got {self.learning_rate}"
-            )
+    every: int = whole(10)
+    learning_rate: float = number(5e-3, above=0)
 
     def init(self, snapshot: Snapshot) -> WeightingState:
         multipliers = {name: jnp.ones_like(r) for name, r in snapshot.residuals.items()}
@@ -397,13 +419,6 @@ class SelfAdaptive(Weighting):
 
     def check(self, terms: Collection[str]) -> None:
         pass
-
-
-def _check_every(weighting: Weighting) -> None:
-    if weighting.every < 1:
-        raise ValueError(
-            f"{type(weighting).__name__}: every must be at least 1 step, got {weighting.every}"
-        )
 
 
 def _inverse(sizes: Mapping[str, Array], total: Callable[[Array], Array]) -> dict[str, Array]:

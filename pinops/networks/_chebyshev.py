@@ -1,4 +1,4 @@
-"""Kolmogorov-Arnold networks: trainable functions of one variable on the edges, sums in the nodes (Liu et al. 2024)."""
+"""Kolmogorov-Arnold networks: functions on the edges, sums in the nodes (Liu et al. 2024)."""
 
 import equinox as eqx
 import jax
@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, add, concatenate, elementwise, linear, product, tanh
-from pinops.networks._network import Architecture, JetNetwork, whole_numbers
+from pinops.networks._network import MAX_DEPTH, MAX_WIDTH, Architecture, JetNetwork
+from pinops.settings import whole
 
 
 class ChebyshevNetwork(JetNetwork):
@@ -32,18 +33,19 @@ class ChebyshevNetwork(JetNetwork):
 
 
 class ChebyshevKAN(Architecture):
-    """A Kolmogorov-Arnold network of Chebyshev polynomials (Liu et al. 2024, arXiv:2404.19756; basis: SS et al. 2024,
-    arXiv:2405.07200).
+    """A Kolmogorov-Arnold network of Chebyshev polynomials.
 
-    **Arguments:** ``width`` of the hidden layers, ``depth``: their number, ``degree`` of the polynomials, each >= 1.
+    Liu et al. 2024 (arXiv:2404.19756); the basis is that of SS et al. 2024 (arXiv:2405.07200).
+
+    Args:
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        degree: largest degree of the polynomials.
     """
 
-    width: int = eqx.field(static=True, default=10)
-    depth: int = eqx.field(static=True, default=2)
-    degree: int = eqx.field(static=True, default=5)
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "depth", "degree")
+    width: int = whole(10, most=MAX_WIDTH)
+    depth: int = whole(2, most=MAX_DEPTH)
+    degree: int = whole(5, most=100)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> ChebyshevNetwork:
         sizes = [in_size, *[self.width] * self.depth, out_size]

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks._encoder import Encoder, EncoderArchitecture, Shapes
-from pinops.networks._network import MLP, MLPNetwork, whole_numbers
+from pinops.networks._network import MAX_DEPTH, MAX_WIDTH, MLP, MLPNetwork
+from pinops.settings import Several, Whole, check_settings, setting, whole
 
 
 class ConvolutionalNetwork(eqx.Module):
@@ -62,21 +63,13 @@ class Convolutional(EncoderArchitecture):
         depth: Of that perceptron, >= 1.
     """
 
-    filters: tuple[int, ...] = eqx.field(static=True, default=(16, 32, 64))
-    kernel: int = eqx.field(static=True, default=5)
-    width: int = eqx.field(static=True, default=128)
-    depth: int = eqx.field(static=True, default=2)
+    filters: tuple[int, ...] = setting(Several(Whole(1, 10_000)), (16, 32, 64))
+    kernel: int = whole(5, most=99)
+    width: int = whole(128, most=MAX_WIDTH)
+    depth: int = whole(2, most=MAX_DEPTH)
 
     def __check_init__(self):
-        whole_numbers(self, "kernel", "width", "depth")
-        if (
-            not isinstance(self.filters, tuple)
-            or not all(isinstance(n, int) and n > 0 for n in self.filters)
-            or not self.filters
-        ):
-            raise ValueError(
-                f"Convolutional: filters must be a tuple of whole numbers, got {self.filters!r}"
-            )
+        check_settings(self)
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> ImageEncoder:
         names = tuple(sorted(shapes))

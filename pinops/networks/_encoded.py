@@ -1,6 +1,7 @@
-"""Architectures around another one: its input through Fourier features, or its matrices in factors."""
+"""Architectures around another one: its input through Fourier features, or its matrices in
+factors.
+"""
 
-from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
@@ -9,11 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.derivatives import Jet, Plan, concatenate, cosine, elementwise, linear, sine
-from pinops.networks._network import MLP, Architecture, Frozen, JetNetwork, trainable, whole_numbers
+from pinops.networks._network import MLP, NETWORK, Architecture, Frozen, JetNetwork, trainable
+from pinops.settings import Number, Several, instance, number, setting, whole
 
 
 class FourierNetwork(JetNetwork):
-    """``network(cos(x B), sin(x B))`` for each matrix B of frequencies, side by side into one linear layer."""
+    """``network(cos(x B), sin(x B))`` for each matrix B of frequencies, side by side into one
+    linear layer.
+    """
 
     frequencies: Frozen  # of the matrices, (in_size, frequencies) each
     network: JetNetwork
@@ -34,32 +38,22 @@ class FourierNetwork(JetNetwork):
         return self.network.remarks(points)
 
 
-def _as_tuple(value: float | Sequence[float]) -> tuple[float, ...]:
-    return tuple(value) if isinstance(value, Sequence) else (value,)
-
-
 class FourierFeatures(Architecture):
-    """A network of random Fourier features of its input (Tancik et al. 2020), of several scales where these are given.
+    """A network of random Fourier features of its input (Tancik et al. 2020).
 
-    Several scales share the network, whose outputs a last linear layer combines (Wang, Wang & Perdikaris 2021,
-    arXiv:2012.10047, multi-scale Fourier features).
+    Several scales share the network, whose outputs a last linear layer combines (Wang, Wang &
+    Perdikaris 2021, arXiv:2012.10047, multi-scale Fourier features).
 
-    **Arguments:** ``network``: the architecture behind the features; ``scales`` > 0: standard deviations of the angular
-    frequencies, for inputs in (-1, 1); ``frequencies`` >= 1 of each scale, which give twice as many features.
+    Args:
+        network: the architecture behind the features.
+        scales: standard deviations of the angular frequencies, greater than 0, for inputs in (-1,
+            1).
+        frequencies: how many of each scale; they give twice as many features.
     """
 
-    network: Architecture = MLP(width=30, depth=2)
-    scales: tuple[float, ...] = eqx.field(static=True, default=(3.0,), converter=_as_tuple)
-    frequencies: int = eqx.field(static=True, default=15)
-
-    def __check_init__(self):
-        whole_numbers(self, "frequencies")
-        if not self.scales or not all(
-            isinstance(scale, int | float) and 0 < scale < float("inf") for scale in self.scales
-        ):
-            raise ValueError(
-                f"FourierFeatures: scales must be numbers greater than zero and finite, got {self.scales}"
-            )
+    network: Architecture = instance(Architecture, MLP(width=30, depth=2), what=NETWORK)
+    scales: tuple[float, ...] = setting(Several(Number(above=0, most=1e6), wrapped=True), (3.0,))
+    frequencies: int = whole(15, most=100_000)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FourierNetwork:
         inner, last, *keys = jax.random.split(key, 2 + len(self.scales))
@@ -93,36 +87,31 @@ class FactorisedNetwork(JetNetwork):
 
 
 class WeightFactorised(Architecture):
-    """Random weight factorisation (Wang, Wang, Seidman & Perdikaris 2022, arXiv:2210.01274): ``W = V diag(exp(s))``.
+    """Random weight factorisation, ``W = V diag(exp(s))``.
+
+    Wang, Wang, Seidman & Perdikaris 2022 (arXiv:2210.01274).
 
     The function at the start is that of the network itself; its training is another one.
 
-    **Arguments:** ``network``: the architecture; ``mean`` in [-20, 20], ``spread`` >= 0: of the normal distribution of s.
+    Args:
+        network: the architecture.
+        mean: of the normal distribution of s, from -20 to 20, since its exponential is taken.
+        spread: its standard deviation, from 0 to 20.
     """
 
-    network: Architecture = MLP(width=30, depth=3)
-    mean: float = eqx.field(static=True, default=1.0)
-    spread: float = eqx.field(static=True, default=0.1)
-
-    def __check_init__(self):
-        if not 0 <= self.spread < float("inf"):
-            raise ValueError(
-                f"WeightFactorised: spread must be zero or more and finite, got {self.spread}"
-            )
-        if not -20 <= self.mean <= 20:
-            raise ValueError(
-                f"WeightFactorised: mean must be from -20 to 20 (its exponential is taken), got {self.mean}"
-            )
+    network: Architecture = instance(Architecture, MLP(width=30, depth=3), what=NETWORK)
+    mean: float = number(1.0, least=-20, most=20)
+    spread: float = number(0.1, least=0, most=20)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> FactorisedNetwork:
         inner, own = jax.random.split(key)
         network = as_jet_network(self.network.build(in_size, out_size, key=inner))
         matrices = _matrices(network)
         keys = jax.random.split(own, len(matrices))
-        draw = lambda key, matrix: (
-            self.mean + self.spread * jax.random.normal(key, matrix.shape[1:])
-        )
-        scales = [draw(k, matrix) for k, matrix in zip(keys, matrices, strict=True)]
+        scales = [
+            self.mean + self.spread * jax.random.normal(k, matrix.shape[1:])
+            for k, matrix in zip(keys, matrices, strict=True)
+        ]
         return FactorisedNetwork(
             scales, _with_matrices(network, lambda w, s: w * jnp.exp(-s)[None], scales)
         )
@@ -132,7 +121,8 @@ def as_jet_network(network: Any) -> JetNetwork:
     """Raises ValueError for a network that does not carry its derivatives."""
     if not isinstance(network, JetNetwork):
         raise ValueError(
-            f"the network inside must be one of pinops, which carries its derivatives; got {type(network).__name__}"
+            "the network inside must be one of pinops, which carries its derivatives; got "
+            f"{type(network).__name__}"
         )
     return network
 

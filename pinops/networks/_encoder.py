@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks._gated import ModifiedMLP
-from pinops.networks._network import Architecture
+from pinops.networks._network import NETWORK, Architecture
+from pinops.settings import check_settings, instance
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -35,6 +36,9 @@ class Encoder(eqx.Module):
 
 class EncoderArchitecture(eqx.Module):
     """Abstract: a description that builds encoders."""
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> Encoder:
@@ -68,14 +72,7 @@ class Vectors(EncoderArchitecture):
         network: The architecture, such as ``MLP(100, 4)``.
     """
 
-    network: Architecture = ModifiedMLP(100, 4)
-
-    def __check_init__(self):
-        if not isinstance(self.network, Architecture):
-            raise ValueError(
-                "Vectors: network must be an architecture such as MLP(100, 4), got "
-                f"{self.network!r}"
-            )
+    network: Architecture = instance(Architecture, ModifiedMLP(100, 4), what=NETWORK)
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> VectorEncoder:
         for name, shape in shapes.items():

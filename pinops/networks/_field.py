@@ -7,6 +7,7 @@ Fields are made inside a compiled program from a network and a problem, so their
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pinops._numbers import real
 from pinops.derivatives import (
     LAPLACIAN,
     Jet,
@@ -27,7 +29,16 @@ from pinops.derivatives import (
     product,
 )
 from pinops.networks._network import JetNetwork
-from pinops.problem import Face, Imposition, Problem, faces, features_at, onto_face, values_at
+from pinops.problem import (
+    Face,
+    Imposition,
+    Problem,
+    Scales,
+    faces,
+    features_at,
+    onto_face,
+    values_at,
+)
 
 # A factor or lift that belongs to one face only levels off at this fraction of the interval, so that what is left for the
 # network is as large far from the face as near it.
@@ -139,7 +150,7 @@ class NetworkField(Field):
 
 @dataclass(frozen=True)
 class ScaledField(Field):
-    """``centre + spread * field``: a field in the units of the data."""
+    """``centre + spread * field``: a field of numbers of about 1 in the units of the unknowns."""
 
     field: Field
     centre: Float[Array, " c"]
@@ -390,16 +401,21 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
 
 
 def field_of(
-    problem: Problem, imposition: Imposition, network: Any, units: tuple[Array, Array] | None = None
+    problem: Problem, imposition: Imposition, network: Any, scales: Scales | None = None
 ) -> Field:
     """The field of a network for a problem: embedded inputs, and the conditions that are imposed exactly.
 
-    ``units``: the centre and spread of the network's values, `pinops.problem.units`; None: 0 and 1.
+    ``scales``: the centre and spread of every unknown, of `pinops.problem.scales_of`; None: 0 and 1.
     """
     field: Field = NetworkField(network, embedding_of(problem, imposition, network))
-    if units is not None:
-        field = ScaledField(field, *units)
-    if not imposition.hard and problem.lift is None and problem.factor is None:
+    constrained = bool(imposition.hard) or problem.lift is not None or problem.factor is not None
+    centre = None
+    if scales is not None:
+        row = lambda numbers: jnp.stack([jnp.asarray(numbers[name]) for name in problem.unknowns])
+        centre, spread = row(scales.centre), row(scales.spread)
+        # Where data are imposed exactly, the lift needs the centre too: it then carries their differences from it only.
+        field = ScaledField(field, jnp.zeros_like(centre) if constrained else centre, spread)
+    if not constrained:
         return field
 
     def known(method: str, missing: float) -> Callable[[Array], Array] | None:
@@ -414,15 +430,21 @@ def field_of(
 
         return at
 
-    met = tuple(faces(problem, imposition.hard))
+    lift = known("lift", 0.0)
+    if lift is None and centre is not None:
+        lift = partial(_constant, centre)
     return ConstrainedField(
-        field,
-        _bounds(problem),
-        len(problem.unknowns),
-        met,
-        known("lift", 0.0),
-        known("factor", 1.0),
+        field=field,
+        bounds=_bounds(problem),
+        components=len(problem.unknowns),
+        faces=tuple(faces(problem, imposition.hard)),
+        known=lift,
+        known_factor=known("factor", 1.0),
     )
+
+
+def _constant(values: Float[Array, " c"], point: Float[Array, " d"]) -> Float[Array, " c"]:
+    return values.astype(point.dtype)
 
 
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:
@@ -440,3 +462,4 @@ def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...])
             f"the network must map {embedding.size} features to one value per unknown ({', '.join(unknowns)}), shape "
             f"({len(unknowns)},); it returns shape {getattr(out, 'shape', type(out).__name__)}"
         )
+    real(out, "the network's output")

@@ -1,4 +1,6 @@
-"""Bring your own Flax network: Linen and NNX modules as architectures. The only file that imports flax."""
+"""Bring your own Flax network: Linen and NNX modules as architectures. The only file that imports
+flax.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +12,7 @@ from flax import linen, nnx
 from jaxtyping import Array, PRNGKeyArray
 
 from pinops.networks._network import Architecture, Frozen
+from pinops.settings import Function, Instance, setting
 
 
 def _as_default_float(tree: Any) -> Any:
@@ -33,7 +36,9 @@ class LinenNetwork(eqx.Module):
 class FromLinen(Architecture):
     """A Linen module that maps ``(features,)`` to ``(unknowns,)``, as an architecture."""
 
-    module: linen.Module = eqx.field(static=True)
+    module: linen.Module = setting(
+        Instance(linen.Module, "a Linen module such as nn.Dense(1)"), static=True
+    )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> LinenNetwork:
         variables = dict(self.module.init(key, jnp.zeros(in_size)))
@@ -52,7 +57,8 @@ class NNXNetwork(eqx.Module):
 
     def __call__(self, features: Array) -> Array:
         before = jax.tree.leaves(self.rest.tree)
-        # Copies: without them the module shares its variables with this network, which must not change.
+        # Copies: without them the module shares its variables with this network, which must not
+        # change.
         module = nnx.merge(self.graph, self.params, self.rest.tree, copy=True)
         out = module(features)
         after = jax.tree.leaves(nnx.split(module, nnx.Param, ...)[2])
@@ -60,7 +66,8 @@ class NNXNetwork(eqx.Module):
             old is not new for old, new in zip(before, after, strict=True)
         ):
             raise ValueError(
-                "the NNX module changes its own state when called; call module.eval() before you hand it over"
+                "the NNX module changes its own state when called; call module.eval() before you "
+                "hand it over"
             )
         return out
 
@@ -70,9 +77,12 @@ class NNXNetwork(eqx.Module):
 
 
 class FromNNX(Architecture):
-    """An NNX module as an architecture: ``FromNNX(lambda i, o, rngs: MyModule(i, o, rngs=rngs))``."""
+    """An NNX module as an architecture.
 
-    factory: Callable[[int, int, nnx.Rngs], nnx.Module] = eqx.field(static=True)
+    Example: ``FromNNX(lambda i, o, rngs: MyModule(i, o, rngs=rngs))``.
+    """
+
+    factory: Callable[[int, int, nnx.Rngs], nnx.Module] = setting(Function())
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> NNXNetwork:
         module = self.factory(in_size, out_size, nnx.Rngs(key))

@@ -1,4 +1,6 @@
-"""Networks whose hidden layers are gated by two encodings of the input (Wang, Teng & Perdikaris 2021, arXiv:2001.04536)."""
+"""Networks whose hidden layers are gated by two encodings of the input (Wang, Teng & Perdikaris
+2021, arXiv:2001.04536).
+"""
 
 from collections.abc import Callable
 
@@ -8,7 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, add, derivatives_of, elementwise, linear, product
-from pinops.networks._network import Architecture, JetNetwork, glorot, whole_numbers
+from pinops.networks._network import MAX_DEPTH, MAX_WIDTH, Architecture, JetNetwork, glorot
+from pinops.settings import function, whole
 
 
 class Dense(eqx.Module):
@@ -26,12 +29,18 @@ class Dense(eqx.Module):
         return linear(features, self.weight, self.bias)
 
 
+def _bent(function: Callable[[Array], Array], jet: Jet, plan: Plan) -> Jet:
+    return elementwise(derivatives_of(function), jet, plan)
+
+
 def _scaled(jet: Jet, factor: Array | float) -> Jet:
     return {index: factor * stream for index, stream in jet.items()}
 
 
 class ModifiedMLPNetwork(JetNetwork):
-    """``h <- z u + (1 - z) v`` with ``z = s(h W + b)`` in every hidden layer, and two encodings u, v of the input."""
+    """``h <- z u + (1 - z) v`` with ``z = s(h W + b)`` in every hidden layer, and two encodings u,
+    v of the input.
+    """
 
     encoders: tuple[Dense, Dense]
     layers: list[Dense]
@@ -39,27 +48,28 @@ class ModifiedMLPNetwork(JetNetwork):
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
-        bend = lambda jet: elementwise(derivatives_of(self.activation), jet, plan)
-        u, v = (bend(encoder(features)) for encoder in self.encoders)
+        u, v = (_bent(self.activation, encoder(features), plan) for encoder in self.encoders)
         difference = add(u, _scaled(v, -1.0))
         h = features
         for layer in self.layers:
-            h = add(v, product(bend(layer(h)), difference, plan))
+            h = add(v, product(_bent(self.activation, layer(h), plan), difference, plan))
         return self.last(h)
 
 
 class ModifiedMLP(Architecture):
-    """The modified multilayer perceptron of Wang, Teng & Perdikaris (2021), section 2.6: hidden layers gated by the input.
+    """The modified multilayer perceptron, whose hidden layers are gated by the input.
 
-    **Arguments:** ``width``, ``depth``, ``activation``: as for `MLP`.
+    Wang, Teng & Perdikaris 2021 (arXiv:2001.04536), section 2.6.
+
+    Args:
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        activation: an elementwise function, as for `MLP`.
     """
 
-    width: int = eqx.field(static=True, default=30)
-    depth: int = eqx.field(static=True, default=3)
-    activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "depth")
+    width: int = whole(30, most=MAX_WIDTH)
+    depth: int = whole(3, most=MAX_DEPTH)
+    activation: Callable[[Array], Array] = function(jnp.tanh)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> ModifiedMLPNetwork:
         keys = jax.random.split(key, self.depth + 3)
@@ -80,7 +90,9 @@ class ModifiedMLP(Architecture):
 
 
 class PirateNetwork(JetNetwork):
-    """Blocks of three layers, two of them gated, each mixed with its input by a weight alpha that starts at zero."""
+    """Blocks of three layers, two of them gated, each mixed with its input by a weight alpha that
+    starts at zero.
+    """
 
     first: Dense
     encoders: tuple[Dense, Dense]
@@ -90,11 +102,16 @@ class PirateNetwork(JetNetwork):
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
-        bend = lambda jet: elementwise(derivatives_of(self.activation), jet, plan)
+        def bend(jet: Jet) -> Jet:
+            return _bent(self.activation, jet, plan)
+
         x = bend(self.first(features))
         u, v = (bend(encoder(x)) for encoder in self.encoders)
         difference = add(u, _scaled(v, -1.0))
-        gated = lambda layer, h: add(v, product(bend(layer(h)), difference, plan))
+
+        def gated(layer: Dense, h: Jet) -> Jet:
+            return add(v, product(bend(layer(h)), difference, plan))
+
         for (one, two, three), alpha in zip(self.blocks, self.alphas, strict=True):
             h = bend(three(gated(two, gated(one, x))))
             x = add(_scaled(h, alpha), _scaled(x, 1 - alpha))
@@ -105,24 +122,30 @@ class PirateNetwork(JetNetwork):
 
 
 class PirateNet(Architecture):
-    """Physics-informed residual adaptive network (Wang, Li, Chen & Perdikaris 2024, arXiv:2402.00326, section 4).
+    """Physics-informed residual adaptive network.
 
-    It starts as a linear combination of its first layer, which `pinops.solve` fits to the data of initial and boundary
-    conditions in the loss by least squares (section 4.2), and becomes deep as training opens its blocks.
+    Wang, Li, Chen & Perdikaris 2024 (arXiv:2402.00326), section 4.
 
-    **Arguments:** ``width``, ``activation``: as for `MLP`; ``blocks`` >= 1 of three layers each.
+    It starts as a linear combination of its first layer, which `pinops.solve` fits to the data of
+    initial and boundary conditions in the loss by least squares (section 4.2), and becomes deep as
+    training opens its blocks.
+
+    Args:
+        width: units of each hidden layer.
+        blocks: number of blocks, of three layers each.
+        activation: an elementwise function, as for `MLP`.
     """
 
-    width: int = eqx.field(static=True, default=30)
-    blocks: int = eqx.field(static=True, default=1)
-    activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "blocks")
+    width: int = whole(30, most=MAX_WIDTH)
+    blocks: int = whole(1, most=MAX_DEPTH)
+    activation: Callable[[Array], Array] = function(jnp.tanh)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> PirateNetwork:
         first, u, v, last, *rest = jax.random.split(key, 4 + 3 * self.blocks)
-        square = lambda key: Dense.build(self.width, self.width, key=key)
+
+        def square(key: PRNGKeyArray) -> Dense:
+            return Dense.build(self.width, self.width, key=key)
+
         blocks = [
             (square(a), square(b), square(c))
             for a, b, c in zip(rest[::3], rest[1::3], rest[2::3], strict=True)

@@ -1,12 +1,14 @@
-"""Physics-informed Gaussians: sums of Gaussians that move, behind a small network (Kang et al. 2025, arXiv:2412.05994).
+"""Physics-informed Gaussians: sums of Gaussians that move, behind a small network (Kang et al.
+2025, arXiv:2412.05994).
 
-All derivatives are sums over the same Gaussians: ``G`` times a polynomial of the point, whose coefficients do not depend on it.
-So there is one exponential for a point and a Gaussian, and one matrix product makes every derivative of every order.
+All derivatives are sums over the same Gaussians: ``G`` times a polynomial of the point, whose
+coefficients do not depend on it. So there is one exponential for a point and a Gaussian, and one
+matrix product makes every derivative of every order.
 """
 
 import itertools
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -15,14 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import LAPLACIAN, Index, Jet, Plan, feature, partitions
-from pinops.networks._network import (
-    MLP,
-    Architecture,
-    Frozen,
-    JetNetwork,
-    MLPNetwork,
-    whole_numbers,
-)
+from pinops.networks._network import MAX_WIDTH, MLP, Architecture, Frozen, JetNetwork, MLPNetwork
+from pinops.settings import check_settings, flag, number, one_of, whole
 
 Monomial = tuple[int, ...]  # the factors, sorted: (0, 0, 1) is z0^2 z1
 Polynomial = dict[Monomial, Array]  # coefficients of each Gaussian
@@ -30,12 +26,15 @@ Term = tuple[
     Array | np.ndarray | float, Index
 ]  # a factor, and the features by which F is differentiated
 
-# Accelerators round the factors of a product in single precision, and the exponent is a difference of large numbers.
+# Accelerators round the factors of a product in single precision, and the exponent is a difference
+# of large numbers.
 _PRECISION = jax.lax.Precision.HIGHEST
 
 
 class GaussianNetwork(JetNetwork):
-    """``head(F(z))`` with ``F_c(z) = sum_i w_ci exp(-(z - m_ci)' S_ci^-1 (z - m_ci) / 2)`` for every channel c."""
+    """``head(F(z))`` with ``F_c(z) = sum_i w_ci exp(-(z - m_ci)' S_ci^-1 (z - m_ci) / 2)`` for
+    every channel c.
+    """
 
     local: ClassVar[bool] = True
     centres: Float[Array, "c n d"] | Frozen
@@ -110,13 +109,11 @@ class GaussianNetwork(JetNetwork):
             means[channel, both] += np.concatenate([step, -step])
             weights[channel, both] /= 2
         changed = [jnp.asarray(array, self.weights.dtype) for array in arrays]
-        where = lambda n: [
-            n.centres,
-            n.spreads,
-            n.weights,
-            *([] if n.rotations is None else [n.rotations]),
-        ]
-        return eqx.tree_at(where, self, changed)
+        return eqx.tree_at(lambda n: n._movable(), self, changed)
+
+    def _movable(self) -> list[Any]:
+        rotations = [] if self.rotations is None else [self.rotations]
+        return [self.centres, self.spreads, self.weights, *rotations]
 
     def remarks(self, points: int) -> list[str]:
         with jax.enable_x64(self.weights.dtype == jnp.float64):
@@ -129,7 +126,8 @@ class GaussianNetwork(JetNetwork):
         )
         if narrow:
             found.append(
-                f"{narrow} of {self.weights.size} Gaussians are narrower than half the distance of the points"
+                f"{narrow} of {self.weights.size} Gaussians are narrower than half the distance of "
+                "the points"
             )
         return found
 
@@ -164,7 +162,10 @@ class GaussianNetwork(JetNetwork):
         z, slopes = features[()], self._slopes()
         if z.shape[1] != len(slopes):  # an index beyond the end would not be noticed
             raise ValueError(f"these Gaussians have {len(slopes)} coordinates, not {z.shape[1]}")
-        power = lambda monomial: jnp.prod(z[:, np.asarray(monomial, int)], axis=1)[:, None]
+
+        def power(monomial: Monomial) -> Array:
+            return jnp.prod(z[:, np.asarray(monomial, int)], axis=1)[:, None]
+
         exponent: Polynomial = {}
         for j, slope in enumerate(slopes):  # -(z - m) . slope / 2
             for monomial, coefficient in slope.items():
@@ -199,9 +200,11 @@ class GaussianNetwork(JetNetwork):
         derivatives: dict[Index, Array] = {}
         for (by, monomial), column in zip(columns, sums, strict=True):
             _add(derivatives, by, power(monomial) * column if monomial else column)
-        total = lambda found: sum(
-            (factor * derivatives[by] for factor, by in found), start=jnp.zeros((), z.dtype)
-        )
+
+        def total(found: list[Term]) -> Array | np.ndarray:
+            zero = jnp.zeros((), z.dtype)
+            return sum((factor * derivatives[by] for factor, by in found), start=zero)
+
         return {index: total(found) for index, found in terms.items() if found}
 
 
@@ -228,7 +231,9 @@ def _differentiated(factor: Polynomial, axis: int, slope: Polynomial) -> Polynom
 
 
 def _chain(features: Jet, index: Index) -> Iterator[Term]:
-    """The chain rule: ``F``'s derivative of an index is the sum of these factors times its derivatives by the features."""
+    """The chain rule: ``F``'s derivative of an index is the sum of these factors times its
+    derivatives by the features.
+    """
     if not index:
         yield 1.0, ()
     for count, blocks in partitions(index) if index else ():
@@ -262,68 +267,64 @@ def _rotation(q: Float[Array, "... r"]) -> Float[Array, "... d d"]:
 class PIG(Architecture):
     """Physics-informed Gaussians (Kang et al. 2025, arXiv:2412.05994, section 3 and appendix A).
 
-    Weights start normal with standard deviation 0.01. In float32 derivatives of second order have relative errors of about
-    5e-7 / scale^2; narrow Gaussians need float64.
+    Weights start normal with standard deviation 0.01. In float32 derivatives of second order have
+    relative errors of about 5e-7 / scale^2; narrow Gaussians need float64.
 
-    **Arguments:**
+    With neither moving centres nor reshaping and without a head the network is linear in what is
+    trained, a sum of radial basis functions: for a linear problem
+    `pinops.optimizers.TruncatedGaussNewton` is done in one step, and thousands of Gaussians cost
+    little.
 
-    - `gaussians` >= 1 for each of `channels` >= 1.
-    - `scale` > 0: their standard deviation at the start, where the domain is (-1, 1) in every coordinate; about a quarter of
-      the shortest wave of the solution.
-    - `covariance`: "diagonal", or "full": turned by an angle or a quaternion as well, for two or three features.
-    - `spread`: what is trained of a standard deviation, "log": its logarithm, or "raw": itself, as in the paper.
-    - `head`: "tanh" or "sin": one hidden layer of `hidden` units behind the channels; "none": their mean.
-    - `centres`: where they start, "random": uniform in the domain, or "grid": as many in every coordinate, a little beyond the
-      domain, which leaves no holes; `gaussians` is then a square in two coordinates, a cube in three.
-    - `moving`: whether the centres are trained; `reshaping`: whether standard deviations and rotations are. With neither and
-      without a head the network is linear in what is trained, a sum of radial basis functions: for a linear problem
-      `pinops.optimizers.TruncatedGaussNewton` is done in one step, and thousands of Gaussians cost little.
-    - `idle` from 0 to below 1: Gaussians whose weight is below this share of the root mean square, or that have left the domain,
-      are moved whenever points are drawn: they split those with the largest residual in their reach. 0: none.
+    Args:
+        gaussians: how many for each channel.
+        channels: how many functions of the sums of Gaussians the head combines.
+        scale: standard deviation at the start, greater than 0, where the domain is (-1, 1) in every
+            coordinate; about a quarter of the shortest wave of the solution.
+        covariance: "diagonal", or "full": turned by an angle or a quaternion as well, for two or
+            three features.
+        spread: what is trained of a standard deviation, "log": its logarithm, or "raw": itself, as
+            in the paper.
+        head: "tanh" or "sin": one hidden layer behind the channels; "none": their mean.
+        hidden: units of that layer.
+        centres: where they start, "random": uniform in the domain, or "grid": as many in every
+            coordinate, a little beyond the domain, which leaves no holes; `gaussians` is then a
+            square in two coordinates, a cube in three.
+        moving: whether the centres are trained.
+        reshaping: whether standard deviations and rotations are.
+        idle: from 0 to below 1: Gaussians whose weight is below this share of the root mean square,
+            or that have left the domain, are moved whenever points are drawn: they split those with
+            the largest residual in their reach. 0: none.
+
+    Raises:
+        ValueError: for settings out of range, and idle Gaussians that cannot move.
     """
 
     local: ClassVar[bool] = True
-    gaussians: int = eqx.field(static=True, default=400)
-    channels: int = eqx.field(static=True, default=4)
-    scale: float = eqx.field(static=True, default=0.1)
-    covariance: str = eqx.field(static=True, default="diagonal")
-    spread: str = eqx.field(static=True, default="log")
-    head: str = eqx.field(static=True, default="tanh")
-    hidden: int = eqx.field(static=True, default=16)
-    centres: str = eqx.field(static=True, default="random")
-    moving: bool = eqx.field(static=True, default=True)
-    reshaping: bool = eqx.field(static=True, default=True)
-    idle: float = eqx.field(static=True, default=0.0)
+    gaussians: int = whole(400)
+    channels: int = whole(4, most=10_000)
+    scale: float = number(0.1, above=0, most=1e6)
+    covariance: str = one_of("diagonal", ("diagonal", "full"))
+    spread: str = one_of("log", ("log", "raw"))
+    head: str = one_of("tanh", ("tanh", "sin", "none"))
+    hidden: int = whole(16, most=MAX_WIDTH)
+    centres: str = one_of("random", ("random", "grid"))
+    moving: bool = flag(True)
+    reshaping: bool = flag(True)
+    idle: float = number(0.0, least=0, below=1)
 
     def __check_init__(self):
-        whole_numbers(self, "gaussians", "channels", "hidden")
-        if not 0 < self.scale < float("inf"):
-            raise ValueError(f"PIG: scale must be greater than zero and finite, got {self.scale}")
-        for name in ("moving", "reshaping"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"PIG: {name} must be true or false, got {getattr(self, name)!r}")
-        if not 0 <= self.idle < 1:
-            raise ValueError(f"PIG: idle must be from 0 to below 1, got {self.idle}")
+        check_settings(self)
         if self.idle and not (self.moving and self.reshaping):
             raise ValueError(
-                "PIG: idle Gaussians cannot be moved where moving or reshaping is false; give one of the two"
+                "PIG: idle Gaussians cannot be moved where moving or reshaping is false; give one "
+                "of the two"
             )
-        choices = {
-            "covariance": ("diagonal", "full"),
-            "spread": ("log", "raw"),
-            "head": ("tanh", "sin", "none"),
-        }
-        choices["centres"] = ("random", "grid")
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"PIG: {name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
-                )
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> GaussianNetwork:
         if self.covariance == "full" and in_size not in (2, 3):
             raise ValueError(
-                f"PIG: a full covariance is for two or three features, and there are {in_size}; take 'diagonal'"
+                f"PIG: a full covariance is for two or three features, and there are {in_size}; "
+                "take 'diagonal'"
             )
         places, weights, head = jax.random.split(key, 3)
         channels = self.channels * (out_size if self.head == "none" else 1)
@@ -360,7 +361,8 @@ class PIG(Architecture):
         if number < 2 or number**d != self.gaussians:
             nearest = max(2, number) ** d
             raise ValueError(
-                f"PIG: a grid in {d} coordinates has a number to the power of {d} of gaussians, such as {nearest}"
+                f"PIG: a grid in {d} coordinates has a number to the power of {d} of gaussians, "
+                f"such as {nearest}"
             )
         line = (1 + 2 / number) * np.linspace(-1, 1, number)
         return np.stack(np.meshgrid(*[line] * d, indexing="ij"), -1).reshape(-1, d)

@@ -1,4 +1,6 @@
-"""Fields that are known on a grid: derivatives by Fourier series where they are periodic, by finite differences elsewhere."""
+"""Fields that are known on a grid: derivatives by Fourier series where they are periodic, by finite
+differences elsewhere.
+"""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,8 +18,8 @@ from pinops.networks._field import Field
 class GridField(Field):
     """Values at equally spaced places of a box, ``(*grid, c)``, an axis for each coordinate.
 
-    ``steps``: the distances of the places; ``periodic``: the axes along which the first place follows the last.
-    Differences are of second order but at the first and last places of an axis.
+    ``steps``: the distances of the places; ``periodic``: the axes along which the first place
+    follows the last. Differences are of second order but at the first and last places of an axis.
     """
 
     values: Float[Array, "*grid c"]

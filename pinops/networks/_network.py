@@ -1,8 +1,9 @@
-"""Networks: functions of features with trainable parameters, and the architectures that they are built from.
+"""Networks: functions of features with trainable parameters, and their architectures.
 
-An *architecture* is a description without parameters (``MLP(width=20, depth=3)``); ``build`` makes a network of it for a given
-number of features and unknowns.  A network is any callable ``(features,) -> (unknowns,)`` whose arrays are its parameters;
-one that also has ``jet`` carries its own partial derivatives (fast), any other is differentiated by nested forward mode.
+An *architecture* is a description without parameters (``MLP(width=20, depth=3)``); ``build`` makes
+a network of it for a given number of features and unknowns.  A network is any callable
+``(features,) -> (unknowns,)`` whose arrays are its parameters; one that also has ``jet`` carries
+its own partial derivatives (fast), any other is differentiated by nested forward mode.
 """
 
 import abc
@@ -15,6 +16,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.derivatives import Jet, Plan, derivatives_of, elementwise, linear
+from pinops.settings import check_settings, function, number, whole
+
+# Every layer is a part of the compiled program: compile time grows with the depth, memory with the
+# width.
+MAX_WIDTH, MAX_DEPTH = 100_000, 200
+NETWORK = "an architecture such as MLP(20, 2)"
 
 activations: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
@@ -29,9 +36,14 @@ activations: dict[str, Callable[[Array], Array]] = {
 class Architecture(eqx.Module):
     """Abstract: a description that builds networks."""
 
+    def __check_init__(self):
+        check_settings(self)
+
     @abc.abstractmethod
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> Callable[[Array], Array]:
-        """A network ``(in_size,) -> (out_size,)`` with fresh parameters of the current default float type."""
+        """A network ``(in_size,) -> (out_size,)`` with fresh parameters of the default
+        float type.
+        """
 
 
 class JetNetwork(eqx.Module):
@@ -50,7 +62,8 @@ class JetNetwork(eqx.Module):
         return None
 
     def relocated(self, features: Float[Array, "n i"], scores: Float[Array, " n"]) -> "JetNetwork":
-        """The network with idle parts moved to where the residual is large, ``scores`` at ``features``; itself where none is.
+        """The network with idle parts moved to where the residual is large, ``scores`` at
+        ``features``; itself where none is.
 
         Called on the host whenever points are drawn anew; the optimizer then starts afresh.
         """
@@ -59,16 +72,6 @@ class JetNetwork(eqx.Module):
     def remarks(self, points: int) -> list[str]:
         """Sentences on what may be wrong with the parameters, for so many collocation points."""
         return []
-
-
-def whole_numbers(architecture: eqx.Module, *names: str) -> None:
-    """Raises ValueError for a setting that is no whole number of at least 1."""
-    for name in names:
-        value = getattr(architecture, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(
-                f"{type(architecture).__name__}: {name} must be a whole number of at least 1, got {value!r}"
-            )
 
 
 def glorot(key: PRNGKeyArray, in_size: int, out_size: int) -> Float[Array, "{in_size} {out_size}"]:
@@ -93,16 +96,16 @@ class MLPNetwork(JetNetwork):
 class MLP(Architecture):
     """Multilayer perceptron with Glorot-normal weights and zero biases (Glorot & Bengio 2010).
 
-    **Arguments:** ``width``: units per hidden layer; ``depth``: number of hidden layers; ``activation``: an elementwise
-    function, smooth enough for the derivatives that the residual asks for.
+    Args:
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        activation: an elementwise function, smooth enough for the derivatives that the residual
+            asks for.
     """
 
-    width: int = eqx.field(static=True, default=20)
-    depth: int = eqx.field(static=True, default=3)
-    activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "depth")
+    width: int = whole(20, most=MAX_WIDTH)
+    depth: int = whole(3, most=MAX_DEPTH)
+    activation: Callable[[Array], Array] = function(jnp.tanh)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
         sizes = [in_size, *[self.width] * self.depth, out_size]
@@ -112,32 +115,33 @@ class MLP(Architecture):
 
 
 class SIREN(Architecture):
-    """A multilayer perceptron of sines whose first layer spans a band of frequencies (Sitzmann et al. 2020, section 3.2).
+    """A multilayer perceptron of sines whose first layer spans a band of frequencies.
+
+    Sitzmann et al. 2020 (arXiv:2006.09661), section 3.2.
 
     For solutions that oscillate: tanh networks find low frequencies long before high ones.
 
-    **Arguments:** ``width``, ``depth``: as for `MLP`; ``frequency`` > 0: the first layer starts with ``sin(w x + b)``, w uniform
-    in ``(-frequency, frequency) / inputs`` for inputs in (-1, 1), b uniform in (-pi, pi); the other layers with weights
-    uniform in ``+-sqrt(6 / width)``, which keeps the size of what passes through.
+    The first layer starts with ``sin(w x + b)``, w uniform in ``(-frequency, frequency) / inputs``
+    for inputs in (-1, 1), b uniform in (-pi, pi); the other layers with weights uniform in
+    ``+-sqrt(6 / width)``, which keeps the size of what passes through.
+
+    Args:
+        width: units of each hidden layer.
+        depth: number of hidden layers.
+        frequency: largest angular frequency of the first layer, greater than 0.
     """
 
-    width: int = eqx.field(static=True, default=30)
-    depth: int = eqx.field(static=True, default=3)
-    frequency: float = eqx.field(static=True, default=30.0)
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "depth")
-        if not 0 < self.frequency < float("inf"):
-            raise ValueError(
-                f"SIREN: frequency must be greater than zero and finite, got {self.frequency}"
-            )
+    width: int = whole(30, most=MAX_WIDTH)
+    depth: int = whole(3, most=MAX_DEPTH)
+    frequency: float = number(30.0, above=0, most=1e6)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> MLPNetwork:
         sizes = [in_size, *[self.width] * self.depth, out_size]
         first, *rest, phases = jax.random.split(key, len(sizes))
-        uniform = lambda key, shape, bound: jax.random.uniform(
-            key, shape, minval=-bound, maxval=bound
-        )
+
+        def uniform(key: PRNGKeyArray, shape: tuple[int, ...], bound: float) -> Array:
+            return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+
         weights = [uniform(first, tuple(sizes[:2]), self.frequency / in_size)]
         weights += [
             uniform(k, (i, o), (6 / i) ** 0.5)

@@ -1,6 +1,7 @@
 """Encoders of several inputs: which of them each sees, and how their outputs become one."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,6 +10,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pinops.networks._convolutional import Convolutional
 from pinops.networks._encoder import Encoder, EncoderArchitecture, Shapes, Vectors
 from pinops.networks._network import Architecture
+from pinops.settings import Instance, Several, instance, setting
+
+ENCODER = "an encoder such as Convolutional(), or an architecture such as MLP(100, 4)"
+
+
+def encoder_setting() -> Any:
+    """An encoder, an architecture for vectors and numbers, or None: the one that fits."""
+    kinds = (Architecture, EncoderArchitecture)
+    return instance(kinds, None, what=ENCODER, optional=True)
 
 
 class SelectedEncoder(Encoder):
@@ -30,14 +40,8 @@ class Selected(EncoderArchitecture):
             their shapes).
     """
 
-    names: tuple[str, ...] = eqx.field(static=True)
-    encoder: Architecture | EncoderArchitecture | None = None
-
-    def __check_init__(self):
-        names = self.names
-        if not isinstance(names, tuple) or not names or not all(isinstance(n, str) for n in names):
-            raise ValueError(f"Selected: names must be a tuple of names of inputs, got {names!r}")
-        check_encoder("Selected", "encoder", self.encoder)
+    names: tuple[str, ...] = setting(Several(Instance(str, "the name of an input"), least=1))
+    encoder: Architecture | EncoderArchitecture | None = encoder_setting()
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> SelectedEncoder:
         for name in self.names:
@@ -76,17 +80,9 @@ class Product(EncoderArchitecture):
             together.
     """
 
-    encoders: tuple[EncoderArchitecture, ...] = ()
-
-    def __check_init__(self):
-        given = self.encoders
-        if not isinstance(given, tuple) or not all(
-            isinstance(e, EncoderArchitecture) for e in given
-        ):
-            raise ValueError(
-                "Product: encoders must be a tuple of encoders such as Selected(('source',), "
-                f"MLP(100, 4)), got {given!r}"
-            )
+    encoders: tuple[EncoderArchitecture, ...] = setting(
+        Several(Instance(EncoderArchitecture, ENCODER), least=0), ()
+    )
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> ProductEncoder:
         encoders = self.encoders or tuple(Selected(names) for names in _groups(shapes))
@@ -130,13 +126,3 @@ def encoder_for(
     sizes = {shape[:2] for shape in shapes.values()}
     images = all(len(shape) > 1 for shape in shapes.values())
     return Convolutional() if images and len(sizes) == 1 else Product()
-
-
-def check_encoder(owner: str, setting: str, chosen: object) -> None:
-    """Raises ValueError for a setting that is neither an encoder nor an architecture nor None."""
-    if not isinstance(chosen, Architecture | EncoderArchitecture | None):
-        raise ValueError(
-            f"{owner}: {setting} must be an architecture such as MLP(100, 4), or an encoder such "
-            "as Convolutional(), "
-            f"got {chosen!r}"
-        )

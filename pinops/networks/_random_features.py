@@ -1,4 +1,6 @@
-"""Random features: a hidden layer that stays as it was drawn, and a last layer that a linear problem determines."""
+"""Random features: a hidden layer that stays as it was drawn, and a last layer that a linear
+problem determines.
+"""
 
 from collections.abc import Callable
 
@@ -9,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, derivatives_of, elementwise, linear
-from pinops.networks._network import Architecture, Frozen, JetNetwork, whole_numbers
+from pinops.networks._network import Architecture, Frozen, JetNetwork
+from pinops.settings import Number, Several, function, setting, whole
 
 
 class RandomFeatureNetwork(JetNetwork):
@@ -28,38 +31,37 @@ class RandomFeatureNetwork(JetNetwork):
 
 
 class RandomFeatures(Architecture):
-    """A random feature method (Chen, Chi, E & Yang 2022, arXiv:2207.13380; extreme learning machine: Dong & Li 2021).
+    """A random feature method (Chen, Chi, E & Yang 2022, arXiv:2207.13380).
 
-    With `pinops.optimizers.TruncatedGaussNewton` a linear problem is solved in one step, a nonlinear one in several.
+    Also called an extreme learning machine (Dong & Li 2021).
 
-    **Arguments:** ``features`` >= 1; ``scale`` > 0: W and b are uniform in (-scale, scale), for inputs in (-1, 1); about the
-    largest angular frequency of the solution; or a tuple, one for each input (plain coordinates come first, then the cosines and
-    the sines of periodic ones); ``activation``: elementwise, as for `MLP`.
+    With `pinops.optimizers.TruncatedGaussNewton` a linear problem is solved in one step, a
+    nonlinear one in several.
+
+    Args:
+        features: how many.
+        scale: greater than 0: W and b are uniform in (-scale, scale), for inputs in (-1, 1); about
+            the largest angular frequency of the solution; or a tuple, one for each input (plain
+            coordinates come first, then the cosines and the sines of periodic ones).
+        activation: an elementwise function, as for `MLP`.
     """
 
-    features: int = eqx.field(static=True, default=1000)
-    scale: float | tuple[float, ...] = eqx.field(static=True, default=6.0)
-    activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
-
-    def __check_init__(self):
-        whole_numbers(self, "features")
-        if not isinstance(self.scale, int | float | tuple):
-            raise ValueError(
-                f"RandomFeatures: scale must be a number, or a tuple of one for each input, got {self.scale!r}"
-            )
-        if not all(0 < scale < float("inf") for scale in np.atleast_1d(self.scale)):
-            raise ValueError(
-                f"RandomFeatures: scale must be greater than zero and finite, got {self.scale}"
-            )
+    features: int = whole(1000)
+    scale: float | tuple[float, ...] = setting(Several(Number(above=0, most=1e6), single=True), 6.0)
+    activation: Callable[[Array], Array] = function(jnp.tanh)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> RandomFeatureNetwork:
         if isinstance(self.scale, tuple) and len(self.scale) != in_size:
             raise ValueError(
-                f"RandomFeatures: scale must be a number, or one for each of the {in_size} inputs, got {self.scale}"
+                f"RandomFeatures: scale must be a number, or one for each of the {in_size} inputs, "
+                f"got {self.scale}"
             )
         directions, offsets, last = jax.random.split(key, 3)
         scales = np.broadcast_to(self.scale, in_size)
-        draw = lambda key, *shape: jax.random.uniform(key, shape, minval=-1, maxval=1)
+
+        def draw(key: PRNGKeyArray, *shape: int) -> Array:
+            return jax.random.uniform(key, shape, minval=-1, maxval=1)
+
         hidden = Frozen(
             (
                 draw(directions, in_size, self.features) * scales[:, None],

@@ -1,5 +1,6 @@
 """Spectral expansions: sums of products of Chebyshev polynomials of the features."""
 
+import math
 from functools import reduce
 
 import equinox as eqx
@@ -9,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import LAPLACIAN, Jet, Plan, feature, linear, product
-from pinops.networks._network import Architecture, JetNetwork, whole_numbers
+from pinops.networks._network import Architecture, JetNetwork
+from pinops.settings import Several, Whole, setting
 
 
 def chebyshev(x: Jet, degree: int, plan: Plan) -> Jet:
@@ -46,7 +48,8 @@ class SpectralNetwork(JetNetwork):
     def jet(self, features: Jet, plan: Plan) -> Jet:
         if features[()].shape[1] != len(self.degrees):
             raise ValueError(
-                f"this spectral network has {len(self.degrees)} features, not {features[()].shape[1]}"
+                f"this spectral network has {len(self.degrees)} features, not "
+                f"{features[()].shape[1]}"
             )
 
         def outer(a: Jet, b: Jet) -> Jet:
@@ -62,31 +65,36 @@ class SpectralNetwork(JetNetwork):
         return linear(reduce(outer, basis), self.coefficients)
 
 
+DEGREES = Several(Whole(1, 10_000), single=True)
+
+
 class Spectral(Architecture):
-    """A spectral expansion, linear in its parameters: products of Chebyshev polynomials, one factor for each feature.
+    """A spectral expansion: products of Chebyshev polynomials, one factor for each feature.
 
-    Features are the plain coordinates, mapped to (-1, 1), then the cosines and then the sines of periodic ones: degrees K and 1
-    of cos x and sin x are the Fourier series up to wave number K.  For smooth solutions on boxes in few dimensions, with
-    `pinops.optimizers.GaussNewton`: least-squares collocation (Boyd, Chebyshev and Fourier Spectral Methods, 2001).
+    It is linear in its parameters.
 
-    **Arguments:** ``degrees`` >= 1: a number, or a tuple of one for each feature.
+    Features are the plain coordinates, mapped to (-1, 1), then the cosines and then the sines of
+    periodic ones: degrees K and 1 of cos x and sin x are the Fourier series up to wave number K.
+    For smooth solutions on boxes in few dimensions, with `pinops.optimizers.GaussNewton`:
+    least-squares collocation (Boyd, Chebyshev and Fourier Spectral Methods, 2001).
+
+    Args:
+        degrees: largest degree in every feature, or a tuple, one for each feature.
     """
 
-    degrees: int | tuple[int, ...] = eqx.field(static=True, default=12)
-
-    def __check_init__(self):
-        if not isinstance(self.degrees, tuple):
-            whole_numbers(self, "degrees")
-        elif not all(isinstance(degree, int) and degree >= 1 for degree in self.degrees):
-            raise ValueError(
-                f"Spectral: degrees must be whole numbers of at least 1, got {self.degrees}"
-            )
+    degrees: int | tuple[int, ...] = setting(DEGREES, 12)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> SpectralNetwork:
         if isinstance(self.degrees, tuple) and len(self.degrees) != in_size:
             raise ValueError(
-                f"Spectral: degrees must be a number, or one for each of the {in_size} features, got {self.degrees}"
+                f"Spectral: degrees must be a number, or one for each of the {in_size} features, "
+                f"got {self.degrees}"
             )
         degrees = tuple(int(degree) for degree in np.broadcast_to(self.degrees, in_size))
-        size = int(np.prod(np.asarray(degrees) + 1))
-        return SpectralNetwork(jax.random.normal(key, (size, out_size)) / size, degrees)
+        size = math.prod(degree + 1 for degree in degrees)
+        if size >= 2**62:
+            raise ValueError(
+                f"Spectral: the products of {in_size} polynomials of degrees up to {max(degrees)} "
+                "are more than any array can hold; give smaller degrees, or another network"
+            )
+        return SpectralNetwork(jax.random.normal(key, (size, out_size)) / float(size), degrees)

@@ -5,7 +5,8 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan
-from pinops.networks._network import Architecture, JetNetwork
+from pinops.networks._network import NETWORK, Architecture, JetNetwork
+from pinops.settings import instance
 
 
 class StackedNetwork(JetNetwork):
@@ -21,19 +22,13 @@ class StackedNetwork(JetNetwork):
 class Stacked(Architecture):
     """One network for each output, which share nothing.
 
-    As the branch of a `DeepONet` it makes the stacked one (Lu et al. 2021).
+    As the branch of a `DeepONet` it is the stacked one (Lu et al. 2021).
 
     Args:
-        network: The architecture of each, of pinops.
+        network: the architecture of each, of pinops.
     """
 
-    network: Architecture
-
-    def __check_init__(self):
-        if not isinstance(self.network, Architecture):
-            raise ValueError(
-                f"Stacked: network must be an architecture such as MLP(20, 2), got {self.network!r}"
-            )
+    network: Architecture = instance(Architecture, what=NETWORK)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> StackedNetwork:
         def one(key: PRNGKeyArray) -> JetNetwork:

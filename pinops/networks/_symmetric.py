@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,13 +9,15 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, derivatives_of, elementwise
 from pinops.networks._network import (
+    MAX_DEPTH,
+    MAX_WIDTH,
     MLP,
     Architecture,
     JetNetwork,
     MLPNetwork,
     glorot,
-    whole_numbers,
 )
+from pinops.settings import function, whole
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 
@@ -29,7 +30,10 @@ class SymmetricNetwork(JetNetwork):
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
         activation = derivatives_of(self.inner.activation)
-        each = lambda jet, plan: elementwise(activation, self.inner.jet(jet, plan), plan)
+
+        def each(jet: Jet, plan: Plan) -> Jet:
+            return elementwise(activation, self.inner.jet(jet, plan), plan)
+
         n, d = features[()].shape
         streams = each(
             {
@@ -48,20 +52,22 @@ class SymmetricNetwork(JetNetwork):
 
 
 class Symmetric(Architecture):
-    """For problems that stay the same when coordinates change places: a function of sums over all features (DeepSets: Zaheer et
-    al. 2017, arXiv:1703.06114). The number of its parameters does not depend on the dimension.
+    """For problems that stay the same when coordinates change places: a function of sums over them.
 
-    **Arguments:** ``width``, ``depth``, ``activation``: of the layers that each feature passes through by itself; the sums of
-    the last one's units are the inputs of an `MLP` of ``outer`` units; the numbers are >= 1.
+    DeepSets (Zaheer et al. 2017, arXiv:1703.06114). The number of its parameters does not depend on
+    the dimension.
+
+    Args:
+        width: units of each layer that every feature passes through by itself.
+        depth: number of these layers; the sums of the last one's units are the inputs of an `MLP`.
+        activation: an elementwise function.
+        outer: units of the hidden layer of that `MLP`.
     """
 
-    width: int = eqx.field(static=True, default=8)
-    depth: int = eqx.field(static=True, default=1)
-    activation: Callable[[Array], Array] = eqx.field(static=True, default=jnp.tanh)
-    outer: int = eqx.field(static=True, default=16)
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "depth", "outer")
+    width: int = whole(8, most=MAX_WIDTH)
+    depth: int = whole(1, most=MAX_DEPTH)
+    activation: Callable[[Array], Array] = function(jnp.tanh)
+    outer: int = whole(16, most=MAX_WIDTH)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> SymmetricNetwork:
         last, *keys = jax.random.split(key, 1 + 2 * self.depth)

@@ -1,7 +1,29 @@
-"""Operators: from what is known of a problem (functions, parameters) to its solution.
+"""Operators: from the data of a problem (functions, parameters) to its solution.
 
-An operator maps the inputs of a problem to a network of the coordinates, which is then a field like any other: it knows its
-derivatives, and conditions are imposed on it exactly.  Operators are written for one problem; batches are `jax.vmap`.
+An operator maps the inputs of a problem to a network of the coordinates, which is then a field
+like any other: it knows its derivatives, and conditions are imposed on it exactly.
+
+**An operator is written for one sample.** `jax.vmap` over samples leaves whatever they share
+(the trunk, its derivatives, the factors of conditions) unbatched, so there is no second code for
+batches; and the solution of a sample is a `Solution`, from which `solve` can start.
+
+**A surrogate of time steps is not such an operator.** An operator makes a field, which knows its
+derivatives anywhere. A surrogate knows snapshots on a grid, and the residual on the grid only.
+
+**Fourier layers multiply by a few columns of the Fourier matrix**, in real arithmetic, batch and
+channels last: one product for each transform and each pointwise layer. Arrays of more than two
+axes are flattened before a product, which makes gradients faster on CPUs.
+
+**Convolutions are matrix products of shifted images**: XLA's own are slow inside a loop on a CPU.
+
+**A U-Net has a scale and an offset for each channel instead of batch normalisation**: the samples
+of a batch do not see each other, there is no state, amplitudes are kept, and the number of
+parameters is the published one.
+
+**Messages on a grid have one layer.** It is linear in what two grid points know, hence one
+product for the receiver and one for the sender, for any number of neighbours. A second, linear
+layer would commute with the mean over neighbours. Neighbours are visited in turn and computed
+again for the gradient, so that memory does not grow with their number.
 """
 
 from pinops.operators._cape import CAPE as CAPE
@@ -19,11 +41,13 @@ from pinops.operators._message_passing import MessagePassingNetwork as MessagePa
 from pinops.operators._operator import Inputs as Inputs
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
+from pinops.operators._operator import Solutions as Solutions
 from pinops.operators._surrogate import Direct as Direct
 from pinops.operators._surrogate import DirectSurrogate as DirectSurrogate
 from pinops.operators._surrogate import GridArchitecture as GridArchitecture
 from pinops.operators._surrogate import GridNetwork as GridNetwork
 from pinops.operators._surrogate import Surrogate as Surrogate
 from pinops.operators._surrogate import SurrogateArchitecture as SurrogateArchitecture
+from pinops.operators._surrogate import check_architecture as check_architecture
 from pinops.operators._unet import UNet as UNet
 from pinops.operators._unet import UNetNetwork as UNetNetwork

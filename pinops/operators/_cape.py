@@ -1,4 +1,6 @@
-"""Channel attention guided by the parameters of an equation (CAPE; Takamoto, Alesiani & Niepert 2023, arXiv:2304.14118)."""
+"""Channel attention guided by the parameters of an equation (CAPE; Takamoto, Alesiani & Niepert
+2023, arXiv:2304.14118).
+"""
 
 from typing import ClassVar
 
@@ -7,17 +9,29 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.networks import whole_numbers
-from pinops.operators._convolution import Convolution, Depthwise, check_padding, pooled
+from pinops.networks import MAX_WIDTH
+from pinops.operators._convolution import Convolution, Depthwise, padding_setting, pooled
 from pinops.operators._fno import FNO, SpectralConvolution, check_modes
 from pinops.operators._pointwise import Affine, gelu
 from pinops.operators._surrogate import (
+    GRID_NETWORK,
     GridArchitecture,
     GridNetwork,
     Parameters,
     States,
     Surrogate,
     SurrogateArchitecture,
+    parameter_map_setting,
+)
+from pinops.settings import (
+    OneOf,
+    Several,
+    check_settings,
+    instance,
+    number,
+    one_of,
+    setting,
+    whole,
 )
 
 BRANCHES = ("spectral", "pointwise", "depthwise")
@@ -35,7 +49,9 @@ class Gain(eqx.Module):
 
 
 class Embedding(eqx.Module):
-    """What the parameters make of a state: three branches of convolutions with gains that depend on the parameters."""
+    """What the parameters make of a state: three branches of convolutions with gains that depend on
+    the parameters.
+    """
 
     lift: Convolution
     branches: dict[str, SpectralConvolution | Affine | Depthwise]
@@ -94,45 +110,49 @@ class CAPESurrogate(Surrogate):
 
 
 class CAPE(SurrogateArchitecture):
-    """CAPE around any network on grids: ``gelu`` of the sum of three branches and a skip, projected onto the unknowns, added to
-    the state, is a first guess of the next state; the network sees both.
+    """CAPE around any network on grids.
 
-    The gains of each branch are signed; the guess is trained to be the next state by a loss of its own.
+    ``gelu`` of the sum of three branches and a skip, projected onto the unknowns and added to the
+    state, is a first guess of the next state; the network sees both. The gains of each branch are
+    signed; the guess is trained to be the next state by an auxiliary loss.
 
-    **Arguments:** ``network``: the architecture around which it is put; ``width`` W, an even number of channels; ``kernel``: an
-    odd number of places of the convolutions; ``modes`` and ``pooling`` (4 in the paper) of the spectral branch; ``branches``:
-    those of spectral, pointwise and depthwise that take part; ``residual``: ``"add"`` or ``"multiply"``; ``norm`` of what is
-    added, over the grid: ``"channel"`` (for any grid), ``"spatial"`` (a scale and offset for every place, as published) or
-    ``"none"``; ``padding``: circular, zeros (as published) or reflect.
+    Args:
+        network: the backbone.
+        width: W, an even number of channels.
+        kernel: an odd number of grid points of the convolutions.
+        modes: wave numbers of the spectral branch.
+        pooling: grid points of which it sees the mean (4 in the paper).
+        branches: those of spectral, pointwise and depthwise that take part.
+        residual: "add" or "multiply".
+        norm: of what is added, over the grid: "channel" (for any grid), "spatial" (a scale and
+            offset for every grid point, as published) or "none".
+        padding: circular, zeros (as published) or reflect.
+        auxiliary: the weight >= 0 of the loss of what the embedding predicts by itself.
+        parameter_map: as for `Direct`.
+
+    Raises:
+        ValueError: for settings out of range, an odd width and an even kernel.
     """
 
     embeds: ClassVar[bool] = True
-    network: GridArchitecture = FNO(20)
-    width: int = eqx.field(static=True, default=64)
-    kernel: int = eqx.field(static=True, default=5)
-    modes: int = eqx.field(static=True, default=8)
-    pooling: int = eqx.field(static=True, default=4)
-    branches: tuple[str, ...] = eqx.field(static=True, default=BRANCHES)
-    residual: str = eqx.field(static=True, default="add")
-    norm: str = eqx.field(static=True, default="none")
-    padding: str = eqx.field(static=True, default="circular")
+    network: GridArchitecture = instance(GridArchitecture, FNO(20), what=GRID_NETWORK)
+    width: int = whole(64, least=2, most=MAX_WIDTH)
+    kernel: int = whole(5, most=99)
+    modes: int = whole(8, most=10_000)
+    pooling: int = whole(4, most=1000)
+    branches: tuple[str, ...] = setting(Several(OneOf(BRANCHES), least=0), BRANCHES)
+    residual: str = one_of("add", ("add", "multiply"))
+    norm: str = one_of("none", ("channel", "spatial", "none"))
+    padding: str = padding_setting()
+    auxiliary: float = number(1e-3, least=0)
+    parameter_map: str = parameter_map_setting()
 
     def __check_init__(self):
-        whole_numbers(self, "width", "kernel", "modes", "pooling")
-        check_padding("CAPE", self.padding)
+        check_settings(self)
         if self.width % 2 or not self.kernel % 2:
             raise ValueError(
-                f"CAPE: width must be even and kernel odd, got width={self.width} and kernel={self.kernel}"
-            )
-        for name, value, known in (
-            ("residual", self.residual, ("add", "multiply")),
-            ("norm", self.norm, ("channel", "spatial", "none")),
-        ):
-            if value not in known:
-                raise ValueError(f"CAPE: {name} must be one of {', '.join(known)}, got {value!r}")
-        if not isinstance(self.branches, tuple) or not set(self.branches) <= set(BRANCHES):
-            raise ValueError(
-                f"CAPE: branches are a tuple of some of {', '.join(BRANCHES)}, got {self.branches!r}"
+                f"CAPE: width must be even and kernel odd, got width={self.width} and "
+                f"kernel={self.kernel}"
             )
 
     def build(
@@ -140,7 +160,8 @@ class CAPE(SurrogateArchitecture):
     ) -> CAPESurrogate:
         if any(n % self.pooling for n in grid):
             raise ValueError(
-                f"CAPE: the points of every axis must be a multiple of pooling={self.pooling}, got a grid of {grid}"
+                f"CAPE: the points of every axis must be a multiple of pooling={self.pooling}, got "
+                f"a grid of {grid}"
             )
         check_modes("CAPE", self.modes, tuple(n // self.pooling for n in grid))
         h, w, axes = self.width // 2, self.width, len(grid)

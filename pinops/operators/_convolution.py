@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,14 +11,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.operators._pointwise import Affine
+from pinops.settings import one_of
 
 PADDINGS = {"circular": "wrap", "zeros": "constant", "reflect": "reflect"}
 
 
-def check_padding(name: str, padding: str) -> None:
-    """Raises ValueError for one that is not known."""
-    if padding not in PADDINGS:
-        raise ValueError(f"{name}: padding must be one of {', '.join(PADDINGS)}, got {padding!r}")
+def padding_setting() -> Any:
+    """A setting: what lies outside of a grid, circular where nothing is given."""
+    return one_of("circular", PADDINGS)
 
 
 def surrounded(
@@ -32,9 +33,10 @@ def shifts(
 ) -> list[Float[Array, "b *grid i"]]:
     """The field as seen from every place of an odd kernel, row by row."""
     grid, wide = x.shape[1:-1], surrounded(x, kernel // 2, padding)
-    window = lambda start: wide[
-        (slice(None), *(slice(k, k + n) for k, n in zip(start, grid, strict=True)))
-    ]
+
+    def window(start: tuple[int, ...]) -> Array:
+        return wide[(slice(None), *(slice(k, k + n) for k, n in zip(start, grid, strict=True)))]
+
     return [window(start) for start in product(range(kernel), repeat=len(grid))]
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan, linear
 from pinops.networks import (
+    NETWORK,
     Architecture,
     Encoder,
     EncoderArchitecture,
@@ -18,12 +19,13 @@ from pinops.networks import (
     ModifiedMLP,
     Spectral,
     SpectralNetwork,
-    check_encoder,
     encoder_for,
-    whole_numbers,
+    encoder_setting,
 )
-from pinops.operators._operator import Inputs, Operator, OperatorArchitecture
+from pinops.operators._modes import with_modes
+from pinops.operators._operator import Inputs, Operator, OperatorArchitecture, Solutions
 from pinops.problem import in_words, shapes_of
+from pinops.settings import Several, Whole, instance, setting, whole
 
 
 class Combination(JetNetwork):
@@ -101,24 +103,16 @@ class DeepONet(OperatorArchitecture):
     every input less its mean over the family, divided by its standard deviation, entry by entry.
 
     Args:
-        branch: An encoder of the inputs (`pinops.networks.EncoderArchitecture`), or an architecture
-            such as ``MLP(100, 4)`` for vectors and numbers. Default, by their shapes: a modified
-            multilayer perceptron of 4 x 100 for vectors and numbers, `Convolutional` for images,
-            and `Product` where there are several of both.
-        trunk: An architecture. latent: p, the number of basis functions, >= 1.
+        branch: an encoder of the inputs, or an architecture such as ``MLP(100, 4)`` for vectors and
+            numbers. Default, by their shapes: a modified multilayer perceptron of 4 x 100 for
+            vectors and numbers, `Convolutional` for images, and `Product` for several of both.
+        trunk: an architecture.
+        latent: p, the number of basis functions.
     """
 
-    branch: Architecture | EncoderArchitecture | None = None
-    trunk: Architecture = ModifiedMLP(100, 4)
-    latent: int = eqx.field(static=True, default=100)
-
-    def __check_init__(self):
-        whole_numbers(self, "latent")
-        check_encoder(type(self).__name__, "branch", self.branch)
-        if not isinstance(self.trunk, Architecture):
-            raise ValueError(
-                f"DeepONet: trunk must be an architecture such as MLP(100, 4), got {self.trunk!r}"
-            )
+    branch: Architecture | EncoderArchitecture | None = encoder_setting()
+    trunk: Architecture = instance(Architecture, ModifiedMLP(100, 4), what=NETWORK)
+    latent: int = whole(100, most=100_000)
 
     def build(
         self,
@@ -154,19 +148,14 @@ class PODDeepONet(OperatorArchitecture):
     hundredth of the data.
 
     Args:
-        branch: As for `DeepONet`.
-        latent: The number of modes, >= 1.
-        degrees: Of the polynomials, >= 1: a number, or one for each feature.
+        branch: as for `DeepONet`.
+        latent: the number of modes.
+        degrees: largest degree of the polynomials, or a tuple, one for each feature.
     """
 
-    branch: Architecture | EncoderArchitecture | None = None
-    latent: int = eqx.field(static=True, default=32)
-    degrees: int | tuple[int, ...] = eqx.field(static=True, default=24)
-
-    def __check_init__(self):
-        whole_numbers(self, "latent")
-        check_encoder(type(self).__name__, "branch", self.branch)
-        Spectral(self.degrees)  # raises for what cannot be meant
+    branch: Architecture | EncoderArchitecture | None = encoder_setting()
+    latent: int = whole(32, most=100_000)
+    degrees: int | tuple[int, ...] = setting(Several(Whole(1, 10_000), single=True), 24)
 
     def build(
         self,
@@ -183,6 +172,14 @@ class PODDeepONet(OperatorArchitecture):
         )  # none are known yet
         branch = _built_branch(self, centre, self.latent, key)
         return PODDeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
+
+    def fitted(self, operator: Operator, solutions: Solutions | None) -> Operator:
+        """The operator with the modes of the solutions as its basis."""
+        if solutions is None:
+            raise ValueError("PODDeepONet takes its modes from solutions; give data=")
+        assert isinstance(operator, PODDeepONetwork)
+        trunk = with_modes(operator.trunk, operator.unknowns, solutions)
+        return eqx.tree_at(lambda operator: operator.trunk, operator, trunk)
 
 
 def _built_branch(

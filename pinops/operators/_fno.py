@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.networks import whole_numbers
+from pinops.networks import MAX_DEPTH, MAX_WIDTH
 from pinops.operators._pointwise import Affine, gelu
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
+from pinops.settings import flag, number, whole
 
 
 class SpectralConvolution(eqx.Module):
@@ -152,11 +153,11 @@ class FNONetwork(GridNetwork):
         # The same length on every grid, so that a finer one is the same function at more points.
         added = [round(part * n) for part, n in zip(self.padding, grid, strict=True)]
         v = jnp.pad(v, [(0, n) for n in added] + [(0, 0)] * 2)
-        for number, (spectral, pointwise) in enumerate(
+        for layer, (spectral, pointwise) in enumerate(
             zip(self.spectral, self.pointwise, strict=True)
         ):
             v = spectral(v) + pointwise(v)
-            v = gelu(v) if number + 1 < len(self.spectral) else v
+            v = gelu(v) if layer + 1 < len(self.spectral) else v
         v = v[tuple(slice(n) for n in grid)]
         first, last = self.project
         return jnp.moveaxis(last(gelu(first(v))), -2, 0)
@@ -178,23 +179,11 @@ class FNO(GridArchitecture):
             dimensions, and the same network in one.
     """
 
-    width: int = eqx.field(static=True, default=36)
-    modes: int = eqx.field(static=True, default=12)
-    depth: int = eqx.field(static=True, default=4)
-    padding: float = eqx.field(static=True, default=0.0)
-    factorised: bool = eqx.field(static=True, default=False)
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "modes", "depth")
-        if not isinstance(self.factorised, bool):
-            raise ValueError(f"FNO: factorised must be True or False, got {self.factorised!r}")
-        number = isinstance(self.padding, int | float) and not isinstance(self.padding, bool)
-        if not number or not 0 <= self.padding <= 1:
-            raise ValueError(
-                "FNO: padding must be a fraction of the domain from 0 to 1, such as 0.125 for 8 "
-                "points beside 64, got "
-                f"{self.padding!r}"
-            )
+    width: int = whole(36, most=MAX_WIDTH)
+    modes: int = whole(12, most=10_000)
+    depth: int = whole(4, most=MAX_DEPTH)
+    padding: float = number(0.0, least=0, most=1)
+    factorised: bool = flag(False)
 
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray

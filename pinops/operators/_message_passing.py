@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pinops.networks import whole_numbers
-from pinops.operators._convolution import check_padding, surrounded
+from pinops.networks import MAX_DEPTH, MAX_WIDTH
+from pinops.operators._convolution import padding_setting, surrounded
 from pinops.operators._pointwise import Affine
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
+from pinops.settings import whole
 
 
 class Perceptron(eqx.Module):
@@ -32,11 +33,14 @@ class Perceptron(eqx.Module):
 
 
 class MessageLayer(eqx.Module):
-    """``f_i + psi(f_i, mean over j of m_ij)`` with ``m_ij = swish(f_i A + f_j B + (u_i - u_j) D + p_ij)`` (equations 8 and 9).
+    """``f_i + psi(f_i, mean over j of m_ij)`` (equations 8 and 9).
 
-    Linear in what the nodes know, the argument of swish is a sum of one product for the receiver and one for the sender, whatever
-    the number of neighbours; p_ij is a vector for each offset. A second, linear layer of the messages would commute with the mean
-    and be one with the first layer of psi.
+    Here ``m_ij = swish(f_i A + f_j B + (u_i - u_j) D + p_ij)``.
+
+    Linear in what the nodes know, the argument of swish is a sum of one product for the receiver
+    and one for the sender, whatever the number of neighbours; p_ij is a vector for each offset. A
+    second, linear layer of the messages would commute with the mean and be one with the first layer
+    of psi.
     """
 
     receiver: Affine
@@ -57,7 +61,9 @@ class MessageLayer(eqx.Module):
     def _mean(
         self, receiver: Float[Array, "b *grid w"], sender: Float[Array, "b *grid w"]
     ) -> Float[Array, "b *grid w"]:
-        """Neighbours in turn, and once more for the gradient: messages are many, and cheaper to compute again than to keep."""
+        """Neighbours in turn, and once more for the gradient: messages are many, and cheaper to
+        compute again than to keep.
+        """
         starts = np.pad(self.radius + neighbours(self.radius, receiver.ndim - 2), [(0, 0), (1, 1)])
         wide = surrounded(sender, self.radius, self.padding)
 
@@ -97,32 +103,33 @@ class MessagePassingNetwork(GridNetwork):
 
 
 class MessagePassing(GridArchitecture):
-    """A message-passing network whose nodes are the places of a grid. It does not see where they are: with circular padding it
-    commutes with translations.
+    """A message-passing network whose nodes are the points of a grid.
 
-    As published but for: no normalisation over the grid, so that amplitudes are kept; and one frame in and one out, where there
-    the decoder makes a bundle of changes.
+    It does not see where they are: with circular padding it commutes with translations.
 
-    **Arguments:** ``width``: features of a node (128 in the paper); ``depth``: layers of messages (6 there); ``radius``: largest
-    distance of neighbours in steps of the grid (3 there, in one dimension; in two, 1, 2 and 3 make 4, 12 and 28 neighbours),
-    each >= 1; ``padding``: what lies outside, circular, zeros or reflect.
+    As published but for: no normalisation over the grid, so that amplitudes are kept; and one frame
+    in and one out, where there the decoder makes a bundle of changes.
+
+    Args:
+        width: features of a node (128 in the paper).
+        depth: layers of messages (6 there).
+        radius: largest distance of neighbours in steps of the grid (3 there, in one dimension; in
+            two, 1, 2 and 3 make 4, 12 and 28 neighbours).
+        padding: what lies outside, circular, zeros or reflect.
     """
 
-    width: int = eqx.field(static=True, default=64)
-    depth: int = eqx.field(static=True, default=6)
-    radius: int = eqx.field(static=True, default=2)
-    padding: str = eqx.field(static=True, default="circular")
-
-    def __check_init__(self):
-        whole_numbers(self, "width", "depth", "radius")
-        check_padding("MessagePassing", self.padding)
+    width: int = whole(64, most=MAX_WIDTH)
+    depth: int = whole(6, most=MAX_DEPTH)
+    radius: int = whole(2, most=32)
+    padding: str = padding_setting()
 
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
     ) -> MessagePassingNetwork:
         if any(n <= self.radius for n in grid):
             raise ValueError(
-                f"MessagePassing: every axis needs more points than radius={self.radius}, got a grid of {grid}"
+                f"MessagePassing: every axis needs more points than radius={self.radius}, got a "
+                f"grid of {grid}"
             )
         w, count = self.width, len(neighbours(self.radius, len(grid)))
 

@@ -1,13 +1,15 @@
 """What every operator is."""
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks import JetNetwork
+from pinops.problem import Problem
+from pinops.settings import check_settings
 
 Inputs = Mapping[str, Float[Array, "..."]]
 
@@ -24,8 +26,36 @@ class Operator(eqx.Module):
         """
 
 
+class Solutions(abc.ABC):
+    """Abstract: solutions of members of a family at shared points, to which an operator may be
+    fitted.
+
+    Values are in units of the data: divided by the standard deviation of each unknown.
+    """
+
+    owner: str  # the family's name
+    source: str  # where the solutions are, for messages
+    count: int  # of members
+    points: Float[np.ndarray, "l d"]
+
+    @abc.abstractmethod
+    def members(self, numbers: range) -> Problem:
+        """Some members, in the leading axis of every array."""
+
+    @abc.abstractmethod
+    def values(self, numbers: range) -> Float[np.ndarray, "n l c"]:
+        """Their solutions at the points; NaN where a value is missing."""
+
+    @abc.abstractmethod
+    def field(self, network: JetNetwork, problem: Problem) -> Callable[[Array], Array]:
+        """The solution ``(d,) -> (c,)`` that a network makes of one member, conditions included."""
+
+
 class OperatorArchitecture(eqx.Module):
     """Abstract: a description that builds operators."""
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def build(
@@ -46,3 +76,11 @@ class OperatorArchitecture(eqx.Module):
             unknowns: How many unknowns the problem has.
             key: Of the random parameters.
         """
+
+    def fitted(self, operator: Operator, solutions: Solutions | None) -> Operator:
+        """The operator with what it takes from solutions in closed form; by default nothing.
+
+        Raises:
+            ValueError: Where it needs solutions, and there are none.
+        """
+        return operator

@@ -19,19 +19,21 @@ class Affine(eqx.Module):
     ) -> "Affine":
         """Uniform in ``+-1 / sqrt(in_size)``."""
         one, two = jax.random.split(key)
-        uniform = lambda key, *shape: (
-            jax.random.uniform(key, shape, minval=-1, maxval=1) / math.sqrt(in_size)
-        )
+
+        def uniform(key: PRNGKeyArray, *shape: int) -> Array:
+            return jax.random.uniform(key, shape, minval=-1, maxval=1) / math.sqrt(in_size)
+
         return cls(uniform(one, in_size, out_size), uniform(two, out_size) if bias else None)
 
     def __call__(self, x: Float[Array, "... i"]) -> Float[Array, "... o"]:
-        out = (
-            x.reshape(-1, x.shape[-1]) @ self.weight
-        )  # gradients of products of more axes are slower
+        # As a product of two matrices: the gradients of products of more axes are slower.
+        out = x.reshape(-1, x.shape[-1]) @ self.weight
         out = out if self.bias is None else out + self.bias[None]
         return out.reshape(*x.shape[:-1], -1)
 
 
 def gelu(x: Array) -> Array:
-    """With the error function, as published operators have it; by erf: `jax.nn.gelu` takes erfc, which is slower."""
+    """With the error function, as published operators have it; by erf: `jax.nn.gelu` takes erfc,
+    which is slower.
+    """
     return x * (1 + jax.lax.erf(x * math.sqrt(0.5))) / 2

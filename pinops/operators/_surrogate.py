@@ -1,15 +1,21 @@
-"""Autoregressive surrogates: from the state of a system on a grid, and its parameters, to the state one step later.
+"""Autoregressive surrogates: from the state of a system on a grid, and its parameters, to the state
+one step later.
 
-States are batches ``(b, *grid, c)`` of c unknowns at equally spaced places; parameters are ``(b, p)``.
+States are batches ``(b, *grid, c)`` of c unknowns at equally spaced places; parameters are ``(b,
+p)``.
 """
 
 import abc
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.operators._operator import OperatorArchitecture
+from pinops.settings import check_settings, flag, instance, one_of
+
+GRID_NETWORK = "a network on grids such as FNO(20, 12)"
 States = Float[Array, "b *grid c"]
 Parameters = Float[Array, "b p"]
 
@@ -25,13 +31,17 @@ class GridNetwork(eqx.Module):
 class GridArchitecture(eqx.Module):
     """Abstract: a description that builds networks on grids."""
 
+    def __check_init__(self):
+        check_settings(self)
+
     @abc.abstractmethod
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
     ) -> GridNetwork:
         """A network with fresh parameters, from ``in_size`` to ``out_size`` channels.
 
-        **Raises** ValueError for a grid that it cannot work on.
+        Raises:
+            ValueError: for a grid that it cannot work on.
         """
 
 
@@ -40,17 +50,34 @@ class Surrogate(eqx.Module):
 
     @abc.abstractmethod
     def advanced(self, states: States, parameters: Parameters) -> tuple[States, States | None]:
-        """The states one step later, and what an embedding of the parameters alone makes of them (None without one)."""
+        """The states one step later, and what an embedding of the parameters alone makes of them
+        (None without one).
+        """
 
     def __call__(self, states: States, parameters: Parameters) -> States:
         """The states one step later."""
         return self.advanced(states, parameters)[0]
 
 
+def parameter_map_setting() -> Any:
+    """The map of the parameters, "auto" by default."""
+    return one_of("auto", ("auto", "identity", "log", "sigmoid_log"))
+
+
 class SurrogateArchitecture(eqx.Module):
-    """Abstract: a description that builds surrogates; ``embeds``: with an embedding of the parameters that has its own loss."""
+    """Abstract: a description that builds surrogates.
+
+    ``embeds``: whether there is an embedding of the parameters, which has an auxiliary loss, of the
+    weight ``auxiliary``; ``parameter_map``: what is made of parameters before they are
+    standardised.
+    """
 
     embeds: ClassVar[bool] = False
+    auxiliary: eqx.AbstractVar[float]
+    parameter_map: eqx.AbstractVar[str]
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def build(
@@ -59,8 +86,33 @@ class SurrogateArchitecture(eqx.Module):
         """A surrogate with fresh parameters."""
 
 
+def check_architecture(architecture: object) -> None:
+    """Refuse what cannot be trained on a family.
+
+    Raises:
+        ValueError: With the architecture that fits, such as ``CAPE(FNO(20))`` for ``FNO(20)``.
+    """
+    if isinstance(architecture, SurrogateArchitecture | OperatorArchitecture):
+        return
+    if isinstance(architecture, type):
+        name = architecture.__name__
+        raise ValueError(f"{name} is a class; give an architecture made of it, such as {name}()")
+    if isinstance(architecture, GridArchitecture):
+        name = type(architecture).__name__
+        raise ValueError(
+            f"{name} is a network on a grid, not an operator by itself; train Direct({name}(...)) "
+            f"or CAPE({name}(...)) on trajectories, or a DeepONet()"
+        )
+    raise ValueError(
+        "an architecture such as DeepONet(), CAPE(FNO(20)) or Direct(FNO(20)) is needed, got "
+        f"{architecture!r}"
+    )
+
+
 class DirectSurrogate(Surrogate):
-    """A network of the state, and of the parameters as constant channels where it is conditional."""
+    """A network of the state, and of the parameters as constant channels where it is
+    conditional.
+    """
 
     network: GridNetwork
     conditional: bool = eqx.field(static=True)
@@ -76,11 +128,18 @@ class DirectSurrogate(Surrogate):
 class Direct(SurrogateArchitecture):
     """A network that maps a state to the next one.
 
-    **Arguments:** ``network``: its architecture; ``conditional``: whether it sees the parameters, as constant channels.
+    Args:
+        network: its architecture.
+        conditional: whether it sees the parameters, as constant channels.
+        parameter_map: what is made of parameters before they are standardised: "identity", "log",
+            "sigmoid_log", x / (1 + x), or "auto": the logarithm where all are positive and the
+            largest is more than ten times the smallest.
     """
 
-    network: GridArchitecture
-    conditional: bool = eqx.field(static=True, default=True)
+    network: GridArchitecture = instance(GridArchitecture, what=GRID_NETWORK)
+    conditional: bool = flag(True)
+    parameter_map: str = parameter_map_setting()
+    auxiliary: ClassVar[float] = 0.0
 
     def build(
         self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.networks import whole_numbers
-from pinops.operators._convolution import Convolution, check_padding, pooled
+from pinops.operators._convolution import Convolution, padding_setting, pooled
 from pinops.operators._pointwise import Affine
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
+from pinops.settings import whole
 
 LEVELS = 4
 
@@ -40,7 +40,9 @@ class _Block(eqx.Module):
 
 
 class UNetNetwork(GridNetwork):
-    """Blocks on grids of half the size, four times, and back, with what was there before beside it."""
+    """Blocks on grids of half the size, four times, and back, with what was there before
+    beside it.
+    """
 
     down: list[_Block]
     up: list[_Block]
@@ -72,34 +74,38 @@ def _risen(rise: Affine, x: Float[Array, "b *grid i"]) -> Float[Array, "b *_fine
 
 
 class UNet(GridArchitecture):
-    """A U-Net of four levels; a scale and offset of each channel stand where others normalise over the batch: members of a batch
-    do not see each other, and amplitudes are kept.
+    """A U-Net of four levels.
 
-    **Arguments:** ``width`` >= 1: channels of the first level, twice as many in each further one; ``padding``: circular, zeros or
-    reflect.
+    A scale and offset of each channel stand where others normalise over the batch: members of a
+    batch do not see each other, and amplitudes are kept.
+
+    Args:
+        width: channels of the first level, twice as many in each further one.
+        padding: circular, zeros or reflect.
     """
 
-    width: int = eqx.field(static=True, default=32)
-    padding: str = eqx.field(static=True, default="circular")
-
-    def __check_init__(self):
-        whole_numbers(self, "width")
-        check_padding("UNet", self.padding)
+    width: int = whole(32, most=10_000)
+    padding: str = padding_setting()
 
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
     ) -> UNetNetwork:
         if any(n % 2**LEVELS for n in grid):
             raise ValueError(
-                f"UNet: the points of every axis must be a multiple of {2**LEVELS}, got a grid of {grid}"
+                f"UNet: the points of every axis must be a multiple of {2**LEVELS}, got a grid of "
+                f"{grid}"
             )
         if self.padding == "reflect" and any(n < 2 ** (LEVELS + 1) for n in grid):
             raise ValueError(
-                f"UNet: padding='reflect' needs at least {2 ** (LEVELS + 1)} points on every axis, got a grid of {grid}"
+                f"UNet: padding='reflect' needs at least {2 ** (LEVELS + 1)} points on every axis, "
+                f"got a grid of {grid}"
             )
         axes, sizes = len(grid), [self.width * 2**k for k in range(LEVELS + 1)]
         first, second, third, last = jax.random.split(key, 4)
-        block = lambda i, o, key: _Block.drawn(i, o, axes, self.padding, key=key)
+
+        def block(i: int, o: int, key: PRNGKeyArray) -> _Block:
+            return _Block.drawn(i, o, axes, self.padding, key=key)
+
         keys = jax.random.split(first, LEVELS + 1)
         down = [block(i, o, k) for i, o, k in zip([in_size, *sizes], sizes, keys, strict=False)]
         pairs = list(zip(sizes[:0:-1], sizes[-2::-1], strict=True))

@@ -1,19 +1,20 @@
-"""Methods that use the Jacobian J of the residual vector: Gauss-Newton (energy natural gradient) and Levenberg-Marquardt.
+"""Methods that use the Jacobian J of the residual vector: Gauss-Newton (energy natural gradient)
+and Levenberg-Marquardt.
 
-Both solve ``(J'J + mu I) d = J'r``, for p parameters and n residuals either as it stands (p x p, primal) or as
-``d = J'(JJ' + mu I)^-1 r`` (n x n, dual, Woodbury), whichever is smaller.
+Both solve ``(J'J + mu I) d = J'r``, for p parameters and n residuals either as it stands (p x p,
+primal) or as ``d = J'(JJ' + mu I)^-1 r`` (n x n, dual, Woodbury), whichever is smaller.
 """
 
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from pinops.optimizers._optimizer import LeastSquares, Objective, Optimizer, Step
+from pinops.settings import flag, number, whole
 
 _MAX_HALVINGS = 25
 
@@ -46,11 +47,17 @@ def normal_equations(jacobian: Float[Array, "n p"]) -> Normal:
     return Normal(jacobian, jacobian.T @ jacobian if p <= n else jacobian @ jacobian.T)
 
 
+def jacobian_and_gram(parameters: int, residuals: int) -> int:
+    """How many numbers `Normal` holds."""
+    return parameters * residuals + min(parameters, residuals) ** 2
+
+
 def least_squares(objective: Objective, optimizer: Optimizer) -> LeastSquares:
     """The objective as one with a residual vector. Raises TypeError for one without."""
     if not isinstance(objective, LeastSquares):
         raise TypeError(
-            f"{type(optimizer).__name__} needs the residual vector; give it a LeastSquares objective"
+            f"{type(optimizer).__name__} needs the residual vector; give it a LeastSquares "
+            "objective"
         )
     return objective
 
@@ -61,14 +68,20 @@ def backtracked(
     direction: Float[Array, " p"],
     value: Array,
 ) -> tuple[Float[Array, " p"], Array]:
-    """The first of ``direction, direction / 2, direction / 4, ...`` whose subtraction decreases ``|r|^2``; zero for none."""
-    at = lambda length: jnp.sum(jnp.square(residuals(x - length * direction)))
+    """The first of ``direction, direction / 2, direction / 4, ...`` whose subtraction decreases
+    ``|r|^2``; zero for none.
+    """
+
+    def at(length: Array) -> Array:
+        return jnp.sum(jnp.square(residuals(x - length * direction)))
 
     def shorter(search):
         length, _, halvings = search
         return length / 2, at(length / 2), halvings + 1
 
-    worse = lambda search: ~(search[1] < value) & (search[2] < _MAX_HALVINGS)
+    def worse(search):
+        return ~(search[1] < value) & (search[2] < _MAX_HALVINGS)
+
     one = jnp.ones((), x.dtype)
     length, found, _ = jax.lax.while_loop(worse, shorter, (one, at(one), jnp.zeros((), jnp.int32)))
     better = found < value
@@ -82,23 +95,21 @@ class GaussNewtonState(NamedTuple):
 class GaussNewton(Optimizer):
     """Gauss-Newton with damping, momentum and a backtracking line search.
 
-    On the residual of a PDE it is the energy natural gradient (Müller & Zeinhofer 2023, arXiv:2302.13163); its dual form is that
-    of arXiv:2505.12149, as is the momentum: ``d = argmin |J d - r|^2 + mu |d - momentum d_last|^2`` (SPRING).
+    On the residual of a PDE it is the energy natural gradient (Müller & Zeinhofer 2023,
+    arXiv:2302.13163); its dual form is that of arXiv:2505.12149, as is the momentum: ``d = argmin
+    |J d - r|^2 + mu |d - momentum d_last|^2`` (SPRING).
 
-    **Arguments:** ``damping`` > 0: mu, relative to the mean squared length of the Jacobian's columns; ``momentum`` in [0, 1).
+    Args:
+        damping: mu, greater than 0, relative to the mean squared length of the Jacobian's columns.
+        momentum: from 0 to below 1.
     """
 
     steps_per_dispatch: ClassVar[int] = 5
-    damping: float = eqx.field(static=True, default=1e-10)
-    momentum: float = eqx.field(static=True, default=0.0)
+    damping: float = number(1e-10, above=0)
+    momentum: float = number(0.0, least=0, below=1)
 
-    def __check_init__(self):
-        if not self.damping > 0:
-            raise ValueError(f"GaussNewton: damping must be greater than zero, got {self.damping}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"GaussNewton: momentum must be at least 0 and less than 1, got {self.momentum}"
-            )
+    def workspace(self, parameters: int, residuals: int) -> int:
+        return jacobian_and_gram(parameters, residuals)
 
     def init(self, params: PyTree) -> GaussNewtonState:
         return GaussNewtonState(jnp.zeros_like(ravel_pytree(params)[0]))
@@ -117,9 +128,13 @@ class GaussNewton(Optimizer):
         solve = normal.solver(self.damping * normal.scale)
         carried = self.momentum * state.direction
         direction = carried + solve(r - jacobian @ carried)
-        # Momentum may point uphill, and a singular system gives no direction at all: then without momentum, or the gradient.
+        # Momentum may point uphill, and a singular system gives no direction at all: then without
+        # momentum, or the gradient.
         gradient = jacobian.T @ r
-        downhill = lambda d: jnp.all(jnp.isfinite(d)) & (d @ gradient > 0)
+
+        def downhill(d: Array) -> Array:
+            return jnp.all(jnp.isfinite(d)) & (d @ gradient > 0)
+
         plain = solve(r)
         direction = jnp.where(
             downhill(direction),
@@ -136,22 +151,21 @@ class GaussNewton(Optimizer):
 
 
 class TruncatedGaussNewton(Optimizer):
-    """Gauss-Newton with each step from the singular value decomposition of the Jacobian, and a backtracking line search.
+    """Gauss-Newton by the singular value decomposition of the Jacobian, with a line search.
 
-    For networks of which only a last layer is trained (`pinops.networks.RandomFeatures`): their Jacobians are so nearly singular
-    that normal equations lose half of the digits.  A linear problem takes one step.
+    For networks of which only a last layer is trained (`pinops.networks.RandomFeatures`): their
+    Jacobians are so nearly singular that normal equations lose half of the digits.  A linear
+    problem takes one step.
 
-    **Arguments:** ``cutoff`` in [0, 1): singular values below this part of the largest are dropped.
+    Args:
+        cutoff: from 0 to below 1; singular values below this part of the largest are dropped.
     """
 
     steps_per_dispatch: ClassVar[int] = 1
-    cutoff: float = eqx.field(static=True, default=1e-15)
+    cutoff: float = number(1e-15, least=0, below=1)
 
-    def __check_init__(self):
-        if not 0 <= self.cutoff < 1:
-            raise ValueError(
-                f"TruncatedGaussNewton: cutoff must be at least 0 and less than 1, got {self.cutoff}"
-            )
+    def workspace(self, parameters: int, residuals: int) -> int:
+        return 2 * parameters * residuals  # the Jacobian and its singular vectors
 
     def init(self, params: PyTree) -> None:
         return None
@@ -181,22 +195,24 @@ class DampedState(NamedTuple):
 class LevenbergMarquardt(Optimizer):
     """Levenberg-Marquardt with geodesic acceleration (Transtrum & Sethna 2012, arXiv:1201.5885).
 
-    The damping follows the ratio of actual to predicted decrease (Nielsen 1999). The step is ``d + a/2``, where ``a`` is the
-    second-order correction for the curvature of the residual along d, as long as it is short.
+    The damping follows the ratio of actual to predicted decrease (Nielsen 1999). The step is ``d +
+    a/2``, where ``a`` is the second-order correction for the curvature of the residual along d, as
+    long as it is short.
 
-    **Arguments:** ``damping`` > 0: the first mu, relative to the mean squared length of the Jacobian's columns.
+    Args:
+        damping: the first mu, greater than 0, relative to the mean squared length of the Jacobian's
+            columns.
+        acceleration: whether steps are corrected for the curvature of the residual.
+        max_tries: dampings that are tried in one step.
     """
 
     steps_per_dispatch: ClassVar[int] = 5
-    damping: float = eqx.field(static=True, default=1e-2)
-    acceleration: bool = eqx.field(static=True, default=True)
-    max_tries: int = eqx.field(static=True, default=10)
+    damping: float = number(1e-2, above=0)
+    acceleration: bool = flag(True)
+    max_tries: int = whole(10, most=1000)
 
-    def __check_init__(self):
-        if not self.damping > 0:
-            raise ValueError(
-                f"LevenbergMarquardt: damping must be greater than zero, got {self.damping}"
-            )
+    def workspace(self, parameters: int, residuals: int) -> int:
+        return jacobian_and_gram(parameters, residuals)
 
     def init(self, params: PyTree) -> DampedState:
         x, _ = ravel_pytree(params)
@@ -211,7 +227,9 @@ class LevenbergMarquardt(Optimizer):
         r, jacobian = objective.jacobian(params)
         value = r @ r
         normal = normal_equations(jacobian)
-        residuals = lambda flat: objective.residuals(unravel(flat))
+
+        def residuals(flat: Array) -> Array:
+            return objective.residuals(unravel(flat))
 
         def attempt(trial):
             _, _, damping, growth, tries = trial
@@ -219,8 +237,9 @@ class LevenbergMarquardt(Optimizer):
             d = -solve(r)
             step = d
             if self.acceleration:
-                along = lambda flat: jax.jvp(residuals, (flat,), (d,))[1]
-                a = -solve(jax.jvp(along, (x,), (d,))[1])
+                a = -solve(
+                    jax.jvp(lambda flat: jax.jvp(residuals, (flat,), (d,))[1], (x,), (d,))[1]
+                )
                 step = jnp.where(2 * jnp.linalg.norm(a) <= 0.75 * jnp.linalg.norm(d), d + a / 2, d)
             found = jnp.sum(jnp.square(residuals(x + step)))
             linear = r + jacobian @ d
@@ -245,8 +264,9 @@ class LevenbergMarquardt(Optimizer):
             state.growth,
             jnp.zeros((), jnp.int32),
         )
-        go_on = lambda trial: ~trial[1] & (trial[4] < self.max_tries)
-        step, better, damping, growth, _ = jax.lax.while_loop(go_on, attempt, first)
+        step, better, damping, growth, _ = jax.lax.while_loop(
+            lambda trial: ~trial[1] & (trial[4] < self.max_tries), attempt, first
+        )
         return Step(unravel(x + step), DampedState(damping, growth), value, ~better)
 
     def recover(self, params: PyTree, state: DampedState) -> DampedState:

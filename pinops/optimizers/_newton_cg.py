@@ -1,14 +1,14 @@
-"""Gauss-Newton without a matrix: conjugate gradients with a randomised Nyström preconditioner, for large networks.
+"""Gauss-Newton without a matrix: conjugate gradients with a randomised Nyström preconditioner, for
+large networks.
 
-Rathore, Lei, Frangella, Lu & Udell 2024 (arXiv:2402.01868, NNCG) with the Gauss-Newton matrix J'J in place of the Hessian: it
-is positive semidefinite, so that every direction is downhill, and its products need one pass forward and one back.
-Memory is p x rank numbers for p parameters.
+Rathore, Lei, Frangella, Lu & Udell 2024 (arXiv:2402.01868, NNCG) with the Gauss-Newton matrix J'J
+in place of the Hessian: it is positive semidefinite, so that every direction is downhill, and its
+products need one pass forward and one back. Memory is p x rank numbers for p parameters.
 """
 
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -16,19 +16,24 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pinops.optimizers._least_squares import backtracked, least_squares
 from pinops.optimizers._optimizer import Objective, Optimizer, Step
+from pinops.settings import number, whole
 
 Product = Callable[[Float[Array, " p"]], Float[Array, " p"]]
 
 
 class Nystrom(NamedTuple):
-    """A matrix of low rank, ``U diag(values) U'``, and the mean of the diagonal of the matrix that it approximates."""
+    """A matrix of low rank, ``U diag(values) U'``, and the mean of the diagonal of the matrix that
+    it approximates.
+    """
 
     vectors: Float[Array, "p rank"]
     values: Float[Array, " rank"]
     scale: Array
 
     def preconditioner(self, damping: Array) -> Product:
-        """``(A + damping I)^-1`` nearly, up to a factor (Frangella, Tropp & Udell 2023, arXiv:2110.02820, eq. 1.3)."""
+        """``(A + damping I)^-1`` nearly, up to a factor (Frangella, Tropp & Udell 2023,
+        arXiv:2110.02820, eq. 1.3).
+        """
 
         def apply(v: Float[Array, " p"]) -> Float[Array, " p"]:
             along = self.vectors.T @ v
@@ -42,7 +47,8 @@ class Nystrom(NamedTuple):
 
 
 def nystrom(product: Product, like: Float[Array, " p"], rank: int, key: PRNGKeyArray) -> Nystrom:
-    """A randomised approximation of a positive semidefinite matrix from ``rank`` products (arXiv:2110.02820, Algorithm 2.1).
+    """A randomised approximation of a positive semidefinite matrix from ``rank`` products
+    (arXiv:2110.02820, Algorithm 2.1).
 
     ``like``: a vector of the size and precision of those that the matrix is multiplied with.
     """
@@ -61,7 +67,9 @@ def nystrom(product: Product, like: Float[Array, " p"], rank: int, key: PRNGKeyA
 def conjugate_gradients(
     product: Product, b: Array, preconditioner: Product, tolerance: float, limit: int
 ) -> tuple[Array, Array]:
-    """The solution of ``A x = b`` to ``|A x - b| <= tolerance |b|``, and the number of products that it took."""
+    """The solution of ``A x = b`` to ``|A x - b| <= tolerance |b|``, and the number of products
+    that it took.
+    """
 
     def advance(search):
         x, r, z, p, rz, k = search
@@ -74,7 +82,10 @@ def conjugate_gradients(
 
     z = preconditioner(b)
     first = (jnp.zeros_like(b), b, z, z, b @ z, jnp.zeros((), jnp.int32))
-    far = lambda s: (jnp.linalg.norm(s[1]) > tolerance * jnp.linalg.norm(b)) & (s[5] < limit)
+
+    def far(s):
+        return (jnp.linalg.norm(s[1]) > tolerance * jnp.linalg.norm(b)) & (s[5] < limit)
+
     x, *_, count = jax.lax.while_loop(far, advance, first)
     return x, count
 
@@ -87,29 +98,25 @@ class NewtonCGState(NamedTuple):
 class NystromNewtonCG(Optimizer):
     """Damped Gauss-Newton by preconditioned conjugate gradients, with a backtracking line search.
 
-    **Arguments:** ``rank`` of the preconditioner, made anew every ``every`` steps; ``damping`` > 0, relative to the mean squared
-    length of the Jacobian's columns; ``tolerance`` of the linear system, relative, and ``max_products`` with J'J for it.
+    Args:
+        rank: of the preconditioner.
+        every: steps after which the preconditioner is made anew.
+        damping: greater than 0, relative to the mean squared length of the Jacobian's columns.
+        tolerance: of the linear system, relative, greater than 0.
+        max_products: products with J'J for one system.
+        seed: of the random matrix that the preconditioner is made with.
     """
 
     steps_per_dispatch: ClassVar[int] = 5
-    rank: int = eqx.field(static=True, default=50)
-    every: int = eqx.field(static=True, default=20)
-    damping: float = eqx.field(static=True, default=1e-4)
-    tolerance: float = eqx.field(static=True, default=1e-3)
-    max_products: int = eqx.field(static=True, default=200)
-    seed: int = eqx.field(static=True, default=0)
+    rank: int = whole(50, most=100_000)
+    every: int = whole(20)
+    damping: float = number(1e-4, above=0)
+    tolerance: float = number(1e-3, above=0)
+    max_products: int = whole(200)
+    seed: int = whole(0, least=0, most=2**32 - 1)
 
-    def __check_init__(self):
-        for name in ("rank", "every", "max_products"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"NystromNewtonCG: {name} must be at least 1, got {getattr(self, name)}"
-                )
-        for name in ("damping", "tolerance"):
-            if not getattr(self, name) > 0:
-                raise ValueError(
-                    f"NystromNewtonCG: {name} must be greater than zero, got {getattr(self, name)}"
-                )
+    def workspace(self, parameters: int, residuals: int) -> int:
+        return 3 * parameters * min(self.rank, parameters)  # the sketch, its image and its factors
 
     def init(self, params: PyTree) -> NewtonCGState:
         x, _ = ravel_pytree(params)
@@ -125,15 +132,23 @@ class NystromNewtonCG(Optimizer):
     def update(self, objective: Objective, params: PyTree, state: NewtonCGState) -> Step:
         objective = least_squares(objective, self)
         x, unravel = ravel_pytree(params)
-        residuals = lambda flat: objective.residuals(unravel(flat))
+
+        def residuals(flat: Array) -> Array:
+            return objective.residuals(unravel(flat))
+
         r, forward = jax.linearize(residuals, x)
         back = jax.linear_transpose(forward, x)
-        product = lambda v: back(forward(v))[0]
+
+        def product(v: Array) -> Array:
+            return back(forward(v))[0]
+
         key = jax.random.fold_in(jax.random.key(self.seed), state.steps)
         rank = state.sketch.values.size
-        renew = lambda _: nystrom(product, x, rank, key)
         sketch = jax.lax.cond(
-            state.steps % self.every == 0, renew, lambda sketch: sketch, state.sketch
+            state.steps % self.every == 0,
+            lambda _: nystrom(product, x, rank, key),
+            lambda sketch: sketch,
+            state.sketch,
         )
         damping = self.damping * sketch.scale
         gradient = back(r)[0]

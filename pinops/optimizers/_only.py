@@ -9,22 +9,28 @@ import numpy as np
 from jaxtyping import PyTree
 
 from pinops.optimizers._optimizer import LeastSquares, Objective, Optimizer, Step, as_optimizer
+from pinops.settings import Function, setting
 
 
 class Only(Optimizer):
-    """Any optimizer, of some of the parameters: ``Only(Adam(1e-3), lambda params:
-    params.network.branch.network.head)``.
+    """Any optimizer, of some of the parameters.
 
-    **Arguments:** ``optimizer``; ``where``: from the parameters of a training to the part of them,
-    or a tuple of parts, that is trained. ``params.network`` is the network of `solve` or the
-    operator of `train_operator`. The optimizer sees a smaller problem; the gradient or Jacobian is
-    that of all.
+    Example: ``Only(Adam(1e-3), lambda params: params.network.branch.network.head)``.
 
-    **Raises** ValueError when the part has no parameters.
+    The optimizer sees a smaller problem; the gradient or Jacobian is that of all.
+
+    Args:
+        optimizer: one of `pinops.optimizers`, or an optax transformation.
+        where: from the parameters of a training to the part of them, or a tuple of parts, that is
+            trained; ``params.network`` is the network of `solve` or the operator of
+            `train_operator`.
+
+    Raises:
+        ValueError: when the part has no parameters.
     """
 
-    optimizer: Any
-    where: Callable[[Any], Any] = eqx.field(static=True)
+    optimizer: Optimizer
+    where: Callable[[Any], Any] = setting(Function())
 
     def __init__(self, optimizer: Any, where: Callable[[Any], Any]):
         self.optimizer = as_optimizer(optimizer)
@@ -95,6 +101,9 @@ class Only(Optimizer):
 
     def recover(self, params: PyTree, state: PyTree) -> PyTree:
         return self.optimizer.recover(eqx.filter(params, self._chosen(params)), state)
+
+    def workspace(self, parameters: int, residuals: int) -> int:
+        return self.optimizer.workspace(parameters, residuals)
 
     def divisible(self, state: PyTree) -> list[Any]:
         return self.optimizer.divisible(state)

@@ -1,10 +1,11 @@
 """Optimizers: parameters and their state in, better parameters and new state out.
 
-An optimizer is three pure functions.  ``init(params)`` makes the state; ``start(objective, params, state)`` is called
-whenever the objective has changed (new collocation points) and refreshes what the state remembers of it;
-``update(objective, params, state)`` takes one step.  The objective is a function ``params -> (value, gradient)``.
-Two instances: Adam remembers moments and needs no ``start``; SSBroyden remembers the inverse Hessian, and the value and the
-gradient at the present point, which are stale once the points have moved.
+An optimizer is three pure functions.  ``init(params)`` makes the state; ``start(objective, params,
+state)`` is called whenever the objective has changed (new collocation points) and refreshes what
+the state remembers of it; ``update(objective, params, state)`` takes one step.  The objective is a
+function ``params -> (value, gradient)``. Two instances: Adam remembers moments and needs no
+``start``; SSBroyden remembers the inverse Hessian, and the value and the gradient at the present
+point, which are stale once the points have moved.
 """
 
 import abc
@@ -18,14 +19,19 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from pinops.settings import Instance, check_settings, number, setting, whole
+
 Objective = Callable[[PyTree], tuple[Array, PyTree]]
 
 
 class LeastSquares(NamedTuple):
-    """An objective ``f(params) = |r(params)|^2`` that also gives its residual vector r and the derivative of r.
+    """An objective ``|r(params)|^2`` that also gives its residual vector r and the derivative of r.
 
-    **Arguments:** ``value_and_gradient``: what calling it does; ``residuals``: ``params -> r (n,)``; ``jacobian``: ``params ->
-    r (n,), J (n, p)`` by the parameters in the order of `jax.flatten_util.ravel_pytree`.
+    Args:
+        value_and_gradient: what calling it does.
+        residuals: ``params -> r (n,)``.
+        jacobian: ``params -> r (n,), J (n, p)`` by the parameters in the order of
+            `jax.flatten_util.ravel_pytree`.
     """
 
     value_and_gradient: Objective
@@ -54,7 +60,7 @@ class LeastSquares(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What an update returns: parameters, state, the value before the step, and whether no step decreases it any more."""
+    """Parameters, state, the value before the step, and whether no step decreases it any more."""
 
     params: PyTree
     state: PyTree
@@ -65,13 +71,17 @@ class Step(NamedTuple):
 class Optimizer(eqx.Module):
     """Abstract: how parameters are improved.
 
-    ``remembers``: whether a step relies on the value and gradient of the step before, so that all steps need the same objective;
-    ``steps_per_dispatch``: the most steps in one run of the compiled program, few where each may take a second: what looks at the
-    clock or the keyboard waits for them.
+    ``remembers``: whether a step relies on the value and gradient of the step before, so that all
+    steps need the same objective; ``steps_per_dispatch``: the most steps in one run of the compiled
+    program, few where each may take a second: what looks at the clock or the keyboard waits for
+    them.
     """
 
     remembers: ClassVar[bool] = False
     steps_per_dispatch: ClassVar[int] = 50
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def init(self, params: PyTree) -> PyTree:
@@ -89,6 +99,10 @@ class Optimizer(eqx.Module):
     def recover(self, params: PyTree, state: PyTree) -> PyTree:
         """A more careful state, for another try after the loss was not finite."""
 
+    def workspace(self, parameters: int, residuals: int) -> int:
+        """How many numbers a step holds besides the state, as far as they matter (a Jacobian)."""
+        return 0
+
     def divisible(self, state: PyTree) -> list[Array]:
         """Large arrays of the state whose leading axis devices may divide among them."""
         return []
@@ -105,7 +119,9 @@ class Optax(Optimizer):
     After a non-finite loss its moments are cleared and its steps are halved.
     """
 
-    transformation: optax.GradientTransformation = eqx.field(static=True)
+    transformation: optax.GradientTransformation = setting(
+        Instance(optax.GradientTransformation, "an optax transformation such as optax.adam(1e-3)")
+    )
 
     def init(self, params: PyTree) -> OptaxState:
         return OptaxState(self.transformation.init(params), jnp.ones(()))
@@ -131,48 +147,71 @@ class Optax(Optimizer):
         return OptaxState(self.transformation.init(params), state.scale / 2)
 
 
-class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015) with a cosine decay of the learning rate to zero over ``decay_steps`` (0: constant)."""
+class OptaxMethod(Optimizer):
+    """Abstract: an optax transformation with settings of its own, called by its name."""
 
-    learning_rate: float = eqx.field(static=True, default=5e-3)
-    decay_steps: int = eqx.field(static=True, default=0)
-
-    def __check_init__(self):
-        if not self.learning_rate > 0:
-            raise ValueError(
-                f"Adam: learning_rate must be greater than zero, got {self.learning_rate}"
-            )
-
-    def _optax(self) -> Optax:
-        rate: Any = self.learning_rate
-        return Optax(
-            optax.adam(
-                optax.cosine_decay_schedule(rate, self.decay_steps) if self.decay_steps else rate
-            )
-        )
+    @abc.abstractmethod
+    def transformation(self) -> optax.GradientTransformation:
+        """The transformation that the settings describe."""
 
     def init(self, params: PyTree) -> OptaxState:
-        return self._optax().init(params)
+        return Optax(self.transformation()).init(params)
 
     def start(self, objective: Objective, params: PyTree, state: OptaxState) -> OptaxState:
         return state
 
     def update(self, objective: Objective, params: PyTree, state: OptaxState) -> Step:
-        return self._optax().update(objective, params, state)
+        return Optax(self.transformation()).update(objective, params, state)
 
     def recover(self, params: PyTree, state: OptaxState) -> OptaxState:
-        return self._optax().recover(params, state)
+        return Optax(self.transformation()).recover(params, state)
+
+
+class Adam(OptaxMethod):
+    """Adam (Kingma & Ba 2015).
+
+    Args:
+        learning_rate: greater than 0.
+        decay_steps: steps over which the learning rate falls to zero by a cosine; 0: it is
+            constant.
+    """
+
+    learning_rate: float = number(5e-3, above=0)
+    decay_steps: int = whole(0, least=0, most=10**9)
+
+    def transformation(self) -> optax.GradientTransformation:
+        rate: Any = self.learning_rate
+        return optax.adam(
+            optax.cosine_decay_schedule(rate, self.decay_steps) if self.decay_steps else rate
+        )
+
+
+class LBFGS(OptaxMethod):
+    """Limited-memory BFGS of optax, with a zoom line search.
+
+    Nocedal & Wright 2006, algorithms 7.4 and 3.5.
+
+    Args:
+        memory_size: how many past steps it remembers.
+    """
+
+    memory_size: int = whole(10, most=1000)
+
+    def transformation(self) -> optax.GradientTransformation:
+        return optax.lbfgs(memory_size=self.memory_size)  # pyright: ignore[reportReturnType]
 
 
 def as_optimizer(optimizer: Any) -> Optimizer:
     """An `Optimizer` as it is; an optax transformation through the adapter.
 
-    **Raises** TypeError for anything else.
+    Raises:
+        TypeError: for anything else.
     """
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, optax.GradientTransformation):
         return Optax(optimizer)
     raise TypeError(
-        f"optimizer must be one of pinops.optimizers or an optax transformation such as optax.adam(1e-3), got {optimizer!r}"
+        "optimizer must be one of pinops.optimizers or an optax transformation such as "
+        f"optax.adam(1e-3), got {optimizer!r}"
     )

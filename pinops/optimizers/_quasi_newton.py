@@ -1,8 +1,10 @@
-"""Self-scaled quasi-Newton methods: the inverse Hessian is kept dense, and its latest corrections beside it.
+"""Self-scaled quasi-Newton methods: the inverse Hessian is kept dense, and its latest corrections
+beside it.
 
-Al-Baali (1998) and Al-Baali & Khalfan (2005) for the scaling; Urban, Stefanou & Pons (2025, arXiv:2405.04230) for its use
-with physics-informed networks.  ``H (g+ - g) = H g+ + p`` with ``p = -H g`` the old direction: one product with H suffices.
-Memory is P^2 numbers for P parameters, and reading them is what a step costs besides the objective.
+Al-Baali (1998) and Al-Baali & Khalfan (2005) for the scaling; Urban, Stefanou & Pons (2025,
+arXiv:2405.04230) for its use with physics-informed networks.  ``H (g+ - g) = H g+ + p`` with ``p =
+-H g`` the old direction: one product with H suffices. Memory is P^2 numbers for P parameters, and
+reading them is what a step costs besides the objective.
 """
 
 import abc
@@ -19,21 +21,23 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from pinops.optimizers._optimizer import Objective, Optimizer, Step
 from pinops.optimizers._wolfe import strong_wolfe
+from pinops.settings import whole
 
 _MAX_PARAMETERS = 30_000
-_PENDING = (
-    16  # corrections that wait to be added to the matrix: it is written once in so many steps
-)
+# Corrections that wait to be added to the matrix: it is written once in so many steps.
+_PENDING = 16
 _BLOCKS = 8  # of rows of the matrix: several devices share them
 _ROWS = 16  # of each block that are written at once
 
 
-# Accelerators would round the factors of a product in single precision to a dozen bits, and corrections cancel.
+# Accelerators would round the factors of a product in single precision to a dozen bits, and
+# corrections cancel.
 _times = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 def _by_blocks(function: Callable[..., Array], *, whole: bool = False) -> Callable[..., Array]:
-    """A function of blocks of rows and of other arrays that gives blocks of rows, where devices share the blocks.
+    """A function of blocks of rows and of other arrays that gives blocks of rows, where devices
+    share the blocks.
 
     ``whole``: whether each device gets the whole result.
     """
@@ -43,9 +47,9 @@ def _by_blocks(function: Callable[..., Array], *, whole: bool = False) -> Callab
     blocks, everywhere = PartitionSpec(mesh.axis_names), PartitionSpec()
 
     def on_devices(rows: PyTree, *others: Array) -> Array:
-        own = lambda rows, *others: jax.lax.all_gather(
-            function(rows, *others), mesh.axis_names, tiled=True
-        )
+        def own(rows: PyTree, *others: Array) -> Array:
+            return jax.lax.all_gather(function(rows, *others), mesh.axis_names, tiled=True)
+
         specs = (blocks, *[everywhere for _ in others])
         out = everywhere if whole else blocks
         return jax.shard_map(
@@ -56,9 +60,11 @@ def _by_blocks(function: Callable[..., Array], *, whole: bool = False) -> Callab
 
 
 class InverseHessian(NamedTuple):
-    """``H = scale * matrix + vectors' middle vectors``: a dense matrix and up to 16 corrections of rank two.
+    """``H = scale * matrix + vectors' middle vectors``: a dense matrix and up to 16 corrections of
+    rank two.
 
-    The matrix is kept as 8 blocks of its rows, with rows of zeros at the end where they do not divide.
+    The matrix is kept as 8 blocks of its rows, with rows of zeros at the end where they do not
+    divide.
     """
 
     matrix: Float[Array, "8 r p"]
@@ -70,12 +76,12 @@ class InverseHessian(NamedTuple):
     @classmethod
     def identity(cls, like: Float[Array, " p"]) -> "InverseHessian":
         size, m = like.size, 2 * _PENDING
-        zeros = lambda *shape: jnp.zeros(shape, like.dtype)
         one = jnp.ones((), like.dtype)
         matrix = jnp.eye(-(-size // _BLOCKS) * _BLOCKS, size, dtype=like.dtype).reshape(
             _BLOCKS, -1, size
         )
-        return cls(matrix, one, zeros(m, size), zeros(m, m), jnp.zeros((), jnp.int32))
+        vectors, middle = jnp.zeros((m, size), like.dtype), jnp.zeros((m, m), like.dtype)
+        return cls(matrix, one, vectors, middle, jnp.zeros((), jnp.int32))
 
     def __matmul__(self, g: Float[Array, " p"]) -> Float[Array, " p"]:
         latest = _times(_times(self.middle, _times(self.vectors, g)), self.vectors)
@@ -89,7 +95,9 @@ class InverseHessian(NamedTuple):
         return self._written().reshape(-1, size)[:size]
 
     def _written(self) -> Float[Array, "8 r p"]:
-        """The blocks of the whole matrix, written over the old ones in slabs of rows that stay in the cache."""
+        """The blocks of the whole matrix, written over the old ones in slabs of rows that stay in
+        the cache.
+        """
         blocks, rows, size = self.matrix.shape
         left = jnp.pad(self.vectors, ((0, 0), (0, blocks * rows - size))).T.reshape(
             blocks, rows, -1
@@ -128,8 +136,11 @@ class InverseHessian(NamedTuple):
         )
         renewed = restart | (new.pending == _PENDING)
         fresh = InverseHessian.identity(pair[0])
-        other = lambda: jax.lax.cond(restart, lambda: fresh.matrix, new._written)
-        matrix = jax.lax.cond(renewed, other, lambda: self.matrix)
+        matrix = jax.lax.cond(
+            renewed,
+            lambda: jax.lax.cond(restart, lambda: fresh.matrix, new._written),
+            lambda: self.matrix,
+        )
         return InverseHessian(
             matrix, *(jnp.where(renewed, a, b) for a, b in zip(fresh[1:], new[1:], strict=True))
         )
@@ -141,14 +152,16 @@ class QuasiNewtonState(NamedTuple):
     value: Array
     gradient: Float[Array, " p"]
     decrease: Array  # of the value in the last step; infinite where there is none
-    fresh: Array  # the inverse Hessian is the identity: a failed search along -g means that nothing decreases
+    # The inverse Hessian is the identity: a failed search along -g means that nothing decreases.
+    fresh: Array
 
 
 class _QuasiNewton(Optimizer):
-    """Abstract: a self-scaled method of the Broyden family with a strong-Wolfe line search inside the program.
+    """Abstract: a self-scaled method of the Broyden family with a strong-Wolfe line search inside
+    the program.
 
-    ``H`` is carried over to new collocation points.  The update is skipped where the curvature ``y's`` is not positive; a
-    search that finds no decrease starts again from the identity.
+    ``H`` is carried over to new collocation points.  The update is skipped where the curvature
+    ``y's`` is not positive; a search that finds no decrease starts again from the identity.
     """
 
     remembers: ClassVar[bool] = True
@@ -159,12 +172,6 @@ class _QuasiNewton(Optimizer):
         self, length: Array, sy: Array, sg: Array, yhy: Array, size: int
     ) -> tuple[Array, Array, Array]:
         """Scaling tau and Broyden parameter phi (1: BFGS), and whether they are usable."""
-
-    def __check_init__(self):
-        if self.max_evaluations < 1:
-            raise ValueError(
-                f"{type(self).__name__}: max_evaluations must be at least 1, got {self.max_evaluations}"
-            )
 
     def init(self, params: PyTree) -> QuasiNewtonState:
         x, _ = ravel_pytree(params)
@@ -211,8 +218,9 @@ class _QuasiNewton(Optimizer):
             value, gradient = objective(unravel(x))
             return value, ravel_pytree(gradient)[0]
 
-        # Along -g nothing is known of the length of a step: try one of unit 1-norm first. Later the one that gains as much as
-        # the last did, on a parabola (Nocedal & Wright, eq. 3.60): where H is scaled, full steps are often too long.
+        # Along -g nothing is known of the length of a step: try one of unit 1-norm first. Later the
+        # one that gains as much as the last did, on a parabola (Nocedal & Wright, eq. 3.60): where
+        # H is scaled, full steps are often too long.
         parabola = jnp.where(decrease > 0, jnp.maximum(1.01 * 2 * decrease / -(p @ g), 1e-4), 1.0)
         first = jnp.minimum(1.0, jnp.where(fresh, 1.0 / jnp.sum(jnp.abs(g)), parabola))
         found = strong_wolfe(
@@ -224,10 +232,12 @@ class _QuasiNewton(Optimizer):
         hy = hg + p
         sy, yhy = s @ y, y @ hy
         tau, phi, good = self._rule(found.length, sy, s @ g, yhy, x.size)
-        # A step that is lost in round-off is none: the gradient vanishes, or the minimum is as close as floats come.
+        # A step that is lost in round-off is none: the gradient vanishes, or the minimum is as
+        # close as floats come.
         progress = found.decreased & jnp.any(x + s != x)
         good = good & progress
-        # (H - Hy Hy'/y'Hy + phi v v') / tau + s s'/s'y with v = sqrt(y'Hy) (s/s'y - Hy/y'Hy), in terms of the pair Hy, s.
+        # (H - Hy Hy'/y'Hy + phi v v') / tau + s s'/s'y with v = sqrt(y'Hy) (s/s'y - Hy/y'Hy), in
+        # terms of the pair Hy, s.
         cross = -phi / sy / tau
         last = phi * (yhy / sy) / sy / tau + 1 / sy
         middle = jnp.stack([jnp.stack([(phi - 1) / yhy / tau, cross]), jnp.stack([cross, last])])
@@ -251,12 +261,15 @@ class _QuasiNewton(Optimizer):
 
 
 class SSBroyden(_QuasiNewton):
-    """Self-scaled Broyden method, version 2 of arXiv:2405.04230, section 2: the member of the family that its bounds allow.
+    """Self-scaled Broyden method: the member of the family that its bounds allow.
 
-    ``max_evaluations`` >= 1 of the objective in one line search.
+    Version 2 of Urban, Stefanou & Pons 2025 (arXiv:2405.04230), section 2.
+
+    Args:
+        max_evaluations: of the objective in one line search.
     """
 
-    max_evaluations: int = eqx.field(static=True, default=25)
+    max_evaluations: int = whole(25, most=1000)
 
     def _rule(
         self, length: Array, sy: Array, sg: Array, yhy: Array, size: int
@@ -280,12 +293,15 @@ class SSBroyden(_QuasiNewton):
 
 
 class SSBFGS(_QuasiNewton):
-    """Self-scaled BFGS with ``tau = min(1, y's / s'H^-1 s)`` (Al-Baali 1998): curvature is only ever scaled down.
+    """Self-scaled BFGS with ``tau = min(1, y's / s'H^-1 s)`` (Al-Baali 1998).
 
-    ``max_evaluations`` >= 1 of the objective in one line search.
+    Curvature is only ever scaled down.
+
+    Args:
+        max_evaluations: of the objective in one line search.
     """
 
-    max_evaluations: int = eqx.field(static=True, default=25)
+    max_evaluations: int = whole(25, most=1000)
 
     def _rule(
         self, length: Array, sy: Array, sg: Array, yhy: Array, size: int

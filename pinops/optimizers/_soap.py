@@ -1,4 +1,6 @@
-"""SOAP: Adam in the slowly moving eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, arXiv:2409.11321)."""
+"""SOAP: Adam in the slowly moving eigenbasis of Shampoo's preconditioner (Vyas et al. 2024,
+arXiv:2409.11321).
+"""
 
 from typing import Any, NamedTuple
 
@@ -6,6 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
+
+from pinops.optimizers._optimizer import OptaxMethod
+from pinops.settings import number, whole
 
 
 class _Basis(NamedTuple):
@@ -27,30 +32,43 @@ class SoapState(NamedTuple):
     leaves: list[_Leaf]
 
 
-def soap(
-    learning_rate: float = 3e-3,
-    decay_steps: int = 0,
-    *,
-    b1: float = 0.95,
-    b2: float = 0.95,
-    eps: float = 1e-8,
-    every: int = 10,
-) -> optax.GradientTransformation:
-    """SOAP as an optax transformation. Vectors and scalars are columns; arrays of more axes are matrices of their last one.
+class SOAP(OptaxMethod):
+    """SOAP: Adam in the slowly moving eigenbasis of Shampoo's preconditioner.
 
-    **Arguments:** ``decay_steps``: the learning rate falls to zero over so many, by a cosine (0: constant); ``b1``, ``b2``: decay
-    of the means of gradient and squares (b2 also of the preconditioner); ``every``: steps between the QR iterations that follow
-    the eigenbasis. The first step only gathers.
+    Vyas et al. 2024 (arXiv:2409.11321). Vectors and scalars are columns; arrays of more axes are
+    matrices of their last one. The first step only gathers.
 
-    **Raises** ValueError for a learning rate that is not positive, or ``every`` below 1.
+    Args:
+        learning_rate: greater than 0.
+        decay_steps: steps over which the learning rate falls to zero by a cosine; 0: it is
+            constant.
+        b1: decay of the mean of the gradient, from 0 to below 1.
+        b2: decay of the mean of its squares, and of the preconditioner, from 0 to below 1.
+        eps: what is added to the root of the squares, at least 0.
+        every: steps between the QR iterations that follow the eigenbasis.
     """
-    if not learning_rate > 0:
-        raise ValueError(f"soap: learning_rate must be greater than zero, got {learning_rate}")
-    if decay_steps < 0:
-        raise ValueError(f"soap: decay_steps must be zero or more, got {decay_steps}")
-    if every < 1:
-        raise ValueError(f"soap: every must be at least 1, got {every}")
 
+    learning_rate: float = number(3e-3, above=0)
+    decay_steps: int = whole(0, least=0, most=10**9)
+    b1: float = number(0.95, least=0, below=1)
+    b2: float = number(0.95, least=0, below=1)
+    eps: float = number(1e-8, least=0)
+    every: int = whole(10)
+
+    def transformation(self) -> optax.GradientTransformation:
+        return _soap(
+            self.learning_rate,
+            self.decay_steps,
+            b1=self.b1,
+            b2=self.b2,
+            eps=self.eps,
+            every=self.every,
+        )
+
+
+def _soap(
+    learning_rate: float, decay_steps: int, *, b1: float, b2: float, eps: float, every: int
+) -> optax.GradientTransformation:
     rate: Any = (
         optax.cosine_decay_schedule(learning_rate, decay_steps)
         if decay_steps
@@ -98,7 +116,6 @@ def soap(
         corrected = (left.T @ mean @ right) / (1 - b1**age)
         step = corrected / (jnp.sqrt(square / (1 - b2**age)) + eps)
         update = jnp.where(count > 0, -rate(count), 0.0) * (left @ step @ right.T)
-        gathered = lambda new: jnp.where(count > 0, new, 0.0)
 
         def turned(_):
             sides = [
@@ -108,11 +125,12 @@ def soap(
             (new_left, rows), (new_right, columns) = sides
             return new_left, new_right, square[rows][:, columns]
 
-        kept = lambda _: (left, right, square)
-        new_left, new_right, square = jax.lax.cond(count % every == 0, turned, kept, None)
+        new_left, new_right, square = jax.lax.cond(
+            count % every == 0, turned, lambda _: (left, right, square), None
+        )
         leaf = _Leaf(
-            gathered(mean),
-            gathered(square),
+            jnp.where(count > 0, mean, 0.0),
+            jnp.where(count > 0, square, 0.0),
             _Basis(averages[0], new_left),
             _Basis(averages[1], new_right),
         )
@@ -126,7 +144,9 @@ def _matrix(array: Array) -> Float[Array, "m n"]:
 
 
 def _followed(average: Array, vectors: Array, count: Array) -> tuple[Array, Array]:
-    """The eigenvectors one QR iteration on, by falling eigenvalue, and the order that the old ones were put in."""
+    """The eigenvectors one QR iteration on, by falling eigenvalue, and the order that the old ones
+    were put in.
+    """
 
     def first(_):
         return jnp.linalg.eigh(average)[1][:, ::-1], jnp.arange(len(average))

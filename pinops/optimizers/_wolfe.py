@@ -1,9 +1,9 @@
 """A strong-Wolfe line search that runs inside one compiled program.
 
-Given ``phi(a) = f(x + a p)``, find a step that satisfies both strong Wolfe conditions
-``phi(a) <= phi(0) + c1 a phi'(0)`` and ``|phi'(a)| <= c2 |phi'(0)|``
-(Nocedal & Wright 2006, Algorithms 3.5 and 3.6; one loop serves both: as long as no bracket is known the step grows,
-afterwards it is the safeguarded cubic minimiser of the bracket).
+Given ``phi(a) = f(x + a p)``, find a step that satisfies both strong Wolfe conditions ``phi(a) <=
+phi(0) + c1 a phi'(0)`` and ``|phi'(a)| <= c2 |phi'(0)|`` (Nocedal & Wright 2006, Algorithms 3.5 and
+3.6; one loop serves both: as long as no bracket is known the step grows, afterwards it is the
+safeguarded cubic minimiser of the bracket).
 """
 
 from collections.abc import Callable
@@ -15,7 +15,9 @@ from jaxtyping import Array, Float
 
 
 class WolfeStep(NamedTuple):
-    """The accepted point: step length, value and gradient there, how many evaluations it took, and whether it decreases."""
+    """The accepted point: step length, value and gradient there, how many evaluations it took, and
+    whether it decreases.
+    """
 
     length: Array
     value: Array
@@ -25,9 +27,7 @@ class WolfeStep(NamedTuple):
 
 
 class _Search(NamedTuple):
-    low: (
-        Array  # (step, value, slope) of the best point so far that satisfies the decrease condition
-    )
+    low: Array  # (step, value, slope) of the best point so far that decreases enough
     high: Array  # the other end of the bracket; step = inf while there is none
     trial: Array
     gradient: Array  # at `low`
@@ -36,7 +36,9 @@ class _Search(NamedTuple):
 
 
 def _cubic_minimiser(a: Array, b: Array) -> Array:
-    """Minimiser of the cubic through two (step, value, slope) triples (Nocedal & Wright, eq. 3.59)."""
+    """Minimiser of the cubic through two (step, value, slope) triples (Nocedal & Wright,
+    eq. 3.59).
+    """
     d1 = a[2] + b[2] - 3 * (a[1] - b[1]) / (a[0] - b[0])
     radicand = d1 * d1 - a[2] * b[2]
     d2 = jnp.sign(b[0] - a[0]) * jnp.sqrt(jnp.maximum(radicand, 0))
@@ -58,13 +60,14 @@ def strong_wolfe(
 ) -> WolfeStep:
     """Search along ``direction`` from ``x``; a non-finite trial value counts as no decrease.
 
-    When the conditions are not met after ``max_evaluations`` the best decreasing point is returned, and
-    ``decreased`` is false when there is none (the step is then zero).
+    When the conditions are not met after ``max_evaluations`` the best decreasing point is returned,
+    and ``decreased`` is false when there is none (the step is then zero).
     """
     slope = direction @ gradient
     zero = jnp.zeros_like(value)
     start = jnp.stack([zero, value, slope])
-    # Round-off in f: near the minimum a decrease below it cannot be seen (approximate Wolfe; Hager & Zhang 2005, eq. 4.1).
+    # Round-off in f: near the minimum a decrease below it cannot be seen (approximate Wolfe; Hager
+    # & Zhang 2005, eq. 4.1).
     slack = 4 * jnp.finfo(value.dtype).eps * jnp.abs(value)
 
     def advance(s: _Search) -> _Search:
@@ -76,7 +79,8 @@ def strong_wolfe(
         too_high = (f > value + decrease * s.trial * slope + slack) | (f > s.low[1] + slack)
         done = ~too_high & (jnp.abs(g_slope) <= -curvature * slope)
         bracketed = jnp.isfinite(s.high[0])
-        # The minimum lies back towards the old best point when the slope at the new one points away from `high`.
+        # The minimum lies back towards the old best point when the slope at the new one points away
+        # from `high`.
         towards = jnp.where(bracketed, s.high[0] - s.low[0], 1.0)
         reverse = ~too_high & (g_slope * towards >= 0)
         high = jnp.where(too_high, point, jnp.where(reverse, s.low, s.high))

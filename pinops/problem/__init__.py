@@ -1,4 +1,30 @@
-"""PDE problems: equations by names, coefficients, conditions, exact solutions, and the registry."""
+"""PDE problems: equations by names, coefficients, conditions, exact solutions, the registry.
+
+**Conditions on boxes are face functionals**, ``alpha u + slope du/d(axis) = data``. A value (or a
+value with a slope) is imposed by a factor that vanishes on the face and a lift; slopes and
+Robin fluxes by subtracting their interpolation from the faces, a Boolean sum of one-dimensional
+projections. One rule covers every combination, and before anything is imposed it is checked
+numerically that the data agree where faces meet.
+
+**Some conditions become soft**, that is, terms of the loss, and the solution says why. Where
+the data of two faces disagree, it is the later one, and the solution says by how much. A lift
+over more than three coordinates is never built: it evaluates the data 3^d times.
+
+**Knowledge of a solution belongs to the problem**: `lift`, `factor`, `features`, `sampler`, and
+weights within the residual. It is mathematics of the solution, from which every network and
+optimizer profits, and not a setting of a run. The lid-driven cavity is the example: its residual
+is scaled near the corners of the lid, where its terms grow like 1/r². Without that, a handful of
+points there would be most of the loss, and none of 4096 points may lie there.
+
+**Three declarations name unknowns and coefficients.** `gauge` names unknowns that are determined
+up to a constant (pressures); errors remove their mean. `trainable` names coefficients to be
+found; positive ones are trained through their logarithm. `Equation` is the general boundary
+condition, written by names, for what Dirichlet, Neumann and Robin do not cover (``u_xx = 0``).
+
+**Time windows hand over a series**, the Fourier or Chebyshev coefficients of every unknown, not a
+network. The initial condition of a window is then data, all windows are one program, and the
+cost does not grow with their number. Windows need a box.
+"""
 
 from pinops.problem._conditions import Condition as Condition
 from pinops.problem._conditions import Dirichlet as Dirichlet
@@ -9,13 +35,13 @@ from pinops.problem._conditions import Observed as Observed
 from pinops.problem._conditions import Periodic as Periodic
 from pinops.problem._conditions import Robin as Robin
 from pinops.problem._conditions import observe as observe
+from pinops.problem._conditions import sentence as sentence
 from pinops.problem._constraints import INITIAL as INITIAL
 from pinops.problem._constraints import INTERIOR as INTERIOR
 from pinops.problem._constraints import Constraint as Constraint
 from pinops.problem._constraints import Points as Points
+from pinops.problem._constraints import Region as Region
 from pinops.problem._constraints import constraints as constraints
-from pinops.problem._constraints import region_parts as region_parts
-from pinops.problem._constraints import units as units
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import Imposition as Imposition
 from pinops.problem._faces import faces as faces
@@ -24,6 +50,8 @@ from pinops.problem._faces import onto_face as onto_face
 from pinops.problem._inputs import check_inputs as check_inputs
 from pinops.problem._inputs import in_words as in_words
 from pinops.problem._inputs import shapes_of as shapes_of
+from pinops.problem._inside import outside as outside
+from pinops.problem._inside import warn_outside as warn_outside
 from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_as_json as coefficients_as_json
 from pinops.problem._inverse import coefficients_of as coefficients_of
@@ -33,18 +61,20 @@ from pinops.problem._problem import Problem as Problem
 from pinops.problem._problem import check_family as check_family
 from pinops.problem._problem import features_at as features_at
 from pinops.problem._problem import names_of as names_of
-from pinops.problem._problem import one_of as one_of
 from pinops.problem._problem import positive as positive
 from pinops.problem._problem import residual_signature as residual_signature
 from pinops.problem._problem import sample_members as sample_members
 from pinops.problem._problem import unstacked as unstacked
 from pinops.problem._problem import values_at as values_at
-from pinops.problem._problem import whole as whole
 from pinops.problem._registry import available as available
 from pinops.problem._registry import load_folder as load_folder
 from pinops.problem._registry import load_problem as load_problem
 from pinops.problem._registry import name_of as name_of
 from pinops.problem._registry import register as register
+from pinops.problem._scales import Scales as Scales
+from pinops.problem._scales import check_resolved as check_resolved
+from pinops.problem._scales import scales_of as scales_of
+from pinops.problem._scales import scales_of_family as scales_of_family
 from pinops.problem._windows import TimeWindows as TimeWindows
 from pinops.problem._windows import Window as Window
 from pinops.problem._windows import nodes_of as nodes_of

@@ -1,25 +1,35 @@
 """Conditions: what a solution must satisfy besides its equation.
 
-Each is declared once and says only mathematics; whether it is imposed exactly (hard) or becomes a loss term (soft) is decided
-by :func:`pinops.problem.impose`.  Data are constants or functions of the coordinates that they name: ``lambda x, t: ...``.
-Two instances: ``Initial(lambda x: -jnp.sin(jnp.pi * x))`` and ``Dirichlet(0.0, on="x")``.
+Each is declared once and says only mathematics; whether it is imposed exactly (hard) or becomes a
+loss term (soft) is decided by :func:`pinops.problem.impose`.  Data are constants or functions of
+the coordinates that they name: ``lambda x, t: ...``. Two instances: ``Initial(lambda x:
+-jnp.sin(jnp.pi * x))`` and ``Dirichlet(0.0, on="x")``.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
+import jax
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Float
 
+from pinops._numbers import real
+from pinops.derivatives import guarded
+from pinops.geometry import TERMINAL
 from pinops.reference import Reference
+
+if TYPE_CHECKING:
+    from pinops.problem._problem import Problem
 
 Data = float | Any | Callable[..., Any]
 On = str | tuple[str, ...] | None
 
 
 class Condition(eqx.Module):
-    """Abstract: something that must hold on a part of the boundary, at the initial time, or at given points."""
+    """Abstract: something that must hold on a part of the boundary, at an instant, or at points."""
 
     soft: eqx.AbstractVar[bool]
 
@@ -27,9 +37,16 @@ class Condition(eqx.Module):
 class Dirichlet(Condition):
     """``u = value`` on boundary parts.
 
-    **Arguments:** ``value``: a constant, a function of coordinates, or a dict of them by unknown; ``on``: a coordinate (both
-    of its faces), a part such as ``"x_min"``, a tuple of these, or None for the whole spatial boundary; ``unknown``: which
-    one (None: all, or those that ``value`` names); ``soft``: make it a loss term even where it could be imposed exactly.
+    Args:
+        value: A constant, a function of coordinates, or a dict of them by unknown.
+        on: A coordinate (both of its faces), a part such as ``"x_min"``, ``"t_max"`` for the last
+            instant (a terminal condition), a tuple of these, or None for the whole boundary in
+            space.
+        unknown: Which one (None: all, or those that ``value`` names).
+        soft: Make it a loss term even where it could be imposed exactly.
+
+    Example:
+        ``Dirichlet(lambda x: jnp.maximum(x - strike, 0), on="t_max")`` is a payoff.
     """
 
     value: Data | dict[str, Data]
@@ -39,7 +56,10 @@ class Dirichlet(Condition):
 
 
 class Neumann(Condition):
-    """``u_n = value`` on boundary parts, n the outward unit normal. Arguments as for `Dirichlet`."""
+    """``u_n = value`` on boundary parts, n the outward unit normal; on ``"t_max"`` it is ``u_t``.
+
+    Arguments as for `Dirichlet`.
+    """
 
     value: Data | dict[str, Data]
     on: On = eqx.field(static=True, default=None)
@@ -48,7 +68,16 @@ class Neumann(Condition):
 
 
 class Robin(Condition):
-    """``alpha u + beta u_n = value`` on boundary parts; ``alpha`` and ``beta`` are numbers, beta not zero."""
+    """``alpha u + beta u_n = value`` on boundary parts; on ``"t_max"`` u_n is ``u_t``.
+
+    Args:
+        value: As for `Dirichlet`, with ``on``, ``unknown`` and ``soft``.
+        alpha: A number.
+        beta: A number, not zero.
+
+    Raises:
+        ValueError: For alpha or beta that is no finite real number, and for beta = 0.
+    """
 
     value: Data | dict[str, Data]
     on: On = eqx.field(static=True, default=None)
@@ -57,11 +86,27 @@ class Robin(Condition):
     unknown: str | None = eqx.field(static=True, default=None, kw_only=True)
     soft: bool = eqx.field(static=True, default=False, kw_only=True)
 
+    def __check_init__(self):
+        for name in ("alpha", "beta"):
+            given = real(getattr(self, name), f"Robin: {name}")
+            value = _constant(given)
+            if value is None and not isinstance(given, Tracer):
+                raise ValueError(f"Robin: {name} must be a number, got {given!r}")
+            if value is not None and not np.isfinite(value):
+                raise ValueError(f"Robin: {name} must be finite, got {value}")
+            if name == "beta" and value == 0:
+                raise ValueError("Robin: beta must not be zero; without a slope it is Dirichlet")
+
 
 class Periodic(Condition):
-    """All unknowns are periodic along a coordinate (imposed exactly, by an embedding of that coordinate).
+    """All unknowns are periodic along a coordinate, imposed exactly by an embedding of it.
 
-    ``even``: they are also the same on both sides of the middle of the interval, because the equation and all data are.
+    Along time they are periodic in time, and there is no `Initial`.
+
+    Args:
+        on: A coordinate that is an interval of the domain, or several.
+        even: They are also the same on both sides of the middle of the interval, because the
+            equation and all data are.
     """
 
     on: str | tuple[str, ...] = eqx.field(static=True)
@@ -72,8 +117,11 @@ class Periodic(Condition):
 class Initial(Condition):
     """``u = value`` at the initial time and, for second order in time, ``u_t = derivative`` there.
 
-    ``value`` and ``derivative`` are data as for `Dirichlet`; functions of the spatial coordinates. A derivative that is no
-    dict is that of the unknowns which ``value`` names.
+    Args:
+        value: Data as for `Dirichlet`; functions of the spatial coordinates.
+        derivative: As ``value``; one that is no dict is that of the unknowns which ``value`` names.
+        unknown: Which one (None: all, or those that ``value`` names).
+        soft: Make it a loss term even where it could be imposed exactly.
     """
 
     value: Data | dict[str, Data]
@@ -93,7 +141,11 @@ class Initial(Condition):
 
 
 class Equation(Condition):
-    """Any equation on boundary parts, by the names of its arguments: ``Equation(lambda u_xx: u_xx, on="x")``. Always soft."""
+    """Any equation on boundary parts, by the names of its arguments. Always soft.
+
+    Example:
+        ``Equation(lambda u_xx: u_xx, on="x")``.
+    """
 
     residual: Callable[..., Any]
     on: On = eqx.field(static=True, default=None)
@@ -103,9 +155,12 @@ class Equation(Condition):
 class Observed(Condition):
     """Scattered observations: ``u(point) = value`` in the least-squares sense. Always soft.
 
-    **Arguments:** ``coordinates``: one array ``(n,)`` per coordinate; ``values``: one array ``(n,)`` per observed unknown.
+    Args:
+        coordinates: One array ``(n,)`` per coordinate, points of the domain.
+        values: One array ``(n,)`` per observed unknown.
 
-    **Raises** ValueError when lengths differ, nothing is given, or a number is not finite.
+    Raises:
+        ValueError: When lengths differ, nothing is given, or something is not a finite real number.
     """
 
     coordinates: dict[str, Float[np.ndarray, " n"]]
@@ -113,12 +168,14 @@ class Observed(Condition):
     soft: bool = eqx.field(static=True, default=True, init=False)
 
     def __init__(self, coordinates: Mapping[str, Any], values: Mapping[str, Any]):
-        self.coordinates = {
-            name: np.asarray(array, np.float64).ravel() for name, array in coordinates.items()
-        }
-        self.values = {
-            name: np.asarray(array, np.float64).ravel() for name, array in values.items()
-        }
+        for what, given in (("coordinates", coordinates), ("values", values)):
+            if not isinstance(given, Mapping):
+                raise ValueError(
+                    f"Observed: {what} must be a dict of arrays by name, such as "
+                    f"Observed({{'x': x}}, {{'u': u}}), got {type(given).__name__}"
+                )
+        self.coordinates = {name: _column(name, array) for name, array in coordinates.items()}
+        self.values = {name: _column(name, array) for name, array in values.items()}
         self.soft = True
 
     def __check_init__(self):
@@ -134,23 +191,43 @@ class Observed(Condition):
             bad = np.flatnonzero(~np.isfinite(array))
             if bad.size:
                 raise ValueError(
-                    f"Observed: {name} has {bad.size} value(s) that are not finite (the first is {array[bad[0]]} at row "
-                    f"{bad[0]}); drop those rows"
+                    f"Observed: {name} has {bad.size} value(s) that are not finite (the first is "
+                    f"{array[bad[0]]} at row {bad[0]}); drop those rows"
                 )
 
 
+def _column(name: str, array: Any) -> Float[np.ndarray, " n"]:
+    """The numbers of one column of observations."""
+    real(array, f"Observed: {name}")
+    if isinstance(array, Tracer):
+        raise ValueError(
+            f"Observed: {name} is traced by JAX; observations are numbers: make them outside of "
+            "jit, grad and vmap, from NumPy arrays"
+        )
+    try:
+        return np.asarray(array, np.float64).ravel()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Observed: {name} must be an array of numbers ({error})") from error
+
+
 def observe(reference: Reference, count: int, *, noise: float = 0.0, seed: int = 0) -> Observed:
-    """Values of a reference at ``count`` random nodes of its grid inside the domain.
+    """Values of a reference at random nodes of its grid inside the domain.
 
-    ``noise`` >= 0: normal, its standard deviation relative to that of the values; ``seed`` of nodes and noise.
+    Args:
+        reference: Where the values come from.
+        count: Of nodes, from 1 to all of them.
+        noise: Its standard deviation relative to that of the values, at least 0; it is normal.
+        seed: Of nodes and noise, at least 0.
 
-    **Raises** ValueError for a count below 1 or above the number of nodes, negative noise, or a seed that is no whole number.
+    Raises:
+        ValueError: For a count, noise or seed out of its range.
     """
     arrays = np.broadcast_arrays(*reference.coordinates.values(), *reference.values.values())
     inside = np.flatnonzero(np.all([np.isfinite(array).ravel() for array in arrays], axis=0))
     if not isinstance(count, int) or not 1 <= count <= inside.size:
         raise ValueError(
-            f"num_observations must be a whole number from 1 to {inside.size}, the nodes of the grid, got {count}"
+            f"num_observations must be a whole number from 1 to {inside.size}, the nodes of the "
+            f"grid, got {count}"
         )
     if not 0 <= noise < np.inf:
         raise ValueError(f"noise must be zero or more and finite, got {noise}")
@@ -173,3 +250,121 @@ def observe(reference: Reference, count: int, *, noise: float = 0.0, seed: int =
             for part in (reference.coordinates, reference.values)
         )
     )
+
+
+def conditions_of(problem: "Problem", conditions: Callable[[], Any]) -> tuple[Condition, ...]:
+    """What ``conditions()`` of a problem returns, checked.
+
+    Raises:
+        ValueError: For what is no tuple of conditions, and with what the method raised, such as
+            for ``float(self.a)`` of a coefficient that JAX traces.
+    """
+    owner = f"{type(problem).__name__}.conditions"
+    # What does not depend on a traced coefficient, such as jnp.linspace, is a number at once.
+    with jax.ensure_compile_time_eval():
+        out = guarded(conditions, owner=owner)
+    if not isinstance(out, tuple | list):
+        raise ValueError(f"{owner} must return a tuple, got one {type(out).__name__}; add a comma")
+    for one in out:
+        if not isinstance(one, Condition):
+            shown = f"the class {one.__name__}" if isinstance(one, type) else repr(one)
+            raise ValueError(f"{owner} must return conditions, such as Dirichlet(0.0), got {shown}")
+    return tuple(out)
+
+
+def named_unknowns(condition: Condition, unknowns: Sequence[str]) -> tuple[str, ...]:
+    """The unknowns that a condition is about, of all of them."""
+    if isinstance(condition, Observed):
+        return tuple(condition.values)
+    value, unknown = getattr(condition, "value", None), getattr(condition, "unknown", None)
+    if isinstance(value, dict):
+        return tuple(value)
+    return (unknown,) if unknown is not None else tuple(unknowns)
+
+
+def sentence(problem: "Problem", condition: Condition) -> str:
+    """What a condition says, with its unknowns and where it holds.
+
+    Example:
+        ``"u = 0 on x_min and x_max"``, ``"51 observations of u"``.
+    """
+    unknowns = named_unknowns(condition, problem.unknowns)
+    match condition:
+        case Periodic():
+            on = (condition.on,) if isinstance(condition.on, str) else condition.on
+            even = ", even about the middle" if condition.even else ""
+            return f"{listed(unknowns)} periodic in {listed(on)}{even}"
+        case Observed():
+            count = next(iter(condition.values.values())).size
+            plural = "observation" if count == 1 else "observations"
+            return f"{count} {plural} of {listed(unknowns)}"
+        case Initial():
+            time = problem.domain.time or "t"
+            start = problem.domain.bounds.get(time, (0.0,))[0]
+            said = f"{_equal(condition.value, unknowns)} at {time} = {start:g}"
+            rates = condition.rates()
+            if rates is None:
+                return said
+            moving = tuple(rates) if isinstance(rates, dict) else unknowns
+            return f"{said}, {_equal(rates, moving, '{}_' + time)} there"
+        case Equation():
+            names = listed(tuple(inspect.signature(condition.residual).parameters))
+            return f"an equation between {names} {_where(problem, condition.on)}"
+        case Dirichlet() | Neumann() | Robin():
+            pattern = _pattern(condition, problem.domain.select(condition.on) == (TERMINAL,))
+            data = _equal(condition.value, unknowns, pattern)
+            return f"{data} {_where(problem, condition.on)}"
+    return type(condition).__name__
+
+
+def listed(names: Sequence[str]) -> str:
+    """``"a, b and c"``; of many the number too."""
+    if len(names) > 6:
+        return f"{', '.join(names[:3])}, ... and {names[-1]} ({len(names)} in all)"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _pattern(condition: Dirichlet | Neumann | Robin, terminal: bool) -> str:
+    """The left side of a boundary condition, ``{}`` for the unknown."""
+    slope = "{0}_t" if terminal else "{0}_n"
+    if isinstance(condition, Dirichlet):
+        return "{0}"
+    if isinstance(condition, Neumann):
+        return slope
+    factors = [
+        "" if number == 1 else f"{name} " if number is None else f"{number:g} "
+        for name in ("alpha", "beta")
+        for number in [_constant(getattr(condition, name))]
+    ]
+    return f"{factors[0]}{{0}} + {factors[1]}{slope}"
+
+
+def _equal(value: Any, unknowns: Sequence[str], pattern: str = "{0}") -> str:
+    """``"u = 0 and v = data"``."""
+    said = []
+    for name in unknowns:
+        number = _constant(value[name] if isinstance(value, dict) else value)
+        said.append(f"{pattern.format(name)} = {'data' if number is None else f'{number:g}'}")
+    return listed(said)
+
+
+def _where(problem: "Problem", on: On) -> str:
+    """``"on x_min and x_max"``, ``"at t = 1"``."""
+    parts = problem.domain.select(on)
+    said = []
+    surface = [part for part in parts if part != TERMINAL]
+    if surface:
+        said.append(f"on {listed(surface)}")
+    if TERMINAL in parts:
+        said.append(f"at t = {problem.domain.bounds['t'][1]:g}")
+    return " and ".join(said)
+
+
+def _constant(value: Any) -> float | None:
+    """A number that is known; None for functions, traced values and what is no number."""
+    if isinstance(value, Tracer | str) or callable(value):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,16 +1,15 @@
-"""Everything that must vanish, in one form: an equation by names, and the region of points where it holds."""
+"""Everything that must vanish, in one form: an equation by names, and the points where it holds."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.derivatives import Signature, parse_names, parse_signature
+from pinops.geometry import TERMINAL, Domain
 from pinops.problem._conditions import (
     Dirichlet,
     Equation,
@@ -20,18 +19,47 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
-from pinops.problem._faces import Imposition, faces
 from pinops.problem._problem import Problem, by_unknown, names_of, residual_signature
-from pinops.sampling import Uniform
 
-INTERIOR = "interior"
-INITIAL = "initial"
+
+@dataclass(frozen=True, order=True, repr=False)
+class Region:
+    """Where a term must vanish, and so what it is.
+
+    Args:
+        kind: "interior", "initial", "boundary", "observed" (points of an `Observed`), "data" (samples
+            of a data set) or "auxiliary" (what a network's own loss asks for).
+        parts: The boundary parts.
+        condition: The number of the condition whose points they are; -1 for other kinds.
+    """
+
+    kind: str
+    parts: tuple[str, ...] = ()
+    condition: int = -1
+
+    def __str__(self) -> str:
+        number = [str(self.condition)] if self.condition >= 0 else []
+        return " ".join([self.kind, *(["+".join(self.parts)] if self.parts else []), *number])
+
+    def __repr__(self) -> str:
+        return repr(str(self))  # the names of arrays in a checkpoint are made of it
+
+
+INTERIOR = Region("interior")
+INITIAL = Region("initial")
 
 
 class Points(eqx.Module):
-    """The points of one region: where they are, outward normals on a boundary, data given with them, and how much each
-    counts in a mean over the region (weights of mean 1; None: all the same). ``fixed`` is what a field has computed for
-    them beforehand; along ``directions`` the Laplacian is estimated (None: it is exact)."""
+    """The points of one region.
+
+    Args:
+        at: Where they are.
+        normals: Outward unit normals, on a boundary.
+        data: What is given with them, by name.
+        weights: How much each counts in a mean over the region, of mean 1; None: all the same.
+        fixed: What a field has computed for them beforehand.
+        directions: Along these the Laplacian is estimated; None: it is exact.
+    """
 
     at: Float[Array | np.ndarray, "n d"]
     normals: Float[Array | np.ndarray, "n s"] | None = None
@@ -43,26 +71,17 @@ class Points(eqx.Module):
 
 @dataclass(frozen=True)
 class Constraint:
-    """An equation that must vanish in a region: ``name`` is its key in logs; "" where the function names several."""
+    """An equation that must vanish in a region.
+
+    ``name`` is its key in logs; "" where the function names several. ``linear`` holds the factors
+    of a sum of named quantities minus data; None where the function is any other.
+    """
 
     name: str
-    region: str
+    region: Region
     signature: Signature
     function: Callable[..., Any]
-
-
-def boundary_region(parts: tuple[str, ...]) -> str:
-    """The name of a region of boundary parts."""
-    return "boundary " + "+".join(parts)
-
-
-def region_parts(region: str) -> tuple[str, ...] | None:
-    """The boundary parts of a region, None for another kind of region."""
-    return (
-        tuple(region.removeprefix("boundary ").split("+"))
-        if region.startswith("boundary ")
-        else None
-    )
+    linear: dict[str, Any] | None = None
 
 
 def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
@@ -78,18 +97,27 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                 for unknown in condition.values:
                     if unknown not in names.unknowns:
                         raise ValueError(
-                            f"{owner}: there is no unknown {unknown!r}; the unknowns are {', '.join(names.unknowns)}"
+                            f"{owner}: there is no unknown {unknown!r}; the unknowns are "
+                            f"{', '.join(names.unknowns)}"
                         )
                     signature = parse_names((unknown,), names, owner=owner)
                     function = _misfit(unknown)
                     out.append(
-                        Constraint(f"observed {unknown}", f"observed {k}", signature, function)
+                        Constraint(
+                            name=f"observed {unknown}",
+                            region=Region("observed", condition=k),
+                            signature=signature,
+                            function=function,
+                            linear={unknown: 1.0},
+                        )
                     )
             case Equation():
-                region = boundary_region(problem.domain.select(condition.on))
-                signature = parse_signature(condition.residual, names, owner=owner, boundary=True)
-                label = f"equation {k} on {_label(condition.on)}"
-                out.append(Constraint(label, region, signature, condition.residual))
+                for parts, on in _pieces(problem.domain, condition.on):
+                    signature = parse_signature(
+                        condition.residual, names, owner=owner, boundary=parts != (TERMINAL,)
+                    )
+                    label, region = f"equation {k} on {on}", Region("boundary", parts)
+                    out.append(Constraint(label, region, signature, condition.residual))
             case Initial():
                 assert problem.domain.time is not None
                 pairs = [
@@ -109,72 +137,38 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                             )
                         )
             case Dirichlet() | Neumann() | Robin():
-                region = boundary_region(problem.domain.select(condition.on))
-                for unknown, data in by_unknown(
-                    problem, condition.value, condition.unknown, owner=owner
-                ).items():
-                    weights = (
-                        {unknown: 1.0}
-                        if isinstance(condition, Dirichlet)
-                        else {f"{unknown}_n": 1.0}
-                    )
-                    if isinstance(condition, Robin):
-                        weights = {unknown: condition.alpha, f"{unknown}_n": condition.beta}
-                    label = (
-                        f"{type(condition).__name__.lower()} {unknown} on {_label(condition.on)}"
-                    )
-                    out.append(_difference(names, label, region, weights, data))
+                data_of = by_unknown(problem, condition.value, condition.unknown, owner=owner)
+                for parts, on in _pieces(problem.domain, condition.on):
+                    # At an instant the normal derivative is the one along time.
+                    slope = "t" if parts == (TERMINAL,) else "n"
+                    for unknown, data in data_of.items():
+                        match condition:
+                            case Dirichlet():
+                                weights = {unknown: 1.0}
+                            case Neumann():
+                                weights = {f"{unknown}_{slope}": 1.0}
+                            case Robin():
+                                weights = {unknown: condition.alpha}
+                                weights[f"{unknown}_{slope}"] = condition.beta
+                        label = f"{type(condition).__name__.lower()} {unknown} on {on}"
+                        region = Region("boundary", parts)
+                        out.append(_difference(names, label, region, weights, data))
             case Periodic():
                 raise AssertionError("a periodic condition is embedded, never soft")
     labels = [constraint.name for constraint in out]
     return [
-        Constraint(
-            f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name,
-            c.region,
-            c.signature,
-            c.function,
-        )
+        replace(c, name=f"{c.name} ({k})" if labels.count(c.name) > 1 else c.name)
         for k, c in enumerate(out)
     ]
 
 
-def units(
-    problem: Problem, imposition: Imposition
-) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
-    """The mean of what soft conditions prescribe for each unknown, and its standard deviation where that is above 1.
-
-    From a few hundred points, to six digits, which are the same on every machine; 0 and 1 for an unknown of which nothing is
-    prescribed, or something is imposed exactly, and for all where a lift or factor says more. A network in these units need not
-    learn how large the solution is.
-    """
-    if problem.lift is not None or problem.factor is not None:
-        return np.zeros(len(problem.unknowns)), np.ones(len(problem.unknowns))
-    domain, cube = problem.domain, lambda n, d: Uniform().points(jax.random.key(0), n, d)
-    imposed = {problem.unknowns[face.component] for face in faces(problem, imposition.hard)}
-    found: dict[str, list[np.ndarray]] = {
-        name: [] for name in problem.unknowns if name not in imposed
-    }
-    everything = problem.conditions()
-    for condition in (everything[k] for k in imposition.soft):
-        if isinstance(condition, Initial):
-            at = domain.sample_initial(cube, 256)
-        elif isinstance(condition, Dirichlet):
-            at, _ = domain.sample_boundary(domain.select(condition.on), cube, 256)
-        else:
-            continue
-        owner = f"{type(problem).__name__}: {type(condition).__name__}"
-        for name, data in by_unknown(
-            problem, condition.value, condition.unknown, owner=owner
-        ).items():
-            if name in found:
-                values = jax.vmap(lambda point, data=data: jnp.asarray(data(point), point.dtype))(
-                    jnp.asarray(at)
-                )
-                found[name].append(np.asarray(values, np.float64)[np.isfinite(values)])
-    values = [np.concatenate(found.get(name) or [np.zeros(1)]) for name in problem.unknowns]
-    values = [v if v.size else np.zeros(1) for v in values]
-    rounded = lambda numbers: np.asarray([float(f"{number:.6g}") for number in numbers])
-    return rounded(np.mean(v) for v in values), rounded(max(1.0, np.std(v)) for v in values)
+def _pieces(domain: Domain, on: Any) -> list[tuple[tuple[str, ...], str]]:
+    """What `on` selects, with its label: parts in space together, the last instant by itself."""
+    parts = domain.select(on)
+    surface = tuple(part for part in parts if part != TERMINAL)
+    if surface == parts:
+        return [(parts, _label(on))]
+    return [(piece, "+".join(piece)) for piece in (surface, (TERMINAL,)) if piece]
 
 
 def _label(on: Any) -> str:
@@ -186,7 +180,7 @@ def _misfit(unknown: str) -> Callable[..., Any]:
 
 
 def _difference(
-    names, label: str, region: str, weights: dict[str, Any], data: Callable[[Any], Any]
+    names, label: str, region: Region, weights: dict[str, Any], data: Callable[[Any], Any]
 ) -> Constraint:
     """``sum of weight * quantity - data(point)``."""
 
@@ -194,4 +188,4 @@ def _difference(
         return sum(weights[name] * value for name, value in quantities.items()) - data(point)
 
     signature = parse_names(("point", *weights), names, owner=label, boundary=True)
-    return Constraint(label, region, signature, function)
+    return Constraint(label, region, signature, function, weights)

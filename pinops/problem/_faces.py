@@ -1,10 +1,11 @@
 """Which conditions can be imposed exactly, and the linear functionals that say what they impose.
 
-On a coordinate that is a factor of the domain (every coordinate of a box; time), a condition is a *face functional*
-``alpha u + slope du/d(axis) = data`` on the lower or upper face.  Two instances: Dirichlet is ``alpha = 1, slope = 0``;
-an initial velocity is ``alpha = 0, slope = 1`` on the lower face of ``t``.
-Functionals of different axes are imposed together by a Boolean sum of one-dimensional interpolations, exactly if and only
-if their data agree where the faces meet (Leake & Mortari 2020, Theory of Functional Connections).
+On a coordinate that is a factor of the domain (every coordinate of a box; time), a condition is a
+*face functional* ``alpha u + slope du/d(axis) = data`` on the lower or upper face.  Two
+instances: Dirichlet is ``alpha = 1, slope = 0``; an initial velocity is ``alpha = 0, slope = 1``
+on the lower face of ``t``. Functionals of different axes are imposed together by a Boolean sum of
+one-dimensional interpolations, exactly if and only if their data agree where the faces meet
+(Leake & Mortari 2020, Theory of Functional Connections).
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pinops.geometry import TERMINAL
 from pinops.problem._conditions import (
     Condition,
     Dirichlet,
@@ -24,11 +26,13 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
+from pinops.problem._inside import check_observed
 from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
 
 PointFunction = Callable[[Any], Any]
 
-# The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes of compilation from four on.
+# The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes
+# of compilation from four on.
 MAX_LIFTED_AXES = 3
 _KINK_CELLS = (
     2000  # data that vary over less than about a thousandth of the domain count as not smooth
@@ -36,7 +40,8 @@ _KINK_CELLS = (
 
 
 def onto_face(points: Any, axis: int, at: Any) -> Any:
-    """The points ``(..., d)`` with one coordinate set to ``at``; a selection, because scattering is costly to differentiate."""
+    """The points ``(..., d)`` with one coordinate set to ``at``."""
+    # A selection, because scattering is costly to differentiate.
     here = np.arange(points.shape[-1]) == axis
     return jnp.where(here.reshape((1,) * (points.ndim - 1) + here.shape), at, points)
 
@@ -55,8 +60,13 @@ class Face:
     is_slope: bool
     data: PointFunction
 
+    def largest(self, bounds: tuple[float, float]) -> float:
+        """What the functional makes of a function of size 1 that varies over the length of the axis, at most."""
+        sizes = [float(np.max(np.abs(np.asarray(part)))) for part in (self.alpha, self.slope)]
+        return sizes[0] + sizes[1] / (bounds[1] - bounds[0])
+
     def apply(self, function: PointFunction, bounds: tuple[float, float]) -> PointFunction:
-        """The functional of a scalar function of the point, as a function of any point (projected onto the face)."""
+        """The functional of a function, as a function of the point, projected onto the face."""
         axis, at = self.axis, bounds[self.upper]
 
         def applied(point):
@@ -72,7 +82,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Imposition:
-    """How each condition is met: its position in ``conditions()``, ``"hard"``, ``"embedded"`` or ``"soft"``, and why."""
+    """How each of ``conditions()`` is met: ``"hard"``, ``"embedded"`` or ``"soft"``, and why."""
 
     how: tuple[str, ...]
     why: tuple[str, ...]
@@ -89,7 +99,7 @@ class Imposition:
 
 
 def faces(problem: Problem, conditions: tuple[int, ...] | None = None) -> list[Face]:
-    """All face functionals of the given conditions (default: every one that lives on faces only)."""
+    """All face functionals of the given conditions (default: all that live on faces only)."""
     out = []
     for k, condition in enumerate(problem.conditions()):
         if conditions is None or k in conditions:
@@ -104,7 +114,9 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
     domain = problem.domain
     names = domain.coordinates
     owner = f"{type(problem).__name__}: {type(condition).__name__}"
-    functions = lambda value: by_unknown(problem, value, condition.unknown, owner=owner)
+
+    def functions(value):
+        return by_unknown(problem, value, condition.unknown, owner=owner)
 
     def expand(data, axis, upper, alpha, slope, is_value, is_slope):
         return [
@@ -138,7 +150,8 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
             f"{owner}: there is no boundary that it could hold on, {names[0]} is all there is; "
             "at the initial time use Initial, otherwise name boundary parts with on=..."
             if len(names) == 1
-            else f"{owner}: on={condition.on!r} selects no part of the boundary; there are {', '.join(domain.parts)}"
+            else f"{owner}: on={condition.on!r} selects no part of the boundary; there are "
+            f"{', '.join(domain.parts)}"
         )
     intervals = domain.intervals
     on_faces = {
@@ -167,20 +180,20 @@ def _faces_of(problem: Problem, number: int, condition: Condition) -> list[Face]
 def impose(problem: Problem) -> Imposition:
     """Decide for each condition whether it is imposed exactly.
 
-    Boundary conditions are taken first, in the order of declaration, then initial ones; each becomes hard unless it is
-    declared soft, lives on curved boundary, would need a lift over more than three coordinates, or disagrees with one
-    already taken (at a corner, or because periodicity would put a kink into lifted initial data, which the lift would
-    then keep for all times).
+    Boundary conditions are taken first, in the order of declaration, then initial and terminal
+    ones; each becomes hard unless it is declared soft, lives on curved boundary, would need a
+    lift over more than three coordinates, or disagrees with one already taken (at a corner, or
+    because periodicity would put a kink into lifted initial data, which the lift would then keep
+    for all times).
 
-    **Raises** ValueError for a condition on a part or unknown that does not exist, a periodic coordinate that is not an
-    interval of the domain or has other conditions at its ends, data (or what is known of the solution) that are not even or not
-    periodic where the solution is said to be, observations at other coordinates, and two conditions that impose the same thing.
+    Raises:
+        ValueError: For a condition on a part or unknown that does not exist, a periodic coordinate
+            that is not an interval of the domain or has other conditions at its ends, data (or what
+            is known of the solution) that are not even or not periodic where the solution is said
+            to be, observations at other coordinates or outside of the domain, and two conditions
+            that impose the same thing.
     """
     conditions = problem.conditions()
-    if not isinstance(conditions, tuple | list):
-        raise ValueError(
-            f"{type(problem).__name__}.conditions must return a tuple, got one {type(conditions).__name__}; add a comma"
-        )
     domain, names = problem.domain, problem.domain.coordinates
     how, why = ["soft"] * len(conditions), [""] * len(conditions)
     periodic: list[str] = []
@@ -188,15 +201,16 @@ def impose(problem: Problem) -> Imposition:
     for k, condition in enumerate(conditions):
         if isinstance(condition, Periodic):
             for name in (condition.on,) if isinstance(condition.on, str) else condition.on:
-                if name not in domain.intervals or name == domain.time:
-                    choices = [n for n in domain.intervals if n != domain.time]
+                if name not in domain.intervals:
                     raise ValueError(
-                        f"{type(problem).__name__}: Periodic(on={name!r}) needs a spatial coordinate that is an interval of "
-                        f"the domain; there are {', '.join(choices) or 'none'}"
+                        f"{type(problem).__name__}: Periodic(on={name!r}) needs a coordinate that "
+                        "is an interval of the domain; there are "
+                        f"{', '.join(domain.intervals) or 'none'}"
                     )
                 if name in periodic:
                     raise ValueError(
-                        f"{type(problem).__name__}: {name} is declared periodic twice; keep one condition"
+                        f"{type(problem).__name__}: {name} is declared periodic twice; keep one "
+                        "condition"
                     )
                 periodic.append(name)
                 if condition.even:
@@ -206,22 +220,24 @@ def impose(problem: Problem) -> Imposition:
                 f"coordinate enters through {'cosine' if condition.even else 'sine and cosine'}",
             )
     taken: list[Face] = []
-    order = sorted(range(len(conditions)), key=lambda k: isinstance(conditions[k], Initial))
+    order = sorted(range(len(conditions)), key=lambda k: _is_in_time(problem, conditions[k]))
     for k in order:
         condition = conditions[k]
         if how[k] == "embedded":
             continue
         new = _faces_of(problem, k, condition)
         if isinstance(condition, Observed):
-            _check_coordinates(problem, condition)
+            check_observed(problem, condition)
         for axis in dict.fromkeys(face.axis for face in new or []):
             if names[axis] in periodic:
                 raise ValueError(
-                    f"{type(problem).__name__}: {names[axis]} is periodic and has no boundary for {type(condition).__name__}; "
-                    "name the boundary parts that are meant with on=..."
+                    f"{type(problem).__name__}: {names[axis]} is periodic and has no boundary for "
+                    f"{type(condition).__name__}; {_instead(names[axis], domain.time)}"
                 )
         if isinstance(condition, Dirichlet | Neumann | Robin) and new is None:
             why[k] = "part of its boundary is not a face of a box"
+        elif isinstance(condition, Observed):
+            pass  # nobody expects observations to be met exactly
         elif new is None:
             why[k] = "it is an equation to be satisfied in the least-squares sense"
         elif condition.soft:
@@ -237,23 +253,26 @@ def impose(problem: Problem) -> Imposition:
     return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
 
 
-def _check_coordinates(problem: Problem, observed: Observed) -> None:
-    """Raises ValueError unless observations are at points of the problem's coordinates."""
-    names, owner = problem.domain.coordinates, f"{type(problem).__name__}: Observed"
-    for name in observed.coordinates:
-        if name not in names:
-            raise ValueError(
-                f"{owner}: there is no coordinate {name!r}; the coordinates are {', '.join(names)}"
-            )
-    for name in names:
-        if name not in observed.coordinates:
-            raise ValueError(
-                f"{owner} gives no values of the coordinate {name!r}; give one for each observation"
-            )
+def _is_in_time(problem: Problem, condition: Condition) -> bool:
+    """Whether a condition holds at the first or at the last instant, and nowhere else."""
+    if isinstance(condition, Dirichlet | Neumann | Robin):
+        return problem.domain.select(condition.on) == (TERMINAL,)
+    return isinstance(condition, Initial)
+
+
+def _instead(name: str, time: str | None) -> str:
+    """What to do where a condition sits at an end of a periodic coordinate."""
+    if name == time:
+        return "a solution periodic in time has neither start nor end: keep one of the two"
+    return "name the boundary parts that are meant with on=..."
 
 
 def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None:
-    """Raises ValueError for what a problem knows of its solution and for data that contradict its symmetries."""
+    """What a problem knows of its solution, and data, must have its symmetries.
+
+    Raises:
+        ValueError: Where they have not.
+    """
     domain, owner = problem.domain, type(problem).__name__
     known: dict[str, Callable[[Any], Any]] = {}
     for method in ("lift", "factor"):
@@ -294,17 +313,21 @@ def _check_known(problem: Problem, periodic: list[str], even: list[str]) -> None
                 ]
             for what, function, places, where, remedy in pairs:
                 one, other, anywhere = (jax.vmap(function)(at) for at in (*places, points))
-                gap = float(jnp.max(jnp.abs(one - other)))
-                if not gap <= 1e-6 * float(jnp.max(jnp.abs(anywhere))):
+                # Each by itself: unknowns may differ in size by many orders of magnitude.
+                gaps = jnp.max(jnp.abs(one - other), 0)
+                sizes = jnp.max(jnp.abs(anywhere), 0)
+                gap = float(jnp.max(gaps))
+                if not np.all(gaps <= 1e-6 * sizes + 1e-15 * jnp.max(sizes)):
                     raise ValueError(
-                        f"{owner}: {what} differ by {gap:.1e} {where}; leave {remedy} out, or mend them"
+                        f"{owner}: {what} differ by {gap:.1e} {where}; leave {remedy} out, or mend "
+                        "them"
                     )
 
 
 def _conflict(
     problem: Problem, new: list[Face], taken: list[Face], periodic: tuple[str, ...]
 ) -> str:
-    """Why the new functionals cannot be imposed together with those already taken; empty when they can."""
+    """Why new functionals cannot be imposed together with those taken; empty when they can."""
     domain = problem.domain
     names = domain.coordinates
     if len({face.axis for face in new + taken}) > MAX_LIFTED_AXES:
@@ -325,11 +348,13 @@ def _conflict(
                     continue
                 unknown = problem.unknowns[a.component]
                 if a.axis == b.axis:
-                    # A value and a slope may share a face; a slope and a Robin flux would prescribe the value again.
+                    # A value and a slope may share a face; a slope and a Robin flux would
+                    # prescribe the value again.
                     if a.upper == b.upper and a.is_value == b.is_value:
                         face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
                         raise ValueError(
-                            f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep one condition"
+                            f"{type(problem).__name__}: {unknown} is declared twice on {face}; "
+                            "keep one condition"
                         )
                     continue
                 left = b.apply(a.data, bounds[b.axis])
@@ -340,12 +365,23 @@ def _conflict(
                     .at[:, b.axis]
                     .set(bounds[b.axis][b.upper])
                 )
+                # Where they meet both may vanish: what counts is how large the data are on their own faces.
+                on_faces = [
+                    points.at[:, face.axis].set(bounds[face.axis][face.upper]) for face in (a, b)
+                ]
                 # Compiled as one: every operation by itself would be compiled too.
-                left, right = jax.jit(
-                    lambda at, pair=(left, right): [jax.vmap(one)(at) for one in pair]
-                )(at)
+                left, right, *sizes = jax.jit(
+                    lambda places, functions=(left, right, a.data, b.data): [
+                        jax.vmap(function)(at)
+                        for function, at in zip(functions, places, strict=True)
+                    ]
+                )([at, at, *on_faces])
                 gap = float(jnp.max(jnp.abs(left - right)))
-                if not gap <= 1e-9 * (1 + float(jnp.max(jnp.abs(right)))):
+                scale = sum(
+                    other.largest(bounds[other.axis]) * float(jnp.max(jnp.abs(size)))
+                    for other, size in zip((b, a), sizes, strict=True)
+                )
+                if not gap <= 1e-9 * scale:
                     return (
                         f"its data for {unknown} differ by {gap:.1e} from those on "
                         f"{names[b.axis]} = {bounds[b.axis][b.upper]:g}, where the two meet"
@@ -368,25 +404,31 @@ def _order(problem: Problem, axis: int) -> int:
 
 
 def _periodic_jump(problem: Problem, face: Face, name: str, points: Any) -> str:
-    """Data that are lifted into the domain must be as smooth across the periodic boundary as the equation is of order."""
+    """Lifted data must be as smooth across the periodic boundary as the equation is of order."""
     axis = problem.domain.coordinates.index(name)
     low, high = problem.domain.bounds[name]
-    function = face.data
+    function, size = face.data, 0.0
     for k in range(_order(problem, axis) + 1):
         values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
-        gap, scale = (
-            float(jnp.max(jnp.abs(values[0] - values[1]))),
-            float(jnp.max(jnp.abs(values[0]))),
-        )
-        if not gap <= 1e-8 * (1 + scale):
+        gap = float(jnp.max(jnp.abs(values[0] - values[1])))
+        # A derivative may vanish at the ends, and be round-off there: what counts is its size anywhere.
+        anywhere = jax.vmap(function)(points)
+        scale = float(max(jnp.max(jnp.abs(part)) for part in (anywhere, *values)))
+        if k == 0:
+            size = scale
+        if not gap <= 1e-8 * max(scale, size / (high - low) ** k):
             where = f"across the periodic boundary of {name}"
-            return f"its {_derivative_name(k)} jumps by {gap:.2g} {where}, and a lift would keep that for all times"
+            what = f"its {_derivative_name(k)} jumps by {gap:.2g} {where}"
+            return f"{what}, and a lift would keep that for all times"
         function = _along(function, axis)
     return ""
 
 
 def _kink(problem: Problem, face: Face, points: Any) -> str:
-    """Lifted data must be as smooth inside, too: derivatives at points do not see a jump, their integral along a line does."""
+    """Lifted data must be as smooth inside, too.
+
+    Derivatives at points do not see a jump, their integral along a line does.
+    """
     names = problem.domain.coordinates
     for axis, name in enumerate(names):
         if axis == face.axis:
@@ -396,9 +438,10 @@ def _kink(problem: Problem, face: Face, points: Any) -> str:
         def jumps(points, axis=axis, low=low, high=high):
             """The jump of each derivative that the equation takes, and its scale."""
             cells = low + (high - low) * (jnp.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
-            on_lines = lambda at: (
-                jnp.repeat(points[:2], len(at), 0).at[:, axis].set(jnp.tile(at, 2))
-            )
+
+            def on_lines(at):
+                return jnp.repeat(points[:2], len(at), 0).at[:, axis].set(jnp.tile(at, 2))
+
             lower, function = face.data, _along(face.data, axis)
             out = []
             for _ in range(_order(problem, axis)):
@@ -407,13 +450,16 @@ def _kink(problem: Problem, face: Face, points: Any) -> str:
                 )
                 ends = jax.vmap(lower)(on_lines(jnp.asarray([low, high]))).reshape(2, 2)
                 gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
-                out.append((gap, jnp.sum(jnp.abs(slope), 1) + jnp.sum(jnp.abs(ends), 1)))
+                # A constant has no part in it, but for its rounding.
+                varying = jnp.sum(jnp.abs(slope), 1) + jnp.abs(ends[:, 1] - ends[:, 0])
+                out.append((gap, varying + 1e-10 * jnp.sum(jnp.abs(ends), 1)))
                 lower, function = function, _along(function, axis)
             return out
 
         for k, (gap, scale) in enumerate(jax.jit(jumps)(points)):
             if not bool(np.all(gap <= 1e-2 * scale)):
-                what = f"its {_derivative_name(k)} jumps by about {float(np.max(gap)):.2g} along {name}"
+                size = float(np.max(gap))
+                what = f"its {_derivative_name(k)} jumps by about {size:.2g} along {name}"
                 return f"{what}, and a lift would keep that for all times"
     return ""
 

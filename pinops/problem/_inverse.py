@@ -1,4 +1,4 @@
-"""Inverse problems: the same PDE with some coefficients unknown and observations of its solution."""
+"""Inverse problems: a PDE with some coefficients unknown and observations of its solution."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -14,9 +14,10 @@ from pinops.reference import Reference
 
 
 class InverseProblem(DerivedProblem):
-    """A problem with observations added and named coefficients to be found. Made by `pinops.invert`.
+    """A problem with observations added and coefficients to be found, made by `pinops.invert`.
 
-    **Raises** ValueError for a coefficient that does not exist.
+    Raises:
+        ValueError: For a coefficient that does not exist.
     """
 
     problem: Problem
@@ -49,7 +50,7 @@ class InverseProblem(DerivedProblem):
 
 
 def holder(problem: Problem) -> Problem:
-    """The problem that holds the coefficients: itself, or the one inside an inverse problem or a time window."""
+    """The problem that holds the coefficients: itself, or the one inside."""
     return holder(problem.problem) if isinstance(problem, InverseProblem | Window) else problem
 
 
@@ -59,6 +60,6 @@ def coefficients_of(problem: Problem) -> dict[str, Any]:
 
 
 def coefficients_as_json(problem: Problem) -> dict[str, Any]:
-    """The coefficients of a problem: numbers, texts and nested lists of them; what is none of these is left out."""
+    """The coefficients that are numbers, texts and nested lists of them."""
     arrays = {name: np.asarray(value) for name, value in coefficients_of(problem).items()}
     return {name: array.tolist() for name, array in arrays.items() if array.dtype != object}

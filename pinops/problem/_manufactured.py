@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.derivatives import Jet, Names, Normal, Plan, Signature, nested, parse_signature
-from pinops.geometry import Domain
+from pinops.geometry import TERMINAL, Domain
 from pinops.problem._conditions import (
     Condition,
     Dirichlet,
@@ -21,18 +21,19 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
+from pinops.problem._guards import in_double
 from pinops.problem._problem import DerivedProblem, Problem, names_of, residual_signature, values_at
 
 
 class ManufacturedProblem(DerivedProblem):
-    """A problem whose residual and conditions are shifted so that a chosen function solves it. Made by `manufacture`."""
+    """A problem shifted so that a chosen function solves it, made by `manufacture`."""
 
     problem: Problem
     solution: Callable[..., Any] = eqx.field(static=True)
 
     @property
     def exact(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.solution
+        return in_double(self.solution, owner="exact")
 
     @property
     def lift(self) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -46,7 +47,7 @@ class ManufacturedProblem(DerivedProblem):
 
     @property
     def residual(self) -> Callable[..., Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """The original residual minus its value for the chosen solution (the source term that makes it exact)."""
+        """The residual minus its value for the chosen solution: the source that makes it exact."""
         return self._shifted(self.problem.residual, residual_signature(self.problem))
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -55,7 +56,7 @@ class ManufacturedProblem(DerivedProblem):
         )
 
     def _jet(self, point: Any, plan: Plan) -> Jet:
-        """The partial derivatives of the chosen solution at one point, ``{index: (1, unknowns)}``."""
+        """The partial derivatives of the chosen solution at a point, ``{index: (1, unknowns)}``."""
 
         def function(point):
             values = values_at(self, "exact", point)
@@ -91,7 +92,7 @@ class ManufacturedProblem(DerivedProblem):
         return shifted
 
     def _derivative(self, unknown: str, axis: int | None) -> Callable[..., Any]:
-        """The chosen solution of one unknown, or its partial derivative along one axis, as data of named coordinates."""
+        """The chosen solution of one unknown, or its derivative along one axis, as data."""
         component = self.unknowns.index(unknown)
 
         def data(point):
@@ -110,12 +111,13 @@ class ManufacturedProblem(DerivedProblem):
         return by_coordinates
 
     def _with_data(self, condition: Condition) -> list[Condition]:
-        """The same condition with data from the chosen solution (a normal derivative is split by faces)."""
+        """The condition with data from the chosen solution, a normal derivative split by faces."""
         if isinstance(condition, Periodic):
-            return [Periodic(condition.on)]
+            return [Periodic(condition.on)]  # even or not, the chosen function is what it is
         if isinstance(condition, Equation):
+            at_instant = self.domain.select(condition.on) == (TERMINAL,)
             signature = parse_signature(
-                condition.residual, names_of(self), owner="Equation", boundary=True
+                condition.residual, names_of(self), owner="Equation", boundary=not at_instant
             )
             return [Equation(self._shifted(condition.residual, signature), on=condition.on)]
         if isinstance(condition, Observed):
@@ -197,15 +199,21 @@ def _face_of(part: str, names: Names, domain: Domain) -> tuple[int | None, float
 def manufacture(problem: Problem, exact: Callable[..., Any]) -> ManufacturedProblem:
     """The problem with source, boundary, initial and observed data such that ``exact`` solves it.
 
-    **Arguments:** ``exact``: a function of named coordinates, ``lambda x, t: ...``, that returns a scalar or, for a system,
-    a dict by unknown; smooth enough for the residual, and periodic where the problem is.
+    Args:
+        problem: What is shifted.
+        exact: A function of named coordinates, ``lambda x, t: ...``, that returns a scalar or, for
+            a system, a dict by unknown; smooth enough for the residual, and periodic where the
+            problem is.
 
-    **Raises** ValueError when ``exact`` names a coordinate that does not exist or leaves an unknown out, and for a problem whose
-    only condition is a factor, which ``exact`` need not have.
+    Raises:
+        ValueError: When ``exact`` names a coordinate that does not exist or leaves an unknown
+            out, and for a problem whose only condition is a factor, which ``exact`` need not
+            have.
     """
     if problem.factor is not None and not problem.conditions():
         raise ValueError(
-            f"{type(problem).__name__} has no condition but its factor, and exact need not have it: declare conditions"
+            f"{type(problem).__name__} has no condition but its factor, and exact need not have "
+            "it: declare conditions"
         )
     point = jnp.asarray(
         [0.5 * sum(problem.domain.bounds[name]) for name in problem.domain.coordinates]

@@ -1,7 +1,10 @@
-"""A problem is one PDE with its data: algebra between partial derivatives, a domain, conditions and, if known, a solution."""
+"""A problem is one PDE with its data.
+
+That is algebra between partial derivatives, a domain, conditions and, if known, a solution.
+"""
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, cast
 
@@ -9,15 +12,21 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from pinops.derivatives import Names, Signature, call_by_name, parse_signature
+from pinops.derivatives import Names, Signature, call_by_name, number, parse_signature
 from pinops.geometry import Domain
 from pinops.problem._conditions import Condition
+from pinops.problem._guards import (
+    checked_coefficient,
+    checked_conditions,
+    guarded_method,
+    in_double,
+)
 from pinops.problem._inputs import check_inputs
 from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
+from pinops.settings import check_settings
 
 
 def positive(default: float) -> Any:
@@ -25,40 +34,37 @@ def positive(default: float) -> Any:
     return eqx.field(default=default, metadata={"positive": True})
 
 
-def whole(default: int, *, least: int) -> Any:
-    """A setting (no coefficient) that must be a whole number of at least so many: ``cells: int = po.whole(64, least=2)``."""
-    return eqx.field(default=default, static=True, metadata={"least": least})
-
-
-def one_of(default: str, names: Iterable[str]) -> Any:
-    """A setting (no coefficient) that must be one of these names: ``task: str = po.one_of("all", ("all", "discs"))``."""
-    return eqx.field(default=default, static=True, metadata={"names": tuple(names)})
-
-
 class Problem(eqx.Module):
     """Abstract base of every PDE.
 
-    A subclass declares ``domain`` (coordinates are named there), ``unknowns``, coefficients as annotated fields,
-    ``residual`` (whose argument names are the derivative plan) and ``conditions``; optionally ``exact`` or ``reference``.
-    Coefficients become NumPy float64 leaves: differentiable, batchable, trainable, and never a reason to recompile.
+    A subclass declares ``domain`` (coordinates are named there), ``unknowns``, coefficients as
+    annotated fields, ``residual`` (whose argument names are the derivative plan) and
+    ``conditions``; optionally ``exact`` or ``reference``. Coefficients become NumPy float64
+    leaves: differentiable, batchable, trainable, and never a reason to recompile.
 
     A *family* is a problem that also has ``sample(key)``, another member of the family at random, and ``inputs()``: what an
     operator sees of a member, a dict of named arrays. A number has the shape ``()``, the values of a function at sensors
     ``(m,)``, functions on a plane grid ``(h, w)`` or ``(h, w, c)``: ``{"source": self.source, "viscosity": self.viscosity}``.
 
-    What is known of the solution before it is computed is said by three functions of the coordinates: the solution is ``lift``
-    plus ``factor`` times a network (Lagaris, Likas & Fotiadis 1998), each a number or a dict by unknown, with the conditions
-    imposed on the whole. A factor may vanish on a curved boundary, or like a root where the solution does. ``features`` of the
-    coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these: steep where the solution is steep.
-    Gaussians, which lie somewhere in the domain, do not see them, unless they are ``stretched`` coordinates, one for each: then
-    Gaussians lie in these.
+    What is known of the solution before it is computed is said by three functions of the
+    coordinates: the solution is ``lift`` plus ``factor`` times a network (Lagaris, Likas &
+    Fotiadis 1998), each a number or a dict by unknown, with the conditions imposed on the whole.
+    A factor may vanish on a curved boundary, or like a root where the solution does. ``features``
+    of the coordinates, a tuple of numbers of about -1 to 1, is what networks see besides these:
+    steep where the solution is steep. Gaussians, which lie somewhere in the domain, do not see
+    them, unless they are ``stretched`` coordinates, one for each: then Gaussians lie in these.
 
-    ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are taken after removing the mean.
-    ``trainable`` lists coefficients that are unknown and start from their given value (an inverse problem).
-    ``sampler`` is how `solve` spreads points where no `Collocation` is given.
+    Called with numbers, ``exact`` and these three compute in double precision and give float64 of
+    NumPy, whatever the configuration of JAX.
 
-    **Raises** ValueError for a coefficient that is not finite, or not positive where it must be, and for a setting that `whole`
-    or `one_of` does not allow.
+    ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are
+    taken after removing the mean. ``trainable`` lists coefficients that are unknown and start
+    from their given value (an inverse problem). ``sampler`` is how `solve` spreads points where
+    no `Collocation` is given.
+
+    Raises:
+        ValueError: For a coefficient that is no finite real number, or not positive where it is
+            declared so, and for a setting that `whole` or `one_of` does not allow.
     """
 
     domain: ClassVar[Domain]
@@ -75,46 +81,37 @@ class Problem(eqx.Module):
     sample = cast("Any", None)
     inputs = cast("Any", None)
 
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        # Here, once for every door: whoever calls these methods gets their errors as one sentence.
+        own = {name: method for name, method in vars(cls).items() if inspect.isfunction(method)}
+        for name in ("exact", "lift", "factor", "features"):
+            if name in own:
+                owner = f"{cls.__name__}.{name}"
+                setattr(cls, name, in_double(own[name], skip=1, owner=owner))
+        if "conditions" in own:
+            cls.conditions = checked_conditions(own["conditions"])
+        for name in ("sample", "inputs"):
+            if name in own:
+                setattr(cls, name, guarded_method(own[name]))
+
     def __post_init__(self):
+        check_settings(self)
         for field in fields(self):
+            owner = f"{type(self).__name__}: {field.name}"
             if field.name in ("lift", "factor", "features", "sampler", "stretched"):
-                raise ValueError(
-                    f"{type(self).__name__}: {field.name} is what a problem knows, not a coefficient; rename it"
-                )
+                raise ValueError(f"{owner} is what a problem knows, not a coefficient; rename it")
             value = getattr(self, field.name)
-            least, names = field.metadata.get("least"), field.metadata.get("names")
-            if least is not None and (
-                not isinstance(value, int) or isinstance(value, bool) or value < least
-            ):
-                raise ValueError(
-                    f"{type(self).__name__}: {field.name} must be a whole number of at least {least}, got {value!r}"
-                )
-            if names is not None and value not in names:
-                raise ValueError(
-                    f"{type(self).__name__}: {field.name} must be one of {', '.join(names)}, got {value!r}"
-                )
-            if isinstance(value, str) and not field.metadata.get("static"):
-                raise ValueError(
-                    f"{type(self).__name__}: {field.name} must be a number, got {value!r}"
-                )
-            if isinstance(value, list | tuple) and not field.metadata.get("static"):
-                value = np.asarray(value)
-            number = isinstance(
-                value, int | float | np.ndarray | np.generic | jax.Array
-            ) and not isinstance(value, bool)
-            if field.metadata.get("static") or not number or isinstance(value, Tracer):
+            if field.metadata.get("static"):
                 continue
-            value = np.asarray(value, np.float64)
-            if not np.all(np.isfinite(value)):
-                raise ValueError(f"{type(self).__name__}: {field.name} must be finite, got {value}")
-            if field.metadata.get("positive") and not np.all(value > 0):
-                raise ValueError(
-                    f"{type(self).__name__}: {field.name} must be greater than zero, got {value}"
-                )
-            object.__setattr__(self, field.name, value)
+            number = checked_coefficient(
+                owner, value, positive=bool(field.metadata.get("positive"))
+            )
+            if number is not None:
+                object.__setattr__(self, field.name, number)
 
     def residual(self, *args: Any, **kwargs: Any) -> Any:
-        """The equation at one point: a scalar that vanishes, or a dict of named scalars for a system."""
+        """The equation at one point: a scalar that vanishes, or a dict of them by name."""
         raise NotImplementedError
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -122,7 +119,7 @@ class Problem(eqx.Module):
         return ()
 
     def reference(self) -> Reference | None:
-        """A trusted solution on an evaluation grid with its error bar; by default the exact solution, where there is one."""
+        """A trusted solution on a grid with its error bar; by default the exact one, if known."""
         return exact_reference(self)
 
 
@@ -171,10 +168,15 @@ def names_of(problem: Problem) -> Names:
 
 
 def residual_signature(problem: Problem) -> Signature:
-    """The derivative plan of the interior equation. Raises ValueError for none, or an argument that names nothing."""
+    """The derivative plan of the interior equation.
+
+    Raises:
+        ValueError: Without an equation, and for an argument that names nothing.
+    """
     if type(problem).residual is Problem.residual:
         raise ValueError(
-            f"{type(problem).__name__} has no residual; define one, such as residual(self, u_t, u_xx)"
+            f"{type(problem).__name__} has no residual; define one, such as residual(self, u_t, "
+            "u_xx)"
         )
     return parse_signature(
         problem.residual, names_of(problem), owner=f"{type(problem).__name__}.residual"
@@ -193,7 +195,10 @@ def check_family(problem: Problem) -> None:
 
 
 def sample_members(family: Problem, key: PRNGKeyArray, numbers: range) -> Problem:
-    """The members with these numbers, in the leading axis of every array; each depends on the key and its own number only."""
+    """The members with these numbers, in the leading axis of every array.
+
+    Each depends on the key and its own number only.
+    """
     return _sampled(family, key, jnp.arange(numbers.start, numbers.stop, numbers.step))
 
 
@@ -203,10 +208,13 @@ def _sampled(family: Problem, key: PRNGKeyArray, numbers: Int[Array, " f"]) -> P
 
 
 def unstacked(problems: Problem, count: int) -> list[Problem]:
-    """The members, ``count`` of them, in the leading axis of every array of a problem, one by one in NumPy."""
-    one = lambda k: jax.tree.map(
-        lambda leaf: np.asarray(leaf[k]) if eqx.is_array(leaf) else leaf, problems
-    )
+    """The ``count`` members in the leading axis of every array, one by one in NumPy."""
+
+    def one(k: int) -> Problem:
+        return jax.tree.map(
+            lambda leaf: np.asarray(leaf[k]) if eqx.is_array(leaf) else leaf, problems
+        )
+
     return [one(k) for k in range(count)]
 
 
@@ -227,18 +235,25 @@ def by_unknown(
         else tuple(problem.unknowns)
     )
     for name in names:
-        if name not in problem.unknowns:
-            raise ValueError(
-                f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}"
-            )
+        _check_unknown(problem, name, owner)
     return {
         name: at_point(problem, value[name] if isinstance(value, dict) else value, owner=owner)
         for name in names
     }
 
 
+def _check_unknown(problem: Problem, name: str, owner: str) -> None:
+    if name not in problem.unknowns:
+        raise ValueError(
+            f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}"
+        )
+
+
 class _AtPoint(Mapping[str, Any]):
-    """The coordinates of a point ``(d,)`` by name, and ``point`` itself; taken apart only as far as they are asked for."""
+    """The coordinates of a point ``(d,)`` by name, and ``point`` itself.
+
+    Taken apart only as far as they are asked for.
+    """
 
     def __init__(self, coordinates: tuple[str, ...], point: Any):
         self._coordinates, self._point = coordinates, point
@@ -265,10 +280,10 @@ def at_point(problem: Problem, data: Any, *, owner: str) -> Callable[[Any], Any]
         value = data
         if callable(data):
             value = call_by_name(data, _AtPoint(coordinates, point), owner=owner)
-        if jnp.shape(value) != ():
-            raise ValueError(
-                f"{owner}: data at one point must be one number, got an array of shape {jnp.shape(value)}"
-            )
+        remedy = "data at one point are one number"
+        number(
+            value, owner=owner, what="the data" if callable(data) else "a constant", remedy=remedy
+        )
         return jnp.asarray(value, point.dtype)
 
     return function
@@ -285,68 +300,86 @@ def _called(problem: Problem, method: str, point: Any, owner: str) -> Any:
 
 
 def features_at(problem: Problem, point: Any) -> Array:
-    """The features of a problem at one point, ``(d,) -> (k,)``; none without a method of that name."""
+    """The features of a problem at one point, ``(d,) -> (k,)``; none without such a method."""
     owner = f"{type(problem).__name__}.features"
     if problem.features is None:
         if problem.stretched:
             raise ValueError(
-                f"{owner} must give the stretched coordinates; define it, or leave stretched as it is"
+                f"{owner} must give the stretched coordinates; define it, or leave stretched as "
+                "it is"
             )
         return jnp.zeros(0, point.dtype)
     out = _called(problem, "features", point, owner)
-    if not isinstance(out, tuple | list) or not out or any(jnp.shape(value) != () for value in out):
+    remedy = "return a tuple of numbers, one for each feature"
+    if not isinstance(out, tuple | list) or not out:
         raise ValueError(
             f"{owner} must return a tuple of numbers, one for each feature, got {out!r}"
         )
+    for value in out:
+        number(value, owner=owner, what="a feature", remedy=remedy)
     names = problem.domain.coordinates
     if problem.stretched and len(out) != len(names):
         raise ValueError(
-            f"{owner} must return a stretched coordinate for each of {', '.join(names)}, got {len(out)} numbers"
+            f"{owner} must return a stretched coordinate for each of {', '.join(names)}, got "
+            f"{len(out)} numbers"
         )
     return jnp.stack([jnp.asarray(value, point.dtype) for value in out])
 
 
 def values_at(problem: Problem, method: str, point: Any) -> dict[str, Any]:
-    """What a method of the coordinates (``exact``, ``lift``) gives at one point ``(d,)``, by unknown (those that it names)."""
+    """What a method of the coordinates (``exact``, ``lift``) gives at one point, by unknown.
+
+    Args:
+        problem: Whose method it is.
+        method: Its name.
+        point: ``(d,)``; float64 of NumPy gives float64 of NumPy.
+
+    Returns:
+        A number for each unknown that the method names.
+
+    Raises:
+        ValueError: For a method that does not return one real number for each unknown.
+    """
     owner = f"{type(problem).__name__}.{method}"
     out = _called(problem, method, point, owner)
     if not isinstance(out, dict):
         if method == "exact" and len(problem.unknowns) > 1:
             raise ValueError(
-                f"{owner} must return a dict by unknown, of {', '.join(problem.unknowns)}, got one value"
+                f"{owner} must return a dict by unknown, of {', '.join(problem.unknowns)}, got one "
+                "value"
             )
         out = dict.fromkeys(problem.unknowns, out)
     for name, value in out.items():
-        if name not in problem.unknowns:
-            raise ValueError(
-                f"{owner}: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}"
-            )
-        if value is None or jnp.shape(value) != ():
-            what = "None" if value is None else f"an array of shape {jnp.shape(value)}"
-            raise ValueError(f"{owner}: {name} at one point must be one number, got {what}")
-    return {name: jnp.asarray(value, point.dtype) for name, value in out.items()}
+        _check_unknown(problem, name, owner)
+        number(value, owner=owner, what=name, remedy="return one number, or one for each unknown")
+    # JAX would round doubles of NumPy where its own are switched off.
+    array = np.asarray if isinstance(point, np.ndarray) else jnp.asarray
+    return {name: array(value, point.dtype) for name, value in out.items()}
 
 
 def exact_reference(problem: Problem) -> Reference | None:
     """The exact solution on the evaluation grid of the domain.
 
-    None without one, and where it depends on coefficients that are to be found: it would be that of their initial guess.
+    None without one, and where it depends on coefficients that are to be found: it would be that of
+    their initial guess.
     """
     if problem.exact is None:
         return None
     coordinates = problem.domain.evaluation_coordinates()
     grids = np.broadcast_arrays(*coordinates.values())
     points = np.stack([grid.ravel() for grid in grids], -1)
+
+    def on_grid(problem: Problem) -> dict[str, Array]:
+        return jax.vmap(lambda point: values_at(problem, "exact", point))(jnp.asarray(points))
+
+    def guesses(problem: Problem) -> list[Any]:
+        return [getattr(problem, name) for name in problem.trainable]
+
     with jax.enable_x64(True):
-        on_grid = lambda problem: jax.vmap(lambda point: values_at(problem, "exact", point))(
-            jnp.asarray(points)
-        )
         values = on_grid(problem)
         if problem.trainable:
-            guesses = lambda problem: [getattr(problem, name) for name in problem.trainable]
-            other = on_grid(
-                eqx.tree_at(guesses, problem, [1.5 * guess + 0.5 for guess in guesses(problem)])
-            )
+            others = [1.5 * guess + 0.5 for guess in guesses(problem)]
+            other = on_grid(eqx.tree_at(guesses, problem, others))
             if any(not np.array_equal(values[name], other[name]) for name in values):
                 return None
         # JAX sorts the keys of a dict; the order of the unknowns is restored.
@@ -355,7 +388,6 @@ def exact_reference(problem: Problem) -> Reference | None:
     for value in values.values():
         value[outside] = np.nan
     values = {name: value.reshape(grids[0].shape) for name, value in values.items()}
+    bars = dict.fromkeys(values, 1e-14)
     doc = inspect.getdoc(type(problem)) or ""
-    return Reference(
-        coordinates, values, dict.fromkeys(values, 1e-14), "closed form", doc.split("\n\n")[0]
-    )
+    return Reference(coordinates, values, bars, "closed form", doc.split("\n\n")[0])

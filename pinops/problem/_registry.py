@@ -1,4 +1,4 @@
-"""Problems by name: registered in a file, a notebook, a folder or an installed package, and loaded when asked for."""
+"""Problems by name: registered in a file, notebook, folder or package, loaded when asked for."""
 
 import difflib
 import importlib.util
@@ -22,9 +22,12 @@ _files: dict[str, Path] = {}
 def register(name: str) -> Callable[[P], P]:
     """Class decorator: make a problem available under ``name``.
 
-    The class is checked at once, with its default coefficients: the residual's argument names, the domain, the conditions.
+    The class is checked at once, with its default coefficients: the residual's argument names,
+    the domain, the conditions.
 
-    **Raises** ValueError with what is wrong and what is available; TypeError when it is not a `Problem` class.
+    Raises:
+        ValueError: With what is wrong and what is available.
+        TypeError: When it is not a `Problem` class.
     """
     if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(
@@ -38,7 +41,8 @@ def register(name: str) -> Callable[[P], P]:
             )
         if not hasattr(cls, "domain"):
             raise ValueError(
-                f"{cls.__name__} has no domain; give it one, such as domain = po.Box(x=(0, 1), t=(0, 1))"
+                f"{cls.__name__} has no domain; give it one, such as "
+                "domain = po.Box(x=(0, 1), t=(0, 1))"
             )
         required = [
             f.name for f in fields(cls) if f.init and f.default is f.default_factory
@@ -64,7 +68,8 @@ def register(name: str) -> Callable[[P], P]:
 def _catalogue() -> dict[str, Path]:
     """The files of the catalogue; nothing is imported."""
     spec = importlib.util.find_spec("pinops.problems")
-    # Python started in a clone finds the package there before the installed one: the catalogue then lies beside it.
+    # Python started in a clone finds the package there before the installed one: the catalogue
+    # then lies beside it.
     folders = (
         (spec.submodule_search_locations or [])
         if spec
@@ -86,9 +91,13 @@ def available() -> tuple[str, ...]:
 
 
 def load_folder(folder: str | Path) -> tuple[str, ...]:
-    """Make every ``NAME.py`` of a folder available under its file name; a file is executed when its problem is loaded.
+    """Make every ``NAME.py`` of a folder available under its file name.
 
-    **Raises** FileNotFoundError when there is no such folder, ValueError when it holds no problem files.
+    A file is executed when its problem is loaded.
+
+    Raises:
+        FileNotFoundError: When there is no such folder.
+        ValueError: When it holds no problem files.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -110,7 +119,8 @@ def load_folder(folder: str | Path) -> tuple[str, ...]:
 def problem_class(name: str) -> type[Problem]:
     """The class registered under ``name``, imported now if need be.
 
-    **Raises** ValueError for an unknown name, with the nearest that exists.
+    Raises:
+        ValueError: For an unknown name, with the nearest that exists.
     """
     if name in _classes:
         return _classes[name]
@@ -129,7 +139,8 @@ def problem_class(name: str) -> type[Problem]:
         raise ValueError(f"there is no problem {name!r}; {hint}")
     if name not in _classes:
         raise ValueError(
-            f"the file of problem {name!r} does not register it; decorate its class with @pinops.register({name!r})"
+            f"the file of problem {name!r} does not register it; decorate its class with "
+            f"@pinops.register({name!r})"
         )
     return _classes[name]
 
@@ -147,10 +158,14 @@ def _execute(module_name: str, path: Path) -> None:
 
 
 def load_problem(name: str, **coefficients: Any) -> Problem:
-    """The problem registered under ``name``, with some coefficients changed: ``load_problem("burgers", viscosity=0.05)``.
+    """The problem registered under ``name``, with some coefficients changed.
 
-    **Raises** ValueError for an unknown problem (suggesting the nearest), an unknown coefficient (listing those that exist)
-    and a coefficient out of its range.
+    Example:
+        ``load_problem("burgers", viscosity=0.05)``.
+
+    Raises:
+        ValueError: For an unknown problem (suggesting the nearest), an unknown coefficient
+            (listing those that exist) and a coefficient out of its range.
     """
     cls = problem_class(name)
     known = [field.name for field in fields(cls) if field.init]

@@ -1,4 +1,4 @@
-"""One part of the time interval: the same problem, begun from what the part before has handed over."""
+"""One part of the time interval: the same problem, begun from what the part before hands over."""
 
 import dataclasses
 import inspect
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinops.geometry import Box
+from pinops.geometry import TERMINAL, Box
 from pinops.problem._conditions import (
     Condition,
     Dirichlet,
@@ -24,31 +24,33 @@ from pinops.problem._conditions import (
 )
 from pinops.problem._problem import DerivedProblem, Problem
 from pinops.reference import Reference
+from pinops.settings import check_settings, whole
 
 
 class TimeWindows(eqx.Module):
-    """Equal parts of the time interval, solved one after the other; network and optimizer go on from part to part.
+    """Equal parts of the time interval, solved one after the other.
 
-    **Arguments:** ``count`` >= 2 of parts; ``nodes`` >= 3: on so many points of each spatial coordinate a part is handed over,
-    as a Fourier series (periodic) or a Chebyshev series.
+    Network and optimizer go on from part to part.
+
+    Args:
+        count: Of parts, at least 2.
+        nodes: At least 3: on so many points of each spatial coordinate a part is handed over, as a
+            Fourier series (periodic) or a Chebyshev series.
     """
 
-    count: int = eqx.field(static=True)
-    nodes: int = eqx.field(static=True, default=129)
+    count: int = whole(least=2, most=10_000)
+    nodes: int = whole(129, least=3, most=10_000)
 
     def __check_init__(self):
-        for name, least in (("count", 2), ("nodes", 3)):
-            if not (isinstance(getattr(self, name), int) and getattr(self, name) >= least):
-                raise ValueError(
-                    f"TimeWindows: {name} must be a whole number of at least {least}, got {getattr(self, name)!r}"
-                )
+        check_settings(self)
 
 
 class Window(DerivedProblem):
     """A problem from ``start`` on for ``length``, in the time that has passed since then.
 
-    All windows of one length are one program: start and initial data are arrays. ``handed``: the coefficients of the series of
-    every unknown at the start (and of its time derivative, ``"u_t"``), None in the first window.
+    All windows of one length are one program: start and initial data are arrays. ``handed``: the
+    coefficients of the series of every unknown at the start (and of its time derivative,
+    ``"u_t"``), None in the first window.
     """
 
     problem: Problem
@@ -60,16 +62,19 @@ class Window(DerivedProblem):
         domain = self.problem.domain
         if not isinstance(domain, Box) or domain.time is None:
             raise ValueError(
-                f"time windows need a box with a time coordinate; {type(self.problem).__name__} has another domain"
+                "time windows need a box with a time coordinate; "
+                f"{type(self.problem).__name__} has another domain"
             )
-        if any(isinstance(condition, Observed) for condition in self.problem.conditions()):
-            raise ValueError("time windows cannot use observations; solve the problem in one piece")
+        for condition in self.problem.conditions():
+            what = _spans_time(domain, condition)
+            if what:
+                raise ValueError(f"time windows cannot use {what}; solve the problem in one piece")
 
     @property
     def domain(self) -> Box:  # pyright: ignore[reportIncompatibleVariableOverride]
         whole = self.problem.domain
-        assert whole.time is not None
-        return Box(**{**whole.bounds, whole.time: (0.0, self.length)})
+        assert isinstance(whole, Box) and whole.time is not None
+        return Box(name=whole.name, **{**whole.bounds, whole.time: (0.0, self.length)})
 
     @property
     def stretched(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -104,7 +109,7 @@ class Window(DerivedProblem):
         return None if whole is None else self.part(whole)
 
     def part(self, reference: Reference) -> Reference | None:
-        """What a reference of the whole problem says about this window; None where it has no time in it."""
+        """What a reference of the whole says about this window; None where it has no time in it."""
         time = self.problem.domain.time
         assert time is not None
         t = reference.coordinates[time]
@@ -114,11 +119,11 @@ class Window(DerivedProblem):
         chosen = np.flatnonzero(inside)
         if not chosen.size:
             return None
-        take = lambda array: (
-            np.take(array, chosen, axis)
-            if array.ndim > axis and array.shape[axis] == t.size
-            else array
-        )
+
+        def take(array: np.ndarray) -> np.ndarray:
+            along_time = array.ndim > axis and array.shape[axis] == t.size
+            return np.take(array, chosen, axis) if along_time else array
+
         coordinates = {name: take(array) for name, array in reference.coordinates.items()}
         coordinates[time] = np.clip(coordinates[time] - start, 0.0, self.length)
         values = {name: take(array) for name, array in reference.values.items()}
@@ -195,6 +200,19 @@ class Window(DerivedProblem):
         return at_start
 
 
+def _spans_time(domain: Box, condition: Condition) -> str:
+    """What of a condition cannot be met from window to window; empty where all can."""
+    if isinstance(condition, Observed):
+        return "observations"
+    if isinstance(condition, Periodic):
+        on = (condition.on,) if isinstance(condition.on, str) else condition.on
+        return "a solution periodic in time" if domain.time in on else ""
+    if isinstance(condition, Dirichlet | Neumann | Robin | Equation):
+        terminal = TERMINAL in domain.select(condition.on)
+        return f"a terminal condition (on={TERMINAL!r})" if terminal else ""
+    return ""
+
+
 def space_of(problem: Problem) -> dict[str, bool]:
     """The spatial coordinates, and whether the problem is periodic along each."""
     on = [condition.on for condition in problem.conditions() if isinstance(condition, Periodic)]
@@ -203,7 +221,10 @@ def space_of(problem: Problem) -> dict[str, bool]:
 
 
 def nodes_of(problem: Problem, count: int) -> dict[str, np.ndarray]:
-    """Where what is handed over is evaluated: equal spacing along periodic coordinates, Chebyshev points along the others."""
+    """Where what is handed over is evaluated.
+
+    Equal spacing along periodic coordinates, Chebyshev points along the others.
+    """
     out = {}
     for name, periodic in space_of(problem).items():
         low, high = problem.domain.bounds[name]
@@ -218,7 +239,11 @@ def nodes_of(problem: Problem, count: int) -> dict[str, np.ndarray]:
 def series_of(
     problem: Problem, values: Mapping[str, np.ndarray], count: int
 ) -> dict[str, np.ndarray]:
-    """The coefficients of the series through values on the grid of `nodes_of`, one array ``(n, ..., n)`` by name."""
+    """The coefficients of the series through values on the grid of `nodes_of`.
+
+    Returns:
+        One array ``(n, ..., n)`` by name.
+    """
     out = {}
     for name, value in values.items():
         coefficients = np.asarray(value, np.float64)

@@ -1,4 +1,13 @@
-"""Trusted numerical solvers: each returns a `Reference`, a solution on a grid with an error bar from refinement."""
+"""Trusted numerical solvers: each returns a `Reference`, a solution with an error bar.
+
+These are short solvers of our own on NumPy and SciPy, which bring the linear algebra, the FFT
+and the integrators. Each solves its problem twice at different resolutions, so that its error
+bar is measured; and no other library becomes a dependency of every user.
+
+Each method follows the difficulty of its equation. The stresses of a viscous gas, for
+example, take Runge-Kutta-Legendre steps between the steps of the flow: where the gas is thin,
+explicit steps would have to be tens of times shorter than those of sound.
+"""
 
 from ._along_a_line import antiderivative as antiderivative
 from ._along_a_line import characteristics as characteristics

@@ -1,6 +1,7 @@
 """Chebyshev collocation on an interval: nodes, differentiation, interpolation.
 
-Source: Trefethen, Spectral Methods in MATLAB (2000), ch. 6; Berrut & Trefethen, SIAM Review 46 (2004), eq. 5.4.
+Sources: Trefethen, Spectral Methods in MATLAB (2000), ch. 6; Berrut & Trefethen, SIAM Review 46
+(2004), eq. 5.4.
 """
 
 import numpy as np
@@ -16,7 +17,14 @@ def chebyshev_nodes(n: int, interval: tuple[float, float]) -> np.ndarray:
 
 
 def differentiation_matrix(nodes: np.ndarray) -> np.ndarray:
-    """The matrix `(n + 1, n + 1)` that takes values at the Chebyshev `nodes` to the derivative of their interpolant."""
+    """The matrix that takes values at Chebyshev nodes to the derivative of their interpolant.
+
+    Args:
+        nodes: `(n + 1,)`, from `chebyshev_nodes`.
+
+    Returns:
+        `(n + 1, n + 1)`.
+    """
     signs = (-1.0) ** np.arange(nodes.size)
     signs[[0, -1]] *= 2
     gaps = nodes[:, None] - nodes[None, :] + np.eye(nodes.size)
@@ -26,7 +34,13 @@ def differentiation_matrix(nodes: np.ndarray) -> np.ndarray:
 
 
 def interpolation_matrix(nodes: np.ndarray, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Barycentric interpolation from `nodes (n,)` with barycentric `weights (n,)` to `points (m,)`: `(m, n)`."""
+    """Barycentric interpolation, `(m, n)`.
+
+    Args:
+        nodes: `(n,)`.
+        points: `(m,)`.
+        weights: `(n,)`, the barycentric weights of the nodes.
+    """
     gaps = points[:, None] - nodes[None, :]
     hit = gaps == 0
     matrix = weights / np.where(hit, 1.0, gaps)

@@ -1,4 +1,4 @@
-"""Flow through a porous medium in a plane domain, by differences that know where its boundary is."""
+"""Flow through a porous medium in a plane domain, by finite differences cut at its boundary."""
 
 from collections.abc import Callable
 
@@ -16,32 +16,34 @@ def darcy(
 ) -> Reference:
     """-∇·(exp(z) ∇u) = 1 where level > 0 in the unit square, u = 0 where level = 0.
 
-    Five-point differences of the fluxes; where a neighbour is outside, the boundary between takes its place at its own distance
-    (Shortley & Weller 1938): second order, also on curved and oblique boundaries.
+    Five-point differences of the fluxes. A neighbour outside the domain is replaced by the
+    boundary point in between, at its own distance (Shortley & Weller 1938): second order, also
+    on curved and oblique boundaries.
 
-    **Arguments:** `log_permeability` z and `level`, vectorised functions of x and y, the latter continuous and not positive
-    outside the square; `nodes` >= 5 along each axis of the grid of the result, `refine` >= 2 times as many intervals in the
-    computation. The error bar is the distance to the solution with half of these.
+    Args:
+        log_permeability: z, a vectorised function of x and y.
+        level: a vectorised function of x and y, continuous, and not positive outside the square.
+        nodes: >= 5, the grid points of the result along each axis.
+        refine: >= 2, the refinement of the computation: (nodes - 1) `refine` intervals. The error
+            bar is the distance to the solution with half of these.
 
-    **Returns:** `u` on `x (nodes, 1)` and `y (1, nodes)`, NaN where level < 0.
+    Returns:
+        `u` on `x (nodes, 1)` and `y (1, nodes)`, NaN where level < 0.
     """
     intervals = (nodes - 1) * refine
     u, coarser = (_solve(log_permeability, level, n) for n in (intervals, intervals // 2))
-    every = lambda u, stride: u[::stride, ::stride]
-    bar = relative_difference(coarser, every(u, 2))
     grid = np.linspace(0, 1, nodes)
-    source = f"five-point differences, Shortley-Weller at the boundary, {intervals} intervals"
     return Reference(
-        {"x": grid[:, None], "y": grid[None, :]},
-        {"u": every(u, refine)},
-        {"u": bar},
-        "finite differences",
-        source,
+        coordinates={"x": grid[:, None], "y": grid[None, :]},
+        values={"u": u[::refine, ::refine]},
+        error_bar={"u": relative_difference(coarser, u[::2, ::2])},
+        kind="finite differences",
+        source=f"five-point differences, Shortley-Weller at the boundary, {intervals} intervals",
     )
 
 
 def _solve(log_permeability: Callable, level: Callable, intervals: int) -> np.ndarray:
-    """u at the nodes of a grid of so many intervals, NaN outside."""
+    """u at the grid points of a square with `intervals` along each side, NaN outside the domain."""
     from scipy.sparse import csc_matrix
     from scipy.sparse.linalg import spsolve
 
@@ -53,14 +55,15 @@ def _solve(log_permeability: Callable, level: Callable, intervals: int) -> np.nd
     i, j = np.nonzero(inside)
     x, y, row = x[inside], y[inside], np.arange(len(i))
     diagonal, entries = np.zeros(len(i)), []
+    # Along each axis the two fluxes act at different distances where the boundary is near, which
+    # keeps the difference of second order there.
     for di, dj in ((1, 0), (0, 1)):
         reach, flux = [], []
         for sign in (1, -1):
             a, b = i + sign * di, j + sign * dj
             there = inside[a, b]
-            length = np.where(
-                there, h, h * _share_inside(level, x, y, sign * di * h, sign * dj * h)
-            )
+            cut = h * _share_inside(level, x, y, sign * di * h, sign * dj * h)
+            length = np.where(there, h, cut)
             half = length / 2
             # The permeability between the node and its neighbour, or the boundary.
             z = log_permeability(
@@ -82,7 +85,7 @@ def _solve(log_permeability: Callable, level: Callable, intervals: int) -> np.nd
 def _share_inside(
     level: Callable, x: np.ndarray, y: np.ndarray, dx: float, dy: float
 ) -> np.ndarray:
-    """Which share of the way from points inside in a direction is inside, by bisection."""
+    """The share of the segments from points inside by (dx, dy) that is inside, by bisection."""
     low, high = np.zeros(x.shape), np.ones(x.shape)
     for _ in range(45):
         middle = (low + high) / 2

@@ -1,11 +1,18 @@
-"""Exponential time differencing: stiff linear terms exactly, the rest by a fourth-order Runge-Kutta rule.
+"""Exponential time differencing: stiff linear terms exactly, the rest by a Runge-Kutta rule.
 
-Three instances in this room: a Fourier series on a periodic interval (`periodic_etdrk4`: Allen-Cahn, Korteweg-de Vries,
-Kuramoto-Sivashinsky), one on a periodic square (`periodic_burgers_2d`), and the eigenvectors of a Chebyshev second derivative
+Three instances in this room: a Fourier series on a periodic interval (`periodic_etdrk4`:
+Allen-Cahn, Korteweg-de Vries, Kuramoto-Sivashinsky), one on a periodic square
+(`periodic_burgers_2d`), and the eigenvectors of a Chebyshev second derivative
 (`reaction_diffusion`).
 
-Sources: Cox & Matthews, J. Comput. Phys. 176 (2002), eqs. 26-29; Kassam & Trefethen, SIAM J. Sci. Comput. 26 (2005) for
-the contour integrals that replace the cancelling coefficients.
+| equation | `symbol(k)` | `reaction(u)` | `flux(u)` |
+|---|---|---|---|
+| Allen-Cahn u_t = D u_xx + 5u - 5u³ | -D k² | 5u - 5u³ | |
+| Korteweg-de Vries u_t + u u_x + δ² u_xxx = 0 | i δ² k³ | | u²/2 |
+| Kuramoto-Sivashinsky u_t + a u u_x + b u_xx + c u_xxxx = 0 | b k² - c k⁴ | | a u²/2 |
+
+Sources: Cox & Matthews, J. Comput. Phys. 176 (2002), eqs. 26-29; Kassam & Trefethen, SIAM J.
+Sci. Comput. 26 (2005) for the contour integrals that replace the cancelling coefficients.
 """
 
 from collections.abc import Callable
@@ -14,9 +21,8 @@ import numpy as np
 
 from ._reference import Reference, relative_difference
 
-_CONTOUR = np.exp(
-    2j * np.pi * (np.arange(32) + 0.5) / 32
-)  # unit circle, 32 points as in Kassam & Trefethen
+# The unit circle by 32 points, as in Kassam & Trefethen.
+_CONTOUR = np.exp(2j * np.pi * (np.arange(32) + 0.5) / 32)
 
 
 def _coefficients(linear: np.ndarray, step: float) -> tuple[np.ndarray, ...]:
@@ -39,19 +45,32 @@ def integrate_etdrk4(
     max_step: float,
     refinement: int,
 ) -> np.ndarray:
-    """v_t = `linear` v + `nonlinear(v)`, from `state` at t = 0, at times `t`: `(nt, *state.shape)`.
+    """v_t = `linear` v + `nonlinear(v)` from t = 0, of fourth order in time.
 
-    `linear` multiplies number by number; its shape broadcasts to that of the state.
-    Every gap between output times is cut into equal steps of at most `max_step`, and each of those into `refinement`
-    steps: halving is exact however the output times fall.
+    Every interval between output times is cut into equal steps of at most `max_step`, and each of
+    those into `refinement` steps, so that halving the step is exact for any output times.
+
+    Args:
+        state: v at t = 0, of any shape.
+        linear: the factor of each entry of v, of a shape that broadcasts to that of v.
+        nonlinear: the other terms, a function of v.
+        t: `(nt,)`, output times, increasing from t >= 0.
+        max_step: the longest step before refinement, > 0.
+        refinement: a whole number >= 1.
+
+    Returns:
+        `(nt, *state.shape)`.
+
+    Raises:
+        ValueError: where the solution diverges.
     """
     history = np.empty((t.size, *state.shape), np.result_type(state, linear))
     now, step = 0.0, max_step / refinement
     decay, half, first, middle, last = _coefficients(linear, step)
     for row, time in enumerate(t):
-        # A gap one rounding above a multiple of max_step must not cost a step.
+        # An interval one rounding above a multiple of max_step must not cost a step.
         count = refinement * int(np.ceil((time - now) / max_step - 1e-9))
-        # Gaps of equally spaced output times differ by rounding: one set of coefficients serves them all.
+        # Equally spaced output times differ by rounding: one set of coefficients serves them all.
         if count and abs((time - now) / count - step) > 1e-12 * step:
             step = (time - now) / count
             decay, half, first, middle, last = _coefficients(linear, step)
@@ -68,22 +87,22 @@ def integrate_etdrk4(
         now = time
     if not np.isfinite(history).all():
         raise ValueError(
-            f"ETDRK4 diverged with steps of {max_step / refinement:g} before t = {t[-1]:g}: give a smaller max_step."
+            f"ETDRK4 diverged with steps of {max_step / refinement:g} before t = {t[-1]:g}: "
+            "give a smaller max_step."
         )
     return history
 
 
 def check_times(t: np.ndarray) -> np.ndarray:
-    """`t` as float64 if it is 1-D, ascending and not negative."""
+    """`t` as float64, checked to be 1-D, increasing and not negative.
+
+    Raises:
+        ValueError: for other times.
+    """
     t = np.asarray(t, np.float64)
-    if (
-        t.ndim != 1
-        or t.size == 0
-        or not (t[0] >= 0 and np.isfinite(t[-1]) and (np.diff(t) > 0).all())
-    ):
-        raise ValueError(
-            f"t must be a 1-D array of increasing times t >= 0 for marching from t = 0, got {t}."
-        )
+    vector = t.ndim == 1 and t.size > 0
+    if not (vector and t[0] >= 0 and np.isfinite(t[-1]) and (np.diff(t) > 0).all()):
+        raise ValueError(f"t must be a 1-D array of increasing times t >= 0, got {t}.")
     return t
 
 
@@ -101,22 +120,26 @@ def periodic_etdrk4(
 ) -> Reference:
     """u_t + flux(u)_x = L u + reaction(u), periodic on `interval`, by a Fourier series and ETDRK4.
 
-    | equation | `symbol(k)` | `reaction(u)` | `flux(u)` |
-    |---|---|---|---|
-    | Allen-Cahn u_t = D u_xx + 5u - 5u³ | -D k² | 5u - 5u³ | |
-    | Korteweg-de Vries u_t + u u_x + δ² u_xxx = 0 | i δ² k³ | | u²/2 |
-    | Kuramoto-Sivashinsky u_t + a u u_x + b u_xx + c u_xxxx = 0 | b k² - c k⁴ | | a u²/2 |
+    Symbols, reactions and fluxes of three equations are in the docstring of this file.
+    Args:
+        x: the evaluation grid, 1-D; the series is summed at any point.
+        t: its times, 1-D, increasing from t >= 0.
+        interval: one period (low, high).
+        symbol: L applied to exp(ikx), a function of the wave numbers k >= 0, in radians per unit
+            of x.
+        initial: u at t = 0, periodic; a kink in its periodic extension needs enough modes to
+            follow it until it is smooth.
+        reaction: pointwise terms; none by default.
+        flux: none by default.
+        modes: the number of Fourier modes (grid points), a multiple of 4.
+        max_step: the longest time step. The error bar is the distance to a second solution with
+            half the modes and twice the step.
 
-    **Arguments:**
+    Returns:
+        `u` with `x (nx, 1)`, `t (1, nt)`.
 
-    - `x`, `t`: the evaluation grid, 1-D; the series is summed at any x, times increase from t >= 0.
-    - `symbol`: L applied to exp(ikx), a function of the wavenumbers k >= 0, in radians per unit of x.
-    - `initial`: u at t = 0, periodic; a kink in its periodic extension needs modes enough to follow it until it is
-        smooth.
-    - `modes`: number of Fourier modes (grid points), even; `max_step`: the longest time step. The error bar is the
-        distance to a second solution with half the modes and twice the step.
-
-    **Returns:** a [`Reference`][] of `u` with `x (nx, 1)`, `t (1, nt)`.
+    Raises:
+        ValueError: for an invalid number of modes, invalid times, or a diverging solution.
     """
     x, t = np.asarray(x, np.float64), check_times(t)
     lower, upper = interval
@@ -140,10 +163,11 @@ def periodic_etdrk4(
                 slope -= derivative * np.fft.rfft(flux(u))
             return slope * resolved
 
-        # Coefficients of the function, not of its samples: a fine grid keeps the aliasing of a kink below truncation.
+        # Coefficients of the function, not of its values on the grid: a finer grid keeps the
+        # aliasing of a kink below truncation.
         oversampled = 16 * modes
-        samples = initial(lower + (upper - lower) * np.arange(oversampled) / oversampled)
-        state = np.fft.rfft(samples)[: modes // 2 + 1] / 16 * resolved
+        start = initial(lower + (upper - lower) * np.arange(oversampled) / oversampled)
+        state = np.fft.rfft(start)[: modes // 2 + 1] / 16 * resolved
         history = integrate_etdrk4(state, symbol(wavenumber), nonlinear, t, max_step, refinement)
         weights = np.where(wavenumber == 0, 1.0, 2.0) / modes
         u = (np.exp(1j * wavenumber * (x[:, None] - lower)) * weights @ history.T).real

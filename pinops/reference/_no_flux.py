@@ -1,4 +1,7 @@
-"""Reaction and diffusion on an interval without flux through its ends, by a cosine series and Strang splitting."""
+"""Reaction and diffusion on an interval without flux through its ends.
+
+By a cosine series and Strang splitting.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +23,24 @@ def no_flux_reaction(
     modes: int = 128,
     max_step: float = 1e-2,
 ) -> Reference:
-    """u_t = D u_xx + reaction(u) on `interval`, u_x = 0 at both ends: exact diffusion between Runge-Kutta steps of the reaction.
+    """u_t = D u_xx + reaction(u) on `interval`, u_x = 0 at both ends.
 
-    **Arguments:** `x`, `t`: the evaluation grid, 1-D, times increasing from t >= 0; `diffusivity`: D >= 0; `reaction`, `initial`:
-    vectorised; `modes`: of the cosine series; `max_step`: the longest time step of the splitting (Strang 1968, second order). The
-    error bar is the distance to a second solution with half the modes and twice the step.
+    Exact diffusion between Runge-Kutta steps of the reaction (Strang splitting, 1968, of second
+    order).
 
-    **Returns:** a [`Reference`][] of `u` with `x (nx, 1)`, `t (1, nt)`.
+    Args:
+        x: the evaluation grid, 1-D.
+        t: its times, 1-D, increasing from t >= 0.
+        diffusivity: D >= 0.
+        reaction: a vectorised function of u.
+        initial: u at t = 0, a vectorised function of x.
+        interval: the ends (low, high) of x.
+        modes: of the cosine series.
+        max_step: the longest time step of the splitting. The error bar is the distance to a second
+            solution with half the modes and twice the step.
+
+    Returns:
+        `u` with `x (nx, 1)`, `t (1, nt)`.
     """
     from scipy import fft
 
@@ -61,9 +75,9 @@ def no_flux_reaction(
 
     u = solve(modes, max_step)
     return Reference(
-        {"x": x[:, None], "t": t[None, :]},
-        {"u": u},
-        {"u": relative_difference(solve(modes // 2, 2 * max_step), u)},
-        "cosine series, Strang splitting",
-        f"{modes} modes, steps of at most {max_step:g}",
+        coordinates={"x": x[:, None], "t": t[None, :]},
+        values={"u": u},
+        error_bar={"u": relative_difference(solve(modes // 2, 2 * max_step), u)},
+        kind="cosine series, Strang splitting",
+        source=f"{modes} modes, steps of at most {max_step:g}",
     )

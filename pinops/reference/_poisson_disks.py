@@ -1,9 +1,10 @@
-"""Poisson's equation without sources on a square with circular holes, by a series of harmonic functions.
+"""Laplace's equation on a square with circular holes, by a series of harmonic functions.
 
-Every term satisfies the equation, so only the boundary data are approximated, and the maximum principle turns the
-largest boundary residual into a rigorous bound of the error everywhere.
+Every term satisfies the equation, so only the boundary data are approximated, and by the maximum
+principle the largest boundary residual is a rigorous bound of the error everywhere.
 
-Source: Trefethen, "Series solution of Laplace problems", ANZIAM J. 60 (2018); method of images for the square.
+Source: Trefethen, "Series solution of Laplace problems", ANZIAM J. 60 (2018); method of images
+for the square.
 """
 
 from collections.abc import Sequence
@@ -24,18 +25,28 @@ def poisson_disks(
     inner: float,
     order: int = 20,
 ) -> Reference:
-    """Δu = 0 on the square [-w, w]² minus disks, u = `outer` on the square, u = `inner` on the circles.
+    """Δu = 0 on the square [-w, w]² minus disks, u = `outer` on the square, `inner` on the circles.
 
-    PINNacle's Poisson2d-C is `half_width=0.5, centers=(±0.3, ±0.3), radius=0.1, outer=1, inner=0`.
+    Args:
+        x: the first axis of the evaluation grid, 1-D.
+        y: its second axis, 1-D.
+        half_width: w > 0.
+        centers: of the disks, which neither overlap nor touch the square.
+        radius: > 0, the same for all disks.
+        outer: u on the square.
+        inner: u on the circles.
+        order: the number of multipoles of each disk; the polynomial has degree 2 `order`.
 
-    **Arguments:**
+    Returns:
+        `u` with `x (nx, 1)`, `y (1, ny)`, NaN outside the domain. Its error bar follows from the
+        largest boundary residual on a finer boundary grid.
 
-    - `x`, `y`: the evaluation grid, 1-D.
-    - `centers`: of the disks, which neither overlap nor touch the square; all have the same `radius`.
-    - `order`: multipoles per disk; the polynomial has degree 2 `order`.
+    Raises:
+        ValueError: for disks that overlap or leave the square.
 
-    **Returns:** a [`Reference`][] of `u` with `x (nx, 1)`, `y (1, ny)`, NaN outside the domain. Its error bar follows
-    from the largest boundary residual on a finer boundary grid.
+    Example:
+        PINNacle's Poisson2d-C is `half_width=0.5, centers=(±0.3, ±0.3), radius=0.1, outer=1,
+        inner=0`.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     disks = np.array([complex(*center) for center in centers])
@@ -44,35 +55,17 @@ def poisson_disks(
     to_wall = half_width - np.maximum(np.abs(np.real(disks)), np.abs(np.imag(disks)))
     if between.min() <= 2 * radius or to_wall.min() <= radius:
         raise ValueError(
-            f"disks of radius {radius} at {list(centers)} overlap or leave the square of half width {half_width}: move "
-            "or shrink them."
+            f"disks of radius {radius} at {list(centers)} overlap or leave the square of half "
+            f"width {half_width}: move or shrink them."
         )
 
     def basis(z: np.ndarray) -> np.ndarray:
-        # Data constant on the square continue u - outer oddly across it: every multipole comes with its nearest images,
-        # written as the function at the reflected point. What farther images would add is smooth: the polynomial's.
-        multipoles = np.zeros((z.size, disks.size, 1 + 2 * order))
-        side = 2 * half_width
-        for real, real_sign in ((np.real(z), 1), (side - np.real(z), -1), (-side - np.real(z), -1)):
-            for imag, imag_sign in (
-                (np.imag(z), 1),
-                (side - np.imag(z), -1),
-                (-side - np.imag(z), -1),
-            ):
-                offset = real[:, None] + 1j * imag[:, None] - disks
-                powers = (radius / offset)[:, :, None] ** np.arange(1, order + 1)
-                columns = [np.log(np.abs(offset))[:, :, None], powers.real, powers.imag]
-                multipoles += real_sign * imag_sign * np.concatenate(columns, axis=2)
-        polynomial = (z[:, None] / (half_width * np.sqrt(2))) ** np.arange(2 * order + 1)
-        return np.concatenate(
-            [multipoles.reshape(z.size, -1), polynomial.real, polynomial.imag[:, 1:]], axis=1
-        )
+        return _basis(z, disks, radius, half_width, order)
 
     def boundary(count: int) -> tuple[np.ndarray, np.ndarray]:
         side = half_width * np.linspace(-1, 1, 2 * count + 1)
-        square = np.concatenate(
-            [rotation * (side + 1j * half_width) for rotation in (1, 1j, -1, -1j)]
-        )
+        top = side + 1j * half_width
+        square = np.concatenate([rotation * top for rotation in (1, 1j, -1, -1j)])
         circle = radius * np.exp(2j * np.pi * np.arange(count) / count)
         z = np.concatenate([square, (disks[:, None] + circle).ravel()])
         data = np.where(np.arange(z.size) < square.size, outer, inner)
@@ -94,6 +87,30 @@ def poisson_disks(
         values={"u": u.reshape(x.size, y.size)},
         error_bar={"u": float(bound / np.sqrt(np.mean(u[inside] ** 2)))},
         kind="harmonic series",
-        source=f"Trefethen (2018); {order} multipoles per disk with images, polynomial of degree {2 * order}; "
-        "error bound by the maximum principle",
+        source=f"Trefethen (2018); {order} multipoles per disk with images, polynomial of degree "
+        f"{2 * order}; error bound by the maximum principle",
+    )
+
+
+def _basis(
+    z: np.ndarray, disks: np.ndarray, radius: float, half_width: float, order: int
+) -> np.ndarray:
+    """All terms of the series at the complex points z, one column each."""
+    # Data constant on the square continue u - outer oddly across it, so every multipole comes
+    # with its nearest images, written as the function at the reflected point. The contribution of
+    # farther images is smooth and left to the polynomial.
+    multipoles = np.zeros((z.size, disks.size, 1 + 2 * order))
+
+    def images(part: np.ndarray) -> list[tuple[np.ndarray, int]]:
+        return [(part, 1), (2 * half_width - part, -1), (-2 * half_width - part, -1)]
+
+    for real, real_sign in images(np.real(z)):
+        for imag, imag_sign in images(np.imag(z)):
+            offset = real[:, None] + 1j * imag[:, None] - disks
+            powers = (radius / offset)[:, :, None] ** np.arange(1, order + 1)
+            columns = [np.log(np.abs(offset))[:, :, None], powers.real, powers.imag]
+            multipoles += real_sign * imag_sign * np.concatenate(columns, axis=2)
+    polynomial = (z[:, None] / (half_width * np.sqrt(2))) ** np.arange(2 * order + 1)
+    return np.concatenate(
+        [multipoles.reshape(z.size, -1), polynomial.real, polynomial.imag[:, 1:]], axis=1
     )

@@ -1,4 +1,4 @@
-"""A reaction and diffusion on an interval with absorbing ends, by Chebyshev collocation."""
+"""Reaction and diffusion on an interval with absorbing ends, by Chebyshev collocation."""
 
 from collections.abc import Callable
 
@@ -21,27 +21,34 @@ def reaction_diffusion(
     nodes: int = 64,
     max_step: float = 1e-3,
 ) -> Reference:
-    """u_t = D u_xx + reaction(u) + source(x) on `interval`, u = 0 at both ends, by Chebyshev collocation and ETDRK4.
+    """u_t = D u_xx + reaction(u) + source(x) on `interval`, u = 0 at both ends.
 
-    Fisher's equation (1937) is `reaction=lambda u: rate * u * (1 - u)`.
+    By Chebyshev collocation and ETDRK4. Fisher's equation (1937) is
+    `reaction=lambda u: rate * u * (1 - u)`.
 
-    **Arguments:**
+    Args:
+        x: the evaluation grid, 1-D, inside `interval`.
+        t: its times, 1-D, increasing from t >= 0.
+        diffusivity: D > 0.
+        reaction: a vectorised function of u.
+        initial: u at t = 0, a vectorised function of x. It vanishes at both ends, or the first
+            instants (t < (interval / `nodes`²)² / D) are not resolved.
+        source: a vectorised function of x, zero by default.
+        interval: the ends (low, high) of x.
+        nodes: the polynomial degree.
+        max_step: the longest time step. The error bar is the distance to a second solution with
+            half the degree and twice the step.
 
-    - `x`, `t`: the evaluation grid, 1-D, x inside `interval`, times increasing from t >= 0.
-    - `diffusivity`: D > 0. `reaction`, `initial`: vectorised; `initial` vanishes at both ends, or the first instants
-        (t < (interval / `nodes`²)² / D) are not resolved.
-    - `source`: vectorised over x.
-    - `nodes`: polynomial degree; `max_step`: the longest time step. The error bar is the distance to a second solution
-        with half the degree and twice the step.
-
-    **Returns:** a [`Reference`][] of `u` with `x (nx, 1)`, `t (1, nt)`.
+    Returns:
+        `u` with `x (nx, 1)`, `t (1, nt)`.
     """
     x, t = np.asarray(x, np.float64), check_times(t)
 
     def solve(degree: int, refinement: int) -> np.ndarray:
         grid = chebyshev_nodes(degree, interval)
         matrix = differentiation_matrix(grid)
-        # Eigenvalues of the Dirichlet second derivative are real, negative and distinct (Gottlieb & Lustman, 1983).
+        # Eigenvalues of the Dirichlet second derivative are real, negative and distinct
+        # (Gottlieb & Lustman, 1983).
         eigenvalues, vectors = np.linalg.eig((matrix @ matrix)[1:-1, 1:-1])
         eigenvalues, vectors = np.real(eigenvalues), np.real(vectors)
         inverse = np.linalg.inv(vectors)

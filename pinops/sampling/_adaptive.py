@@ -1,4 +1,6 @@
-"""Residual-adaptive choice of collocation points: which of the present points and of new candidates are trained on."""
+"""Residual-adaptive choice of collocation points: which of the present points and of new candidates
+are trained on.
+"""
 
 import abc
 
@@ -6,38 +8,51 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
+from pinops.settings import Number, check_settings, number, require, setting, whole
+
 from ._points import PRNGKey, generator
+
+_NOT_NEGATIVE = Number(least=0)
 
 
 class Refinement(eqx.Module):
-    """Abstract: a rule that chooses n points from the present ones and from ``candidates`` times n new ones."""
+    """Abstract: a rule that chooses n points from the present ones and from ``candidates`` times n
+    new ones.
+    """
 
     candidates: eqx.AbstractVar[int]
+
+    def __check_init__(self):
+        check_settings(self)
 
     @abc.abstractmethod
     def select(
         self, key: PRNGKey, present: Float[np.ndarray, " p"], new: Float[np.ndarray, " m"], n: int
     ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """The indices of n points and their weights (of mean 1), from the size of the residual at each.
+        """The indices of n points and their weights (of mean 1), from the size of the residual at
+        each.
 
-        Indices count the present points first, then the new ones. There are no present points at the first draw.
+        Indices count the present points first, then the new ones. There are no present points at
+        the first draw.
 
-        **Errors:** `ValueError` for fewer than n points, or residuals that are not finite.
+        Raises:
+            ValueError: for fewer than n points, or residuals that are not finite.
         """
 
 
 class RAD(Refinement):
-    """New points everywhere, drawn with a preference for large residuals (`residual_adaptive`, and its source).
+    """New points everywhere, drawn with a preference for large residuals (`residual_adaptive`, and
+    its source).
 
-    **Arguments:** ``candidates`` >= 1 for each point; ``exponent`` and ``uniform`` as for `residual_adaptive`.
+    Args:
+        candidates: new points to choose from, for each point.
+        exponent: of the residual, as for `residual_adaptive`.
+        uniform: the share that ignores the residual, as for `residual_adaptive`.
     """
 
-    candidates: int = eqx.field(static=True, default=4)
-    exponent: float = eqx.field(static=True, default=1.0)
-    uniform: float = eqx.field(static=True, default=1.0)
-
-    def __check_init__(self):
-        _check_candidates(self)
+    candidates: int = whole(4, most=1000)
+    exponent: float = setting(_NOT_NEGATIVE, 1.0)
+    uniform: float = setting(_NOT_NEGATIVE, 1.0)
 
     def select(
         self, key: PRNGKey, present: Float[np.ndarray, " p"], new: Float[np.ndarray, " m"], n: int
@@ -49,21 +64,20 @@ class RAD(Refinement):
 
 
 class RAR(Refinement):
-    """A share of the points is where the residual is largest, among the present and the new ones; the others are new.
+    """A share of the points is where the residual is largest, among the present and the new ones;
+    the others are new.
 
-    Residual-based adaptive refinement (Lu, Meng, Mao & Karniadakis 2021, SIAM Review 63, 208, Algorithm 2.2) with a fixed number
-    of points: what would be added replaces the smallest residuals of those added before.
+    Residual-based adaptive refinement (Lu, Meng, Mao & Karniadakis 2021, SIAM Review 63, 208,
+    Algorithm 2.2) with a fixed number of points: what would be added replaces the smallest
+    residuals of those added before.
 
-    **Arguments:** ``candidates`` >= 1 for each point; ``share`` in (0, 1).
+    Args:
+        candidates: new points to choose from, for each point.
+        share: of the points, greater than 0 and less than 1.
     """
 
-    candidates: int = eqx.field(static=True, default=4)
-    share: float = eqx.field(static=True, default=0.2)
-
-    def __check_init__(self):
-        _check_candidates(self)
-        if not 0 < self.share < 1:
-            raise ValueError(f"RAR: share must be greater than 0 and less than 1, got {self.share}")
+    candidates: int = whole(4, most=1000)
+    share: float = number(0.2, above=0, below=1)
 
     def select(
         self, key: PRNGKey, present: Float[np.ndarray, " p"], new: Float[np.ndarray, " m"], n: int
@@ -79,7 +93,8 @@ class RAR(Refinement):
 
 
 class R3(Refinement):
-    """Points whose residual is above the mean are retained, the others are released and replaced by new ones.
+    """Points whose residual is above the mean are retained, the others are released and replaced by
+    new ones.
 
     Daw, Bu, Wang, Perdikaris & Karpatne 2023 (arXiv:2207.02338), Algorithm 1.
     """
@@ -94,13 +109,6 @@ class R3(Refinement):
         retained = np.flatnonzero(here > here.mean()) if here.size else np.arange(0)
         fresh = len(present) + np.arange(n - len(retained))
         return np.concatenate([retained, fresh]), np.ones(n)
-
-
-def _check_candidates(refinement: Refinement) -> None:
-    if refinement.candidates < 1:
-        raise ValueError(
-            f"{type(refinement).__name__}: candidates must be at least 1, got {refinement.candidates}"
-        )
 
 
 def _checked(name: str, present: np.ndarray, new: np.ndarray, n: int) -> np.ndarray:
@@ -122,22 +130,33 @@ def residual_adaptive(
     exponent: float = 1.0,
     uniform: float = 1.0,
 ) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """The indices of n different candidates, drawn with a preference for large residuals (RAD), and their weights.
+    """The indices of n different candidates, drawn with a preference for large residuals (RAD), and
+    their weights.
 
         p_i ∝ |r_i|^k / mean_j |r_j|^k + c
 
-    **Arguments:** `scores` the residuals r at the m candidates, `exponent` k >= 0 (0 ignores the residual, large is
-    greedy), `uniform` c >= 0 (the share that ignores the residual).  The defaults are the paper's.
+    The defaults are the paper's.
 
-    **Returns** the indices, and weights of mean 1 with which a mean over the chosen estimates the mean over all
-    candidates: the points move to where the residual is large, and the loss stays the mean square over the domain.
+    Args:
+        key: determines the choice.
+        scores: the residuals r at the m candidates.
+        n: how many are chosen.
+        exponent: k, at least 0; 0 ignores the residual, a large one is greedy.
+        uniform: c, at least 0, the share that ignores the residual.
 
-    **Errors:** `ValueError` for n > m or residuals that are not finite.
+    Returns:
+        The indices, and weights of mean 1 with which a mean over the chosen estimates the mean over
+            all candidates: the points move to where the residual is large, and the loss stays the
+            mean square over the domain.
 
-    Source: Wu, Zhu, Tan, Kartha & Lu, CMAME 403 (2023) 115671, eq. (2), which leaves the weights out.  Here candidate i
-    is included with probability min(1, γ p_i) by systematic sampling, and weighted by its inverse (Horvitz & Thompson,
-    JASA 47 (1952) 663). The candidates are taken in the order of their reversed binary numbers: every m-th of a Sobol sequence
-    fills a part of the domain only, while in this order equal residuals give a stretch of the sequence.
+    Raises:
+        ValueError: for n > m or residuals that are not finite.
+
+    Source: Wu, Zhu, Tan, Kartha & Lu, CMAME 403 (2023) 115671, eq. (2), which leaves the weights
+    out.  Here candidate i is included with probability min(1, γ p_i) by systematic sampling, and
+    weighted by its inverse (Horvitz & Thompson, JASA 47 (1952) 663). The candidates are taken in
+    the order of their reversed binary numbers: every m-th of a Sobol sequence fills a part of the
+    domain only, while in this order equal residuals give a stretch of the sequence.
     """
     r = np.abs(np.asarray(scores, np.float64))
     if r.ndim != 1 or not 0 <= n <= r.size:
@@ -148,10 +167,8 @@ def residual_adaptive(
         raise ValueError(
             "residual_adaptive: scores must be finite; the residual has NaN or infinite values."
         )
-    if exponent < 0 or uniform < 0:
-        raise ValueError(
-            f"residual_adaptive: exponent and uniform must not be negative, got exponent={exponent}, uniform={uniform}."
-        )
+    require("residual_adaptive", "exponent", exponent, _NOT_NEGATIVE)
+    require("residual_adaptive", "uniform", uniform, _NOT_NEGATIVE)
     largest = r.max(initial=0.0)
     if largest > 0:
         p = (r / largest) ** exponent  # the scale cancels below; without it a high power overflows

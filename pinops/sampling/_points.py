@@ -23,7 +23,8 @@ class Sampler(eqx.Module):
         """
         if n < 0 or d < 1:
             raise ValueError(
-                f"{type(self).__name__}: it needs n >= 0 points in d >= 1 dimensions, got n={n} and d={d}."
+                f"{type(self).__name__}: it needs n >= 0 points in d >= 1 dimensions, got n={n} "
+                f"and d={d}."
             )
         if n == 0:
             return np.empty((0, d))
@@ -53,17 +54,20 @@ class Sobol(Sampler):
 
         if d > _SOBOL_DIMENSIONS:
             raise ValueError(
-                f"Sobol: at most {_SOBOL_DIMENSIONS} dimensions, got {d}; use LatinHypercube or Uniform."
+                f"Sobol: at most {_SOBOL_DIMENSIONS} dimensions, got {d}; use LatinHypercube or "
+                "Uniform."
             )
         # SciPy warns unless a power of two is drawn.
         return qmc.Sobol(d, rng=rng).random_base2((n - 1).bit_length())[:n]
 
 
 class Arcsine(Sampler):
-    """Sobol points that crowd towards the ends of every axis as Chebyshev nodes do, with density ``1 / (π sqrt(s (1 - s)))``.
+    """Sobol points that crowd towards the ends of every axis as Chebyshev nodes do, with density
+    ``1 / (π sqrt(s (1 - s)))``.
 
-    For solutions whose layers and singularities are at the boundary. The mean over such points, and so the loss, counts the
-    neighbourhood of the boundary more, as the norm does in which Chebyshev series converge (Cohen & Migliorati 2017).
+    For solutions whose layers and singularities are at the boundary. The mean over such points, and
+    so the loss, counts the neighbourhood of the boundary more, as the norm does in which Chebyshev
+    series converge (Cohen & Migliorati 2017).
     """
 
     def _draw(self, rng: np.random.Generator, n: int, d: int) -> np.ndarray:
@@ -114,6 +118,7 @@ def generator(key: PRNGKey) -> np.random.Generator:
     words = np.asarray(jax.random.key_data(key))
     if words.ndim != 1:
         raise ValueError(
-            f"key: one key is needed, got an array of keys of shape {words.shape[:-1]}; split it first."
+            f"key: one key is needed, got an array of keys of shape {words.shape[:-1]}; split it "
+            "first."
         )
     return np.random.default_rng(words.tolist())

@@ -13,10 +13,11 @@ from pinops.losses import Fixed, Weights
 from pinops.networks import JetNetwork
 from pinops.optimizers import LeastSquares, normal_equations
 from pinops.problem import INTERIOR, Points
-from pinops.training import Collocation, Model, Params, TrainState, draw, interior_score
+from pinops.training import Collocation, Model, Params, TrainState, draw, evaluate, interior_score
 
 POINTS = 4096
 SPECTRUM_POINTS = 512
+FAR = 100.0  # times the size of an unknown: its size is worth a remark
 MAX_PARAMETERS = 8000  # the Jacobian is dense
 DAMPINGS = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)
 
@@ -30,7 +31,7 @@ class Diagnosis:
     damped Gauss-Newton step from other new points removes (None for very large networks); ``spectrum``: the eigenvalues of
     J J' at interior points, largest first; ``worst``: the point of the largest residual, ``largest`` and ``rms`` its size
     and the root mean square, ``concentration``: the share of the squares that the worst hundredth of the points holds;
-    ``remarks``: what the network says of its parameters; ``limit``: "reference", "points", "optimizer" or "network".
+    ``remarks``: what there is to say of the sizes of unknowns and, by the network, of its parameters; ``limit``: "reference", "points", "optimizer" or "network".
     """
 
     problem: str
@@ -131,8 +132,24 @@ def diagnose(
         float(
             squares[: max(1, len(squares) // 100)].sum() / max(squares.sum(), np.finfo(float).tiny)
         ),
-        network.remarks(POINTS) if isinstance(network, JetNetwork) else [],
+        [
+            *_remarks_on_sizes(model, params, one[INTERIOR].at),
+            *(network.remarks(POINTS) if isinstance(network, JetNetwork) else []),
+        ],
     )
+
+
+def _remarks_on_sizes(model: Model, params: Params, points: Float[Array, "n d"]) -> list[str]:
+    """Which unknowns turn out much larger or smaller than they were taken to be: the network then gives no numbers of about 1."""
+    values, out = np.asarray(evaluate(model, params, points)), []
+    for k, name in enumerate(model.problem.unknowns):
+        found, assumed = float(np.std(values[:, k])), float(model.scales.sizes[name])
+        if not assumed / FAR <= found <= FAR * assumed and 0 < found < np.inf:
+            out.append(
+                f"{name} varies by {found:.2g} and was taken to be of the size {assumed:.2g}; "
+                f"give scales={{{name!r}: {found:.1g}}}"
+            )
+    return out
 
 
 @eqx.filter_jit

@@ -1,61 +1,112 @@
-"""Several solutions of one problem that differ in their seed: mean and spread."""
+"""Several results that differ in their seed: mean and spread."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pinops.solvers._solution import Solution
+from pinops.solvers._run_file import check_folder, write_run
+from pinops.solvers._trained import Errors, Trained, error_statistics
+from pinops.training import Report
 
 
-@dataclass(frozen=True)
-class Ensemble(Sequence[Solution]):
-    """What ``solve(..., seeds=8)`` returns: the solutions in the order of their seeds."""
+@dataclass(frozen=True, repr=False)
+class Ensemble(Trained):
+    """What ``ensemble=8`` gives: the results of trainings with different seeds, in the order of the seeds.
 
-    solutions: tuple[Solution, ...]
+    Its history is that of the first member; ``ensemble[k]`` is a member.
+    """
 
-    def __getitem__(self, k: Any) -> Any:
-        return self.solutions[k]
+    members: tuple[Trained, ...]
+
+    @cached_property
+    def request(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The request of the first member, with the seeds of all."""
+        return self.members[0].request | {"ensemble": [m.request["seed"] for m in self.members]}
+
+    @property
+    def history(self) -> list[Report]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.members[0].history
+
+    @property
+    def status(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The status of all members, or the first that is not "finished"."""
+        states = [member.status for member in self.members]
+        return next((status for status in states if status != "finished"), "finished")
+
+    @property
+    def compile_seconds(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.members[0].compile_seconds
+
+    @property
+    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Those of all members."""
+        return sum(member.num_parameters for member in self.members)
+
+    def __getitem__(self, k: int) -> Any:
+        return self.members[k]
 
     def __len__(self) -> int:
-        return len(self.solutions)
+        return len(self.members)
 
-    def mean(self, **coordinates: Any) -> np.ndarray | dict[str, np.ndarray]:
-        """The mean of the solutions at named coordinates, in the form that a `Solution` has there."""
-        return self._over(np.mean, coordinates)
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.members)
 
-    def spread(self, **coordinates: Any) -> np.ndarray | dict[str, np.ndarray]:
-        """The standard deviation of the solutions at named coordinates (from their mean, divisor n)."""
-        return self._over(np.std, coordinates)
+    def __call__(self, *inputs: Any, **coordinates: Any) -> Any:
+        """The mean of what the members give; of operators, the ensemble of their solutions."""
+        return self.mean(*inputs, **coordinates)
 
-    def _over(
-        self, statistic: Any, coordinates: dict[str, Any]
-    ) -> np.ndarray | dict[str, np.ndarray]:
-        values = [solution.values(coordinates) for solution in self.solutions]
-        out = {name: statistic([value[name] for value in values], axis=0) for name in values[0]}
-        return out if len(out) > 1 else next(iter(out.values()))
+    def mean(self, *inputs: Any, **coordinates: Any) -> Any:
+        """The mean over the members, in the form that one of them has."""
+        return self._over(np.mean, inputs, coordinates)
 
-    def error(self) -> dict[str, dict[str, dict[str, float]]]:
-        """``{unknown: {"relative_l2": {"mean", "std", "median", "min", "max"}, "max_abs": ...}}`` over the seeds.
+    def spread(self, *inputs: Any, **coordinates: Any) -> Any:
+        """The standard deviation over the members (divisor n), in the form that one of them has."""
+        return self._over(np.std, inputs, coordinates)
 
-        **Raises** ValueError when the problem has no reference.
-        """
-        found = [solution.error() for solution in self.solutions]
-        statistics = {
-            "mean": np.mean,
-            "std": np.std,
-            "median": np.median,
-            "min": np.min,
-            "max": np.max,
-        }
-        return {
-            unknown: {
-                kind: {
-                    name: float(of([error[unknown][kind] for error in found]))
-                    for name, of in statistics.items()
-                }
-                for kind in ("relative_l2", "max_abs")
-            }
-            for unknown in found[0]
-        }
+    def _over(self, statistic: Any, inputs: tuple[Any, ...], coordinates: dict[str, Any]) -> Any:
+        found = [member(*inputs, **coordinates) for member in self.members]  # pyright: ignore
+        first = found[0]
+        if isinstance(first, Trained):
+            return Ensemble(tuple(found))
+        if isinstance(first, dict):
+            return {name: statistic([value[name] for value in found], axis=0) for name in first}
+        return statistic(found, axis=0)
+
+    def error(self, data: Any = None) -> Errors:
+        """Statistics over the members of their mean errors."""
+        found = [member.error(data) for member in self.members]
+        return _over_members(found)
+
+    def known_errors(self, data: Any = None) -> Errors:
+        found = [member.known_errors(data) for member in self.members]
+        return _over_members(found) if all(found) else {}
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """The figure of the first member, with the errors of all in its title."""
+        return self.members[0].plot(path)
+
+    def details(self, data: Any = None) -> dict[str, Any]:
+        return {"members": [member.summary(data) for member in self.members]}
+
+    def write_parts(self, folder: Path) -> None:
+        for member in self.members:
+            member.save(folder / f"seed_{member.request['seed']}")
+
+    def save_summary(self, folder: Path, data: Any = None) -> None:
+        """``run.json`` of the ensemble, whose members are there already."""
+        check_folder(folder, self.request)
+        write_run(folder, self.request, self.summary(data))
+
+
+def _over_members(found: list[Errors]) -> Errors:
+    return {
+        name: error_statistics(
+            [errors[name]["mean"] for errors in found],
+            max(errors[name]["max_abs"] for errors in found),
+        )
+        for name in found[0]
+    }

@@ -1,20 +1,28 @@
 """Run directories read again. No code from them is executed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from pinops import networks, operators
-from pinops.networks import Architecture, EncoderArchitecture, activations, embedding_of
+from pinops.networks import Architecture, EncoderArchitecture, embedding_of
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
-from pinops.problem import Problem, TimeWindows, holder, impose, load_problem
-from pinops.solvers._runs import as_drawn
-from pinops.solvers._solution import CHECKPOINT, Solution, read_run
-from pinops.solvers._train_operator import TrainedOperator, built_operator
-from pinops.solvers._train_surrogate import TrainedSurrogate, built_surrogate
+from pinops.problem import Problem, Scales, TimeWindows, holder, impose, load_problem
+from pinops.settings import from_description
+from pinops.solvers._allowed import allowed
+from pinops.solvers._ensemble import Ensemble
+from pinops.solvers._operator_plan import built_operator
+from pinops.solvers._request import as_drawn
+from pinops.solvers._run_file import read_run
+from pinops.solvers._solution import Solution
+from pinops.solvers._surrogate_plan import built_surrogate
+from pinops.solvers._trained import CHECKPOINT, Trained
+from pinops.solvers._trained_operator import TrainedOperator
+from pinops.solvers._trained_surrogate import TrainedSurrogate
 from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import Params, load_params, split
 
@@ -28,19 +36,42 @@ _ARCHITECTURES = (
 
 
 def load(folder: str | Path, *, problem: Problem | None = None, network: Any = None) -> Any:
-    """The solution (or the trained operator or surrogate) in a run directory. Executes no code from it.
+    """What was trained in a run directory: a solution, an operator, a surrogate, windows or an ensemble.
 
-    ``problem`` and ``network`` are needed only where they were not a registered name and one of our own architectures.
+    Executes no code from it.
 
-    **Raises** FileNotFoundError or DataFileError (a ValueError) for a folder that holds no readable run.
+    Args:
+        folder: The run directory.
+        problem: Only needed where it was not registered under a name.
+        network: The network or architecture; only needed where it was not one of pinops.
+
+    Raises:
+        FileNotFoundError: Where there is no run.
+        DataFileError: A ValueError, for a run that cannot be read.
     """
     folder = Path(folder)
     request = read_run(folder)["request"]
+    if "ensemble" in request:
+        seeds = request["ensemble"]
+        folders = [folder / f"seed_{seed}" for seed in seeds]
+        members = [load(one, problem=problem, network=network) for one in folders]
+        return Ensemble(tuple(members))
     if "windows" in request:
         return _load_windows(folder, request, problem, network)
     if "operator" in request or "surrogate" in request:
-        return _load_trained(folder, request, problem, network)
-    result = read_run(folder).get("result") or {}
+        return _load_family(folder, request, problem, network)
+    return _load_solution(folder, request, problem, network)
+
+
+def _result(folder: Path) -> tuple[str, float]:
+    """The status and the seconds of compilation of a run."""
+    result: Mapping[str, Any] = read_run(folder).get("result") or {}
+    return result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
+
+
+def _load_solution(
+    folder: Path, request: dict[str, Any], problem: Problem | None, network: Any
+) -> Solution:
     with jax.enable_x64(request["dtype"] == "float64"):
         problem = _problem_of(folder, request) if problem is None else problem
         if network is None:
@@ -49,29 +80,25 @@ def load(folder: str | Path, *, problem: Problem | None = None, network: Any = N
         embedding = embedding_of(problem, imposition, network)
         built = network
         if isinstance(network, Architecture):
-            built = as_drawn(
-                request, lambda key: network.build(embedding.size, len(problem.unknowns), key=key)
-            )
+
+            def build(key: Array) -> Any:
+                return network.build(embedding.size, len(problem.unknowns), key=key)
+
+            built = as_drawn(request, build)
         elif isinstance(network, OperatorArchitecture):
             raise ValueError(
                 f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
                 "again, load(..., network=trained(member).network)"
             )
-        count = len(problem.unknowns)
-        centre, spread = request.get("units") or (
-            [0.0] * count,
-            [1.0] * count,
-        )  # runs of before have none
-        model, params = split(
-            problem, built, imposition, (np.asarray(centre), np.asarray(spread)), request["problem"]
-        )
+        scales = Scales.from_json(request["scales"])
+        model, params = split(problem, built, imposition, scales, request["problem"])
         # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
         shifts = {
             name: jnp.zeros(np.shape(getattr(holder(problem), name)))
             for name in request["trainable"]
         }
         params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
-    status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
+    status, compiling = _result(folder)
     return Solution(problem, request, model, params, history, status, compiling)
 
 
@@ -103,48 +130,29 @@ def _load_windows(
     return WindowedSolution(problem, request, tuple(parts))
 
 
-def _load_trained(
+def _load_family(
     folder: Path, request: dict[str, Any], problem: Problem | None, architecture: Any
-) -> Any:
+) -> Trained:
     """An operator or a surrogate: what was trained on a family."""
     kind = "operator" if "operator" in request else "surrogate"
     build: Any = built_operator if kind == "operator" else built_surrogate
-    trained: Any = TrainedOperator if kind == "operator" else TrainedSurrogate
+    make: Any = TrainedOperator if kind == "operator" else TrainedSurrogate
     with jax.enable_x64(request["dtype"] == "float64"):
         problem = _problem_of(folder, request) if problem is None else problem
-        architecture = (
-            _architecture(request[kind], folder) if architecture is None else architecture
-        )
-        # Only the shape: what the inputs were divided by is kept with the parameters.
+        if architecture is None:
+            architecture = _architecture(request[kind], folder)
         model, params = build(problem, architecture, request)
         params, history = load_params(folder / CHECKPOINT, params, request)
-    result = read_run(folder).get("result") or {}
-    status, compiling = result.get("status", "unfinished"), result.get("compile_seconds", 0.0)
-    return trained(problem, request, model, params, history, status, compiling)
+    status, compiling = _result(folder)
+    return make(problem, request, model, params, history, status, compiling)
 
 
 def _architecture(description: Any, folder: Path) -> Any:
-    """One of our own architectures, of a network or an operator, from its description. Raises ValueError for any other."""
-    if isinstance(description, dict) and len(description) == 1:
-        ((name, content),) = description.items()
-        known = name.isidentifier() and not name.startswith("From")
-        cls = getattr(networks, name, None) or getattr(operators, name, None) if known else None
-        if isinstance(cls, type) and issubclass(cls, _ARCHITECTURES):
-            return cls(**{name: _setting(name, value, folder) for name, value in content.items()})
-    raise ValueError(
-        f"the network of the run in {folder} is not one of pinops; give the same one again, load(..., network=...)"
-    )
-
-
-def _setting(name: str, value: Any, folder: Path) -> Any:
-    """A setting of an architecture from its description: a number, an activation, several numbers, or an architecture."""
-    if name == "activation":
-        if value not in activations:
-            raise ValueError(
-                f"the activation {value} of the run in {folder} is not one of {', '.join(activations)}; give the network again, "
-                "load(..., network=...)"
-            )
-        return activations[value]
-    if isinstance(value, list):
-        return tuple(_setting(name, each, folder) for each in value)
-    return _architecture(value, folder) if isinstance(value, dict) else value
+    """One of our own architectures from its description. Raises ValueError for any other."""
+    try:
+        return from_description(description, allowed(*_ARCHITECTURES))
+    except ValueError as error:
+        raise ValueError(
+            f"the network of the run in {folder} cannot be made again ({error}); give the same one, "
+            "load(..., network=...)"
+        ) from error

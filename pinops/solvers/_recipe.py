@@ -9,6 +9,7 @@ from typing import Any
 from pinops.networks import MLP, Architecture
 from pinops.optimizers import Adam, Only, SSBroyden, as_optimizer
 from pinops.problem import Problem, residual_signature
+from pinops.training import STEPS as ALLOWED_STEPS
 from pinops.training import Collocation, Phase
 
 STEPS = 6000  # one unknown of two coordinates
@@ -51,8 +52,8 @@ def default_collocation(problem: Problem) -> Collocation:
 def checked_steps(steps: int | None, default: int) -> int:
     """The number of steps, or the default for None. Raises ValueError for one below 1."""
     total = default if steps is None else steps
-    if not isinstance(total, int) or total < 1:
-        raise ValueError(f"steps must be a whole number of at least 1, got {total!r}")
+    if fault := ALLOWED_STEPS.fault("steps", total):
+        raise ValueError(fault)
     return total
 
 

@@ -1,13 +1,7 @@
 """A solution: the trained field with its problem, its history and its error against the reference."""
 
-import abc
-import json
-import os
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,179 +9,44 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from pinops.data import DataFileError, cached_reference, write_arrays
 from pinops.derivatives import parse_names
-from pinops.metrics import deviations, errors
-from pinops.problem import Problem, coefficients_as_json, names_of
-from pinops.reference import Reference
+from pinops.problem import (
+    Problem,
+    Window,
+    coefficients_as_json,
+    names_of,
+    sentence,
+    warn_outside,
+)
+from pinops.solvers._answer import Answer
 from pinops.solvers._diagnose import Diagnosis, diagnose
+from pinops.solvers._trained import count_parameters, write_state
 from pinops.training import (
     Model,
     Params,
     Report,
     TrainState,
-    difference,
+    cast,
     evaluate,
-    history_arrays,
-    save_checkpoint,
+    interior_residuals,
 )
 
-CHECKPOINT = Path("checkpoint") / "state.h5"
 
-
-class Answer(abc.ABC):
-    """Abstract: a solved problem that can be evaluated, compared, drawn and kept, whatever it consists of."""
-
-    problem: Problem
-    request: dict[str, Any]
-    history: Any
-    status: Any
-    compile_seconds: Any
-    num_parameters: Any
-    coefficients: Any
-    conditions: Any
-
-    @abc.abstractmethod
-    def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Every unknown at named coordinates, by name."""
-
-    @abc.abstractmethod
-    def partial(self, name: str, **coordinates: Any) -> np.ndarray:
-        """A partial derivative by its name: ``solution.partial("u_x", x=0.3, t=0.5)``."""
-
-    @abc.abstractmethod
-    def save(self, folder: str | Path) -> Path:
-        """Write a run directory. Loading it executes no code."""
-
-    @property
-    def x64(self) -> bool:
-        return self.request["dtype"] == "float64"
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of training, compilation included."""
-        return self.history[-1].seconds if self.history else 0.0
-
-    @property
-    def steps(self) -> int:
-        return self.history[-1].step if self.history else 0
-
-    @cached_property
-    def reference(self) -> Reference | None:
-        """The verified reference of the problem; None without one, and where coefficients were found: it is that of others."""
-        if set(self.request["trainable"]) - set(self.problem.trainable):
-            return None
-        return cached_reference(self.problem)
-
-    def __call__(self, **coordinates: Any) -> np.ndarray | dict[str, np.ndarray]:
-        """The solution at named coordinates that broadcast against each other: ``solution(x=0.3, t=0.5)``.
-
-        An array for one unknown, a dict of arrays by unknown for several.
-
-        **Raises** ValueError for a coordinate that is missing, does not exist, or does not broadcast.
-        """
-        values = self.values(coordinates)
-        return values if len(values) > 1 else next(iter(values.values()))
-
-    def _points(self, coordinates: Mapping[str, Any]) -> tuple[np.ndarray, tuple[int, ...]]:
-        names = self.problem.domain.coordinates
-        for name in coordinates:
-            if name not in names:
-                raise ValueError(
-                    f"there is no coordinate {name!r}; the coordinates are {', '.join(names)}"
-                )
-        missing = [name for name in names if name not in coordinates]
-        if missing:
-            raise ValueError(f"the coordinate {missing[0]!r} is missing; give {', '.join(names)}")
-        try:
-            arrays = np.broadcast_arrays(
-                *(np.asarray(coordinates[name], np.float64) for name in names)
-            )
-        except ValueError:
-            shapes = {name: np.shape(coordinates[name]) for name in names}
-            raise ValueError(
-                f"the coordinates must broadcast against each other, got shapes {shapes}"
-            ) from None
-        return np.stack([array.ravel() for array in arrays], -1), arrays[0].shape
-
-    def error(self) -> dict[str, dict[str, float]]:
-        """``{unknown: {"relative_l2": ..., "max_abs": ...}}`` against the reference, over its whole grid.
-
-        **Raises** ValueError when the problem has no reference.
-        """
-        if self.reference is None:
-            raise ValueError(
-                f"{self.request['problem']} has no reference to compare with; give the problem an exact solution or a reference"
-            )
-        values = self.values(self.reference.coordinates)
-        return errors(
-            values, self.reference, gauge=self.problem.gauge, time=self.problem.domain.time
-        )
-
-    def summary(self) -> dict[str, Any]:
-        """What a run was and what came out: the contents of ``run.json`` and of ``--json``."""
-        error = self.error() if self.reference is not None else {}
-        reference = None
-        if self.reference is not None:
-            reference = {"kind": self.reference.kind, "error_bar": self.reference.error_bar}
-        return {
-            "problem": self.request["problem"],
-            "relative_l2": {name: value["relative_l2"] for name, value in error.items()},
-            "max_abs": {name: value["max_abs"] for name, value in error.items()},
-            **training_summary(
-                self.request, self.history, self.compile_seconds, self.num_parameters, self.status
-            ),
-            "reference": reference,
-            "coefficients": self.coefficients,
-            "conditions": self.conditions,
-        }
-
-    def plot(self, path: str | Path | None = None) -> Any:
-        """A figure of solution, reference, error and loss history; written to ``path`` where given."""
-        from pinops.plotting import plot_solution
-
-        return plot_solution(self, path)
-
-    def _save_summary(self, folder: Path) -> Path:
-        """``run.json``, ``history.h5`` and ``solution.h5``."""
-        write_arrays(folder / "history.h5", "history", history_arrays(self.history))
-        write_arrays(folder / "solution.h5", "solution", *self._grid())
-        write_run(folder, self.request, self.summary())
-        return folder
-
-    def _grid(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        reference = self.reference
-        coordinates = (
-            reference.coordinates if reference else self.problem.domain.evaluation_coordinates()
-        )
-        arrays = {f"coordinates/{name}": np.asarray(array) for name, array in coordinates.items()}
-        values = self.values(coordinates)
-        arrays |= {f"solution/{name}": value for name, value in values.items()}
-        attributes: dict[str, Any] = {
-            "problem": self.request["problem"],
-            "coordinates": list(coordinates),
-        }
-        if reference:
-            arrays |= {f"reference/{name}": value for name, value in reference.values.items()}
-            off = deviations(
-                values, reference, gauge=self.problem.gauge, time=self.problem.domain.time
-            )
-            arrays |= {f"error/{name}": difference for name, (difference, _) in off.items()}
-            attributes |= {
-                "reference": reference.kind,
-                "error_bar": reference.error_bar,
-                "source": reference.source,
-            }
-        return arrays, attributes
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution(Answer):
     """What `solve` returns. Immutable; evaluates in the precision that it was trained in.
 
-    ``status`` is "finished", "stopped" (by a callback), "converged" (no step decreases the loss any more), "out of time",
-    or "diverged". ``state`` is what training would go on from; a loaded solution has none.
+    Attributes:
+        problem: What was solved.
+        request: What was asked for, as in ``run.json``.
+        model: The problem and all of the network but its parameters.
+        params: The trained parameters.
+        history: A `Report` for every stretch of steps.
+        status: How training ended.
+        compile_seconds: Seconds of compilation.
+        state: What training would go on from; a loaded solution has none.
     """
 
     problem: Problem
@@ -200,18 +59,16 @@ class Solution(Answer):
     state: TrainState | None = None
 
     @property
-    def num_parameters(self) -> int:
-        """How many numbers were trained."""
+    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return count_parameters(self.params)
 
     @property
-    def coefficients(self) -> dict[str, float]:
+    def coefficients(self) -> dict[str, float]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """All coefficients; those that were to be found at their estimates."""
         with jax.enable_x64(self.x64):
             found = self.model.coefficients(self.params)
-            return coefficients_as_json(self.problem) | {
-                name: np.asarray(value).tolist() for name, value in found.items()
-            }
+            estimates = {name: np.asarray(value).tolist() for name, value in found.items()}
+        return coefficients_as_json(self.problem) | estimates
 
     @property
     def network(self) -> Any:
@@ -219,25 +76,35 @@ class Solution(Answer):
         return eqx.combine(self.params.network, self.model.frozen)
 
     @property
-    def conditions(self) -> list[str]:
+    def conditions(self) -> list[str]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """How each condition is met, and why not exactly where it is not."""
         imposition = self.model.imposition
         words = {"hard": "imposed exactly", "embedded": "imposed exactly", "soft": "a loss term"}
         rows = zip(self.problem.conditions(), imposition.how, imposition.why, strict=True)
         return [
-            f"{type(c).__name__}: {words[how]}{f' ({why})' if why else ''}" for c, how, why in rows
+            f"{sentence(self.problem, c)}: {words[how]}{f' ({why})' if why else ''}"
+            for c, how, why in rows
         ]
+
+    @property
+    def field(self) -> Callable[[Float[Array, " d"]], Float[Array, " c"]]:
+        def field(point: Float[Array, " d"]) -> Float[Array, " c"]:
+            model, params = cast((self.model, self.params))
+            return model.field(params)(jnp.asarray(point, jnp.result_type(float)))
+
+        return field
 
     def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
         points, shape = self._points(coordinates)
         with jax.enable_x64(self.x64):
-            out = np.asarray(
-                evaluate(self.model, self.params, jnp.asarray(points, jnp.result_type(float)))
-            )
+            at = jnp.asarray(points, jnp.result_type(float))
+            out = np.asarray(evaluate(self.model, self.params, at))
         return {name: out[:, k].reshape(shape) for k, name in enumerate(self.problem.unknowns)}
 
     def partial(self, name: str, **coordinates: Any) -> np.ndarray:
         points, shape = self._points(coordinates)
+        if not isinstance(self.problem, Window):  # which is asked by the whole, that has warned
+            warn_outside(self.problem, points, stacklevel=2)
         signature = parse_names((name,), names_of(self.problem), owner="partial")
         with jax.enable_x64(self.x64):
             array = jnp.asarray(points, jnp.result_type(float))
@@ -245,99 +112,30 @@ class Solution(Answer):
             value = np.asarray(signature.gather(jet, array)[name])
         return value.reshape(shape + value.shape[1:])
 
+    def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:
+        points, shape = self._points(coordinates)
+        if not isinstance(self.problem, Window):
+            warn_outside(self.problem, points, stacklevel=2)
+        with jax.enable_x64(self.x64):
+            at = jnp.asarray(points, jnp.result_type(float))
+            found = interior_residuals(self.model, self.params, at)
+        return {name: np.asarray(vector).reshape(shape) for name, vector in found.items()}
+
     def diagnose(self) -> Diagnosis:
         """What limits the answer: the reference, the points, the optimizer or the network. Print it for a report.
 
-        **Raises** ValueError for a solution without a step of training.
+        Raises:
+            ValueError: For a solution without a step of training.
         """
         if not self.history:
             raise ValueError("there is nothing to diagnose before the first steps of training")
-        error = self.error() if self.reference is not None else {}
-        relative = {name: value["relative_l2"] for name, value in error.items()}
+        relative = {name: error["mean"] for name, error in self.known_errors().items()}
         bars = {} if self.reference is None else self.reference.error_bar
         with jax.enable_x64(self.x64):
             return diagnose(
                 self.model, self.params, self.state, self.history[-1].loss, relative, bars
             )
 
-    def save(self, folder: str | Path) -> Path:
-        """Write a run directory: ``run.json, history.h5, checkpoint/, solution.h5``. Loading it executes no code.
-
-        **Raises** ValueError for a folder that holds another run; OSError when it cannot be written.
-        """
-        folder = Path(folder)
-        if (folder / "run.json").exists():
-            name = difference(read_run(folder)["request"], self.request)
-            if name is not None:
-                raise ValueError(
-                    f"{folder} holds another run, with a different {name}; choose another folder"
-                )
-        # A loaded solution knows its parameters only: a checkpoint that is there knows more.
-        if self.state is not None or not (folder / CHECKPOINT).exists():
-            save_checkpoint(
-                folder / CHECKPOINT, self.state or self.params, self.history, self.request
-            )
-        return self._save_summary(folder)
-
-
-def count_parameters(params: Params) -> int:
-    """How many numbers are trained."""
-    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(params, eqx.is_array)))
-
-
-def training_summary(
-    request: Mapping[str, Any],
-    history: Sequence[Report],
-    compile_seconds: float,
-    parameters: int,
-    status: str,
-) -> dict[str, Any]:
-    """What any training was, for ``run.json`` and ``--json``."""
-    devices = jax.devices()
-    return {
-        "seconds": round(history[-1].seconds, 3) if history else 0.0,
-        "compile_seconds": round(compile_seconds, 3),
-        "steps": history[-1].step if history else 0,
-        "parameters": parameters,
-        "seed": request["seed"],
-        "dtype": request["dtype"],
-        "device": f"{len(devices)} x {devices[0].device_kind}",
-        "status": status,
-        "loss": history[-1].loss if history else None,
-    }
-
-
-def write_run(folder: Path, request: Mapping[str, Any], result: Mapping[str, Any] | None) -> None:
-    """``run.json``: what was asked, with which versions, and the result once there is one. Written atomically."""
-    packages = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
-    content = {
-        "request": request,
-        "versions": {name: version(name) for name in packages},
-        "result": result,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=".run.json.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, folder / "run.json")
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def read_run(folder: str | Path) -> dict[str, Any]:
-    """The contents of ``run.json``. Raises FileNotFoundError when there is none, DataFileError when it is damaged."""
-    path = Path(folder) / "run.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder} holds no run: there is no {path}")
-    try:
-        content = json.loads(path.read_text())
-        content["request"]["problem"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataFileError(
-            f"{path} cannot be read as the description of a run ({error}); restore a copy"
-        ) from error
-    return content
+    def write_parts(self, folder: Path) -> None:
+        write_state(folder, self.state, self.params, self.history, self.request)
+        self.write_grid(folder)

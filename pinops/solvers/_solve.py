@@ -1,39 +1,41 @@
 """The front door for one PDE: from a problem to a solution with an error."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, TypedDict, Unpack, cast, overload
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
-from pinops.networks import Architecture, check_network, embedding_of
+from pinops.networks import Architecture, Embedding, check_network, embedding_of
+from pinops.optimizers import Optimizer
 from pinops.problem import (
-    INTERIOR,
+    Imposition,
     InverseProblem,
     Observed,
     Problem,
+    Scales,
     TimeWindows,
+    check_resolved,
     coefficients_as_json,
     coefficients_of,
-    constraints,
     holder,
     impose,
     load_problem,
     name_of,
     residual_signature,
-    units,
+    scales_of,
 )
 from pinops.reference import Reference
 from pinops.sampling import Sampler
+from pinops.solvers._door import Assembly, Options, precision, trained
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import (
     MINUTES,
@@ -43,17 +45,9 @@ from pinops.solvers._recipe import (
     default_steps,
     phases,
 )
-from pinops.solvers._runs import (
-    Run,
-    as_drawn,
-    check_options,
-    describe,
-    digest,
-    drawn_with,
-    prepare,
-    train_runs,
-)
-from pinops.solvers._solution import Solution, read_run
+from pinops.solvers._request import as_drawn, describe, digest, drawn_with
+from pinops.solvers._run_file import read_run
+from pinops.solvers._solution import Solution
 from pinops.solvers._windows import WindowedSolution, window_of, window_shape
 from pinops.training import (
     Callback,
@@ -62,44 +56,90 @@ from pinops.training import (
     Model,
     Outcome,
     Params,
-    Progress,
+    Phase,
     StopAt,
     Training,
     TrainState,
-    cast,
+    check_network_fits,
+    check_points_fit,
     evaluate,
     gathered,
-    mesh_of,
     split,
+)
+from pinops.training import (
+    cast as to_precision,
 )
 
 _MONITOR_POINTS = 10_000
+Network = Architecture | Callable[[Array], Array]
+
+
+class SolveOptions(TypedDict, total=False):
+    """The options of `solve` that `invert` and the ways of `solve` share."""
+
+    network: Network | None
+    optimizer: Optimizer | Any | Sequence[Phase] | None
+    sampler: Sampler | None
+    points: Collocation | None
+    weighting: Weighting | None
+    continuation: Continuation | None
+    scales: Mapping[str, float] | None
+    steps: int | None
+    minutes: float | None
+    seed: int
+    start: Solution | None
+    devices: int | Sequence[jax.Device] | None
+    dtype: Any
+    target: float | None
+    callbacks: Sequence[Callback]
+    progress: bool
+    out: str | Path | None
+    resume: bool
+    checkpoint_seconds: float
 
 
 @overload
 def solve(
-    problem: str | Problem, *, seeds: None = None, windows: None = None, **options: Any
+    problem: str | Problem,
+    *,
+    ensemble: None = None,
+    windows: None = None,
+    **options: Unpack[SolveOptions],
 ) -> Solution: ...
 @overload
-def solve(problem: str | Problem, *, seeds: int, **options: Any) -> Ensemble: ...
+def solve(
+    problem: str | Problem,
+    *,
+    ensemble: int,
+    windows: None = None,
+    **options: Unpack[SolveOptions],
+) -> Ensemble: ...
 @overload
-def solve(problem: str | Problem, *, windows: TimeWindows, **options: Any) -> WindowedSolution: ...
+def solve(
+    problem: str | Problem,
+    *,
+    windows: TimeWindows,
+    ensemble: None = None,
+    **options: Unpack[SolveOptions],
+) -> WindowedSolution: ...
 def solve(  # pyright: ignore[reportInconsistentOverload]
     problem: str | Problem,
     *,
-    network: Architecture | Callable[..., Any] | None = None,
-    optimizer: Any = None,
-    sampler: Sampler | Collocation | None = None,
+    network: Network | None = None,
+    optimizer: Optimizer | Any | Sequence[Phase] | None = None,
+    sampler: Sampler | None = None,
+    points: Collocation | None = None,
     weighting: Weighting | None = None,
     continuation: Continuation | None = None,
+    scales: Mapping[str, float] | None = None,
     steps: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
-    seeds: int | None = None,
+    ensemble: int | None = None,
     windows: TimeWindows | None = None,
     start: Solution | None = None,
-    devices: int | None = None,
-    dtype: str = "float64",
+    devices: int | Sequence[jax.Device] | None = None,
+    dtype: Any = "float64",
     target: float | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -109,159 +149,251 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
 ) -> Solution | Ensemble | WindowedSolution:
     """Solve a PDE: ``po.solve("burgers")``.
 
-    **Arguments:**
+    Args:
+        problem: A registered name or a `Problem`.
+        network: An architecture such as `MLP(width=30)` or `FromLinen(...)`, or a ready network ``(features,) ->
+            (unknowns,)`` (an Equinox module, `jax.tree_util.Partial(function, params)`); default: a small multilayer
+            perceptron.
+        optimizer: One of `pinops.optimizers`, an optax transformation, or a tuple of `Phase`; default: Adam, then
+            SSBroyden.
+        sampler: How points are spread, one of `pinops.sampling`.
+        points: Numbers of points, their sampler and refinement, a `Collocation`; it excludes ``sampler``.
+        weighting: How terms are balanced, one of `pinops.losses`.
+        continuation: Other coefficients in the first steps, from an easy problem to this one.
+        scales: How large unknowns are, ``{"u": 1e-6}``; default: as large as their data and sources make them.
+        steps: The number of optimizer steps. Default: 6000 (9000 for systems, more than two coordinates, waves and
+            dispersion) in at most 4.5 minutes; as many as fit where only ``minutes`` is given.
+        minutes: The time limit. Whichever of the two ends first counts.
+        seed: Of network and points.
+        ensemble: Train this many networks at once, with the seeds ``seed, seed + 1, ...``; the result is an `Ensemble`
+            (run directories ``seed_0, ...`` in ``out``).
+        windows: Solve one part of the time interval after the other; ``steps`` are then those of each part, and
+            ``minutes`` are shared by all. The result is a `WindowedSolution` (run directories ``window_0, ...`` in
+            ``out``).
+        start: Go on from this solution: its network, and its optimizer where the first phase has the same one. The
+            default is then SSBroyden at once.
+        devices: Spread the interior points over this many devices, or these; default: one, or all of them where
+            `jax.distributed` has joined several processes (each calls `solve` with the same arguments; the first one
+            writes).
+        dtype: ``jnp.float64``, ``jnp.float32`` or the name; the caller's JAX configuration is left as it is.
+        target: Stop once every relative L2 error against the reference is at most this.
+        callbacks: Called with a `Report` after every stretch of steps; one that returns True ends training.
+        progress: Show one line on stderr.
+        out: A run directory, where a checkpoint is written every ``checkpoint_seconds``.
+        resume: Go on from the checkpoint in ``out``, also with more steps; the result is bit for bit that of a run that
+            never stopped.
+        checkpoint_seconds: The time between two checkpoints.
 
-    - `problem`: a registered name or a `Problem`.
-    - `network`: an architecture such as `MLP(width=30)` or `FromLinen(...)`, or a ready network ``(features,) -> (unknowns,)``
-      (an Equinox module, `jax.tree_util.Partial(function, params)`); default: a small multilayer perceptron.
-    - `optimizer`: one of `pinops.optimizers`, an optax transformation, or a tuple of `Phase`; default: Adam, then SSBroyden.
-    - `sampler`: one of `pinops.sampling`, or a `Collocation` for numbers of points and refinement as well.
-    - `weighting`: one of `pinops.losses`.
-    - `continuation`: other coefficients in the first steps, from an easy problem to this one.
-    - `steps`, `minutes`: the budget; whichever ends first. Default: 6000 steps (9000 for systems, more than two coordinates,
-      waves and dispersion), at most 4.5 minutes; as many steps as fit where only minutes are given.
-    - `seed`: of network and points. `seeds`: train that many networks at once, with the seeds ``seed, seed + 1, ...``; the result
-      is then an `Ensemble` with mean and spread (run directories ``seed_0, ...`` in `out`).
-    - `windows`: solve one part of the time interval after the other; `steps` are then those of each part, `minutes` are shared by
-      all. The result is a `WindowedSolution` (run directories ``window_0, ...`` in `out`).
-    - `start`: go on from this solution: its network, and its optimizer where the first phase has the same one. The default is
-      then SSBroyden at once.
-    - `devices`: spread the interior points over that many devices of JAX; default: one, or all of them where
-      `jax.distributed` has joined several processes (each calls `solve` with the same arguments; the first one writes).
-    - `dtype`: "float64" or "float32"; the caller's JAX configuration is left as it is.
-    - `target`: stop once every relative L2 error against the reference is at most this.
-    - `callbacks`: called with a `Report` after every stretch of steps; one that returns True ends training.
-    - `progress`: one line on stderr.
-    - `out`: a run directory; a checkpoint is written every `checkpoint_seconds`. `resume`: go on from the one in `out`, also
-      with more steps; the result is bit for bit that of a run that never stopped.
+    Returns:
+        A `Solution`, an `Ensemble` or a `WindowedSolution`.
 
-    **Raises** ValueError for what cannot be meant (unknown names, wrong shapes, NaN, no steps, a run directory of another
-    run), OSError for what cannot be written. A KeyboardInterrupt leaves a checkpoint behind.
+    Raises:
+        ValueError: For invalid arguments (unknown names, wrong shapes, NaN, no steps, a run directory of another run).
+        OSError: For what cannot be written. A KeyboardInterrupt leaves a checkpoint behind.
     """
+    shared: SolveOptions = {
+        "network": network,
+        "optimizer": optimizer,
+        "sampler": sampler,
+        "points": points,
+        "weighting": weighting,
+        "continuation": continuation,
+        "scales": scales,
+        "steps": steps,
+        "seed": seed,
+        "devices": devices,
+        "dtype": dtype,
+        "callbacks": callbacks,
+        "progress": progress,
+        "resume": resume,
+        "checkpoint_seconds": checkpoint_seconds,
+    }
+    folder = None if out is None else Path(out)
     if windows is not None:
-        if seeds is not None or target is not None:
-            raise ValueError("windows exclude seeds and target: give one of them")
-        options = {
-            "network": network,
-            "optimizer": optimizer,
-            "sampler": sampler,
-            "weighting": weighting,
-            "continuation": continuation,
-            "steps": steps,
-            "seed": seed,
-            "devices": devices,
-            "dtype": dtype,
-            "callbacks": callbacks,
-            "progress": progress,
-            "checkpoint_seconds": checkpoint_seconds,
-        }
-        return _solve_windows(
-            problem, windows, minutes, start, None if out is None else Path(out), resume, options
-        )
-    began = time.monotonic()
-    if seeds is not None and not (isinstance(seeds, int) and seeds >= 1):
-        raise ValueError(f"seeds must be a whole number of at least 1, got {seeds!r}")
-    check_options(dtype, minutes, seed, seeds or 1, checkpoint_seconds, resume and out is None)
-    if start is not None and network is not None:
-        raise ValueError(
-            "start and network exclude each other: the network of the solution to start from goes on"
-        )
-    limited = minutes  # as asked for, before the default
-    stop = [StopAt(target)] if target is not None else []
+        if ensemble is not None or target is not None:
+            raise ValueError("windows exclude ensemble and target: give one of them")
+        return _solve_windows(problem, windows, minutes, start, folder, shared)
     if steps is None and minutes is None and not isinstance(optimizer, tuple | list):
-        minutes = MINUTES
-    everyone = [*callbacks, *stop, *([Progress(minutes)] if progress else [])]
-    with jax.enable_x64(dtype == "float64"):
-        problem = load_problem(problem) if isinstance(problem, str) else problem
-        owner = name_of(holder(problem))
-        residual_signature(problem)
-        imposition = impose(problem)
-        if start is not None:
-            network, (centre, spread) = cast(start.network), start.model.units
-        else:
-            network, (centre, spread) = (
-                default_architecture() if network is None else network,
-                units(problem, imposition),
+        limit: float | None = MINUTES
+    else:
+        limit = minutes
+    options = Options(
+        dtype=precision(dtype),
+        minutes=limit,
+        seed=seed,
+        ensemble=ensemble,
+        devices=devices,
+        callbacks=tuple(callbacks),
+        progress=progress,
+        out=folder,
+        resume=resume,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    stop = [StopAt(target)] if target is not None else []
+    with jax.enable_x64(options.x64):
+        what = _Plan.of(problem, shared, options, start, enough_for=minutes)
+        if target is not None and what.reference is None:
+            raise ValueError(f"target needs a reference to compare with, and {what.owner} has none")
+    result = trained(options, what.assembled, callbacks=stop)
+    return cast("Solution | Ensemble", result)
+
+
+class _Plan(NamedTuple):
+    """What all members of an ensemble share: the problem, how it is imposed and how it is trained."""
+
+    problem: Problem
+    owner: str
+    imposition: Imposition
+    embedding: Embedding
+    network: Network
+    scales: Scales
+    collocation: Collocation
+    weighting: Weighting
+    continuation: Continuation | None
+    phases: tuple[Phase, ...]
+    reference: Reference | None
+    start: Solution | None
+    options: Options
+
+    @classmethod
+    def of(
+        cls,
+        problem: str | Problem,
+        asked: SolveOptions,
+        options: Options,
+        start: Solution | None,
+        enough_for: float | None,
+    ) -> "_Plan":
+        """The plan of a request, whose parts are checked here."""
+        network = asked.get("network")
+        if start is not None and network is not None:
+            raise ValueError(
+                "start and network exclude each other: the network of the solution to start from goes on"
             )
-        embedding = embedding_of(problem, imposition, network)
-        weighting = Fixed() if weighting is None else weighting
+        problem = load_problem(problem) if isinstance(problem, str) else problem
+        residual_signature(problem)
+        check_resolved(problem, options.dtype)
+        imposition = impose(problem)
+        sizes = scales_of(problem, imposition, asked.get("scales"))
+        if start is not None:
+            network = to_precision(start.network)
+            # A network that goes on does so with the numbers that it was trained with.
+            before = Scales.from_json(start.request["scales"])
+            sizes = replace(sizes, centre=before.centre, spread=before.spread)
+        elif network is None:
+            network = default_architecture()
+        continuation = asked.get("continuation")
         for name, values in ({} if continuation is None else continuation.coefficients).items():
             _check_stages(holder(problem), name, values)
-        collocation = default_collocation(problem)
-        if isinstance(sampler, Collocation):
-            collocation = sampler
-        elif sampler is not None:
-            collocation = replace(collocation, sampler=sampler)
-        mesh = mesh_of(devices)
-        if mesh is not None and seeds is not None:
-            raise ValueError(
-                "seeds and devices exclude each other: train the seeds on one device, or one seed on several"
+        collocation = _collocation(problem, asked.get("sampler"), asked.get("points"))
+        enough = default_steps(problem, enough_for)
+        optimizer, steps = asked.get("optimizer"), asked.get("steps")
+        plan = phases(optimizer, steps, enough, warm=start is not None)
+        if collocation.stochastic:
+            remedy = "batch and laplacian do not give that; choose another optimizer, such as Adam"
+            check_forgetful(plan, remedy)
+        return cls(
+            problem=problem,
+            owner=name_of(holder(problem)),
+            imposition=imposition,
+            embedding=embedding_of(problem, imposition, network),
+            network=network,
+            scales=sizes,
+            collocation=collocation,
+            weighting=asked.get("weighting") or Fixed(),
+            continuation=continuation,
+            phases=plan,
+            reference=cached_reference(problem),
+            start=start,
+            options=options,
+        )
+
+    def assembled(self, seed: int) -> Assembly:
+        """The training with a seed."""
+        built = self.network
+        if isinstance(built, Architecture):
+            architecture, size = built, self.embedding.size
+
+            def build(key: Array) -> Callable[[Array], Array]:
+                return architecture.build(size, len(self.problem.unknowns), key=key)
+
+            points = self.collocation.batch or self.collocation.interior
+            optimizers = [phase.optimizer for phase in self.phases]
+            check_network_fits(architecture, build, optimizers, points)
+            built = as_drawn({"seed": seed, "dtype": self.options.dtype}, build)
+        check_network(built, self.embedding, self.problem.unknowns)
+        mesh = self.options.mesh()
+        model, params = split(self.problem, built, self.imposition, self.scales, self.owner, mesh)
+        training = Training(
+            model=model,
+            phases=self.phases,
+            source=self.collocation,
+            seed=seed,
+            weighting=self.weighting,
+            stages=self.continuation,
+            measure=_monitor(self.problem, self.reference, model),
+        )
+        request = self._request(seed)
+
+        def first() -> TrainState:
+            return _first_state(training, params, self.start)
+
+        def result(outcome: Outcome) -> Solution:
+            return Solution(
+                problem=self.problem,
+                request=request,
+                model=replace(model, mesh=None),
+                params=outcome.state.params,
+                history=outcome.history,
+                status=outcome.status,
+                compile_seconds=outcome.compile_seconds,
+                state=outcome.state,
             )
-        enough = default_steps(problem, limited)
-        reference = cached_reference(problem)
-        if target is not None and reference is None:
-            raise ValueError(f"target needs a reference to compare with, and {owner} has none")
-        runs: list[Run] = []
-        for number in range(seed, seed + (seeds or 1)):
-            built = network
-            if isinstance(network, Architecture):
-                build = lambda key, network=network: network.build(
-                    embedding.size, len(problem.unknowns), key=key
-                )
-                built = as_drawn({"seed": number, "dtype": dtype}, build)
-            check_network(built, embedding, problem.unknowns)
-            plan = phases(optimizer, steps, enough, warm=start is not None)
-            if collocation.stochastic:
-                check_forgetful(
-                    plan,
-                    "batch and laplacian do not give that; choose another optimizer, such as Adam",
-                )
-            request = {
-                "problem": owner,
-                "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
-                "trainable": list(problem.trainable),
-                "network": describe(network) if start is None else start.request["network"],
-                "phases": [describe(phase.optimizer) for phase in plan],
-                "phase_steps": [phase.steps for phase in plan[:-1]],
-                "steps": sum(phase.steps for phase in plan),
-                "minutes": minutes,
-                "collocation": describe(collocation),
-                "weighting": describe(weighting),
-                "continuation": describe(continuation),
-                "observations": _digest_of_observations(problem),
-                "units": [np.asarray(centre).tolist(), np.asarray(spread).tolist()],
-                "start": None if start is None else digest(jax.tree.leaves(start.params)),
-                "drawn": None if start is None else drawn_with(start.request),
-                "window": window_shape(problem),
-                "seed": number,
-                "dtype": dtype,
-            }
-            folder = (
-                None
-                if out is None
-                else Path(out)
-                if seeds is None
-                else Path(out) / f"seed_{number}"
-            )
-            if folder is not None:
-                prepare(folder, request, resume)
-            model, params = split(problem, built, imposition, (centre, spread), owner, mesh)
-            training = Training(
-                model,
-                plan,
-                collocation,
-                number,
-                weighting,
-                continuation,
-                _monitor(problem, reference, model),
-            )
-            first = partial(_first_state, training, params, start)
-            runs.append(Run(training, params, request, folder, resume, first))
-        outcomes = train_runs(runs, minutes, everyone, checkpoint_seconds, began)
-        solutions = [
-            _solution(problem, run, outcome) for run, outcome in zip(runs, outcomes, strict=True)
-        ]
-    return solutions[0] if seeds is None else Ensemble(tuple(solutions))
+
+        return Assembly(training, params, request, first, result)
+
+    def _request(self, seed: int) -> dict[str, Any]:
+        problem, start = self.problem, self.start
+        return {
+            "problem": self.owner,
+            "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
+            "trainable": list(problem.trainable),
+            "network": describe(self.network) if start is None else start.request["network"],
+            "phases": [describe(phase.optimizer) for phase in self.phases],
+            "phase_steps": [phase.steps for phase in self.phases[:-1]],
+            "steps": sum(phase.steps for phase in self.phases),
+            "minutes": self.options.minutes,
+            "collocation": describe(self.collocation),
+            "weighting": describe(self.weighting),
+            "continuation": describe(self.continuation),
+            "observations": _digest_of_observations(problem),
+            "scales": self.scales.to_json(),
+            "start": None if start is None else digest(jax.tree.leaves(start.params)),
+            "drawn": None if start is None else drawn_with(start.request),
+            "window": window_shape(problem),
+            "seed": seed,
+            "dtype": self.options.dtype,
+        }
+
+
+def _collocation(
+    problem: Problem, sampler: Sampler | None, points: Collocation | None
+) -> Collocation:
+    """The points of a request. Raises ValueError for what is not a sampler, or not a `Collocation`."""
+    if points is not None and sampler is not None:
+        raise ValueError("points and sampler exclude each other: a Collocation has its own sampler")
+    if points is not None and not isinstance(points, Collocation):
+        raise ValueError(f"points must be a Collocation, got {points!r}")
+    if sampler is not None and not isinstance(sampler, Sampler):
+        raise ValueError(
+            f"sampler must be one of pinops.sampling, got {sampler!r}; numbers of points go to "
+            "points=Collocation(...)"
+        )
+    if points is None:
+        points = default_collocation(problem)
+        points = points if sampler is None else replace(points, sampler=sampler)
+    check_points_fit(points, problem)
+    return points
 
 
 def _solve_windows(
@@ -270,16 +402,15 @@ def _solve_windows(
     minutes: float | None,
     start: Solution | None,
     out: Path | None,
-    resume: bool,
-    options: dict[str, Any],
+    options: SolveOptions,
 ) -> WindowedSolution:
     """`solve` for each window; one that is complete in ``out`` is only read again."""
     problem = load_problem(problem) if isinstance(problem, str) else problem
     parts: list[Solution] = []
     for number in range(windows.count):
         folder = None if out is None else out / f"window_{number}"
-        own = dict(options)
-        if folder is not None and resume and (folder / "run.json").exists():
+        own = options.copy()
+        if folder is not None and options.get("resume") and (folder / "run.json").exists():
             result = read_run(folder)["result"]
             if result is not None and result["status"] != "stopped":
                 own["steps"] = result["steps"]
@@ -290,7 +421,7 @@ def _solve_windows(
         if begun is not None:
             own["network"] = None
         window = window_of(problem, windows, number, before)
-        part = solve(window, start=begun, out=folder, resume=resume, **own)
+        part = solve(window, start=begun, out=folder, **own)
         parts.append(part)
         if part.status in ("stopped", "diverged"):
             break
@@ -305,36 +436,16 @@ def _first_state(training: Training, params: Params, start: Solution | None) -> 
     """The state before the first step, with the optimizer's state of the solution to start from, where that fits."""
     carried = None
     if start is not None and start.state is not None:
-        shapes = lambda tree: jax.tree.map(
-            lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree
-        )
+
+        def shapes(tree: Any) -> Any:
+            return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
+
         carried, fresh = start.state.optimizer, training.phases[0].optimizer.init(params)
-        if jax.tree.structure(carried) != jax.tree.structure(fresh) or shapes(carried) != shapes(
-            fresh
-        ):
-            carried = None
+        same = jax.tree.structure(carried) == jax.tree.structure(fresh)
+        carried = carried if same and shapes(carried) == shapes(fresh) else None
     state = training.init(params, carried, fit=start is None)
     _check_first_evaluation(training, state)
     return state
-
-
-def _solution(problem: Problem, run: Run, outcome: Outcome) -> Solution:
-    """The outcome as a solution, written to its folder."""
-    model = run.training.model
-    state = gathered(outcome.state, model.mesh)
-    solution = Solution(
-        problem,
-        run.request,
-        replace(model, mesh=None),
-        state.params,
-        outcome.history,
-        outcome.status,
-        outcome.compile_seconds,
-        state,
-    )
-    if run.folder is not None and jax.process_index() == 0:  # of several processes one writes
-        solution.save(run.folder)
-    return solution
 
 
 def _monitor(
@@ -362,21 +473,20 @@ def _monitor(
 
 def _check_first_evaluation(training: Training, state: TrainState) -> None:
     """Raises ValueError when an equation gives a number that is not finite before training, naming it and the point."""
-    names = training.model.problem.domain.coordinates
-    params, points = gathered((state.params, state.points), training.model.mesh)
-    vectors = eqx.filter_jit(lambda model, params, points: model.residuals(params, points))(
-        training.model, params, points
-    )
-    training.weighting.check(vectors)
-    for name, vector in vectors.items():
-        bad = np.flatnonzero(~np.isfinite(np.asarray(vector)))
+    model = training.model
+    assert isinstance(model, Model)
+    names = model.problem.domain.coordinates
+    params, points = gathered((state.params, state.points), model.mesh)
+    terms = eqx.filter_jit(Model.residuals)(model, params, points)
+    training.weighting.check(terms)
+    for name, term in terms.items():
+        vector = np.asarray(term.vector)
+        bad = np.flatnonzero(~np.isfinite(vector))
         if bad.size:
-            region = points[_region_of(training.model, name)]
-            where = ", ".join(
-                f"{c} = {float(x):.4g}" for c, x in zip(names, region.at[bad[0]], strict=True)
-            )
+            pairs = zip(names, points[term.region].at[bad[0]], strict=True)
+            where = ", ".join(f"{c} = {float(x):.4g}" for c, x in pairs)
             raise ValueError(
-                f"{training.model.owner}: {name!r} is {float(vector[bad[0]])} at {where} before training "
+                f"{model.owner}: {name!r} is {float(vector[bad[0]])} at {where} before training "
                 f"({bad.size} of {len(vector)} points); check the equation and its data there"
             )
 
@@ -395,16 +505,6 @@ def _check_stages(problem: Problem, name: str, values: Sequence[float]) -> None:
         )
     for value in values:
         replace(problem, **{name: value})  # the problem's own checks
-
-
-def _region_of(model: Model, term: str) -> str:
-    """The region in which a term of the loss is evaluated."""
-    conditions = [
-        c for c in constraints(model.problem, model.imposition.soft) if c.region != INTERIOR
-    ]
-    return next(
-        (c.region for c in conditions if term == c.name or term.startswith(f"{c.name} ")), INTERIOR
-    )
 
 
 def _digest_of_observations(problem: Problem) -> str | None:
@@ -433,15 +533,21 @@ def invert(
     observations: Observed | None = None,
     *,
     unknown: str | Sequence[str] = (),
-    **options: Any,
+    **options: Unpack[SolveOptions],
 ) -> Solution:
     """Find coefficients of a PDE from observations of its solution.
 
-    **Arguments:** ``observations``: scattered values, `Observed`; ``unknown``: which coefficients to find, starting from
-    the values that they have (positive ones are trained through their logarithm); both may be left out for a problem that
-    declares them itself; ``options``: as for `solve`.
+    The estimates are ``solution.coefficients``.
 
-    The estimates are ``solution.coefficients``. **Raises** ValueError as `solve` does, and for nothing to be found.
+    Args:
+        problem: A registered name or a `Problem`.
+        observations: Scattered values, `Observed`.
+        unknown: Which coefficients to find, starting from the values that they have (positive ones are trained through
+            their logarithm). Both may be left out for a problem that declares them itself.
+        options: As for `solve`.
+
+    Raises:
+        ValueError: As `solve` does, and where nothing is to be found.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
     names = (unknown,) if isinstance(unknown, str) else tuple(unknown)

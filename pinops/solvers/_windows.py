@@ -1,18 +1,22 @@
 """Time windows: one solution after the other, each begun from the end of the one before."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
-from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of
-from pinops.solvers._solution import Answer, Solution
+from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of, warn_outside
+from pinops.solvers._answer import Answer
+from pinops.solvers._solution import Solution
 from pinops.training import Report
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WindowedSolution(Answer):
     """What ``solve(..., windows=TimeWindows(10))`` returns: the solutions of the windows, ``parts``, as one."""
 
@@ -55,10 +59,25 @@ class WindowedSolution(Answer):
         """How each condition is met in the last window."""
         return self.parts[-1].conditions
 
+    @property
+    def field(self) -> Callable[[Float[Array, " d"]], Float[Array, " c"]]:
+        axis = self.problem.domain.coordinates.index(self.problem.domain.time or "")
+        starts = np.array([float(_window(part).start) for part in self.parts])
+        fields = [part.field for part in self.parts]
+
+        def field(point: Float[Array, " d"]) -> Float[Array, " c"]:
+            point = jnp.asarray(point, jnp.result_type(float))
+            later = jnp.sum(point[axis] >= jnp.asarray(starts[1:], point.dtype))
+            here = point.at[axis].add(-jnp.asarray(starts, point.dtype)[later])
+            return jax.lax.switch(later, fields, here)
+
+        return field
+
     def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
         return self._in_parts(coordinates, lambda part, here: part.values(here))
 
     def partial(self, name: str, **coordinates: Any) -> np.ndarray:
+        warn_outside(self.problem, self._points(coordinates)[0], stacklevel=2)
         return self._in_parts(coordinates, lambda part, here: {name: part.partial(name, **here)})[
             name
         ]
@@ -85,12 +104,13 @@ class WindowedSolution(Answer):
                 ] = value
         return {name: value.reshape(shape + value.shape[1:]) for name, value in out.items()}
 
-    def save(self, folder: str | Path) -> Path:
-        """Write a run directory: ``run.json, history.h5, solution.h5`` and one run directory for each window."""
-        folder = Path(folder)
+    def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:
+        return self._in_parts(coordinates, lambda part, here: part.residual(**here))
+
+    def write_parts(self, folder: Path) -> None:
         for k, part in enumerate(self.parts):
             part.save(folder / f"window_{k}")
-        return self._save_summary(folder)
+        self.write_grid(folder)
 
 
 def _window(part: Solution) -> Window:

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import PyTree
 
 from pinops.data import DataFileError, read_arrays, write_arrays
-from pinops.training._model import Params
-from pinops.training._train import Report, Training, TrainState
+from pinops.training._contracts import Params
+from pinops.training._state import Report, TrainState
+from pinops.training._train import Training
 
 _KIND = "checkpoint"
 _FREE = ("steps", "minutes")  # what a resumed run may change

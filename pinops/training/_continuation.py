@@ -3,10 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import equinox as eqx
+from pinops._numbers import real
+from pinops.settings import Number, Several, Table, check_settings, setting, whole
+from pinops.training._contracts import Stages
 
 
-class Continuation(eqx.Module):
+class Continuation(Stages):
     """Parameter continuation: ``Continuation(1000, reynolds=(100, 400))`` trains 1000 steps at each, then at the declared value.
 
     Network and optimizer go on from stage to stage; nothing is compiled again.
@@ -16,30 +18,25 @@ class Continuation(eqx.Module):
     **Raises** ValueError for no stage, unequal numbers of stages, and a value that is not finite.
     """
 
-    steps: int = eqx.field(static=True)
-    coefficients: dict[str, tuple[float, ...]] = eqx.field(static=True)
+    steps: int = whole(most=10**9)
+    coefficients: dict[str, tuple[float, ...]] = setting(Table(Several(Number(), least=0)))
 
     def __init__(self, steps: int, /, **coefficients: Sequence[float]):
         self.steps = steps
+        for name, values in coefficients.items():
+            real(values, f"Continuation: {name}")
         self.coefficients = {
-            name: tuple(float(value) for value in values) for name, values in coefficients.items()
+            name: tuple(values) if isinstance(values, Sequence) else values
+            for name, values in coefficients.items()
         }
 
     def __check_init__(self):
-        if not (isinstance(self.steps, int) and self.steps >= 1):
-            raise ValueError(
-                f"Continuation: steps must be a whole number of at least 1, got {self.steps!r}"
-            )
+        check_settings(self)
         lengths = {name: len(values) for name, values in self.coefficients.items()}
         if not lengths or 0 in lengths.values() or len(set(lengths.values())) > 1:
             raise ValueError(
                 f"Continuation: every coefficient needs one value for each stage, got {lengths or 'no coefficient'}"
             )
-        for name, values in self.coefficients.items():
-            if not all(math.isfinite(value) for value in values):
-                raise ValueError(
-                    f"Continuation: {name} must be finite in every stage, got {values}"
-                )
 
     @property
     def stages(self) -> int:

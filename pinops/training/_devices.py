@@ -90,13 +90,13 @@ def on_each(
     return jax.shard_map(own, mesh=mesh, check_vma=False, **places)(whole, divided)
 
 
-def agreed(decision: bool) -> bool:
+def agreed(decision: int) -> int:
     """What the first process has decided (by its clock or for its user), on all processes."""
     if jax.process_count() == 1:
         return decision
     from jax.experimental import multihost_utils
 
-    return bool(multihost_utils.broadcast_one_to_all(np.asarray(decision)))
+    return int(multihost_utils.broadcast_one_to_all(np.asarray(decision)))
 
 
 def gathered(tree: Any, mesh: Mesh | None) -> Any:

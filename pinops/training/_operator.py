@@ -18,51 +18,52 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.data import Dataset
 from pinops.derivatives import Plan, parse_names
-from pinops.losses import Snapshot, Weights, residuals
-from pinops.networks import Field, field_of
-from pinops.operators import Operator
+from pinops.losses import Snapshot, Term, Weights, residuals
+from pinops.networks import Field, JetNetwork, field_of
+from pinops.operators import Operator, Solutions
 from pinops.optimizers import LeastSquares
 from pinops.problem import (
-    INTERIOR,
     Constraint,
     Imposition,
     Points,
     Problem,
+    Region,
+    Scales,
     constraints,
     names_of,
     sample_members,
 )
+from pinops.settings import check_settings, instance, whole
+from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._devices import POINTS
 from pinops.training._inputs import inputs_of
-from pinops.training._model import (
-    Params,
-    cast,
+from pinops.training._linearised import (
+    Linearised,
     gradient_norms,
     kernel_traces,
     linearised,
     weighted,
     weighted_vector,
 )
+from pinops.training._model import cast
 from pinops.training._points import Collocation, draw, sampled
 
-DATA = "data"  # the region of the points of a data set
-_OBSERVED, _SHARE = (
-    "observed_",
-    "share_",
-)  # of an unknown: its value in the data, and what its misfit counts
+DATA = Region("data")  # the points of a data set
+# Of an unknown: its value in the data, and what its misfit counts.
+_OBSERVED, _SHARE = "observed_", "share_"
 
 
 class Members(eqx.Module):
     """Problems of a family, F of them in the leading axis of every array, and points that they share.
 
-    ``values``: solutions ``(F, l)`` by unknown, at the points of the region "data"; NaN where there is none.
+    ``values``: solutions ``(F, l)`` by unknown, at the points of the region `DATA`; NaN where there is none.
     """
 
     problems: Problem
-    points: dict[str, Points]
+    points: dict[Region, Points]
     values: dict[str, Float[Array | np.ndarray, "f l"]]
 
-    def map(self, function: Callable[[Problem, dict[str, Points]], Any]) -> Any:
+    def map(self, function: Callable[[Problem, dict[Region, Points]], Any]) -> Any:
         """``function(problem, points)`` of every member, its own data among the points, in the leading axis of every array."""
 
         def of(problem: Problem, values: dict[str, Array]) -> Any:
@@ -77,7 +78,7 @@ class Members(eqx.Module):
         return eqx.filter_vmap(of)(self.problems, values)
 
 
-class OperatorModel(eqx.Module):
+class OperatorModel(Trainable[Members]):
     """A family, and all of its operator but the parameters. Immutable; array leaves may be traced.
 
     ``scale``: what errors of data are divided by, for each unknown; ``physics``: whether the equations are in the loss.
@@ -85,7 +86,7 @@ class OperatorModel(eqx.Module):
 
     problem: Problem
     frozen: Any
-    units: tuple[Float[Array, " c"], Float[Array, " c"]]
+    scales: Scales
     scale: Float[Array, " c"]
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
@@ -93,6 +94,10 @@ class OperatorModel(eqx.Module):
     mesh: Mesh | None = eqx.field(
         static=True, default=None
     )  # the devices that share the members of a step
+
+    def at(self, stage: Mapping[str, float]) -> "OperatorModel":
+        """The same in every stage."""
+        return self
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         """None are trained."""
@@ -105,63 +110,68 @@ class OperatorModel(eqx.Module):
     def field(self, params: Params, problem: Problem) -> Field:
         """The present solution of one member."""
         return field_of(
-            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.units
+            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.scales
         )
 
     def _constraints(self, problem: Problem) -> list[Constraint]:
         """The equations of one member, and its data."""
         out = constraints(problem, self.imposition.soft) if self.physics else []
-        for k, unknown in enumerate(problem.unknowns):
-            signature = parse_names((unknown,), names_of(problem), owner=DATA)
-            out.append(
-                Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown, self.scale[k]))
-            )
+        for unknown in problem.unknowns:
+            signature = parse_names((unknown,), names_of(problem), owner=str(DATA))
+            out.append(Constraint(f"observed {unknown}", DATA, signature, _misfit(unknown)))
         return out
 
     def _of_member(
-        self, params: Params, problem: Problem, points: Mapping[str, Points]
-    ) -> dict[str, Float[Array, " n"]]:
-        """The residual vectors of one member at its points."""
+        self, params: Params, problem: Problem, points: Mapping[Region, Points]
+    ) -> dict[str, Term]:
+        """The terms of one member at its points."""
         here = [c for c in self._constraints(problem) if c.region in points]
-        return residuals(self.field(params, problem), here, points, owner=self.owner)
+        sizes = dict(self.scales.terms)
+        sizes |= {f"observed {name}": self.scale[k] for k, name in enumerate(problem.unknowns)}
+        return residuals(self.field(params, problem), here, points, owner=self.owner, sizes=sizes)
 
-    def residuals(self, params: Params, members: Members) -> dict[str, Float[Array, " n"]]:
-        """The residual vector of every term, over members and points."""
-        vectors = self._spread(members).map(
-            lambda problem, points: self._of_member(params, problem, points)
-        )
-        return {name: vector.ravel() for name, vector in vectors.items()}
+    def residuals(self, params: Params, members: Members) -> dict[str, Term]:
+        """Every term, over members and points."""
+
+        def of(problem: Problem, points: Mapping[Region, Points]) -> dict[str, Term]:
+            return self._of_member(params, problem, points)
+
+        return {name: term.flat() for name, term in self._spread(members).map(of).items()}
 
     def terms(self, params: Params, members: Members, weights: Weights) -> dict[str, Array]:
         """The weighted mean square of every term; their sum is the loss."""
-        return {
-            name: jnp.mean(weights[name] * jnp.square(r))
-            for name, r in self.residuals(params, members).items()
-        }
+        terms = self.residuals(params, members)
+        return {name: term.mean_square(weights[name]) for name, term in terms.items()}
 
     def objective(self, members: Members, weights: Weights) -> LeastSquares:
         """The loss of these members at these points as optimizers see it."""
-        loss = lambda params: sum(
-            self.terms(params, members, weights).values(), start=jnp.zeros(())
-        )
-        vector = lambda params: weighted_vector(self.residuals(params, members), weights)
-        jacobian = lambda params: weighted(self._rows(params, members), weights)
+
+        def loss(params: Params) -> Array:
+            return sum(self.terms(params, members, weights).values(), start=jnp.zeros(()))
+
+        def vector(params: Params) -> Float[Array, " n"]:
+            return weighted_vector(self.residuals(params, members), weights)
+
+        def jacobian(params: Params) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
+            return weighted(self._rows(params, members), weights)
+
         return LeastSquares(jax.value_and_grad(loss), vector, jacobian)
 
-    def _rows(self, params: Params, members: Members) -> dict[str, tuple[Array, Array]]:
+    def _rows(self, params: Params, members: Members) -> Linearised:
         """The residual vectors and their derivatives by the parameters, over members and points."""
 
-        def of(problem: Problem, points: Mapping[str, Points]) -> dict[str, tuple[Array, Array]]:
-            found: dict[str, tuple[Array, Array]] = {}
+        def of(problem: Problem, points: Mapping[Region, Points]) -> Linearised:
+            found: Linearised = {}
             for region, here in points.items():
-                at = lambda params, here, region=region: self._of_member(
-                    params, problem, {region: here}
-                )
+
+                def at(params: Params, here: Points, region: Region = region) -> dict[str, Term]:
+                    return self._of_member(params, problem, {region: here})
+
                 found |= linearised(at, params, here)
             return found
 
         found = self._spread(members).map(of)
-        return {name: (v.ravel(), rows.reshape(v.size, -1)) for name, (v, rows) in found.items()}
+        return {name: (r.ravel(), rows.reshape(r.size, -1)) for name, (r, rows) in found.items()}
 
     def _spread(self, members: Members) -> Members:
         """The members, divided among the devices; the compiler then divides all that is computed of each."""
@@ -179,18 +189,19 @@ class OperatorModel(eqx.Module):
 
     def snapshot(self, params: Params, members: Members, key: PRNGKeyArray) -> Snapshot:
         """What a weighting is updated from; without times, which are for weights of points."""
-        conditions = {c.name for c in self._constraints(self.problem) if c.region != INTERIOR}
-        vectors = self.residuals(params, members)
-        named = [name for name in vectors if any(name.startswith(c) for c in conditions)]
-        norms = lambda: gradient_norms(lambda params: self.residuals(params, members), params)
-        return Snapshot(
-            vectors, named, {}, norms, lambda: kernel_traces(self._rows(params, members)), key
-        )
+
+        def norms() -> dict[str, Array]:
+            return gradient_norms(lambda params: self.residuals(params, members), params)
+
+        def traces() -> dict[str, Array]:
+            return kernel_traces(self._rows(params, members))
+
+        return Snapshot(self.residuals(params, members), {}, norms, traces, key)
 
 
-def _misfit(unknown: str, scale: Array) -> Callable[..., Any]:
+def _misfit(unknown: str) -> Callable[..., Any]:
     def misfit(**values: Any) -> Any:
-        return values[_SHARE + unknown] * (values[unknown] - values[_OBSERVED + unknown]) / scale
+        return values[_SHARE + unknown] * (values[unknown] - values[_OBSERVED + unknown])
 
     return misfit
 
@@ -214,22 +225,17 @@ class Functions(eqx.Module):
     ``data_points``: points of a data set in a step (None: all).
     """
 
-    pool: int = eqx.field(static=True, default=4096)
-    batch: int = eqx.field(static=True, default=64)
-    points: Collocation = Collocation(
-        boundary=1024, initial=1024, every=1000, refinement=None, batch=256
+    pool: int = whole(4096, most=10**9)
+    batch: int = whole(64, most=10**9)
+    points: Collocation = instance(
+        Collocation,
+        Collocation(boundary=1024, initial=1024, every=1000, refinement=None, batch=256),
+        what="a Collocation",
     )
-    data_points: int | None = eqx.field(static=True, default=256)
+    data_points: int | None = whole(256, most=10**9, optional=True)
 
     def __check_init__(self):
-        for name in ("pool", "batch", "data_points"):
-            number = getattr(self, name)
-            if name == "data_points" and number is None:
-                continue
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise ValueError(
-                    f"Functions: {name} must be a whole number of at least 1, got {number!r}"
-                )
+        check_settings(self)
         if self.points.refinement is not None:
             raise ValueError(
                 "Functions: problems share their points, which cannot follow a residual; give Collocation(refinement=None)"
@@ -239,8 +245,13 @@ class Functions(eqx.Module):
                 f"Functions: batch must be at most the {self.pool} problems of the pool, got {self.batch}"
             )
 
+    def within(self, members: int) -> "Functions":
+        """The same with no more samples than a data set has."""
+        pool = min(self.pool, members)
+        return dataclasses.replace(self, pool=pool, batch=min(self.batch, pool))
 
-class Draw(eqx.Module):
+
+class Draw(Source[Members]):
     """`Functions` of one family, physical ones or those of a data set: the points of a training of operators.
 
     ``dataset``: where problems and their solutions come from; None: problems are sampled.
@@ -270,7 +281,7 @@ class Draw(eqx.Module):
     ) -> Members:
         """New problems and points."""
         first, second = jax.random.split(key)
-        points: dict[str, Points] = {}
+        points: dict[Region, Points] = {}
         if model.physics:
             points = draw(model.problem, model.imposition.soft, self.functions.points, first)
         pool = self.functions.pool
@@ -333,3 +344,31 @@ def evaluate_members(
     size = min(count, 2048)
     starts = range(0, count, size)
     return jnp.concatenate([slices(points[k : k + size]) for k in starts], 1)
+
+
+class SolvedMembers(Solutions):
+    """The training part of a data set, as an operator architecture is fitted to it."""
+
+    def __init__(self, model: OperatorModel, dataset: Dataset):
+        self._model, self._dataset = model, dataset
+        self._part = dataset.splits["training"]
+        self.owner, self.source = model.owner, str(dataset.path)
+        self.count, self.points = len(self._part), dataset.points
+
+    def _rows(self, numbers: range) -> dict[str, np.ndarray]:
+        start = self._part.start
+        return self._dataset.rows(range(start + numbers.start, start + numbers.stop))
+
+    def members(self, numbers: range) -> Problem:
+        return cast(self._dataset.problems(self._model.problem, self._rows(numbers)))
+
+    def values(self, numbers: range) -> Float[np.ndarray, "n l c"]:
+        rows = self._rows(numbers)
+        unknowns = self._model.problem.unknowns
+        columns = [rows[f"values/{name}"].reshape(len(numbers), -1) for name in unknowns]
+        return np.stack(columns, -1) / np.asarray(self._model.scale)
+
+    def field(self, network: JetNetwork, problem: Problem) -> Callable[[Array], Array]:
+        model = self._model
+        field = field_of(problem, model.imposition, network, model.scales)
+        return lambda at: field(at) / model.scale

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +11,14 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pinops.derivatives import STDE
 from pinops.losses import Weights
-from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, constraints, region_parts
+from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, Region, constraints
 from pinops.sampling import RAD, Refinement, Sampler, Sobol
-from pinops.training._model import Model, Params, interior_score, prepare
+from pinops.settings import check_settings, instance, whole
+from pinops.training._contracts import Params, Source
+from pinops.training._model import Model, interior_score, prepare
 
 
-class Collocation(eqx.Module):
+class Collocation(Source[dict[Region, Points]]):
     """How many points, spread how, and refined how.
 
     **Arguments:** ``interior``, ``boundary``, ``initial``: numbers of points (boundary: per soft condition); ``sampler``:
@@ -28,14 +29,16 @@ class Collocation(eqx.Module):
     ``laplacian``: `pinops.STDE`, estimates ``lap_u`` along new random directions in every step (for many dimensions).
     """
 
-    interior: int = eqx.field(static=True, default=4096)
-    boundary: int = eqx.field(static=True, default=512)
-    initial: int = eqx.field(static=True, default=512)
-    sampler: Sampler = Sobol()
-    every: int = eqx.field(static=True, default=250)
-    refinement: Refinement | None = RAD()
-    batch: int | None = eqx.field(static=True, default=None)
-    laplacian: STDE | None = None
+    interior: int = whole(4096, most=10**9)
+    boundary: int = whole(512, most=10**9)
+    initial: int = whole(512, most=10**9)
+    sampler: Sampler = instance(Sampler, Sobol(), what="a sampler such as Sobol()")
+    every: int = whole(250, least=0, most=10**9)
+    refinement: Refinement | None = instance(
+        Refinement, RAD(), what="a refinement such as RAD()", optional=True
+    )
+    batch: int | None = whole(None, most=10**9, optional=True)
+    laplacian: STDE | None = instance(STDE, None, what="an STDE", optional=True)
 
     @property
     def stochastic(self) -> bool:
@@ -43,57 +46,41 @@ class Collocation(eqx.Module):
         return self.batch is not None or self.laplacian is not None
 
     def drawn(
-        self, model: Model, params: Params, key: PRNGKeyArray, present: dict[str, Points] | None
-    ) -> dict[str, Points]:
+        self, model: Model, params: Params, key: PRNGKeyArray, present: dict[Region, Points] | None
+    ) -> dict[Region, Points]:
         """`refine`."""
         return refine(model, params, self, key, None if present is None else present[INTERIOR])
 
     def sampled(
-        self, model: Model, points: Mapping[str, Points], weights: Weights, key: PRNGKeyArray
-    ) -> tuple[dict[str, Points], Weights]:
+        self, model: Model, points: Mapping[Region, Points], weights: Weights, key: PRNGKeyArray
+    ) -> tuple[dict[Region, Points], Weights]:
         """`sampled`."""
         return sampled(model.problem, self, points, weights, key)
 
-    def divided(self, points: dict[str, Points]) -> Points:
+    def divided(self, points: dict[Region, Points]) -> Points:
         """Those of which each device keeps its share."""
         return points[INTERIOR]
 
-    def representative(self, points: dict[str, Points]) -> dict[str, Points]:
+    def representative(self, points: dict[Region, Points]) -> dict[Region, Points]:
         """What the loss is reported for, and weights follow from: all points."""
         return points
 
     def __check_init__(self):
-        for name in ("interior", "boundary", "initial", "every", "batch"):
-            number = getattr(self, name)
-            if not (isinstance(number, int) or (name == "batch" and number is None)) or isinstance(
-                number, bool
-            ):
-                raise ValueError(f"Collocation: {name} must be a whole number, got {number!r}")
-        if not (self.laplacian is None or isinstance(self.laplacian, STDE)):
-            raise ValueError(
-                f"Collocation: laplacian must be an STDE or None, got {self.laplacian!r}"
-            )
+        check_settings(self)
         if self.batch is not None and not (
             1 <= self.batch <= self.interior and self.interior % self.batch == 0
         ):
             raise ValueError(
                 f"Collocation: batch must divide the {self.interior} interior points, got {self.batch}"
             )
-        for name in ("interior", "boundary", "initial"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"Collocation: {name} must be at least 1, got {getattr(self, name)}"
-                )
-        if self.every < 0:
-            raise ValueError(f"Collocation: every must be zero (never) or more, got {self.every}")
 
 
 def draw(
     problem: Problem, soft: tuple[int, ...], collocation: Collocation, key: PRNGKeyArray
-) -> dict[str, Points]:
+) -> dict[Region, Points]:
     """Fresh points for every region that a constraint names."""
     domain, sampler = problem.domain, collocation.sampler
-    out: dict[str, Points] = {}
+    out: dict[Region, Points] = {}
     data: dict[str, Any]
     dtype = jnp.result_type(float)
     for number, region in enumerate(dict.fromkeys(c.region for c in constraints(problem, soft))):
@@ -104,10 +91,10 @@ def draw(
             at = domain.sample_interior(cube, collocation.interior)
         elif region == INITIAL:
             at = domain.sample_initial(cube, collocation.initial)
-        elif (parts := region_parts(region)) is not None:
-            at, normals = domain.sample_boundary(parts, cube, collocation.boundary)
+        elif region.kind == "boundary":
+            at, normals = domain.sample_boundary(region.parts, cube, collocation.boundary)
         else:
-            condition = problem.conditions()[int(region.removeprefix("observed "))]
+            condition = problem.conditions()[region.condition]
             assert isinstance(condition, Observed)
             at = np.stack([condition.coordinates[name] for name in domain.coordinates], -1)
             data = {
@@ -123,10 +110,10 @@ def draw(
 def sampled(
     problem: Problem,
     collocation: Collocation,
-    points: Mapping[str, Points],
+    points: Mapping[Region, Points],
     weights: Weights,
     key: PRNGKeyArray,
-) -> tuple[dict[str, Points], Weights]:
+) -> tuple[dict[Region, Points], Weights]:
     """What one step takes of the points and their weights: some of them, and directions for the Laplacian."""
     points, weights = dict(points), dict(weights)
     if collocation.batch is not None:
@@ -146,8 +133,8 @@ def sampled(
 
 
 def directed(
-    problem: Problem, collocation: Collocation, points: Mapping[str, Points], key: PRNGKeyArray
-) -> dict[str, Points]:
+    problem: Problem, collocation: Collocation, points: Mapping[Region, Points], key: PRNGKeyArray
+) -> dict[Region, Points]:
     """The points with directions for the Laplacian, where it is estimated."""
     if collocation.laplacian is None:
         return dict(points)
@@ -166,7 +153,7 @@ def refine(
     collocation: Collocation,
     key: PRNGKeyArray,
     present: Points | None = None,
-) -> dict[str, Points]:
+) -> dict[Region, Points]:
     """Fresh points everywhere; the interior ones chosen by the residual there and at the present ones."""
     points = draw(model.problem, model.imposition.soft, collocation, key)
     refinement, n = collocation.refinement, collocation.interior

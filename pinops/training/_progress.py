@@ -3,7 +3,8 @@
 import sys
 import time
 
-from pinops.training._train import Report
+from pinops.settings import Number, require
+from pinops.training._state import Report
 
 
 def _clock(seconds: float) -> str:
@@ -74,8 +75,7 @@ class StopAt:
     """
 
     def __init__(self, relative_l2: float):
-        if not relative_l2 > 0:
-            raise ValueError(f"StopAt: relative_l2 must be greater than zero, got {relative_l2}")
+        require("StopAt", "relative_l2", relative_l2, Number(above=0))
         self.relative_l2 = relative_l2
 
     def __call__(self, report: Report) -> bool:

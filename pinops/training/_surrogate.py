@@ -13,19 +13,26 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.data import Dataset, inputs_in
-from pinops.losses import Snapshot, Weights, residuals
+from pinops.losses import Snapshot, Term, Weights, residuals
 from pinops.networks import GridField
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
-from pinops.problem import INTERIOR, Points, Problem, constraints, space_of
+from pinops.problem import INTERIOR, Points, Problem, Region, constraints
+from pinops.settings import Whole, check_settings, flag, number, one_of, require, whole
 from pinops.training._chunks import chunk_of, mean_of_chunks
+from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import POINTS, on_each
 from pinops.training._inputs import in_a_row
-from pinops.training._model import Params, cast
+from pinops.training._linearised import gradient_norms
+from pinops.training._model import cast
+from pinops.training._operator import DATA
+from pinops.training._scaling import MAPS
 
 # Of `chunk_bytes`, for the trajectories that are taken at once. All frames at once and one after the other are both counted: of
 # 64 places one trajectory is best for the first, and three to five are for the second.
 _BUDGETS = 8
+
+AUXILIARY = Region("auxiliary")  # what an embedding of the parameters predicts by itself
 
 SCHEDULES = ("tanh", "linear", "forced", "free")
 
@@ -36,31 +43,36 @@ class Curriculum(eqx.Module):
     In epoch e of E, w of them for warming up, the first ``clip(int(T s), 1, T)`` of T frames follow from the surrogate's own
     predictions, where ``s = (1 + tanh((r - 1/2) / 0.2)) / 2`` and ``r = (e - w) / (E - w)``.
 
-    **Arguments:** ``epochs`` >= 1, each of as many steps as a pass through the trajectories takes; ``warm_up`` >= 0: of them,
-    epochs in which only the embedding of the parameters is trained, by a loss of its own (none without one); ``schedule``: tanh;
-    linear: s = r; forced: every step begins at the truth; or free: none but the first; ``push_forward``: no gradient goes through
-    the predictions that steps begin at.
+    Args:
+        epochs: At least 1, each of as many steps as a pass through the trajectories takes.
+        warm_up: Of them, fewer than ``epochs``: in these only the embedding of the parameters is
+            trained, by a loss of its own (none without one). None: 2, or as many as leave one epoch.
+        schedule: tanh; linear: s = r; forced: every step begins at the truth; or free: none but the
+            first.
+        push_forward: No gradient goes through the predictions that steps begin at.
+        noise: At least 0, the standard deviation of what is added to the states that steps begin
+            at, in units of that of the data.
+
+    Raises:
+        ValueError: For a number or a schedule that does not exist.
     """
 
-    epochs: int = eqx.field(static=True, default=30)
-    warm_up: int = eqx.field(static=True, default=2)
-    schedule: str = eqx.field(static=True, default="tanh")
-    push_forward: bool = eqx.field(static=True, default=False)
+    epochs: int = whole(30)
+    warm_up: int = eqx.field(static=True, default=None)  # pyright: ignore[reportAssignmentType]
+    schedule: str = one_of("tanh", SCHEDULES)
+    push_forward: bool = flag(False)
+    noise: float = number(1e-3, least=0)
+
+    def __post_init__(self):
+        if self.warm_up is None:
+            self.warm_up = max(0, min(2, self.epochs - 1)) if isinstance(self.epochs, int) else 2
 
     def __check_init__(self):
-        for name, least in (("epochs", 1), ("warm_up", 0)):
-            number = getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                raise ValueError(
-                    f"Curriculum: {name} must be a whole number of at least {least}, got {number!r}"
-                )
+        check_settings(self)
+        require("Curriculum", "warm_up", self.warm_up, Whole(0, self.epochs))
         if self.warm_up >= self.epochs:
             raise ValueError(
                 f"Curriculum: warm_up must be less than the {self.epochs} epochs, got {self.warm_up}"
-            )
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"Curriculum: schedule must be one of {', '.join(SCHEDULES)}, got {self.schedule!r}"
             )
 
     def free(self, epoch: int, frames: int) -> int:
@@ -72,7 +84,7 @@ class Curriculum(eqx.Module):
         return 1 if epoch < self.warm_up else min(max(int(frames * s), 1), frames)
 
 
-class Epochs(eqx.Module):
+class Epochs(Stages):
     """A curriculum as the stages of a training: ``steps`` in every epoch, for trajectories of so many frames."""
 
     curriculum: Curriculum
@@ -102,16 +114,19 @@ class Trajectories(eqx.Module):
     noise: Float[Array, "n t-1 *grid c"] | None = None  # of the states that steps begin at
 
 
-class SurrogateModel(eqx.Module):
+class SurrogateModel(Trainable[Trajectories]):
     """A family on a grid, and all of its surrogate but the parameters. Immutable; array leaves may be traced.
 
-    ``scale``: frames are divided by it, for each unknown; ``centre``, ``spread``: of the parameters, after their ``maps``;
+    ``mean``, ``scale``: frames minus the one are divided by the other, for each unknown; ``sizes``: of the equations;
+    ``centre``, ``spread``: of the parameters, after their ``maps``;
     ``free``: how many frames follow from predictions; ``warm``: 1 while only the embedding is trained.
     """
 
     problem: Problem
     frozen: Any
+    mean: Float[Array, " c"]
     scale: Float[Array, " c"]
+    sizes: dict[str, Array]
     centre: Float[Array, " p"]
     spread: Float[Array, " p"]
     free: Array
@@ -121,8 +136,7 @@ class SurrogateModel(eqx.Module):
         static=True
     )  # the first place of each coordinate, and their distance
     noise: float = eqx.field(static=True)  # its standard deviation
-    guess: float = eqx.field(static=True)  # the weight of the embedding's own loss
-    physics: float = eqx.field(static=True)
+    physics: bool = eqx.field(static=True)  # whether the equations are in the loss
     push_forward: bool = eqx.field(static=True)
     owner: str = eqx.field(static=True)
     mesh: Mesh | None = eqx.field(
@@ -161,12 +175,18 @@ class SurrogateModel(eqx.Module):
             state = surrogate(state, seen)
             return state, state
 
-        _, frames = jax.lax.scan(advance, first / self._scaled(first), length=count)
-        frames = jnp.moveaxis(frames, 0, 1)
-        return frames * self._scaled(frames)
+        _, frames = jax.lax.scan(advance, self._scaled(first), length=count)
+        return self._unscaled(jnp.moveaxis(frames, 0, 1))
 
-    def _scaled(self, frames: Array) -> Array:
-        return jnp.broadcast_to(self.scale, frames.shape)
+    def _scaled(self, frames: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        """Frames as a surrogate sees them."""
+        mean, scale = (jnp.broadcast_to(part, frames.shape) for part in (self.mean, self.scale))
+        return (frames - mean) / scale
+
+    def _unscaled(self, frames: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
+        """Frames in the units of the data."""
+        mean, scale = (jnp.broadcast_to(part, frames.shape) for part in (self.mean, self.scale))
+        return mean + scale * frames
 
     def predictions(
         self, params: Params, trajectories: Trajectories
@@ -177,7 +197,7 @@ class SurrogateModel(eqx.Module):
             self.standardised(jnp.asarray(trajectories.parameters)),
         )
         frames = jnp.moveaxis(jnp.asarray(trajectories.frames), 1, 0)
-        truth = frames / self._scaled(frames)
+        truth = self._scaled(frames)
         before, after = truth[:-1], truth[1:]
         noise = (
             jnp.zeros_like(before)
@@ -207,49 +227,56 @@ class SurrogateModel(eqx.Module):
         predicted, guessed = jax.lax.cond(self.free > 1, in_turn, forced, None)
         return predicted, guessed, after
 
-    def residuals(
-        self, params: Params, trajectories: Trajectories
-    ) -> dict[str, Float[Array, " m"]]:
-        """Relative L2 errors of single frames, and the equations' residuals at the predicted ones, by trajectory."""
-        own = lambda shared, rows: shared[0]._residuals(shared[1], rows)
-        shared = (self, params)
-        vectors = (
-            own(shared, trajectories)
-            if self.mesh is None
-            else on_each(own, self.mesh, shared, trajectories, together=False)
-        )
-        return {name: vector.ravel() for name, vector in vectors.items()}
+    def residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Term]:
+        """Errors of single snapshots, and the equations at the predicted ones, by trajectory.
 
-    def _residuals(
-        self, params: Params, trajectories: Trajectories
-    ) -> dict[str, Float[Array, "n ..."]]:
+        Errors are the roots of relative L2 errors, so that their mean square is the mean error.
+        """
+
+        def own(shared: Any, rows: Trajectories) -> dict[str, Term]:
+            return shared[0]._residuals(shared[1], rows)
+
+        shared = (self, params)
+        if self.mesh is None:
+            terms = own(shared, trajectories)
+        else:
+            terms = on_each(own, self.mesh, shared, trajectories, together=False)
+        return {name: term.flat() for name, term in terms.items()}
+
+    def _residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Term]:
         """`residuals` on one device."""
         predicted, guessed, truth = self.predictions(params, trajectories)
-        out = {"frames": relative(predicted, truth)}
+        out = {"frames": Term(jnp.sqrt(relative(predicted, truth)), DATA)}
         if guessed is not None:
-            out["embedding"] = relative(guessed, truth)
+            out["embedding"] = Term(jnp.sqrt(relative(guessed, truth)), AUXILIARY)
         if trajectories.problems is not None:
             first = jnp.asarray(trajectories.frames)[:, :1]
             frames = jnp.moveaxis(predicted, 0, 1)
-            whole = jnp.concatenate([first, frames * self._scaled(frames)], 1)
-            of = lambda problem, frames: grid_residuals(
-                problem, frames, self.grid, owner=self.owner
-            )
-            out |= eqx.filter_vmap(of)(trajectories.problems, whole)
+            whole = jnp.concatenate([first, self._unscaled(frames)], 1)
+
+            def of(problem: Problem, frames: Array) -> dict[str, Array]:
+                return grid_residuals(
+                    problem, frames, self.grid, owner=self.owner, sizes=self.sizes
+                )
+
+            vectors = eqx.filter_vmap(of)(trajectories.problems, whole)
+            out |= {name: Term(vector, INTERIOR) for name, vector in vectors.items()}
         return out
 
     def terms(
         self, params: Params, trajectories: Trajectories, weights: Weights
     ) -> dict[str, Array]:
-        """The weighted mean of every term; their sum is the loss."""
+        """The weighted mean square of every term; their sum is the loss.
+
+        While the embedding warms up its own error is all of the loss.
+        """
         out = {}
-        for name, vector in self.residuals(params, trajectories).items():
-            if name == "frames":
-                out[name] = (1 - self.warm) * jnp.mean(vector)
-            elif name == "embedding":
-                out[name] = jnp.where(self.warm > 0, 1.0, self.guess) * jnp.mean(vector)
+        for name, term in self.residuals(params, trajectories).items():
+            weight = weights[name]
+            if term.region == AUXILIARY:
+                out[name] = term.mean_square(jnp.where(self.warm > 0, 1.0, weight))
             else:
-                out[name] = (1 - self.warm) * self.physics * jnp.mean(jnp.square(vector))
+                out[name] = (1 - self.warm) * term.mean_square(weight)
         return out
 
     def objective(self, trajectories: Trajectories, weights: Weights) -> Objective:
@@ -288,12 +315,15 @@ class SurrogateModel(eqx.Module):
         return mean_of_chunks(of_chunk, leaves, chunk_of(program, len(leaves[0]), budgets=_BUDGETS))
 
     def snapshot(self, params: Params, trajectories: Trajectories, key: PRNGKeyArray) -> Snapshot:
-        """What constant weights are made from."""
-        nothing = lambda: {}
-        return Snapshot(self.residuals(params, trajectories), (), {}, nothing, nothing, key)
+        """What a weighting is updated from; without the rows that a tangent kernel needs."""
 
+        def norms() -> dict[str, Array]:
+            return gradient_norms(lambda params: self.residuals(params, trajectories), params)
 
-MAPS = {"identity": lambda x: x, "log": jnp.log, "sigmoid_log": lambda x: x / (1 + x)}
+        def traces() -> dict[str, Array]:
+            raise ValueError("NTK needs the derivative of every residual; choose GradientNorm")
+
+        return Snapshot(self.residuals(params, trajectories), {}, norms, traces, key)
 
 
 def relative(
@@ -310,10 +340,12 @@ def grid_residuals(
     grid: tuple[tuple[float, float], ...],
     *,
     owner: str,
+    sizes: Mapping[str, Any] | None = None,
 ) -> dict[str, Float[Array, "..."]]:
     """The interior equations at all places and frames of a trajectory but the first and last frames, ``(t - 2, *grid)``.
 
-    Fourier series along space, and central differences in time. ``grid``: the first place of each coordinate, and their distance.
+    Fourier series along space, and central differences in time. ``grid``: the first place of each coordinate, and their distance;
+    ``sizes``: what each equation is divided by (None: it keeps its units).
     """
     names = problem.domain.coordinates
     time = names.index(problem.domain.time)
@@ -323,31 +355,13 @@ def grid_residuals(
     axes = [first + jnp.arange(n) * step for n, (first, step) in zip(shape, grid, strict=True)]
     at = jnp.stack([axis.ravel() for axis in jnp.meshgrid(*axes, indexing="ij")], -1)
     field = GridField(values, tuple(step for _, step in grid), periodic)
-    vectors = residuals(field, constraints(problem, ()), {INTERIOR: Points(at)}, owner=owner)
-    return {
-        name: jnp.moveaxis(vector.reshape(shape), time, 0)[1:-1] for name, vector in vectors.items()
-    }
+    here = {INTERIOR: Points(at)}
+    terms = residuals(field, constraints(problem, ()), here, owner=owner, sizes=sizes)
+    inside = {name: jnp.moveaxis(t.vector.reshape(shape), time, 0) for name, t in terms.items()}
+    return {name: vector[1:-1] for name, vector in inside.items()}
 
 
-def check_periodic(problem: Problem, grid: Mapping[str, Any]) -> None:
-    """Raises ValueError where equations on a grid cannot be evaluated: space that is not periodic, or not covered once."""
-    bounds, names = problem.domain.bounds, problem.domain.coordinates
-    for name, periodic in space_of(problem).items():
-        low, high = bounds[name]
-        n = grid["places"][list(problem.domain.space).index(name)]
-        length = n * grid["steps"][names.index(name)]
-        if not periodic or abs(length - (high - low)) > 1e-6 * (high - low):
-            raise ValueError(
-                f"equations on a grid need periodic space, each place once; {name} is "
-                + (
-                    "not periodic"
-                    if not periodic
-                    else f"covered by {n} places over a length of {length:g}, not {high - low:g}"
-                )
-            )
-
-
-class Batches(eqx.Module):
+class Batches(Source[Trajectories]):
     """The trajectories of a data set: so many at hand, others in every epoch where there are more, and so many in a step."""
 
     dataset: Dataset = eqx.field(static=True)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,94 +12,32 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from pinops.losses import Fixed, Weighting, WeightingState
-from pinops.optimizers import Only, Optimizer, as_optimizer
+from pinops.losses import Fixed, Weighting
+from pinops.optimizers import Only
+from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import agreed, check_shared, gathered, spread
-from pinops.training._model import Params, fitted, relocated, relocates
+from pinops.training._state import Callback, Outcome, Phase, Report, TrainState
+from pinops.training._stretch import Stretch, stretch, stretches, weigh
 
 MAX_RETRIES = 3
 MAX_STALLS = 2
+Keep = Callable[[list[TrainState], list[list[Report]]], None]
 
 
-class Phase(eqx.Module):
-    """One optimizer (of `pinops.optimizers`, or an optax transformation) for a number of steps.
-
-    **Raises** ValueError for a number of steps below 1; TypeError for what is no optimizer.
-    """
-
-    optimizer: Optimizer = eqx.field(converter=as_optimizer)
-    steps: int = eqx.field(static=True)
-
-    def __check_init__(self):
-        if self.steps < 1:
-            raise ValueError(f"Phase: steps must be a whole number of at least 1, got {self.steps}")
-
-
-class TrainState(eqx.Module):
-    """All that the next step depends on. What a checkpoint holds; equal states have equal futures, bit for bit."""
-
-    params: Params
-    optimizer: PyTree
-    points: Any  # of the source: dict[str, Points], or Members
-    weighting: WeightingState
-    step: Array
-    draws: Array  # how many point sets have been drawn: the random key of the next one
-    retries: Array  # consecutive stretches that ended in a non-finite loss
-    stalls: Array  # how often no step decreased the loss any more since points were last drawn because they were due
-    changed: (
-        Array  # the optimizer has not seen this objective yet: other points, or another optimizer
-    )
-
-
-@dataclass(frozen=True)
-class Report:
-    """What callbacks see after every stretch of steps."""
-
-    step: int
-    total_steps: int
-    phase: str
-    loss: float
-    terms: dict[str, float]
-    errors: dict[str, float]
-    coefficients: dict[str, float]
-    seconds: float
-    message: str = ""
-
-
-@dataclass
-class Outcome:
-    """How training ended: the last good state, its history, and why it stopped."""
-
-    state: TrainState
-    history: list[Report]
-    status: str = ""
-    compile_seconds: float = 0.0
-
-
-Callback = Callable[[Report], Any]
-
-
-class _Stretch(NamedTuple):
-    """What came out of some steps: how many were taken, the terms of the loss, and whether the last one found no decrease."""
-
-    params: Params
-    optimizer: PyTree
-    weighting: WeightingState
-    taken: Array
-    terms: dict[str, Array]
-    stalled: Array
+def nothing_kept(states: list[TrainState], histories: list[list[Report]]) -> None:
+    """Keep nothing: for trainings without a folder."""
 
 
 @dataclass(frozen=True)
 class Training:
     """A training that can be started, continued and repeated: nothing in it changes."""
 
-    model: Any  # Model, or OperatorModel
+    model: Trainable
     phases: tuple[Phase, ...]
-    collocation: Any  # Collocation, or Draw
+    source: Source
     seed: int
     weighting: Weighting = Fixed()
-    continuation: Any = None  # Continuation, or Epochs
+    stages: Stages | None = None
     measure: Callable[[Params], dict[str, float]] = field(default=lambda params: {})
 
     @property
@@ -127,12 +65,12 @@ class Training:
         model = self.model_at(0)
         points = self._points(model, params, 0)
         if fit and not isinstance(self.phases[0].optimizer, Only):
-            params = fitted(model, params, points)
-        weighting = _weigh(
+            params = model.fitted(params, points)
+        weighting = weigh(
             model,
             self.weighting,
             params,
-            self.collocation.representative(points),
+            self.source.representative(points),
             None,
             self._key(2),
         )
@@ -147,7 +85,7 @@ class Training:
         if mesh is None:
             return state
         optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
-        share = self.collocation.divided
+        share = self.source.divided
         mine = share(state.points)
         count = None if mine is None else len(mine.at)
         if count is not None:
@@ -172,18 +110,16 @@ class Training:
     def _key(self, purpose: int) -> PRNGKeyArray:
         return jax.random.fold_in(jax.random.key(self.seed), purpose)
 
-    def model_at(self, step: int) -> Any:
-        """The model with the coefficients of a step."""
-        return (
-            self.model if self.continuation is None else self.model.at(self.continuation.at(step))
-        )
+    def model_at(self, step: int) -> Trainable:
+        """The model in the stage of a step."""
+        return self.model if self.stages is None else self.model.at(self.stages.at(step))
 
-    def _points(self, model: Any, params: Params, draws: int, present: Any = None) -> Any:
+    def _points(
+        self, model: Trainable, params: Params, draws: int, present: PyTree = None
+    ) -> PyTree:
         """Drawn on the host of every process alike."""
         params, present = gathered((params, present), model.mesh)
-        return self.collocation.drawn(
-            model, params, jax.random.fold_in(self._key(1), draws), present
-        )
+        return self.source.drawn(model, params, jax.random.fold_in(self._key(1), draws), present)
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
@@ -191,11 +127,11 @@ class Training:
         points = self._points(model, state.params, int(state.draws), state.points)
         key = jax.random.fold_in(self._key(2), int(state.step))
         before = gathered((state.params, state.weighting), model.mesh)
-        weighting = _weigh(
+        weighting = weigh(
             model,
             self.weighting,
             before[0],
-            self.collocation.representative(points),
+            self.source.representative(points),
             before[1],
             key,
         )
@@ -204,13 +140,13 @@ class Training:
             eqx.tree_at(lambda s: (s.points, s.weighting, s.draws, s.changed), state, new)
         )
 
-    def _relocated(self, model: Any, state: TrainState) -> TrainState:
+    def _relocated(self, model: Trainable, state: TrainState) -> TrainState:
         """The state with idle parts of the network moved, and its optimizer begun again where there were any."""
         optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
-        if not relocates(state.params.network) or isinstance(optimizer, Only):
+        if isinstance(optimizer, Only):
             return state
         params, points = gathered((state.params, state.points), model.mesh)
-        moved = relocated(model, params, points)
+        moved = model.relocated(params, points)
         if moved is params:
             return state
         return eqx.tree_at(lambda s: (s.params, s.optimizer), state, (moved, optimizer.init(moved)))
@@ -223,8 +159,8 @@ class Training:
         """The state with the points of the next stretch, and how many steps that has."""
         step = int(state.step)
         number, end = self.phase_at(step)
-        every, limit = self.collocation.every, self.phases[number].optimizer.steps_per_dispatch
-        stages = self.continuation
+        every, limit = self.source.every, self.phases[number].optimizer.steps_per_dispatch
+        stages = self.stages
         due = (every and step % every == 0) or (stages is not None and stages.begins(step))
         if step and due and not int(state.retries):
             state = eqx.tree_at(
@@ -234,7 +170,7 @@ class Training:
         until = until if stages is None else int(min(until, stages.until(step)))
         return state, until - step
 
-    def inputs(self, state: TrainState, number: int, count: int) -> tuple[Any, ...]:
+    def inputs(self, state: TrainState, number: int, count: int) -> tuple[PyTree, ...]:
         """The arguments of `_stretch`."""
         optimizer = self.phases[number].optimizer
         model = self.model_at(int(state.step))
@@ -242,10 +178,10 @@ class Training:
             (model, optimizer, self.weighting, jnp.asarray(count, jnp.int32), self._key(3)),
             model.mesh,
         )
-        return model, optimizer, weighting, self.collocation, self.placed(state), steps, key
+        return model, optimizer, weighting, self.source, self.placed(state), steps, key
 
     def settle(
-        self, state: TrainState, number: int, done: _Stretch, seconds: float
+        self, state: TrainState, number: int, done: Stretch, seconds: float
     ) -> tuple[TrainState, Report]:
         """The state after a stretch and its report; one with a message where the loss was not finite and it is undone."""
         optimizer, step = self.phases[number].optimizer, int(state.step)
@@ -294,67 +230,54 @@ def train(
     *,
     minutes: float | None = None,
     callbacks: Sequence[Callback] = (),
-    keep: Callable[[list[TrainState], list[list[Report]]], None] = lambda states, histories: None,
+    keep: Keep = nothing_kept,
     histories: Sequence[list[Report]] | None = None,
     before: float = 0.0,
 ) -> list[Outcome]:
     """Train until the steps or minutes are used up, a callback returns True, or nothing improves any more.
 
-    Several trainings (of one kind: they differ in numbers only) advance together in one vectorised program; callbacks then
-    see the means over those that are still going on.
+    Several trainings of one kind, which differ in numbers only, advance together in one vectorised program; callbacks then
+    see the means over those that are still going on. A stretch of steps that ends in a loss that is not finite is undone
+    and tried again, more carefully and with other points; after three in a row that training stops with its last good
+    state and the status "diverged".
 
-    ``before``: seconds that the caller has spent already; reports count them.
-    ``keep`` is called with the good states (to write checkpoints). A stretch that ends in a loss that is not finite is
-    undone and tried again, more carefully and with other points; after three in a row that training stops with the last
-    good state and the status ``"diverged"``.
+    Args:
+        trainings: What is trained.
+        states: The state that each goes on from.
+        minutes: The time limit, ``before`` included.
+        callbacks: Called with a `Report` after every stretch.
+        keep: Called with the good states, to write checkpoints.
+        histories: The reports until now.
+        before: Seconds that the caller has spent already; reports count them.
     """
     states = list(states)
-    outcomes = [
-        Outcome(state, list(history))
-        for state, history in zip(states, histories or [[]] * len(states), strict=True)
-    ]
-    start = (
-        time.monotonic()
-        - before
-        - max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
-    )
-    deadline = None if minutes is None else time.monotonic() + 60 * minutes
-    compiled: set[int] = set()
-    going = lambda: [
-        k
-        for k, o in enumerate(outcomes)
-        if not o.status and int(states[k].step) < trainings[k].total_steps
-    ]
+    pairs = zip(states, histories or [[]] * len(states), strict=True)
+    outcomes = [Outcome(state, list(history)) for state, history in pairs]
+    earlier = max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
+    start = time.monotonic() - before - earlier
+    clock = _Clock(None if minutes is None else time.monotonic() - before + 60 * minutes)
+
+    def going() -> list[int]:
+        unfinished = (k for k, outcome in enumerate(outcomes) if not outcome.status)
+        return [k for k in unfinished if int(states[k].step) < trainings[k].total_steps]
+
     while active := going():
         phases = {k: trainings[k].phase_at(int(states[k].step))[0] for k in active}
+        # Those ahead wait for the others before a new optimizer.
         number = min(phases.values())
-        group = [
-            k for k in active if phases[k] == number
-        ]  # those ahead wait for the others before a new optimizer
+        group = [k for k in active if phases[k] == number]
         counts = dict.fromkeys(range(len(states)), 0)
         for k in group:
             states[k], counts[k] = trainings[k].ready(states[k])
-        began = time.monotonic()
-        if len(trainings) == 1:
-            done = {0: _stretch(*trainings[0].inputs(states[0], number, counts[0]))}
-        else:
-            # Those that wait are represented by one that does not, and take no step.
-            members = [k if k in group else group[0] for k in counts]
-            stacked = _stacked(
-                [trainings[m].inputs(states[m], number, counts[k]) for k, m in enumerate(members)]
-            )
-            together = _stretches(*stacked)
-            done = {k: jax.tree.map(lambda x, k=k: x[k], together) for k in group}
-        jax.block_until_ready(done)
-        if number not in compiled:
-            compiled.add(number)
+            counts[k] = agreed(clock.fitting(number, counts[k]))
+        done, seconds = _advanced(trainings, states, number, group, counts)
+        if clock.first(number, seconds, max(counts.values())):
             for outcome in outcomes:
-                outcome.compile_seconds += time.monotonic() - began
+                outcome.compile_seconds += seconds
         reports, undone = [], []
         for k in group:
-            states[k], report = trainings[k].settle(
-                states[k], number, done[k], time.monotonic() - start
-            )
+            seconds = time.monotonic() - start
+            states[k], report = trainings[k].settle(states[k], number, done[k], seconds)
             if int(states[k].retries) > MAX_RETRIES:
                 outcomes[k].status = "diverged"
             elif report.message:
@@ -373,10 +296,60 @@ def train(
         keep([outcome.state for outcome in outcomes], [outcome.history for outcome in outcomes])
         if agreed(any([callback(_mean(reports)) for callback in callbacks])):
             _end(outcomes, "stopped")
-        if deadline is not None and agreed(time.monotonic() >= deadline):
+        if agreed(clock.is_over()):
             _end([outcomes[k] for k in going()], "out of time")
     _end(outcomes, "finished")
     return outcomes
+
+
+class _Clock:
+    """The time that is left, and how many steps fit into it: a stretch must not end minutes too late."""
+
+    def __init__(self, deadline: float | None):
+        self._deadline = deadline
+        self._seen: set[int] = set()
+        self._pace: dict[int, float] = {}  # seconds a step, by phase
+
+    def first(self, phase: int, seconds: float, steps: int) -> bool:
+        """Note how long some steps of a phase took; whether they were its first, compilation included."""
+        if phase not in self._seen:
+            self._seen.add(phase)
+            return True
+        self._pace[phase] = seconds / max(1, steps)
+        return False
+
+    def fitting(self, phase: int, count: int) -> int:
+        """At most ``count`` steps, and no more than fit; one where nothing is known yet."""
+        if self._deadline is None:
+            return count
+        if phase not in self._pace:
+            return 1
+        left = self._deadline - time.monotonic()
+        return max(1, min(count, int(left / max(self._pace[phase], 1e-9))))
+
+    def is_over(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+
+def _advanced(
+    trainings: Sequence[Training],
+    states: Sequence[TrainState],
+    number: int,
+    group: Sequence[int],
+    counts: dict[int, int],
+) -> tuple[dict[int, Stretch], float]:
+    """Some steps of those in the group, by their number, and the seconds that this took."""
+    began = time.monotonic()
+    if len(trainings) == 1:
+        done = {0: stretch(*trainings[0].inputs(states[0], number, counts[0]))}
+    else:
+        # Those that wait are represented by one that does not, and take no step.
+        members = [k if k in group else group[0] for k in counts]
+        inputs = [trainings[m].inputs(states[m], number, counts[k]) for k, m in enumerate(members)]
+        together = stretches(*_stacked(inputs))
+        done = {k: jax.tree.map(lambda x, k=k: x[k], together) for k in group}
+    jax.block_until_ready(done)
+    return done, time.monotonic() - began
 
 
 def _end(outcomes: Sequence[Outcome], status: str) -> None:
@@ -411,97 +384,3 @@ def _numbers(values: Mapping[str, Array]) -> dict[str, float]:
         for name, value in values.items()
         for index, number in np.ndenumerate(np.asarray(value))
     }
-
-
-def _steps(
-    model: Any,  # with a source and points of its kind
-    optimizer: Optimizer,
-    weighting: Weighting,
-    collocation: Any,
-    state: TrainState,
-    count: Array,
-    key: PRNGKeyArray,
-) -> _Stretch:
-    """Up to ``count`` steps in one program."""
-    points, every = state.points, weighting.every
-    shown = collocation.representative(points)
-
-    def segment(carry: _Stretch) -> _Stretch:
-        """The steps between two updates of the weights."""
-        # Not at every stretch: where training pauses must not show in its numbers.
-        changed, weights, until = state.changed & (carry.taken == 0), carry.weighting, count
-        if every:
-            step = state.step + carry.taken
-            due = (step > 0) & (step % every == 0)
-            snapshot = model.snapshot(
-                carry.params, shown, jax.random.fold_in(jax.random.fold_in(key, 0), step)
-            )
-            weights = jax.lax.cond(
-                due, lambda w: weighting.update(w, snapshot), lambda w: w, weights
-            )
-            changed |= due
-            until = jnp.minimum(count, carry.taken + every - step % every)
-        objective = model.objective(points, weights.weights)
-
-        def advance(carry: _Stretch) -> _Stretch:
-            own = objective
-            if collocation.stochastic:
-                step_key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step + carry.taken)
-                own = model.objective(
-                    *collocation.sampled(model, points, weights.weights, step_key)
-                )
-            step = optimizer.update(own, carry.params, carry.optimizer)
-            return carry._replace(
-                params=step.params,
-                optimizer=step.state,
-                taken=carry.taken + 1,
-                stalled=step.stalled,
-            )
-
-        start = lambda s: optimizer.start(objective, carry.params, s)
-        carry = carry._replace(
-            weighting=weights, optimizer=jax.lax.cond(changed, start, lambda s: s, carry.optimizer)
-        )
-        return jax.lax.while_loop(lambda c: (c.taken < until) & ~c.stalled, advance, carry)
-
-    terms = lambda params, weights: model.terms(params, shown, weights.weights)
-    unknown = jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(terms, state.params, state.weighting)
-    )
-    first = _Stretch(
-        state.params,
-        state.optimizer,
-        state.weighting,
-        jnp.zeros_like(count),
-        unknown,
-        jnp.zeros((), bool),
-    )
-    go_on = lambda c: (c.taken < count) & ~c.stalled
-    done = jax.lax.while_loop(go_on, segment, first) if every else segment(first)
-    return done._replace(terms=terms(done.params, done.weighting))
-
-
-def _on_mesh(model: Any, *others: Any) -> _Stretch:
-    """`_steps`, where optimizers see the devices that share the work."""
-    if model.mesh is None:
-        return _steps(model, *others)
-    with jax.sharding.use_abstract_mesh(model.mesh.abstract_mesh):
-        return _steps(model, *others)
-
-
-_stretch = eqx.filter_jit(_on_mesh)
-_stretches = eqx.filter_jit(eqx.filter_vmap(_steps))
-
-
-@eqx.filter_jit
-def _weigh(
-    model: Any,
-    weighting: Weighting,
-    params: Params,
-    points: Any,
-    state: WeightingState | None,
-    key: PRNGKeyArray,
-) -> WeightingState:
-    """The state of the weighting at new points."""
-    snapshot = model.snapshot(params, points, key)
-    return weighting.init(snapshot) if state is None else weighting.redrawn(state, snapshot)

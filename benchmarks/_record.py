@@ -1,0 +1,319 @@
+"""What all benchmarks share: options, fresh processes, one file of results each, the README's tables.
+
+A file of results holds ``cases``, each with its settings and its ``runs``, one row for each seed; a
+row says what was measured, and where: the seconds of the whole process, hardware, versions and the
+commit. A run of the same case and seed replaces its row and leaves the others. Besides there are
+sections such as ``step``, measurements without seeds.
+
+Importing this module imports nothing that computes, so that ``--help`` answers at once.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parents[1] / "README.md"
+PACKAGES = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
+
+Row = dict[str, Any]
+
+
+# Options
+
+
+def parser(
+    script: str, doc: str | None, cases: Iterable[str] = (), seeds: Iterable[int] = (0, 1, 2)
+) -> argparse.ArgumentParser:
+    """The options that every benchmark has.
+
+    Args:
+        script: its ``__file__``, after which its results are named.
+        doc: its docstring.
+        cases: what ``--cases`` chooses from, all unless it is given; none: there is no such option.
+        seeds: the seeds unless ``--seeds`` is given; none: there is no such option.
+    """
+    out = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if names := list(cases):
+        out.add_argument("--cases", nargs="+", metavar="CASE", default=names, choices=names)
+    if numbers := list(seeds):
+        out.add_argument("--seeds", type=int, nargs="+", metavar="SEED", default=numbers)
+    out.add_argument("--pin", action="store_true", help="use one core only")
+    out.add_argument(
+        "--smoke", type=Path, metavar="FILE", help="a tiny run, recorded in FILE: does it work?"
+    )
+    out.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # see `one`
+    out.set_defaults(record=RESULTS / f"{Path(script).stem}.json")
+    return out
+
+
+def parse(options: argparse.ArgumentParser, arguments: list[str] | None = None) -> Any:
+    """The arguments; a smoke test takes the first of the cases and of the seeds."""
+    out = options.parse_args(arguments)
+    if out.smoke:
+        out.record = out.smoke
+        for name in ("cases", "seeds"):
+            if hasattr(out, name):
+                setattr(out, name, getattr(out, name)[:1])
+    if out.pin:
+        pin()
+    return out
+
+
+def pin() -> None:
+    """Keep this process and those that it starts on one core; before JAX is imported it then has one thread."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+# Provenance
+
+
+def processor() -> str:
+    """The model name of the CPU, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit of the checkout, with a plus where files differ from it; empty outside of a checkout."""
+    git = ["git", "-C", str(README.parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        # Results are files of the checkout too, and change with every row.
+        changed = [*git, "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!README.md"]
+        dirty = subprocess.run(changed, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return "" if head.returncode else head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def provenance() -> Row:
+    """Hardware, versions and commit of a measurement."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    machine = {
+        "processor": processor(),
+        "cores": cores,
+        "python": platform.python_version(),
+    }
+    versions = {name: version(name) for name in PACKAGES}
+    return {"machine": machine, "versions": versions, "commit": commit()}
+
+
+# Processes
+
+
+def fresh(
+    command: Iterable[str], *, cold: bool = True, environment: dict[str, str] | None = None
+) -> Row:
+    """Run a command whose last line is JSON in a process of its own.
+
+    Args:
+        command: the program and its arguments.
+        cold: whether it starts from an empty compilation cache.
+        environment: further environment variables.
+
+    Returns:
+        What it printed and ``process_seconds``, the time of the whole process; ``failed`` has the
+        last line of its errors instead where it did not succeed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        cache = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"} if cold else {}
+        began = time.perf_counter()
+        done = subprocess.run(
+            list(command),
+            capture_output=True,
+            text=True,
+            env=os.environ | cache | (environment or {}),
+        )
+        seconds = {"process_seconds": round(time.perf_counter() - began, 1)}
+    if done.returncode:
+        return seconds | {"failed": done.stderr.strip().splitlines()[-1:]}
+    return seconds | json.loads(done.stdout.splitlines()[-1])
+
+
+def one(script: str, case: str, seed: int, *options: str, cold: bool = True) -> Row:
+    """A case and a seed of a benchmark that does not run the command line, in a process of its own.
+
+    It starts the same script with ``--one``, which prints the row instead of recording it.
+    """
+    command = [sys.executable, script, *options, "--one", "--cases", case, "--seeds", str(seed)]
+    return fresh(command, cold=cold)
+
+
+def peer(python: str, script: str, environment: dict[str, str] | None = None) -> Row:
+    """What a script beside this one prints in another Python, which has the libraries to compare with.
+
+    Raises:
+        SystemExit: with the last line of its errors.
+    """
+    command = [os.path.abspath(python), str(Path(__file__).with_name(script))]
+    found = fresh(command, environment=environment)
+    if "failed" in found:
+        raise SystemExit(f"{script}: {' '.join(found['failed'])}")
+    return found
+
+
+def pinops(*arguments: str) -> list[str]:
+    """The command line of pinops, in this Python."""
+    return [sys.executable, "-m", "pinops", *arguments]
+
+
+def solved(
+    case: str, seed: int, options: Iterable[str], out: Path | None = None, *, cold: bool = True
+) -> Row:
+    """One ``pinops solve``, of a case "NAME COEFFICIENT=VALUE"; ``out`` keeps its folder."""
+    name, *settings = case.split()
+    with tempfile.TemporaryDirectory() as folder:
+        where = str(out or Path(folder) / "run")
+        command = ["solve", name, "--seed", str(seed), "--out", where, "--json"]
+        command += ["--set", *settings] if settings else []
+        found = fresh(pinops(*command, *options), cold=cold)
+    if "failed" in found:
+        return found
+    keep = ("process_seconds", "relative_l2", "max_abs", "seconds", "compile_seconds", "steps")
+    keep += ("parameters", "status", "reference", "coefficients")
+    row = {key: found[key] for key in keep}
+    for key, true in found["coefficients"].items():
+        if key.startswith("true_"):
+            estimate = found["coefficients"][key.removeprefix("true_")]
+            row["coefficient_error"] = abs(estimate / true - 1)
+    return row
+
+
+def measure(row: Row) -> float:
+    """The error of the coefficient that was sought, else the worst relative L2 error of the unknowns."""
+    if not row.get("relative_l2"):
+        return float("inf")
+    return row.get("coefficient_error", max(row["relative_l2"].values()))
+
+
+def in_turns(
+    ways: dict[str, Callable[[], Any]],
+    rounds: int,
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Milliseconds of each way in every round; a round before these compiles and does not count.
+
+    Args:
+        ways: functions that start the work and return its arrays.
+        rounds: how often each has its turn, so that a busy machine slows all of them alike.
+        repeats: calls in each turn.
+        clock: seconds, of the wall or of the processor.
+    """
+    import jax
+
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            began = clock()
+            for _ in range(repeats):
+                jax.block_until_ready(way())
+            times[name].append(1e3 * (clock() - began) / repeats)
+    return {name: values[1:] for name, values in times.items()}
+
+
+# Results
+
+
+class Record:
+    """A file of results; every change is on disk when the call returns."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def read(self) -> Row:
+        """Everything that is recorded."""
+        return json.loads(self.path.read_text()) if self.path.exists() else {"cases": {}}
+
+    def cases(self) -> dict[str, Row]:
+        """The recorded cases by name."""
+        return self.read()["cases"]
+
+    def add(self, case: str, seed: int, row: Row, **settings: Any) -> Row:
+        """Put a run in the place of the one of the same case and seed; returns the case."""
+        content = self.read()
+        entry = content["cases"].setdefault(case, {"runs": []})
+        others = [run for run in entry.pop("runs") if run["seed"] != seed]
+        runs = [*others, {"seed": seed} | row | provenance()]
+        entry.update(settings, runs=sorted(runs, key=lambda run: run["seed"]))
+        self._write(content)
+        return entry
+
+    def section(self, name: str, **values: Any) -> None:
+        """Replace a measurement that has no seeds."""
+        self._write(self.read() | {name: values | provenance()})
+
+    def _write(self, content: Row) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        part.write_text(json.dumps(content, indent=1) + "\n")
+        part.replace(self.path)
+
+
+def median(entry: Row, error: Callable[[Row], float] = measure) -> float:
+    """The median error of the runs of a case."""
+    return statistics.median(error(row) for row in entry["runs"])
+
+
+def met(entry: Row, error: Callable[[Row], float] = measure) -> bool:
+    """Whether the medians of error and time reach the target of the case."""
+    seconds = statistics.median(row["process_seconds"] for row in entry["runs"])
+    return median(entry, error) <= entry["target"] and seconds <= entry["seconds"]
+
+
+# Tables
+
+
+def each(runs: Iterable[Row], shown: Callable[[Row], str]) -> str:
+    """One cell for all seeds."""
+    return ", ".join(shown(run) for run in runs)
+
+
+def seconds(entry: Row) -> str:
+    """The cell of the time of every run."""
+    return each(entry["runs"], lambda run: f"{run['process_seconds']:.0f}")
+
+
+def target(entry: Row, reached: bool) -> str:
+    """The cell of what a case is measured against."""
+    return f"{entry['target']:.1e} in {entry['seconds']:.0f} s" + (
+        "" if reached else ", **missed**"
+    )
+
+
+def processors(cases: dict[str, Row]) -> str:
+    """The processors of all runs, in the order in which they appear."""
+    names = {run["machine"]["processor"]: None for entry in cases.values() for run in entry["runs"]}
+    return ", ".join(names)
+
+
+def add_markdown(options: argparse.ArgumentParser) -> None:
+    """The option ``--markdown [FILE]`` of benchmarks that have a table in the README."""
+    about = "write the recorded results as the table of the README, or of FILE"
+    options.add_argument(
+        "--markdown", type=Path, nargs="?", const=README, metavar="FILE", help=about
+    )
+
+
+def into_readme(lines: Iterable[str], marks: tuple[str, str], path: Path) -> None:
+    """Put lines between two marks of a Markdown file."""
+    start, end = marks
+    before, rest = path.read_text().split(start)
+    path.write_text("\n".join([before + start, *lines, end]) + rest.split(end)[1])

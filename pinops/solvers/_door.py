@@ -1,0 +1,311 @@
+"""What all front doors share: the options of a training, its folder and checkpoints, and the way from a request to a result.
+
+A door builds an `Assembly` for a seed: what is trained, how that was asked for, and how its result is made. `trained` runs
+one of them, or an ensemble in one vectorised program.
+"""
+
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from pinops.solvers._ensemble import Ensemble
+from pinops.solvers._run_file import check_folder, read_run, write_run
+from pinops.solvers._trained import CHECKPOINT, Trained
+from pinops.training import (
+    Callback,
+    Outcome,
+    Params,
+    Progress,
+    Report,
+    Training,
+    TrainState,
+    agreed,
+    difference,
+    gathered,
+    load_checkpoint,
+    mesh_of,
+    save_checkpoint,
+    train,
+)
+
+
+def precision(dtype: Any) -> str:
+    """ "float32" or "float64" for a dtype or its name. Raises ValueError for any other."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = None
+    if name not in ("float64", "float32"):
+        raise ValueError(f"dtype must be float64 or float32, got {dtype!r}")
+    return name
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options that all front doors share, checked.
+
+    Attributes:
+        dtype: "float64" or "float32".
+        minutes: The time limit, from ``began`` on.
+        seed: Of the first training.
+        ensemble: How many trainings, with the seeds from ``seed`` on; None for one by itself.
+        devices: How many devices, or which, share the work.
+        callbacks: Called with a `Report` after every stretch of steps.
+        progress: Whether a line on stderr says how far the training is.
+        out: The run directory.
+        resume: Whether to go on from the checkpoint in ``out``.
+        checkpoint_seconds: The time between two checkpoints.
+        began: When the door was entered, by `time.monotonic`.
+
+    Raises:
+        ValueError: For an option that is out of its range.
+    """
+
+    dtype: str
+    minutes: float | None
+    seed: int
+    ensemble: int | None
+    devices: int | Sequence[jax.Device] | None
+    callbacks: tuple[Callback, ...]
+    progress: bool
+    out: Path | None
+    resume: bool
+    checkpoint_seconds: float
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self):
+        limit = self.minutes
+        if limit is not None and not (_is_number(limit) and 0 < limit < float("inf")):
+            raise ValueError(f"minutes must be a number greater than zero, got {limit!r}")
+        if self.ensemble is not None and not (_is_whole(self.ensemble) and self.ensemble >= 1):
+            raise ValueError(
+                f"ensemble must be a whole number of at least 1, got {self.ensemble!r}"
+            )
+        if not _is_whole(self.seed) or not 0 <= self.seed <= 2**32 - (self.ensemble or 1):
+            raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {self.seed!r}")
+        pause = self.checkpoint_seconds
+        if not (_is_number(pause) and 0 <= pause < float("inf")):
+            raise ValueError(f"checkpoint_seconds must be zero or more, got {pause!r}")
+        if self.resume and self.out is None:
+            raise ValueError("resume needs out, the run directory to go on from")
+
+    @property
+    def x64(self) -> bool:
+        return self.dtype == "float64"
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of all trainings."""
+        return range(self.seed, self.seed + (self.ensemble or 1))
+
+    def mesh(self) -> Mesh | None:
+        """The devices that share the work. Raises ValueError where they cannot."""
+        mesh = mesh_of(self.devices)
+        if mesh is not None and self.ensemble is not None:
+            raise ValueError(
+                "ensemble and devices exclude each other: train the members on one device, or one "
+                "member on several"
+            )
+        return mesh
+
+    def folder(self, seed: int) -> Path | None:
+        """The run directory of the training with a seed."""
+        if self.out is None or self.ensemble is None:
+            return self.out
+        return self.out / f"seed_{seed}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+class Assembly(NamedTuple):
+    """A training that is ready to begin.
+
+    Attributes:
+        training: The model, its source of points, phases and stages.
+        params: Parameters of the right structure.
+        request: How it was asked for, in JSON.
+        first: Makes the state before the first step.
+        result: Makes the result of the outcome.
+    """
+
+    training: Training
+    params: Params
+    request: dict[str, Any]
+    first: Callable[[], TrainState]
+    result: Callable[[Outcome], Trained]
+
+
+def trained(
+    options: Options,
+    assemble: Callable[[int], Assembly],
+    *,
+    callbacks: Sequence[Callback] = (),
+    tested_on: Any = None,
+) -> Trained:
+    """The result of a training, or an `Ensemble` of several.
+
+    Args:
+        options: What all doors share.
+        assemble: From a seed to a training.
+        callbacks: Of the door itself, besides the user's.
+        tested_on: What the errors in ``run.json`` are taken from; None: the door's references.
+    """
+    shown = [Progress(options.minutes)] if options.progress else []
+    everyone = [*options.callbacks, *callbacks, *shown]
+    with jax.enable_x64(options.x64):
+        runs = []
+        for seed in options.seeds:
+            assembly, folder = assemble(seed), options.folder(seed)
+            if folder is not None:
+                _prepare(folder, assembly.request, options.resume)
+            runs.append(_Run(assembly, folder))
+        outcomes = _train_runs(runs, options, everyone)
+        results = []
+        for run, outcome in zip(runs, outcomes, strict=True):
+            mesh = run.assembly.training.model.mesh
+            outcome.state = gathered(outcome.state, mesh)
+            result = run.assembly.result(outcome)
+            if run.folder is not None and jax.process_index() == 0:  # one process writes
+                result.save(run.folder, tested_on)
+            results.append(result)
+    if options.ensemble is None:
+        return results[0]
+    ensemble = Ensemble(tuple(results))
+    if options.out is not None and jax.process_index() == 0:
+        ensemble.save_summary(options.out, tested_on)
+    return ensemble
+
+
+class _Run(NamedTuple):
+    """A training and the folder that it is kept in."""
+
+    assembly: Assembly
+    folder: Path | None
+
+    def begin(self, resume: bool) -> tuple[TrainState, list[Report]]:
+        """The state and history that training goes on from."""
+        training, params, request = self.assembly[:3]
+        path = None if self.folder is None else self.folder / CHECKPOINT
+        if path is not None and resume and path.exists():
+            state, history = load_checkpoint(path, training, params, request)
+            return training.placed(state), history
+        return self.assembly.first(), []
+
+
+def _train_runs(
+    runs: Sequence[_Run], options: Options, callbacks: Sequence[Callback]
+) -> list[Outcome]:
+    """Train all of them together, with a checkpoint in every folder from time to time.
+
+    One is written when the user interrupts, too.
+    """
+    latest = [run.begin(options.resume) for run in runs]
+    first = jax.process_index() == 0  # of several processes one writes
+    for run in runs:
+        if run.folder is not None and first and not (run.folder / "run.json").exists():
+            write_run(run.folder, run.assembly.request, None)
+    last_written = time.monotonic()
+    mesh = runs[0].assembly.training.model.mesh
+
+    def write() -> None:
+        for run, (state, history) in zip(runs, latest, strict=True):
+            if run.folder is not None:
+                whole = gathered(state, mesh)  # on all processes
+                if first:
+                    path = run.folder / CHECKPOINT
+                    save_checkpoint(path, whole, history, run.assembly.request)
+
+    def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
+        nonlocal last_written
+        latest[:] = zip(states, histories, strict=True)
+        if interrupted():
+            raise KeyboardInterrupt
+        if agreed(time.monotonic() - last_written >= options.checkpoint_seconds):
+            write()
+            last_written = time.monotonic()
+
+    states, histories = zip(*latest, strict=True)
+    with _interrupts_between_stretches() as interrupted:
+        try:
+            return train(
+                [run.assembly.training for run in runs],
+                states,
+                minutes=options.minutes,
+                callbacks=callbacks,
+                keep=keep,
+                histories=histories,
+                before=time.monotonic() - options.began,
+            )
+        except KeyboardInterrupt:
+            write()
+            raise
+
+
+@contextmanager
+def _interrupts_between_stretches() -> Iterator[Callable[[], bool]]:
+    """Whether the user has pressed Ctrl-C, to be asked between two stretches of steps.
+
+    An interrupt that Python raises while JAX is at work may be lost (in a finaliser or a callback) or end the process without a
+    checkpoint. A second one is raised at once. Handlers of others, and threads that get no signals, are left as they are.
+    """
+    asked = False
+
+    def note(number: int, frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: asked
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
+    """Make the run directory; refuse one that holds another run or cannot be written to.
+
+    Raises:
+        ValueError: With the first thing that differs.
+        OSError: When it cannot be written.
+    """
+    if (folder / "run.json").exists():
+        if not resume:
+            raise ValueError(f"{folder} already holds a run; choose another folder, or resume it")
+        before = read_run(folder)["request"]
+        name = difference(before, request)
+        if name is not None:
+            raise ValueError(
+                f"{folder} holds a run with {name} = {before.get(name)}, not {request[name]}; "
+                "resume it as it was, or choose another folder"
+            )
+    check_folder(folder, request)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{folder} cannot be written: {reason}; choose another folder") from error

@@ -1,0 +1,355 @@
+"""From a request to a training of an operator on a family."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from pinops.data import Dataset
+from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
+from pinops.networks import embedding_of, trainable
+from pinops.operators import Operator, OperatorArchitecture
+from pinops.optimizers import SOAP
+from pinops.problem import (
+    Problem,
+    Scales,
+    check_resolved,
+    coefficients_as_json,
+    coefficients_of,
+    impose,
+    in_words,
+    name_of,
+    residual_signature,
+    sample_members,
+    scales_of_family,
+    shapes_of,
+)
+from pinops.solvers._door import Assembly, Options
+from pinops.solvers._recipe import check_forgetful, checked_steps, phases
+from pinops.solvers._request import as_drawn, describe, digest, drawn_with
+from pinops.solvers._run_file import read_run
+from pinops.solvers._trained_operator import TrainedOperator, comparison, unseen_members
+from pinops.training import (
+    Draw,
+    Functions,
+    OperatorModel,
+    Outcome,
+    Params,
+    Phase,
+    SolvedMembers,
+    Training,
+    cast,
+    check_functions_fit,
+    check_network_fits,
+    check_shared,
+    inputs_of,
+    mean_and_deviation,
+    split,
+)
+
+STEPS = 10_000
+_MONITORED = 8  # members whose errors are shown during training
+_FOR_SCALES = 8  # members whose sizes are looked at
+_FOR_UNITS = 512  # members whose inputs tell their mean and size
+# Random keys of members: never those of training, which follow from its seed by folding in 0, 1, 2, 3.
+_MONITOR, _INPUTS = 12, 13
+
+
+@dataclass(frozen=True)
+class OperatorPlan:
+    """What all members of an ensemble of operators share."""
+
+    problem: Problem
+    architecture: OperatorArchitecture | Operator
+    options: Options
+    dataset: Dataset | None
+    physics: float
+    functions: Functions
+    phases: tuple[Phase, ...]
+    weighting: Weighting
+    start: TrainedOperator | None
+    inputs: dict[str, Any]
+    scales: dict[str, Any]
+
+    @property
+    def tested_on(self) -> None:
+        """Unseen members with their references."""
+        return None
+
+    def assembled(self, seed: int) -> Assembly:
+        """The training with a seed."""
+        request = self._request(seed)
+        built, params = built_operator(self.problem, self.architecture, request)
+        if self.start is None:
+            params = fitted(self.architecture, built, params, self.dataset)
+        model = replace(built, mesh=self.options.mesh())
+        batch = self.functions.batch
+        check_shared(batch, "problems of a step", model.mesh, "Functions(batch={})")
+        training = Training(
+            model=model,
+            phases=self.phases,
+            source=Draw(self.functions, self.dataset),
+            seed=seed,
+            weighting=self.weighting,
+            measure=_monitor(self.problem, model, self.dataset),
+        )
+
+        def result(outcome: Outcome) -> TrainedOperator:
+            return TrainedOperator(
+                family=self.problem,
+                request=request,
+                model=built,
+                params=outcome.state.params,
+                history=outcome.history,
+                status=outcome.status,
+                compile_seconds=outcome.compile_seconds,
+                state=outcome.state,
+            )
+
+        return Assembly(training, params, request, lambda: training.init(params, fit=False), result)
+
+    def _request(self, seed: int) -> dict[str, Any]:
+        problem, dataset, start = self.problem, self.dataset, self.start
+        members = None
+        if dataset is not None:
+            members = [dataset.origin, len(dataset.splits["training"])]
+        ones = dict.fromkeys(problem.unknowns, 1.0)
+        return {
+            "problem": name_of(problem),
+            "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
+            "operator": describe(self.architecture) if start is None else start.request["operator"],
+            "data": None if dataset is None else dataset.digest,
+            "data_members": members,
+            "physics": self.physics,
+            "phases": [describe(phase.optimizer) for phase in self.phases],
+            "phase_steps": [phase.steps for phase in self.phases[:-1]],
+            "steps": sum(phase.steps for phase in self.phases),
+            "minutes": self.options.minutes,
+            "functions": describe(self.functions),
+            "weighting": describe(self.weighting),
+            "inputs": self.inputs,
+            "scale": ones if dataset is None else dataset.scale,
+            "scales": self.scales,
+            "start": None if start is None else digest(jax.tree.leaves(start.params)),
+            "drawn": None if start is None else drawn_with(start.request),
+            "seed": seed,
+            "dtype": self.options.dtype,
+        }
+
+
+def operator_plan(
+    problem: Problem,
+    architecture: OperatorArchitecture | None,
+    options: Options,
+    *,
+    dataset: Dataset | None,
+    physics: float | None,
+    functions: Functions | None,
+    optimizer: Any,
+    weighting: Weighting | None,
+    start: TrainedOperator | None,
+    steps: int | None,
+) -> OperatorPlan:
+    """The plan of a request, whose parts are checked here; arguments as for `train`."""
+    owner = name_of(problem)
+    if dataset is not None:
+        dataset.check_values(*dataset.splits, gaps=True, coefficients=True)
+    physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
+    if not physics and dataset is None:
+        raise ValueError("there is nothing to train on: give data, or leave physics as it is")
+    if dataset is None and not problem.conditions() and problem.factor is None:
+        raise ValueError(
+            f"the equation of {owner} alone has many solutions, and it has no conditions: give data"
+        )
+    residual_signature(problem)
+    check_resolved(problem, options.dtype)
+    if start is not None and architecture is not None:
+        raise ValueError(
+            "start and an architecture exclude each other: the operator to start from goes on"
+        )
+    before = None if start is None else _built_before(start, problem)
+    functions = Functions() if functions is None else functions
+    check_functions_fit(functions, problem)
+    if dataset is not None:
+        functions = functions.within(len(dataset.splits["training"]))
+    if isinstance(weighting, PointWeighting | SelfAdaptive):
+        raise ValueError(
+            f"{type(weighting).__name__} weighs single points, and every step of an operator has other problems and points; "
+            "choose one that weighs terms, such as GradientNorm or ReLoBRaLo"
+        )
+    if optimizer is None:
+        total = checked_steps(steps, STEPS)
+        if options.resume:
+            for seed in options.seeds:
+                _check_schedule(options.folder(seed), total)
+        optimizer = SOAP(3e-3, total)
+    plan = phases(optimizer, steps, STEPS)
+    if Draw(functions, dataset).stochastic:
+        check_forgetful(
+            plan,
+            "let a step take all, Functions(batch=pool, points=Collocation(batch=None), data_points=None), or choose Adam",
+        )
+    sizes = family_scales(problem, dataset)
+    if start is not None:
+        # A network that goes on does so with the numbers that it was trained with.
+        sizes |= {part: start.request["scales"][part] for part in ("centre", "spread")}
+    what = before or architecture
+    assert what is not None
+    return OperatorPlan(
+        problem=problem,
+        architecture=what,
+        options=options,
+        dataset=dataset,
+        physics=physics,
+        functions=functions,
+        phases=plan,
+        weighting=weighting or Fixed(equation=physics, condition=1000 * physics),
+        start=start,
+        inputs=_inputs(problem, dataset) if start is None else start.request["inputs"],
+        scales=sizes,
+    )
+
+
+def checked_physics(physics: float | None, default: float, weighting: Weighting | None) -> float:
+    """The weight of the equations. Raises ValueError for one that is negative, or beside a weighting."""
+    weight = default if physics is None else physics
+    if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+        raise ValueError(f"physics must be zero or more and finite, got {physics!r}")
+    if weighting is not None and weight not in (0, 1):
+        raise ValueError(
+            f"physics={weight:g} and weighting exclude each other: give the weight of the equations to one of them"
+        )
+    return float(weight)
+
+
+def built_operator(
+    problem: Problem, operator: OperatorArchitecture | Operator, request: Mapping[str, Any]
+) -> tuple[OperatorModel, Params]:
+    """The model of a request and its parameters, fresh ones for an architecture."""
+    imposition, count = impose(problem), len(problem.unknowns)
+    built = operator
+    if isinstance(operator, OperatorArchitecture):
+        features = embedding_of(problem, imposition).size
+        centre, deviation = (
+            {name: np.asarray(numbers) for name, numbers in request["inputs"][key].items()}
+            for key in ("mean", "deviation")
+        )
+
+        def build(key: PRNGKeyArray) -> Operator:
+            return operator.build(centre, deviation, features, count, key=key)
+
+        check_network_fits(operator, build)
+        built = as_drawn(request, build)
+    scales = Scales.from_json(request["scales"])
+    plain, params = split(problem, built, imposition, scales, request["problem"])
+    scale = [request["scale"][name] for name in problem.unknowns]
+    model = OperatorModel(
+        problem=plain.problem,
+        frozen=plain.frozen,
+        scales=plain.scales,
+        scale=jnp.asarray(scale, jnp.result_type(float)),
+        imposition=imposition,
+        owner=plain.owner,
+        physics=request["physics"] > 0,
+    )
+    return model, params
+
+
+def fitted(
+    architecture: OperatorArchitecture | Operator,
+    model: OperatorModel,
+    params: Params,
+    dataset: Dataset | None,
+) -> Params:
+    """The parameters with what the architecture takes from the data in closed form."""
+    if not isinstance(architecture, OperatorArchitecture):
+        return params
+    before = model.operator(params)
+    solutions = None if dataset is None else SolvedMembers(model, dataset)
+    after = architecture.fitted(before, solutions)
+    if after is before:
+        return params
+    arrays, _ = eqx.partition(after, trainable(after))
+    return replace(params, network=cast(arrays))
+
+
+def _check_schedule(folder: Path | None, steps: int) -> None:
+    """Raises ValueError when the run in a folder has another number of steps, over which its default learning rate falls."""
+    if folder is None or not (folder / "run.json").exists():
+        return
+    before = read_run(folder)["request"].get("steps")
+    if before != steps:
+        raise ValueError(
+            f"the learning rate of this run falls to zero over its {before} steps; resume it with that number, or give both "
+            "runs an optimizer of your own"
+        )
+
+
+def _built_before(start: TrainedOperator, problem: Problem) -> Operator:
+    """The operator to start from. Raises ValueError where it does not fit the problem."""
+    if not isinstance(start, TrainedOperator):
+        raise ValueError(f"start must be a trained operator, got a {type(start).__name__}")
+    sizes = [embedding_of(p, impose(p)).size for p in (problem, start.family)]
+    if sizes[0] != sizes[1]:
+        raise ValueError(
+            f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} has {sizes[0]}"
+        )
+    own, theirs = (shapes_of(family.inputs()) for family in (problem, start.family))
+    if own != theirs or problem.unknowns != start.family.unknowns:
+        raise ValueError(
+            f"start is an operator for the inputs {in_words(theirs)} and the unknowns "
+            f"{', '.join(start.family.unknowns)}; {name_of(problem)} has the inputs {in_words(own)} "
+            f"and the unknowns {', '.join(problem.unknowns)}"
+        )
+    return cast(start.model.operator(start.params))
+
+
+def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
+    """The mean and standard deviation of every entry of every input of a family, by name."""
+    if dataset is not None:
+        inputs = dataset.inputs()
+    else:
+        key = jax.random.fold_in(jax.random.key(0), _INPUTS)
+        inputs = eqx.filter_vmap(inputs_of)(sample_members(problem, key, range(_FOR_UNITS)))
+    found = {name: mean_and_deviation(np.asarray(inputs[name])) for name in sorted(inputs)}
+    return {
+        "mean": {name: mean for name, (mean, _) in found.items()},
+        "deviation": {name: deviation for name, (_, deviation) in found.items()},
+    }
+
+
+def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
+    """The sizes of the unknowns and equations of a family: of a few members, or of the data where there are some."""
+    members = unseen_members(problem, _INPUTS, _FOR_SCALES)
+    given, means = (None, None) if dataset is None else (dataset.scale, dataset.mean)
+    return scales_of_family(members, impose(problem), given, means).to_json()
+
+
+def _monitor(
+    problem: Problem, model: OperatorModel, dataset: Dataset | None
+) -> Callable[[Params], dict[str, float]]:
+    """Mean relative L2 errors over a few members that are not trained on; nothing where there is no reference."""
+    if dataset is not None:
+        members, references = dataset.solved(problem, dataset.splits["validation"][:_MONITORED])
+    else:
+        members = unseen_members(problem, _MONITOR, _MONITORED)
+        references = [member.reference() for member in members]
+    if any(reference is None for reference in references):
+        return lambda params: {}
+    known = [reference for reference in references if reference is not None]
+    compare = comparison(model, members, known)
+
+    def measure(params: Params) -> dict[str, float]:
+        found = compare(params)
+        return {
+            name: float(np.mean([error[name]["relative_l2"] for error in found]))
+            for name in found[0]
+        }
+
+    return measure

@@ -1,0 +1,79 @@
+"""What was asked for, in JSON: how objects are described, and how random parts are drawn again from the description."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from pinops.networks import activations
+from pinops.training import cast
+
+
+def digest(arrays: Sequence[Any]) -> str:
+    """A checksum of arrays."""
+    total = hashlib.sha256()
+    for array in arrays:
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()[:16]
+
+
+def drawn_with(request: Mapping[str, Any]) -> list[Any]:
+    """The seed and precision that a network's first parameters, and what it keeps fixed, were drawn with."""
+    return request.get("drawn") or [request["seed"], request["dtype"]]
+
+
+def as_drawn(request: Mapping[str, Any], build: Callable[[PRNGKeyArray], Any]) -> Any:
+    """A network drawn as that of a request was, perhaps by the run that it started from, in the precision that is in force."""
+    seed, dtype = drawn_with(request)
+    with jax.enable_x64(dtype == "float64"):
+        built = build(jax.random.fold_in(jax.random.key(seed), 0))
+        there = jnp.result_type(float)
+    return built if jnp.result_type(float) == there else cast(built)
+
+
+def describe(thing: Any) -> Any:
+    """A description of an object in JSON, for run directories and for comparing a resumed run with its request."""
+    if thing is None or isinstance(thing, bool | int | float | str):
+        return thing
+    if isinstance(thing, tuple | list):
+        return [describe(item) for item in thing]
+    if isinstance(thing, dict):
+        return {str(name): describe(value) for name, value in thing.items()}
+    if is_dataclass(thing) and not isinstance(thing, type):
+        content = {
+            field.name: describe(getattr(thing, field.name, None)) for field in fields(thing)
+        }
+        # Only our own classes by their bare name: `load` builds architectures from it, and equinox has an MLP too.
+        ours = type(thing).__module__.startswith("pinops.")
+        return {
+            type(thing).__name__
+            if ours
+            else f"{type(thing).__module__}.{type(thing).__qualname__}": content
+        }
+    if isinstance(thing, np.ndarray | jax.Array):
+        if thing.ndim == 0:
+            return thing.item()
+        return f"array of shape {thing.shape}"
+    known = next((name for name, function in activations.items() if function is thing), None)
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
+    name = known or f"{named.__module__}.{named.__qualname__}"
+    # The settings of an optax transformation are what its functions close over.
+    settings = [
+        setting for setting in _closed_over(thing) if setting is not thing
+    ]  # it may call itself
+    return {name: [describe(setting) for setting in settings]} if settings else name
+
+
+def _closed_over(function: Any) -> list[Any]:
+    """What a function closes over, as far as it has been given a value."""
+    found = []
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):
+            found.append(cell.cell_contents)
+    return found

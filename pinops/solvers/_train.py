@@ -1,0 +1,159 @@
+"""The front door for families and data: from many problems to an operator or a surrogate for all of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from pinops.data import Dataset, as_dataset
+from pinops.losses import Weighting
+from pinops.operators import (
+    DeepONet,
+    OperatorArchitecture,
+    SurrogateArchitecture,
+    check_architecture,
+)
+from pinops.optimizers import Optimizer
+from pinops.problem import Problem, check_family, load_problem
+from pinops.solvers._door import Options, precision, trained
+from pinops.solvers._ensemble import Ensemble
+from pinops.solvers._operator_plan import operator_plan
+from pinops.solvers._surrogate_plan import surrogate_plan
+from pinops.solvers._trained_operator import TrainedOperator
+from pinops.solvers._trained_surrogate import TrainedSurrogate
+from pinops.training import Callback, Curriculum, Functions, Phase
+
+
+def train(
+    what: str | Problem | Dataset,
+    architecture: OperatorArchitecture | SurrogateArchitecture | None = None,
+    *,
+    data: Dataset | str | Path | None = None,
+    physics: float | None = None,
+    functions: Functions | None = None,
+    curriculum: Curriculum | None = None,
+    optimizer: Optimizer | Any | Sequence[Phase] | None = None,
+    weighting: Weighting | None = None,
+    start: TrainedOperator | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    ensemble: int | None = None,
+    dtype: Any = "float32",
+    devices: int | Sequence[jax.Device] | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = True,
+    out: str | Path | None = None,
+    resume: bool = False,
+    checkpoint_seconds: float = 30.0,
+) -> Any:
+    """Train an operator, or a surrogate of time steps: ``po.train("burgers_family")``.
+
+    The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its solution; `Direct` and
+    `CAPE` make a surrogate, from one snapshot on a grid to the next.
+
+    Args:
+        what: A family, by its registered name or as a `Problem` with ``sample(key)`` and ``inputs()``; or a `Dataset`,
+            whose family it then is.
+        architecture: Default: a `DeepONet`.
+        data: Solutions made by `pinops data`, a `Dataset` or its file. A surrogate needs them.
+        physics: The weight >= 0 of the equations in the loss (and of conditions that are not met exactly, for an
+            operator). Default: 1 without data, 0 with them.
+        functions: How many samples and points are drawn, and how many a step takes. Default for a surrogate: 30
+            trajectories in a step.
+        curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default: 30 epochs.
+        optimizer: As for `solve`. Default: SOAP with a learning rate from 3e-3 to zero; for a surrogate Adam with the
+            same, of gradients no longer than 1.
+        weighting: How terms are balanced, one of `pinops.losses`; default: constant weights.
+        start: Go on from this operator, of the same family or of another with inputs of the same shapes
+            (`optimizers.Only` then trains some of its layers).
+        steps: The number of steps, 10000 by default; for a surrogate the curriculum says it.
+        minutes: The time limit.
+        seed: Of parameters, samples and points.
+        ensemble: Train this many at once, with the seeds ``seed, seed + 1, ...``; the result is an `Ensemble`.
+        dtype: ``jnp.float32``, ``jnp.float64`` or the name.
+        devices: How many devices, or which, share the samples of a step.
+        callbacks: Called with a `Report` after every stretch of steps; one that returns True ends training.
+        progress: Show one line on stderr.
+        out: A run directory, where a checkpoint is written every ``checkpoint_seconds``.
+        resume: Go on from the checkpoint in ``out``, bit for bit.
+        checkpoint_seconds: The time between two checkpoints.
+
+    Returns:
+        A `TrainedOperator` or a `TrainedSurrogate`, or an `Ensemble` of them.
+
+    Raises:
+        ValueError: For invalid arguments.
+        OSError: For what cannot be read or written. A KeyboardInterrupt leaves a checkpoint behind.
+    """
+    options = Options(
+        dtype=precision(dtype),
+        minutes=minutes,
+        seed=seed,
+        ensemble=ensemble,
+        devices=devices,
+        callbacks=tuple(callbacks),
+        progress=progress,
+        out=None if out is None else Path(out),
+        resume=resume,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    family, dataset = _family(what, data)
+    kind = DeepONet() if architecture is None else architecture
+    check_architecture(kind)
+    if isinstance(kind, SurrogateArchitecture):
+        for name, value in (("steps", steps), ("start", start)):
+            if value is not None:
+                raise ValueError(
+                    f"{name} is not for a surrogate, which is trained for the epochs of curriculum=Curriculum(...)"
+                )
+    elif curriculum is not None:
+        raise ValueError("curriculum is for surrogates, such as CAPE(FNO(20)); leave it out")
+    with jax.enable_x64(options.x64):
+        if isinstance(kind, SurrogateArchitecture):
+            plan: Any = surrogate_plan(
+                family,
+                kind,
+                options,
+                dataset=dataset,
+                physics=physics,
+                functions=functions,
+                curriculum=curriculum,
+                optimizer=optimizer,
+                weighting=weighting,
+            )
+        else:
+            plan = operator_plan(
+                family,
+                kind if architecture is not None or start is None else None,
+                options,
+                dataset=dataset,
+                physics=physics,
+                functions=functions,
+                optimizer=optimizer,
+                weighting=weighting,
+                start=start,
+                steps=steps,
+            )
+    result: TrainedOperator | TrainedSurrogate | Ensemble
+    result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
+    return result
+
+
+def _family(
+    what: str | Problem | Dataset, data: Dataset | str | Path | None
+) -> tuple[Problem, Dataset | None]:
+    """The family of a request, and its data."""
+    dataset = None if data is None else as_dataset(data)
+    if isinstance(what, Dataset):
+        if dataset is not None:
+            raise ValueError("data are given twice: train(dataset, ...) needs no data=")
+        settings = what.attributes["settings"]
+        family, dataset = load_problem(settings["problem"], **settings["coefficients"]), what
+    else:
+        family = load_problem(what) if isinstance(what, str) else what
+    check_family(family)
+    if dataset is not None:
+        dataset.check_family(family)
+    return family, dataset

@@ -1,0 +1,165 @@
+"""What every training leaves: one kind of thing that can be called, scored, drawn, kept and read again."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from pinops.data import write_arrays
+from pinops.solvers._run_file import check_folder, write_run
+from pinops.training import Params, Report, TrainState, history_arrays, save_checkpoint
+
+CHECKPOINT = Path("checkpoint") / "state.h5"
+
+# {unknown: {"mean", "std", "median", "worst": of the relative L2 errors, "max_abs": the largest error}}
+Errors = dict[str, dict[str, float]]
+
+
+class Trained(abc.ABC):
+    """Abstract: the result of a training.
+
+    Instances: `Solution` and `WindowedSolution` of one problem, `TrainedOperator` and `TrainedSurrogate` of a family, and an
+    `Ensemble` of any of these.
+
+    Attributes:
+        request: What was asked for, as in ``run.json``.
+        history: A `Report` for every stretch of steps.
+        status: "finished", "stopped" (by a callback), "converged" (no step decreases the loss any more), "out of time" or
+            "diverged" (the last good state was kept).
+        compile_seconds: Seconds of compilation, the first steps included.
+        num_parameters: How many numbers were trained.
+    """
+
+    request: dict[str, Any]
+    history: Any
+    status: Any
+    compile_seconds: Any
+    num_parameters: Any
+
+    @property
+    def x64(self) -> bool:
+        """Whether it was trained, and is evaluated, in double precision."""
+        return self.request["dtype"] == "float64"
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the training, compilation included."""
+        return self.history[-1].seconds if self.history else 0.0
+
+    @property
+    def steps(self) -> int:
+        """How many optimizer steps were taken."""
+        return self.history[-1].step if self.history else 0
+
+    @abc.abstractmethod
+    def error(self, data: Any = None) -> Errors:
+        """Relative L2 errors: ``{unknown: {"mean", "std", "median", "worst", "max_abs"}}``.
+
+        Statistics are over the samples that are compared (one for the solution of one problem); "max_abs" is the largest
+        error at any point of any of them.
+
+        Args:
+            data: What to compare with; None: the references of the problem, or of unseen members of the family.
+
+        Raises:
+            ValueError: Where there is nothing to compare with.
+        """
+
+    @abc.abstractmethod
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A Matplotlib figure of what was trained, beside the truth where that is known; written to ``path``."""
+
+    @abc.abstractmethod
+    def details(self, data: Any = None) -> dict[str, Any]:
+        """What `summary` says of this kind of result alone."""
+
+    @abc.abstractmethod
+    def write_parts(self, folder: Path) -> None:
+        """The files of this kind of result in a run directory, besides ``run.json`` and the history."""
+
+    @abc.abstractmethod
+    def known_errors(self, data: Any = None) -> Errors:
+        """`error`, or an empty dict where there is nothing to compare with."""
+
+    def summary(self, data: Any = None) -> dict[str, Any]:
+        """What was trained and what came out: the result in ``run.json`` and the output of ``--json``."""
+        errors = self.known_errors(data)
+        devices = jax.devices()
+        return {
+            "problem": self.request["problem"],
+            "relative_l2": {name: error["mean"] for name, error in errors.items()},
+            "max_abs": {name: error["max_abs"] for name, error in errors.items()},
+            "errors": errors,
+            "seconds": round(self.seconds, 3),
+            "compile_seconds": round(self.compile_seconds, 3),
+            "steps": self.steps,
+            "parameters": self.num_parameters,
+            "seed": self.request["seed"],
+            "dtype": self.request["dtype"],
+            "device": f"{len(devices)} x {devices[0].device_kind}",
+            "status": self.status,
+            "loss": self.history[-1].loss if self.history else None,
+            **self.details(data),
+        }
+
+    def save(self, folder: str | Path, data: Any = None) -> Path:
+        """Write a run directory, which `pinops.load` reads without executing code.
+
+        Args:
+            folder: A new folder, or that of the same run.
+            data: What the errors in its summary are taken from, as for `error`.
+
+        Raises:
+            ValueError: For a folder that holds another run.
+            OSError: When it cannot be written.
+        """
+        folder = Path(folder)
+        check_folder(folder, self.request)
+        self.write_parts(folder)
+        write_arrays(folder / "history.h5", "history", history_arrays(self.history))
+        write_run(folder, self.request, self.summary(data))
+        return folder
+
+    def __repr__(self) -> str:
+        last = self.history[-1].errors if self.history else {}
+        errors = ", ".join(f"{name} {value:.1e}" for name, value in last.items())
+        parts = [self.request["problem"], *self._named(), f"{self.status} after {self.steps} steps"]
+        return f"{type(self).__name__}({', '.join(parts)}{f'; error {errors}' if errors else ''})"
+
+    def _named(self) -> list[str]:
+        """The coefficients, for the one line that shows it."""
+        coefficients = self.request["coefficients"]
+        return [f"{k} = {v:.6g}" for k, v in coefficients.items() if isinstance(v, int | float)]
+
+
+def write_state(
+    folder: Path,
+    state: TrainState | None,
+    params: Params,
+    history: Sequence[Report],
+    request: Mapping[str, Any],
+) -> None:
+    """The checkpoint of a run directory; a result that knows its parameters only leaves one that is there alone."""
+    if state is not None or not (folder / CHECKPOINT).exists():
+        save_checkpoint(folder / CHECKPOINT, state or params, history, request)
+
+
+def count_parameters(params: Params) -> int:
+    """How many numbers are trained."""
+    return sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(params, eqx.is_array)))
+
+
+def error_statistics(relative: Sequence[float] | np.ndarray, largest: float) -> dict[str, float]:
+    """The row of `Errors` for the relative L2 errors of some samples and the largest error at any point."""
+    values = np.asarray(relative, np.float64)
+    return {
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values)),
+        "median": float(np.median(values)),
+        "worst": float(np.max(values)),
+        "max_abs": float(largest),
+    }

@@ -1,0 +1,229 @@
+"""A trained operator: solutions of all members of a family."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pinops.data import Dataset
+from pinops.metrics import errors
+from pinops.problem import Problem, coefficients_as_json, sample_members, unstacked
+from pinops.reference import Reference
+from pinops.solvers._solution import Solution
+from pinops.solvers._trained import (
+    Errors,
+    Trained,
+    count_parameters,
+    error_statistics,
+    write_state,
+)
+from pinops.training import (
+    OperatorModel,
+    Params,
+    Report,
+    TrainState,
+    cast,
+    evaluate_members,
+    inputs_of,
+    split,
+)
+
+TESTED = 100  # members of which an error is the mean
+_TEST = 11  # the random key of these: never one of a training
+
+
+@dataclass(frozen=True, repr=False)
+class TrainedOperator(Trained):
+    """What `train` returns for an operator. Immutable; evaluates in the precision that it was trained in.
+
+    Called with a member of the family it gives a `Solution`: ``trained(member)(x=0.3, t=0.5)``, which
+    ``solve(member, start=trained(member))`` refines. Called with several members and coordinates it gives the values of all
+    of them in one program.
+    """
+
+    family: Problem
+    request: dict[str, Any]
+    model: OperatorModel
+    params: Params
+    history: list[Report]
+    status: str
+    compile_seconds: float = 0.0
+    state: TrainState | None = None
+
+    @property
+    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return count_parameters(self.params)
+
+    def __call__(self, members: Problem | Sequence[Problem], **coordinates: Any) -> Any:
+        """The solution of one member, or the values of many.
+
+        Args:
+            members: A member of the family, or n of them.
+            coordinates: For n members: where they are evaluated, arrays that broadcast against each other.
+
+        Returns:
+            A `Solution` for one member; for n an array ``(n, *shape)``, or a dict of them by unknown for several unknowns.
+
+        Raises:
+            ValueError: For a problem of another family, and for inputs of another size.
+        """
+        if isinstance(members, Problem):
+            solution = self._solution(members)
+            return solution(**coordinates) if coordinates else solution
+        members = list(members)
+        if not members:
+            raise ValueError("members must be problems of the family, got none")
+        for member in members:
+            self._check(member)
+        points, shape = self._solution(members[0])._points(coordinates)
+        with jax.enable_x64(self.x64):
+            at = jnp.asarray(points, jnp.result_type(float))
+            out = np.asarray(evaluate_members(self.model, self.params, stacked(members), at))
+        by_name = {
+            name: out[..., k].reshape(len(members), *shape)
+            for k, name in enumerate(self.family.unknowns)
+        }
+        return by_name if len(by_name) > 1 else next(iter(by_name.values()))
+
+    def _check(self, member: Problem) -> None:
+        if type(member) is not type(self.family):
+            raise ValueError(
+                f"this operator solves {type(self.family).__name__}, not {type(member).__name__}"
+            )
+
+    def _solution(self, member: Problem) -> Solution:
+        self._check(member)
+        with jax.enable_x64(self.x64):
+            network = self.model.operator(self.params)(inputs_of(member))
+            imposition, sizes = self.model.imposition, self.model.scales
+            model, params = split(member, network, imposition, sizes, self.model.owner)
+        request = {
+            "problem": self.request["problem"],
+            "coefficients": coefficients_as_json(member),
+            "trainable": [],
+            "network": self.request["operator"],
+            "seed": self.request["seed"],
+            "scales": self.request["scales"],
+            "dtype": self.request["dtype"],
+        }
+        return Solution(member, request, model, params, self.history, self.status)
+
+    def errors(
+        self, data: Sequence[Problem] | Dataset | int | None = None
+    ) -> dict[str, np.ndarray]:
+        """The relative L2 error of every unknown for every member, ``{unknown: (n,)}``, against their references.
+
+        Args:
+            data: Members of the family; a data set, of which the test part is taken; or how many `test_members`.
+
+        Raises:
+            ValueError: Where a member has no reference, and for a data set with members that the training has seen.
+        """
+        found = self._compared(data)
+        return {
+            name: np.asarray([error[name]["relative_l2"] for error in found]) for name in found[0]
+        }
+
+    def _compared(self, data: Any) -> list[dict[str, dict[str, float]]]:
+        if isinstance(data, Dataset):
+            members, references = self._tested_on(data)
+        else:
+            count = TESTED if data is None else data
+            members = self.test_members(count) if isinstance(count, int) else list(count)
+            references = [member.reference() for member in members]
+        if not references or any(reference is None for reference in references):
+            raise ValueError(
+                f"{self.request['problem']} has no reference to compare with; give the family one"
+            )
+        known = [reference for reference in references if reference is not None]
+        with jax.enable_x64(self.x64):
+            return comparison(self.model, members, known)(self.params)
+
+    def test_members(self, count: int = TESTED) -> list[Problem]:
+        """Members that no training and no monitor has seen, the same for every run of the family."""
+        return unseen_members(self.family, _TEST, count)
+
+    def _tested_on(self, dataset: Dataset) -> tuple[list[Problem], list[Reference]]:
+        """The test part of a data set. Raises ValueError where the training has seen it."""
+        dataset.check_family(self.family)
+        dataset.check_values("test", gaps=True, coefficients=True)
+        members = dataset.splits["test"]
+        origin, seen = self.request.get("data_members") or ("", 0)
+        if origin == dataset.origin and members.start < seen:
+            raise ValueError(
+                f"{dataset.path} is made with the seed of the data of the training, which has seen its test members; make it "
+                "with another seed"
+            )
+        return dataset.solved(self.family, members)
+
+    def error(self, data: Sequence[Problem] | Dataset | int | None = None) -> Errors:
+        """Statistics of the `errors`; by default of a hundred `test_members`."""
+        found = self._compared(data)
+        return {
+            name: error_statistics(
+                [error[name]["relative_l2"] for error in found],
+                max(error[name]["max_abs"] for error in found),
+            )
+            for name in found[0]
+        }
+
+    def known_errors(self, data: Any = None) -> Errors:
+        if data is None and self.test_members(1)[0].reference() is None:
+            return {}
+        return self.error(data)
+
+    def details(self, data: Any = None) -> dict[str, Any]:
+        if isinstance(data, Dataset):
+            tested = len(data.splits["test"])
+        elif data is None:
+            tested = TESTED if self.test_members(1)[0].reference() is not None else 0
+        else:
+            tested = data if isinstance(data, int) else len(data)
+        return {"tested": tested, "coefficients": coefficients_as_json(self.family)}
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A figure of the solution, reference and error of one test member, and the loss history; written to ``path``."""
+        return self._solution(self.test_members(1)[0]).plot(path)
+
+    def write_parts(self, folder: Path) -> None:
+        write_state(folder, self.state, self.params, self.history, self.request)
+
+
+def unseen_members(problem: Problem, purpose: int, count: int) -> list[Problem]:
+    """Members drawn in double precision: references are made for them."""
+    with jax.enable_x64(True):
+        key = jax.random.fold_in(jax.random.key(0), purpose)
+        return unstacked(sample_members(problem, key, range(count)), count)
+
+
+def stacked(members: Sequence[Problem]) -> Problem:
+    """Members in the leading axis of every array."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[cast(m) for m in members])
+
+
+def comparison(
+    model: OperatorModel, members: Sequence[Problem], references: Sequence[Reference]
+) -> Callable[[Params], list[dict[str, dict[str, float]]]]:
+    """From parameters to the errors of every member, as `pinops.metrics.errors` has them."""
+    domain, gauge = model.problem.domain, model.problem.gauge
+    coordinates: Mapping[str, np.ndarray] = references[0].coordinates
+    grids = np.broadcast_arrays(*(coordinates[name] for name in domain.coordinates))
+    grid = np.stack([grid.ravel() for grid in grids], -1)
+    points, problems = jnp.asarray(grid, jnp.result_type(float)), stacked(members)
+
+    def compare(params: Params) -> list[dict[str, dict[str, float]]]:
+        out = np.asarray(evaluate_members(model, params, problems, points))
+        found = []
+        for values, reference in zip(out, references, strict=True):
+            by_name = {
+                name: values[:, k].reshape(grids[0].shape)
+                for k, name in enumerate(model.problem.unknowns)
+            }
+            found.append(errors(by_name, reference, gauge=gauge, time=domain.time))
+        return found
+
+    return compare

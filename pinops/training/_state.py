@@ -1,0 +1,72 @@
+"""What a training consists of and leaves behind: phases, its state, reports and the outcome."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+from jaxtyping import Array, PyTree
+
+from pinops.losses import WeightingState
+from pinops.optimizers import Optimizer, as_optimizer
+from pinops.settings import Whole, check_settings, setting
+from pinops.training._contracts import Params
+
+STEPS = Whole(1, 10**8)
+
+
+class Phase(eqx.Module):
+    """One optimizer (of `pinops.optimizers`, or an optax transformation) for a number of steps.
+
+    **Raises** ValueError for a number of steps below 1; TypeError for what is no optimizer.
+    """
+
+    optimizer: Optimizer = eqx.field(converter=as_optimizer)
+    steps: int = setting(STEPS)
+
+    def __check_init__(self):
+        check_settings(self)
+
+
+class TrainState(eqx.Module):
+    """All that the next step depends on. What a checkpoint holds; equal states have equal futures, bit for bit."""
+
+    params: Params
+    optimizer: PyTree
+    points: PyTree  # of the source: points by region, members, trajectories
+    weighting: WeightingState
+    step: Array
+    draws: Array  # how many point sets have been drawn: the random key of the next one
+    retries: Array  # consecutive stretches that ended in a non-finite loss
+    stalls: Array  # how often no step decreased the loss any more since points were last drawn because they were due
+    changed: (
+        Array  # the optimizer has not seen this objective yet: other points, or another optimizer
+    )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What callbacks see after every stretch of steps."""
+
+    step: int
+    total_steps: int
+    phase: str
+    loss: float
+    terms: dict[str, float]
+    errors: dict[str, float]
+    coefficients: dict[str, float]
+    seconds: float
+    message: str = ""
+
+
+@dataclass
+class Outcome:
+    """How training ended: the last good state, its history, and why it stopped."""
+
+    state: TrainState
+    history: list[Report]
+    status: str = ""
+    compile_seconds: float = 0.0
+
+
+Callback = Callable[[Report], Any]  # one that returns True ends the training

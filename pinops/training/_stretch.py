@@ -1,0 +1,116 @@
+"""The compiled part of a training: many steps of an optimizer in one program."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray, PyTree
+
+from pinops.losses import Weighting, WeightingState
+from pinops.optimizers import Optimizer
+from pinops.training._contracts import Params, Source, Trainable
+from pinops.training._state import TrainState
+
+
+class Stretch(NamedTuple):
+    """What came out of some steps: how many were taken, the terms of the loss, and whether the last one found no decrease."""
+
+    params: Params
+    optimizer: PyTree
+    weighting: WeightingState
+    taken: Array
+    terms: dict[str, Array]
+    stalled: Array
+
+
+def _steps(
+    model: Trainable,
+    optimizer: Optimizer,
+    weighting: Weighting,
+    source: Source,
+    state: TrainState,
+    count: Array,
+    key: PRNGKeyArray,
+) -> Stretch:
+    """Up to ``count`` steps in one program."""
+    points, every = state.points, weighting.every
+    shown = source.representative(points)
+
+    def segment(carry: Stretch) -> Stretch:
+        """The steps between two updates of the weights."""
+        # Not at every stretch: where training pauses must not show in its numbers.
+        changed, weights, until = state.changed & (carry.taken == 0), carry.weighting, count
+        if every:
+            step = state.step + carry.taken
+            due = (step > 0) & (step % every == 0)
+            snapshot = model.snapshot(
+                carry.params, shown, jax.random.fold_in(jax.random.fold_in(key, 0), step)
+            )
+            weights = jax.lax.cond(
+                due, lambda w: weighting.update(w, snapshot), lambda w: w, weights
+            )
+            changed |= due
+            until = jnp.minimum(count, carry.taken + every - step % every)
+        objective = model.objective(points, weights.weights)
+
+        def advance(carry: Stretch) -> Stretch:
+            own = objective
+            if source.stochastic:
+                step_key = jax.random.fold_in(jax.random.fold_in(key, 1), state.step + carry.taken)
+                own = model.objective(*source.sampled(model, points, weights.weights, step_key))
+            step = optimizer.update(own, carry.params, carry.optimizer)
+            return carry._replace(
+                params=step.params,
+                optimizer=step.state,
+                taken=carry.taken + 1,
+                stalled=step.stalled,
+            )
+
+        start = lambda s: optimizer.start(objective, carry.params, s)
+        carry = carry._replace(
+            weighting=weights, optimizer=jax.lax.cond(changed, start, lambda s: s, carry.optimizer)
+        )
+        return jax.lax.while_loop(lambda c: (c.taken < until) & ~c.stalled, advance, carry)
+
+    terms = lambda params, weights: model.terms(params, shown, weights.weights)
+    unknown = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(terms, state.params, state.weighting)
+    )
+    first = Stretch(
+        state.params,
+        state.optimizer,
+        state.weighting,
+        jnp.zeros_like(count),
+        unknown,
+        jnp.zeros((), bool),
+    )
+    go_on = lambda c: (c.taken < count) & ~c.stalled
+    done = jax.lax.while_loop(go_on, segment, first) if every else segment(first)
+    return done._replace(terms=terms(done.params, done.weighting))
+
+
+def _on_mesh(model: Trainable, *others: PyTree) -> Stretch:
+    """`_steps`, where optimizers see the devices that share the work."""
+    if model.mesh is None:
+        return _steps(model, *others)
+    with jax.sharding.use_abstract_mesh(model.mesh.abstract_mesh):
+        return _steps(model, *others)
+
+
+stretch = eqx.filter_jit(_on_mesh)
+stretches = eqx.filter_jit(eqx.filter_vmap(_steps))
+
+
+@eqx.filter_jit
+def weigh(
+    model: Trainable,
+    weighting: Weighting,
+    params: Params,
+    points: PyTree,
+    state: WeightingState | None,
+    key: PRNGKeyArray,
+) -> WeightingState:
+    """The state of the weighting at new points."""
+    snapshot = model.snapshot(params, points, key)
+    return weighting.init(snapshot) if state is None else weighting.redrawn(state, snapshot)
