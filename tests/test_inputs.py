@@ -196,7 +196,7 @@ def test_what_encoders_cannot_take_is_a_sentence():
         build(Selected(("speed",)))
     with pytest.raises(ValueError, match="no encoder sees medium, modulus, ratio; add Selected"):
         build(Product((Selected(("force",)),)))
-    with pytest.raises(ValueError, match="encoders must be a tuple of encoders such as Selected"):
+    with pytest.raises(ValueError, match="encoders must be a tuple with an encoder such as Selected"):
         Product((MLP(4, 1),))
     with pytest.raises(ValueError, match="names must be a tuple of names of inputs, got 'force'"):
         Selected("force")

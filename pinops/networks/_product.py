@@ -13,6 +13,7 @@ from pinops.networks._network import Architecture
 from pinops.settings import Instance, Several, instance, setting
 
 ENCODER = "an encoder such as Convolutional(), or an architecture such as MLP(100, 4)"
+SELECTED = "an encoder such as Selected(('source',), MLP(100, 4))"
 
 
 def encoder_setting() -> Any:
@@ -81,7 +82,7 @@ class Product(EncoderArchitecture):
     """
 
     encoders: tuple[EncoderArchitecture, ...] = setting(
-        Several(Instance(EncoderArchitecture, ENCODER), least=0), ()
+        Several(Instance(EncoderArchitecture, SELECTED), least=0), ()
     )
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> ProductEncoder:
