@@ -196,7 +196,9 @@ def test_what_encoders_cannot_take_is_a_sentence():
         build(Selected(("speed",)))
     with pytest.raises(ValueError, match="no encoder sees medium, modulus, ratio; add Selected"):
         build(Product((Selected(("force",)),)))
-    with pytest.raises(ValueError, match="encoders must be a tuple with an encoder such as Selected"):
+    with pytest.raises(
+        ValueError, match="encoders must be a tuple with an encoder such as Selected"
+    ):
         Product((MLP(4, 1),))
     with pytest.raises(ValueError, match="names must be a tuple of names of inputs, got 'force'"):
         Selected("force")
@@ -266,7 +268,7 @@ def family_of(value):
         ({}, "must return a dict of named arrays, .* got an empty dict"),
         ({3: np.ones(3)}, "needs a name like a variable, such as source, got 3"),
         ({"a/b": np.ones(3)}, "needs a name like a variable, such as source, got 'a/b'"),
-        ({"a": np.ones(3, complex)}, "a is complex; give its real and imaginary part as two"),
+        ({"a": np.ones(3, complex)}, "complex numbers are not supported"),
         ({"a": np.ones((0, 2))}, r"a has no numbers, its shape is \(0, 2\)"),
         ({"a": "three"}, "a must be an array of numbers, got 'three'"),
     ],
@@ -468,9 +470,7 @@ def test_padding_is_a_part_of_the_domain_on_every_grid(padding, points, float64)
 
 def test_padding_is_a_fraction():
     for padding in (8, -0.1, True, "some", float("nan")):
-        with pytest.raises(
-            ValueError, match="padding must be a fraction of the domain from 0 to 1"
-        ):
+        with pytest.raises(ValueError, match="FNO: padding must be a number from 0 to 1, got"):
             FNO(padding=padding)
     assert FNO(4, 2, 1, 0.125).build(1, 1, (64, 32), key=KEY).padding == (0.125, 0.125)
     assert FNO(4, 2, 1, 1e-3).build(1, 1, (64,), key=KEY).padding == (1 / 64,)

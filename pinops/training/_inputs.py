@@ -27,14 +27,15 @@ def mean_and_deviation(values: Float[np.ndarray, "n ..."]) -> tuple[Any, Any]:
     """
     precision = np.finfo(values.dtype).eps if np.issubdtype(values.dtype, np.floating) else 0.0
     values = np.asarray(values, np.float64)
-    mean, deviation = np.mean(values, axis=0), np.std(values, axis=0)
+    # Of plain numbers the mean is no array.
+    mean, deviation = np.asarray(np.mean(values, axis=0)), np.asarray(np.std(values, axis=0))
     round_off = 8 * precision * np.abs(mean)
     varies = deviation > np.maximum(1e-6 * np.max(deviation), round_off)
     deviation = np.where(varies, deviation, np.maximum(1.0, np.abs(mean)))
     # A mean of 300 with a deviation of 1e-3 needs more digits: what is rounded is small beside the
     # deviation.
     more = np.log10(np.maximum(np.abs(mean), 1e-300) / deviation)
-    digits = _DIGITS + np.clip(np.ceil(more), 0, 10).astype(int)
+    digits = np.asarray(_DIGITS + np.clip(np.ceil(more), 0, 10)).astype(int)
     return _rounded(mean, digits), _rounded(deviation, np.full_like(digits, _DIGITS))
 
 
