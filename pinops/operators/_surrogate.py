@@ -6,7 +6,7 @@ p)``.
 """
 
 import abc
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -73,8 +73,16 @@ class SurrogateArchitecture(eqx.Module):
     """
 
     embeds: ClassVar[bool] = False
-    auxiliary: eqx.AbstractVar[float]
-    parameter_map: eqx.AbstractVar[str]
+    if TYPE_CHECKING:  # a field would come first where a subclass is made
+
+        @property
+        def auxiliary(self) -> float: ...
+        @property
+        def parameter_map(self) -> str: ...
+
+    else:
+        auxiliary: eqx.AbstractVar[float]
+        parameter_map: eqx.AbstractVar[str]
 
     def __check_init__(self):
         check_settings(self)

@@ -23,6 +23,7 @@ from pinops.solvers._run_file import check_folder, read_run, write_run
 from pinops.solvers._trained import CHECKPOINT, Trained
 from pinops.training import (
     Callback,
+    Device,
     Outcome,
     Params,
     Progress,
@@ -75,7 +76,7 @@ class Options:
     minutes: float | None
     seed: int
     ensemble: int | None
-    devices: int | Sequence[jax.Device] | None
+    devices: int | Sequence[Device] | None
     callbacks: tuple[Callback, ...]
     progress: bool
     out: Path | None

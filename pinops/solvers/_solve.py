@@ -53,6 +53,7 @@ from pinops.training import (
     Callback,
     Collocation,
     Continuation,
+    Device,
     Model,
     Outcome,
     Params,
@@ -88,7 +89,7 @@ class SolveOptions(TypedDict, total=False):
     minutes: float | None
     seed: int
     start: Solution | None
-    devices: int | Sequence[jax.Device] | None
+    devices: int | Sequence[Device] | None
     dtype: Any
     target: float | None
     callbacks: Sequence[Callback]
@@ -138,7 +139,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     ensemble: int | None = None,
     windows: TimeWindows | None = None,
     start: Solution | None = None,
-    devices: int | Sequence[jax.Device] | None = None,
+    devices: int | Sequence[Device] | None = None,
     dtype: Any = "float64",
     target: float | None = None,
     callbacks: Sequence[Callback] = (),

@@ -22,7 +22,7 @@ from pinops.solvers._operator_plan import operator_plan
 from pinops.solvers._surrogate_plan import surrogate_plan
 from pinops.solvers._trained_operator import TrainedOperator
 from pinops.solvers._trained_surrogate import TrainedSurrogate
-from pinops.training import Callback, Curriculum, Functions, Phase
+from pinops.training import Callback, Curriculum, Device, Functions, Phase
 
 
 def train(
@@ -41,7 +41,7 @@ def train(
     seed: int = 0,
     ensemble: int | None = None,
     dtype: Any = "float32",
-    devices: int | Sequence[jax.Device] | None = None,
+    devices: int | Sequence[Device] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
     out: str | Path | None = None,

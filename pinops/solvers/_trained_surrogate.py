@@ -107,7 +107,7 @@ class TrainedSurrogate(Trained):
         self._check(first, parameters)
         with jax.enable_x64(self.x64):
             at = [jnp.asarray(x, jnp.result_type(float)) for x in (first, parameters)]
-            out = np.asarray(rolled(self.model, self.params, *at, count))
+            out = np.asarray(rolled(self.model, self.params, at[0], at[1], count))
         return np.concatenate([first[:, None], out], 1)
 
     def _check(self, first: np.ndarray, parameters: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from pinops.training._contracts import Params as Params
 from pinops.training._contracts import Source as Source
 from pinops.training._contracts import Stages as Stages
 from pinops.training._contracts import Trainable as Trainable
+from pinops.training._devices import Device as Device
 from pinops.training._devices import agreed as agreed
 from pinops.training._devices import check_shared as check_shared
 from pinops.training._devices import gathered as gathered

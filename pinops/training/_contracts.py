@@ -13,7 +13,7 @@ The loop (`train`) knows nothing else. Instances:
 
 import abc
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import equinox as eqx
 from jax.sharding import Mesh
@@ -40,8 +40,20 @@ class Params(eqx.Module):
 class Trainable(eqx.Module, Generic[P]):
     """Abstract: everything of a model but its parameters. Immutable; array leaves may be traced."""
 
-    mesh: eqx.AbstractVar[Mesh | None]  # the devices that share the work of a step
-    owner: eqx.AbstractVar[str]  # the name that messages give the problem
+    if TYPE_CHECKING:  # a field would come first where a subclass is made
+
+        @property
+        def mesh(self) -> Mesh | None:
+            """The devices that share the work of a step."""
+
+        @property
+        def owner(self) -> str:
+            """The name that messages give the problem."""
+            ...
+
+    else:
+        mesh: eqx.AbstractVar[Mesh | None]
+        owner: eqx.AbstractVar[str]
 
     @abc.abstractmethod
     def at(self, stage: Mapping[str, float]) -> "Trainable[P]":
@@ -79,8 +91,21 @@ class Trainable(eqx.Module, Generic[P]):
 class Source(eqx.Module, Generic[P]):
     """Abstract: where the points of a training come from."""
 
-    every: eqx.AbstractVar[int]  # steps from one set of points to the next; 0: never
-    stochastic: eqx.AbstractVar[bool]  # whether every step has a loss of its own
+    if TYPE_CHECKING:
+
+        @property
+        def every(self) -> int:
+            """Steps from one set of points to the next; 0: never."""
+            ...
+
+        @property
+        def stochastic(self) -> bool:
+            """Whether every step has a loss of its own."""
+            ...
+
+    else:
+        every: eqx.AbstractVar[int]
+        stochastic: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def drawn(self, model: Any, params: Params, key: PRNGKeyArray, present: P | None) -> P:

@@ -5,7 +5,7 @@ Means over points are then sums over devices (data parallelism). All processes r
 what is computed on the host (points, decisions) is the same everywhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,30 +16,42 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+Device = Any  # one of `jax.devices()`; JAX names its type by a variable
 POINTS = "points"  # the axis of the mesh
 
 
-def mesh_of(devices: int | None) -> Mesh | None:
-    """The first devices of all processes; None for one alone. The default: all where there are several processes, else one.
+def mesh_of(devices: int | Sequence[Device] | None) -> Mesh | None:
+    """The devices that share the work, as a mesh; None for one alone.
 
-    **Raises** ValueError when there are not that many, or a process would have none.
+    Args:
+        devices: How many of the devices of all processes, or which. None: all where there are several processes, else
+            one.
+
+    Raises:
+        ValueError: When there are not that many, or a process would have none.
     """
     there = jax.devices()
-    if devices is None:
-        devices = len(there) if jax.process_count() > 1 else 1
-    if not (isinstance(devices, int) and 1 <= devices <= len(there)):
+    if isinstance(devices, Sequence) and not isinstance(devices, str):
+        chosen = list(devices)
+        strangers = [device for device in chosen if device not in there]
+        if strangers or not chosen or len(set(chosen)) < len(chosen):
+            raise ValueError(f"devices must be different ones of jax.devices(), got {devices!r}")
+    else:
+        if devices is None:
+            devices = len(there) if jax.process_count() > 1 else 1
+        whole = isinstance(devices, int) and not isinstance(devices, bool)
+        if not (whole and 1 <= devices <= len(there)):
+            raise ValueError(
+                f"devices must be a whole number from 1 to {len(there)}, the devices that JAX sees, got {devices!r}"
+            )
+        chosen = there[:devices]
+    if jax.process_count() > 1 and len(chosen) != len(there):
         raise ValueError(
-            f"devices must be a whole number from 1 to {len(there)}, the devices that JAX sees, got {devices!r}"
+            f"devices must be all {len(there)} where there are several processes, got {len(chosen)}"
         )
-    if jax.process_count() > 1 and devices != len(there):
-        raise ValueError(
-            f"devices must be all {len(there)} where there are several processes, got {devices}"
-        )
-    return (
-        None
-        if len(there[:devices]) == 1
-        else Mesh(np.array(there[:devices]), (POINTS,), axis_types=(AxisType.Auto,))
-    )
+    if len(chosen) == 1:
+        return None
+    return Mesh(np.array(chosen), (POINTS,), axis_types=(AxisType.Auto,))
 
 
 def check_shared(count: int, what: str, mesh: Mesh | None, remedy: str) -> None:
