@@ -188,9 +188,9 @@ def test_a_batch_of_members_is_every_member_alone(name, float64):
     for k in range(3):
         one = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], problems)
         alone = model.residuals(params, Members(one, points, {}))
-        for term, vector in together.items():
+        for name_, term in together.items():
             np.testing.assert_allclose(
-                vector.reshape(3, -1)[k], alone[term], rtol=1e-10, atol=1e-11
+                term.vector.reshape(3, -1)[k], alone[name_].vector, rtol=1e-10, atol=1e-11
             )
 
 
@@ -240,7 +240,7 @@ def test_another_number_of_sensors_is_refused():
         model.operator(params)({"source": jnp.zeros(50)})
     with pytest.raises(ValueError, match=r"built for inputs source \(100,\), got speed \(100,\)"):
         model.operator(params)({"speed": jnp.zeros(100)})
-    with pytest.raises(ValueError, match="branch must be an architecture such as MLP"):
+    with pytest.raises(ValueError, match="branch must be an encoder such as"):
         DeepONet(branch=3)
     with pytest.raises(ValueError, match="latent must be a whole number"):
         DeepONet(latent=0)
@@ -866,7 +866,7 @@ def test_modes_that_cannot_be_had_are_refused(dataset, tmp_path):
         PODDeepONet(latent=0)
     with pytest.raises(ValueError, match="degrees must be a whole number from 1 to"):
         PODDeepONet(degrees=0)
-    with pytest.raises(ValueError, match="branch must be an architecture"):
+    with pytest.raises(ValueError, match="branch must be an encoder such as"):
         PODDeepONet(branch="mlp")
 
 

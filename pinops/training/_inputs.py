@@ -32,9 +32,9 @@ def mean_and_deviation(values: Float[np.ndarray, "n ..."]) -> tuple[Any, Any]:
     round_off = 8 * precision * np.abs(mean)
     varies = deviation > np.maximum(1e-6 * np.max(deviation), round_off)
     deviation = np.where(varies, deviation, np.maximum(1.0, np.abs(mean)))
-    # A mean of 300 with a deviation of 1e-3 needs more digits: what is rounded is small beside the
-    # deviation.
-    more = np.log10(np.maximum(np.abs(mean), 1e-300) / deviation)
+    # Six digits of a mean of 300 are too few where the deviation is 1e-3: what is rounded away
+    # stays below 1e-4 of the deviation.
+    more = np.log10(np.maximum(np.abs(mean), 1e-300) / deviation) - 2
     digits = np.asarray(_DIGITS + np.clip(np.ceil(more), 0, 10)).astype(int)
     return _rounded(mean, digits), _rounded(deviation, np.full_like(digits, _DIGITS))
 
