@@ -202,7 +202,7 @@ def test_what_encoders_cannot_take_is_a_sentence():
         Product((MLP(4, 1),))
     with pytest.raises(ValueError, match="names must be a tuple with the name of an input"):
         Selected("force")
-    with pytest.raises(ValueError, match="DeepONet: branch must be an architecture such as MLP"):
+    with pytest.raises(ValueError, match="DeepONet: branch must be an encoder such as"):
         DeepONet(branch="mlp")
 
 

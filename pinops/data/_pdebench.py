@@ -140,10 +140,11 @@ def _write(
     for key in members[0]:
         arrays[f"inputs/{key}"] = np.stack([np.asarray(given[key]) for given in members])
     arrays |= {"values/u": values, "error_bar/u": np.full(len(values), np.inf)}
+    initial = np.shape(family.initial)  # pyright: ignore[reportAttributeAccessIssue]
     arrays |= {
         f"members/{coefficient}": numbers,
-        "members/initial": np.full((len(values), *np.shape(family.initial)), np.nan),
-    }  # pyright: ignore[reportAttributeAccessIssue]
+        "members/initial": np.full((len(values), *initial), np.nan),
+    }
     attributes = {"settings": settings, "coordinates": list(sources[0].grid), "unknowns": ["u"]}
     write_arrays(
         name, PART, arrays, attributes | {"kind": "PDEBench", "source": "Takamoto et al. (2022)"}
@@ -194,9 +195,9 @@ class _Source:
     def trajectory(self, row: int) -> np.ndarray:
         try:
             with h5py.File(self.path) as file:
-                values = np.asarray(
-                    file["tensor"][row, :: self.every[0], :: self.every[1]], np.float64
-                ).T  # pyright: ignore[reportIndexIssue]
+                tensor: Any = file["tensor"]
+                some = tensor[row, :: self.every[0], :: self.every[1]]
+                values = np.asarray(some, np.float64).T
         except (OSError, KeyError, RuntimeError) as error:
             raise DataFileError(
                 f"{self.path}: trajectory {row} cannot be read ({error}); get the file again"
