@@ -554,7 +554,7 @@ def test_impossible_plates_and_operators_are_one_sentence():
         ):
             po.load_problem("plate_family", holes=holes, position=position).reference()
     with pytest.raises(
-        ValueError, match="layers must be a multiple of 5, so that the boss is some of them, got 8"
+        ValueError, match="layers must be a multiple of 5, so that the boss has whole ones, got 8"
     ):
         po.reference.heated_plate(3, 1.1, layers=8)
     with pytest.raises(
