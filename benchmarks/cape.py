@@ -27,57 +27,33 @@ from _record import Record, Row
 MARKS = ("<!-- surrogates: benchmarks/cape.py --markdown -->", "<!-- end of surrogates -->")
 PDES = ("burgers", "advection")
 COUNT, UNSEEN = 800, 128  # eight tenths of the first for training, one for testing
-CAPE = [
-    "--set-operator",
-    "width=16",
-    "embedding=32",
-    "pooling=2",
-]  # 39 446 numbers, and the others 38 922 and 38 941
-PLAIN = ["--set-operator", "width=19"]
+
+
+def model(operator: str, *more: str) -> list[str]:
+    """The options of a model."""
+    return ["--operator", operator, *more]
+
+
+def cape(more: str = "pooling=2") -> str:
+    """39 446 numbers, and the other FNOs 38 922 and 38 941."""
+    return f"CAPE(FNO(16, 12), width=32, {more})"
+
+
 MODELS: dict[str, list[str]] = {
-    "cape_fno": ["--operator", "cape_fno", *CAPE],
-    "cape_fno, pooling=4": ["--operator", "cape_fno", *CAPE[:-1]],
-    "fno": ["--operator", "fno", *PLAIN],
-    "conditional_fno": ["--operator", "conditional_fno", *PLAIN],
-    "cape_fno, truth only": [
-        "--operator",
-        "cape_fno",
-        *CAPE,
-        "--set-curriculum",
-        "schedule=forced",
-    ],
-    "cape_fno, predictions only": [
-        "--operator",
-        "cape_fno",
-        *CAPE,
-        "--set-curriculum",
-        "schedule=free",
-    ],
-    "cape_fno, spectral branch": ["--operator", "cape_fno", *CAPE, "branches=spectral"],
-    "cape_fno, pointwise branch": ["--operator", "cape_fno", *CAPE, "branches=pointwise"],
-    "cape_fno, depthwise branch": ["--operator", "cape_fno", *CAPE, "branches=depthwise"],
-    "cape_fno, parameter itself": [
-        "--operator",
-        "cape_fno",
-        *CAPE,
-        "--set-functions",
-        "parameter_map=identity",
-    ],
-    "unet": [
-        "--operator",
-        "unet",
-        "--set-operator",
-        "width=4",
-    ],  # 43 021 numbers, and the others 43 033 and 41 829
-    "conditional_unet": ["--operator", "conditional_unet", "--set-operator", "width=4"],
-    "cape_unet": [
-        "--operator",
-        "cape_unet",
-        "--set-operator",
-        "width=3",
-        "embedding=40",
-        "pooling=2",
-    ],
+    "cape_fno": model(cape()),
+    "cape_fno, pooling=4": model(cape("pooling=4")),
+    "fno": model("Direct(FNO(19, 12), conditional=False)"),
+    "conditional_fno": model("Direct(FNO(19, 12))"),
+    "cape_fno, truth only": model(cape(), "--curriculum", 'Curriculum(schedule="forced")'),
+    "cape_fno, predictions only": model(cape(), "--curriculum", 'Curriculum(schedule="free")'),
+    "cape_fno, spectral branch": model(cape('pooling=2, branches=("spectral",)')),
+    "cape_fno, pointwise branch": model(cape('pooling=2, branches=("pointwise",)')),
+    "cape_fno, depthwise branch": model(cape('pooling=2, branches=("depthwise",)')),
+    "cape_fno, parameter itself": model(cape('pooling=2, parameter_map="identity"')),
+    # 43 021 numbers, and the others 43 033 and 41 829
+    "unet": model("Direct(UNet(4), conditional=False)"),
+    "conditional_unet": model("Direct(UNet(4))"),
+    "cape_unet": model("CAPE(UNet(3), width=40, pooling=2)"),
 }
 PARTS = ("seen", "interpolation", "extrapolation")
 
@@ -101,7 +77,7 @@ RATIOS: tuple[tuple[str, str, str, str, float | None], ...] = (
     ("CAPE-FNO / conditional FNO, beyond", "cape_fno", "conditional_fno", "extrapolation", None),
 )
 SMALL = ["frames=6"]  # the coefficients of a smoke test
-SMOKE = ["--set", *SMALL, "--set-curriculum", "epochs=2", "warm_up=1"]
+SMOKE = ["--set", *SMALL, "--curriculum", "Curriculum(2, 1)"]
 
 
 def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
@@ -124,7 +100,7 @@ import json, sys, warnings
 warnings.simplefilter("ignore")
 import pinops as po
 run = po.load(sys.argv[1])
-print(json.dumps([run.errors(sys.argv[2]), *(run.errors(file, None) for file in sys.argv[3:])]))
+print(json.dumps([run.metrics(sys.argv[2]), *(run.metrics(file, None) for file in sys.argv[3:])]))
 """
 
 

@@ -28,7 +28,7 @@ TARGETS = {
 TARGET, SECONDS = 1e-3, {"burgers": 90.0}
 # How far the estimated coefficient may be from the one that the observations were made with.
 INVERSE = {"burgers_inverse": 1e-3, "burgers_inverse noise=0.01": 2e-2, "allen_cahn_inverse": 1e-2}
-SMOKE = ["--steps", "2", "--network", "mlp", "--set-network", "width=6", "depth=2"]
+SMOKE = ["--steps", "2", "--network", "MLP(6, 2)"]
 
 
 def reached(case: str, entry: Row, run: Row) -> bool:

@@ -20,99 +20,75 @@ from time_to_accuracy import record, table
 MARKS = ("<!-- gaussians: benchmarks/pig.py --markdown -->", "<!-- end of gaussians -->")
 
 
-def gaussians(number: int, scale: float, *more: str) -> list[str]:
+def gaussians(number: int, scale: float, more: str = "") -> list[str]:
     """One channel without a head: half the work of four channels for each parameter, and no worse."""
-    return [
-        "--network",
-        "pig",
-        "--set-network",
-        f"gaussians={number}",
-        f"scale={scale}",
-        "channels=1",
-        "head=none",
-        *more,
-    ]
+    settings = f'gaussians={number}, scale={scale}, channels=1, head="none"'
+    return ["--network", f"PIG({', '.join(filter(None, (settings, more)))})"]
 
 
 HELMHOLTZ = gaussians(300, 0.2)
-STILL = (
-    "moving=false",
-    "reshaping=false",
-)  # radial basis functions: only their weights are trained, in one step
-LINEAR = [
-    "--set-collocation",
-    "interior=8000",
-    "--optimizer",
-    "truncated_gauss_newton",
-    "--steps",
-    "2",
-]
-NEWTON = [
-    "--set-collocation",
-    "interior=10000",
-    "--optimizer",
-    "gauss_newton",
-    "--set-optimizer",
-    "damping=1e-13",
-    "--steps",
-    "5",
-]
+# Radial basis functions: only their weights are trained, in one step.
+STILL = "moving=False, reshaping=False"
+LINEAR = ["--points", "Collocation(interior=8000)"]
+LINEAR += ["--optimizer", "TruncatedGaussNewton()", "--steps", "2"]
+NEWTON = ["--points", "Collocation(interior=10000, sampler=Arcsine())"]  # that of the cavity
+NEWTON += ["--optimizer", "GaussNewton(damping=1e-13)", "--steps", "5"]
 # Relative L2 error (worst unknown), seconds, and the options.
 CASES: dict[str, tuple[str, tuple[float, float, list[str]]]] = {
     "helmholtz": ("helmholtz", (4e-5, 300, HELMHOLTZ)),
-    "helmholtz, fixed centres": ("helmholtz", (4e-5, 300, [*HELMHOLTZ, "moving=false"])),
+    "helmholtz, fixed centres": ("helmholtz", (4e-5, 300, gaussians(300, 0.2, "moving=False"))),
     "helmholtz, head of 16": (
         "helmholtz",
-        (4e-5, 300, ["--network", "pig", "--set-network", "gaussians=75", "scale=0.2"]),
+        (4e-5, 300, ["--network", "PIG(gaussians=75, scale=0.2)"]),
     ),
     "helmholtz, head of 64": (
         "helmholtz",
         (
             4e-5,
             300,
-            ["--network", "pig", "--set-network", "gaussians=75", "scale=0.2", "hidden=64"],
+            ["--network", "PIG(gaussians=75, scale=0.2, hidden=64)"],
         ),
     ),
     "helmholtz, Adam": (
         "helmholtz",
-        (4e-5, 300, [*HELMHOLTZ, "--optimizer", "adam", "--set-optimizer", "learning_rate=0.01"]),
+        (4e-5, 300, [*HELMHOLTZ, "--optimizer", "Adam(0.01)"]),
     ),
-    "helmholtz, L-BFGS": ("helmholtz", (4e-5, 300, [*HELMHOLTZ, "--optimizer", "lbfgs"])),
+    "helmholtz, L-BFGS": ("helmholtz", (4e-5, 300, [*HELMHOLTZ, "--optimizer", "LBFGS()"])),
     "helmholtz, Levenberg-Marquardt": (
         "helmholtz",
-        (4e-5, 300, [*HELMHOLTZ, "--optimizer", "levenberg_marquardt"]),
+        (4e-5, 300, [*HELMHOLTZ, "--optimizer", "LevenbergMarquardt()"]),
     ),
-    "helmholtz, MLP": ("helmholtz", (4e-5, 300, ["--network", "mlp"])),
+    "helmholtz, MLP": ("helmholtz", (4e-5, 300, ["--network", "MLP()"])),
     "helmholtz a1=10 a2=10": (
         "helmholtz a1=10 a2=10",
-        (5e-3, 600, [*gaussians(3000, 0.12, *STILL), *LINEAR]),
+        (5e-3, 600, [*gaussians(3000, 0.12, STILL), *LINEAR]),
     ),
     "klein_gordon": ("klein_gordon", (2.5e-3, 600, gaussians(100, 0.5))),
     "flow_mixing": ("flow_mixing", (1.5e-3, 900, gaussians(400, 0.3))),
     "nonlinear_diffusion": ("nonlinear_diffusion", (2e-3, 900, gaussians(200, 0.3))),
     "allen_cahn": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2))),
-    "allen_cahn, fixed centres": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2, "moving=false"))),
+    "allen_cahn, fixed centres": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2, "moving=False"))),
     "allen_cahn, head of 16": (
         "allen_cahn",
-        (1e-4, 600, ["--network", "pig", "--set-network", "gaussians=100", "scale=0.2"]),
+        (1e-4, 600, ["--network", "PIG(gaussians=100, scale=0.2)"]),
     ),
     "allen_cahn, head of 64": (
         "allen_cahn",
         (
             1e-4,
             600,
-            ["--network", "pig", "--set-network", "gaussians=100", "scale=0.2", "hidden=64"],
+            ["--network", "PIG(gaussians=100, scale=0.2, hidden=64)"],
         ),
     ),
     "allen_cahn, L-BFGS": (
         "allen_cahn",
-        (1e-4, 600, [*gaussians(400, 0.2), "--optimizer", "lbfgs"]),
+        (1e-4, 600, [*gaussians(400, 0.2), "--optimizer", "LBFGS()"]),
     ),
     "allen_cahn, idle ones moved": ("allen_cahn", (1e-4, 600, gaussians(400, 0.2, "idle=0.05"))),
     "allen_cahn_inverse": ("allen_cahn_inverse", (1e-2, 600, gaussians(400, 0.2))),
     "lid_driven_cavity": (
         "lid_driven_cavity",
-        (2e-3, 600, [*gaussians(1936, 0.115, "centres=grid", *STILL), *NEWTON]),
+        (2e-3, 600, [*gaussians(1936, 0.115, f'centres="grid", {STILL}'), *NEWTON]),
     ),
 }
 

@@ -1,9 +1,19 @@
 """pinops: physics-informed networks and neural operators in JAX.
 
-    import pinops as po
-    solution = po.solve("burgers")
+Solve a registered PDE, or one of your own (`register`, `Problem`)::
 
-Three stories: solve a registered PDE, register your own, train an operator on a family of them.
+    import pinops as po
+
+    solution = po.solve("burgers")
+    solution(x=0.3, t=0.5)
+    solution.error()
+
+Find its coefficients from measured values with `invert`. Train an operator on a family of PDEs, a
+surrogate of time steps on data, or an ensemble of either::
+
+    trained = po.train("burgers_family", po.operators.DeepONet())
+
+Whatever a training leaves is a `Trained`, which `save` writes and `load` reads.
 """
 
 from pinops import functions as functions

@@ -24,7 +24,7 @@ def main() -> None:
     solution = po.solve(arguments.problem, steps=arguments.steps, out=folder, resume=True)
     solution.plot(folder / "figures" / "solution.png")
     for unknown, error in (solution.error() if solution.reference else {}).items():
-        size, largest = error["relative_l2"], error["max_abs"]
+        size, largest = error["mean"], error["max_abs"]
         print(f"{unknown}: relative L2 error {size:.1e}, largest {largest:.1e}")
     how = f"{solution.status} after {solution.steps} steps, {solution.seconds:.0f} s"
     print(f"{how}; written to {folder}")

@@ -1,13 +1,19 @@
 """What is kept in the user's cache folder: equal problems find it, others do not; and data sets for
 surrogates."""
 
+import os
+import platform
+import subprocess
+import sys
+from typing import Any
+
 import h5py
 import numpy as np
 import pytest
 
 import pinops as po
 from pinops import cli
-from pinops.data import DataFileError, Dataset, cached_reference, from_pdebench
+from pinops.data import DataFileError, Dataset, cached_reference, from_pdebench, write_arrays
 from pinops.functions import waves
 
 SOURCE = """
@@ -35,6 +41,8 @@ class Base(po.Problem):
 class Kept(Base):
     pass
 """
+
+CAPTURED: dict[str, Any] = {"check": True, "capture_output": True, "text": True}
 
 
 @pytest.fixture
@@ -166,3 +174,15 @@ def test_a_file_that_is_not_as_pdebench_has_it_is_a_sentence(tmp_path):
         del file["tensor"]
     with pytest.raises(DataFileError, match="which has tensor, x-coordinate and t-coordinate"):
         make(good)
+
+
+def test_leftovers_of_killed_writers_are_removed(tmp_path):
+    """Those of the same file and machine only, and of no process that still runs."""
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], **CAPTURED)
+    here, dead = platform.node(), int(gone.stdout)
+    kept = [f".a.h5.{os.getpid()}@{here}.x.part", f".a.h5.{dead}@elsewhere.x.part"]
+    kept += [f".b.h5.{dead}@{here}.x.part", ".a.h5.part"]
+    for name in (*kept, f".a.h5.{dead}@{here}.x.part"):
+        (tmp_path / name).write_bytes(b"half")
+    write_arrays(tmp_path / "a.h5", "test", {"x": np.arange(3)})
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*kept, "a.h5"])

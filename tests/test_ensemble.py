@@ -86,7 +86,7 @@ def test_one_that_diverges_does_not_stop_the_others(monkeypatch):
 
 @pytest.mark.parametrize("seeds", [0, -1, 2.5, "many"])
 def test_a_number_of_seeds_is_a_whole_number(seeds):
-    with pytest.raises(ValueError, match="ensemble must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="ensemble must be a whole number from 1 to 1000"):
         po.solve(Decay(), ensemble=seeds, **OPTIONS)
 
 

@@ -564,7 +564,8 @@ def test_impossible_plates_and_operators_are_one_sentence():
         po.train("plate_family", SMALL, steps=1)
     with pytest.raises(ValueError, match="EikonalFamily has no condition but its factor"):
         po.manufacture(po.load_problem("eikonal_family"), lambda x, y: x)
-    assert cli.run(["train", "darcy_family", "--set-operator", "stacked=true"]) == 2
+    stacked = "DeepONet(Stacked(MLP(8, 2)))"  # a branch for vectors
+    assert cli.run(["train", "darcy_family", "--operator", stacked]) == 2
 
 
 def test_what_a_network_keeps_fixed_is_that_of_the_run_it_started_from(tmp_path):
@@ -925,8 +926,9 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
         cli.run(["data", "antiderivative", "--out", str(data), "--count", "96", "--workers", "1"])
         == 0
     )
-    few = ["--set-functions", "pool=64", "batch=8", "interior=64", "points=32"]
-    network = ["--set-operator", "width=8", "depth=2", "latent=8"]
+    points = "Collocation(interior=64, batch=32, refinement=None)"
+    few = ["--functions", f"Functions(pool=64, batch=8, points={points})"]
+    network = ["--operator", "DeepONet(ModifiedMLP(8, 2), ModifiedMLP(8, 2), 8)"]
     command = [
         "train",
         "antiderivative",

@@ -94,7 +94,7 @@ def test_it_solves_from_where_it_is_installed(installed, tmp_path):
         run(sys.executable, "-m", "pinops", "problems", "--json", cwd=tmp_path, env=environment)
     )
     assert set(rows) >= {path.stem for path in (ROOT / "problems").glob("*.py")} - {"__init__"}
-    command = "solve burgers --network mlp --set-network width=8 depth=2 --optimizer adam --steps 5 --out run --json".split()
+    command = "solve burgers --network MLP(8,2) --optimizer Adam --steps 5 --out run --json".split()
     result = json.loads(
         run(sys.executable, installed / "bin" / "pinops", *command, cwd=tmp_path, env=environment)
     )

@@ -1,11 +1,15 @@
 """Figures: every layout is drawn without a warning, with the panels that it should have."""
 
+import dataclasses
+import types
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import pinops as po
-from pinops.plotting import plot_gaussians, plot_history, plot_solution
+from pinops.plotting import plot_gaussians, plot_history, plot_rollouts, plot_solution
+from pinops.plotting._panels import colours_of
 from pinops.reference import Reference
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -229,3 +233,69 @@ def test_gaussians_over_the_solution(tmp_path):
         ValueError, match="plot_gaussians needs a solution with a PIG network, got MLPNetwork"
     ):
         plot_gaussians(po.solve("poisson", network=po.networks.MLP(4, 1), **small))
+
+
+@dataclasses.dataclass(frozen=True)
+class Stub:
+    """A solution whose history and reference are what a test needs."""
+
+    problem: po.Problem
+    history: list[po.Report]
+    reference: Reference | None
+    request: dict = dataclasses.field(default_factory=lambda: {"problem": "stub"})
+
+    def error(self, data=None):
+        return {"u": {"mean": 0.1}}
+
+
+def report(step: int, error: float) -> po.Report:
+    terms = {"residual": error}
+    return po.Report(step, 2, "Adam", error, terms, {"u": error}, {}, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("bar", "shown"), [(1e-3, True), (1e-14, False), (0.5, True), (1e9, False)]
+)
+def test_an_error_bar_is_inside_the_axes_or_left_out(bar, shown):
+    """What a legend names is in the figure: above, among and below the errors."""
+    t = np.linspace(0, 3, 5)
+    reference = Reference({"x": t}, {"u": t}, {"u": bar}, "by hand", "")
+    figure = plot_history(Stub(Curve(), [report(1, 0.1), report(2, 0.02)], reference))
+    _, errors = figure.subfigs[0].axes
+    low, high = errors.get_ylim()
+    bars = [line for line in errors.lines if "error bar" in str(line.get_label())]
+    assert len(bars) == shown and all(low <= bar <= high for _ in bars)
+    assert (f"{bar:.0e}" in errors.get_title()) == (not shown)
+
+
+def test_a_figure_has_one_colour_map_for_fields():
+    """Also where one unknown has both signs and another one has not."""
+    both = colours_of({"u": [np.array([-1.0, 2.0])], "v": [np.array([-3.0, 1.0])]})
+    assert {found.map for found in both.values()} == {"coolwarm"}
+    assert both["v"].norm.vmin == -both["v"].norm.vmax == -3.0
+    mixed = colours_of({"u": [np.array([-1.0, 1.0])], "p": [np.array([4.0, 5.0]), None]})
+    assert {found.map for found in mixed.values()} == {"viridis"}
+    assert (mixed["p"].norm.vmin, mixed["p"].norm.vmax) == (4.0, 5.0)
+
+
+def test_rows_of_rollouts_share_their_colours():
+    """One colour map, also where trajectories differ in size and sign; errors have one range."""
+    size = np.array([1.0, 0.1, 3.0])[:, None, None, None]
+    truth = size + 0 * np.linspace(0, 1, 5 * 8).reshape(1, 5, 8, 1)
+    truth[0] -= np.linspace(0, 2, 8)[:, None]  # has both signs
+    figure = plot_rollouts(Surrogate(), truth + 0.01 * size, truth, ["a", "b", "c"])
+    maps = [ax.collections[0] for ax in figure.subfigs[0].axes if ax.collections]
+    for column in (0, 1, 2):
+        rows = maps[column::3]
+        assert {mesh.cmap.name for mesh in rows} == {"magma" if column == 2 else "viridis"}
+    assert len({(mesh.norm.vmin, mesh.norm.vmax) for mesh in maps[2::3]}) == 1
+    assert maps[0].norm.vmax == maps[1].norm.vmax == truth[0].max() != maps[3].norm.vmax
+
+
+class Surrogate:
+    """What a figure of rollouts needs of a surrogate."""
+
+    family = Decay()
+    request = {"problem": "stub"}
+    history: list = []
+    grid = types.SimpleNamespace(first=(0.0, 0.0), steps=(0.25, 0.125))

@@ -203,7 +203,7 @@ def start(folder: Path, out: Path, *more: str) -> subprocess.Popen:
         str(out),
         *more,
     ]
-    command += "--network mlp --set-network width=8 depth=2 --steps 1200 --checkpoint-seconds 0 --json".split()
+    command += "--network MLP(8,2) --steps 1200 --checkpoint-seconds 0 --json".split()
     environment = {
         **os.environ,
         "PINOPS_CACHE": str(folder / "cache"),

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import sys
 import warnings
 from dataclasses import replace
@@ -667,105 +668,39 @@ def test_two_unknowns_in_two_dimensions(tmp_path, monkeypatch):
 
 
 def test_on_the_command_line(data, tmp_path, capsys):
-    coefficients = ["--set", "cells=16", "frames=6"]
-    small = ["--set-operator", "width=6", "modes=4"]
-    assert (
-        run(
-            [
-                "train",
-                "cape_advection",
-                *coefficients,
-                "--operator",
-                "cape_fno",
-                "--out",
-                str(tmp_path / "a"),
-            ]
-        )
-        == 2
-    )
-    assert "make them with pinops data cape_advection" in capsys.readouterr().err
-    options = [
-        "--data",
-        str(data.path),
-        "--set-curriculum",
-        "epochs=2",
-        "warm_up=0",
-        "--set-functions",
-        "batch=32",
-    ]
-    cape = [*small, "embedding=8", "pooling=2", "spectral_modes=6"]
-    assert (
-        run(["train", "cape_advection", *coefficients, "--operator", "cape_fno", *cape, *options])
-        == 2
-    )
-    assert "8 points carry at most 5 modes, got 6" in capsys.readouterr().err
-    assert (
-        run(
-            [
-                "train",
-                "cape_advection",
-                *coefficients,
-                "--operator",
-                "cape_fno",
-                *small,
-                "branches=spectral,wavy",
-                *options,
-            ]
-        )
-        == 2
-    )
-    assert (
-        "branches are a tuple of some of spectral, pointwise, depthwise, got ('spectral', 'wavy')"
-        in capsys.readouterr().err
-    )
-    for setting, sentence in (
-        ("parameter_map=root", "must be one of auto, identity, log, sigmoid_log, got 'root'"),
-        ("pool=8", "it has batch"),
-    ):
-        assert (
-            run(
-                [
-                    "train",
-                    "cape_advection",
-                    *coefficients,
-                    "--operator",
-                    "fno",
-                    *small,
-                    *options,
-                    setting,
-                ]
-            )
-            == 2
-        )
+    train = ["train", "cape_advection", "--set", "cells=16", "frames=6"]
+
+    def refused(sentence: str, *more: str) -> None:
+        assert run([*train, *more]) == 2
         assert sentence in capsys.readouterr().err
-    for kind in ("message_passing", "conditional_message_passing", "cape_message_passing"):
-        far = [
-            "--operator",
-            kind,
-            "--set-operator",
-            "radius=16",
-            *["spectral_modes=2"] * kind.startswith("cape"),
-            *options,
-        ]
-        assert run(["train", "cape_advection", *coefficients, *far]) == 2
-        assert "needs more points than radius=16, got a grid of (16,)" in capsys.readouterr().err
-    small = [*small, "factorised=true"]
-    command = [
-        "train",
-        "cape_advection",
-        *coefficients,
-        "--operator",
-        "conditional_fno",
-        *small,
-        *options,
-    ]
-    assert run([*command, "--steps", "3"]) == 2
-    assert "--steps is not for surrogates" in capsys.readouterr().err
-    assert run([*command, "--out", str(tmp_path / "a"), "--json"]) == 0
+
+    cape = "CAPE(FNO(6, 4), width=8, pooling=2"
+    refused("make them with pinops data cape_advection", "--operator", f"{cape})")
+    options = ["--data", str(data.path), "--curriculum", "Curriculum(2, 0)"]
+    options += ["--functions", "Functions(batch=32)"]
+    sentence = "8 points carry at most 5 modes, got 6"
+    refused(sentence, "--operator", f"{cape}, modes=6)", *options)
+    sentence = "branches must be a tuple with one of spectral, pointwise, depthwise in each place"
+    refused(sentence, "--operator", f"{cape}, branches=(spectral, 'wavy'))", *options)
+    sentence = "must be one of auto, identity, log, sigmoid_log, got 'root'"
+    refused(sentence, "--operator", "Direct(FNO(6, 4), parameter_map='root')", *options)
+    sentence = "Functions has no setting 'pooll'"
+    refused(sentence, "--operator", f"{cape})", *options, "--functions", "Functions(pooll=8)")
+    far = "MessagePassing(radius=16)"
+    for operator in (f"Direct({far}, False)", f"Direct({far})", f"CAPE({far}, modes=2)"):
+        sentence = "needs more points than radius=16, got a grid of (16,)"
+        refused(sentence, "--operator", operator, *options)
+    small = ["--operator", "Direct(FNO(6, 4, factorised=True))", *options]
+    refused("steps is not for a surrogate", *small, "--steps", "3")
+    out = tmp_path / "a"
+    assert run([*train, *small, "--out", str(out), "--json"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert (
-        result["rollout"]["all"]["nrmse"] > 0
-        and (tmp_path / "a" / "figures" / "solution.png").exists()
-    )
-    assert run(["evaluate", str(tmp_path / "a"), "--data", str(data.path)]) == 0
+    figure = out / "figures" / "solution.png"
+    assert result["rollout"]["all"]["nrmse"] > 0 and figure.exists()
+    assert run(["evaluate", str(out), "--data", str(data.path)]) == 0
     assert "nRMSE" in capsys.readouterr().out
+    assert run(["evaluate", str(out)]) == 0  # new members, solved by their references
+    assert re.search(r"^u +\d\.\d\de", capsys.readouterr().out, re.MULTILINE)
+    figure.unlink()
+    assert run(["plot", str(out), "--data", str(data.path)]) == 0
+    assert figure.exists()

@@ -45,6 +45,7 @@ _CENTRED = (
 )
 _KIND, PART = "data set", "part of a data set"
 _INPUTS = "inputs/"  # the group of what operators see, in a file and in rows
+_MOST = 10**7  # members, so that the list of their files fits into memory
 
 
 def generate(
@@ -79,6 +80,8 @@ def generate(
     for name, number in (("count", count), ("workers", workers)):
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
+    if count > _MOST:
+        raise ValueError(f"count must be a whole number of at most {_MOST}, got {count}")
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
     if path.exists():

@@ -1,9 +1,11 @@
 """HDF5 in and out: named arrays with attributes, written atomically and checked when read."""
 
+import glob
 import hashlib
 import io
 import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -62,7 +64,10 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        _remove_leftovers(path)
+        # The name says whose it is, so that the next writer sees whether its owner is still there.
+        prefix = f".{path.name}.{os.getpid()}@{platform.node()}."
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
         temporary = Path(name)
         os.close(handle)
         yield temporary
@@ -77,6 +82,30 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files that processes which were killed have left beside a file."""
+    beginning = f".{path.name}."
+    for part in path.parent.glob(f"{glob.escape(beginning)}*.part"):
+        owner, _, rest = part.name.removeprefix(beginning).partition("@")
+        host = rest.removesuffix(".part").rpartition(".")[0]
+        # Processes of other machines cannot be seen from here.
+        if owner.isdecimal() and host == platform.node() and not _is_alive(int(owner)):
+            part.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether there is a process of this number; True where that cannot be told."""
+    if os.name != "posix":  # elsewhere a signal of number 0 is not only a question
+        return True
+    try:
+        os.kill(process, 0)  # a signal that only asks
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is that of another user
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,8 +22,7 @@ class Only(Optimizer):
     Args:
         optimizer: one of `pinops.optimizers`, or an optax transformation.
         where: from the parameters of a training to the part of them, or a tuple of parts, that is
-            trained; ``params.network`` is the network of `solve` or the operator of
-            `train_operator`.
+            trained; ``params.network`` is the network of `solve` or the operator of `train`.
 
     Raises:
         ValueError: when the part has no parameters.
@@ -35,6 +34,10 @@ class Only(Optimizer):
     def __init__(self, optimizer: Any, where: Callable[[Any], Any]):
         self.optimizer = as_optimizer(optimizer)
         self.where = where
+
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.optimizer.name
 
     @property
     def remembers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

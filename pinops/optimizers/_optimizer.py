@@ -9,7 +9,7 @@ point, which are stale once the points have moved.
 """
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -83,6 +83,11 @@ class Optimizer(eqx.Module):
     def __check_init__(self):
         check_settings(self)
 
+    @property
+    def name(self) -> str:
+        """What progress lines and figures call it."""
+        return type(self).__name__
+
     @abc.abstractmethod
     def init(self, params: PyTree) -> PyTree:
         """The state for fresh parameters."""
@@ -113,6 +118,32 @@ class OptaxState(NamedTuple):
     scale: Array
 
 
+# Of transformations that optax names otherwise than the optimizers that they make.
+_ALIASES = {"rms": "rmsprop", "rss": "adagrad", "trace": "sgd"}
+_WRAPPERS = ("chain", "init_empty_state", "masked", "inject_hyperparams")
+
+
+def _factories(init: Callable[..., Any], depth: int = 0) -> Iterator[str]:
+    """The functions that made a transformation and its parts, told by the names of closures.
+
+    Of `chain` and other wrappers only the parts; a learning rate keeps no state, and has no name.
+
+    Args:
+        init: that of the transformation.
+        depth: of wrappers around it.
+    """
+    name = getattr(init, "__qualname__", type(init).__name__).split(".")[0]
+    if name not in _WRAPPERS:
+        yield name
+        return
+    for cell in getattr(init, "__closure__", None) or ():
+        held = cell.cell_contents
+        for part in held if isinstance(held, tuple) and not hasattr(held, "init") else (held,):
+            inner = getattr(part, "init", part)
+            if depth < 8 and getattr(inner, "__name__", "").startswith("init"):
+                yield from _factories(inner, depth + 1)
+
+
 class Optax(Optimizer):
     """Any optax gradient transformation, L-BFGS with its line search included.
 
@@ -122,6 +153,14 @@ class Optax(Optimizer):
     transformation: optax.GradientTransformation = setting(
         Instance(optax.GradientTransformation, "an optax transformation such as optax.adam(1e-3)")
     )
+
+    @property
+    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The name of the optax function that made it, as far as that can be told: "lion"."""
+        found = list(_factories(self.transformation.init))
+        scaled = [part.removeprefix("scale_by_") for part in found if part.startswith("scale_by_")]
+        first = next(iter([*scaled, *found]), "sgd")  # steps along the gradient itself
+        return _ALIASES.get(first, first)
 
     def init(self, params: PyTree) -> OptaxState:
         return OptaxState(self.transformation.init(params), jnp.ones(()))

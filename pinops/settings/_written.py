@@ -89,7 +89,8 @@ def parsed(text: str, allowed: Allowed, *, kind: type | tuple[type, ...], what: 
     Args:
         text: such as "CAPE(FNO(20, 12), width=64)", "MLP", "SIREN(frequency=10)".
         allowed: the names that may occur.
-        kind: the class that the object must have.
+        kind: the class that the object must have, or several; ``tuple`` among them allows a tuple
+            of objects.
         what: what it is, with an example, as errors say it: "a network such as MLP(20, 3)".
 
     Raises:
@@ -98,7 +99,10 @@ def parsed(text: str, allowed: Allowed, *, kind: type | tuple[type, ...], what: 
     """
     text = text.strip()
     tree = _tree(text)
-    if not isinstance(tree, ast.Call | ast.Name):
+    several = isinstance(tree, ast.Tuple) and tuple in (
+        kind if isinstance(kind, tuple) else (kind,)
+    )
+    if not several and not isinstance(tree, ast.Call | ast.Name):
         raise ValueError(f"{shown(text)} is not {what}")
     found = _Reader(allowed).value(tree, None)
     if not isinstance(found, kind):

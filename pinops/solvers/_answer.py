@@ -142,11 +142,16 @@ class Answer(Trained):
             "scales": self.request.get("scales"),
         }
 
-    def plot(self, path: str | Path | None = None) -> Any:
-        """A figure of solution, reference, error and loss history; written to ``path`` where given."""
+    def plot(self, path: str | Path | None = None, data: Reference | None = None) -> Any:
+        """A figure of solution, reference, error and loss history; written to ``path`` where given.
+
+        Args:
+            path: Where the figure is written.
+            data: The reference, that of the problem by default.
+        """
         from pinops.plotting import plot_solution
 
-        return plot_solution(self, path)
+        return plot_solution(self, path, reference=data)
 
     def write_grid(self, folder: Path) -> None:
         """``solution.h5``: the solution on the grid of the reference, and its error."""

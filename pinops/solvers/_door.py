@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from pinops.settings import Whole
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._run_file import check_folder, read_run, write_run
 from pinops.solvers._trained import CHECKPOINT, Trained
@@ -38,6 +39,8 @@ from pinops.training import (
     save_checkpoint,
     train,
 )
+
+ENSEMBLE = Whole(1, 1000)  # all members are made before the first step
 
 
 def precision(dtype: Any) -> str:
@@ -88,10 +91,8 @@ class Options:
         limit = self.minutes
         if limit is not None and not (_is_number(limit) and 0 < limit < float("inf")):
             raise ValueError(f"minutes must be a number greater than zero, got {limit!r}")
-        if self.ensemble is not None and not (_is_whole(self.ensemble) and self.ensemble >= 1):
-            raise ValueError(
-                f"ensemble must be a whole number of at least 1, got {self.ensemble!r}"
-            )
+        if self.ensemble is not None and (fault := ENSEMBLE.fault("ensemble", self.ensemble)):
+            raise ValueError(fault)
         if not _is_whole(self.seed) or not 0 <= self.seed <= 2**32 - (self.ensemble or 1):
             raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {self.seed!r}")
         pause = self.checkpoint_seconds

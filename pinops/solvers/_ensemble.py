@@ -85,9 +85,15 @@ class Ensemble(Trained):
         found = [member.known_errors(data) for member in self.members]
         return _over_members(found) if all(found) else {}
 
-    def plot(self, path: str | Path | None = None) -> Any:
-        """The figure of the first member, with the errors of all in its title."""
-        return self.members[0].plot(path)
+    def plot(self, path: str | Path | None = None, data: Any = None) -> Any:
+        """The figure of the first member, whose title says so."""
+        from pinops.plotting import write_figure
+
+        figure = self.members[0].plot(None, data)
+        figure.suptitle(f"first of {len(self)} members: {figure.get_suptitle()}")
+        if path is not None:
+            write_figure(figure, path)
+        return figure
 
     def details(self, data: Any = None) -> dict[str, Any]:
         return {"members": [member.summary(data) for member in self.members]}

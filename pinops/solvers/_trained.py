@@ -70,8 +70,13 @@ class Trained(abc.ABC):
         """
 
     @abc.abstractmethod
-    def plot(self, path: str | Path | None = None) -> Any:
-        """A Matplotlib figure of what was trained, beside the truth where that is known; written to ``path``."""
+    def plot(self, path: str | Path | None = None, data: Any = None) -> Any:
+        """A Matplotlib figure of what was trained, beside the truth where that is known.
+
+        Args:
+            path: Where it is written; None: nowhere.
+            data: What it is compared with, as for `error`.
+        """
 
     @abc.abstractmethod
     def details(self, data: Any = None) -> dict[str, Any]:

@@ -147,8 +147,10 @@ class TrainedOperator(Trained):
         """Members that no training and no monitor has seen, the same for every run of the family."""
         return unseen_members(self.family, _TEST, count)
 
-    def _tested_on(self, dataset: Dataset) -> tuple[list[Problem], list[Reference]]:
-        """The test part of a data set. Raises ValueError where the training has seen it."""
+    def _tested_on(
+        self, dataset: Dataset, count: int | None = None
+    ) -> tuple[list[Problem], list[Reference]]:
+        """The test part of a data set, or so many of it. Raises ValueError where it was seen."""
         dataset.check_family(self.family)
         dataset.check_values("test", gaps=True, coefficients=True)
         members = dataset.splits["test"]
@@ -158,7 +160,7 @@ class TrainedOperator(Trained):
                 f"{dataset.path} is made with the seed of the data of the training, which has seen its test members; make it "
                 "with another seed"
             )
-        return dataset.solved(self.family, members)
+        return dataset.solved(self.family, members[:count])
 
     def error(self, data: Sequence[Problem] | Dataset | int | None = None) -> Errors:
         """Statistics of the `errors`; by default of a hundred `test_members`."""
@@ -185,9 +187,23 @@ class TrainedOperator(Trained):
             tested = data if isinstance(data, int) else len(data)
         return {"tested": tested, "coefficients": coefficients_as_json(self.family)}
 
-    def plot(self, path: str | Path | None = None) -> Any:
-        """A figure of the solution, reference and error of one test member, and the loss history; written to ``path``."""
-        return self._solution(self.test_members(1)[0]).plot(path)
+    def plot(self, path: str | Path | None = None, data: Dataset | str | Path | None = None) -> Any:
+        """A figure of one unseen member, beside its reference, and of the training.
+
+        Args:
+            path: Where the figure is written.
+            data: A data set, whose first test member is shown; None: the first of `test_members`.
+        """
+        from pinops.plotting import plot_solution
+
+        if data is None:
+            member, reference = self.test_members(1)[0], None
+        else:
+            dataset = data if isinstance(data, Dataset) else Dataset(data)
+            (member,), (reference,) = self._tested_on(dataset, 1)
+        return plot_solution(
+            self._solution(member), path, reference=reference, of="one unseen member"
+        )
 
     def write_parts(self, folder: Path) -> None:
         write_state(folder, self.state, self.params, self.history, self.request)

@@ -118,7 +118,7 @@ def history_arrays(history: Sequence[Report]) -> dict[str, np.ndarray]:
     out = {
         "step": np.array([report.step for report in history], np.int64),
         "total_steps": np.array([report.total_steps for report in history], np.int64),
-        "phase": np.array([report.phase.encode() for report in history], "S32"),
+        "phase": np.array([report.phase.encode("ascii", "replace") for report in history], "S32"),
         "loss": np.array([report.loss for report in history], np.float64),
         "seconds": np.array([report.seconds for report in history], np.float64),
     }

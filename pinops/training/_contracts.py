@@ -2,11 +2,12 @@
 
 The loop (`train`) knows nothing else. Instances:
 
-* `Trainable`: a network for one problem (`Model`), an operator for a family (`OperatorModel`), a surrogate of time steps
-  (`SurrogateModel`).
-* `Source`: collocation points of a problem (`Collocation`), members of a family (`Draw`), trajectories of a data set
-  (`Batches`), and several of them side by side (`Mixture`).
-* `Stages`: other coefficients in the first steps (`Continuation`), the epochs of a curriculum (`Epochs`).
+* `Trainable`: a network for one problem (`Model`), an operator for a family (`OperatorModel`), a
+  surrogate of time steps (`SurrogateModel`, and `FineTuning` for some trajectories alone).
+* `Source`: collocation points of a problem (`Collocation`), members of a family (`Draw`),
+  trajectories of a data set (`Batches`) or given ones (`Given`).
+* `Stages`: other coefficients in the first steps (`Continuation`), the epochs of a curriculum
+  (`Epochs`).
 
 ``P`` is what a step sees: points by region, members, trajectories.
 """

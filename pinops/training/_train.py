@@ -190,7 +190,7 @@ class Training:
         report = partial(
             Report,
             total_steps=self.total_steps,
-            phase=type(optimizer).__name__,
+            phase=optimizer.name,
             loss=loss,
             terms=terms,
         )

@@ -1,0 +1,112 @@
+"""``pinops data``: members of a family, solved by its reference."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import pinops
+from pinops.cli._arguments import Usage, add_problems, add_set, path, whole
+from pinops.cli._devices import cores
+from pinops.cli._folders import loaded
+from pinops.data import Dataset, from_pdebench, generate
+
+USAGE = "pinops data NAME --out FILE [options]"
+ABOUT = "Solve random members of a family, and write them to one file."
+TEXT = """\
+Solve random members of a family with the reference solver, and write them to one
+HDF5 file. After an interruption the same command goes on where it was."""
+EXAMPLES = """\
+pinops data fisher_family --count 2400 --out fisher.h5
+pinops data cape_burgers --pdebench 1D_Burgers_Sols_Nu0.01.hdf5 --out burgers.h5"""
+_MOST_WORKERS = 8  # for each core
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("name", metavar="NAME", help="the family; pinops problems lists them")
+    parser.add_argument("--out", type=path, required=True, metavar="FILE", help="the HDF5 file")
+    add_set(parser, "coefficients of the family, such as viscosity=0.01")
+    parser.add_argument(
+        "--count",
+        type=whole,
+        default=1000,
+        metavar="N",
+        help="number of members, eight tenths of them for training (default: 1000)",
+    )
+    parser.add_argument(
+        "--seed", type=whole, default=0, metavar="N", help="random seed of the members (default: 0)"
+    )
+    parser.add_argument(
+        "--workers", type=whole, metavar="N", help="processes that share the work (default: cores)"
+    )
+    parser.add_argument(
+        "--pdebench",
+        type=path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="take trajectories from files of PDEBench, for cape_advection and cape_burgers",
+    )
+    add_problems(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the data; returns the exit code."""
+    workers = cores() if options.workers is None else options.workers
+    most = _MOST_WORKERS * cores()
+    if not 1 <= workers <= most:
+        raise Usage(f"--workers must be a whole number from 1 to {most} here, got {workers}")
+    family = loaded(options)
+    _check_writable(options.out)
+    try:
+        made = _made(family, options, workers)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on", file=sys.stderr)
+        return 130
+    if not options.pdebench:
+        _report(made, options.name)
+    print(options.out)
+    return 0
+
+
+def _check_writable(path: Path) -> None:
+    """Raises OSError for a file that cannot be written, before anything is solved."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; choose a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{path} cannot be written: {reason}; choose another folder") from error
+
+
+def _made(family: pinops.Problem, options: argparse.Namespace, workers: int) -> Dataset:
+    if options.pdebench:
+        return from_pdebench(
+            family, options.pdebench, options.out, count=options.count, report=_progress
+        )
+    out: Path = options.out
+    return generate(
+        family,
+        out,
+        count=options.count,
+        seed=options.seed,
+        workers=workers,
+        folder=options.problems,
+        report=_progress,
+    )
+
+
+def _progress(done: int, count: int) -> None:
+    print(f"\r{done} of {count} solved", end="", file=sys.stderr, flush=True)
+
+
+def _report(made: Dataset, name: str) -> None:
+    """How many there are, and the error bars of the first."""
+    rows = made.rows(range(min(made.count, 32)))
+    bars = {unknown: rows[f"error_bar/{unknown}"].max() for unknown in made.attributes["unknowns"]}
+    print(f"\n{made.count} members of {name}, {made.attributes['kind']}", file=sys.stderr)
+    text = ", ".join(f"error bar of {unknown}: {bar:.0e}" for unknown, bar in bars.items())
+    print(text, file=sys.stderr)

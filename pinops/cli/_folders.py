@@ -1,0 +1,97 @@
+"""Run directories of the command line, from the request to the exit code."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pinops
+from pinops.cli._arguments import Usage, pairs
+from pinops.cli._tables import show
+from pinops.solvers import Ensemble, Trained, read_run
+
+
+def loaded(options: argparse.Namespace) -> pinops.Problem:
+    """The problem of a command, from the user's folder of problems too.
+
+    Raises:
+        Usage: For an unknown coefficient, or one that the problem does not take.
+    """
+    if options.problems is not None:
+        pinops.load_folder(options.problems)
+    try:
+        return pinops.load_problem(options.name, **pairs(options.set, "--set"))
+    except TypeError as error:
+        raise Usage(f"the problem {options.name!r}: {error}") from error
+
+
+def run_folder(options: argparse.Namespace) -> Path:
+    """The folder of a run: the one that is given, or a new one."""
+    if options.out is not None:
+        return options.out
+    if options.resume:
+        raise Usage("--resume needs --out, the run directory to continue")
+    base = Path("runs") / f"{options.name}-seed{options.seed}"
+    number, folder = 1, base
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def trained(
+    options: argparse.Namespace, train: Callable[[Path], Trained], data: Path | None = None
+) -> int:
+    """Train in a run directory, draw the figure and print the result.
+
+    Args:
+        options: Of the command line.
+        train: From the run directory to what was trained.
+        data: A data set that the figure is compared with.
+
+    Returns:
+        The exit code.
+    """
+    out = run_folder(options)
+    try:
+        result = train(out)
+    except KeyboardInterrupt:
+        print(
+            f"\ninterrupted; go on with the same command and: --out {out} --resume",
+            file=sys.stderr,
+        )
+        return 130
+    try:
+        draw(result, out, data)
+    except (OSError, ValueError) as error:  # the run is there all the same
+        print(f"pinops: there is no figure: {error}", file=sys.stderr)
+    # Its errors are not computed again: references of a hundred problems take time.
+    summary: dict[str, Any] = read_run(out)["result"]
+    show(summary | {"out": str(out)}, json_=options.json)
+    if result.status == "diverged":
+        print(
+            "training diverged; the last good state was kept: try another seed or smaller steps",
+            file=sys.stderr,
+        )
+        return 3
+    return 0
+
+
+def check_family_options(result: Trained, folder: Path, given: bool) -> None:
+    """Raises Usage when options for families are given for the solution of one problem."""
+    first = result[0] if isinstance(result, Ensemble) else result
+    of_family = isinstance(first, pinops.TrainedOperator | pinops.TrainedSurrogate)
+    if given and not of_family:
+        raise Usage(
+            f"--set and --data are for what was trained on a family; {folder} holds a solution of "
+            "one problem"
+        )
+
+
+def draw(result: Trained, folder: Path, data: Path | None) -> Path:
+    """The figure of a run directory, beside the solutions of a data set where one is given."""
+    path = folder / "figures" / "solution.png"
+    dataset = None if data is None else pinops.Dataset(data)
+    result.plot(path, dataset)
+    return path

@@ -1,0 +1,78 @@
+"""``pinops train``: an operator or a surrogate for a family of problems."""
+
+import argparse
+from pathlib import Path
+
+import pinops
+from pinops.cli._arguments import Usage, add_run, add_set, number, path
+from pinops.cli._devices import sharing, use_devices
+from pinops.cli._folders import loaded, trained
+from pinops.cli._objects import add_objects, written
+from pinops.operators import SurrogateArchitecture
+from pinops.problem import check_family
+from pinops.solvers import Trained
+
+USAGE = "pinops train NAME [options]"
+ABOUT = "Train an operator or a surrogate on a family of problems."
+TEXT = """\
+Train an operator on a family of problems, on its equation, on data or on both; or
+a surrogate of time steps on data. Errors are those of unseen members."""
+EXAMPLES = """\
+pinops train burgers_family --operator 'DeepONet(latent=64)' --minutes 10
+pinops train cape_burgers --data burgers.h5 --operator 'CAPE(FNO(20, 12), width=64)'"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("name", metavar="NAME", help="the family; pinops problems lists them")
+    add_set(parser, "coefficients of the family, such as viscosity=0.01")
+    parser.add_argument(
+        "--data", type=path, metavar="FILE", help="solutions, a file made by pinops data"
+    )
+    parser.add_argument(
+        "--physics",
+        type=number,
+        metavar="WEIGHT",
+        help="weight of the equation in the loss (default: 1 without data, 0 with data)",
+    )
+    add_objects(parser, "operator", "functions", "curriculum", "optimizer", "weighting")
+    add_run(parser, dtype="float32", checkpoint_seconds=30.0)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train; returns the exit code."""
+    use_devices(options.devices)
+    family = loaded(options)
+    check_family(family)
+    names = ("functions", "curriculum", "optimizer", "weighting")
+    objects = {name: written(name, getattr(options, name)) for name in names}
+    architecture = written("operator", options.operator)
+    steps_on_grid = isinstance(architecture, SurrogateArchitecture)
+    if steps_on_grid and options.data is None:
+        raise Usage(
+            f"a surrogate is trained on data: make them with pinops data {options.name} --out FILE,"
+            " and give --data FILE"
+        )
+    devices = options.devices
+    if devices is None and not steps_on_grid and options.ensemble is None:
+        devices = sharing((objects["functions"] or pinops.Functions()).batch)
+
+    def train(out: Path) -> Trained:
+        return pinops.train(
+            family,
+            architecture,
+            **objects,
+            data=options.data,
+            physics=options.physics,
+            steps=options.steps,
+            minutes=options.minutes,
+            seed=options.seed,
+            ensemble=options.ensemble,
+            dtype=options.dtype,
+            devices=devices,
+            out=out,
+            resume=options.resume,
+            checkpoint_seconds=options.checkpoint_seconds,
+        )
+
+    return trained(options, train, options.data if steps_on_grid else None)

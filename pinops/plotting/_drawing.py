@@ -1,0 +1,100 @@
+"""Figures of rows of panels: a panel is a function that draws into given axes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from pinops.data import GridSpec
+from pinops.problem import Problem
+from pinops.reference import Reference
+from pinops.training import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150
+_STYLE: Any = {"font.size": 9, "axes.titlesize": 9, "figure.titlesize": 10, "legend.fontsize": 8}
+# Okabe & Ito (2008): told apart by the colour-blind too.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_HEIGHT = 2.7  # of a row, in inches
+Panel = Callable[["Axes"], None]
+Rows = list[list[Panel]]
+
+
+class Drawable(Protocol):
+    """A solution, as far as a figure of it goes."""
+
+    @property
+    def problem(self) -> Problem: ...
+    @property
+    def request(self) -> Mapping[str, Any]: ...
+    @property
+    def history(self) -> Sequence[Report]: ...
+    @property
+    def reference(self) -> Reference | None: ...
+    @property
+    def x64(self) -> bool: ...
+    def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]: ...
+    def error(self, data: Reference | None = None) -> Mapping[str, Mapping[str, float]]: ...
+
+
+class Rollouts(Protocol):
+    """A surrogate, as far as a figure of its rollouts goes."""
+
+    @property
+    def family(self) -> Problem: ...
+    @property
+    def request(self) -> Mapping[str, Any]: ...
+    @property
+    def history(self) -> Sequence[Report]: ...
+    @property
+    def grid(self) -> GridSpec: ...
+
+
+def drawn(title: str, rows: Rows, history: list[Panel], path: str | Path | None) -> "Figure":
+    import matplotlib
+    from matplotlib.figure import Figure  # not pyplot: no global state, no display
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    columns = max([len(row) for row in rows], default=0)
+    width = max(3.2 * columns, 4.0 * len(history), 4.0)
+    height = _HEIGHT * (len(rows) + bool(history)) + 0.3
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(
+            figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(wspace=0.06)
+        )
+        figure.suptitle(title)
+        parts = [part for part in (rows, [history] if history else []) if part]
+        ratios = [_HEIGHT * len(part) for part in parts]
+        halves = figure.subfigures(len(parts), 1, height_ratios=ratios, squeeze=False)[:, 0]
+        for half, part in zip(halves, parts, strict=True):
+            axes = half.subplots(len(part), max(len(row) for row in part), squeeze=False)
+            for row, row_axes in zip(part, axes, strict=True):
+                for panel, ax in zip_longest(row, row_axes):
+                    ax.set_axis_off() if panel is None else panel(ax)
+    if path is not None:
+        write_figure(figure, path)
+    _show_in_notebooks(figure)
+    return figure
+
+
+def write_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a figure to a file, whose folder is made (150 dpi)."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight")
+
+
+def _show_in_notebooks(figure: "Figure") -> None:
+    """Give the figure a picture of itself: without pyplot, IPython does not know how to draw it."""
+
+    def picture() -> bytes:
+        buffer = BytesIO()
+        figure.savefig(buffer, format="png", bbox_inches="tight")
+        return buffer.getvalue()
+
+    figure._repr_png_ = picture  # pyright: ignore[reportAttributeAccessIssue]
