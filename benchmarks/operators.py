@@ -258,6 +258,13 @@ def contenders(functions: int, size: int) -> dict[str, Callable[[], Any]]:
         "seed": 0,
         "dtype": "float32",
         "scale": {"u": 1.0},
+        "scales": {
+            "centre": {"u": 0.0},
+            "spread": {"u": 1.0},
+            "sizes": {"u": 1.0},
+            "terms": {"residual": 1.0},
+            "coefficients": {},
+        },
         "physics": True,
         "problem": "source",
     }

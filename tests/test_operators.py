@@ -34,7 +34,7 @@ from pinops.optimizers import GaussNewton, SSBroyden
 from pinops.problem import impose, sample_members, unstacked
 from pinops.reference import grid_values
 from pinops.reference._heated_plate import solve_plate
-from pinops.solvers._operator_plan import built_operator, fitted
+from pinops.solvers._operator_plan import built_operator, family_scales, fitted
 from pinops.training import Draw, Members, Training, evaluate_members
 
 FAMILIES = ["antiderivative", "diffusion_reaction", "burgers_family", "advection_family"]
@@ -58,6 +58,7 @@ def model_of(problem, operator=SMALL, physics=True):
     request = {
         "inputs": inputs,
         "scale": dict.fromkeys(problem.unknowns, 1.0),
+        "scales": family_scales(problem, None),
         "physics": physics,
         "problem": "test",
     }
@@ -116,7 +117,8 @@ def test_a_fourier_series_is_its_sum_and_a_random_one_has_its_deviation(float64)
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_members_of_a_family_are_problems(name, float64):
-    """Different for different keys, the same for the same one, with a reference, and conditions that are met exactly."""
+    """Different for different keys, the same for the same one, with a reference, and conditions
+    that are met exactly."""
     family = po.load_problem(name)
     one, again, other = (family.sample(jax.random.key(k)) for k in (1, 1, 2))
     for input_, array in family.inputs().items():
@@ -176,7 +178,8 @@ def test_advection_by_characteristics_agrees_with_third_party_solutions():
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_batch_of_members_is_every_member_alone(name, float64):
-    """Residuals of the batch, where the trunk is computed once, equal those of a network for each member."""
+    """Residuals of the batch, where the trunk is computed once, equal those of a network for each
+    member."""
     family = po.load_problem(name)
     model, params = model_of(family)
     problems = sample_members(model.problem, KEY, range(3))
@@ -185,14 +188,15 @@ def test_a_batch_of_members_is_every_member_alone(name, float64):
     for k in range(3):
         one = jax.tree.map(lambda leaf, k=k: leaf[k : k + 1], problems)
         alone = model.residuals(params, Members(one, points, {}))
-        for term, vector in together.items():
+        for name_, term in together.items():
             np.testing.assert_allclose(
-                vector.reshape(3, -1)[k], alone[term], rtol=1e-10, atol=1e-11
+                term.vector.reshape(3, -1)[k], alone[name_].vector, rtol=1e-10, atol=1e-11
             )
 
 
 def test_the_trunk_is_computed_once_for_all_members():
-    """Matrix products with the points do not grow in number or size with the members, but for the last."""
+    """Matrix products with the points do not grow in number or size with the members, but for the
+    last."""
     model, params = model_of(po.load_problem("diffusion_reaction"))
 
     def flops(members):
@@ -236,7 +240,7 @@ def test_another_number_of_sensors_is_refused():
         model.operator(params)({"source": jnp.zeros(50)})
     with pytest.raises(ValueError, match=r"built for inputs source \(100,\), got speed \(100,\)"):
         model.operator(params)({"speed": jnp.zeros(100)})
-    with pytest.raises(ValueError, match="branch must be an architecture such as MLP"):
+    with pytest.raises(ValueError, match="branch must be an encoder such as"):
         DeepONet(branch=3)
     with pytest.raises(ValueError, match="latent must be a whole number"):
         DeepONet(latent=0)
@@ -246,7 +250,8 @@ def test_another_number_of_sensors_is_refused():
 
 
 def published(name, branch, trunk):
-    """A DeepONet of modified perceptrons with the weights of a flat vector, and the number of its parameters."""
+    """A DeepONet of modified perceptrons with the weights of a flat vector, and the number of its
+    parameters."""
     flat = np.load(REFDATA / "pi_deeponet" / name)
     used = 0
 
@@ -273,17 +278,18 @@ def published(name, branch, trunk):
 @pytest.mark.parametrize(
     ("name", "test", "inputs", "values", "branch", "trunk", "time_first", "low", "high"),
     [
-        ("burger_modified_MLP_lam_20_params.npy", "burgers_test_20_spectral.npz", "u0_sensors", "u", [101] + [100] * 7,
-         [2] + [100] * 7, True, 0.007, 0.02),
-        ("advection_adv_params.npy", "advection_test_20_characteristics.npz", "a_sensors", "u_tx", [100] + [100] * 6,
-         [2] + [100] * 6, False, 0.017, 0.028),
+        ("burger_modified_MLP_lam_20_params.npy", "burgers_test_20_spectral.npz", "u0_sensors", "u",
+         [101] + [100] * 7, [2] + [100] * 7, True, 0.007, 0.02),
+        ("advection_adv_params.npy", "advection_test_20_characteristics.npz", "a_sensors", "u_tx",
+         [100] + [100] * 6, [2] + [100] * 6, False, 0.017, 0.028),
     ],
     ids=["burgers", "advection"],
 )  # fmt: skip
 def test_published_weights_solve_the_published_problem(
     name, test, inputs, values, branch, trunk, time_first, low, high
 ):
-    """Their error on the stored tests is what is published: our modified perceptron and our Cartesian product are theirs."""
+    """Their error on the stored tests is what is published: our modified perceptron and our
+    Cartesian product are theirs."""
     branch_net, trunk_net = published(name, branch, trunk)
     stored = np.load(REFDATA / "pi_deeponet" / test)
     t, x = np.linspace(0, 1, stored[values].shape[1]), np.linspace(0, 1, stored[values].shape[2])
@@ -299,13 +305,16 @@ def test_published_weights_solve_the_published_problem(
 
 @needs_refdata
 @pytest.mark.parametrize(("name", "file", "branch", "trunk", "time_first", "low", "high"), [
-    ("burgers_family", "burger_modified_MLP_lam_20_params.npy", [101] + [100] * 7, [2] + [100] * 7, True, 0.010, 0.016),
-    ("advection_family", "advection_adv_params.npy", [100] + [100] * 6, [2] + [100] * 6, False, 0.017, 0.027),
+    ("burgers_family", "burger_modified_MLP_lam_20_params.npy", [101] + [100] * 7,
+     [2] + [100] * 7, True, 0.010, 0.016),
+    ("advection_family", "advection_adv_params.npy", [100] + [100] * 6,
+     [2] + [100] * 6, False, 0.017, 0.027),
 ])  # fmt: skip
 def test_published_weights_certify_our_generators(
     name, file, branch, trunk, time_first, low, high, float64
 ):
-    """The published operators have the published error on members that our families draw and our solvers solve."""
+    """The published operators have the published error on members that our families draw and our
+    solvers solve."""
     branch_net, trunk_net = jax.tree.map(
         lambda x: jnp.asarray(x, float), published(file, branch, trunk)
     )
@@ -461,7 +470,8 @@ def test_the_released_plate_weights_give_their_forward_pass(float64):
     [(0, 0.0736713, 5e-4), (1, 0.0625, 1e-12), (2, 1 / 36, 1e-3), (3, 0.0117640, 1e-2)],
 )
 def test_darcy_flow_without_contrast_is_the_torsion_of_a_bar(shape, peak, tolerance):
-    """Prandtl's stress functions: the series of the square, 1/16 of the squared diameter, 1/36 of the squared side."""
+    """Prandtl's stress functions: the series of the square, 1/16 of the squared diameter, 1/36 of
+    the squared side."""
     member = po.load_problem("darcy_family", shape=np.eye(4)[shape])
     reference = member.reference()
     assert np.nanmax(reference.values["u"]) == pytest.approx(peak, rel=tolerance)
@@ -544,7 +554,7 @@ def test_impossible_plates_and_operators_are_one_sentence():
         ):
             po.load_problem("plate_family", holes=holes, position=position).reference()
     with pytest.raises(
-        ValueError, match="layers must be a multiple of 5, so that the boss is some of them, got 8"
+        ValueError, match="layers must be a multiple of 5, so that the boss has whole ones, got 8"
     ):
         po.reference.heated_plate(3, 1.1, layers=8)
     with pytest.raises(
@@ -599,8 +609,8 @@ def test_what_a_network_keeps_fixed_is_that_of_the_run_it_started_from(tmp_path)
 def test_a_branch_must_suit_the_inputs():
     with pytest.raises(
         ValueError,
-        match=r"DeepONet: the input medium is an image of shape \(33, 33, 2\), which MLP does not take; "
-        "choose Convolutional as branch",
+        match=r"DeepONet: the input medium is an image of shape \(33, 33, 2\), which MLP does not "
+        "take; choose Convolutional as branch",
     ):
         po.train("darcy_family", SMALL, steps=1)
     with pytest.raises(
@@ -795,7 +805,8 @@ def test_an_operator_is_trained_on_data(dataset):
 
 @pytest.mark.filterwarnings("error")
 def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_path):
-    """Solutions of the training are combinations of the modes, with coefficients of mean 0 and deviation 1."""
+    """Solutions of the training are combinations of the modes, with coefficients of mean 0 and
+    deviation 1."""
     family, latent = po.load_problem("diffusion_reaction"), 15
     pod = PODDeepONet(MLP(16, 2), latent, degrees=16)
     training = {
@@ -818,7 +829,8 @@ def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_pa
     members, points = dataset.problems(family, rows), jnp.asarray(dataset.points, jnp.float32)
 
     def solutions(k):
-        """Of all members where the coefficient of mode k is one, the others zero; a branch of zeros leaves its last bias."""
+        """Of all members where the coefficient of mode k is one, the others zero; a branch of zeros
+        leaves its last bias."""
         where = lambda params: params.network.branch.network.biases[-1]
         chosen = eqx.tree_at(
             where, untrained, jnp.zeros(latent) if k is None else jnp.zeros(latent).at[k].set(1.0)
@@ -855,7 +867,7 @@ def test_modes_that_cannot_be_had_are_refused(dataset, tmp_path):
         PODDeepONet(latent=0)
     with pytest.raises(ValueError, match="degrees must be a whole number from 1 to"):
         PODDeepONet(degrees=0)
-    with pytest.raises(ValueError, match="branch must be an architecture"):
+    with pytest.raises(ValueError, match="branch must be an encoder such as"):
         PODDeepONet(branch="mlp")
 
 
@@ -968,7 +980,7 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     )
     with pytest.raises(
         ValueError,
-        match="shorter.h5 is made with the seed of the data of the training, which has seen its test",
+        match="shorter.h5 is made with the seed of the data of the training, which has seen its",
     ):
         moved.errors(Dataset(shorter))
     assert cli.run(["evaluate", str(out), "--set", "width=0.5"]) == 2
@@ -978,7 +990,8 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
 
 
 class Two(po.Problem):
-    """u_x = a, v_x = 1000 a, both 0 at the start, for random a: two unknowns of different size, the second named first."""
+    """u_x = a, v_x = 1000 a, both 0 at the start, for random a: two unknowns of different size, the
+    second named first."""
 
     domain = po.Box(x=(0, 1))
     unknowns = ("u", "v")

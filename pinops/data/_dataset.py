@@ -1,9 +1,8 @@
-"""Data sets of families: problems and their solutions in one HDF5 file, in blocks that are made,
-checked and read one by one.
+"""Data sets of families: problems and their solutions in one HDF5 file.
 
-A file that is being made is a folder of finished blocks beside it, so that an interruption costs
-one block; the data set appears whole.  Eight tenths of the blocks are for training, one for
-validation and the last for testing.
+They are made, checked and read in blocks. A file that is being made is a folder of finished blocks
+beside it, so that an interruption costs one block; the data set appears whole. Eight tenths of the
+blocks are for training, one for validation and the last for testing.
 """
 
 import dataclasses
@@ -92,12 +91,20 @@ def generate(
 ) -> "Dataset":
     """Solve random members of a family with their references and write them to a file.
 
-    **Arguments:** ``count`` of members; ``seed`` of their random keys; ``workers``: processes that
-    share the work (more than one needs a registered family; ``folder``: where its file lies, for
-    one that is not in the catalogue); ``report(done, count)`` is called after every block.
+    An interrupted call goes on where it was.
 
-    An interrupted call goes on where it was. **Raises** ValueError for what cannot be meant, and
-    for blocks of other settings; OSError when the file cannot be written.
+    Args:
+        family: A problem with ``sample(key)``, ``inputs()`` and ``reference()``.
+        path: Of the file, which must not exist.
+        count: How many members, >= 1.
+        seed: Of their random keys, from 0 to 2^32 - 1.
+        workers: Processes that share the work; more than one needs a registered family.
+        folder: Where the file of the family lies, for one that is not in the catalogue.
+        report: ``report(done, count)`` is called after every block.
+
+    Raises:
+        ValueError: For what cannot be meant, and for blocks of other settings.
+        OSError: When the file cannot be written.
     """
     path = Path(path)
     check_family(family)
@@ -151,8 +158,7 @@ def generate(
 
 
 def settings_of(family: Problem, count: int, seed: int | str) -> dict[str, Any]:
-    """What the data of a family depend on: its name, coefficients and domain, and how members are
-    drawn."""
+    """What data depend on: the family, its coefficients and domain, and how members are drawn."""
     return {
         "problem": name_of(family),
         "coefficients": coefficients_as_json(family),
@@ -276,11 +282,14 @@ def as_dataset(data: "Dataset | str | Path") -> "Dataset":
 
 
 class Dataset:
-    """A data set in a file. Only the blocks that are asked for are read, and each is checked when
-    it is.
+    """A data set in a file, of which only the blocks that are asked for are read, and checked.
 
-    **Raises** FileNotFoundError when there is no such file; DataFileError when it is truncated,
-    damaged, or holds something else.
+    Args:
+        path: Of the file.
+
+    Raises:
+        FileNotFoundError: When there is no such file.
+        DataFileError: When it is truncated, damaged, or holds something else.
     """
 
     def __init__(self, path: str | Path):
@@ -344,8 +353,7 @@ class Dataset:
 
     @property
     def origin(self) -> str:
-        """A checksum of family, coefficients and seed: members of one number and origin are the
-        same."""
+        """A checksum of all settings but the count: equal numbers are then equal members."""
         settings = {
             name: value for name, value in self.attributes["settings"].items() if name != "count"
         }
@@ -359,10 +367,10 @@ class Dataset:
 
     @property
     def splits(self) -> dict[str, range]:
-        """The members for training, validation and testing: eight, one and one tenth of the blocks,
-        at least one each.
+        """The members for "training", "validation" and "test": 8, 1 and 1 tenths of the blocks.
 
-        **Raises** ValueError for a data set of fewer than three blocks.
+        Raises:
+            ValueError: For a data set of fewer than three blocks, since each has one at least.
         """
         blocks = len(self.attributes["sha256"])
         if blocks < 3:
@@ -455,8 +463,7 @@ class Dataset:
             )
 
     def _check_domain(self, family: Problem) -> None:
-        """Raises ValueError for data of another domain, by what was noted when they were made and
-        by their grid."""
+        """Raises ValueError for data of another domain, as they were made or by their grid."""
         noted, bounds = self.attributes["settings"].get("domain", {}), bounds_of(family)
         for name, (low, high) in bounds.items():
             before = noted.get(name, (low, high))

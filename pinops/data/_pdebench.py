@@ -1,5 +1,8 @@
-"""The one-dimensional files of PDEBench (Takamoto et al. 2022) as data sets: streamed, thinned, and
-mixed across parameters."""
+"""The one-dimensional files of PDEBench (Takamoto et al. 2022) as data sets.
+
+They are streamed, thinned, and mixed across parameters. What a file says of its equation and domain
+is compared with what the family needs.
+"""
 
 import json
 import re
@@ -45,12 +48,12 @@ def from_pdebench(
     count: int = 1000,
     report: Callable[[int, int], None] = lambda done, count: None,
 ) -> Dataset:
-    """A data set of ``count`` trajectories of PDEBench files, such as
-    ``1D_Burgers_Sols_Nu0.01.hdf5``, in turn from each of them.
+    """A data set of trajectories of PDEBench files, in turn from each of them.
 
-    The parameter in a file's attributes, or else in its name, becomes the coefficient of the
-    family. Initial values are not known but for the first snapshot: a member's ``initial`` is NaN,
-    and the error bar infinite. Goes on where it was interrupted.
+    Files are such as ``1D_Burgers_Sols_Nu0.01.hdf5``. The parameter in a file's attributes, or else
+    in its name, becomes the coefficient of the family. Initial values are not known but for the
+    first snapshot: a member's ``initial`` is NaN, and the error bar infinite. Goes on where it was
+    interrupted.
 
     Args:
         family: ``cape_advection`` or ``cape_burgers``, whose ``cells`` and ``frames`` say how many
@@ -125,10 +128,10 @@ def _write(
     family: Problem,
     coefficient: str,
     sources: "list[_Source]",
-    numbers_of: range,
+    samples: range,
     settings: dict[str, Any],
 ) -> None:
-    chosen = [(sources[k % len(sources)], k // len(sources)) for k in numbers_of]
+    chosen = [(sources[k % len(sources)], k // len(sources)) for k in samples]
     values = np.stack([source.trajectory(row) for source, row in chosen])
     numbers = np.asarray([source.parameter for source, _ in chosen])
     with jax.enable_x64(True):
@@ -137,9 +140,10 @@ def _write(
     for key in members[0]:
         arrays[f"inputs/{key}"] = np.stack([np.asarray(given[key]) for given in members])
     arrays |= {"values/u": values, "error_bar/u": np.full(len(values), np.inf)}
+    initial = np.shape(family.initial)  # pyright: ignore[reportAttributeAccessIssue]
     arrays |= {
         f"members/{coefficient}": numbers,
-        "members/initial": np.full((len(values), *np.shape(getattr(family, "initial"))), np.nan),  # noqa: B009
+        "members/initial": np.full((len(values), *initial), np.nan),
     }
     attributes = {"settings": settings, "coordinates": list(sources[0].grid), "unknowns": ["u"]}
     write_arrays(
@@ -178,20 +182,20 @@ class _Source:
         if len(self.shape) != 3 or self.shape[2] != x.size or t.size < self.shape[1]:
             raise DataFileError(
                 f"{path}: tensor has shape {self.shape}, which is not trajectories, at most "
-                f"{t.size} times and {x.size} places; "
+                f"{t.size} times and {x.size} grid points; "
                 "get the file again"
             )
         self.count = self.shape[0]
-        (_, times, places) = self.shape
-        if places % cells or (times - 1) % (frames - 1):
+        (_, times, points) = self.shape
+        if points % cells or (times - 1) % (frames - 1):
             raise ValueError(
-                f"{path} has {places} places and {times} times, of which {cells} cells and "
+                f"{path} has {points} grid points and {times} times, of which {cells} cells and "
                 f"{frames} frames are no regular part; "
                 "give a divisor of each (of the number of steps for frames)"
             )
         for name, line in (("x", x), ("t", t[:times])):
             _check_extent(path, name, line, family)
-        self.every = ((times - 1) // (frames - 1), places // cells)
+        self.every = ((times - 1) // (frames - 1), points // cells)
         self.grid = {"x": x[:: self.every[1], None], "t": t[None, : times : self.every[0]]}
 
     def trajectory(self, row: int) -> np.ndarray:
@@ -219,16 +223,14 @@ def _parameter(
     if not stated and named is None:
         raise ValueError(
             f"{path}: neither its attributes nor its name tell a parameter, as "
-            "1D_Burgers_Sols_Nu0.01.hdf5 does; give the file "
-            "that name"
+            "1D_Burgers_Sols_Nu0.01.hdf5 does; give the file that name"
         )
     if not stated and named is not None:
         stated = {named[1].lower(): named[2]}
     if set(stated) != {symbol.lower()}:
         raise DataFileError(
             f"{path} has the parameter {', '.join(stated)}, and {name_of(family)} needs {symbol}, "
-            f"its {coefficient}: it is a "
-            "file of another equation"
+            f"its {coefficient}; give a file of this equation"
         )
     try:
         (value,) = np.ravel(np.asarray(stated[symbol.lower()], np.float64))
@@ -241,8 +243,7 @@ def _parameter(
 
 
 def _check_extent(path: Path, name: str, line: np.ndarray, family: Problem) -> None:
-    """Raises DataFileError where a coordinate does not cover the domain of a family, up to one step
-    at its ends."""
+    """Raises DataFileError where a coordinate misses more of a domain than a step at its ends."""
     low, high = bounds_of(family)[name]
     step = np.max(np.diff(line), initial=0.0)
     slack = 1e-5 * (high - low)  # coordinates are in single precision
@@ -252,6 +253,5 @@ def _check_extent(path: Path, name: str, line: np.ndarray, family: Problem) -> N
     if not np.isfinite(line).all() or not (inside and covered):
         raise DataFileError(
             f"{path} has {name} from {first:g} to {last:g}, and the domain of {name_of(family)} is "
-            f"{low:g} to {high:g}; give a "
-            "file of this domain"
+            f"{low:g} to {high:g}; give a file of this domain"
         )

@@ -1,6 +1,4 @@
-"""Convolutional networks: features of an image, for operators that see functions on a
-plane grid.
-"""
+"""Convolutional networks: features of an image, for operators that see functions on a grid."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,9 +13,7 @@ from pinops.settings import Several, Whole, check_settings, setting, whole
 
 
 class ConvolutionalNetwork(eqx.Module):
-    """Rectified convolutions that keep the size, each with the mean over 2 x 2 points behind; then
-    a multilayer perceptron.
-    """
+    """Rectified convolutions and means over 2 x 2 points in turn, then a multilayer perceptron."""
 
     kernels: list[Float[Array, "_k _k _i _o"]]
     biases: list[Float[Array, " _o"]]
@@ -55,10 +51,10 @@ class ImageEncoder(Encoder):
 
 
 class Convolutional(EncoderArchitecture):
-    """A branch for functions on a plane grid (LeCun et al. 1998): convolutions, means over 2 x 2
-    points, dense layers.
+    """A branch for functions on a plane grid: convolutions, means over 2 x 2 points, dense layers.
 
-    Images of one size are seen together, as channels in the order of their names.
+    As in LeCun et al. (1998). Images of one size are seen together, as channels in the order of
+    their names.
 
     Args:
         filters: Channels of every convolution, each >= 1.
@@ -97,8 +93,7 @@ class Convolutional(EncoderArchitecture):
 
 
 def _image_of(names: tuple[str, ...], shapes: Shapes) -> tuple[tuple[int, int], int]:
-    """The size of the images, and how many channels they have together. Raises ValueError for other
-    inputs."""
+    """The size of all images and their channels. Raises ValueError for other inputs."""
     sizes = {}
     for name in names:
         shape = shapes[name]

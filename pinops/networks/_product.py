@@ -13,6 +13,7 @@ from pinops.networks._network import Architecture
 from pinops.settings import Instance, Several, instance, setting
 
 ENCODER = "an encoder such as Convolutional(), or an architecture such as MLP(100, 4)"
+SELECTED = "an encoder such as Selected(('source',), MLP(100, 4))"
 
 
 def encoder_setting() -> Any:
@@ -68,11 +69,10 @@ class ProductEncoder(Encoder):
 
 
 class Product(EncoderArchitecture):
-    """Several encoders whose outputs are multiplied elementwise (MIONet: Jin, Meng & Lu 2022,
-    arXiv:2202.06137).
+    """Several encoders whose outputs are multiplied elementwise.
 
-    Products are what operators of several inputs are approximated by there: low-rank tensors of
-    operators of one input each.
+    As in MIONet (Jin, Meng & Lu 2022, arXiv:2202.06137). Products are what operators of several
+    inputs are approximated by there: low-rank tensors of operators of one input each.
 
     Args:
         encoders: Such as ``(Selected(("viscosity",), MLP(32, 2)), Selected(("medium",),
@@ -82,7 +82,7 @@ class Product(EncoderArchitecture):
     """
 
     encoders: tuple[EncoderArchitecture, ...] = setting(
-        Several(Instance(EncoderArchitecture, ENCODER), least=0), ()
+        Several(Instance(EncoderArchitecture, SELECTED), least=0), ()
     )
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> ProductEncoder:

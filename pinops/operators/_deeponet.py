@@ -1,6 +1,4 @@
-"""DeepONet: a basis of functions of the coordinates, and coefficients that depend on the problem
-(Lu et al. 2021).
-"""
+"""DeepONet: a basis of functions of the coordinates, and coefficients of each problem."""
 
 from collections.abc import Mapping
 
@@ -45,9 +43,7 @@ class Combination(JetNetwork):
 
 
 class BranchAndTrunk(Operator):
-    """Abstract: a branch that sees the inputs, and a trunk that sees the features, for c
-    unknowns.
-    """
+    """Abstract: a branch that sees the inputs and a trunk that sees the features."""
 
     branch: Encoder
     trunk: JetNetwork
@@ -83,9 +79,9 @@ class DeepONetwork(BranchAndTrunk):
 
 
 class PODDeepONetwork(BranchAndTrunk):
-    """A branch ``(inputs) -> (p,)`` and a trunk ``(features,) -> ((1 + p) c,)``: the mean, then p
-    modes, which are not trained.
+    """A branch ``(inputs) -> (p,)`` and a trunk of the mean and p modes, which are not trained.
 
+    The trunk is ``(features,) -> ((1 + p) c,)`` for c unknowns.
     They are kept among the parameters all the same, since a checkpoint keeps those.
     """
 
@@ -101,7 +97,7 @@ class PODDeepONetwork(BranchAndTrunk):
 class DeepONet(OperatorArchitecture):
     """Deep operator network, unstacked, without an output bias.
 
-    Lu et al. 2021 (doi:10.1038/s42256-021-00302-5).
+    Source: Lu et al. 2021, doi:10.1038/s42256-021-00302-5.
 
     With several unknowns all share the trunk and each has its own coefficients. The branch sees
     every input less its mean over the family, divided by its standard deviation, entry by entry.
@@ -141,7 +137,7 @@ class DeepONet(OperatorArchitecture):
 class PODDeepONet(OperatorArchitecture):
     """DeepONet whose basis are the principal modes of the training data.
 
-    Lu et al. 2022 (doi:10.1016/j.cma.2022.114778), section 3.1.3.
+    Source: Lu et al. 2022, doi:10.1016/j.cma.2022.114778, §3.1.3.
 
     Solutions are the mean of the training data plus a combination of their first modes (proper
     orthogonal decomposition), which stay as they are; only the branch is trained. So that

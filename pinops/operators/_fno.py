@@ -17,14 +17,16 @@ from pinops.settings import flag, number, whole
 class SpectralConvolution(eqx.Module):
     """A linear map of the lowest Fourier modes, a matrix for each, in real arithmetic.
 
-    ``modes``: how many wave numbers of each axis: 0, ..., m - 1, and on all axes but the last -m,
-    ..., -1 too. Transforms are products with a few columns of the Fourier matrix: for grids of
-    thousands of points and few modes faster than the fast one.
+    Transforms are products with a few columns of the Fourier matrix: for grids of thousands of
+    points and few modes faster than the fast one.
+
+    Attributes:
+        weight: Real and imaginary part, by wave number in the order of the axes.
+        modes: How many wave numbers m of each axis: 0, ..., m - 1, and on all axes but the last -m,
+            ..., -1 too.
     """
 
-    weight: Float[
-        Array, "2 k i o"
-    ]  # real and imaginary part; the wave numbers in the order of the axes
+    weight: Float[Array, "2 k i o"]
     modes: tuple[int, ...] = eqx.field(static=True)
 
     @classmethod
@@ -77,10 +79,8 @@ class SpectralConvolution(eqx.Module):
 class FactorisedSpectralConvolution(eqx.Module):
     """The sum over the axes of a spectral convolution along each.
 
-    It has ``d m`` matrices instead of ``(2 m)^(d-1) m``.
-
-    Factorised weights (Tran et al. 2023, arXiv:2111.13802); on one axis it is the ordinary
-    convolution.
+    These are ``d m`` matrices instead of ``(2 m)^(d-1) m``. Factorised weights (Tran et al. 2023,
+    arXiv:2111.13802); on one axis it is the ordinary convolution.
     """
 
     along: list[SpectralConvolution]
@@ -128,17 +128,14 @@ def _along(
 
 
 class FNONetwork(GridNetwork):
-    """Lift, Fourier layers ``gelu(K v + W v)`` (the last one without gelu), and two pointwise
-    layers.
-    """
+    """Lift, Fourier layers ``gelu(K v + W v)``, the last without gelu, and two pointwise layers."""
 
     lift: Affine
     spectral: list[SpectralConvolution | FactorisedSpectralConvolution]
     pointwise: list[Affine]
     project: list[Affine]
-    padding: tuple[float, ...] = eqx.field(
-        static=True
-    )  # of each axis, a whole number of points where it was built
+    # A fraction of each axis, a whole number of points where it was built.
+    padding: tuple[float, ...] = eqx.field(static=True)
 
     def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         grid = states.shape[1:-1]

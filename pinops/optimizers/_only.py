@@ -15,7 +15,7 @@ from pinops.settings import Function, setting
 class Only(Optimizer):
     """Any optimizer, of some of the parameters.
 
-    Example: ``Only(Adam(1e-3), lambda params: params.network.branch.head)``.
+    Example: ``Only(Adam(1e-3), lambda params: params.network.branch.network.head)``.
 
     The optimizer sees a smaller problem; the gradient or Jacobian is that of all.
 

@@ -154,7 +154,7 @@ def surrogate_plan(
             f"a surrogate is trained on data: make them with pinops data {name_of(problem)} --out "
             "FILE, and give data="
         )
-    dataset.check_values(*dataset.splits, gaps=False, coefficients=False)
+    dataset.check_values(*dataset.splits, gaps=False, coefficients=bool(physics))
     physics = checked_physics(physics, 0.0, weighting)
     if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
         raise ValueError(

@@ -1,5 +1,4 @@
-"""What operators and surrogates see of problems: named inputs, their mean and size, and numbers in
-a row."""
+"""What operators and surrogates see of problems: named inputs, their mean and size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,15 +13,13 @@ _DIGITS = 6  # of what is kept in a request: equal runs on other machines differ
 
 
 def inputs_of(problem: Problem) -> dict[str, Float[Array, "..."]]:
-    """What an operator sees of a problem, by name, in the precision that is in force and in the
-    order of the names."""
+    """What an operator sees of a problem by name, in order, in the precision that is in force."""
     given = problem.inputs()
     return {name: jnp.asarray(given[name], jnp.result_type(float)) for name in sorted(given)}
 
 
 def mean_and_deviation(values: Float[np.ndarray, "n ..."]) -> tuple[Any, Any]:
-    """The mean and standard deviation of every entry of an input over members, as nested lists of
-    rounded numbers.
+    """The mean and standard deviation of every entry of an input over members, rounded.
 
     An entry that is the same for all members has the deviation 1, or its size where that is larger.
     What "the same" means is relative to this input alone, so that a modulus of 2e11 and a ratio of
@@ -30,14 +27,15 @@ def mean_and_deviation(values: Float[np.ndarray, "n ..."]) -> tuple[Any, Any]:
     """
     precision = np.finfo(values.dtype).eps if np.issubdtype(values.dtype, np.floating) else 0.0
     values = np.asarray(values, np.float64)
-    mean, deviation = np.mean(values, axis=0), np.std(values, axis=0)
+    # Of plain numbers the mean is no array.
+    mean, deviation = np.asarray(np.mean(values, axis=0)), np.asarray(np.std(values, axis=0))
     round_off = 8 * precision * np.abs(mean)
     varies = deviation > np.maximum(1e-6 * np.max(deviation), round_off)
     deviation = np.where(varies, deviation, np.maximum(1.0, np.abs(mean)))
-    # A mean of 300 with a deviation of 1e-3 needs more digits: what is rounded is small beside the
-    # deviation.
-    more = np.log10(np.maximum(np.abs(mean), 1e-300) / deviation)
-    digits = _DIGITS + np.clip(np.ceil(more), 0, 10).astype(int)
+    # Six digits of a mean of 300 are too few where the deviation is 1e-3: what is rounded away
+    # stays below 1e-4 of the deviation.
+    more = np.log10(np.maximum(np.abs(mean), 1e-300) / deviation) - 2
+    digits = np.asarray(_DIGITS + np.clip(np.ceil(more), 0, 10)).astype(int)
     return _rounded(mean, digits), _rounded(deviation, np.full_like(digits, _DIGITS))
 
 
@@ -47,15 +45,13 @@ def _rounded(numbers: np.ndarray, digits: np.ndarray) -> Any:
 
 
 def in_a_row(inputs: Mapping[str, Float[Any, "n ..."]]) -> Float[np.ndarray, "n p"]:
-    """The numbers and vectors of many members, one behind the other in the order of their names:
-    what a surrogate sees."""
+    """What a surrogate sees of many members: numbers and vectors in the order of their names."""
     columns = [np.asarray(inputs[name]) for name in sorted(inputs)]
     return np.concatenate([column.reshape(len(column), -1) for column in columns], 1)
 
 
 def names_in_a_row(problem: Problem) -> list[str]:
-    """The name of every number that a surrogate sees of a family: ``viscosity``, or ``force 0``,
-    ``force 1`` of a vector.
+    """The name of every number that a surrogate sees, ``force 0``, ``force 1`` for a vector.
 
     Raises:
         ValueError: For an input that is an image.
