@@ -1,7 +1,7 @@
 """One training step of Burgers' equation: by hand, and as `pinops.solve` takes it.
 
-The work: a network of four layers of tanh units, interior, initial and boundary points, one full-batch
-step of Adam.
+The work: a network of four layers of tanh units, interior, initial and boundary points, one
+full-batch step of Adam.
 """
 
 import time
@@ -97,7 +97,7 @@ def residuals(layers: Any, points: jax.Array) -> jax.Array:
 
 
 def by_hand(work: Work, dtype: str) -> tuple[Callable[[], float], int]:
-    """A function that measures milliseconds of a step of the bound, and the bytes of its program."""
+    """A function that measures milliseconds of a step of the bound; the bytes of its program."""
     optimizer = optax.adam(1e-3)
 
     def measured() -> tuple[Any, Any]:
@@ -149,7 +149,7 @@ def _bytes(program: jax.stages.Compiled) -> int:
 
 
 def public(problem: po.Problem, work: Work, dtype: str) -> tuple[Callable[[], float], int]:
-    """The same for `pinops.solve`: milliseconds between its reports, and the bytes of its program."""
+    """The same for `pinops.solve`: milliseconds between its reports; the bytes of its program."""
     points = po.Collocation(
         interior=work.interior,
         boundary=work.condition,
@@ -163,7 +163,7 @@ def public(problem: po.Problem, work: Work, dtype: str) -> tuple[Callable[[], fl
             problem,
             network=po.networks.MLP(width=work.width, depth=4),
             optimizer=optax.adam(1e-3),
-            sampler=points,
+            points=points,
             steps=work.steps + 50,
             dtype=dtype,
             progress=False,
@@ -171,18 +171,18 @@ def public(problem: po.Problem, work: Work, dtype: str) -> tuple[Callable[[], fl
         first, last = solution.history[0], solution.history[-1]
         return 1e3 * (last.seconds - first.seconds) / (last.step - first.step)
 
-    whole: Any = _train._stretch
+    whole: Any = _train.stretch
     asked: list[Any] = []
 
     def overheard(*inputs):
         asked[:] = inputs
         return whole(*inputs)
 
-    _train._stretch = overheard
+    _train.stretch = overheard
     try:
         run()
     finally:
-        _train._stretch = whole
+        _train.stretch = whole
     with jax.enable_x64(dtype == "float64"):
         program = whole.lower(*asked).compile().compiled
     return run, _bytes(program)

@@ -1,4 +1,5 @@
-"""What all benchmarks share: options, fresh processes, one file of results each, the README's tables.
+"""What all benchmarks share: options, fresh processes, one file of results each, the README's
+tables.
 
 A file of results holds ``cases``, each with its settings and its ``runs``, one row for each seed; a
 row says what was measured, and where: the seconds of the whole process, hardware, versions and the
@@ -73,7 +74,9 @@ def parse(options: argparse.ArgumentParser, arguments: list[str] | None = None) 
 
 
 def pin() -> None:
-    """Keep this process and those that it starts on one core; before JAX is imported it then has one thread."""
+    """Keep this process and those that it starts on one core; before JAX is imported it then has
+    one thread.
+    """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
@@ -91,7 +94,9 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout, with a plus where files differ from it; empty outside of a checkout."""
+    """The commit of the checkout, with a plus where files differ from it; empty outside of a
+    checkout.
+    """
     git = ["git", "-C", str(README.parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
@@ -157,7 +162,8 @@ def one(script: str, case: str, seed: int, *options: str, cold: bool = True) -> 
 
 
 def peer(python: str, script: str, environment: dict[str, str] | None = None) -> Row:
-    """What a script beside this one prints in another Python, which has the libraries to compare with.
+    """What a script beside this one prints in another Python, which has the libraries to compare
+    with.
 
     Raises:
         SystemExit: with the last line of its errors.
@@ -197,7 +203,9 @@ def solved(
 
 
 def measure(row: Row) -> float:
-    """The error of the coefficient that was sought, else the worst relative L2 error of the unknowns."""
+    """The error of the coefficient that was sought, else the worst relative L2 error of the
+    unknowns.
+    """
     if not row.get("relative_l2"):
         return float("inf")
     return row.get("coefficient_error", max(row["relative_l2"].values()))

@@ -1,4 +1,5 @@
-"""Surrogates that see the parameters of an equation, side by side: rollouts of seen and unseen parameters.
+"""Surrogates that see the parameters of an equation, side by side: rollouts of seen and unseen
+parameters.
 
     python benchmarks/cape.py [--seeds 0 1] [--cases "burgers, cape_fno" "advection, fno" ...]
     python benchmarks/cape.py --step --pin [--peers PYTHON]
@@ -6,9 +7,9 @@
 
 The first makes the data in a folder beside (once), trains every model in a process of its own and
 updates ``benchmarks/results/cape.json``; the second measures a forward and backward pass of an FNO
-(16 modes, 64 channels, 4 layers, 32 states of 1024 grid points, float32) in processor time, ``PYTHON``
-having neuraloperator and torch; the last writes the table of the README. Models of one equation are
-trained on the same trajectories, with about as many parameters, for the same epochs.
+(16 modes, 64 channels, 4 layers, 32 states of 1024 grid points, float32) in processor time,
+``PYTHON`` having neuraloperator and torch; the last writes the table of the README. Models of one
+equation are trained on the same trajectories, with about as many parameters, for the same epochs.
 """
 
 import itertools
@@ -81,7 +82,9 @@ SMOKE = ["--set", *SMALL, "--curriculum", "Curriculum(2, 1)"]
 
 
 def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
-    """The files of an equation: parameters of the training (also its test part), and two sets of others."""
+    """The files of an equation: parameters of the training (also its test part), and two sets of
+    others.
+    """
     files = {}
     for seed, part in enumerate(PARTS):
         files[part] = folder / f"cape_{pde}_{part}.h5"
@@ -174,7 +177,9 @@ def table(content: Row) -> list[str]:
 
 
 def pass_cost(rounds: int, repeats: int, cells: int) -> dict[str, float]:
-    """Median milliseconds of processor time: of all states at once, and of four at a time, as trainings do it."""
+    """Median milliseconds of processor time: of all states at once, and of four at a time, as
+    trainings do it.
+    """
     import equinox as eqx
     import jax
     import jax.numpy as jnp

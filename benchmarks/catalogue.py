@@ -1,6 +1,6 @@
-"""Every catalogue problem with the default recipe, each in a fresh process: error, wall time, seeds, hardware.
+"""Every catalogue problem with the default recipe, in fresh processes: error, wall time, hardware.
 
-    python benchmarks/catalogue.py [--seeds 0 1 2] [--cases burgers "burgers_inverse noise=0.01" ...]
+    python benchmarks/catalogue.py [--seeds 0 1 2] [--cases burgers "burgers noise=0.01" ...]
     python benchmarks/catalogue.py --markdown
 
 The first prints a line for each run and updates ``benchmarks/results/catalogue.json`` (final
@@ -43,7 +43,8 @@ def reached(case: str, entry: Row, run: Row) -> bool:
 def table(cases: dict[str, Row]) -> list[str]:
     """The rows of the README."""
     lines = [
-        "| problem | relative L2 error (worst unknown), each seed | seconds, each seed | target | reference, its error bar |",  # noqa: E501
+        "| problem | relative L2 error (worst unknown), each seed | seconds, each seed | target | "
+        "reference, its error bar |",  # noqa: E501
         "|---|---|---|---|---|",
     ]
     for case, entry in sorted(cases.items()):

@@ -1,11 +1,12 @@
-"""Choices of the default recipe against what they replaced, over seeds: final errors after the same number of steps.
+"""Choices of the default recipe against what they replaced, over seeds: final errors after the same
+number of steps.
 
     python benchmarks/design_choices.py [--seeds 0 1 2] [--steps 1200]
 
-Burgers: residual-adaptive points with Horvitz-Thompson weights, the same points without weights, and
-Sobol points without refinement. Wave: factors of the initial conditions that level off at a distance
-of 0.1 (s / (s + 0.1), squared for the two conditions in time), and the powers s and s^2. Updates
-``benchmarks/results/design_choices.json``.
+Burgers: residual-adaptive points with Horvitz-Thompson weights, the same points without weights,
+and Sobol points without refinement. Wave: factors of the initial conditions that level off at a
+distance of 0.1 (s / (s + 0.1), squared for the two conditions in time), and the powers s and s^2.
+Updates ``benchmarks/results/design_choices.json``.
 """
 
 import contextlib

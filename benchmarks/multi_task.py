@@ -1,10 +1,12 @@
-"""One DeepONet for three kinds of reaction against one for each, and what it makes of a fourth kind.
+"""One DeepONet for three kinds of reaction against one for each, and what it makes of a fourth
+kind.
 
     python benchmarks/multi_task.py [--seeds 0 1 2] [--steps 3000]
 
 Data of `fisher_family`, 800 members of each kind; the three single networks share the steps of the
-multi-task one; no training has seen the fourth kind. Updates ``benchmarks/results/multi_task.json``:
-mean relative L2 errors over 40 unseen members of every kind, final iterates.
+multi-task one; no training has seen the fourth kind. Updates
+``benchmarks/results/multi_task.json``: mean relative L2 errors over 40 unseen members of every
+kind, final iterates.
 """
 
 import json

@@ -1,6 +1,8 @@
-"""The step of ``operators.py --step`` in DeepXDE's mode for aligned points (zero coordinate shift): prints its milliseconds as JSON.
+"""The step of ``operators.py --step`` in DeepXDE's mode for aligned points (zero coordinate shift):
+prints its milliseconds as JSON.
 
-Run by ``operators.py --step --peers PYTHON`` in a Python with DeepXDE and torch (DDE_BACKEND=pytorch).
+Run by ``operators.py --step --peers PYTHON`` in a Python with DeepXDE and torch
+(DDE_BACKEND=pytorch).
 """
 
 import json

@@ -1,13 +1,15 @@
-"""Physics-informed Gaussians against their paper (arXiv:2412.05994): error in a fixed time, and the cost of a step.
+"""Physics-informed Gaussians against their paper (arXiv:2412.05994): error in a fixed time, and the
+cost of a step.
 
     python benchmarks/pig.py [--seeds 0 1 2] [--cases helmholtz ...] [--seconds 150]
     python benchmarks/pig.py --step
     python benchmarks/pig.py --markdown
 
 The first updates ``benchmarks/results/pig.json`` with final iterates against the references of
-pinops; ``--seconds`` limits each run to less than the case allows, and the record says so. ``--step``
-measures one loss and gradient of 400 Gaussians in four channels at 4096 points against the same
-arithmetic written by hand, in turns, in one process; the last writes the table of the README.
+pinops; ``--seconds`` limits each run to less than the case allows, and the record says so.
+``--step`` measures one loss and gradient of 400 Gaussians in four channels at 4096 points against
+the same arithmetic written by hand, in turns, in one process; the last writes the table of the
+README.
 """
 
 import statistics
@@ -21,7 +23,7 @@ MARKS = ("<!-- gaussians: benchmarks/pig.py --markdown -->", "<!-- end of gaussi
 
 
 def gaussians(number: int, scale: float, more: str = "") -> list[str]:
-    """One channel without a head: half the work of four channels for each parameter, and no worse."""
+    """One channel without a head: half the work of four channels per parameter, and no worse."""
     settings = f'gaussians={number}, scale={scale}, channels=1, head="none"'
     return ["--network", f"PIG({', '.join(filter(None, (settings, more)))})"]
 
@@ -131,7 +133,7 @@ def contenders(number: int, size: int) -> dict[str, Callable[[], Any]]:
 
     import pinops as po
     from pinops.networks import embedding_of
-    from pinops.problem import impose, units
+    from pinops.problem import INTERIOR, impose, scales_of
     from pinops.training import draw, split
 
     problem: Any = po.load_problem("helmholtz")
@@ -139,14 +141,14 @@ def contenders(number: int, size: int) -> dict[str, Callable[[], Any]]:
     network = po.networks.PIG(number, 4).build(
         embedding_of(problem, imposition).size, 1, key=jax.random.key(0)
     )
-    model, params = split(problem, network, imposition, units(problem, imposition), "Helmholtz")
+    model, params = split(problem, network, imposition, scales_of(problem, imposition), "Helmholtz")
     points = model.prepared(
         params, draw(problem, imposition.soft, po.Collocation(interior=size), jax.random.key(1))
     )
     weights = {"residual": jnp.ones(1)}
     ours = jax.jit(lambda params: model.objective(points, weights)(params))
-    at = points["interior"].at
-    lift, factor = points["interior"].fixed
+    at = points[INTERIOR].at
+    lift, factor = points[INTERIOR].fixed
     wave = float(problem.k) ** 2
     a1, a2 = float(problem.a1), float(problem.a2)
     exact = jnp.sin(a1 * jnp.pi * at[:, 0]) * jnp.sin(a2 * jnp.pi * at[:, 1])
@@ -157,7 +159,7 @@ def contenders(number: int, size: int) -> dict[str, Callable[[], Any]]:
     fx, fy = -2 * axes[:, 0] * (1 - axes[:, 1] ** 2), -2 * axes[:, 1] * (1 - axes[:, 0] ** 2)
     lap = -2 * (1 - axes[:, 1] ** 2) - 2 * (1 - axes[:, 0] ** 2)
     rows = [axes, source, f, fx, fy, lap]
-    chunk = model._chunk(params, points["interior"])
+    chunk = model._chunk(params, points[INTERIOR])
 
     def loss(network, rows):
         return jnp.sum(jnp.square(residuals(network, rows, wave))) / len(at)

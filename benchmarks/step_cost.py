@@ -1,14 +1,15 @@
-"""The cost of a training step: the public interface against arithmetic written by hand, in turns, on one core.
+"""The cost of a training step: the public interface against arithmetic written by hand, in turns,
+on one core.
 
     python benchmarks/step_cost.py [--rounds 7] [--peers PYTHON --peer-scripts FOLDER]
 
 The work: Burgers' equation, a network of 4 x 64 tanh units, 8192 interior, 256 initial and 256
-boundary points, one full-batch step of Adam. The bound propagates u, u_x, u_t, u_xx through the layers
-by hand, one matrix product per layer, over chunks of 256 points. ``--peers`` names a Python in which
-DeepXDE (with torch or JAX), PINA and jinns are installed: the scripts in FOLDER then time the same work
-in them, on the same core. Prints medians, their ratios, the memory of one step's program by XLA's
-account, and how long the default recipe compiles with an empty cache and with a filled one; records
-all in ``benchmarks/results/step_cost.json``.
+boundary points, one full-batch step of Adam. The bound propagates u, u_x, u_t, u_xx through the
+layers by hand, one matrix product per layer, over chunks of 256 points. ``--peers`` names a Python
+in which DeepXDE (with torch or JAX), PINA and jinns are installed: the scripts in FOLDER then time
+the same work in them, on the same core. Prints medians, their ratios, the memory of one step's
+program by XLA's account, and how long the default recipe compiles with an empty cache and with a
+filled one; records all in ``benchmarks/results/step_cost.json``.
 """
 
 import json
@@ -42,7 +43,9 @@ def peer(python: str, script: Path, told: dict[str, str], dtype: str) -> float |
 
 
 def compilation(steps: int) -> dict[str, float]:
-    """Seconds of compilation of ``pinops solve burgers``, its first 50 steps of each phase included."""
+    """Seconds of compilation of ``pinops solve burgers``, its first 50 steps of each phase
+    included.
+    """
     out = {}
     with tempfile.TemporaryDirectory() as folder:
         cache = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}

@@ -1,12 +1,12 @@
-"""Error after a fixed time, side by side with the target: each case in fresh processes, compilation included.
+"""Error after a fixed time beside the target: each case in fresh processes, with compilation.
 
-    python benchmarks/time_to_accuracy.py [--seeds 0 1 2] [--cases burgers "helmholtz a1=10 a2=10" ...]
+    python benchmarks/time_to_accuracy.py [--seeds 0 1 2] [--cases burgers "helmholtz a1=10" ...]
     python benchmarks/time_to_accuracy.py --peers PYTHON [--peer-seconds 180] [--seeds 0]
     python benchmarks/time_to_accuracy.py --markdown
 
-The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median over
-the seeds counts) and the error against seconds of every run; the second runs Burgers' equation in a
-Python with DeepXDE, PINA or jinns; the last writes the table of the README and draws
+The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median
+over the seeds counts) and the error against seconds of every run; the second runs Burgers' equation
+in a Python with DeepXDE, PINA or jinns; the last writes the table of the README and draws
 ``benchmarks/results/time_to_accuracy.png``.
 """
 
@@ -179,7 +179,8 @@ def peers(python: str, seeds: list[int], seconds: float) -> Row:
 def table(cases: dict[str, Row]) -> list[str]:
     """The rows of the README."""
     lines = [
-        "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | target | option |",  # noqa: E501
+        "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | "
+        "target | option |",  # noqa: E501
         "|---|---|---|---|---|---|",
     ]
     for case, entry in cases.items():

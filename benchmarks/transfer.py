@@ -1,14 +1,15 @@
-"""A shape that an operator has not seen: what operators for other shapes, and the equation, make of few members of it.
+"""A shape that an operator has not seen: what operators for other shapes, and the equation, make of
+few members of it.
 
     python benchmarks/operators.py --cases darcy_family --keep FOLDER
     python benchmarks/transfer.py FOLDER [--seeds 0 1 2] [--steps 600] [--learning-rate 0.001]
 
 The first trains `darcy_family` on squares, discs and triangles; the second goes on from these runs
-with 96 members of the shape "right_triangle", and updates ``benchmarks/results/transfer.json``: mean
-relative L2 errors over 40 unseen right triangles, final iterates, of the operator as it was, of all
-its layers trained further, of some of them (the first convolution, the dense layers of the branch and
-the last layer of the trunk), of a fresh operator on the same members, and of one with the equation as
-well.
+with 96 members of the shape "right_triangle", and updates ``benchmarks/results/transfer.json``:
+mean relative L2 errors over 40 unseen right triangles, final iterates, of the operator as it was,
+of all its layers trained further, of some of them (the first convolution, the dense layers of the
+branch and the last layer of the trunk), of a fresh operator on the same members, and of one with
+the equation as well.
 """
 
 import json

@@ -1,10 +1,11 @@
 """CAPE-FNO for Burgers' equation at the published size, from PDEBench's files: a recipe for a GPU.
 
-    python scripts/train_cape_full_size.py 1D_Burgers_Sols_Nu0.002.hdf5 1D_Burgers_Sols_Nu0.02.hdf5 ... [--out runs/cape]
+    python scripts/train_cape_full_size.py 1D_Burgers_Sols_Nu0.002.hdf5 1D_Burgers_Sols_Nu0.02.hdf5
+    ... [--out runs/cape]
 
-128 grid points, 41 time steps, 100 epochs of which 3 warm up, batches of 50, as published (Takamoto,
-Alesiani & Niepert 2023); about 2e15 floating-point operations for 45 000 trajectories: estimated as an
-hour on a GPU, days on two cores. Interrupted, the same command goes on.
+128 grid points, 41 time steps, 100 epochs of which 3 warm up, batches of 50, as published
+(Takamoto, Alesiani & Niepert 2023); about 2e15 floating-point operations for 45 000 trajectories:
+estimated as an hour on a GPU, days on two cores. Interrupted, the same command goes on.
 """
 
 import argparse

@@ -1,4 +1,6 @@
-"""Every test runs on the CPU, with run-time shape checks, strict rank promotion and a lasting compilation cache."""
+"""Every test runs on the CPU, with run-time shape checks, strict rank promotion and a lasting
+compilation cache.
+"""
 
 import os
 from pathlib import Path
@@ -17,8 +19,9 @@ from jaxtyping import install_import_hook  # noqa: E402
 # (n,) minus (n, 1) is the classic silent error of this field.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Annotations are checked on every call in the rooms where arrays flow; the tower lets an int stand for a float, as type
-# checkers do.  The other rooms check what users hand them, with sentences of their own that tests provoke on purpose.
+# Annotations are checked on every call in the rooms where arrays flow; the tower lets an int stand
+# for a float, as type checkers do.  The other rooms check what users hand them, with sentences of
+# their own that tests provoke on purpose.
 install_import_hook(
     [f"pinops.{room}" for room in ("derivatives", "networks", "optimizers", "losses", "training")],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
@@ -38,7 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def forgotten():
     """Compiled programs are forgotten with the file that needed them.
 
-    Each maps some pages of memory, of which Linux allows a process 65530: a worker that keeps all programs is aborted.
+    Each maps some pages of memory, of which Linux allows a process 65530: a worker that keeps all
+    programs is aborted.
     """
     yield
     jax.clear_caches()

@@ -1,4 +1,6 @@
-"""Small files in the layouts of public data sets, with made-up smooth values: no test needs a download."""
+"""Small files in the layouts of public data sets, with made-up smooth values: no test needs a
+download.
+"""
 
 from pathlib import Path
 
@@ -14,7 +16,8 @@ def waves(count: int, cells: int, seed: int = 0) -> np.ndarray:
 
 
 def pdebench_burgers(folder: Path, viscosity: float, count: int, cells: int, frames: int) -> Path:
-    """A file named and laid out like ``1D_Burgers_Sols_Nu0.01.hdf5`` of PDEBench (arXiv:2210.07182).
+    """A file named and laid out like ``1D_Burgers_Sols_Nu0.01.hdf5`` of PDEBench
+    (arXiv:2210.07182).
 
     As in the originals there is one more time than there are time steps.
     """

@@ -1,4 +1,6 @@
-"""What is kept in the user's cache folder: equal problems find it, others do not; and data sets for surrogates."""
+"""What is kept in the user's cache folder: equal problems find it, others do not; and data sets for
+surrogates.
+"""
 
 import os
 import platform
@@ -32,7 +34,8 @@ class Base(po.Problem):
 
     def reference(self):
         x = np.linspace(0, 1, 5)
-        return Reference({"x": x}, {"u": LEVEL * self.strength + 0 * x}, {"u": 1e-9}, "constant", "none")
+        values = {"u": LEVEL * self.strength + 0 * x}
+        return Reference({"x": x}, values, {"u": 1e-9}, "constant", "none")
 
 
 @po.register("kept_for_tests")
@@ -45,7 +48,9 @@ CAPTURED: dict[str, Any] = {"check": True, "capture_output": True, "text": True}
 
 @pytest.fixture
 def level(tmp_path, monkeypatch):
-    """The reference of a problem in a file, as ``level(text of the file, **coefficients)``, and the cache it fills."""
+    """The reference of a problem in a file, as ``level(text of the file, **coefficients)``, and the
+    cache it fills.
+    """
     monkeypatch.setenv("PINOPS_CACHE", str(tmp_path / "cache"))
     number = iter(range(10))
 
@@ -109,7 +114,7 @@ def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
         data.check_family(po.load_problem("cape_burgers", parameters="interpolation"))
 
 
-# -- PDEBench ------------------------------------------------------------------------------------------------------------
+# -- PDEBench ------------------------------------------------------------------------------------
 
 
 def pdebench_file(folder, number, count=40, places=32, times=11):
@@ -139,9 +144,10 @@ def test_files_of_pdebench_are_thinned_and_taken_in_turn(tmp_path):
 def test_a_file_that_is_not_as_pdebench_has_it_is_a_sentence(tmp_path):
     family = po.load_problem("cape_advection", cells=16, frames=6)
     good = pdebench_file(tmp_path, 0.4)
-    make = lambda *files, family=family, **options: from_pdebench(
-        family, files, tmp_path / "made.h5", count=4, **options
-    )
+
+    def make(*files, family=family, **options):
+        return from_pdebench(family, files, tmp_path / "made.h5", count=4, **options)
+
     with pytest.raises(
         ValueError, match="for cape_advection and cape_burgers, not for burgers_family"
     ):

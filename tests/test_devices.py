@@ -100,25 +100,56 @@ RESUME = """
 import sys
 import jax
 import pinops as po
+
 sys.path.insert(0, sys.argv[4])
 from decay import Decay
+
 stop = lambda report: report.step >= int(sys.argv[3])
-po.solve(Decay(), network=po.networks.MLP(width=6, depth=2), points=po.Collocation(interior=64, every=40), steps=100,
-         devices=int(sys.argv[2]), out=sys.argv[1], resume=True, progress=False, callbacks=[stop])
+po.solve(
+    Decay(),
+    network=po.networks.MLP(width=6, depth=2),
+    points=po.Collocation(interior=64, every=40),
+    steps=100,
+    devices=int(sys.argv[2]),
+    out=sys.argv[1],
+    resume=True,
+    progress=False,
+    callbacks=[stop],
+)
 """
 
 TWO = """
 import json, sys
 import jax
+
 rank, port = int(sys.argv[1]), sys.argv[2]
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
 import pinops as po
+
 sys.path.insert(0, sys.argv[3])
 from decay import Decay
-solution = po.solve(Decay(), network=po.networks.MLP(width=6, depth=2), points=po.Collocation(interior=64, every=40),
-                    weighting=po.losses.Causal(every=20), steps=100, out=sys.argv[4], progress=False, checkpoint_seconds=0.0)
-print(json.dumps([solution.status, len(jax.devices()), solution.history[-1].loss, solution.error()["u"]["mean"],
-                  [float(x) for x in solution(t=[0.25, 0.75])]]))
+
+solution = po.solve(
+    Decay(),
+    network=po.networks.MLP(width=6, depth=2),
+    points=po.Collocation(interior=64, every=40),
+    weighting=po.losses.Causal(every=20),
+    steps=100,
+    out=sys.argv[4],
+    progress=False,
+    checkpoint_seconds=0.0,
+)
+print(
+    json.dumps(
+        [
+            solution.status,
+            len(jax.devices()),
+            solution.history[-1].loss,
+            solution.error()["u"]["mean"],
+            [float(x) for x in solution(t=[0.25, 0.75])],
+        ]
+    )
+)
 """
 
 
@@ -156,7 +187,9 @@ def run(*commands: list[str], devices: int, flags: str = "") -> list[str]:
 
 
 def test_eight_devices_give_what_one_gives(tmp_path):
-    """Loss, gradient and residual vector to round-off; training with weights and second-order methods nearly so."""
+    """Loss, gradient and residual vector to round-off; training with weights and second-order
+    methods nearly so.
+    """
     script = tmp_path / "eight.py"
     script.write_text(EIGHT)
     (line,) = run([str(script), str(tmp_path)], devices=8, flags=HASTY)

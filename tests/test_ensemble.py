@@ -26,7 +26,9 @@ def ensemble():
 
 
 def test_each_seed_is_trained_as_it_would_be_alone(ensemble):
-    """To round-off, which a quasi-Newton method then amplifies: batched products add in another order."""
+    """To round-off, which a quasi-Newton method then amplifies: batched products add in another
+    order.
+    """
     assert len(ensemble) == 3 and [solution.request["seed"] for solution in ensemble] == [4, 5, 6]
     t = np.linspace(0, 1, 11)
     for solution in ensemble:
@@ -57,7 +59,9 @@ def test_mean_and_spread(ensemble):
 
 
 def test_an_ensemble_is_resumed_bit_for_bit(tmp_path):
-    stop = lambda report: report.step >= 80
+    def stop(report):
+        return report.step >= 80
+
     po.solve(Decay(), ensemble=2, out=tmp_path, callbacks=[stop], **OPTIONS)
     resumed = po.solve(Decay(), ensemble=2, out=tmp_path, resume=True, **OPTIONS)
     whole = po.solve(Decay(), ensemble=2, **OPTIONS)

@@ -1,4 +1,6 @@
-"""Files of strangers execute nothing, exhaust nothing, and end in one sentence; a stored run is what it is loaded as."""
+"""Files of strangers execute nothing, exhaust nothing, and end in one sentence; a stored run is
+what it is loaded as.
+"""
 
 import json
 import random
@@ -81,7 +83,9 @@ def interrupt(report):
 
 
 def refused(call, *, seconds: float = SECONDS) -> str:
-    """The one sentence that a call ends in, within the time and memory that a stranger's file may take."""
+    """The one sentence that a call ends in, within the time and memory that a stranger's file may
+    take.
+    """
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     with pytest.raises((DataFileError, ValueError, FileNotFoundError)) as caught:
         call()

@@ -1,4 +1,6 @@
-"""What tests against files of the literature show, shown without these files: by NumPy, SciPy and closed forms."""
+"""What tests against files of the literature show, shown without these files: by NumPy, SciPy and
+closed forms.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +29,7 @@ def relative_l2(values, truth):
 
 
 def decaying_wave(x, t, nu, size=0.8):
-    """Burgers' equation: u = -2ν φ_x / φ of the diffusing φ = 1 + size exp(-νk²t) cos kx, k = 2π."""
+    """Burgers' equation: u = -2ν φ_x / φ, where φ = 1 + size exp(-νk²t) cos kx diffuses, k = 2π."""
     k = 2 * np.pi
     decayed = size * np.exp(-nu * k**2 * t)
     return 2 * nu * k * decayed * np.sin(k * x) / (1 + decayed * np.cos(k * x))
@@ -92,7 +94,8 @@ def test_a_square_with_disks_by_finite_differences():
             weight = 2 / steps[sign] / (steps[-1] + steps[1])
             other = here + sign * stride
             known = ~inner[other]
-            # Neighbours that are no unknowns lie on the square, where u = 1, or behind a circle, where u = 0.
+            # Neighbours that are no unknowns lie on the square, where u = 1, or behind a circle,
+            # where u = 0.
             right[known & inside[other]] += weight[known & inside[other]]
             rows += [number[here], number[here][~known]]
             columns += [number[here], number[other][~known]]
@@ -108,7 +111,9 @@ def test_a_square_with_disks_by_finite_differences():
 
 
 def test_the_curriculum_is_a_logistic_function_of_the_epoch():
-    """Takamoto, Alesiani & Niepert (2023): (1 + tanh((r - 1/2) / 0.2)) / 2 is logistic with rate 10."""
+    """Takamoto, Alesiani & Niepert (2023): (1 + tanh((r - 1/2) / 0.2)) / 2 is logistic with rate
+    10.
+    """
     schedule = Curriculum(100, 3)
     epochs = np.arange(100)
     logistic = 1 / (1 + np.exp(-10 * ((epochs - 3) / 97 - 0.5)))
@@ -124,7 +129,9 @@ def test_the_curriculum_is_a_logistic_function_of_the_epoch():
 def test_members_of_burgers_family_have_the_published_covariance_and_our_solver_their_solution(
     float64,
 ):
-    """625 (-Δ + 25)^-2 white noise (Wang, Wang & Perdikaris 2021, section 4.3), solved by Cole and Hopf."""
+    """625 (-Δ + 25)^-2 white noise (Wang, Wang & Perdikaris 2021, section 4.3), solved by Cole and
+    Hopf.
+    """
     members = sample_members(po.load_problem("burgers_family"), KEY, range(4000))
     starts = np.asarray(jax.vmap(lambda member: member.inputs())(members))[:, :-1]
     k = np.arange(1, 6)
@@ -197,7 +204,7 @@ def test_a_deeponet_of_modified_perceptrons_is_that_of_numpy(float64):
 
 
 def test_a_deeponet_of_any_branch_is_that_of_numpy(float64):
-    """A branch with a normalised layer and a trunk of leaky units, as in the multi-task DeepONet."""
+    """A branch with a normalised layer and a trunk of leaky units (multi-task DeepONet)."""
     rng = np.random.default_rng(1)
     one, two = layers(rng, (7, 12, 6))
     deep = layers(rng, (2, 9, 9, 6))
@@ -241,7 +248,9 @@ def test_a_convolutional_branch_is_that_of_scipy(float64):
 
 
 def test_the_convolutional_branch_has_as_many_parameters_as_the_released_one():
-    """Kernels of 5 x 5 points, four halvings of 100 x 100, dense layers of 128, a trunk of four layers of 150."""
+    """Kernels of 5 x 5 points, four halvings of 100 x 100, dense layers of 128, a trunk of four
+    layers of 150.
+    """
     built = Convolutional((16, 32, 64, 64)).build((100, 100, 2), 150, key=KEY)
     filters, pixels = (2, 16, 32, 64, 64), 6 * 6
     convolutions = sum((25 * i + 1) * o for i, o in zip(filters, filters[1:], strict=False))
@@ -250,7 +259,9 @@ def test_the_convolutional_branch_has_as_many_parameters_as_the_released_one():
 
 
 def test_a_trunk_with_skipped_layers_is_that_of_numpy(float64):
-    """A network of one's own from the algebra of jets, as the plate's trunk of the multi-task DeepONet."""
+    """A network of one's own from the algebra of jets, as the plate's trunk of the multi-task
+    DeepONet.
+    """
     rng = np.random.default_rng(3)
     deep, skips = layers(rng, (3, *[8] * 5, 6)), layers(rng, [8] * 4)
 

@@ -50,7 +50,10 @@ def search(function, **options):
     x, direction = jnp.zeros(1), jnp.ones(1)
     value, gradient = objective(x)
     found = jax.jit(lambda x: strong_wolfe(objective, x, direction, value, gradient, **options))(x)
-    at = lambda length: tuple(float(np.squeeze(part)) for part in objective(length[None]))
+
+    def at(length):
+        return tuple(float(np.squeeze(part)) for part in objective(length[None]))
+
     return float(value), float(gradient[0]), jax.device_get(found), at
 
 
@@ -105,9 +108,8 @@ def dense(inverse_hessians):
     return np.asarray(jax.vmap(lambda h: h.dense())(jax.tree.map(jnp.asarray, inverse_hessians)))
 
 
-FAR = np.zeros(
-    10
-)  # the usual start (-1.2, 1, ...) may lead to the other minimum that there is in more than three variables
+# The usual start (-1.2, 1, ...) may lead to the other minimum of more than three variables.
+FAR = np.zeros(10)
 
 
 @pytest.fixture(scope="module", params=[SSBroyden(), SSBFGS()], ids=["ssbroyden", "ssbfgs"])
@@ -117,7 +119,9 @@ def valley(request):
 
 
 def test_convergence_is_superlinear(valley):
-    """Ten steps gain one digit, then three, then all: linear convergence would gain the same each time."""
+    """Ten steps gain one digit, then three, then all: linear convergence would gain the same each
+    time.
+    """
     error = np.linalg.norm(np.asarray(valley.params) - 1, axis=1)
     first = np.flatnonzero(error < 1e-2)[0]
     assert error[min(first + 40, 199)] < 1e-10
@@ -174,7 +178,9 @@ def test_corrections_that_wait_are_those_of_the_dense_formula(size):
 
 @pytest.mark.parametrize("optimizer", [SSBroyden(), SSBFGS()], ids=["ssbroyden", "ssbfgs"])
 def test_the_inverse_hessian_is_found_on_a_quadratic(optimizer):
-    """Near the minimum of a quadratic the steps become Newton's: H g is close to the distance to it."""
+    """Near the minimum of a quadratic the steps become Newton's: H g is close to the distance to
+    it.
+    """
     scale = np.logspace(0, 2, 6)
     path = minimise(
         lambda x: 1.0 + 0.5 * jnp.sum(scale * (x - 1) ** 2), jnp.zeros(6), 60, optimizer
@@ -224,10 +230,13 @@ def test_a_failed_search_starts_again_from_the_identity_and_then_stalls():
         step = optimizer.update(objective, x, state)
         x, state = step.params, step.state
     assert not np.allclose(state.inverse_hessian.dense(), np.eye(10))
-    wrong = lambda x: (
-        objective(x)[0] + 1e6,
-        objective(x)[1],
-    )  # nothing is as low as the value that it remembers
+
+    def wrong(x):
+        return (
+            objective(x)[0] + 1e6,
+            objective(x)[1],
+        )  # nothing is as low as the value that it remembers
+
     first = optimizer.update(wrong, x, state)
     assert np.array_equal(first.params, x) and np.array_equal(
         first.state.inverse_hessian.dense(), np.eye(10)
@@ -252,7 +261,9 @@ def test_a_new_objective_keeps_the_inverse_hessian_and_refreshes_the_rest(valley
 
 
 def test_parameters_may_be_any_tree():
-    function = lambda p: jnp.sum((p["a"] - 1) ** 2) + 3 * jnp.sum((p["b"] + 2) ** 2)
+    def function(p):
+        return jnp.sum((p["a"] - 1) ** 2) + 3 * jnp.sum((p["b"] + 2) ** 2)
+
     path = minimise(function, {"a": jnp.zeros((2, 2)), "b": jnp.zeros(3)}, 20)
     assert path.params["a"][-1] == pytest.approx(np.ones((2, 2)), abs=1e-8)
     assert path.params["b"][-1] == pytest.approx(-2 * np.ones(3), abs=1e-8)
@@ -362,11 +373,14 @@ def quadratic_in_a_matrix(rotation):
 def test_soap_finds_the_directions_that_adam_cannot_see():
     """In the eigenbasis the problem is diagonal: a rotation costs SOAP nothing and Adam much."""
     rotation = jnp.asarray(np.linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0])
-    end = lambda optimizer, rotation: float(
-        minimise(
-            quadratic_in_a_matrix(rotation), jnp.zeros((6, 4)), 400, as_optimizer(optimizer)
-        ).value[-1]
-    )
+
+    def end(optimizer, rotation):
+        return float(
+            minimise(
+                quadratic_in_a_matrix(rotation), jnp.zeros((6, 4)), 400, as_optimizer(optimizer)
+            ).value[-1]
+        )
+
     turned, straight = end(SOAP(0.05), rotation), end(SOAP(0.05), jnp.eye(6))
     assert turned == pytest.approx(straight, rel=0.5)
     assert turned < 0.1 * end(optax.adam(0.05), rotation)

@@ -23,7 +23,7 @@ def run(*command: str | Path, **options) -> str:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
-    """A copy of the sources: nothing is left in the repository, and nothing stale is taken from it."""
+    """A copy of the sources: nothing is left in the repository, and nothing stale taken from it."""
     source = tmp_path_factory.mktemp("source")
     for name in ("pinops", "problems"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -74,10 +74,14 @@ def test_everything_is_in_the_wheel(wheel):
 
 
 def test_the_catalogue_is_found_in_a_clone_that_is_not_installed(source):
-    """Python started in a clone imports the package from there, also where another copy is installed."""
+    """Python started in a clone imports the package from there, also where another copy is
+    installed.
+    """
     code = (
-        "import sys; sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in repr(finder)]; "
-        "import pinops; print(pinops.__file__); print(*pinops.available()); print(type(pinops.load_problem('heat')).__name__)"
+        "import sys; sys.meta_path[:] = [finder for finder in sys.meta_path if 'editable' not in "
+        "repr(finder)]; "
+        "import pinops; print(pinops.__file__); print(*pinops.available()); "
+        "print(type(pinops.load_problem('heat')).__name__)"
     )
     file, names, heat = run(sys.executable, "-c", code, cwd=source).splitlines()
     assert Path(file).is_relative_to(source) and "burgers" in names.split() and heat == "Heat"

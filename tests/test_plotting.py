@@ -48,7 +48,9 @@ class Decay(po.Problem):
 
 
 class Annulus(po.Problem):
-    """Space with a hole, on the grid of a reference whose axes are in another order; v is unknown to it."""
+    """Space with a hole, on the grid of a reference whose axes are in another order; v is unknown
+    to it.
+    """
 
     domain = po.Disk(x=0, y=0, radius=1) - po.Disk(x=0, y=0, radius=0.5)
     unknowns = ("u", "v")
@@ -123,7 +125,8 @@ def panels(figure):
     return len(titles(figure))
 
 
-# Panels: those of the layout, and of the history: loss, error where there is a reference, coefficients.
+# Panels: those of the layout, and of the history: loss, error where there is a reference,
+# coefficients.
 LAYOUTS = {
     Curve: 2 + 2,
     Decay: 3 + 3,

@@ -1,4 +1,6 @@
-"""Resume is bit for bit: a run that was stopped, or killed at any moment, ends where one that never stopped does."""
+"""Resume is bit for bit: a run that was stopped, or killed at any moment, ends where one that never
+stopped does.
+"""
 
 import os
 import random
@@ -28,7 +30,9 @@ OPTIONS = {
 
 
 def arrays(run: Path) -> dict[str, np.ndarray]:
-    """Everything in a checkpoint but wall-clock times: parameters, optimizer, points, counters, history."""
+    """Everything in a checkpoint but wall-clock times: parameters, optimizer, points, counters,
+    history.
+    """
     stored, _ = read_arrays(run / "checkpoint" / "state.h5", "checkpoint")
     return {name: array for name, array in stored.items() if name != "history/seconds"}
 
@@ -50,7 +54,10 @@ def whole(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("pause", [1, 60, 70, 100, 120])
 def test_a_stopped_run_goes_on_bit_for_bit(pause, whole, tmp_path):
     """Across new points (60, 120) and from one optimizer to the next (70)."""
-    stop = lambda report: report.step >= pause
+
+    def stop(report):
+        return report.step >= pause
+
     first = po.solve(Decay(), **OPTIONS, optimizer=PHASES, out=tmp_path, callbacks=[stop])
     assert first.status == "stopped" and pause <= first.steps < 150
     second = po.solve(Decay(), **OPTIONS, optimizer=PHASES, out=tmp_path, resume=True)
@@ -60,7 +67,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(pause, whole, tmp_path):
 
 @pytest.mark.parametrize("optimizer", [SSBroyden(), ADAM], ids=["ssbroyden", "adam"])
 def test_more_steps_may_be_added(optimizer, tmp_path):
-    """Also to a number that is not the end of a stretch (the history then has other rows, the state has not)."""
+    """Also to a number that is not the end of a stretch (the history then has other rows, the state
+    has not).
+    """
     po.solve(Decay(), **OPTIONS, optimizer=optimizer, steps=130, out=tmp_path / "once")
     for steps in (37, 75, 130):
         po.solve(
@@ -113,7 +122,9 @@ EVERYTHING = (
     "options", [options for _, options in EVERYTHING], ids=[name for name, _ in EVERYTHING]
 )
 def test_everything_can_be_interrupted_resumed_and_recovered(options, tmp_path, monkeypatch):
-    """Every optimizer, weighting, refinement and sampler: bit for bit after an interrupt; finite after a loss that is not."""
+    """Every optimizer, weighting, refinement and sampler: bit for bit after an interrupt; finite
+    after a loss that is not.
+    """
     options = dict(options)
     points = {name: options.pop(name) for name in ("refinement", "sampler") if name in options}
     settings = {
@@ -217,7 +228,10 @@ def start(folder: Path, out: Path, *more: str) -> subprocess.Popen:
 def test_an_interrupt_is_noticed_after_the_stretch(whole, tmp_path):
     """Wherever in a stretch the signal comes; the handler is the user's again afterwards."""
     own = signal.getsignal(signal.SIGINT)
-    press = lambda report: os.kill(os.getpid(), signal.SIGINT) if report.step == 60 else None
+
+    def press(report):
+        return os.kill(os.getpid(), signal.SIGINT) if report.step == 60 else None
+
     with pytest.raises(KeyboardInterrupt):
         po.solve(Decay(), **OPTIONS, optimizer=PHASES, out=tmp_path / "run", callbacks=[press])
     assert signal.getsignal(signal.SIGINT) is own
@@ -227,7 +241,9 @@ def test_an_interrupt_is_noticed_after_the_stretch(whole, tmp_path):
 
 
 def test_a_run_killed_at_random_times_ends_as_if_it_had_not_been(tmp_path):
-    """SIGKILL to a real process of the command, with the default recipe and a checkpoint at every chance."""
+    """SIGKILL to a real process of the command, with the default recipe and a checkpoint at every
+    chance.
+    """
     (tmp_path / "killed.py").write_text(PROBLEM)
     undisturbed = start(tmp_path, tmp_path / "whole")
     _, stderr = undisturbed.communicate(timeout=300)

@@ -50,7 +50,8 @@ def residuals_and_gradient(problem: Problem) -> tuple[dict[str, np.ndarray], np.
     points = draw(problem, imposition.soft, Collocation(16, 16, 16), jax.random.key(1))
 
     def loss(params: Any) -> Any:
-        vectors = model.residuals(params, points)
+        terms = model.residuals(params, points)
+        vectors = {name: term.vector for name, term in terms.items()}
         return sum(jnp.mean(jnp.square(v)) for v in vectors.values()), vectors
 
     (_, vectors), gradient = eqx.filter_jit(

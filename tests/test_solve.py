@@ -1,4 +1,6 @@
-"""The front doors `solve`, `load`, `invert`: what they promise, and one clear sentence for what cannot be meant."""
+"""The front doors `solve`, `load`, `invert`: what they promise, and one clear sentence for what
+cannot be meant.
+"""
 
 import json
 import os
@@ -77,7 +79,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_solution_is_a_function_of_named_coordinates(heat):
-    exact = lambda x, t: np.exp(-(np.pi**2) * t / 4) * np.sin(np.pi * x)
+    def exact(x, t):
+        return np.exp(-(np.pi**2) * t / 4) * np.sin(np.pi * x)
+
     x, t = np.linspace(0, 1, 7)[:, None], np.linspace(0, 1, 5)
     values = heat(x=x, t=t)
     assert isinstance(values, np.ndarray) and values.dtype == np.float64
@@ -146,7 +150,8 @@ def test_the_error_is_over_the_whole_reference_grid(heat):
 
 def test_the_summary_has_the_keys_of_the_contract(heat):
     summary = json.loads(json.dumps(heat.summary()))
-    keys = "problem relative_l2 max_abs seconds compile_seconds steps parameters seed dtype device reference"
+    keys = "problem relative_l2 max_abs seconds compile_seconds steps parameters seed dtype device"
+    keys += " reference"
     assert set(keys.split()) <= set(summary)
     assert summary["problem"] == "heat" and summary["steps"] == 100 and summary["seed"] == 0
     assert summary["parameters"] == 2 * 8 + 8 + 8 * 8 + 8 + 8 + 1
@@ -576,12 +581,15 @@ def test_resuming_with_other_arguments_is_refused(run, options, message):
 def test_resuming_with_other_observations_or_another_learning_rate_is_refused(tmp_path):
     t = np.linspace(0, 1, 5)
     options = {**QUICK, "steps": 2}
-    invert = lambda rate, **more: po.invert(
-        Decay(),
-        po.Observed({"t": t}, {"u": np.exp(-rate * t)}),
-        unknown="rate",
-        **{**options, "out": tmp_path / "a", **more},
-    )
+
+    def invert(rate, **more):
+        return po.invert(
+            Decay(),
+            po.Observed({"t": t}, {"u": np.exp(-rate * t)}),
+            unknown="rate",
+            **{**options, "out": tmp_path / "a", **more},
+        )
+
     invert(1.5)
     refused(
         tmp_path / "a",
@@ -589,15 +597,18 @@ def test_resuming_with_other_observations_or_another_learning_rate_is_refused(tm
         "holds a run with observations = ",
         lambda: invert(1.6, resume=True),
     )
-    solve = lambda rate, **more: po.solve(
-        Decay(),
-        **{
-            **options,
-            "optimizer": optax.adam(optax.cosine_decay_schedule(rate, 10)),
-            "out": tmp_path / "b",
-            **more,
-        },
-    )
+
+    def solve(rate, **more):
+        return po.solve(
+            Decay(),
+            **{
+                **options,
+                "optimizer": optax.adam(optax.cosine_decay_schedule(rate, 10)),
+                "out": tmp_path / "b",
+                **more,
+            },
+        )
+
     solve(1e-2)
     refused(
         tmp_path / "b", ValueError, "holds a run with phases = ", lambda: solve(1e-3, resume=True)
@@ -630,7 +641,10 @@ class _WithFixedFeatures(po.networks.Architecture):
 
     def build(self, in_size, out_size, *, key):
         features, weights = jax.random.normal(key, (in_size, 8)), jnp.zeros((8, out_size))
-        function = lambda arrays, x: jnp.tanh(x @ arrays[0].tree) @ arrays[1]
+
+        def function(arrays, x):
+            return jnp.tanh(x @ arrays[0].tree) @ arrays[1]
+
         return jax.tree_util.Partial(function, (po.networks.Frozen(features), weights))
 
 
@@ -675,7 +689,9 @@ def test_what_a_residual_raises_is_told_with_its_owner():
 
 
 def test_resuming_another_problem_is_refused(run):
-    call = lambda: po.solve(Decay(rate=2.0), **QUICK, steps=100, out=run, resume=True)
+    def call():
+        return po.solve(Decay(rate=2.0), **QUICK, steps=100, out=run, resume=True)
+
     refused(
         run, ValueError, "holds a run with coefficients = {'rate': 1.0}, not {'rate': 2.0}", call
     )
@@ -853,7 +869,9 @@ class Tall(po.Problem):
 
 
 def test_the_size_of_the_solution_need_not_be_learnt(tmp_path):
-    """Soft data give the units of the network; they are kept in the run and go on with a warm start."""
+    """Soft data give the units of the network; they are kept in the run and go on with a warm
+    start.
+    """
     options = {"network": NETWORK, "steps": 150, "progress": False}
     solution = po.solve(Tall(), out=tmp_path / "run", **options)
     assert solution.error()["u"]["mean"] < 1e-3

@@ -1,4 +1,6 @@
-"""Autoregressive surrogates on grids: networks, CAPE, curriculum, training, rollouts (spec: CAPE, section 9)."""
+"""Autoregressive surrogates on grids: networks, CAPE, curriculum, training, rollouts (spec: CAPE,
+section 9).
+"""
 
 import functools
 import json
@@ -195,7 +197,10 @@ def test_messages_are_those_of_the_pairs_of_nodes(grid, padding, float64):
 def test_message_passing_commutes_with_translations(grid, float64):
     network = eqx.filter_jit(MessagePassing(4, 2).build(2, 2, grid, key=KEY))
     states, axes = jax.random.normal(KEY, (2, *grid, 2)), tuple(range(1, 1 + len(grid)))
-    moved = lambda x: jnp.roll(x, (3, 1, 2)[: len(grid)], axes)
+
+    def moved(x):
+        return jnp.roll(x, (3, 1, 2)[: len(grid)], axes)
+
     np.testing.assert_allclose(network(moved(states)), moved(network(states)), atol=1e-13)
 
 
@@ -260,7 +265,10 @@ def test_identities_of_cape(float64):
 
 def test_metrics_of_hand_made_rollouts():
     x = np.arange(16) / 16
-    wave = lambda k: np.cos(2 * np.pi * k * x)
+
+    def wave(k):
+        return np.cos(2 * np.pi * k * x)
+
     truth = np.stack([2 + wave(1)] * 4)[None, :, :, None]
     predicted = truth + 0.1 * wave(5)[None, None, :, None] + 0.3
     found = {name: float(value[0]) for name, value in rollout_metrics(predicted, truth).items()}
@@ -370,7 +378,7 @@ def test_a_rollout_that_is_not_finite_is_not_correlated():
     assert list(rollout_metrics(predicted, truth)["correlated"]) == [0.25, 1.0]
 
 
-# -- Training ----------------------------------------------------------------------------------------------------------
+# -- Training ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -453,7 +461,8 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
         jnp.asarray(frames), jnp.asarray(in_a_row(inputs_in(rows)), jnp.float32), None
     )
     at_once = model.at({"free": 1, "warm": 0}).predictions(params, trajectories)
-    # Of two frames the second follows from a prediction; with more it is in turn, and the truth stands at the first two.
+    # Of two frames the second follows from a prediction; with more it is in turn, and the truth
+    # stands at the first two.
     in_turn = model.at({"free": 2, "warm": 0}).predictions(params, trajectories)
     np.testing.assert_allclose(in_turn[0][0], at_once[0][0], atol=1e-6)
     np.testing.assert_allclose(in_turn[0][2:], at_once[0][2:], atol=1e-6)
@@ -464,7 +473,10 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     )
     scaled = free.predictions(params, trajectories)[0] * model.scale[0]
     np.testing.assert_allclose(jnp.moveaxis(scaled, 0, 1), rolled, atol=1e-5)
-    gradient = lambda m: jax.tree.leaves(m.objective(trajectories, ONES)(params)[1])
+
+    def gradient(m):
+        return jax.tree.leaves(m.objective(trajectories, ONES)(params)[1])
+
     pushed = gradient(replace(free, push_forward=True))
     assert any(
         bool(jnp.any(jnp.abs(a - b) > 1e-6)) for a, b in zip(pushed, gradient(free), strict=True)
@@ -542,9 +554,10 @@ def test_fine_tuning_lowers_the_residual_of_its_trajectories(data, short):
     tuned = result.finetuned(truth[:, 0], members, 5, steps=200, learning_rate=5e-3, anchor=0.0)
     after = tuned(truth[:, 0], [[0.2], [0.4]], 5)
     assert tuned.status == "finetuned"
-    residual = lambda frames: sum(
-        result.residual(frames[k], member) ** 2 for k, member in enumerate(members)
-    )
+
+    def residual(frames):
+        return sum(result.residual(frames[k], member) ** 2 for k, member in enumerate(members))
+
     assert residual(after) < 0.5 * residual(before)
     kept = result.finetuned(truth[:, 0], members, 5, steps=60, anchor=1e6)(
         truth[:, 0], [[0.2], [0.4]], 5
@@ -630,7 +643,9 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
 
 
 def test_two_unknowns_in_two_dimensions(tmp_path, monkeypatch):
-    """From data over training with equations to rollouts, errors by viscosity, residuals and the figure."""
+    """From data over training with equations to rollouts, errors by viscosity, residuals and the
+    figure.
+    """
     family = load_problem("cape_burgers_2d", cells=16, frames=5)
     monkeypatch.setattr(solver, "_COARSEST", 8)  # rough data, in milliseconds
     rough = functools.partial(solver.periodic_burgers_2d, tolerance=1.0)

@@ -313,11 +313,14 @@ class Dataset:
             raise self._damaged("damaged: the checksum of its coordinates does not match")
 
     def _check_lengths(self, file: Any) -> None:
-        """Raises DataFileError where the number of members or unknowns that is said is not that of the arrays."""
+        """Raises DataFileError where the number of members or unknowns that is said is not that of
+        the arrays.
+        """
         for name in self._stored:
             if file[name].shape[:1] != (self.count,):
                 raise self._damaged(
-                    f"damaged: {name[:60]!r} has the shape {file[name].shape}, not {self.count} members"
+                    f"damaged: {name[:60]!r} has the shape {file[name].shape}, not {self.count} "
+                    "members"
                 )
         if len(self.attributes["sha256"]) != -(-self.count // BLOCK):
             raise self._damaged("damaged: it has not one checksum for each block of members")
@@ -401,7 +404,9 @@ class Dataset:
 
     @property
     def centre(self) -> dict[str, float]:
-        """The mean of each unknown where it hides how the unknown varies; 0 where it does not, so that 0 stays 0."""
+        """The mean of each unknown where it hides how the unknown varies; 0 where it does not, so
+        that 0 stays 0.
+        """
         return {
             name: mean if abs(mean) > _CENTRED * self.scale[name] else 0.0
             for name, mean in self.mean.items()
@@ -580,7 +585,7 @@ def _unusable(
         if gaps:
             note(np.isinf(values), f"has infinite values of {unknown}")
             flat = values.reshape(len(values), -1)
-            note(np.isnan(flat).all(1), f"has no value of {unknown}")
+            note(np.asarray(np.isnan(flat).all(1)), f"has no value of {unknown}")
         else:
             note(~np.isfinite(values), f"has values of {unknown} that are not finite")
         bar = rows[f"error_bar/{unknown}"]

@@ -1,7 +1,8 @@
 """HDF5 in and out: named arrays with attributes, written atomically and checked when read.
 
-A file may come from a stranger.  Before an array is allocated, all that the file declares is compared with what a file of
-ours can hold: plain numbers and fixed-length texts, stored as they are, no larger together than the file itself.
+A file may come from a stranger.  Before an array is allocated, all that the file declares is
+compared with what a file of ours can hold: plain numbers and fixed-length texts, stored as they
+are, no larger together than the file itself.
 """
 
 import glob
@@ -48,7 +49,8 @@ def write_arrays(
     arrays: Mapping[str, Any],
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write named arrays and JSON attributes; the file appears whole or not at all, whatever happens meanwhile.
+    """Write named arrays and JSON attributes; the file appears whole or not at all, whatever
+    happens meanwhile.
 
     Raises:
         OSError: naming the file when the folder cannot be written or the disk is full.
@@ -70,7 +72,8 @@ def write_arrays(
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file to be written; it takes the place of ``path`` once that is done, and is removed otherwise.
+    """A temporary file to be written; it takes the place of ``path`` once that is done, and is
+    removed otherwise.
 
     Raises:
         OSError: naming the file when the folder cannot be written or the disk is full.
@@ -91,7 +94,8 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
     except OSError as error:
         raise OSError(
-            f"{path} cannot be written: {error.strerror or error}; free some space or choose another folder"
+            f"{path} cannot be written: {error.strerror or error}; free some space or choose "
+            "another folder"
         ) from error
     finally:
         if temporary is not None:
@@ -135,18 +139,20 @@ def _sync_folder(folder: Path) -> None:
 
 @contextmanager
 def opened(path: Path, kind: str | None) -> Iterator[Any]:  # h5py tells no group from an array
-    """A file of ours, open for reading, after all that it declares has been checked; nothing is allocated for it before.
+    """A file of ours, open for reading, after all that it declares has been checked; nothing is
+    allocated for it before.
 
     Whatever goes wrong while it is open becomes a DataFileError of one sentence.
 
     Args:
         path: of the file.
-        kind: what it must hold, such as "checkpoint"; None for a file of others, which may be compressed and is
-            read in small parts.
+        kind: what it must hold, such as "checkpoint"; None for a file of others, which may be
+            compressed and is read in small parts.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes files.
+        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes
+            files.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -245,7 +251,9 @@ def parsed(text: str | bytes, path: Path) -> Any:
 
 
 def size_of(path: Path) -> int:
-    """The size of a file. Raises DataFileError where the disk holds far less: reading would make up the rest as zeros."""
+    """The size of a file. Raises DataFileError where the disk holds far less: reading would make up
+    the rest as zeros.
+    """
     status = os.stat(path)
     if status.st_size > _SPARSE and 8192 * getattr(status, "st_blocks", 2**60) < status.st_size:
         raise DataFileError(f"{path} cannot be read: most of it is a hole that was never written")
@@ -253,7 +261,9 @@ def size_of(path: Path) -> int:
 
 
 def _check_declared(file: h5py.File, path: Path, *, ours: bool) -> None:
-    """Raises DataFileError for what a file of ours never holds, and for arrays larger than the file."""
+    """Raises DataFileError for what a file of ours never holds, and for arrays larger than the
+    file.
+    """
     size = size_of(path)
     count, total = 0, 0
     groups: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
@@ -267,7 +277,8 @@ def _check_declared(file: h5py.File, path: Path, *, ours: bool) -> None:
                 raise DataFileError(f"{path} cannot be read: it has more than {_COUNT} arrays")
             where = f"{prefix}{name}"
             shown = where if len(where) <= 60 else f"{where[:57]}..."
-            # A link to another file reads what the user did not give; one within the file can be a circle.
+            # A link to another file reads what the user did not give; one within the file can be a
+            # circle.
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise DataFileError(
                     f"{path} cannot be read: {shown!r} is a link; give a plain copy"
@@ -319,7 +330,8 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
 
     Raises:
         FileNotFoundError: when it is missing.
-        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes files.
+        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes
+            files.
     """
     path = Path(path)
     with opened(path, kind) as file:

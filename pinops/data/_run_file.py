@@ -1,6 +1,8 @@
-"""``run.json``: what was asked, with which versions, and what came out, with checksums of itself and of the files beside it.
+"""``run.json``: what was asked, with which versions, and what came out, with checksums of itself
+and of the files beside it.
 
-It is read through one schema, so that whoever reads a run afterwards finds the names and types that it expects.
+It is read through one schema, so that whoever reads a run afterwards finds the names and types that
+it expects.
 """
 
 import hashlib
@@ -44,7 +46,8 @@ _NUMBERS = Items(Number())
 _SIZES = Table({name: _BY_NAME for name in ("centre", "spread", "sizes", "terms", "coefficients")})
 _DESCRIPTION = Either((Text(), Table({}, others=Anything())))
 
-# What every request has, whatever was trained. Names that are only compared or shown have no type here.
+# What every request has, whatever was trained. Names that are only compared or shown have no type
+# here.
 _EVERY: Mapping[str, Kind] = {
     "problem": Text(longest=200),
     "coefficients": Table({}, others=Anything()),
@@ -141,8 +144,9 @@ def write_run(
 ) -> None:
     """Write ``run.json``; it appears whole or not at all.
 
-    A file beside it must not change while it is listed: whoever writes these files anew first writes ``run.json`` with
-    no result, so that a run that is interrupted in between is an unfinished one and not a damaged one.
+    A file beside it must not change while it is listed: whoever writes these files anew first
+    writes ``run.json`` with no result, so that a run that is interrupted in between is an
+    unfinished one and not a damaged one.
 
     Args:
         folder: the run directory.
@@ -182,7 +186,8 @@ def read_run(folder: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: when there is none.
-        DataFileError: when it, or a file that it lists, is altered, or a name or type in it is not as written by pinops.
+        DataFileError: when it, or a file that it lists, is altered, or a name or type in it is not
+            as written by pinops.
     """
     folder = Path(folder)
     path = folder / _NAME

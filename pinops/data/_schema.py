@@ -1,8 +1,9 @@
 """What JSON of ours must look like, said once as types, and one sentence for whatever differs.
 
-A `Kind` says what a value must be. Two instances: ``Number(above=0)`` is a number greater than zero, and
-``Table({"seed": Number(whole=True), "minutes": Optional(Number(above=0))})`` is a table with these two names, of which
-``{"seed": 0, "minutes": [1]}`` gives "run.json: minutes must be a number greater than zero or null, got [1]".
+A `Kind` says what a value must be. Two instances: ``Number(above=0)`` is a number greater than
+zero, and ``Table({"seed": Number(whole=True), "minutes": Optional(Number(above=0))})`` is a table
+with these two names, of which ``{"seed": 0, "minutes": [1]}`` gives "run.json: minutes must be a
+number greater than zero or null, got [1]".
 """
 
 import abc
@@ -45,7 +46,9 @@ class Kind(abc.ABC):
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """A number within bounds; ``least`` and ``most`` belong to them, ``above`` does not. ``finite`` excludes NaN."""
+    """A number within bounds; ``least`` and ``most`` belong to them, ``above`` does not. ``finite``
+    excludes NaN.
+    """
 
     least: float | None = None
     most: float | None = None
@@ -226,7 +229,9 @@ class Numbers(Kind):
 
 @dataclass(frozen=True)
 class Table(Kind):
-    """A table with given names. ``optional`` ones may be missing; ``others``: the kind of names beyond these, None: none."""
+    """A table with given names. ``optional`` ones may be missing; ``others``: the kind of names
+    beyond these, None: none.
+    """
 
     fields: Mapping[str, Kind]
     optional: Mapping[str, Kind] = field(default_factory=dict)
@@ -279,7 +284,8 @@ def check(value: Any, kind: Kind, owner: str) -> None:
         owner: the file (and the part of it), with which the sentence begins.
 
     Raises:
-        DataFileError: with the first thing that differs: where, what it must be, and what was found.
+        DataFileError: with the first thing that differs: where, what it must be, and what was
+            found.
     """
     try:
         kind.check(value)

@@ -15,14 +15,16 @@ _EQUAL = 1e-9  # of a coefficient or bound
 def difference(stored: Mapping[str, Any], problem: Problem | Mapping[str, Any]) -> str | None:
     """The first part in which a problem differs from the one that a fingerprint was taken of.
 
-    Observations are compared where both have some: those of a stored run are not needed to evaluate it.
+    Observations are compared where both have some: those of a stored run are not needed to evaluate
+    it.
 
     Args:
         stored: what `fingerprint` gave.
         problem: another problem, or its fingerprint.
 
     Returns:
-        A clause such as "the equation differs" or "viscosity is 0.01 there and 0.02 here"; None where all is the same.
+        A clause such as "the equation differs" or "viscosity is 0.01 there and 0.02 here"; None
+        where all is the same.
     """
     fresh = fingerprint(problem) if isinstance(problem, Problem) else problem
     parts = [_unknowns, _equation, _coefficients, _domains, _conditions, _known, _observed, _window]

@@ -1,9 +1,10 @@
 """Everything of a problem that a stored run depends on, as JSON.
 
-Functions are compared by their values at fixed arguments and not by their text: the same equation written in another order,
-or read by another version of JAX, is the same. An equation is evaluated at coefficients of its own, so that "the viscosity
-differs" and "the equation differs" are told apart. Numbers are kept and compared up to a tolerance, because a digest of
-rounded ones would change where a last digit does.
+Functions are compared by their values at fixed arguments and not by their text: the same equation
+written in another order, or read by another version of JAX, is the same. An equation is evaluated
+at coefficients of its own, so that "the viscosity differs" and "the equation differs" are told
+apart. Numbers are kept and compared up to a tolerance, because a digest of rounded ones would
+change where a last digit does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +54,9 @@ Values = dict[str, Any]  # arrays by name, or None where they cannot be computed
 def fingerprint(problem: Problem) -> dict[str, Any]:
     """Everything of a problem that a stored run depends on, as JSON.
 
-    Equation, conditions and their data, domain, coefficients, unknowns, what is known of the solution, and what an
-    operator sees of a family. A time window is told by the whole problem and where it begins.
+    Equation, conditions and their data, domain, coefficients, unknowns, what is known of the
+    solution, and what an operator sees of a family. A time window is told by the whole problem and
+    where it begins.
 
     Args:
         problem: any problem, inverse ones and time windows included.
@@ -93,12 +95,13 @@ def in_window(whole: Mapping[str, Any], window: Window) -> dict[str, Any]:
 
 
 def _values(problem: Problem) -> Values:
-    """The values of all functions of a problem, from one compiled program; what raises is left out."""
+    """The values of all functions of a problem, from one program; what raises is left out."""
     jobs = dict(_jobs(problem))
     try:
         return dict(jax.jit(lambda: {name: job() for name, job in jobs.items()})())
     except Exception:
-        # Whatever a function of the user raises, training raises with a better sentence; the others still count.
+        # Whatever a function of the user raises, training raises with a better sentence; the others
+        # still count.
         out: Values = {}
         for name, job in jobs.items():
             try:
@@ -147,7 +150,9 @@ def _flat(tree: Any) -> Array:
 
 
 def _neutral(problem: Problem) -> Problem:
-    """The problem at coefficients that depend on their names' order only, so that the equation is told without them."""
+    """The problem at coefficients that depend on their names' order only, so that the equation is
+    told without them.
+    """
     names = [
         name
         for name, value in coefficients_as_json(problem).items()
@@ -167,7 +172,9 @@ def _neutral(problem: Problem) -> Problem:
 def _equation_values(
     problem: Problem, function: Callable[..., Any], label: str, owner: str
 ) -> Array:
-    """An equation at random arguments, ``(points, equations)``, its equations in the order of their names."""
+    """An equation at random arguments, ``(points, equations)``, its equations in the order of their
+    names.
+    """
     names = names_of(problem)
     random = np.random.RandomState(1)
     arguments: dict[str, Array] = {}
@@ -253,7 +260,9 @@ def _domain(problem: Problem) -> dict[str, Any]:
 
 
 def _observations(conditions: Sequence[Condition]) -> dict[str, Any]:
-    """How many, and their values in some rows with their mean and spread, which change with every other row."""
+    """How many, and their values in some rows with their mean and spread, which change with every
+    other row.
+    """
     out = {}
     for k, condition in enumerate(conditions):
         if isinstance(condition, Observed):

@@ -1,13 +1,13 @@
 """The front doors: solve, invert, train, load; and what they return.
 
-**All doors share one way** (`_door.py`): options are checked, a plan is assembled for each seed, and
-one training or an ensemble of them runs in one vectorised program. What a training leaves is a
+**All doors share one way** (`_door.py`): options are checked, a plan is assembled for each seed,
+and one training or an ensemble of them runs in one vectorised program. What a training leaves is a
 `Trained`.
 
-**A warm start keeps the sizes of its network.** An unknown is centre + spread times the output of the
-network (`pinops.problem.Scales`): in hundreds of dimensions a sum is far from 0 and varies little, and
-Adam would spend its steps on its size. The numbers are kept in ``run.json``, and a warm start of
-`solve` goes on with those of the run that it starts from.
+**A warm start keeps the sizes of its network.** An unknown is centre + spread times the output of
+the network (`pinops.problem.Scales`): in hundreds of dimensions a sum is far from 0 and varies
+little, and Adam would spend its steps on its size. The numbers are kept in ``run.json``, and a warm
+start of `solve` goes on with those of the run that it starts from.
 """
 
 from pinops.data import read_run as read_run

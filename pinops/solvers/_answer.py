@@ -1,4 +1,6 @@
-"""A solved problem, whatever it consists of: evaluated at named coordinates, compared, drawn and kept."""
+"""A solved problem, whatever it consists of: evaluated at named coordinates, compared, drawn and
+kept.
+"""
 
 import abc
 from collections.abc import Callable, Mapping
@@ -32,7 +34,8 @@ class Answer(Trained):
     def field(self) -> Callable[[Float[Array, " d"]], Float[Array, " c"]]:
         """The solution as a pure JAX function of one point, coordinates to unknowns.
 
-        `jax.jit`, `jax.grad` and `jax.vmap` work on it. It computes in the precision that is in force where it is called.
+        `jax.jit`, `jax.grad` and `jax.vmap` work on it. It computes in the precision that is in
+        force where it is called.
         """
 
     @abc.abstractmethod
@@ -49,17 +52,20 @@ class Answer(Trained):
 
     @cached_property
     def reference(self) -> Reference | None:
-        """The verified reference of the problem; None without one, and where coefficients were found: it is that of others."""
+        """The verified reference of the problem; None without one, and where coefficients were
+        found: it is that of others.
+        """
         if set(self.request["trainable"]) - set(self.problem.trainable):
             return None
         return cached_reference(self.problem)
 
     def __call__(self, **coordinates: Any) -> Any:
-        """The solution at named coordinates that broadcast against each other: ``solution(x=0.3, t=0.5)``.
+        """The solution at named coordinates that broadcast against each other:
+        ``solution(x=0.3, t=0.5)``.
 
         Returns:
-            An array for one unknown, a dict of arrays by unknown for several; NumPy arrays, or JAX arrays inside of a
-            function that JAX traces.
+            An array for one unknown, a dict of arrays by unknown for several; NumPy arrays, or JAX
+            arrays inside of a function that JAX traces.
 
         Raises:
             ValueError: For a coordinate that is missing, does not exist, or does not broadcast.
@@ -108,7 +114,8 @@ class Answer(Trained):
         return np.stack([array.ravel() for array in arrays], -1), arrays[0].shape
 
     def error(self, data: Reference | None = None) -> Errors:
-        """Relative L2 and largest errors over the grid of the reference, that of the problem by default.
+        """Relative L2 and largest errors over the grid of the reference, that of the problem by
+        default.
 
         Raises:
             ValueError: When the problem has no reference.
@@ -116,7 +123,8 @@ class Answer(Trained):
         reference = self.reference if data is None else data
         if reference is None:
             raise ValueError(
-                f"{self.request['problem']} has no reference to compare with; give the problem an exact solution or a "
+                f"{self.request['problem']} has no reference to compare with; give the problem an "
+                "exact solution or a "
                 "reference"
             )
         domain = self.problem.domain

@@ -1,4 +1,6 @@
-"""From the description in a run directory to the objects that it describes; nothing in it is executed or believed."""
+"""From the description in a run directory to the objects that it describes; nothing in it is
+executed or believed.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -62,10 +64,12 @@ def rebuilding(folder: Path) -> Iterator[None]:
 def problem_of(
     folder: Path, request: Mapping[str, Any], problem: Problem | None, changed: bool
 ) -> Problem:
-    """The problem of a run, by its name where none is given, compared with the one that it was trained on.
+    """The problem of a run, by its name where none is given, compared with the one that it was
+    trained on.
 
     Raises:
-        ValueError: when it must be given, or differs from that of the run and this is not meant (``changed``).
+        ValueError: when it must be given, or differs from that of the run and this is not meant
+            (``changed``).
     """
     given = problem is not None
     problem = _by_name(folder, request) if problem is None else problem
@@ -82,7 +86,8 @@ def problem_of(
 
 def _by_name(folder: Path, request: Mapping[str, Any]) -> Problem:
     name = request["problem"]
-    # Coefficients that no number or text describes are those of a problem that has to be given anyway.
+    # Coefficients that no number or text describes are those of a problem that has to be given
+    # anyway.
     given = request["coefficients"].items() if name in available() else ()
     for key, value in given:
         large = isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MOST
@@ -102,21 +107,25 @@ def _by_name(folder: Path, request: Mapping[str, Any]) -> Problem:
         return load_problem(name, **coefficients)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"the problem of the run in {folder} must be given, load(..., problem=...): {said(error)}"
+            f"the problem of the run in {folder} must be given, load(..., problem=...): "
+            f"{said(error)}"
         ) from error
 
 
 def architecture_of(description: Any, folder: Path, given: Any, changed: bool = False) -> Any:
-    """One of our own architectures, of a network or an operator, from its description, or the one that is given.
+    """One of our own architectures, of a network or an operator, from its description, or the one
+    that is given.
 
     Raises:
-        ValueError: for any other, for settings that it does not have, and where the given one is of other settings.
+        ValueError: for any other, for settings that it does not have, and where the given one is of
+            other settings.
     """
     if given is None:
         return _architecture(description, folder)
     if isinstance(given, ARCHITECTURES) and not changed and describe(given) != description:
         raise ValueError(
-            f"the run in {folder} has the network {shown(description)}, not {shown(describe(given))}; "
+            f"the run in {folder} has the network {shown(description)}, not "
+            f"{shown(describe(given))}; "
             "give that of the run, or load(..., changed=True) where this is meant"
         )
     return given
@@ -135,7 +144,9 @@ def _architecture(description: Any, folder: Path) -> Any:
 def check_stored(
     build: Callable[[PRNGKeyArray], Any], checkpoint: Path, request: Mapping[str, Any]
 ) -> None:
-    """Raises DataFileError for a network that its checkpoint cannot hold, before anything of it is allocated."""
+    """Raises DataFileError for a network that its checkpoint cannot hold, before anything of it is
+    allocated.
+    """
     check_checkpoint(checkpoint, request)
     try:
         shapes = eqx.filter_eval_shape(build, jax.random.key(0))

@@ -1,4 +1,4 @@
-"""A solution: the trained field with its problem, its history and its error against the reference."""
+"""A solution: the trained field with its problem, history and error against the reference."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,7 +72,9 @@ class Solution(Answer):
 
     @property
     def network(self) -> Any:
-        """The trained network: embedded coordinates ``(features,)`` to unknowns ``(c,)``, before units and conditions."""
+        """The trained network: embedded coordinates ``(features,)`` to unknowns ``(c,)``, before
+        units and conditions.
+        """
         return eqx.combine(self.params.network, self.model.frozen)
 
     @property
@@ -122,10 +124,11 @@ class Solution(Answer):
         return {name: np.asarray(vector).reshape(shape) for name, vector in found.items()}
 
     def diagnose(self) -> Diagnosis:
-        """What limits the answer: its ``limit`` is the name of a cause. Print it for a report with the remedy.
+        """What limits the answer: its ``limit`` is the name of a cause. Print it for a report with
+        the remedy.
 
-        Causes are reference, diverged, scales, noise, discontinuity, kink, points, untrained, horizon (too long), conditions
-        (neglected), optimizer and network.
+        Causes are reference, diverged, scales, noise, discontinuity, kink, points, untrained,
+        horizon (too long), conditions (neglected), optimizer and network.
 
         Raises:
             ValueError: For a solution without a step of training.

@@ -1,4 +1,6 @@
-"""What every training leaves: one kind of thing that can be called, scored, drawn, kept and read again."""
+"""What every training leaves: one kind of thing that can be called, scored, drawn, kept and read
+again.
+"""
 
 import abc
 from collections.abc import Mapping, Sequence
@@ -22,21 +24,23 @@ from pinops.training import (
 
 CHECKPOINT = Path("checkpoint") / "state.h5"
 
-# {unknown: {"mean", "std", "median", "worst": of the relative L2 errors, "max_abs": the largest error}}
+# {unknown: {"mean", "std", "median", "worst": of the relative L2 errors, "max_abs": the largest
+# error}}
 Errors = dict[str, dict[str, float]]
 
 
 class Trained(abc.ABC):
     """Abstract: the result of a training.
 
-    Instances: `Solution` and `WindowedSolution` of one problem, `TrainedOperator` and `TrainedSurrogate` of a family, and an
+    Instances: `Solution` and `WindowedSolution` of one problem, `TrainedOperator` and
+        `TrainedSurrogate` of a family, and an
     `Ensemble` of any of these.
 
     Attributes:
         request: What was asked for, as in ``run.json``.
         history: A `Report` for every stretch of steps.
-        status: "finished", "stopped" (by a callback), "converged" (no step decreases the loss any more), "out of time" or
-            "diverged" (the last good state was kept).
+        status: "finished", "stopped" (by a callback), "converged" (no step decreases the loss any
+            more), "out of time" or "diverged" (the last good state was kept).
         compile_seconds: Seconds of compilation, the first steps included.
         num_parameters: How many numbers were trained.
     """
@@ -66,11 +70,12 @@ class Trained(abc.ABC):
     def error(self, data: Any = None) -> Errors:
         """Relative L2 errors: ``{unknown: {"mean", "std", "median", "worst", "max_abs"}}``.
 
-        Statistics are over the samples that are compared (one for the solution of one problem); "max_abs" is the largest
-        error at any point of any of them.
+        Statistics are over the samples that are compared (one for the solution of one problem);
+        "max_abs" is the largest error at any point of any of them.
 
         Args:
-            data: What to compare with; None: the references of the problem, or of unseen members of the family.
+            data: What to compare with; None: the references of the problem, or of unseen members of
+                the family.
 
         Raises:
             ValueError: Where there is nothing to compare with.
@@ -95,7 +100,8 @@ class Trained(abc.ABC):
 
     @abc.abstractmethod
     def write_parts(self, folder: Path) -> tuple[str, ...]:
-        """The files of this kind of result in a run directory, besides ``run.json`` and the history.
+        """The files of this kind of result in a run directory, besides ``run.json`` and the
+        history.
 
         Returns:
             The names of those whose checksums ``run.json`` keeps; a checkpoint has its own.
@@ -106,7 +112,9 @@ class Trained(abc.ABC):
         """`error`, or an empty dict where there is nothing to compare with."""
 
     def summary(self, data: Any = None) -> dict[str, Any]:
-        """What was trained and what came out: the result in ``run.json`` and the output of ``--json``."""
+        """What was trained and what came out: the result in ``run.json`` and the output of
+        ``--json``.
+        """
         errors = self.known_errors(data)
         devices = jax.devices()
         return {
@@ -159,7 +167,7 @@ class Trained(abc.ABC):
 
 
 def check_folder(folder: Path, request: Mapping[str, Any]) -> None:
-    """Raises ValueError when a folder holds another run than that of a request, or another thing."""
+    """Raises ValueError when a folder holds another run than the requested one."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; choose a folder for the run")
     if not (folder / "run.json").exists():
@@ -182,7 +190,9 @@ def write_state(
     history: Sequence[Report],
     request: Mapping[str, Any],
 ) -> None:
-    """The checkpoint of a run directory; a result that knows its parameters only leaves one that is there alone."""
+    """The checkpoint of a run directory; a result that knows its parameters only leaves one that is
+    there alone.
+    """
     if state is not None or not (folder / CHECKPOINT).exists():
         save_checkpoint(folder / CHECKPOINT, state or params, history, request)
 
@@ -193,7 +203,9 @@ def count_parameters(params: Params) -> int:
 
 
 def error_statistics(relative: Sequence[float] | np.ndarray, largest: float) -> dict[str, float]:
-    """The row of `Errors` for the relative L2 errors of some samples and the largest error at any point."""
+    """The row of `Errors` for the relative L2 errors of some samples and the largest error at any
+    point.
+    """
     values = np.asarray(relative, np.float64)
     return {
         "mean": float(np.mean(values)),

@@ -1,4 +1,6 @@
-"""Checkpoints: a training state and its history as named arrays in one HDF5 file, written atomically."""
+"""Checkpoints: a training state and its history as named arrays in one HDF5 file, written
+atomically.
+"""
 
 import dataclasses
 import json
@@ -36,7 +38,9 @@ _ATTRIBUTES = Table({"request": Table({}, others=Anything())})
 def save_checkpoint(
     path: Path, state: TrainState | Params, history: Sequence[Report], request: Mapping[str, Any]
 ) -> None:
-    """Write a state (or only the parameters); ``request`` says what was trained. Raises OSError when it cannot."""
+    """Write a state (or only the parameters); ``request`` says what was trained. Raises OSError
+    when it cannot.
+    """
     prefix = "state/.params" if isinstance(state, Params) else "state/"
     arrays = {f"{prefix}{name}": leaf for name, leaf in _named_leaves(state).items()}
     arrays |= {f"history/{name}": array for name, array in history_arrays(history).items()}
@@ -44,7 +48,9 @@ def save_checkpoint(
 
 
 def difference(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
-    """The first thing that makes two requests different trainings; None where one can go on from the other."""
+    """The first thing that makes two requests different trainings; None where one can go on from
+    the other.
+    """
     asked = json.loads(json.dumps(asked))
     return next(
         (name for name, value in asked.items() if name not in _FREE and before.get(name) != value),
@@ -53,7 +59,7 @@ def difference(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | Non
 
 
 def difference_of_problems(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
-    """The first thing in which the problems of two requests differ, where both say what theirs is."""
+    """The first thing in which the problems of two requests differ, where both say what it is."""
     there, here = before.get("fingerprint"), asked.get("fingerprint")
     if not isinstance(there, Mapping) or not isinstance(here, Mapping):
         return None
@@ -63,7 +69,8 @@ def difference_of_problems(before: Mapping[str, Any], asked: Mapping[str, Any]) 
 def load_checkpoint(
     path: Path, training: Training, params: Params, request: Mapping[str, Any]
 ) -> tuple[TrainState, list[Report]]:
-    """The state and history in a file, in the structure of this training (``params`` are any of the same structure).
+    """The state and history in a file, in the structure of this training (``params`` are any of the
+    same structure).
 
     **Raises** FileNotFoundError or DataFileError, also when the state is one of another training.
     """
@@ -87,7 +94,9 @@ def load_checkpoint(
 def load_params(
     path: Path, params: Params, request: Mapping[str, Any]
 ) -> tuple[Params, list[Report]]:
-    """Only the trained parameters and the history, in the structure of ``params``. Raises as `load_checkpoint` does."""
+    """Only the trained parameters and the history, in the structure of ``params``. Raises as
+    `load_checkpoint` does.
+    """
     arrays, attributes = read_arrays(path, _KIND)
     _check_request(path, attributes, request)
     return _fill(path, _stored(arrays, "state/.params"), params), history_reports(
@@ -96,7 +105,9 @@ def load_params(
 
 
 def check_checkpoint(path: Path, request: Mapping[str, Any]) -> None:
-    """Raises DataFileError for the checkpoint of another run, before a network is built for it. No array is read."""
+    """Raises DataFileError for the checkpoint of another run, before a network is built for it. No
+    array is read.
+    """
     with opened(path, _KIND) as file:
         attributes, _ = attributes_of(file, path)
     _check_request(path, attributes, request)
@@ -108,7 +119,8 @@ def _check_request(path: Path, attributes: Mapping[str, Any], request: Mapping[s
     name = difference(before, request)
     if name is not None:
         raise DataFileError(
-            f"{path} is a checkpoint of another run: {name[:40]} is {shown(before.get(name))} there "
+            f"{path} is a checkpoint of another run: {name[:40]} is {shown(before.get(name))} "
+            "there "
             f"and {shown(request[name])} here; restore the right file"
         )
     words = difference_of_problems(before, request)
@@ -127,7 +139,9 @@ def _stored(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarr
 
 
 def _fill(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any:
-    """The template with the stored leaves. Raises DataFileError when one is missing or of another shape or type."""
+    """The template with the stored leaves. Raises DataFileError when one is missing or of another
+    shape or type.
+    """
     expected = _named_leaves(template)
     for name, leaf in expected.items():
         found = stored.get(name)
@@ -153,7 +167,9 @@ _GROUPS = ("terms", "errors", "coefficients")
 
 
 def history_arrays(history: Sequence[Report]) -> dict[str, np.ndarray]:
-    """A history as arrays over its rows, NaN where a row has no such entry; phases as fixed-length ASCII."""
+    """A history as arrays over its rows, NaN where a row has no such entry; phases as fixed-length
+    ASCII.
+    """
     out = {
         "step": np.array([report.step for report in history], np.int64),
         "total_steps": np.array([report.total_steps for report in history], np.int64),
@@ -176,7 +192,8 @@ def history_reports(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Report
     """The inverse of `history_arrays`.
 
     Raises:
-        DataFileError: naming the file, where a column is missing, of another type, or not as long as the others.
+        DataFileError: naming the file, where a column is missing, of another type, or not as long
+            as the others.
     """
     rows = _checked_rows(path, arrays)
     out = []
@@ -202,7 +219,9 @@ def history_reports(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Report
 
 
 def _checked_rows(path: Path, arrays: Mapping[str, np.ndarray]) -> int:
-    """How many rows all columns of a history have. Raises DataFileError where they differ, or one is not as written."""
+    """How many rows all columns of a history have. Raises DataFileError where they differ, or one
+    is not as written.
+    """
     for name in _COLUMNS:
         if name not in arrays:
             raise DataFileError(f"{path}: its history has no column {name!r}; restore a copy")

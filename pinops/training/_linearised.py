@@ -1,6 +1,4 @@
-"""Residual vectors linearised by the parameters: what Gauss-Newton methods and weightings are made
-from.
-"""
+"""Residual vectors linearised by the parameters, for Gauss-Newton methods and weightings."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -74,7 +72,7 @@ def linearised(
 
 def weighted(
     rows: Linearised, weights: Mapping[str, Array]
-) -> tuple[Float[Array, " n"], Float[Array, "n p"]]:
+) -> tuple[Float[Array, " m"], Float[Array, "m p"]]:
     """Residual vectors and derivatives as those of one mean square, in the order of the names."""
     scales = {name: _root_weights(weights, name, r.size) for name, (r, _) in rows.items()}
     names = sorted(rows)  # what has passed a transformation of JAX is sorted
