@@ -194,13 +194,8 @@ def _load_family(
     kind = "operator" if "operator" in request else "surrogate"
     fresh: Any = built_operator if kind == "operator" else built_surrogate
     make: Any = TrainedOperator if kind == "operator" else TrainedSurrogate
-    own: Any = OperatorArchitecture if kind == "operator" else SurrogateArchitecture
     architecture = architecture_of(request[kind], folder, architecture, changed)
-    if isinstance(architecture, ARCHITECTURES) and not isinstance(architecture, own):
-        raise ValueError(
-            f"the {kind} of the run in {folder} is a {type(architecture).__name__}, which is none; "
-            "give the same one again, load(..., network=...)"
-        )
+    _check_kind(folder, kind, architecture)
     _check_scales(folder, request, problem)
     _check_sizes(folder, request, problem)
     count = len(problem.unknowns)
@@ -223,6 +218,16 @@ def _load_family(
     model, params = fresh(problem, architecture, request)
     params, history = load_params(folder / CHECKPOINT, params, request)
     return make(problem, request, model, params, history, *_outcome(content))
+
+
+def _check_kind(folder: Path, kind: str, architecture: Any) -> None:
+    """Raises ValueError for the architecture of something else than was trained."""
+    own = OperatorArchitecture if kind == "operator" else SurrogateArchitecture
+    if isinstance(architecture, ARCHITECTURES) and not isinstance(architecture, own):
+        raise ValueError(
+            f"the {kind} of the run in {folder} cannot be a {type(architecture).__name__}; "
+            "give the same one again, load(..., network=...)"
+        )
 
 
 def _check_scales(folder: Path, request: dict[str, Any], problem: Problem) -> None:
