@@ -205,8 +205,9 @@ def test_a_window_that_has_not_converged_is_tried_again_from_fresh_parameters(tm
 
 
 def test_a_window_that_does_not_converge_is_halved(tmp_path):
-    with pytest.warns(UserWarning, match="going on with half of its length"):
+    with pytest.warns(UserWarning) as caught:
         solution, seen = _march({1, 2}, tmp_path)
+    assert "going on with half of its length" in str(caught[1].message)
     assert [(start, length) for start, length, _ in seen] == [
         (0.0, 0.5),
         (0.5, 0.5),
@@ -221,8 +222,9 @@ def test_a_window_that_does_not_converge_is_halved(tmp_path):
 
 
 def test_windows_end_where_nothing_helps(tmp_path):
-    with pytest.warns(UserWarning, match="would begin from a wrong state"):
+    with pytest.warns(UserWarning) as caught:
         solution, seen = _march(set(range(1, 99)), tmp_path)
+    assert "would begin from a wrong state" in str(caught[-1].message)
     # As it is and from fresh parameters: whole, half and a quarter.
     assert len(seen) == 7 and len(solution.parts) == 2
     assert solution.status == "not converged"

@@ -41,7 +41,8 @@ def solve_by_windows(
     """`solve` for each window; one that is complete in ``out`` is only read again.
 
     Args:
-        solve_one: Solves a problem with the options of `solve`, and with the ``title`` of its progress line.
+        solve_one: Solves a problem with the options of `solve`, and the ``title`` of its progress
+            line.
         problem: The whole.
         windows: Its parts.
         minutes: The time limit of all together.
@@ -134,13 +135,16 @@ class _March:
         return read_run(folder)
 
     def stored_share(self) -> Fraction | None:
-        """The share of the present window that is to be resumed, which may be one that was halved."""
+        """The share of the window that is to be resumed, which may be one that was halved."""
         stored = self._stored()
         window = None if stored is None else stored["request"].get("window")
         return None if window is None else self._share(window["length"])
 
     def tried(self, share: Fraction, left: Fraction) -> tuple[Solution, str]:
-        """The window, and what is wrong with it; from fresh parameters where going on from the one before did not do."""
+        """The window, and what is wrong with it.
+
+        It is tried from fresh parameters, too, where going on from the one before did not do.
+        """
         part = self._solved(share, left, fresh=False)
         reason = self._fault(part)
         if not reason or not self.has_time():
