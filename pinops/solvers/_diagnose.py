@@ -245,8 +245,7 @@ def conditions(m: Measures) -> str | None:
     """A condition in the loss is met much worse than the equation, and more steps do not help."""
     total = sum(fit.weight * fit.mean_square for fit in m.terms.values())
     for name, fit in _conditions(m).items():
-        # What is a small part of the loss is hardly seen by the optimizer, which still lowers the
-        # rest.
+        # The optimizer hardly sees a small part of the loss while it still lowers the rest.
         unseen = fit.weight * fit.mean_square < 0.5 * total or untrained(m) is None
         if unseen and fit.mean_square > max(ROUGH**2, UNMET * _equation(m)):
             missed, equation = np.sqrt(fit.mean_square), np.sqrt(_equation(m))
