@@ -178,8 +178,9 @@ def by_hand(members: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], An
     import optax
 
     from pinops.functions import interpolate
+    from pinops.problem import INTERIOR
 
-    points = members.points["interior"].at
+    points = members.points[INTERIOR].at
     at = 2 * points - 1
     along_x, along_t = (jnp.zeros_like(at).at[:, axis].set(2.0) for axis in (0, 1))
     given = jax.vmap(lambda f: jax.vmap(lambda x: interpolate(f, x, (0.0, 1.0)))(points[:, 0]))(
@@ -258,7 +259,14 @@ def contenders(functions: int, size: int) -> dict[str, Callable[[], Any]]:
         "seed": 0,
         "dtype": "float32",
         "scale": {"u": 1.0},
-        "physics": True,
+        "scales": {
+            "centre": {"u": 0.0},
+            "spread": {"u": 1.0},
+            "sizes": {"u": 1.0},
+            "terms": {"residual": 1.0},
+            "coefficients": {},
+        },
+        "physics": 1.0,
         "problem": "source",
     }
     model, params = built_operator(Source(), DeepONet(MLP(100, 3), MLP(100, 3), 100), request)
