@@ -163,7 +163,7 @@ def public(problem: po.Problem, work: Work, dtype: str) -> tuple[Callable[[], fl
             problem,
             network=po.networks.MLP(width=work.width, depth=4),
             optimizer=optax.adam(1e-3),
-            sampler=points,
+            points=points,
             steps=work.steps + 50,
             dtype=dtype,
             progress=False,
@@ -171,18 +171,18 @@ def public(problem: po.Problem, work: Work, dtype: str) -> tuple[Callable[[], fl
         first, last = solution.history[0], solution.history[-1]
         return 1e3 * (last.seconds - first.seconds) / (last.step - first.step)
 
-    whole: Any = _train._stretch
+    whole: Any = _train.stretch
     asked: list[Any] = []
 
     def overheard(*inputs):
         asked[:] = inputs
         return whole(*inputs)
 
-    _train._stretch = overheard
+    _train.stretch = overheard
     try:
         run()
     finally:
-        _train._stretch = whole
+        _train.stretch = whole
     with jax.enable_x64(dtype == "float64"):
         program = whole.lower(*asked).compile().compiled
     return run, _bytes(program)

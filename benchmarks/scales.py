@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from catalogue import machine, versions
+from _record import provenance
 
 import pinops as po
 from pinops.networks import MLP
 from pinops.problem import Problem, load_problem
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from units import Bar, Cooling, Coupled, Decay, Epidemic, Pressure, rescale  # noqa: E402
+from units import Bar, Cooling, Coupled, Decay, Epidemic, Pressure, rescale  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 RESULTS = Path(__file__).parent / "results" / "scales.json"
 PAGE = Path(__file__).parents[1] / "docs" / "scales.md"
@@ -138,7 +138,7 @@ def main() -> None:
         rows.append(row | {"seconds": round(found[1], 1)})
         print(name, factor, f"{found[0]:.2f} digits, {found[1]:.0f} s", flush=True)
         about = {"steps": options.steps, "network": "MLP(16, 2)", "seed": 0}
-        content = about | {"machine": machine(), "versions": versions(), "rows": rows}
+        content = about | provenance() | {"rows": rows}
         options.out.write_text(json.dumps(content, indent=2) + "\n")
 
     problems = [name for name in options.problems if name != "epidemic"]

@@ -585,7 +585,7 @@ def _unusable(
         if gaps:
             note(np.isinf(values), f"has infinite values of {unknown}")
             flat = values.reshape(len(values), -1)
-            note(np.isnan(flat).all(1), f"has no value of {unknown}")
+            note(np.asarray(np.isnan(flat).all(1)), f"has no value of {unknown}")
         else:
             note(~np.isfinite(values), f"has values of {unknown} that are not finite")
         bar = rows[f"error_bar/{unknown}"]

@@ -125,7 +125,8 @@ class GridSpec:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "GridSpec":
         """The inverse of `to_json`."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+        lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
+        return cls(snapshots=content["snapshots"], time=content["time"], **lists)
 
 
 def _rounded(number: float) -> float:

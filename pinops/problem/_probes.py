@@ -329,7 +329,8 @@ class Regions:
             step = moved[:, axis] - at[:, axis]  # as it is after rounding
             for name, there in call(self._constant(signature, moved, normals)).items():
                 here = sources[name]
-                size = rms(here - np.mean(here[np.isfinite(here)])) if len(here) else 0.0
+                known = here[np.isfinite(here)]
+                size = rms(here - np.mean(known)) if len(known) else 0.0
                 rate = rms((there - here) / step) / size if size > 0 else 0.0
                 if rate > waves[name][axis]:
                     waves[name] = np.where(np.arange(len(lengths)) == axis, rate, waves[name])

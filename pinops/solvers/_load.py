@@ -201,6 +201,7 @@ def _load_family(
     count = len(problem.unknowns)
 
     def build(key: Array) -> Any:
+        assert architecture is not None
         if kind == "surrogate":
             sizes = (len(request["parameters"]["names"]), tuple(request["grid"]["points"]))
             return architecture.build(count, *sizes, key=key)

@@ -388,7 +388,9 @@ def _demanded(
     return out
 
 
-def _remarks_on_sizes(model: Model, params: Params, points: Float[Array, "n d"]) -> list[str]:
+def _remarks_on_sizes(
+    model: Model, params: Params, points: Float[Array | np.ndarray, "n d"]
+) -> list[str]:
     """Which unknowns turn out much larger or smaller than they were taken to be.
 
     The network then gives no numbers of about 1.

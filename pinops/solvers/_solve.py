@@ -370,10 +370,10 @@ class _Plan(NamedTuple):
             "weighting": describe(self.weighting),
             "continuation": describe(self.continuation),
             "observations": _digest_of_observations(problem),
-            "scales": self.scales.to_json(),
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
             "window": window_shape(problem),
+            "scales": self.scales.to_json(),  # after what they follow from: the first difference is told
             "fingerprint": self.fingerprint,
             "seed": seed,
             "dtype": self.options.dtype,

@@ -32,16 +32,17 @@ def mesh_of(devices: int | Sequence[Device] | None) -> Mesh | None:
         ValueError: When there are not that many, or a process would have none.
     """
     there = jax.devices()
-    if isinstance(devices, Sequence) and not isinstance(devices, str):
-        chosen = list(devices)
+    chosen = list(devices) if isinstance(devices, Sequence | np.ndarray) else []
+    if chosen:
         strangers = [device for device in chosen if device not in there]
-        if strangers or not chosen or len(set(chosen)) < len(chosen):
+        if strangers or len(set(chosen)) < len(chosen):
             raise ValueError(f"devices must be different ones of jax.devices(), got {devices!r}")
     else:
         if devices is None:
             devices = len(there) if jax.process_count() > 1 else 1
-        whole = isinstance(devices, int) and not isinstance(devices, bool)
-        if not (whole and 1 <= devices <= len(there)):
+        if isinstance(devices, bool) or not (
+            isinstance(devices, int) and 1 <= devices <= len(there)
+        ):
             raise ValueError(
                 f"devices must be a whole number from 1 to {len(there)}, the devices that JAX "
                 f"sees, got {devices!r}"

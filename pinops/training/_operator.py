@@ -76,7 +76,7 @@ class Members(eqx.Module):
         def of(problem: Problem, values: dict[str, Array]) -> Any:
             points = dict(self.points)
             if DATA in points:
-                points[DATA] = Points(points[DATA].at, data=values)
+                points[DATA] = Points(points[DATA].at, data={**values})
             return function(problem, points)
 
         values: dict[str, Array] = {}
