@@ -1,5 +1,4 @@
-"""What operators and surrogates see of problems: named inputs, their mean and size, and numbers in
-a row."""
+"""What operators and surrogates see of problems: named inputs, their mean and deviation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +13,10 @@ _DIGITS = 6  # of what is kept in a request: equal runs on other machines differ
 
 
 def inputs_of(problem: Problem) -> dict[str, Float[Array, "..."]]:
-    """What an operator sees of a problem, by name, in the precision that is in force and in the
-    order of the names."""
+    """What an operator sees of a problem, by name.
+
+    Arrays are in the precision that is in force, in the order of the names.
+    """
     given = problem.inputs()
     return {name: jnp.asarray(given[name], jnp.result_type(float)) for name in sorted(given)}
 
@@ -47,15 +48,15 @@ def _rounded(numbers: np.ndarray, digits: np.ndarray) -> Any:
 
 
 def in_a_row(inputs: Mapping[str, Float[Any, "n ..."]]) -> Float[np.ndarray, "n p"]:
-    """The numbers and vectors of many members, one behind the other in the order of their names:
-    what a surrogate sees."""
+    """What a surrogate sees: numbers and vectors of many members, in the order of their names."""
     columns = [np.asarray(inputs[name]) for name in sorted(inputs)]
     return np.concatenate([column.reshape(len(column), -1) for column in columns], 1)
 
 
 def names_in_a_row(problem: Problem) -> list[str]:
-    """The name of every number that a surrogate sees of a family: ``viscosity``, or ``force 0``,
-    ``force 1`` of a vector.
+    """The name of every number that a surrogate sees of a family.
+
+    Such as ``viscosity``, or ``force 0``, ``force 1`` of a vector.
 
     Raises:
         ValueError: For an input that is an image.
