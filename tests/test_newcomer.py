@@ -16,9 +16,9 @@ MAX_LINES = 15
 STEPS = 300
 
 
-def quick(source: str) -> str:
-    """The program with enough steps to see that it is on the way."""
-    return re.sub(r"steps=\d+", f"steps={STEPS}", source)
+def quick(name: str, source: str) -> str:
+    """The program with enough steps to see that it is on the way; a coefficient takes them all."""
+    return source if name == "find.py" else re.sub(r"steps=\d+", f"steps={STEPS}", source)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     """The folder of a newcomer: the programs, and measured values of a diffusivity of 0.1."""
     folder = tmp_path_factory.mktemp("newcomer")
     for name, source in PROGRAMS.items():
-        (folder / name).write_text(quick(source))
+        (folder / name).write_text(quick(name, source))
     x, t = (axis.ravel() for axis in np.meshgrid(np.linspace(0, 1, 9), np.linspace(0, 1, 6)))
     u = np.exp(-(0.1 * np.pi**2 + 1) * t) * np.sin(np.pi * x)
     table = np.stack([x, t, u], -1)
