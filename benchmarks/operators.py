@@ -1,6 +1,6 @@
-"""Operators against what is published for them: error over unseen problems after a fixed time, and the cost of a step.
+"""Operators against published ones: error over unseen problems after a fixed time, cost of a step.
 
-    python benchmarks/operators.py [--seeds 0 1 2] [--cases antiderivative ...] [--seconds 200] [--keep FOLDER]
+    python benchmarks/operators.py [--seeds 0 1 2] [--cases antiderivative ...] [--keep FOLDER]
     python benchmarks/operators.py --step --pin [--peers PYTHON]
     python benchmarks/operators.py --markdown
 
@@ -74,7 +74,8 @@ CONVOLUTIONAL += ["--functions", "Functions(batch=64, data_points=256)", *soap(3
 NEWTON = [*operator(20, 2, 20), *functions(32, 32), "--optimizer", "GaussNewton(damping=0.01)"]
 POD = ["--operator", "PODDeepONet(ModifiedMLP(100, 4), 32, (24, 1, 24))"]
 POD += ["--functions", "Functions(batch=64)", *soap(3e-3, 2000)]
-# The coefficients of the family that is trained on, and of the one whose members are tested, where these differ.
+# The coefficients of the family that is trained on, and of the one whose members are tested, where
+# these differ.
 MEMBERS = {"plate_family": (["--set", "designs=table"], ["--set", "designs=unseen"])}
 DATA = {
     "fisher_family": 2400,
@@ -83,8 +84,8 @@ DATA = {
     "burgers_family, on data": 512,
     "burgers_family, POD, on data": 512,
 }  # members of a data set; the time to make it is recorded and does not count
-# Mean relative L2 error, seconds, what is published (Wang, Wang & Perdikaris 2021, from their notebooks), and the options. The
-# family's name may have a remark behind a comma.
+# Mean relative L2 error, seconds, what is published (Wang, Wang & Perdikaris 2021, from their
+# notebooks), and the options. The family's name may have a remark behind a comma.
 CASES: dict[str, tuple[float, float, str, list[str]]] = {
     "antiderivative": (2.5e-3, 300, "2.5e-3", settings(50, 4, 50, 128, 64, 5e-3, 16_000)),
     "antiderivative, small": (2.5e-3, 300, "2.5e-3", settings(20, 2, 20, 128, 64, 5e-3, 20_000)),
@@ -114,7 +115,9 @@ CASES: dict[str, tuple[float, float, str, list[str]]] = {
 
 
 def made(case: str, folder: str | Path, count: int) -> tuple[list[str], float | None]:
-    """The option for the data of a case, and the seconds that it took to make them; None where they were there."""
+    """The option for the data of a case, and the seconds that it took to make them; None where they
+    were there.
+    """
     if case not in DATA:
         return [], 0.0
     family = case.split(",")[0]
@@ -129,7 +132,9 @@ def made(case: str, folder: str | Path, count: int) -> tuple[list[str], float | 
 
 
 def run(case: str, seed: int, more: list[str], keep: Path | None, *, cold: bool = True) -> Row:
-    """One ``pinops train`` in a fresh process; where a case tests others than its own members, these."""
+    """One ``pinops train`` in a fresh process; where a case tests others than its own members,
+    these.
+    """
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/run" if keep is None else str(keep / f"{case}_{seed}")
         members, tested = MEMBERS.get(case, ([], []))
@@ -153,7 +158,8 @@ def error(row: Row) -> float:
 def table(content: Row) -> list[str]:
     """The rows of the README."""
     lines = [
-        "| family | mean relative L2 error over 100 unseen members, each seed | seconds, each seed | cores | target | published |",  # noqa: E501
+        "| family | mean relative L2 error over 100 unseen members, each seed | seconds, each seed "
+        "| cores | target | published |",  # noqa: E501
         "|---|---|---|---|---|---|",
     ]
     for case, entry in content["cases"].items():
@@ -172,14 +178,17 @@ def table(content: Row) -> list[str]:
 
 
 def by_hand(members: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
-    """The loss of the two networks of a DeepONet, and a step of Adam, in as few operations as there are."""
+    """The loss of the two networks of a DeepONet, and a step of Adam, in as few operations as there
+    are.
+    """
     import jax
     import jax.numpy as jnp
     import optax
 
     from pinops.functions import interpolate
+    from pinops.problem import INTERIOR
 
-    points = members.points["interior"].at
+    points = members.points[INTERIOR].at
     at = 2 * points - 1
     along_x, along_t = (jnp.zeros_like(at).at[:, axis].set(2.0) for axis in (0, 1))
     given = jax.vmap(lambda f: jax.vmap(lambda x: interpolate(f, x, (0.0, 1.0)))(points[:, 0]))(
@@ -265,7 +274,11 @@ def contenders(functions: int, size: int) -> dict[str, Callable[[], Any]]:
             "terms": {"residual": 1.0},
             "coefficients": {},
         },
+<<<<<<< HEAD
         "physics": True,
+=======
+        "physics": 1.0,
+>>>>>>> readme
         "problem": "source",
     }
     model, params = built_operator(Source(), DeepONet(MLP(100, 3), MLP(100, 3), 100), request)

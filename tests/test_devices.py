@@ -21,8 +21,9 @@ import pinops as po
 from pinops.losses import Causal, Fixed, GradientNorm
 from pinops.networks import embedding_of
 from pinops.optimizers import GaussNewton, LevenbergMarquardt, SSBroyden, Adam
-from pinops.problem import impose, scales_of
+from pinops.problem import INTERIOR, impose, scales_of
 from pinops.training import Training, gathered, mesh_of, split
+
 
 class Heat(po.Problem):
     """u_t = u_xx with a condition as a loss term."""
@@ -35,11 +36,16 @@ class Heat(po.Problem):
     def conditions(self):
         return po.Initial(lambda x: jnp.sin(jnp.pi * x), soft=True), po.Dirichlet(0.0, on="x")
 
+
 def training_of(devices, weighting, *phases, interior=64):
     problem = Heat()
     imposition = impose(problem)
-    network = po.networks.MLP(width=6, depth=2).build(embedding_of(problem, imposition).size, 1, key=jax.random.key(0))
-    model, params = split(problem, network, imposition, scales_of(problem, imposition), "Heat", mesh_of(devices))
+    network = po.networks.MLP(width=6, depth=2).build(
+        embedding_of(problem, imposition).size, 1, key=jax.random.key(0)
+    )
+    model, params = split(
+        problem, network, imposition, scales_of(problem, imposition), "Heat", mesh_of(devices)
+    )
     collocation = po.Collocation(interior=interior, initial=16, every=20)
     return Training(model, phases or (po.Phase(Adam(1e-2), 30),), collocation, 0, weighting), params
 '''
@@ -50,11 +56,16 @@ EIGHT = (
 from pathlib import Path
 from pinops.data import generate
 from pinops.training import _chunks
+
 jax.config.update("jax_enable_x64", True)
 _chunks.chunk_bytes = lambda: 20_000  # several chunks on each device
 out = {}
 flat = lambda tree: np.asarray(jax.flatten_util.ravel_pytree(tree)[0])
-for name, weighting in {"fixed": Fixed(), "causal": Causal(every=7), "norm": GradientNorm(every=7)}.items():
+for name, weighting in {
+    "fixed": Fixed(),
+    "causal": Causal(every=7),
+    "norm": GradientNorm(every=7),
+}.items():
     one, eight = training_of(1, weighting), training_of(8, weighting)
     results = []
     for training, params in (one, eight):
@@ -62,33 +73,61 @@ for name, weighting in {"fixed": Fixed(), "causal": Causal(every=7), "norm": Gra
         objective = lambda s: training.model.objective(s.points, s.weighting.weights)
         value, gradient = jax.jit(lambda s: objective(s)(s.params))(state)
         residuals = jax.jit(lambda s: objective(s).residuals(s.params))(state)
-        at = [s.data.shape[0] for s in state.points["interior"].at.addressable_shards]
+        at = [s.data.shape[0] for s in state.points[INTERIOR].at.addressable_shards]
         later = training.run(state).state
-        results.append([np.asarray(value), flat(gradient), np.asarray(residuals), flat(later.params)])
+        results.append(
+            [np.asarray(value), flat(gradient), np.asarray(residuals), flat(later.params)]
+        )
     assert at == [8] * 8, at
     out[name] = [float(np.max(np.abs(a - b)) / np.max(np.abs(a))) for a, b in zip(*results)]
 for optimizer in (GaussNewton(damping=1e-4), LevenbergMarquardt(), SSBroyden()):
     steps = 18 if isinstance(optimizer, SSBroyden) else 3  # it writes its matrix after 16
-    ends = [t.run(t.init(p)).state for t, p in (training_of(n, Fixed(), po.Phase(optimizer, steps)) for n in (1, 8))]
+    ends = [
+        t.run(t.init(p)).state
+        for t, p in (training_of(n, Fixed(), po.Phase(optimizer, steps)) for n in (1, 8))
+    ]
     one, eight = (flat(end.params) for end in ends)
     out[type(optimizer).__name__] = [float(np.max(np.abs(one - eight)) / np.max(np.abs(one)))]
-    assert all(array.addressable_shards[0].data.shape[0] == 1 for array in optimizer.divisible(ends[1].optimizer))
+    assert all(
+        array.addressable_shards[0].data.shape[0] == 1
+        for array in optimizer.divisible(ends[1].optimizer)
+    )
 small = po.operators.DeepONet(po.networks.MLP(8, 2), po.networks.MLP(8, 2), latent=8)
 points = po.Collocation(interior=256, batch=32, refinement=None)
 for optimizer in (Adam(1e-3), GaussNewton(damping=1e-3)):
     ends = [
-        po.train("diffusion_reaction", small, functions=po.Functions(pool=64, batch=16, points=points), steps=10,
-                          optimizer=optimizer, dtype="float64", devices=n, progress=False) for n in (1, 8)
+        po.train(
+            "diffusion_reaction",
+            small,
+            functions=po.Functions(pool=64, batch=16, points=points),
+            steps=10,
+            optimizer=optimizer,
+            dtype="float64",
+            devices=n,
+            progress=False,
+        )
+        for n in (1, 8)
     ]
     one, eight = (flat(end.params) for end in ends)
-    out["operator, " + type(optimizer).__name__] = [float(np.max(np.abs(one - eight)) / np.max(np.abs(one)))]
+    out["operator, " + type(optimizer).__name__] = [
+        float(np.max(np.abs(one - eight)) / np.max(np.abs(one)))
+    ]
 family = po.load_problem("cape_advection", cells=16, frames=6)
 file = generate(family, Path(sys.argv[1]) / "data.h5", count=96, workers=1)
 surrogate = po.operators.CAPE(po.operators.FNO(6, 4, 1), 8, 3, 4, 2)
 ends = [
-    po.train(family, surrogate, data=file, curriculum=po.Curriculum(3, 1, "linear"),
-                       functions=po.Functions(batch=16), physics=1e-3,
-                       dtype="float64", devices=n, progress=False) for n in (1, 8)
+    po.train(
+        family,
+        surrogate,
+        data=file,
+        curriculum=po.Curriculum(3, 1, "linear"),
+        functions=po.Functions(batch=16),
+        physics=1e-3,
+        dtype="float64",
+        devices=n,
+        progress=False,
+    )
+    for n in (1, 8)
 ]
 one, eight = (flat(end.params) for end in ends)
 out["surrogate"] = [float(np.max(np.abs(one - eight)) / np.max(np.abs(one)))]

@@ -85,9 +85,14 @@ def test_a_gaussian_process_has_its_covariance(float64):
 
 
 def test_interpolation_is_exact_for_cubics_and_of_fourth_order(float64):
-    cubic = lambda x: 1 - 2 * x + 3 * x**2 - x**3
+    def cubic(x):
+        return 1 - 2 * x + 3 * x**2 - x**3
+
     x = jnp.linspace(-1, 2, 2003)
-    read = lambda values: jax.vmap(lambda x: interpolate(jnp.asarray(values), x, (-1.0, 2.0)))(x)
+
+    def read(values):
+        return jax.vmap(lambda x: interpolate(jnp.asarray(values), x, (-1.0, 2.0)))(x)
+
     np.testing.assert_allclose(read(cubic(np.linspace(-1, 2, 9))), cubic(x), atol=1e-13)
     errors = [np.abs(read(np.sin(np.linspace(-1, 2, n))) - np.sin(x)).max() for n in (31, 61, 121)]
     assert 3.7 < np.log2(errors[0] / errors[1]) < 4.3 and 3.7 < np.log2(errors[1] / errors[2]) < 4.3
@@ -118,7 +123,12 @@ def test_a_fourier_series_is_its_sum_and_a_random_one_has_its_deviation(float64)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_members_of_a_family_are_problems(name, float64):
     """Different for different keys, the same for the same one, with a reference, and conditions
+<<<<<<< HEAD
     that are met exactly."""
+=======
+    that are met exactly.
+    """
+>>>>>>> readme
     family = po.load_problem(name)
     one, again, other = (family.sample(jax.random.key(k)) for k in (1, 1, 2))
     for input_, array in family.inputs().items():
@@ -179,7 +189,12 @@ def test_advection_by_characteristics_agrees_with_third_party_solutions():
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_batch_of_members_is_every_member_alone(name, float64):
     """Residuals of the batch, where the trunk is computed once, equal those of a network for each
+<<<<<<< HEAD
     member."""
+=======
+    member.
+    """
+>>>>>>> readme
     family = po.load_problem(name)
     model, params = model_of(family)
     problems = sample_members(model.problem, KEY, range(3))
@@ -196,7 +211,12 @@ def test_a_batch_of_members_is_every_member_alone(name, float64):
 
 def test_the_trunk_is_computed_once_for_all_members():
     """Matrix products with the points do not grow in number or size with the members, but for the
+<<<<<<< HEAD
     last."""
+=======
+    last.
+    """
+>>>>>>> readme
     model, params = model_of(po.load_problem("diffusion_reaction"))
 
     def flops(members):
@@ -251,7 +271,12 @@ def test_another_number_of_sensors_is_refused():
 
 def published(name, branch, trunk):
     """A DeepONet of modified perceptrons with the weights of a flat vector, and the number of its
+<<<<<<< HEAD
     parameters."""
+=======
+    parameters.
+    """
+>>>>>>> readme
     flat = np.load(REFDATA / "pi_deeponet" / name)
     used = 0
 
@@ -264,7 +289,10 @@ def published(name, branch, trunk):
         network = ModifiedMLP(sizes[1], len(sizes) - 2).build(sizes[0], sizes[-1], key=KEY)
         layers = [(take(i, o), take(o)) for i, o in zip(sizes, sizes[1:], strict=False)]
         encoders = [(take(sizes[0], sizes[1]), take(sizes[1])) for _ in range(2)]
-        where = lambda n: [m for d in (*n.layers, n.last, *n.encoders) for m in (d.weight, d.bias)]
+
+        def where(n):
+            return [m for d in (*n.layers, n.last, *n.encoders) for m in (d.weight, d.bias)]
+
         return eqx.tree_at(
             where, network, [array for pair in (*layers, *encoders) for array in pair]
         )
@@ -278,18 +306,48 @@ def published(name, branch, trunk):
 @pytest.mark.parametrize(
     ("name", "test", "inputs", "values", "branch", "trunk", "time_first", "low", "high"),
     [
+<<<<<<< HEAD
         ("burger_modified_MLP_lam_20_params.npy", "burgers_test_20_spectral.npz", "u0_sensors", "u",
          [101] + [100] * 7, [2] + [100] * 7, True, 0.007, 0.02),
         ("advection_adv_params.npy", "advection_test_20_characteristics.npz", "a_sensors", "u_tx",
          [100] + [100] * 6, [2] + [100] * 6, False, 0.017, 0.028),
+=======
+        (
+            "burger_modified_MLP_lam_20_params.npy",
+            "burgers_test_20_spectral.npz",
+            "u0_sensors",
+            "u",
+            [101] + [100] * 7,
+            [2] + [100] * 7,
+            True,
+            0.007,
+            0.02,
+        ),
+        (
+            "advection_adv_params.npy",
+            "advection_test_20_characteristics.npz",
+            "a_sensors",
+            "u_tx",
+            [100] + [100] * 6,
+            [2] + [100] * 6,
+            False,
+            0.017,
+            0.028,
+        ),
+>>>>>>> readme
     ],
     ids=["burgers", "advection"],
-)  # fmt: skip
+)
 def test_published_weights_solve_the_published_problem(
     name, test, inputs, values, branch, trunk, time_first, low, high
 ):
     """Their error on the stored tests is what is published: our modified perceptron and our
+<<<<<<< HEAD
     Cartesian product are theirs."""
+=======
+    Cartesian product are theirs.
+    """
+>>>>>>> readme
     branch_net, trunk_net = published(name, branch, trunk)
     stored = np.load(REFDATA / "pi_deeponet" / test)
     t, x = np.linspace(0, 1, stored[values].shape[1]), np.linspace(0, 1, stored[values].shape[2])
@@ -304,17 +362,48 @@ def test_published_weights_solve_the_published_problem(
 
 
 @needs_refdata
+<<<<<<< HEAD
 @pytest.mark.parametrize(("name", "file", "branch", "trunk", "time_first", "low", "high"), [
     ("burgers_family", "burger_modified_MLP_lam_20_params.npy", [101] + [100] * 7,
      [2] + [100] * 7, True, 0.010, 0.016),
     ("advection_family", "advection_adv_params.npy", [100] + [100] * 6,
      [2] + [100] * 6, False, 0.017, 0.027),
 ])  # fmt: skip
+=======
+@pytest.mark.parametrize(
+    ("name", "file", "branch", "trunk", "time_first", "low", "high"),
+    [
+        (
+            "burgers_family",
+            "burger_modified_MLP_lam_20_params.npy",
+            [101] + [100] * 7,
+            [2] + [100] * 7,
+            True,
+            0.010,
+            0.016,
+        ),
+        (
+            "advection_family",
+            "advection_adv_params.npy",
+            [100] + [100] * 6,
+            [2] + [100] * 6,
+            False,
+            0.017,
+            0.027,
+        ),
+    ],
+)
+>>>>>>> readme
 def test_published_weights_certify_our_generators(
     name, file, branch, trunk, time_first, low, high, float64
 ):
     """The published operators have the published error on members that our families draw and our
+<<<<<<< HEAD
     solvers solve."""
+=======
+    solvers solve.
+    """
+>>>>>>> readme
     branch_net, trunk_net = jax.tree.map(
         lambda x: jnp.asarray(x, float), published(file, branch, trunk)
     )
@@ -343,8 +432,13 @@ def released(name):
         kind: np.load(REFDATA / f"{name}_{file}.npz")
         for kind, file in (("weights", WEIGHTS[name]), ("passes", PASSES))
     }
-    take = lambda key: jnp.asarray(stored["weights"][key], float)
-    dense = lambda layer: (take(f"{layer}.kernel"), take(f"{layer}.bias"))
+
+    def take(key):
+        return jnp.asarray(stored["weights"][key], float)
+
+    def dense(layer):
+        return (take(f"{layer}.kernel"), take(f"{layer}.bias"))
+
     return take, dense, stored["passes"], sum(array.size for array in stored["weights"].values())
 
 
@@ -471,7 +565,12 @@ def test_the_released_plate_weights_give_their_forward_pass(float64):
 )
 def test_darcy_flow_without_contrast_is_the_torsion_of_a_bar(shape, peak, tolerance):
     """Prandtl's stress functions: the series of the square, 1/16 of the squared diameter, 1/36 of
+<<<<<<< HEAD
     the squared side."""
+=======
+    the squared side.
+    """
+>>>>>>> readme
     member = po.load_problem("darcy_family", shape=np.eye(4)[shape])
     reference = member.reference()
     assert np.nanmax(reference.values["u"]) == pytest.approx(peak, rel=tolerance)
@@ -481,8 +580,13 @@ def test_darcy_flow_without_contrast_is_the_torsion_of_a_bar(shape, peak, tolera
 
 def test_the_reference_of_darcy_flow_converges_with_second_order():
     """Also at an oblique and curved boundary and where the medium varies."""
-    level = lambda x, y: 1 - 4 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
-    medium = lambda x, y: np.sin(3 * x + 2 * y)
+
+    def level(x, y):
+        return 1 - 4 * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
+
+    def medium(x, y):
+        return np.sin(3 * x + 2 * y)
+
     found = [
         po.reference.darcy(medium, level, nodes=9, refine=refine).values["u"]
         for refine in (2, 4, 8, 32)
@@ -610,7 +714,12 @@ def test_a_branch_must_suit_the_inputs():
     with pytest.raises(
         ValueError,
         match=r"DeepONet: the input medium is an image of shape \(33, 33, 2\), which MLP does not "
+<<<<<<< HEAD
         "take; choose Convolutional as branch",
+=======
+        "take; "
+        "choose Convolutional as branch",
+>>>>>>> readme
     ):
         po.train("darcy_family", SMALL, steps=1)
     with pytest.raises(
@@ -673,7 +782,10 @@ def test_a_solution_of_the_operator_is_a_start_for_solve(trained):
 def test_an_operator_goes_on_with_some_of_its_layers(trained, tmp_path):
     operator, _ = trained
     rougher = po.load_problem("antiderivative", length=0.15)
-    last = lambda params: params.network.trunk.weights[-1]
+
+    def last(params):
+        return params.network.trunk.weights[-1]
+
     options = {"functions": FEW, "progress": False, "steps": 60, "out": tmp_path / "run"}
     tuned = po.train(
         rougher,
@@ -806,7 +918,12 @@ def test_an_operator_is_trained_on_data(dataset):
 @pytest.mark.filterwarnings("error")
 def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_path):
     """Solutions of the training are combinations of the modes, with coefficients of mean 0 and
+<<<<<<< HEAD
     deviation 1."""
+=======
+    deviation 1.
+    """
+>>>>>>> readme
     family, latent = po.load_problem("diffusion_reaction"), 15
     pod = PODDeepONet(MLP(16, 2), latent, degrees=16)
     training = {
@@ -830,8 +947,17 @@ def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_pa
 
     def solutions(k):
         """Of all members where the coefficient of mode k is one, the others zero; a branch of zeros
+<<<<<<< HEAD
         leaves its last bias."""
         where = lambda params: params.network.branch.network.biases[-1]
+=======
+        leaves its last bias.
+        """
+
+        def where(params):
+            return params.network.branch.network.biases[-1]
+
+>>>>>>> readme
         chosen = eqx.tree_at(
             where, untrained, jnp.zeros(latent) if k is None else jnp.zeros(latent).at[k].set(1.0)
         )
@@ -991,7 +1117,12 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
 
 class Two(po.Problem):
     """u_x = a, v_x = 1000 a, both 0 at the start, for random a: two unknowns of different size, the
+<<<<<<< HEAD
     second named first."""
+=======
+    second named first.
+    """
+>>>>>>> readme
 
     domain = po.Box(x=(0, 1))
     unknowns = ("u", "v")

@@ -32,8 +32,10 @@ class GridSpec:
 
     @classmethod
     def of(cls, problem: Problem, dataset: Dataset) -> "GridSpec":
-        """The grid of a data set. Raises ValueError for points that are not a regular grid with
-        time.
+        """The grid of a data set.
+
+        Raises:
+            ValueError: For points that are not a regular grid with time.
         """
         time = problem.domain.time
         if time is None:
@@ -68,9 +70,7 @@ class GridSpec:
         )
 
     def refined(self, times: int, bounds: Mapping[str, tuple[float, float]]) -> "GridSpec":
-        """``times`` as many points along every coordinate of space; those in the middle of their
-        cells stay so.
-        """
+        """``times`` as many points along every coordinate of space; cell centres stay centres."""
         first, steps = list(self.first), list(self.steps)
         for axis, name in enumerate(self.coordinates):
             if name != self.time:

@@ -12,8 +12,7 @@ from pinops.problem import INTERIOR, Constraint, Points, Region
 
 
 class Term(eqx.Module):
-    """Something that must vanish: its residuals at the points of a region, and which region that
-    is.
+    """Residuals that must vanish, and the region where.
 
     Args:
         vector: The residual at each point, ``(n,)`` (or more axes inside of a batched program).

@@ -280,8 +280,9 @@ class PointWeighting(Weighting):
     def _factors(
         self, before: Terms | None, weights: Weights, snapshot: Snapshot
     ) -> dict[str, Float[Array, " n"]]:
-        """The factor of every interior point, given those before (None at the start) and the
-        weights of the terms.
+        """The factor of every interior point.
+
+        It follows from those before (None at the start) and from the weights of the terms.
         """
 
     def _combined(

@@ -1,5 +1,4 @@
-"""What all front doors share: the options of a training, its folder and checkpoints, and the way
-from a request to a result.
+"""What all front doors share: options, folders and checkpoints, from a request to a result.
 
 A door builds an `Assembly` for a seed: what is trained, how that was asked for, and how its result
 is made. `trained` runs one of them, or an ensemble in one vectorised program.

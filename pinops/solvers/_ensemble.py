@@ -15,8 +15,7 @@ from pinops.training import Report
 
 @dataclass(frozen=True, repr=False)
 class Ensemble(Trained):
-    """What ``ensemble=8`` gives: the results of trainings with different seeds, in the order of the
-    seeds.
+    """What ``ensemble=8`` gives: results of trainings with different seeds, in their order.
 
     Its history is that of the first member; ``ensemble[k]`` is a member.
     """

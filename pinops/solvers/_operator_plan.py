@@ -225,8 +225,10 @@ def operator_plan(
 
 
 def checked_physics(physics: float | None, default: float, weighting: Weighting | None) -> float:
-    """The weight of the equations. Raises ValueError for one that is negative, or beside a
-    weighting.
+    """The weight of the equations.
+
+    Raises:
+        ValueError: For one that is negative, or beside a weighting.
     """
     weight = default if physics is None else physics
     if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
@@ -341,9 +343,7 @@ def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
 
 
 def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
-    """The sizes of the unknowns and equations of a family: of a few members, or of the data where
-    there are some.
-    """
+    """The sizes of unknowns and equations of a family, from a few members or from data."""
     members = unseen_members(problem, _INPUTS, _FOR_SCALES)
     given, means = (None, None) if dataset is None else (dataset.scale, dataset.mean)
     return scales_of_family(members, impose(problem), given, means).to_json()
@@ -357,9 +357,7 @@ def _nothing(params: Params) -> dict[str, float]:
 def _monitor(
     problem: Problem, model: OperatorModel, dataset: Dataset | None
 ) -> Callable[[Params], dict[str, float]]:
-    """Mean relative L2 errors over a few members that are not trained on; nothing where there is no
-    reference.
-    """
+    """Mean relative L2 errors over a few unseen members; nothing without a reference."""
     if dataset is not None:
         members, references = dataset.solved(problem, dataset.splits["validation"][:_MONITORED])
     else:

@@ -1,6 +1,4 @@
-"""What was asked for, in JSON: how objects are described, and how random parts are drawn again from
-the description.
-"""
+"""What was asked for, in JSON, and random parts drawn again from it."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +26,7 @@ def digest(arrays: Sequence[Any]) -> str:
 
 
 def drawn_with(request: Mapping[str, Any]) -> list[Any]:
-    """The seed and precision that a network's first parameters, and what it keeps fixed, were drawn
-    with.
-    """
+    """The seed and precision with which parameters, and fixed parts, were drawn."""
     return request.get("drawn") or [request["seed"], request["dtype"]]
 
 
@@ -67,8 +63,9 @@ def _drawn(build: Callable[[PRNGKeyArray], Any], seed: Array) -> Any:
 
 
 def describe(thing: Any) -> Any:
-    """A description of an object in JSON, for run directories and for comparing a resumed run with
-    its request.
+    """A description of an object in JSON.
+
+    It is kept in run directories and compared with that of a resumed run.
     """
     if thing is None or isinstance(thing, bool | int | float | str):
         return thing

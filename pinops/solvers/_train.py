@@ -1,6 +1,4 @@
-"""The front door for families and data: from many problems to an operator or a surrogate for all of
-them.
-"""
+"""The front door for families and data: an operator or a surrogate for many problems."""
 
 from collections.abc import Sequence
 from pathlib import Path

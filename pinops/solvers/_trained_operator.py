@@ -38,8 +38,9 @@ _TEST = 11  # the random key of these: never one of a training
 
 @dataclass(frozen=True, repr=False)
 class TrainedOperator(Trained):
-    """What `train` returns for an operator. Immutable; evaluates in the precision that it was
-    trained in.
+    """What `train` returns for an operator.
+
+    Immutable; evaluates in the precision that it was trained in.
 
     Called with a member of the family it gives a `Solution`: ``trained(member)(x=0.3, t=0.5)``,
     which ``solve(member, start=trained(member))`` refines. Called with several members and
@@ -118,8 +119,7 @@ class TrainedOperator(Trained):
     def errors(
         self, data: Sequence[Problem] | Dataset | int | None = None
     ) -> dict[str, np.ndarray]:
-        """The relative L2 error of every unknown for every member, ``{unknown: (n,)}``, against
-        their references.
+        """The relative L2 error of every unknown for every member, ``{unknown: (n,)}``.
 
         Args:
             data: Members of the family; a data set, of which the test part is taken; or how many

@@ -56,8 +56,9 @@ rolled = eqx.filter_jit(SurrogateModel.rollout)
 
 @dataclass(frozen=True, repr=False)
 class TrainedSurrogate(Trained):
-    """What `train` returns for a surrogate. Immutable; evaluates in the precision that it was
-    trained in.
+    """What `train` returns for a surrogate.
+
+    Immutable; evaluates in the precision that it was trained in.
 
     Called with first snapshots and parameters it gives whole trajectories.
     """
@@ -188,9 +189,7 @@ class TrainedSurrogate(Trained):
         return frames_of(self.family, dataset, rows), in_a_row(inputs_in(rows))
 
     def _solved_members(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The solutions of unseen members that differ in their parameters, and these, from the
-        smallest to the largest.
-        """
+        """Solutions and parameters of unseen members, in the order of the parameters."""
         with jax.enable_x64(True):
             members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(64)), 64)
             parameters = _parameters_of(members)
@@ -230,9 +229,7 @@ class TrainedSurrogate(Trained):
         return self.error(data) if self._comparable(data) else {}
 
     def _comparable(self, data: Data | None) -> bool:
-        """Whether there is something to compare with: data, or references on the grid of the
-        surrogate.
-        """
+        """Whether there are data, or references on the grid of the surrogate, to compare with."""
         if data is not None:
             return True
         reference = self.family.reference()
@@ -246,8 +243,9 @@ class TrainedSurrogate(Trained):
     def metrics(
         self, data: Data | None = None, part: str | None = "test"
     ) -> dict[str, dict[str, float]]:
-        """`pinops.metrics.rollout_metrics` of whole rollouts, means over the trajectories of each
-        value of the parameters.
+        """`pinops.metrics.rollout_metrics` of whole rollouts, by value of the parameters.
+
+        They are means over the trajectories.
 
         ``{"viscosity=0.02": {"nrmse": ..., ...}, ...}``, where there are no more than 32 values,
         and "all" of them.
@@ -266,8 +264,9 @@ class TrainedSurrogate(Trained):
         }
 
     def residual(self, frames: Float[Any, "t *grid c"], member: Problem) -> float:
-        """The root mean square of a member's equation at a trajectory: how wrong it is where no
-        truth is known.
+        """The root mean square of a member's equation at a trajectory.
+
+        It says how wrong the trajectory is where no truth is known.
 
         Raises:
             ValueError: Where space is not periodic.
@@ -379,8 +378,7 @@ class TrainedSurrogate(Trained):
             self.grid.check_periodic(member)
 
     def plot(self, path: str | Path | None = None, data: Data | None = None) -> Any:
-        """A figure of rollouts beside the truth, and of the training; written to ``path`` where
-        given.
+        """A figure of rollouts beside the truth, and of the training.
 
         Args:
             path: Where the figure is written.

@@ -1,6 +1,4 @@
-"""Coefficients that change while a network is trained, from an easy problem to the one that was
-asked for.
-"""
+"""Coefficients that change during a training, from an easy problem to the given one."""
 
 import math
 from collections.abc import Mapping, Sequence

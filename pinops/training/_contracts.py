@@ -85,9 +85,7 @@ class Trainable(eqx.Module, Generic[P]):
         return params
 
     def relocated(self, params: Params, points: P) -> Params:
-        """Parameters whose idle parts have moved to where the residual is large; by default the
-        same.
-        """
+        """Parameters whose idle parts moved to where the residual is large; by default the same."""
         return params
 
 
@@ -118,8 +116,9 @@ class Source(eqx.Module, Generic[P]):
     def sampled(
         self, model: Any, points: P, weights: Weights, key: PRNGKeyArray
     ) -> tuple[P, Weights]:
-        """What one step takes of the points, and the weights of that (called in a compiled
-        program).
+        """What a step takes of the points, and the weights of that.
+
+        Called inside a compiled program.
         """
 
     @abc.abstractmethod

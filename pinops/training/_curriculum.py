@@ -12,8 +12,9 @@ SCHEDULES = ("tanh", "linear", "forced", "free")
 
 
 class Curriculum(eqx.Module):
-    """From steps that begin at the truth to steps that begin at the last prediction (Takamoto,
-    Alesiani & Niepert 2023).
+    """From steps that begin at the truth to steps that begin at the last prediction.
+
+    Takamoto, Alesiani & Niepert 2023.
 
     In epoch e of E, w of them for warming up, the first ``clip(int(T s), 1, T)`` of T frames follow
     from the surrogate's own predictions, where ``s = (1 + tanh((r - 1/2) / 0.2)) / 2`` and
@@ -63,9 +64,7 @@ class Curriculum(eqx.Module):
 
 
 class Epochs(Stages):
-    """A curriculum as the stages of a training: ``steps`` in every epoch, for trajectories of so
-    many frames.
-    """
+    """A curriculum as the stages of a training, with ``steps`` in every epoch."""
 
     curriculum: Curriculum
     steps: int = eqx.field(static=True)

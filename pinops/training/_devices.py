@@ -1,5 +1,7 @@
-"""Several devices, of one process or many: interior points (or the members of a family) are spread
-over them, everything else is on each of them.
+"""Several devices, of one process or of many.
+
+Interior points, or the members of a family, are spread over them; everything else is on each of
+them.
 
 Means over points are then sums over devices (data parallelism). All processes run the same program
 with the same seeds, so that what is computed on the host (points, decisions) is the same

@@ -1,5 +1,6 @@
-"""A surrogate trained on for some trajectories from their equations alone (Li et al. 2024,
-arXiv:2111.03794, section 3.2).
+"""A surrogate trained further on the equations of some trajectories alone.
+
+Li et al. 2024, arXiv:2111.03794, section 3.2.
 """
 
 from collections.abc import Mapping
@@ -19,9 +20,7 @@ from pinops.training._surrogate import AUXILIARY, SurrogateModel, grid_residuals
 
 
 class Unsolved(eqx.Module):
-    """Trajectories of which only the beginning and the equations are known, and how they were
-    predicted before.
-    """
+    """Trajectories whose beginning and equations are known, and earlier predictions of them."""
 
     first: Float[Array, "n *grid c"]
     parameters: Float[Array, "n p"]

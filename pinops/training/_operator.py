@@ -225,8 +225,7 @@ def _misfit(unknown: str) -> Callable[..., Any]:
 
 
 def _shares(values: Float[Array, "f l"]) -> tuple[Float[Array, "f l"], Float[Array, "f l"]]:
-    """The values with zeros for those that are missing, and what each of their misfits is
-    multiplied by.
+    """The values with zeros for missing ones, and the factor of each misfit.
 
     That is 0 where a value is missing and ``sqrt(all / known)`` elsewhere: the mean square over all
     is then that over what is known, for the loss, the residual vector and its Jacobian alike.

@@ -1,6 +1,4 @@
-"""What is trained of a surrogate on a grid: trajectories, one step after the other, more and more
-from its own predictions.
-"""
+"""What is trained of a surrogate on a grid: trajectories, more and more from its predictions."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -37,9 +35,7 @@ AUXILIARY = Region("auxiliary")  # what an embedding of the parameters predicts 
 
 
 class Trajectories(eqx.Module):
-    """Solutions on a grid, the parameters that a surrogate sees, and the problems where equations
-    are in the loss.
-    """
+    """Solutions on a grid, and parameters; also problems where equations are in the loss."""
 
     frames: Float[Array, "n t *grid c"]
     parameters: Float[Array, "n p"]
@@ -48,8 +44,9 @@ class Trajectories(eqx.Module):
 
 
 class SurrogateModel(Trainable[Trajectories]):
-    """A family on a grid, and all of its surrogate but the parameters. Immutable; array leaves may
-    be traced.
+    """A family on a grid, and its surrogate without the parameters.
+
+    Immutable; array leaves may be traced.
 
     ``mean``, ``scale``: frames minus the one are divided by the other, for each unknown; ``sizes``:
     of the equations; ``centre``, ``spread``: of the parameters, after their ``maps``; ``free``: how
@@ -87,9 +84,7 @@ class SurrogateModel(Trainable[Trajectories]):
         return eqx.tree_at(lambda model: (model.free, model.warm), self, new)
 
     def surrogate(self, params: Params) -> Surrogate:
-        """The present surrogate, of states that are divided by their scale and standardised
-        parameters.
-        """
+        """The present surrogate, of scaled states and standardised parameters."""
         return eqx.combine(params.network, self.frozen)
 
     def standardised(self, parameters: Float[Array, "n p"]) -> Float[Array, "n p"]:
@@ -127,8 +122,9 @@ class SurrogateModel(Trainable[Trajectories]):
     def predictions(
         self, params: Params, trajectories: Trajectories
     ) -> tuple[Array, Array | None, Array]:
-        """All frames but the first as predicted, what the embedding makes of them (or None), and
-        the truth: ``(t, n, ...)``.
+        """All snapshots but the first, ``(t, n, ...)``: predicted, guessed by an embedding, true.
+
+        The guess is None without an embedding.
         """
         surrogate, seen = (
             self.surrogate(params),
@@ -275,8 +271,9 @@ class SurrogateModel(Trainable[Trajectories]):
 def relative(
     predicted: Float[Array, "t n *grid c"], truth: Float[Array, "t n *grid c"]
 ) -> Float[Array, "n t"]:
-    """The L2 error of every frame, relative to the truth (at least to a thousandth of the data's
-    size, 1).
+    """The L2 error of every snapshot, relative to the truth.
+
+    The truth counts for at least a thousandth of the size of the data, 1.
     """
 
     def each(x):
@@ -293,8 +290,7 @@ def grid_residuals(
     owner: str,
     sizes: Mapping[str, Any] | None = None,
 ) -> dict[str, Float[Array, "..."]]:
-    """The interior equations at all places and frames of a trajectory but the first and last
-    frames, ``(t - 2, *grid)``.
+    """The interior equations at all grid points and inner snapshots, ``(t - 2, *grid)``.
 
     Fourier series along space, and central differences in time. ``grid``: the first place of each
     coordinate, and their distance; ``sizes``: what each equation is divided by (None: it keeps its
@@ -364,9 +360,7 @@ class Batches(Source[Trajectories]):
         return self._some(trajectories, np.arange(self.batch))
 
     def divided(self, trajectories: Trajectories) -> None:
-        """Nothing of them lies on one device only: the trajectories of a step are anywhere among
-        them.
-        """
+        """None: the trajectories of a step may be any of them, so that each device keeps all."""
 
     def _some(self, trajectories: Trajectories, chosen: Any) -> Trajectories:
         return jax.tree.map(
@@ -378,8 +372,10 @@ class Batches(Source[Trajectories]):
 def frames_of(
     problem: Problem, dataset: Dataset, rows: Mapping[str, np.ndarray]
 ) -> Float[np.ndarray, "n t *grid c"]:
-    """The solutions of members of a data set as frames. Raises ValueError where a value is not
-    finite.
+    """The solutions of members of a data set as snapshots.
+
+    Raises:
+        ValueError: For a value that is not finite.
     """
     frames = as_frames(problem, rows)
     if not np.isfinite(frames).all():
