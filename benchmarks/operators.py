@@ -274,11 +274,7 @@ def contenders(functions: int, size: int) -> dict[str, Callable[[], Any]]:
             "terms": {"residual": 1.0},
             "coefficients": {},
         },
-<<<<<<< HEAD
-        "physics": True,
-=======
         "physics": 1.0,
->>>>>>> readme
         "problem": "source",
     }
     model, params = built_operator(Source(), DeepONet(MLP(100, 3), MLP(100, 3), 100), request)

@@ -123,12 +123,8 @@ def test_a_fourier_series_is_its_sum_and_a_random_one_has_its_deviation(float64)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_members_of_a_family_are_problems(name, float64):
     """Different for different keys, the same for the same one, with a reference, and conditions
-<<<<<<< HEAD
-    that are met exactly."""
-=======
     that are met exactly.
     """
->>>>>>> readme
     family = po.load_problem(name)
     one, again, other = (family.sample(jax.random.key(k)) for k in (1, 1, 2))
     for input_, array in family.inputs().items():
@@ -189,12 +185,8 @@ def test_advection_by_characteristics_agrees_with_third_party_solutions():
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_batch_of_members_is_every_member_alone(name, float64):
     """Residuals of the batch, where the trunk is computed once, equal those of a network for each
-<<<<<<< HEAD
-    member."""
-=======
     member.
     """
->>>>>>> readme
     family = po.load_problem(name)
     model, params = model_of(family)
     problems = sample_members(model.problem, KEY, range(3))
@@ -211,12 +203,8 @@ def test_a_batch_of_members_is_every_member_alone(name, float64):
 
 def test_the_trunk_is_computed_once_for_all_members():
     """Matrix products with the points do not grow in number or size with the members, but for the
-<<<<<<< HEAD
-    last."""
-=======
     last.
     """
->>>>>>> readme
     model, params = model_of(po.load_problem("diffusion_reaction"))
 
     def flops(members):
@@ -271,12 +259,8 @@ def test_another_number_of_sensors_is_refused():
 
 def published(name, branch, trunk):
     """A DeepONet of modified perceptrons with the weights of a flat vector, and the number of its
-<<<<<<< HEAD
-    parameters."""
-=======
     parameters.
     """
->>>>>>> readme
     flat = np.load(REFDATA / "pi_deeponet" / name)
     used = 0
 
@@ -306,12 +290,6 @@ def published(name, branch, trunk):
 @pytest.mark.parametrize(
     ("name", "test", "inputs", "values", "branch", "trunk", "time_first", "low", "high"),
     [
-<<<<<<< HEAD
-        ("burger_modified_MLP_lam_20_params.npy", "burgers_test_20_spectral.npz", "u0_sensors", "u",
-         [101] + [100] * 7, [2] + [100] * 7, True, 0.007, 0.02),
-        ("advection_adv_params.npy", "advection_test_20_characteristics.npz", "a_sensors", "u_tx",
-         [100] + [100] * 6, [2] + [100] * 6, False, 0.017, 0.028),
-=======
         (
             "burger_modified_MLP_lam_20_params.npy",
             "burgers_test_20_spectral.npz",
@@ -334,7 +312,6 @@ def published(name, branch, trunk):
             0.017,
             0.028,
         ),
->>>>>>> readme
     ],
     ids=["burgers", "advection"],
 )
@@ -342,12 +319,8 @@ def test_published_weights_solve_the_published_problem(
     name, test, inputs, values, branch, trunk, time_first, low, high
 ):
     """Their error on the stored tests is what is published: our modified perceptron and our
-<<<<<<< HEAD
-    Cartesian product are theirs."""
-=======
     Cartesian product are theirs.
     """
->>>>>>> readme
     branch_net, trunk_net = published(name, branch, trunk)
     stored = np.load(REFDATA / "pi_deeponet" / test)
     t, x = np.linspace(0, 1, stored[values].shape[1]), np.linspace(0, 1, stored[values].shape[2])
@@ -362,14 +335,6 @@ def test_published_weights_solve_the_published_problem(
 
 
 @needs_refdata
-<<<<<<< HEAD
-@pytest.mark.parametrize(("name", "file", "branch", "trunk", "time_first", "low", "high"), [
-    ("burgers_family", "burger_modified_MLP_lam_20_params.npy", [101] + [100] * 7,
-     [2] + [100] * 7, True, 0.010, 0.016),
-    ("advection_family", "advection_adv_params.npy", [100] + [100] * 6,
-     [2] + [100] * 6, False, 0.017, 0.027),
-])  # fmt: skip
-=======
 @pytest.mark.parametrize(
     ("name", "file", "branch", "trunk", "time_first", "low", "high"),
     [
@@ -393,17 +358,12 @@ def test_published_weights_solve_the_published_problem(
         ),
     ],
 )
->>>>>>> readme
 def test_published_weights_certify_our_generators(
     name, file, branch, trunk, time_first, low, high, float64
 ):
     """The published operators have the published error on members that our families draw and our
-<<<<<<< HEAD
-    solvers solve."""
-=======
     solvers solve.
     """
->>>>>>> readme
     branch_net, trunk_net = jax.tree.map(
         lambda x: jnp.asarray(x, float), published(file, branch, trunk)
     )
@@ -565,12 +525,8 @@ def test_the_released_plate_weights_give_their_forward_pass(float64):
 )
 def test_darcy_flow_without_contrast_is_the_torsion_of_a_bar(shape, peak, tolerance):
     """Prandtl's stress functions: the series of the square, 1/16 of the squared diameter, 1/36 of
-<<<<<<< HEAD
-    the squared side."""
-=======
     the squared side.
     """
->>>>>>> readme
     member = po.load_problem("darcy_family", shape=np.eye(4)[shape])
     reference = member.reference()
     assert np.nanmax(reference.values["u"]) == pytest.approx(peak, rel=tolerance)
@@ -714,12 +670,8 @@ def test_a_branch_must_suit_the_inputs():
     with pytest.raises(
         ValueError,
         match=r"DeepONet: the input medium is an image of shape \(33, 33, 2\), which MLP does not "
-<<<<<<< HEAD
-        "take; choose Convolutional as branch",
-=======
         "take; "
         "choose Convolutional as branch",
->>>>>>> readme
     ):
         po.train("darcy_family", SMALL, steps=1)
     with pytest.raises(
@@ -918,12 +870,8 @@ def test_an_operator_is_trained_on_data(dataset):
 @pytest.mark.filterwarnings("error")
 def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_path):
     """Solutions of the training are combinations of the modes, with coefficients of mean 0 and
-<<<<<<< HEAD
-    deviation 1."""
-=======
     deviation 1.
     """
->>>>>>> readme
     family, latent = po.load_problem("diffusion_reaction"), 15
     pod = PODDeepONet(MLP(16, 2), latent, degrees=16)
     training = {
@@ -947,17 +895,12 @@ def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_pa
 
     def solutions(k):
         """Of all members where the coefficient of mode k is one, the others zero; a branch of zeros
-<<<<<<< HEAD
-        leaves its last bias."""
-        where = lambda params: params.network.branch.network.biases[-1]
-=======
         leaves its last bias.
         """
 
         def where(params):
             return params.network.branch.network.biases[-1]
 
->>>>>>> readme
         chosen = eqx.tree_at(
             where, untrained, jnp.zeros(latent) if k is None else jnp.zeros(latent).at[k].set(1.0)
         )
@@ -1117,12 +1060,8 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
 
 class Two(po.Problem):
     """u_x = a, v_x = 1000 a, both 0 at the start, for random a: two unknowns of different size, the
-<<<<<<< HEAD
-    second named first."""
-=======
     second named first.
     """
->>>>>>> readme
 
     domain = po.Box(x=(0, 1))
     unknowns = ("u", "v")

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""What operators and surrogates see of problems: named inputs, their mean and size."""
-=======
 """What operators and surrogates see of problems: named inputs, their mean and deviation."""
->>>>>>> readme
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,14 +13,10 @@ _DIGITS = 6  # of what is kept in a request: equal runs on other machines differ
 
 
 def inputs_of(problem: Problem) -> dict[str, Float[Array, "..."]]:
-<<<<<<< HEAD
-    """What an operator sees of a problem by name, in order, in the precision that is in force."""
-=======
     """What an operator sees of a problem, by name.
 
     Arrays are in the precision that is in force, in the order of the names.
     """
->>>>>>> readme
     given = problem.inputs()
     return {name: jnp.asarray(given[name], jnp.result_type(float)) for name in sorted(given)}
 
@@ -56,23 +48,15 @@ def _rounded(numbers: np.ndarray, digits: np.ndarray) -> Any:
 
 
 def in_a_row(inputs: Mapping[str, Float[Any, "n ..."]]) -> Float[np.ndarray, "n p"]:
-<<<<<<< HEAD
-    """What a surrogate sees of many members: numbers and vectors in the order of their names."""
-=======
     """What a surrogate sees: numbers and vectors of many members, in the order of their names."""
->>>>>>> readme
     columns = [np.asarray(inputs[name]) for name in sorted(inputs)]
     return np.concatenate([column.reshape(len(column), -1) for column in columns], 1)
 
 
 def names_in_a_row(problem: Problem) -> list[str]:
-<<<<<<< HEAD
-    """The name of every number that a surrogate sees, ``force 0``, ``force 1`` for a vector.
-=======
     """The name of every number that a surrogate sees of a family.
 
     Such as ``viscosity``, or ``force 0``, ``force 1`` of a vector.
->>>>>>> readme
 
     Raises:
         ValueError: For an input that is an image.
