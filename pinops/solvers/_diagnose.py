@@ -217,7 +217,7 @@ def untrained(m: Measures) -> str | None:
         return None
     if m.fell is not None and m.fell > FALLING:
         return f"the loss still fell {m.fell:.2g} times in the last quarter; give more steps"
-    if m.steps < FEW_STEPS and m.reducible is not None and m.reducible > 0.5:
+    if m.steps < FEW_STEPS and m.reducible is not None and m.reducible > LEFT:
         return f"it has taken only {m.steps} steps; give more"
     return None
 

@@ -292,7 +292,7 @@ def _gained(
         return jnp.sum(jnp.square(there.residuals(unravel(flat))))
 
     steps = [normal.solver(damping * normal.scale)(r) for damping in DAMPINGS]
-    after = jax.lax.map(value, flat - jnp.stack(steps))
+    after = jax.lax.map(value, jnp.stack([flat - step for step in steps]))
     return 1 - jnp.nanmin(after) / value(flat)
 
 
