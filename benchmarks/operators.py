@@ -202,7 +202,7 @@ def by_hand(members: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], An
         return x @ network.weights[-1] + network.biases[-1]
 
     def loss(network):
-        coefficients = net(network.branch, members.problems.source)
+        coefficients = net(network.branch.network, members.problems.source)
 
         def trunk(z):
             return net(network.trunk, z)
