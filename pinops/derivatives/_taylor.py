@@ -320,7 +320,7 @@ def nested(
     jet: OfPoint = value
     for order in range(1, len(required[-1]) + 1):
         jet = raise_order(jet, order)
-    streams = jax.vmap(jet)(points)
+    streams: Jet = dict(jax.vmap(jet)(points))
     if plan.laplacian:
 
         def along(point: Array, tangent: Array) -> tuple[Array, Array]:

@@ -179,7 +179,7 @@ def _factories(init: Callable[..., Any], depth: int = 0) -> Iterator[str]:
         held = cell.cell_contents
         for part in held if isinstance(held, tuple) and not hasattr(held, "init") else (held,):
             inner = getattr(part, "init", part)
-            if depth < 8 and getattr(inner, "__name__", "").startswith("init"):
+            if depth < 8 and callable(inner) and getattr(inner, "__name__", "").startswith("init"):
                 yield from _factories(inner, depth + 1)
 
 

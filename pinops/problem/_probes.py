@@ -59,7 +59,7 @@ def usable(size: float) -> bool:
 
 def cube(n: int, d: int) -> np.ndarray:
     # The words of `jax.random.key(0)`: making one compiles two programs.
-    return Sobol().points(np.zeros(2, np.uint32), n, d)
+    return Sobol().points(np.zeros(2, np.uint32), n, d)  # pyright: ignore[reportArgumentType]
 
 
 def lengths_of(problem: Problem) -> Float[np.ndarray, " d"]:

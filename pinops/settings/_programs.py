@@ -7,7 +7,8 @@ from typing import ParamSpec, TypeVar
 import equinox as eqx
 import jax
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Of LLVM, for a program that runs a few times, and for one that runs long.
 _FEW, _MANY = 0, 2

@@ -4,6 +4,7 @@ A window hands its end on. So a wrong one is not passed on in silence: it is tri
 parameters, then in halves, and where that does not help the march through time ends there.
 """
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def solve_by_windows(
         share = march.stored_share() or left[0]
         if share < left[0]:
             left = [share] * int(left[0] / share) + left[1:]
-        part, reason = march.tried(share, sum(left))
+        part, reason = march.tried(share, sum(left, Fraction(0)))
         if reason and halvings < _HALVINGS and march.has_time():
             halvings += 1
             march.reject(f"{reason}; going on with half of its length")
@@ -106,7 +107,7 @@ class _March:
     def total(self, share: Fraction) -> int:
         """How many windows there will be, where those that are left have this length."""
         before = sum((self.share_of(part) for part in self.parts), Fraction(0))
-        return len(self.parts) + int(np.ceil((1 - before) / share))
+        return len(self.parts) + math.ceil((1 - before) / share)
 
     def share_of(self, part: Solution) -> Fraction:
         """Its share of the whole time."""

@@ -50,7 +50,7 @@ class Drawing(eqx.Module):
     """
 
     architecture: Any
-    sizes: tuple[int, ...] = eqx.field(static=True)
+    sizes: tuple[Any, ...] = eqx.field(static=True)
 
     def __call__(self, key: PRNGKeyArray) -> Any:
         return self.architecture.build(*self.sizes, key=key)

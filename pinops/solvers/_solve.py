@@ -230,7 +230,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         minutes=minutes,
         ensemble=ensemble,
         target=target,
-        **shared,
+        **cast("dict[str, Any]", shared),
     )
 
 

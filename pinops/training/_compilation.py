@@ -46,5 +46,7 @@ class _Recorder:
 def _recorder() -> _Recorder:
     # Listeners stay until the process ends: one for all trainings, from the first on.
     recorder = _Recorder()
-    jax.monitoring.register_event_duration_secs_listener(recorder)
+    jax.monitoring.register_event_duration_secs_listener(
+        recorder  # pyright: ignore[reportArgumentType]
+    )
     return recorder

@@ -174,8 +174,8 @@ def refine(
         return prepare(model, params, points)
     more = dataclasses.replace(collocation, interior=n * refinement.candidates)
     new = draw(model.problem, (), more, folded(key, 1_000_003))[INTERIOR].at
-    alone = present is None or not refinement.compares
-    old = np.zeros((0, new.shape[1])) if alone else present.at
+    none = np.zeros((0, new.shape[1]))
+    old = none if present is None or not refinement.compares else present.at
     scores = [
         _scores(model, params, jnp.asarray(at)) if len(at) else np.zeros(0) for at in (old, new)
     ]
