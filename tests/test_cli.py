@@ -233,7 +233,9 @@ def test_coefficients_network_and_optimizer_from_the_command_line(folder, tmp_pa
     assert "SOAP 20/20" in captured.err
     request = json.loads((tmp_path / "run" / "run.json").read_text())["request"]
     assert request["network"] == {"MLP": {"width": 4, "depth": 1, "activation": "sin"}}
-    assert request["phases"][0] == {"Adam": {"learning_rate": 0.01, "decay_steps": 0}}
+    assert request["phases"][0] == {
+        "Adam": {"learning_rate": 0.01, "decay_steps": 0, "largest": 0.0}
+    }
 
 
 def test_points_from_the_command_line(folder, tmp_path, capsys):

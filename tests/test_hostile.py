@@ -49,7 +49,9 @@ def runs(tmp_path_factory, data):
     """One run of each kind, by its name."""
     folder = tmp_path_factory.mktemp("runs")
     po.solve(Decay(), **SMALL, out=folder / "solution")
-    po.solve(Decay(), **SMALL, windows=po.TimeWindows(2, nodes=9), out=folder / "windows")
+    # Enough for each window to converge.
+    enough = SMALL | {"optimizer": po.optimizers.SSBroyden(), "steps": 150}
+    po.solve(Decay(), **enough, windows=po.TimeWindows(2, nodes=9), out=folder / "windows")
     po.solve(Decay(), **SMALL, ensemble=2, out=folder / "ensemble")
     few = po.Functions(pool=4, batch=4, points=po.Collocation(interior=8, batch=8, refinement=None))
     net = po.networks.MLP(width=4, depth=1)

@@ -12,7 +12,14 @@ import scipy.sparse.linalg
 
 import pinops as po
 from pinops.derivatives import Plan, add, derivatives_of, elementwise, linear
-from pinops.networks import Convolutional, Frozen, JetNetwork, MLPNetwork, ModifiedMLP
+from pinops.networks import (
+    Convolutional,
+    Frozen,
+    JetNetwork,
+    MLPNetwork,
+    ModifiedMLP,
+    VectorEncoder,
+)
 from pinops.operators import DeepONetwork
 from pinops.problem import sample_members, unstacked
 from pinops.reference import characteristics, cole_hopf, periodic_cole_hopf, poisson_disks
@@ -133,7 +140,7 @@ def test_members_of_burgers_family_have_the_published_covariance_and_our_solver_
     Hopf.
     """
     members = sample_members(po.load_problem("burgers_family"), KEY, range(4000))
-    starts = np.asarray(jax.vmap(lambda member: member.inputs())(members))[:, :-1]
+    starts = np.asarray(jax.vmap(lambda member: member.inputs()["initial"])(members))[:, :-1]
     k = np.arange(1, 6)
     power = 2 * np.mean(np.abs(np.fft.rfft(starts) / 100)[:, k] ** 2, 0)
     published = (625 / ((2 * np.pi * k) ** 2 + 25) ** 2) ** 2
@@ -176,9 +183,14 @@ def leaky(x):
 def solutions(branch, trunk, inputs, points):
     """Our DeepONet of given networks, which sees inputs as they are, at points."""
     size = inputs.shape[1:]
-    operator = DeepONetwork(branch, trunk, Frozen(jnp.zeros(size)), Frozen(jnp.ones(size)), 1)
+    zero, one = (Frozen({"given": fill(size)}) for fill in (jnp.zeros, jnp.ones))
+    operator = DeepONetwork(VectorEncoder(("given",), branch), trunk, zero, one, 1)
     at = jnp.asarray(points)
-    return jax.vmap(lambda one: operator(one).jet({(): at}, Plan())[()][:, 0])(jnp.asarray(inputs))
+
+    def solution(given):
+        return operator({"given": given}).jet({(): at}, Plan())[()][:, 0]
+
+    return jax.vmap(solution)(jnp.asarray(inputs))
 
 
 def test_a_deeponet_of_modified_perceptrons_is_that_of_numpy(float64):
@@ -225,7 +237,8 @@ def test_a_deeponet_of_any_branch_is_that_of_numpy(float64):
 
 def test_a_convolutional_branch_is_that_of_scipy(float64):
     rng = np.random.default_rng(2)
-    network = Convolutional((4, 5), kernel=5, width=8, depth=2).build((12, 9, 2), 6, key=KEY)
+    architecture = Convolutional((4, 5), kernel=5, width=8, depth=2)
+    network = architecture.build({"image": (12, 9, 2)}, 6, key=KEY).network
     image = rng.standard_normal((12, 9, 2))
     x = image
     for kernel, bias in zip(network.kernels, network.biases, strict=True):
@@ -251,7 +264,7 @@ def test_the_convolutional_branch_has_as_many_parameters_as_the_released_one():
     """Kernels of 5 x 5 points, four halvings of 100 x 100, dense layers of 128, a trunk of four
     layers of 150.
     """
-    built = Convolutional((16, 32, 64, 64)).build((100, 100, 2), 150, key=KEY)
+    built = Convolutional((16, 32, 64, 64)).build({"image": (100, 100, 2)}, 150, key=KEY)
     filters, pixels = (2, 16, 32, 64, 64), 6 * 6
     convolutions = sum((25 * i + 1) * o for i, o in zip(filters, filters[1:], strict=False))
     dense = (pixels * 64 + 1) * 128 + 129 * 128 + 129 * 150

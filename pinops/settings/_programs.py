@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
@@ -35,7 +35,7 @@ def quick(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _with_level(function: Callable[P, R], level: int) -> Callable[P, R]:
-    options = {"xla_backend_optimization_level": level}
+    options: dict[str, Any] = {"xla_backend_optimization_level": level}
     on_host, elsewhere = (
         eqx.filter_jit(function, compiler_options=options),
         eqx.filter_jit(function),
@@ -45,6 +45,12 @@ def _with_level(function: Callable[P, R], level: int) -> Callable[P, R]:
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         # The backend is known only when something is called: importing starts no device.
         chosen = on_host if jax.default_backend() == "cpu" else elsewhere
-        return chosen(*args, **kwargs)
+        try:
+            return chosen(*args, **kwargs)
+        except ValueError as error:
+            # Inside of another program, which is traced, JAX takes no options.
+            if "compiler_options" not in str(error):
+                raise
+            return elsewhere(*args, **kwargs)
 
     return call

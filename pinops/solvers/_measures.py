@@ -395,7 +395,7 @@ def _remarks_on_sizes(
 
     The network then gives no numbers of about 1.
     """
-    values, out = np.asarray(evaluate(model, params, points)), []
+    values, out = np.asarray(evaluate(model, params, jnp.asarray(points))), []
     for k, name in enumerate(model.problem.unknowns):
         found, assumed = float(np.std(values[:, k])), float(model.scales.sizes[name])
         if not assumed / FAR <= found <= FAR * assumed and 0 < found < np.inf:

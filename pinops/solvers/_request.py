@@ -57,7 +57,7 @@ class Drawing(eqx.Module):
 
 
 @quick
-def _drawn(build: Callable[[PRNGKeyArray], Any], seed: Array) -> Any:
+def _drawn(build: Callable[[PRNGKeyArray], Any], seed: Array | np.uint32) -> Any:
     """One program: every operation by itself would be compiled, too."""
     return build(jax.random.fold_in(jax.random.key(seed), 0))
 

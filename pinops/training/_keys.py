@@ -18,10 +18,10 @@ def folded(key: PRNGKeyArray, number: int) -> PRNGKeyArray:
 
 
 @quick
-def _key_of(seed: Array, purpose: Array) -> PRNGKeyArray:
+def _key_of(seed: Array | np.uint32, purpose: Array | np.uint32) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(seed), purpose)
 
 
 @quick
-def _folded(key: PRNGKeyArray, number: Array) -> PRNGKeyArray:
+def _folded(key: PRNGKeyArray, number: Array | np.uint32) -> PRNGKeyArray:
     return jax.random.fold_in(key, number)
