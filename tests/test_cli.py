@@ -260,9 +260,11 @@ def test_an_ensemble_and_windows(folder, tmp_path, capsys):
     result = json.loads(capsys.readouterr().out)
     assert [member["seed"] for member in result["members"]] == [0, 1]
     out = str(tmp_path / "windows")
-    more = ["--windows", "TimeWindows(2, nodes=9)", "--steps", "5", "--out", out, "--json"]
+    more = ["--windows", "TimeWindows(2, nodes=9)", "--steps", "150", "--out", out, "--json"]
+    more += ["--optimizer", "SSBroyden()"]
     assert cli.run(solve(folder, *more)) == 0
-    assert json.loads(capsys.readouterr().out)["steps"] == 10
+    result = json.loads(capsys.readouterr().out)
+    assert result["status"] == "finished" and 2 <= result["steps"] <= 300
 
 
 def test_runs_get_folders_of_their_own(folder, tmp_path, monkeypatch, capsys):
@@ -444,7 +446,7 @@ MISTAKES = {
     "no such face": ("solve no_such_face --problems {folder}", "no boundary part 'x_min'"),
     "wrong shape": (
         "solve wrong_shape --problems {folder} --out {tmp}/new",
-        "wrong_shape, residual",
+        "Decay.residual: the equation returned an array of shape (2,) at one point",
     ),
 }
 

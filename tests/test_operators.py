@@ -31,7 +31,7 @@ from pinops.networks import (
 )
 from pinops.operators import DeepONet, DeepONetwork, PODDeepONet
 from pinops.optimizers import GaussNewton, SSBroyden
-from pinops.problem import impose, sample_members, unstacked
+from pinops.problem import INTERIOR, impose, sample_members, unstacked
 from pinops.reference import grid_values
 from pinops.reference._heated_plate import solve_plate
 from pinops.solvers._operator_plan import built_operator, family_scales, fitted
@@ -101,7 +101,7 @@ def test_interpolation_is_exact_for_cubics_and_of_fourth_order(float64):
         read(values), grid_values(values, np.asarray(x), (-1.0, 2.0)), atol=1e-14
     )
     with pytest.raises(
-        ValueError, match=r"at least four values in one dimension, got an array of shape \(3,\)"
+        ValueError, match=r"values must be at least four in one dimension, got shape \(3,\)"
     ):
         interpolate(jnp.zeros(3), jnp.zeros(()), (0.0, 1.0))
 
@@ -752,7 +752,7 @@ def test_an_operator_goes_on_with_some_of_its_layers(trained, tmp_path):
     again = po.load(tmp_path / "run")
     member = tuned.test_members(1)[0]
     np.testing.assert_array_equal(again(member)(x=0.3), tuned(member)(x=0.3))
-    with pytest.raises(ValueError, match="start and operator exclude each other"):
+    with pytest.raises(ValueError, match="start and an architecture exclude each other"):
         po.train(rougher, SMALL, start=operator, steps=1)
     with pytest.raises(
         ValueError,
@@ -794,7 +794,8 @@ def test_gauss_newton_trains_an_operator():
     options = {"functions": FEW, "steps": 40, "progress": False, "dtype": "float64"}
     newton = po.train("antiderivative", SMALL, optimizer=GaussNewton(1e-2), **options)
     adam = po.train("antiderivative", SMALL, optimizer=po.optimizers.Adam(5e-3), **options)
-    assert newton.error(5)["u"]["mean"] < 0.5 * adam.error(5)["u"]["mean"]
+    # Since residuals are in units of their size, Adam is better here than it was: 0.5 before.
+    assert newton.error(5)["u"]["mean"] < 0.7 * adam.error(5)["u"]["mean"]
 
 
 def test_what_cannot_be_meant_is_refused():
@@ -1123,6 +1124,5 @@ def test_training_states_are_of_the_operator():
     model, params = model_of(po.load_problem("antiderivative"))
     training = Training(model, (po.Phase(po.optimizers.Adam(), 10),), Draw(FEW), 0)
     state = training.init(params, fit=False)
-    assert state.points.problems.source.shape == (64, 100) and state.points.points[
-        "interior"
-    ].at.shape == (64, 1)
+    assert state.points.problems.source.shape == (64, 100)
+    assert state.points.points[INTERIOR].at.shape == (64, 1)

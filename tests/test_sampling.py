@@ -170,7 +170,7 @@ def test_adaptive_errors():
         residual_adaptive(KEY, np.ones((3, 1)), 2)
     with pytest.raises(ValueError, match="must be finite"):
         residual_adaptive(KEY, np.array([1.0, np.nan]), 1)
-    with pytest.raises(ValueError, match="must not be negative"):
+    with pytest.raises(ValueError, match="exponent must be a finite number of at least 0"):
         residual_adaptive(KEY, np.ones(3), 1, exponent=-1.0)
 
 

@@ -8,7 +8,7 @@ from decay import Decay
 
 import pinops as po
 from pinops.optimizers import Adam, SSBroyden
-from pinops.problem import INTERIOR, Points
+from pinops.problem import INTERIOR, Points, Region
 from pinops.training import _points
 
 NETWORK = po.networks.MLP(width=8, depth=2)
@@ -29,12 +29,15 @@ class Cube(po.Problem):
         return jnp.sin(jnp.pi * a)
 
 
+WALL = Region("boundary", ("a_min",))
+
+
 def test_a_batch_is_a_block_of_points_with_their_weights():
     collocation = po.Collocation(interior=64, boundary=32, batch=16)
     at = jnp.arange(64.0)[:, None]
     points = {
         INTERIOR: Points(at, weights=at[:, 0]),
-        "boundary a": Points(jnp.arange(32.0)[:, None]),
+        WALL: Points(jnp.arange(32.0)[:, None]),
     }
     weights = {"residual": at[:, 0], "boundary": jnp.ones(1)}
     seen = set()
@@ -43,7 +46,7 @@ def test_a_batch_is_a_block_of_points_with_their_weights():
         start = int(few[INTERIOR].at[0, 0])
         np.testing.assert_array_equal(few[INTERIOR].at[:, 0], start + np.arange(16))
         np.testing.assert_array_equal(few[INTERIOR].weights, w["residual"])
-        assert few["boundary a"].at.shape == (8, 1) and w["boundary"].shape == (1,)
+        assert few[WALL].at.shape == (8, 1) and w["boundary"].shape == (1,)
         seen.add(start)
     assert seen == {0, 16, 32, 48}
 
