@@ -53,7 +53,8 @@ def residuals_and_gradient(problem: Problem) -> tuple[dict[str, np.ndarray], np.
     return vectors, np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
 
 
-PROBLEMS = sorted(available())
+# The plate has neither data nor sources, and so no size.
+PROBLEMS = sorted(set(available()) - {"plate_family"})
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -62,26 +63,22 @@ def test_sizes_follow_the_units_of_every_problem(name, float64):
     imposition = impose(problem)
     plain = scales_of(problem, imposition)
     assert all(0 < size < np.inf for size in (*plain.sizes.values(), *plain.terms.values()))
-    first = (
-        PROBLEMS.index(name) % 2
-    )  # two of the four each: every factor meets every quantity of some problems
-    for number in (first, first + 2):
-        units = other_units(problem, number)
-        found = scales_of(rescale(problem, **units), imposition)
-        for unknown, factor in units["unknown"].items():
-            for part in ("centre", "spread", "sizes"):
-                expected = factor * getattr(plain, part)[unknown]
-                assert getattr(found, part)[unknown] == pytest.approx(expected, rel=3e-6), part
-        interior = [term for term in plain.terms if " " not in term]
-        for term in interior:
-            assert found.terms[term] == pytest.approx(
-                units["equation"] * plain.terms[term], rel=3e-6
-            )
+    # One turn of the factors for each problem: every factor meets every quantity of some problems.
+    units = other_units(problem, PROBLEMS.index(name) % len(FACTORS))
+    found = scales_of(rescale(problem, **units), imposition)
+    for unknown, factor in units["unknown"].items():
+        for part in ("centre", "spread", "sizes"):
+            expected = factor * getattr(plain, part)[unknown]
+            assert getattr(found, part)[unknown] == pytest.approx(expected, rel=3e-6), part
+    for term in plain.terms:
+        if " " not in term:
+            expected = units["equation"] * plain.terms[term]
+            assert found.terms[term] == pytest.approx(expected, rel=3e-6)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["burgers", "kovasznay", "nonlinear_diffusion", "poisson_disks", "wave", "poisson_nd"],
+    ["burgers", "kovasznay", "allen_cahn", "poisson_disks", "poisson_nd"],
 )
 def test_a_training_starts_from_the_same_numbers_in_all_units(name, float64):
     """The residuals and the gradient of the loss; what follows from them, every step, is then the same as well."""
@@ -103,7 +100,7 @@ def test_a_training_starts_from_the_same_numbers_in_all_units(name, float64):
 
 def solved(problem: Problem, **options: Any) -> Any:
     few = Collocation(interior=128, boundary=32, initial=32, every=0, refinement=None)
-    settings = {"optimizer": po.optimizers.GaussNewton(), "steps": 25, "progress": False}
+    settings = {"optimizer": po.optimizers.LevenbergMarquardt(), "steps": 40, "progress": False}
     return po.solve(problem, network=MLP(8, 1), sampler=few, **settings | options)
 
 
@@ -118,11 +115,11 @@ def varying_error(solution: Any, unknown: str = "u") -> float:
 @pytest.mark.parametrize(
     ("plain", "other", "digits"),
     [
-        (Cooling(), Cooling(amplitude=1e-9), 4),
+        (Cooling(), Cooling(amplitude=1e-9), 3),
         (Bar(), Bar(modulus=2e11, weight=7.7e4), 5),
         (Pressure(), Pressure(size=1e5), 5),
-        (Cooling(softly=True), Cooling(amplitude=1e-3, level=300.0, softly=True), 3),
-        (Cooling(), Cooling(amplitude=1e-3, level=300.0), 4),
+        (Cooling(softly=True), Cooling(amplitude=1e-3, level=300.0, softly=True), 2),
+        (Cooling(), Cooling(amplitude=1e-3, level=300.0), 3),
     ],
     ids=["small", "stiff", "observed", "kelvin, soft", "kelvin"],
 )

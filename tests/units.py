@@ -249,14 +249,14 @@ class Pressure(po.Problem):
 
     domain = po.Box(x=(0, 1))
     unknowns = ("p",)
-    size: float = 1.0
+    size: float = eqx.field(static=True, default=1.0)
 
     def residual(self, p_xx):
         return p_xx
 
     def conditions(self):
         x = np.linspace(0, 1, 51)
-        return (po.Observed({"x": x}, {"p": float(self.size) * (1 + x)}),)
+        return (po.Observed({"x": x}, {"p": self.size * (1 + x)}),)
 
     def exact(self, x):
         return self.size * (1 + x)
