@@ -245,6 +245,7 @@ def step_cost(rounds: int = 7, repeats: int = 30) -> dict[str, float]:
     from pinops.networks import MLP
     from pinops.operators import DeepONet
     from pinops.optimizers import Adam
+    from pinops.problem import impose, scales_of
     from pinops.solvers._train_operator import built_operator
     from pinops.training import Draw
 
@@ -275,6 +276,7 @@ def step_cost(rounds: int = 7, repeats: int = 30) -> dict[str, float]:
         "seed": 0,
         "dtype": "float32",
         "scale": {"u": 1.0},
+        "scales": scales_of(Source(), impose(Source())).to_json(),
         "physics": True,
         "problem": "source",
     }

@@ -29,7 +29,7 @@ from pinops.networks import (
 )
 from pinops.operators import DeepONet, DeepONetwork, PODDeepONet
 from pinops.optimizers import GaussNewton, SSBroyden
-from pinops.problem import impose, sample_members, unstacked
+from pinops.problem import impose, sample_members, scales_of, unstacked
 from pinops.reference import grid_values
 from pinops.reference._heated_plate import solve_plate
 from pinops.solvers._train_operator import built_operator
@@ -54,6 +54,7 @@ def model_of(problem, operator=SMALL, physics=True):
         "scale": dict.fromkeys(problem.unknowns, 1.0),
         "physics": physics,
         "problem": "test",
+        "scales": scales_of(problem, impose(problem)).to_json(),
     }
     return built_operator(
         problem, operator, request | {"seed": 0, "dtype": str(jnp.result_type(float))}

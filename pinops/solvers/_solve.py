@@ -236,12 +236,12 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
                 "weighting": describe(weighting),
                 "continuation": describe(continuation),
                 "observations": _digest_of_observations(problem),
-                "scales": sizes.to_json(),
                 "start": None if start is None else digest(jax.tree.leaves(start.params)),
                 "drawn": None if start is None else drawn_with(start.request),
                 "window": window_shape(problem),
                 "seed": number,
                 "dtype": dtype,
+                "scales": sizes.to_json(),  # last: it follows from the others
             }
             folder = (
                 None

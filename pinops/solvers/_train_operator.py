@@ -182,11 +182,11 @@ def train_operator(
             "weighting": describe(weighting),
             "inputs": _inputs(problem, dataset) if start is None else start.request["inputs"],
             "scale": dict.fromkeys(problem.unknowns, 1.0) if dataset is None else dataset.scale,
-            "scales": sizes,
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
             "seed": seed,
             "dtype": dtype,
+            "scales": sizes,  # last: they follow from the others
         }
         built, params = built_operator(problem, operator if before is None else before, request)
         if start is None:

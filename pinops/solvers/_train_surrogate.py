@@ -144,7 +144,6 @@ def train_surrogate(
             "parameters": _parameters(problem, dataset, parameter_map),
             "centre": dataset.centre,
             "scale": dataset.scale,
-            "scales": family_scales(problem, dataset),
             "curriculum": describe(curriculum),
             "batch": batch,
             "noise": noise,
@@ -154,6 +153,7 @@ def train_surrogate(
             "minutes": minutes,
             "seed": seed,
             "dtype": dtype,
+            "scales": family_scales(problem, dataset),
         }
         if physics:
             check_periodic(problem, request["grid"])
@@ -581,7 +581,8 @@ class TrainedSurrogate:
                 vectors = eqx.filter_vmap(of)(stacked, whole)
                 # Each unknown in its own units.
                 far, size = (
-                    jnp.mean(jnp.square(x / self.model.scale)) for x in (rolled - before, before)
+                    jnp.mean(jnp.square(x / jnp.broadcast_to(self.model.scale, x.shape)))
+                    for x in (rolled - before, before)
                 )
                 moved = far / size
                 return sum(
