@@ -117,7 +117,7 @@ def varying_error(solution: Any, unknown: str = "u") -> float:
     [
         (Cooling(), Cooling(amplitude=1e-9), 3),
         (Bar(), Bar(modulus=2e11, weight=7.7e4), 5),
-        (Pressure(), Pressure(size=1e5), 5),
+        (Pressure(), Pressure(size=1e5), 4),
         (Cooling(softly=True), Cooling(amplitude=1e-3, level=300.0, softly=True), 2),
         (Cooling(), Cooling(amplitude=1e-3, level=300.0), 3),
     ],
