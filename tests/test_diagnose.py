@@ -46,7 +46,8 @@ def test_the_numbers_of_a_report():
     solution = solved(optimizer=LevenbergMarquardt(), steps=3)
     found = solution.diagnose()
     t = found.worst["t"]
-    residual = float(np.abs(solution.partial("u_t", t=t) + solution(t=t)))
+    size = solution.request["scales"]["terms"]["residual"]
+    residual = float(np.abs(solution.partial("u_t", t=t) + solution(t=t))) / size
     assert found.largest == pytest.approx(residual, rel=1e-9)
     assert found.rms**2 == pytest.approx(found.fresh, rel=0.05)  # the same mean over other points
     assert (

@@ -28,7 +28,9 @@ from pinops.derivatives import (
 )
 from pinops.problem._conditions import Equation
 from pinops.problem._constraints import INTERIOR, Constraint, region_parts
+from pinops.problem._inverse import holder
 from pinops.problem._problem import Problem
+from pinops.problem._registry import name_of
 from pinops.sampling import Sobol
 
 POINTS = 512  # of each region, at which data and equations are looked at
@@ -310,7 +312,8 @@ class Regions:
             step = moved[:, axis] - at[:, axis]  # as it is after rounding
             for name, there in call(self._constant(signature, moved, normals)).items():
                 here = sources[name]
-                size = rms(here - np.mean(here[np.isfinite(here)])) if len(here) else 0.0
+                defined = here[np.isfinite(here)]
+                size = rms(defined - np.mean(defined)) if defined.size else 0.0
                 rate = rms((there - here) / step) / size if size > 0 else 0.0
                 if rate > waves[name][axis]:
                     waves[name] = np.where(np.arange(len(lengths)) == axis, rate, waves[name])
@@ -327,7 +330,7 @@ def called(
         condition = problem.conditions()[number]
         assert isinstance(condition, Equation)
         function = condition.residual
-    owner = f"{type(problem).__name__}.{label}"
+    owner = f"{name_of(holder(problem))}, {label}"  # as in the training
     return apply_pointwise(
         function, {name: jnp.asarray(value) for name, value in values.items()}, owner=owner
     )
