@@ -3,9 +3,10 @@
     python benchmarks/scales.py [--steps 500] [--problems heat poisson ...] [--factors 1e-9 1e9]
     python benchmarks/scales.py --markdown
 
-The first solves every problem as it is and in other units, prints a line for each and writes ``benchmarks/results/scales.json``;
-the second writes the recorded results as the table of ``docs/scales.md``. Digits are ``-log10`` of the root mean square error over
-the standard deviation of the solution, so that a level of 300 K hides nothing.
+The first solves every problem as it is and in other units, prints a line for each and writes
+``benchmarks/results/scales.json``; the second writes the recorded results as the table of
+``docs/scales.md``. Digits are ``-log10`` of the root mean square error over the standard deviation
+of the solution, so that a level of 300 K hides nothing.
 """
 
 import argparse
@@ -31,7 +32,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "scales.md"
 START, END = "<!-- table: benchmarks/scales.py --markdown -->", "<!-- end of table -->"
 FACTORS = (1e-9, 1e-6, 1e6, 1e9)
 CATALOGUE = ("heat", "poisson", "burgers", "wave")
-# Problems of issue 19 in the units of practice, and the relative errors found there before sizes were taken into account.
+# Problems of issue 19 in the units of practice, and the relative errors found there before sizes
+# were taken into account.
 PRACTICE: dict[str, tuple[Problem, str]] = {
     "cooling, amplitude 1": (Cooling(), ""),
     "cooling, amplitude 1e-9": (Cooling(amplitude=1e-9), "error 491 to 6767"),
@@ -64,7 +66,8 @@ def cases(problems: list[str], factors: list[float]) -> Iterator[tuple[str, str,
 
 
 def digits(solution: po.Solution, truth: Problem, factors: np.ndarray) -> float:
-    """The digits of the worst unknown, at the points where the reference of the problem in its own units is known."""
+    """The digits of the worst unknown, at the points where the reference of the problem in its own
+    units is known."""
     reference = truth.reference()
     assert reference is not None
     coordinates = dict(

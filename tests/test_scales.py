@@ -1,4 +1,5 @@
-"""The same problem in other units: sizes follow, and with them residuals, losses and gradients are the same up to round-off."""
+"""The same problem in other units: sizes follow, and with them residuals, losses and gradients are
+the same up to round-off."""
 
 import itertools
 from typing import Any
@@ -27,7 +28,8 @@ FACTORS = (1e-9, 1e-6, 1e6, 1e9)
 
 
 def other_units(problem: Problem, number: int) -> dict[str, Any]:
-    """Factors of which each of the four meets each kind of quantity once, and every unknown another one."""
+    """Factors of which each of the four meets each kind of quantity once, and every unknown another
+    one."""
     turned = FACTORS[number:] + FACTORS[:number]
     cycle = itertools.cycle(turned)
     unknown = dict(zip(problem.unknowns, cycle, strict=False))
@@ -35,7 +37,8 @@ def other_units(problem: Problem, number: int) -> dict[str, Any]:
 
 
 def residuals_and_gradient(problem: Problem) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """What a training starts from: the residual vectors and the gradient of the sum of their mean squares."""
+    """What a training starts from: the residual vectors and the gradient of the sum of their mean
+    squares."""
     imposition = impose(problem)
     scales = scales_of(problem, imposition)
     size = embedding_of(problem, imposition).size
@@ -81,7 +84,8 @@ def test_sizes_follow_the_units_of_every_problem(name, float64):
     ["burgers", "kovasznay", "allen_cahn", "poisson_disks", "poisson_nd"],
 )
 def test_a_training_starts_from_the_same_numbers_in_all_units(name, float64):
-    """The residuals and the gradient of the loss; what follows from them, every step, is then the same as well."""
+    """The residuals and the gradient of the loss; what follows from them, every step, is then the
+    same as well."""
     problem = load_problem(name)
     vectors, gradient = residuals_and_gradient(problem)
     number = len(name) % len(FACTORS)
@@ -95,7 +99,8 @@ def test_a_training_starts_from_the_same_numbers_in_all_units(name, float64):
     np.testing.assert_allclose(other, gradient, rtol=1e-8, atol=1e-9 * np.max(np.abs(gradient)))
 
 
-# --- the table of the issue ------------------------------------------------------------------------------------
+# --- the table of the issue
+# ------------------------------------------------------------------------------------
 
 
 def solved(problem: Problem, **options: Any) -> Any:
@@ -167,7 +172,8 @@ def test_coefficients_are_found_from_numbers_of_people():
 
 
 class Bars(po.Problem):
-    """A family of bars in any units: stiffness and a ratio of about 0.3 side by side among the inputs."""
+    """A family of bars in any units: stiffness and a ratio of about 0.3 side by side among the
+    inputs."""
 
     domain = po.Box(x=(0, 1))
     size: float = 1.0
@@ -189,7 +195,8 @@ class Bars(po.Problem):
 
 
 def test_an_operator_sees_the_same_in_all_units():
-    """Inputs with units of their own are standardised each by itself; the loss of a step is the same."""
+    """Inputs with units of their own are standardised each by itself; the loss of a step is the
+    same."""
     options = {
         "functions": po.Functions(
             pool=8, batch=4, points=Collocation(interior=32, batch=16, refinement=None)
@@ -210,7 +217,8 @@ def test_an_operator_sees_the_same_in_all_units():
     assert large.history[-1].loss == pytest.approx(plain.history[-1].loss, rel=1e-6)
 
 
-# --- what a user states, and what is kept -------------------------------------------------------------------------
+# --- what a user states, and what is kept
+# -------------------------------------------------------------------------
 
 
 def test_sizes_can_be_stated_and_are_checked():

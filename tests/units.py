@@ -1,5 +1,6 @@
-"""Problems in other units: any problem with its unknowns, lengths, times and equations multiplied by constants, and problems
-of which the size is a coefficient. The tests and ``benchmarks/scales.py`` use them."""
+"""Problems in other units: any problem with its unknowns, lengths, times and equations multiplied
+by constants, and problems of which the size is a coefficient. The tests and
+``benchmarks/scales.py`` use them."""
 
 import inspect
 from collections.abc import Callable
@@ -295,7 +296,8 @@ class Epidemic(po.Problem):
 
 
 class Coupled(po.Problem):
-    """E u_xx = p_x with the pressure given at the ends: p = P x, u = P (x² - x) / 2E; only p has data of a size."""
+    """E u_xx = p_x with the pressure given at the ends: p = P x, u = P (x² - x) / 2E; only p has
+    data of a size."""
 
     domain = po.Box(x=(0, 1))
     unknowns = ("u", "p")

@@ -1,7 +1,9 @@
-"""What a change of each unknown does to an equation, and which size of it balances the equation's sources.
+"""What a change of each unknown does to an equation, and which size of it balances the equation's
+sources.
 
-A residual is pointwise algebra between named derivatives. So a solution need not be known, nor anything be differentiated, to say
-how large its terms are: noise of an unknown's size stands for it, times a wave number for every order of a derivative.
+A residual is pointwise algebra between named derivatives. So a solution need not be known, nor
+anything be differentiated, to say how large its terms are: noise of an unknown's size stands for
+it, times a wave number for every order of a derivative.
 """
 
 import math
@@ -34,7 +36,7 @@ from pinops.problem._registry import name_of
 from pinops.sampling import Sobol
 
 POINTS = 512  # of each region, at which data and equations are looked at
-SLOW = 2.0  # over the length: the wave number of what varies over the whole domain, from one end to the other
+SLOW = 2.0  # over the length: the wave number of what varies over the whole domain
 NOISE = 1e-12  # of the data: what varies less is round-off
 _MAX_FACES = 32  # of a box that are looked at one by one
 _MAX_AXES = 8  # in more dimensions the wave numbers of sources are not measured
@@ -47,7 +49,8 @@ Vectors = dict[str, Float[np.ndarray, " n"]]
 
 
 def rms(values: np.ndarray) -> float:
-    """The root mean square of what is finite; scaled first, so that no square overflows or is lost."""
+    """The root mean square of what is finite; scaled first, so that no square overflows or is
+    lost."""
     values = np.abs(values[np.isfinite(values)])
     largest = values.max(initial=0.0)
     return float(largest * np.sqrt(np.mean((values / largest) ** 2))) if largest > 0 else 0.0
@@ -74,7 +77,8 @@ def normal_rate(problem: Problem, normals: np.ndarray) -> Float[np.ndarray, " n"
 
 
 def boundary_points(problem: Problem, parts: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Points on parts of the boundary and the normals there: as many on each face of a box, whatever the units of its sides."""
+    """Points on parts of the boundary and the normals there: as many on each face of a box,
+    whatever the units of its sides."""
     sample = lambda on, n: problem.domain.sample_boundary(on, cube, n)
     ends = {f"{name}_{end}" for name in problem.domain.intervals for end in ("min", "max")}
     if not set(parts) <= ends or len(parts) > _MAX_FACES:
@@ -88,8 +92,9 @@ def boundary_points(problem: Problem, parts: tuple[str, ...]) -> tuple[np.ndarra
 class Probed:
     """One constraint at its points, around the mean values of the unknowns.
 
-    A *probe* of an unknown is white noise of its size in each of its derivatives, times a wave number for each order: pointwise
-    algebra is all that a residual is, so nothing is differentiated here.
+    A *probe* of an unknown is white noise of its size in each of its derivatives, times a wave
+    number for each order: pointwise algebra is all that a residual is, so nothing is differentiated
+    here.
     """
 
     call: Callable[[dict[str, np.ndarray]], Vectors]
@@ -100,7 +105,8 @@ class Probed:
     waves: dict[str, Float[np.ndarray, " d"]]  # of each equation's sources
 
     def change(self, sizes: Mapping[str, float], rates: np.ndarray) -> dict[str, float]:
-        """By how much probes of these sizes and wave numbers change each equation; infinite where it is undefined at most points."""
+        """By how much probes of these sizes and wave numbers change each equation; infinite where
+        it is undefined at most points."""
         values = dict(self.base)
         for name, size in sizes.items():
             for argument, probe in self.probes[name](rates).items():
@@ -130,7 +136,8 @@ class Probed:
     def from_sources(self, unknown: str, equation: str) -> float:
         """The size of an unknown that balances an equation's sources; 0 where there are none.
 
-        Their mean acts over the whole domain, what varies over its own lengths: the answer to an oscillating source is small.
+        Their mean acts over the whole domain, what varies over its own lengths: the answer to an
+        oscillating source is small.
         """
         source = self.sources[equation]
         source = source[np.isfinite(source)]
@@ -145,7 +152,8 @@ class Probed:
 
 
 def balanced(change: Callable[[float], float], target: float) -> float:
-    """The amplitude with ``change(amplitude) = target``: at once where it is linear, by bisection elsewhere."""
+    """The amplitude with ``change(amplitude) = target``: at once where it is linear, by bisection
+    elsewhere."""
     unit = change(1.0)
     guess = target / unit if usable(unit) and usable(target / unit) else 1.0
     at = change(guess)
@@ -295,7 +303,8 @@ class Regions:
         call: Callable[[dict[str, np.ndarray]], Vectors],
         sources: Vectors,
     ) -> dict[str, np.ndarray]:
-        """The wave number of an equation's sources along each coordinate, at least `SLOW` over its length."""
+        """The wave number of an equation's sources along each coordinate, at least `SLOW` over its
+        length."""
         lengths = lengths_of(self.problem)
         waves = {name: SLOW / lengths for name in sources}
         names = {name for name, _ in signature.arguments}
@@ -324,7 +333,8 @@ class Regions:
 def called(
     problem: Problem, number: int | None, label: str, values: dict[str, np.ndarray]
 ) -> dict[str, Any]:
-    """The interior equation, or that of a condition, at all points: one program for all sizes that are tried."""
+    """The interior equation, or that of a condition, at all points: one program for all sizes that
+    are tried."""
     function = problem.residual
     if number is not None:
         condition = problem.conditions()[number]
@@ -348,10 +358,12 @@ def from_boundary(equation: Probed) -> Sizes:
 def completed(
     equation: Probed, sizes: Sizes, fixed: frozenset[str], mean: Mapping[str, float]
 ) -> Sizes:
-    """The sizes of all unknowns: raised to what sources make of them, or found from the unknowns that an equation couples.
+    """The sizes of all unknowns: raised to what sources make of them, or found from the unknowns
+    that an equation couples.
 
-    Each unknown belongs to one equation: the assignment in which their terms are largest together, which does not depend on the
-    units of any of them (the same that scales sparse matrices: Duff & Koster 2001, SIAM J. Matrix Anal. Appl. 22, 973).
+    Each unknown belongs to one equation: the assignment in which their terms are largest together,
+    which does not depend on the units of any of them (the same that scales sparse matrices: Duff &
+    Koster 2001, SIAM J. Matrix Anal. Appl. 22, 973).
     """
     from scipy.optimize import linear_sum_assignment  # slow to import
 
@@ -376,7 +388,8 @@ def completed(
 
 
 def _guessed(equation: Probed, sizes: Sizes, mean: Mapping[str, float]) -> Sizes:
-    """The sizes that are known, and for each other unknown the smallest that makes it count in some equation."""
+    """The sizes that are known, and for each other unknown the smallest that makes it count in some
+    equation."""
     unknowns = list(equation.probes)
     while len(sizes) < len(unknowns):
         costs = _costs(equation, sizes)
@@ -392,7 +405,8 @@ def _guessed(equation: Probed, sizes: Sizes, mean: Mapping[str, float]) -> Sizes
 
 
 def _costs(equation: Probed, sizes: Sizes) -> Float[np.ndarray, "c e"]:
-    """The logarithm of the size with which each unknown changes each equation as much as its sources and all unknowns do."""
+    """The logarithm of the size with which each unknown changes each equation as much as its
+    sources and all unknowns do."""
     slow = SLOW * equation.rates
     coupled = equation.change(sizes, slow)
     costs = np.full((len(equation.probes), len(equation.sources)), _FAR)

@@ -1,9 +1,12 @@
-"""Sizes: how large each unknown is, and how much a typical solution changes each equation, before anything is trained.
+"""Sizes: how large each unknown is, and how much a typical solution changes each equation, before
+anything is trained.
 
-A network gives numbers of about 1, and a loss adds squares: both need numbers without units. All sizes follow from the problem
-itself and are *equivariant*: where an unknown, a coordinate, a coefficient or an equation is multiplied by a constant, they are
-multiplied with it, so that what is trained is the same up to round-off. Two instances: the displacement of a bar under its own
-weight, ``E u_xx + f = 0``, is f L² / E, its equation f; a temperature of 300 ± 1e-3 is centred at 300 and has the size 1e-3.
+A network gives numbers of about 1, and a loss adds squares: both need numbers without units. All
+sizes follow from the problem itself and are *equivariant*: where an unknown, a coordinate, a
+coefficient or an equation is multiplied by a constant, they are multiplied with it, so that what is
+trained is the same up to round-off. Two instances: the displacement of a bar under its own weight,
+``E u_xx + f = 0``, is f L² / E, its equation f; a temperature of 300 ± 1e-3 is centred at 300 and
+has the size 1e-3.
 """
 
 import math
@@ -47,11 +50,13 @@ _CENTRED = 10.0  # a mean of more than so many sizes is taken out of what is imp
 
 
 class Scales(eqx.Module):
-    """The sizes of a problem. In a model the numbers are arrays, so that other sizes are the same program.
+    """The sizes of a problem. In a model the numbers are arrays, so that other sizes are the same
+    program.
 
     Attributes:
         centre: of each unknown, taken out before the network.
-        spread: of each unknown, what the network's values are multiplied by: its size over that of the problem's factor.
+        spread: of each unknown, what the network's values are multiplied by: its size over that of
+            the problem's factor.
         sizes: of each unknown, in its own units.
         terms: of each term of the loss, by which its residual vector is divided.
         coefficients: of those that are trained and start at zero.
@@ -83,15 +88,18 @@ def scales_of(
     given: Mapping[str, float] | None = None,
     means: Mapping[str, float] | None = None,
 ) -> Scales:
-    """The sizes of a problem, from a few hundred points, to six digits, which are the same on every machine.
+    """The sizes of a problem, from a few hundred points, to six digits, which are the same on every
+    machine.
 
-    An unknown is as large as its data vary (Dirichlet, initial, observed and known values; Neumann data times the length, initial
-    velocities times the duration) or as its equation's sources make it, whichever is larger. What has neither follows from the
-    equations that couple it to the others. A term of the loss is as large as a solution of these sizes, which changes over the
+    An unknown is as large as its data vary (Dirichlet, initial, observed and known values; Neumann
+    data times the length, initial velocities times the duration) or as its equation's sources make
+    it, whichever is larger. What has neither follows from the equations that couple it to the
+    others. A term of the loss is as large as a solution of these sizes, which changes over the
     lengths of the domain, makes it.
 
     Args:
-        problem: with its data; coefficients that are to be found count with the values that they start from.
+        problem: with its data; coefficients that are to be found count with the values that they
+            start from.
         imposition: how its conditions are met.
         given: the sizes of some unknowns, greater than zero, where they are known.
         means: the mean values of some unknowns, where they are known.
@@ -148,7 +156,8 @@ def scales_of_family(
     given: Mapping[str, float] | None = None,
     means: Mapping[str, float] | None = None,
 ) -> Scales:
-    """The sizes that serve all members of a family: root mean squares of those of some of them, and the mean of the centres."""
+    """The sizes that serve all members of a family: root mean squares of those of some of them, and
+    the mean of the centres."""
     found = [scales_of(member, imposition, given, means).to_json() for member in members]
 
     def over(part: str) -> Sizes:
@@ -171,8 +180,8 @@ def check_resolved(problem: Problem, dtype: str) -> None:
         if high - low < _RESOLVED * gap:
             remedy = "" if kind == np.float64 else ', or choose dtype="float64"'
             raise ValueError(
-                f"{name} from {low:.17g} to {high:.17g} has fewer than {_RESOLVED} numbers of {dtype}, which are {gap:.2g} "
-                f"apart there; measure {name} from another origin{remedy}"
+                f"{name} from {low:.17g} to {high:.17g} has fewer than {_RESOLVED} numbers "
+                f"of {dtype}, which are {gap:.2g} apart there; measure {name} from another origin{remedy}"
             )
 
 
@@ -180,12 +189,14 @@ def _checked(problem: Problem, given: Mapping[str, float] | None) -> Sizes:
     for name, size in (given or {}).items():
         if name not in problem.unknowns:
             raise ValueError(
-                f"scales: there is no unknown {name!r}; the unknowns are {', '.join(problem.unknowns)}"
+                f"scales: there is no unknown {name!r}; "
+                f"the unknowns are {', '.join(problem.unknowns)}"
             )
         number = isinstance(size, int | float | np.number) and not isinstance(size, bool)
         if not number or not 0 < size < math.inf:
             raise ValueError(
-                f"scales: the size of {name} must be a number greater than zero and finite, got {size!r}"
+                f"scales: the size of {name} must be a number greater than zero and finite, "
+                f"got {size!r}"
             )
     return {name: float(size) for name, size in (given or {}).items()}
 
@@ -199,7 +210,8 @@ def _rounded(number: float) -> float:
 
 
 def _rounded_to(number: float, size: float) -> float:
-    """To about a thousandth of a size: a level of 300 keeps as many digits as its variation of 1e-6 needs."""
+    """To about a thousandth of a size: a level of 300 keeps as many digits as its variation of 1e-6
+    needs."""
     return round(number, 3 - math.floor(math.log10(size)))
 
 
@@ -208,8 +220,8 @@ def _rounded_to(number: float, size: float) -> float:
 
 @dataclass(frozen=True)
 class _Data:
-    """The mean of what is prescribed for each unknown (0 without anything), sizes where data tell them, and the size of the
-    problem's factor."""
+    """The mean of what is prescribed for each unknown (0 without anything), sizes where data tell
+    them, and the size of the problem's factor."""
 
     mean: Sizes
     sizes: Sizes
@@ -258,7 +270,8 @@ def _data_of(problem: Problem, means: Mapping[str, float]) -> _Data:
 
 
 def _points_of_data(problem: Problem) -> tuple[dict[str, np.ndarray], dict[int, Any]]:
-    """Where the data of each condition are looked at, and the wave number of what has a normal derivative there."""
+    """Where the data of each condition are looked at, and the wave number of what has a normal
+    derivative there."""
     domain, points, rates = problem.domain, {}, {}
     lengths = lengths_of(problem)
     for k, condition in enumerate(problem.conditions()):
@@ -317,7 +330,8 @@ def _at(
 def _coefficients(
     problem: Problem, equation: Probed, sizes: Sizes, terms: Sizes, data: _Data
 ) -> Sizes:
-    """The sizes of trained coefficients that start at zero: what changes an equation, or the data, as much as the solution does."""
+    """The sizes of trained coefficients that start at zero: what changes an equation, or the data,
+    as much as the solution does."""
     inner, out = holder(problem), {}
     for name in problem.trainable:
         start = np.asarray(getattr(inner, name))
