@@ -1,6 +1,5 @@
 """The same problem in other units: sizes follow, and with them residuals, losses and gradients are
-the same up to round-off.
-"""
+the same up to round-off."""
 
 import itertools
 from typing import Any
@@ -30,8 +29,7 @@ FACTORS = (1e-9, 1e-6, 1e6, 1e9)
 
 def other_units(problem: Problem, number: int) -> dict[str, Any]:
     """Factors of which each of the four meets each kind of quantity once, and every unknown another
-    one.
-    """
+    one."""
     turned = FACTORS[number:] + FACTORS[:number]
     cycle = itertools.cycle(turned)
     unknown = dict(zip(problem.unknowns, cycle, strict=False))
@@ -40,8 +38,7 @@ def other_units(problem: Problem, number: int) -> dict[str, Any]:
 
 def residuals_and_gradient(problem: Problem) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """What a training starts from: the residual vectors and the gradient of the sum of their mean
-    squares.
-    """
+    squares."""
     imposition = impose(problem)
     scales = scales_of(problem, imposition)
     size = embedding_of(problem, imposition).size
@@ -60,7 +57,8 @@ def residuals_and_gradient(problem: Problem) -> tuple[dict[str, np.ndarray], np.
     return vectors, np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)])
 
 
-PROBLEMS = sorted(available())
+# The plate has neither data nor sources, and so no size.
+PROBLEMS = sorted(set(available()) - {"plate_family"})
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
@@ -69,31 +67,26 @@ def test_sizes_follow_the_units_of_every_problem(name, float64):
     imposition = impose(problem)
     plain = scales_of(problem, imposition)
     assert all(0 < size < np.inf for size in (*plain.sizes.values(), *plain.terms.values()))
-    first = (
-        PROBLEMS.index(name) % 2
-    )  # two of the four each: every factor meets every quantity of some problems
-    for number in (first, first + 2):
-        units = other_units(problem, number)
-        found = scales_of(rescale(problem, **units), imposition)
-        for unknown, factor in units["unknown"].items():
-            for part in ("centre", "spread", "sizes"):
-                expected = factor * getattr(plain, part)[unknown]
-                assert getattr(found, part)[unknown] == pytest.approx(expected, rel=3e-6), part
-        interior = [term for term in plain.terms if " " not in term]
-        for term in interior:
-            assert found.terms[term] == pytest.approx(
-                units["equation"] * plain.terms[term], rel=3e-6
-            )
+    # One turn of the factors for each problem: every factor meets every quantity of some problems.
+    units = other_units(problem, PROBLEMS.index(name) % len(FACTORS))
+    found = scales_of(rescale(problem, **units), imposition)
+    for unknown, factor in units["unknown"].items():
+        for part in ("centre", "spread", "sizes"):
+            expected = factor * getattr(plain, part)[unknown]
+            assert getattr(found, part)[unknown] == pytest.approx(expected, rel=3e-6), part
+    for term in plain.terms:
+        if " " not in term:
+            expected = units["equation"] * plain.terms[term]
+            assert found.terms[term] == pytest.approx(expected, rel=3e-6)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["burgers", "kovasznay", "nonlinear_diffusion", "poisson_disks", "wave", "poisson_nd"],
+    ["burgers", "kovasznay", "allen_cahn", "poisson_disks", "poisson_nd"],
 )
 def test_a_training_starts_from_the_same_numbers_in_all_units(name, float64):
     """The residuals and the gradient of the loss; what follows from them, every step, is then the
-    same as well.
-    """
+    same as well."""
     problem = load_problem(name)
     vectors, gradient = residuals_and_gradient(problem)
     number = len(name) % len(FACTORS)
@@ -107,13 +100,14 @@ def test_a_training_starts_from_the_same_numbers_in_all_units(name, float64):
     np.testing.assert_allclose(other, gradient, rtol=1e-8, atol=1e-9 * np.max(np.abs(gradient)))
 
 
-# --- the table of the issue ---------------------------------------------------------------------
+# --- the table of the issue
+# ------------------------------------------------------------------------------------
 
 
 def solved(problem: Problem, **options: Any) -> Any:
     few = Collocation(interior=128, boundary=32, initial=32, every=0, refinement=None)
-    settings = {"optimizer": po.optimizers.GaussNewton(), "steps": 25, "progress": False}
-    return po.solve(problem, network=MLP(8, 1), sampler=few, **settings | options)
+    settings = {"optimizer": po.optimizers.LevenbergMarquardt(), "steps": 40, "progress": False}
+    return po.solve(problem, network=MLP(8, 1), points=few, **settings | options)
 
 
 def varying_error(solution: Any, unknown: str = "u") -> float:
@@ -127,11 +121,11 @@ def varying_error(solution: Any, unknown: str = "u") -> float:
 @pytest.mark.parametrize(
     ("plain", "other", "digits"),
     [
-        (Cooling(), Cooling(amplitude=1e-9), 4),
+        (Cooling(), Cooling(amplitude=1e-9), 3),
         (Bar(), Bar(modulus=2e11, weight=7.7e4), 5),
-        (Pressure(), Pressure(size=1e5), 5),
-        (Cooling(softly=True), Cooling(amplitude=1e-3, level=300.0, softly=True), 3),
-        (Cooling(), Cooling(amplitude=1e-3, level=300.0), 4),
+        (Pressure(), Pressure(size=1e5), 4),
+        (Cooling(softly=True), Cooling(amplitude=1e-3, level=300.0, softly=True), 2),
+        (Cooling(), Cooling(amplitude=1e-3, level=300.0), 3),
     ],
     ids=["small", "stiff", "observed", "kelvin, soft", "kelvin"],
 )
@@ -171,7 +165,7 @@ def test_coefficients_are_found_from_numbers_of_people():
             observed,
             unknown=("beta", "gamma"),
             network=MLP(12, 1),
-            sampler=few,
+            points=few,
             optimizer=po.optimizers.LevenbergMarquardt(),
             steps=60,
             progress=False,
@@ -182,8 +176,7 @@ def test_coefficients_are_found_from_numbers_of_people():
 
 class Bars(po.Problem):
     """A family of bars in any units: stiffness and a ratio of about 0.3 side by side among the
-    inputs.
-    """
+    inputs."""
 
     domain = po.Box(x=(0, 1))
     size: float = 1.0
@@ -206,8 +199,7 @@ class Bars(po.Problem):
 
 def test_an_operator_sees_the_same_in_all_units():
     """Inputs with units of their own are standardised each by itself; the loss of a step is the
-    same.
-    """
+    same."""
     options = {
         "functions": po.Functions(
             pool=8, batch=4, points=Collocation(interior=32, batch=16, refinement=None)
@@ -226,7 +218,8 @@ def test_an_operator_sees_the_same_in_all_units():
     assert large.history[-1].loss == pytest.approx(plain.history[-1].loss, rel=1e-6)
 
 
-# --- what a user states, and what is kept -------------------------------------------------------
+# --- what a user states, and what is kept
+# -------------------------------------------------------------------------
 
 
 def test_sizes_can_be_stated_and_are_checked():

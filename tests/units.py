@@ -1,7 +1,6 @@
 """Problems in other units: any problem with its unknowns, lengths, times and equations multiplied
 by constants, and problems of which the size is a coefficient. The tests and
-``benchmarks/scales.py`` use them.
-"""
+``benchmarks/scales.py`` use them."""
 
 import inspect
 from collections.abc import Callable
@@ -261,14 +260,14 @@ class Pressure(po.Problem):
 
     domain = po.Box(x=(0, 1))
     unknowns = ("p",)
-    size: float = 1.0
+    size: float = eqx.field(static=True, default=1.0)
 
     def residual(self, p_xx):
         return p_xx
 
     def conditions(self):
         x = np.linspace(0, 1, 51)
-        return (po.Observed({"x": x}, {"p": float(self.size) * (1 + x)}),)
+        return (po.Observed({"x": x}, {"p": self.size * (1 + x)}),)
 
     def exact(self, x):
         return self.size * (1 + x)
@@ -308,8 +307,7 @@ class Epidemic(po.Problem):
 
 class Coupled(po.Problem):
     """E u_xx = p_x with the pressure given at the ends: p = P x, u = P (x² - x) / 2E; only p has
-    data of a size.
-    """
+    data of a size."""
 
     domain = po.Box(x=(0, 1))
     unknowns = ("u", "p")

@@ -28,7 +28,9 @@ from pinops.derivatives import (
 )
 from pinops.problem._conditions import Equation
 from pinops.problem._constraints import INTERIOR, Constraint, Region
+from pinops.problem._inverse import holder
 from pinops.problem._problem import Problem
+from pinops.problem._registry import name_of
 from pinops.sampling import Sobol
 from pinops.settings import quick
 
@@ -349,7 +351,7 @@ def called(
         condition = problem.conditions()[number]
         assert isinstance(condition, Equation)
         function = condition.residual
-    owner = f"{type(problem).__name__}.{label}"
+    owner = f"{name_of(holder(problem))}, {label}"  # as in the training
     return apply_pointwise(
         function, {name: jnp.asarray(value) for name, value in values.items()}, owner=owner
     )
@@ -376,39 +378,53 @@ def completed(
     """
     from scipy.optimize import linear_sum_assignment  # slow to import
 
-    unknowns, names = list(equation.probes), list(equation.sources)
-    sizes, candidates, slow = dict(sizes), {}, SLOW * equation.rates
-    for _ in unknowns:
-        there = {name: size for name, size in sizes.items() if usable(size)}
-        coupled = equation.change(there, slow)
-        total = {name: math.hypot(rms(equation.sources[name]), coupled[name]) for name in names}
-        cost = np.full((len(unknowns), len(names)), _FAR)
-        for i, unknown in enumerate(unknowns):
-            for j, name in enumerate(names):
-                size = equation.amplitude(unknown, name, total[name], slow)
-                if usable(size):
-                    cost[i, j] = math.log(size)
-        candidates = {
-            unknown: math.exp(row.min())
-            for unknown, row in zip(unknowns, cost, strict=True)
-            if row.min() < _FAR
-        }
-        before = len(there)
-        for i, j in zip(*linear_sum_assignment(cost), strict=True):
-            unknown, name = unknowns[i], names[j]
-            if cost[i, j] == _FAR or unknown in fixed:
+    unknowns, slow = list(equation.probes), SLOW * equation.rates
+    known = frozenset(name for name, size in sizes.items() if usable(size))
+    sizes = _guessed(equation, {name: sizes[name] for name in known}, mean)
+    for _ in range(2):  # guesses of some sizes are in the equations of others
+        costs = _costs(equation, sizes)
+        for i, j in zip(*linear_sum_assignment(costs), strict=True):
+            unknown, name = unknowns[i], list(equation.sources)[j]
+            if costs[i, j] == _FAR or unknown in fixed:
                 continue
-            source = equation.from_sources(unknown, name)
-            if unknown in there:
-                sizes[unknown] = max(sizes[unknown], source)
+            found = [equation.from_sources(unknown, name)]
+            if unknown in known:
+                found.append(sizes[unknown])
             else:
-                size = equation.amplitude(unknown, name, coupled[name], slow)
-                found = [one for one in (source, size) if usable(one)]
-                if found:
-                    sizes[unknown] = max(found)
-        if len([s for s in sizes.values() if usable(s)]) == before:
-            break
-    for unknown in unknowns:
-        if not usable(sizes.get(unknown, 0.0)):
-            sizes[unknown] = candidates.get(unknown) or abs(mean[unknown]) or 1.0
+                others = {other: size for other, size in sizes.items() if other != unknown}
+                coupled = equation.change(others, slow)[name]
+                found.append(equation.amplitude(unknown, name, coupled, slow))
+            sizes[unknown] = max([size for size in found if usable(size)], default=sizes[unknown])
     return sizes
+
+
+def _guessed(equation: Probed, sizes: Sizes, mean: Mapping[str, float]) -> Sizes:
+    """The sizes that are known, and for each other unknown the smallest that makes it count in some
+    equation."""
+    unknowns = list(equation.probes)
+    while len(sizes) < len(unknowns):
+        costs = _costs(equation, sizes)
+        new = {
+            name: math.exp(row.min())
+            for name, row in zip(unknowns, costs, strict=True)
+            if name not in sizes and row.min() < _FAR
+        }
+        if not new:  # nothing tells the size of what is left
+            new = {name: abs(mean[name]) or 1.0 for name in unknowns if name not in sizes}
+        sizes = sizes | new
+    return sizes
+
+
+def _costs(equation: Probed, sizes: Sizes) -> Float[np.ndarray, "c e"]:
+    """The logarithm of the size with which each unknown changes each equation as much as its
+    sources and all unknowns do."""
+    slow = SLOW * equation.rates
+    coupled = equation.change(sizes, slow)
+    costs = np.full((len(equation.probes), len(equation.sources)), _FAR)
+    for i, unknown in enumerate(equation.probes):
+        for j, name in enumerate(equation.sources):
+            total = math.hypot(rms(equation.sources[name]), coupled[name])
+            size = equation.amplitude(unknown, name, total, slow)
+            if usable(size):
+                costs[i, j] = math.log(size)
+    return costs
