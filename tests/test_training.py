@@ -274,7 +274,7 @@ def test_a_callback_that_returns_true_ends_training():
 
 
 def test_time_is_a_budget():
-    training, params = training_of(Decay(), po.Phase(Counter(), 10**9))
+    training, params = training_of(Decay(), po.Phase(Counter(), 10**8))
     outcome = training.run(training.init(params), minutes=1e-9)
     assert outcome.status == "out of time" and 0 < int(outcome.state.step) <= 100
 

@@ -17,6 +17,7 @@ from pinops.losses import (
     ReLoBRaLo,
     ResidualAttention,
     SelfAdaptive,
+    Term,
 )
 from pinops.networks import embedding_of
 from pinops.optimizers import Adam, SSBroyden
@@ -163,6 +164,12 @@ def test_a_moving_average_forgets_slowly():
         assert float(new[name][0]) == pytest.approx(expected)
 
 
+def with_residuals(snapshot, vectors):
+    """A snapshot with other residuals of some terms."""
+    new = {name: Term(vector, snapshot.terms[name].region) for name, vector in vectors.items()}
+    return snapshot._replace(terms={**snapshot.terms, **new})
+
+
 def test_relative_balancing_favours_the_term_that_falls_least():
     training, params = training_of(ReLoBRaLo(decay=0.0, temperature=1.0))
     snapshot = training.model.snapshot(params, training.init(params).points, jax.random.key(0))
@@ -170,7 +177,7 @@ def test_relative_balancing_favours_the_term_that_falls_least():
     halved = {
         name: r * (1.0 if name == "residual" else 0.5) for name, r in snapshot.residuals.items()
     }
-    weights = training.weighting.update(state, snapshot._replace(residuals=halved)).weights
+    weights = training.weighting.update(state, with_residuals(snapshot, halved)).weights
     expected = 3 * np.exp([1.0, 0.25, 0.25]) / np.sum(np.exp([1.0, 0.25, 0.25]))
     np.testing.assert_allclose([float(weights[name][0]) for name in TERMS], expected, rtol=1e-12)
 
@@ -179,9 +186,8 @@ def test_multipliers_ascend_where_the_residual_is_large():
     training, params = training_of(SelfAdaptive(learning_rate=0.1))
     state = training.init(params)
     r = np.array([0.0, 1.0, -2.0])
-    snapshot = training.model.snapshot(params, state.points, jax.random.key(0))._replace(
-        residuals={"residual": jnp.asarray(r)}
-    )
+    snapshot = training.model.snapshot(params, state.points, jax.random.key(0))
+    snapshot = snapshot._replace(terms={"residual": Term(jnp.asarray(r), INTERIOR)})
     weighting = training.weighting.init(snapshot)
     for _ in range(3):
         weighting = training.weighting.update(weighting, snapshot)
@@ -196,7 +202,7 @@ def test_residual_attention_is_bounded_and_follows_the_residual():
     state = weighting.init(snapshot)
     size = np.abs(np.asarray(snapshot.residuals["residual"]))
     np.testing.assert_allclose(state.weights["residual"], (size / size.max()) ** 2, rtol=1e-12)
-    flat = snapshot._replace(residuals=snapshot.residuals | {"residual": jnp.ones(64)})
+    flat = with_residuals(snapshot, {"residual": jnp.ones(64)})
     for _ in range(200):
         state = weighting.update(state, flat)
     np.testing.assert_allclose(state.weights["residual"], 1.0, rtol=1e-6)
@@ -213,9 +219,7 @@ def test_causal_weights_are_causal():
     np.testing.assert_allclose(snapshot.times["residual"], times)
 
     def squares(r):
-        return weighting.init(
-            snapshot._replace(residuals=snapshot.residuals | {"residual": jnp.asarray(r)})
-        ).weights
+        return weighting.init(with_residuals(snapshot, {"residual": jnp.asarray(r)})).weights
 
     r = np.sqrt(np.array([1.0, 10.0, 100.0, 1000.0]))[(4 * times).astype(int)]
     weights = np.asarray(squares(r)["residual"])
