@@ -35,11 +35,9 @@ def quick(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _with_level(function: Callable[P, R], level: int) -> Callable[P, R]:
-    options: dict[str, Any] = {"xla_backend_optimization_level": level}
-    on_host, elsewhere = (
-        eqx.filter_jit(function, compiler_options=options),
-        eqx.filter_jit(function),
-    )
+    options = {"xla_backend_optimization_level": level}
+    jit: Any = eqx.filter_jit  # its overloads do not know the options of `jax.jit`
+    on_host, elsewhere = jit(function, compiler_options=options), jit(function)
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
