@@ -590,7 +590,7 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
         ((np.zeros((2, 16, 3)), speed), "need 1 channels \\(u\\), got 3"),
         ((np.full((2, 16, 1), np.nan), speed), "must be finite"),
         ((frame, np.ones((2, 2))), r"parameters need shape \(2, 1\), speed of each"),
-        ((frame[0], speed), r"first frames have shape \(n, \*grid, 1\)"),
+        ((frame[0], speed), r"first snapshots have shape \(n, \*grid, 1\)"),
     ):
         with pytest.raises(ValueError, match=message):
             result(*wrong, 3)
@@ -601,7 +601,7 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
         result(frame, speed, 2)
     with pytest.raises(ValueError, match="has seen members of this part"):
         result.predicted(data, "training")
-    with pytest.raises(ValueError, match="batch must be a whole number from 1 to"):
+    with pytest.raises(ValueError, match="batch must be at most the 32 trajectories"):
         trained(data, functions=po.Functions(batch=4096))
     with pytest.raises(ValueError, match="noise must be zero or more and finite, got -1"):
         Curriculum(noise=-1)
