@@ -603,7 +603,7 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
         result.predicted(data, "training")
     with pytest.raises(ValueError, match="batch must be at most the 32 trajectories"):
         trained(data, functions=po.Functions(batch=4096))
-    with pytest.raises(ValueError, match="noise must be zero or more and finite, got -1"):
+    with pytest.raises(ValueError, match="noise must be a finite number of at least 0, got -1"):
         Curriculum(noise=-1)
     with pytest.raises(ValueError, match="FNO is a network on a grid, not an operator"):
         po.train(load_problem("cape_advection", **FAMILY), FNO(4, 4), data=data, progress=False)
@@ -630,7 +630,7 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
         MessagePassing(4, radius=3).build(1, 1, (8, 3), key=KEY)
     with pytest.raises(ValueError, match="factorised must be True or False, got 1"):
         FNO(4, factorised=1)
-    with pytest.raises(ValueError, match="branches are a tuple of some of"):
+    with pytest.raises(ValueError, match="branches must be a tuple with one of spectral"):
         CAPE(branches=("wavelet",))
     with pytest.raises(ValueError, match="schedule must be one of"):
         Curriculum(schedule="steep")
