@@ -888,5 +888,6 @@ def test_the_size_of_the_solution_need_not_be_learnt(tmp_path):
     for part in ("centre", "spread"):
         assert further.request["scales"][part] == solution.request["scales"][part]
     assert np.array_equal(
-        po.load(tmp_path / "further", problem=Tall())(x=0.3, y=0.4), further(x=0.3, y=0.4)
+        po.load(tmp_path / "further", problem=Tall(), changed=True)(x=0.3, y=0.4),
+        further(x=0.3, y=0.4),
     )
