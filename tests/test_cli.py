@@ -446,7 +446,7 @@ MISTAKES = {
     "no such face": ("solve no_such_face --problems {folder}", "no boundary part 'x_min'"),
     "wrong shape": (
         "solve wrong_shape --problems {folder} --out {tmp}/new",
-        "Decay.residual: the equation returned an array of shape (2,) at one point",
+        "residual: the equation returned an array of shape (2,) at one point",
     ),
 }
 
