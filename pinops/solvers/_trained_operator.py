@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.data import Dataset
+from pinops.data import Dataset, as_dataset, check_data, check_values, solved
 from pinops.metrics import errors
 from pinops.problem import Problem, coefficients_as_json, sample_members, unstacked
 from pinops.reference import Reference
@@ -157,17 +157,10 @@ class TrainedOperator(Trained):
         self, dataset: Dataset, count: int | None = None
     ) -> tuple[list[Problem], list[Reference]]:
         """The test part of a data set, or so many of it. Raises ValueError where it was seen."""
-        dataset.check_family(self.family)
-        dataset.check_values("test", gaps=True, coefficients=True)
-        members = dataset.splits["test"]
-        origin, seen = self.request.get("data_members") or ("", 0)
-        if origin == dataset.origin and members.start < seen:
-            raise ValueError(
-                f"{dataset.path} is made with the seed of the data of the training, which has seen "
-                "its test members; make it "
-                "with another seed"
-            )
-        return dataset.solved(self.family, members[:count])
+        check_data(dataset, self.family)
+        members = dataset.unseen(self.request.get("data_members"))
+        check_values(dataset, "test", gaps=True, coefficients=True)
+        return solved(dataset, self.family, members[:count])
 
     def error(self, data: Sequence[Problem] | Dataset | int | None = None) -> Errors:
         """Statistics of the `errors`; by default of a hundred `test_members`."""
@@ -206,7 +199,7 @@ class TrainedOperator(Trained):
         if data is None:
             member, reference = self.test_members(1)[0], None
         else:
-            dataset = data if isinstance(data, Dataset) else Dataset(data)
+            dataset = as_dataset(data)
             (member,), (reference,) = self._tested_on(dataset, 1)
         return plot_solution(
             self._solution(member), path, reference=reference, of="one unseen member"
