@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 import pinops as po
-from pinops.data import DataFileError, Dataset, check_data, from_pdebench, generate
-from pinops.data import BLOCK
+from pinops.data import BLOCK, DataFileError, Dataset, check_data, from_pdebench, generate
 from pinops.data._hdf5 import digest_of
 from pinops.networks import (
     MLP,
