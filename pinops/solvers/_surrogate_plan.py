@@ -240,7 +240,7 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> ParameterSca
     training = dataset.splits["training"]
     parts = [training[k : k + BLOCK] for k in range(0, len(training), BLOCK)]
     names = names_in_a_row(problem)
-    rows = [in_a_row(inputs_in(dataset.rows(part))) for part in parts]
+    rows = [in_a_row(inputs_in(dataset.rows(part)), len(part)) for part in parts]
     values = np.concatenate(rows).astype(np.float64)
     return ParameterScaling.of(names, values, wanted)
 
@@ -288,7 +288,7 @@ def _monitor(
     members = dataset.splits["validation"][:_MONITORED]
     rows = dataset.rows(members)
     truth = frames_of(problem, dataset, rows)
-    seen = in_a_row(inputs_in(rows))
+    seen = in_a_row(inputs_in(rows), len(members))
     frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, seen))
 
     def measure(params: Params) -> dict[str, float]:

@@ -190,7 +190,7 @@ class TrainedSurrogate(Trained):
                 "refined(2) is for twice as many points"
             )
         rows = dataset.rows(members)
-        return frames_of(self.family, dataset, rows), in_a_row(inputs_in(rows))
+        return frames_of(self.family, dataset, rows), in_a_row(inputs_in(rows), len(members))
 
     def _solved_members(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Solutions and parameters of unseen members, in the order of the parameters."""
@@ -424,4 +424,5 @@ class TrainedSurrogate(Trained):
 def _parameters_of(members: Sequence[Problem]) -> Float[np.ndarray, "n p"]:
     """What a surrogate sees of some members, in the order of the names of the inputs."""
     each = [inputs_of(member) for member in members]
-    return in_a_row({name: np.stack([given[name] for given in each]) for name in each[0]})
+    by_name = {name: np.stack([given[name] for given in each]) for name in each[0]}
+    return in_a_row(by_name, len(each))

@@ -335,7 +335,11 @@ class Batches(Source[Trajectories]):
         members = problems(model.problem, rows) if model.physics else None
         return Trajectories(
             *cast(
-                (frames_of(model.problem, self.dataset, rows), in_a_row(inputs_in(rows)), members)
+                (
+                    frames_of(model.problem, self.dataset, rows),
+                    in_a_row(inputs_in(rows), self.pool),
+                    members,
+                )
             )
         )
 
