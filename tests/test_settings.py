@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pinops.solvers._runs import describe
+from pinops.solvers._request import describe
 
 import pinops as po
 from pinops import (

@@ -82,9 +82,12 @@ class OperatorPlan:
     fingerprint: dict[str, Any]
 
     @property
-    def tested_on(self) -> None:
-        """Unseen members with their references."""
-        return None
+    def tested_on(self) -> Dataset | None:
+        """The test part of data alone; None: unseen members with their references."""
+        dataset = self.dataset
+        if dataset is None or not isinstance(self.problem, DataFamily):
+            return None
+        return dataset if len(dataset.splits["test"]) else None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -363,7 +366,7 @@ def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     return scales_of_family(members, impose(problem), given, means).to_json()
 
 
-def _nothing(params: Params) -> dict[str, float]:
+def nothing(params: Params) -> dict[str, float]:
     """The errors where there is nothing to compare with."""
     return {}
 
@@ -373,12 +376,15 @@ def _monitor(
 ) -> Callable[[Params], dict[str, float]]:
     """Mean relative L2 errors over a few unseen members; nothing without a reference."""
     if dataset is not None:
-        members, references = solved(dataset, problem, dataset.splits["validation"][:_MONITORED])
+        some = dataset.splits["validation"][:_MONITORED]
+        if not len(some):
+            return nothing
+        members, references = solved(dataset, problem, some)
     else:
         members = unseen_members(problem, _MONITOR, _MONITORED)
         references = [member.reference() for member in members]
     if any(reference is None for reference in references):
-        return _nothing
+        return nothing
     known = [reference for reference in references if reference is not None]
     compare = comparison(model, members, known)
 

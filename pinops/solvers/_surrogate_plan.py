@@ -25,7 +25,7 @@ from pinops.problem import (
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._operator_plan import checked_physics, family_scales
+from pinops.solvers._operator_plan import checked_physics, family_scales, nothing
 from pinops.solvers._recipe import phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
@@ -71,9 +71,9 @@ class SurrogatePlan:
     fingerprint: dict[str, Any]
 
     @property
-    def tested_on(self) -> Dataset:
-        """The test part of the data."""
-        return self.dataset
+    def tested_on(self) -> Dataset | None:
+        """The test part of the data, where there is one."""
+        return self.dataset if len(self.dataset.splits["test"]) else None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -286,6 +286,8 @@ def _monitor(
 ) -> Callable[[Params], dict[str, float]]:
     """The error of whole rollouts over some trajectories for validation."""
     members = dataset.splits["validation"][:_MONITORED]
+    if not len(members):
+        return nothing
     rows = dataset.rows(members)
     truth = frames_of(problem, dataset, rows)
     seen = in_a_row(inputs_in(rows), len(members))
