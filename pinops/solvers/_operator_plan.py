@@ -169,24 +169,10 @@ def operator_plan(
     steps: int | None,
 ) -> OperatorPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
-    owner = name_of(problem)
     if dataset is not None:
         check_values(dataset, *dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
-    if not physics and dataset is None:
-        raise ValueError("there is nothing to train on: give data, or leave physics as it is")
-    if dataset is None and not problem.conditions() and problem.factor is None:
-        raise ValueError(
-            f"the equation of {owner} alone has many solutions, and it has no conditions: give data"
-        )
-    if isinstance(problem, DataFamily):
-        if physics:
-            raise ValueError(
-                f"physics={physics:g} needs an equation, and these are data alone; train a family "
-                "with data=, or leave physics out"
-            )
-    else:
-        residual_signature(problem)
+    _check_trainable(problem, physics, dataset)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
@@ -236,6 +222,30 @@ def operator_plan(
         scales=sizes,
         fingerprint=fingerprint(problem),
     )
+
+
+def _check_trainable(problem: Problem, physics: float, dataset: Dataset | None) -> None:
+    """Raises ValueError where neither the equation nor data determine the solutions."""
+    if isinstance(problem, DataFamily):
+        check_without_equation(physics)
+        return
+    if not physics and dataset is None:
+        raise ValueError("there is nothing to train on: give data, or leave physics as it is")
+    if dataset is None and not problem.conditions() and problem.factor is None:
+        raise ValueError(
+            f"the equation of {name_of(problem)} alone has many solutions, and it has no "
+            "conditions: give data"
+        )
+    residual_signature(problem)
+
+
+def check_without_equation(physics: float) -> None:
+    """Raises ValueError for a weight of the equation that data alone do not have."""
+    if physics:
+        raise ValueError(
+            f"physics={physics:g} needs an equation, and these are data alone; train a family with "
+            "data=, or leave physics out"
+        )
 
 
 def checked_physics(physics: float | None, default: float, weighting: Weighting | None) -> float:

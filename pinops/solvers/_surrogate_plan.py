@@ -25,7 +25,12 @@ from pinops.problem import (
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._operator_plan import checked_physics, family_scales, nothing
+from pinops.solvers._operator_plan import (
+    check_without_equation,
+    checked_physics,
+    family_scales,
+    nothing,
+)
 from pinops.solvers._recipe import phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
@@ -178,11 +183,8 @@ def surrogate_plan(
     functions = Functions(batch=_BATCH) if functions is None else functions
     functions = functions.within(count)
     grid = GridSpec.of(problem, dataset)
-    if physics and isinstance(problem, DataFamily):
-        raise ValueError(
-            f"physics={physics:g} needs an equation, and these are data alone; train a family with "
-            "data=, or leave physics out"
-        )
+    if isinstance(problem, DataFamily):
+        check_without_equation(physics)
     if physics:
         grid.check_periodic(problem)
         if grid.snapshots < 3:
