@@ -1,6 +1,7 @@
 """DeepONet: a basis of functions of the coordinates, and coefficients of each problem."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -22,6 +23,7 @@ from pinops.networks import (
     encoder_for,
     encoder_setting,
 )
+from pinops.operators._linear_fit import linear_fit
 from pinops.operators._modes import with_modes
 from pinops.operators._operator import Inputs, Operator, OperatorArchitecture, Solutions
 from pinops.problem import in_words, shapes_of
@@ -79,16 +81,30 @@ class DeepONetwork(BranchAndTrunk):
 
 
 class PODDeepONetwork(BranchAndTrunk):
-    """A branch ``(inputs) -> (p,)`` and a trunk of the mean and p modes, which are not trained.
+    """A branch ``(inputs) -> (p,)`` and a trunk of the mean and p modes.
 
-    The trunk is ``(features,) -> ((1 + p) c,)`` for c unknowns.
-    They are kept among the parameters all the same, since a checkpoint keeps those.
+    The trunk is ``(features,) -> ((1 + p) c,)`` for c unknowns. Neither it nor the linear part is
+    trained. They are kept among the parameters all the same, since a checkpoint keeps those.
+
+    Attributes:
+        matrix: From the inputs, one behind the other in the order of their names, to what each mode
+            gets without the branch.
+        missed: What the branch is multiplied by: the size of what the matrix misses.
     """
 
     trunk: SpectralNetwork
+    matrix: Float[Array, "m p"]
+    missed: Float[Array, " p"]
+
+    def seen(self, inputs: Inputs) -> Float[Array, " m"]:
+        """The standardised inputs, one behind the other."""
+        centre, deviation = self.centre.tree, self.deviation.tree
+        each = [((inputs[n] - centre[n]) / deviation[n]).ravel() for n in sorted(centre)]
+        return jnp.concatenate(each)
 
     def __call__(self, inputs: Inputs) -> Combination:
-        own = self.coefficients(inputs)
+        matrix, missed = jax.lax.stop_gradient((self.matrix, self.missed))
+        own = missed * self.coefficients(inputs) + self.seen(inputs) @ matrix
         one_for_all = jnp.append(jnp.ones((), own.dtype), own)
         each = jnp.kron(one_for_all[:, None], jnp.eye(self.unknowns, dtype=own.dtype))
         return Combination(jax.lax.stop_gradient(self.trunk), each)
@@ -171,15 +187,33 @@ class PODDeepONet(OperatorArchitecture):
             lambda t: t.coefficients, trunk, jnp.zeros_like(trunk.coefficients)
         )  # none are known yet
         branch = _built_branch(self, centre, self.latent, key)
-        return PODDeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
+        numbers = sum(np.size(value) for value in centre.values())
+        return PODDeepONetwork(
+            branch=branch,
+            trunk=trunk,
+            centre=_frozen(centre),
+            deviation=_frozen(deviation),
+            unknowns=unknowns,
+            matrix=jnp.zeros((numbers, self.latent)),
+            missed=jnp.ones(self.latent),
+        )
 
     def fitted(self, operator: Operator, solutions: Solutions | None) -> Operator:
         """The operator with the modes of the solutions as its basis."""
         if solutions is None:
             raise ValueError("PODDeepONet takes its modes from solutions; give data=")
         assert isinstance(operator, PODDeepONetwork)
-        trunk = with_modes(operator.trunk, operator.unknowns, solutions)
-        return eqx.tree_at(lambda operator: operator.trunk, operator, trunk)
+        trunk, amounts = with_modes(operator.trunk, operator.unknowns, solutions)
+        inputs = {n: jnp.asarray(a) for n, a in solutions.inputs(range(solutions.count)).items()}
+        seen = np.asarray(jax.vmap(operator.seen)(inputs), np.float64)
+        matrix, missed = linear_fit(seen, amounts)
+        dtype = operator.matrix.dtype
+
+        def parts(operator: PODDeepONetwork) -> tuple[Any, ...]:
+            return operator.trunk, operator.matrix, operator.missed
+
+        new = (trunk, jnp.asarray(matrix, dtype), jnp.asarray(missed, dtype))
+        return eqx.tree_at(parts, operator, new)
 
 
 def _built_branch(

@@ -17,13 +17,18 @@ _NEGLIGIBLE = 1e-6  # combinations of polynomials that hardly change the solutio
 _MEMBERS, _POINTS = 256, 2048  # at once
 
 
-def with_modes(trunk: SpectralNetwork, unknowns: int, solutions: Solutions) -> SpectralNetwork:
+def with_modes(
+    trunk: SpectralNetwork, unknowns: int, solutions: Solutions
+) -> tuple[SpectralNetwork, Float[np.ndarray, "n p"]]:
     """A trunk of products of polynomials whose outputs are the mean and the first modes of the
     solutions.
 
     A solution is affine in the coefficients of its network, ``u = lift + A c`` at the points of the
     data, with the same A for all members; modes are orthogonal in the space of A, as solutions and
     not as coefficients.
+
+    Returns:
+        The trunk, and how much of each mode the solutions have, with mean 0 and variance 1.
 
     Raises:
         ValueError: For data with gaps, for more polynomials than the data have points, and where A
@@ -52,7 +57,7 @@ def with_modes(trunk: SpectralNetwork, unknowns: int, solutions: Solutions) -> S
     projected, total, missed = space.projected(first @ back)
     latent = outputs // unknowns - 1
     mean = np.mean(projected, 0)
-    _, spreads, modes = np.linalg.svd(projected - mean, full_matrices=False)
+    shares, spreads, modes = np.linalg.svd(projected - mean, full_matrices=False)
     missed += np.sum(spreads[latent:] ** 2)
     if missed > _MISSED**2 * total:
         warnings.warn(
@@ -67,7 +72,9 @@ def with_modes(trunk: SpectralNetwork, unknowns: int, solutions: Solutions) -> S
     by_unknown = (back @ basis.T).reshape(polynomials, unknowns, 1 + latent)
     coefficients = by_unknown.swapaxes(1, 2).reshape(polynomials, outputs)
     new = jnp.asarray(coefficients, trunk.coefficients.dtype)
-    return eqx.tree_at(lambda trunk: trunk.coefficients, trunk, new)
+    amounts = np.zeros((len(projected), latent))
+    amounts[:, : len(modes)] = (np.sqrt(len(projected)) * shares)[:, :latent]
+    return eqx.tree_at(lambda trunk: trunk.coefficients, trunk, new), amounts
 
 
 class _Space:

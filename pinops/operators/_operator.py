@@ -43,6 +43,10 @@ class Solutions(abc.ABC):
         """Some members, in the leading axis of every array."""
 
     @abc.abstractmethod
+    def inputs(self, numbers: range) -> Mapping[str, Float[np.ndarray, "n ..."]]:
+        """What an operator sees of them, by name."""
+
+    @abc.abstractmethod
     def values(self, numbers: range) -> Float[np.ndarray, "n l c"]:
         """Their solutions at the points; NaN where a value is missing."""
 

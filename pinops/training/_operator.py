@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.data import Dataset, problems
+from pinops.data import Dataset, inputs_in, problems
 from pinops.derivatives import Plan, parse_names
 from pinops.losses import Snapshot, Term, Weights, residuals
 from pinops.networks import Field, JetNetwork, field_of
@@ -393,6 +393,9 @@ class SolvedMembers(Solutions):
 
     def members(self, numbers: range) -> Problem:
         return cast(problems(self._model.problem, self._rows(numbers)))
+
+    def inputs(self, numbers: range) -> Mapping[str, Float[np.ndarray, "n ..."]]:
+        return inputs_in(self._rows(numbers))
 
     def values(self, numbers: range) -> Float[np.ndarray, "n l c"]:
         rows = self._rows(numbers)
