@@ -432,7 +432,7 @@ def test_coefficients_are_trained_in_their_own_unit():
         }
 
     assert value(0.0) == {"rate": 0.02, "drift": -30.0, "source": 0.0}
-    # What starts at zero has the size of what it stands beside, half the constant -30 of the equation.
+    # A coefficient that starts at zero has the size of its neighbour, half the constant -30.
     size = float(training.model.scales.coefficients["source"])
     assert 10 < size < 30
     assert value(1.0) == pytest.approx({"rate": 0.02 * np.e, "drift": 0.0, "source": size})
