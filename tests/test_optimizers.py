@@ -42,7 +42,7 @@ LINES = {
 
 @pytest.fixture(autouse=True)
 def precision(float64):
-    """All of this room in double precision; what is about float32 says so."""
+    """Double precision for the whole room, except for tests that ask for float32."""
 
 
 def search(function, **options):

@@ -68,7 +68,7 @@ class Spike(po.Problem):
 
 @pytest.fixture(autouse=True)
 def precision(float64):
-    """The loop runs in double precision; what is about float32 says so."""
+    """The loop runs in double precision, except for tests that ask for float32."""
 
 
 def training_of(problem, *phases, collocation=None, seed=0, **options):

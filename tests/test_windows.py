@@ -158,7 +158,7 @@ def test_windows_are_kept_and_resumed_bit_for_bit(tmp_path):
         ),
     ],
 )
-def test_windows_that_cannot_be_meant(make, sentence):
+def test_invalid_windows_are_refused(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
 
