@@ -15,7 +15,7 @@ USAGE = "pinops data NAME --out FILE [options]"
 ABOUT = "Solve random members of a family, and write them to one file."
 TEXT = """\
 Solve random members of a family with the reference solver, and write them to one
-HDF5 file. After an interruption the same command goes on where it was."""
+HDF5 file. After an interruption the same command resumes."""
 EXAMPLES = """\
 pinops data fisher_family --count 2400 --out fisher.h5
 pinops data cape_burgers --pdebench 1D_Burgers_Sols_Nu0.01.hdf5 --out burgers.h5"""

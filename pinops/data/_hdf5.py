@@ -53,7 +53,7 @@ def write_arrays(
     happens meanwhile.
 
     Raises:
-        OSError: naming the file when the folder cannot be written or the disk is full.
+        OSError: If the folder cannot be written or the disk is full; the sentence names the file.
     """
     path = Path(path)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -76,7 +76,7 @@ def replacing(path: Path) -> Iterator[Path]:
     removed otherwise.
 
     Raises:
-        OSError: naming the file when the folder cannot be written or the disk is full.
+        OSError: If the folder cannot be written or the disk is full; the sentence names the file.
     """
     temporary: Path | None = None
     try:
@@ -145,14 +145,13 @@ def opened(path: Path, kind: str | None) -> Iterator[Any]:  # h5py tells no grou
     Whatever goes wrong while it is open becomes a DataFileError of one sentence.
 
     Args:
-        path: of the file.
-        kind: what it must hold, such as "checkpoint"; None for a file of others, which may be
+        path: The file.
+        kind: What it must hold, such as "checkpoint"; None for a foreign file, which may be
             compressed and is read in small parts.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes
-            files.
+        FileNotFoundError: If there is no such file.
+        DataFileError: If it is truncated, altered, of another kind, or not as pinops writes files.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -225,7 +224,8 @@ def parsed(text: str | bytes, path: Path) -> Any:
     """JSON of bounded size and nesting.
 
     Raises:
-        DataFileError: naming the file, for what is no JSON, too long, or nested too deeply.
+        DataFileError: If it is not JSON, too long, or nested too deeply; the sentence names the
+            file.
     """
     if len(text) > _TEXT:
         raise DataFileError(
@@ -329,9 +329,8 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
     """The arrays and attributes of a file of this kind.
 
     Raises:
-        FileNotFoundError: when it is missing.
-        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes
-            files.
+        FileNotFoundError: If it is missing.
+        DataFileError: If it is truncated, altered, of another kind, or not as pinops writes files.
     """
     path = Path(path)
     with opened(path, kind) as file:

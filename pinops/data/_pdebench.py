@@ -46,9 +46,9 @@ def from_pdebench(
     """A data set of trajectories of PDEBench files, in turn from each of them.
 
     Files are such as ``1D_Burgers_Sols_Nu0.01.hdf5``. The parameter in a file's attributes, or else
-    in its name, becomes the coefficient of the family. Initial values are not known but for the
-    first snapshot: a member's ``initial`` is NaN, and the error bar infinite. Goes on where it was
-    interrupted.
+    in its name, becomes the coefficient of the family. Only the
+    first snapshot is known of the initial values: a member's ``initial`` is NaN, and the error bar
+    infinite. An interrupted call resumes.
 
     Args:
         family: ``cape_advection`` or ``cape_burgers``, whose ``cells`` and ``frames`` say how many
@@ -59,7 +59,7 @@ def from_pdebench(
         report: ``report(done, count)`` is called after every block.
 
     Raises:
-        ValueError: For what cannot be meant.
+        ValueError: For invalid arguments.
         FileNotFoundError: For a missing file.
         DataFileError: A ValueError, for files that are not as PDEBench has them, of another
             equation or another domain.

@@ -106,10 +106,10 @@ class Optimizer(eqx.Module):
         """A more careful state, for another try after the loss was not finite."""
 
     def expecting(self, state: PyTree, steps: int) -> PyTree:
-        """The state where the time that is left allows so many more steps.
+        """The state when the remaining time allows a given number of steps.
 
-        Called on the host, between two steps, where training has a time limit. A learning rate that
-        falls with the steps follows: it ends where the time ends, if that comes first.
+        Called on the host, between two steps, if training has a time limit. A decaying learning
+        rate then reaches its end with the time, if that comes first.
         """
         return state
 
@@ -143,8 +143,8 @@ class Pace(NamedTuple):
         return Pace(self.taken + 1, self.position + self.speed, self.speed)
 
     def until(self, end: int, steps: int) -> "Pace":
-        """At the speed that leads to the ``end`` of the schedule in so many steps, or in those that
-        it has by itself, whichever are fewer.
+        """The pace that reaches the ``end`` of the schedule in a given number of steps, or in the
+        remaining steps of the schedule if they are fewer.
         """
         steps = min(end - int(self.taken), max(1, steps))
         speed = (end - float(self.position)) / steps if steps > 0 else 1.0

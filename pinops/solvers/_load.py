@@ -50,9 +50,9 @@ def load(
     network: Any = None,
     changed: bool = False,
 ) -> Any:
-    """What was trained in a run directory: a solution, an operator, a surrogate, windows or an ensemble.
+    """Read a training from its run directory: whatever `solve`, `invert` or `train` returned.
 
-    Executes no code from it.
+    No code from the directory is executed.
 
     Args:
         folder: The run directory.
@@ -63,7 +63,8 @@ def load(
     Raises:
         FileNotFoundError: Where there is no run.
         DataFileError: A ValueError, for a run that is damaged or not as pinops writes it.
-        ValueError: For another problem or network than that of the run, with the first thing that differs.
+        ValueError: For another problem or network than that of the run; the sentence names the
+            first difference.
     """
     folder = Path(folder)
     content = read_run(folder)
@@ -124,8 +125,8 @@ def _load_solution(
         built = as_drawn(request, build)
     elif isinstance(network, OperatorArchitecture):
         raise ValueError(
-            f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
-            "again, load(..., network=trained(member).network)"
+            f"the network of the run in {folder} was made by an operator and is not kept with it; "
+            "give it again, load(..., network=trained(member).network)"
         )
     _check_scales(folder, request, problem)
     scales = Scales.from_json(request["scales"])
@@ -134,10 +135,10 @@ def _load_solution(
     for name in request["trainable"]:
         if name not in known:
             raise DataFileError(
-                f"{folder}: run.json has the trainable coefficient {name[:40]!r}, which {owner[:40]} "
-                "does not have; restore a copy"
+                f"{folder}: run.json has the trainable coefficient {name[:40]!r}, which "
+                f"{owner[:40]} does not have; restore a copy"
             )
-    # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
+    # Observations are not kept, but the coefficients found from them remain trainable.
     shifts = {name: jnp.zeros(np.shape(known[name])) for name in request["trainable"]}
     params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
     return Solution(problem, request, model, params, history, *_outcome(content))

@@ -10,9 +10,9 @@ refinement.
 **The gradient of a step is a sum over chunks** of points or trajectories that stay in the cache
 (`_chunks.py`): the same numbers in less time.
 
-**A surrogate is trained by the same loop.** Its points are trajectories, and its stages are those of
-the curriculum. Their numbers are traced, so that nothing is compiled again as more snapshots follow
-from predictions.
+**A surrogate is trained by the same loop.** Its points are trajectories, and its stages are those
+of the curriculum. Their numbers are traced, so that nothing is compiled again as more snapshots
+follow from predictions.
 """
 
 from pinops.training._checkpoint import check_checkpoint as check_checkpoint
