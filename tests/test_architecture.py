@@ -50,10 +50,12 @@ ONLY_IN = {
     "flax": lambda path: path == "networks/_flax.py",
     "h5py": lambda path: path.startswith("data/"),
     "matplotlib": lambda path: path.startswith("plotting/"),
+    "meshio": lambda path: path.startswith("data/readers/"),
+    "xarray": lambda path: path.startswith("data/readers/"),
     "optax": lambda path: not path.startswith("problem/"),
 }
 # Slow to import: only inside the function that uses them.
-LAZY = {"matplotlib", "scipy", "shapely", "skfem", "exponax"}
+LAZY = {"matplotlib", "scipy", "shapely", "skfem", "exponax", "meshio", "xarray", "zarr"}
 CATALOGUE_MAY_IMPORT = {"", "problem", "geometry", "functions", "derivatives", "reference"}
 
 

@@ -26,7 +26,7 @@ _TEXT = 8 * 2**20  # bytes of JSON, which as Python objects take up to twenty ti
 _NESTING = 32  # lists and tables within each other
 _SPARSE = 64 * 2**20  # bytes from which on a file is asked whether it is there
 _REASON = 120  # characters of what a library says
-_OUTSIDE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError)
+OUTSIDE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError)
 
 
 class DataFileError(ValueError):
@@ -175,7 +175,7 @@ def opened(path: Path, kind: str | None) -> Iterator[Any]:  # h5py tells no grou
         raise DataFileError(
             f"{path} cannot be read: its arrays do not fit the memory of this machine"
         ) from None
-    except _OUTSIDE as error:
+    except OUTSIDE as error:
         raise DataFileError(
             f"{path} cannot be read: it is truncated or not HDF5 ({said(error)}); "
             "delete it or restore a copy"
