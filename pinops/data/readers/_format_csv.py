@@ -82,8 +82,7 @@ def _is_number(text: str) -> bool:
 def _numbers(path: Path, delimiter: str | None) -> np.ndarray:
     options: dict[str, Any] = {"delimiter": delimiter, "skiprows": 1, "ndmin": 2}
     options |= {"encoding": "utf-8", "comments": None}
-    lines = path.read_text(encoding="utf-8-sig").count("\n")
-    if lines < 1:
+    if "\n" not in path.read_text(encoding="utf-8").strip():  # the names and nothing else
         return np.zeros((0, 0))
     try:
         return np.loadtxt(path, **options)

@@ -5,6 +5,7 @@ that declares more than the file can hold.
 """
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pinops.data.readers._found import RATIO, Entry, Found, Lazy, shown
 
 _MAGIC = b"\x93NUMPY"
 _COUNT = 10_000  # arrays
+_BROKEN = (OSError, ValueError, EOFError, MemoryError, RuntimeError, SyntaxError)
+_BROKEN += (zipfile.BadZipFile, zlib.error)
 OBJECTS = (
     "holds objects, which only pickle could read; write it again as numbers, "
     "np.stack(list(array)).astype(float)"
@@ -52,7 +55,7 @@ def look(path: Path) -> Found:
                 one.filename.removesuffix(".npy"): _entry_of_member(archive, one, path)
                 for one in members
             }
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+    except _BROKEN as error:
         if isinstance(error, DataFileError):
             raise
         raise DataFileError(
@@ -90,7 +93,7 @@ def _entry_of_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Pa
         try:
             with zipfile.ZipFile(path) as again, again.open(member.filename) as stream:
                 return np.lib.format.read_array(stream, allow_pickle=False)
-        except (OSError, zipfile.BadZipFile, ValueError, EOFError, MemoryError) as error:
+        except _BROKEN as error:
             raise DataFileError(
                 f"{path}: {shown(member.filename)} cannot be read ({said(error)}); get the file "
                 "again"
@@ -105,7 +108,7 @@ def _entry_of_file(path: Path) -> Entry:
     try:
         with open(path, "rb") as stream:
             shape, _, dtype = _header(stream)
-    except (OSError, ValueError, EOFError) as error:
+    except _BROKEN as error:
         problem = f"is truncated or no .npy ({said(error)}); get it again"
         return Entry((), "?", lambda: None, problem=problem)
 
@@ -113,7 +116,7 @@ def _entry_of_file(path: Path) -> Entry:
         # Mapped, so that only these rows are read; closed with the array that is left behind.
         try:
             return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[rows])
-        except (OSError, ValueError, EOFError, MemoryError) as error:
+        except _BROKEN as error:
             raise DataFileError(f"{path} cannot be read ({said(error)}); get it again") from error
 
     def read() -> Any:

@@ -18,6 +18,7 @@ from pinops.data._hdf5 import DataFileError
 RATIO = 1100  # deflate makes numbers at most 1032 times smaller; a file that says more is lying
 LONGEST = 10_000_000  # points of an axis
 _SHOWN = 40  # characters of a name
+_KEPT = 64 * 2**20  # bytes of rows
 
 
 class Lazy:
@@ -84,16 +85,21 @@ def moved(array: Any, order: Sequence[int]) -> Any:
 def columns(array: Any, names: Sequence[str]) -> dict[str, Any]:
     """The channels at the end of an array by name.
 
-    Rows that were read last are kept, since a reader of samples asks for them once for each name.
+    The rows that were read last are kept if they are few, since a reader of samples asks for them
+    once for each name; nobody may write into them.
     """
     last: dict[tuple[int, int], np.ndarray] = {}
 
     def rows_of(rows: slice) -> np.ndarray:
         key = (rows.start, rows.stop)
-        if key not in last:
-            last.clear()
-            last[key] = array[rows]
-        return last[key]
+        if key in last:
+            return last[key]
+        some = array[rows]
+        last.clear()
+        if some.nbytes <= _KEPT:
+            some.flags.writeable = False
+            last[key] = some
+        return some
 
     if not isinstance(array, Lazy):
         return {name: array[..., k] for k, name in enumerate(names)}

@@ -212,16 +212,19 @@ def _laid(
 ) -> Any:
     """An array with its axes in the order of the coordinates, channels at the end.
 
-    ``field``: what does not lie on the grid is an error, and not an input of sensors.
+    ``field``: what does not lie on the grid is an error, and not an input on a grid of its own.
     """
     wanted, shape = [len(axis) for axis in axes.values()], list(array.shape[1:])
     if shape[: len(wanted)] == wanted and len(shape) <= len(wanted) + 1:
         return array
     for order in itertools.permutations(range(1, len(wanted) + 1)):
-        if [array.shape[k] for k in order if k < array.ndim] == wanted:
+        if (
+            len(shape) <= len(wanted) + 1
+            and [array.shape[k] for k in order if k < array.ndim] == wanted
+        ):
             rest = range(len(wanted) + 1, array.ndim)
             return moved(array, (0, *order, *rest))
-    if not field and len(shape) <= 1:
+    if not field:
         return array
     raise found.error(
         f"{shown(name)} has the shape {tuple(array.shape)}, and by its coordinates it must be "
