@@ -98,12 +98,12 @@ def darcy(folder: Path) -> Truth:
     return Truth(path, {"u": u[:, 0]}, {"x": x, "y": y}, {"nu": nu}, {"beta": 10.0})
 
 
-def _groups(name: str, sizes: dict, unknowns: list, radius: bool = False):
+def _groups(name: str, sizes: dict, unknowns: list, radius: bool = False, count: int = 5):
     def make(folder: Path) -> Truth:
-        values = numbers(5, 4, *sizes.values(), len(unknowns))
+        values = numbers(count, 4, *sizes.values(), len(unknowns))
         axes = {"t": np.linspace(0, 5, 4, dtype=np.float32)}
         axes |= {axis: cells(n) for axis, n in sizes.items()}
-        radii = np.linspace(0.3, 0.7, 5)
+        radii = np.linspace(0.3, 0.7, count)
         with h5py.File(folder / name, "w") as file:
             for k, value in enumerate(values):
                 group = file.create_group(f"{k:04d}")
@@ -303,6 +303,7 @@ FILES = {
     "diffusion-sorption": _groups("1D_diff-sorp_NA_NA.h5", {"x": 8}, ["u"]),
     "diffusion-reaction": _groups("2D_diff-react_NA_NA.h5", {"x": 6, "y": 8}, ["u", "v"]),
     "shallow water": _groups("2D_rdb_NA_NA.h5", {"x": 6, "y": 8}, ["h"], radius=True),
+    "many groups": _groups("2D_rdb_NA_NA.h5", {"x": 3, "y": 2}, ["h"], radius=True, count=40),
     "incompressible": incompressible,
     "the well": the_well,
     "burgers, MATLAB 5": burgers_matlab,

@@ -15,7 +15,7 @@ from layouts import FILES
 
 from pinops.data import DataFileError, read_contents
 
-VARIANTS = 21  # of each of the 24 layouts
+VARIANTS = 21  # of each of 24 layouts
 MEGABYTES = 200
 
 
@@ -193,7 +193,7 @@ def check_whole(contents, known: np.ndarray | None) -> None:
         assert np.isfinite(value).all() and np.shape(value) in ((), (min(counts),))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if name != "many groups"])  # slow
 def test_a_damaged_file_is_one_sentence_or_is_read_as_what_it_is(name, tmp_path):
     whole = tmp_path / "whole"
     whole.mkdir()

@@ -105,6 +105,31 @@ def test_two_unknowns_of_a_file_are_read_once(tmp_path, monkeypatch):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"0038/data": None}, "0038/data is not there, or a link"),
+        ({"0038/data": h5py.ExternalLink("/etc/passwd", "x")}, "0038/data is not there, or a link"),
+        ({"0038": h5py.SoftLink("/0000")}, "0038 is not there, or a link"),
+        ({"0038/data": np.zeros((4, 3, 1, 1), "f4")}, r"has the shape \(4, 3, 1, 1\)"),
+        ({"0038/data": np.zeros((4, 3, 2, 1))}, "0038/data holds float64"),
+        ({"0038/grid/x": np.arange(3, dtype="f4")}, "0038 and 0000 have other coordinates"),
+    ],
+)
+def test_groups_that_were_not_listed_are_checked_as_they_are_read(change, said, tmp_path):
+    truth = FILES["many groups"](tmp_path)
+    with h5py.File(truth.path, "r+") as file:
+        for name, value in change.items():
+            del file[name]
+            if value is not None:
+                file[name] = value
+    found = read_contents(truth.path)
+    assert "39 groups more, such as 0001" in describe_file(truth.path)
+    np.testing.assert_array_equal(found.outputs["h"][30:38], truth.outputs["h"][30:38])
+    with pytest.raises(DataFileError, match=said):
+        found.outputs["h"][36:]
+
+
 def test_groups_with_other_coordinates_are_refused_as_they_are_read(tmp_path):
     truth = FILES["shallow water"](tmp_path)
     with h5py.File(truth.path, "r+") as file:

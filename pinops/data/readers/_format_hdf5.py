@@ -3,8 +3,10 @@
 Nothing is allocated for what a file declares: arrays are listed, and their rows read on demand.
 """
 
+import itertools
+import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import numpy as np
 from pinops.data._hdf5 import OUTSIDE, DataFileError, said, size_of
 from pinops.data.readers._found import RATIO, Entry, Found, Lazy, shown
 
-_COUNT = 200_000  # arrays and groups; a file of PDEBench has 5 for each of 10,000 samples
+_COUNT = 20_000  # arrays and groups
+_MANY = 32  # groups with a number for a name, of which one is listed: PDEBench has up to 10,000
+_NUMBER = re.compile(r"^[0-9]{1,9}$")
 _DEPTH = 16  # groups within groups
 _ATTRIBUTES, _ENTRIES, _TEXT = 100, 1000, 65536  # of one array; of one attribute; characters
 
@@ -35,12 +39,7 @@ def look(path: Path) -> Found:
                 f"{path} was written by pinops, and is no file of others; open a data set with "
                 "po.Dataset.open, and a run with po.load"
             )
-        arrays: dict[str, Entry] = {}
-        groups: dict[str, dict[str, Any]] = {}
-        _walk(file, path, arrays, groups, matlab=matlab)
-        attributes = _attributes(file)
-    words = "MATLAB 7.3" if matlab else "HDF5"
-    return Found(path, words, arrays, attributes, groups)
+        return _walk(file, path, matlab=matlab)
 
 
 @contextmanager
@@ -66,19 +65,20 @@ def reading(path: Path) -> Iterator[Any]:  # h5py tells no group from an array
         ) from error
 
 
-def _walk(
-    file: Any,
-    path: Path,
-    arrays: dict[str, Entry],
-    groups: dict[str, dict[str, Any]],
-    *,
-    matlab: bool,
-) -> None:
+def _walk(file: Any, path: Path, *, matlab: bool) -> Found:
+    """All arrays and groups; of many groups that are called 0000, 0001, ... the first alone."""
     size = size_of(path)
+    arrays: dict[str, Entry] = {}
+    groups: dict[str, dict[str, Any]] = {}
+    alike: list[str] = []
     todo: deque[tuple[str, Any, int]] = deque([("", file, 0)])
     while todo:
         prefix, group, depth = todo.popleft()
-        for name in group:
+        names = list(group)
+        if not prefix and len(names) > _MANY and all(_NUMBER.match(name) for name in names):
+            first, *alike = sorted(names, key=int)
+            names = [first]
+        for name in names:
             where = f"{prefix}{name}"
             if len(arrays) + len(groups) >= _COUNT or depth > _DEPTH:
                 raise DataFileError(
@@ -96,6 +96,49 @@ def _walk(
             elif isinstance(node, h5py.Group) and not (matlab and name.startswith("#")):
                 groups[where] = _attributes(node)
                 todo.append((f"{where}/", node, depth + 1))
+    words = "MATLAB 7.3" if matlab else "HDF5"
+    return Found(path, words, arrays, _attributes(file), groups, tuple(alike))
+
+
+def member(file: Any, path: Path, name: str, like: Entry) -> Any:
+    """An array of an open file that was not listed, after the same checks.
+
+    Args:
+        file: That is open.
+        path: Of it.
+        name: With its groups.
+        like: The array of another group, whose shape and type it must have.
+
+    Raises:
+        DataFileError: When it is a link, or something else.
+    """
+    *groups, _ = itertools.accumulate(name.split("/"), "{}/{}".format)
+    for link in (*groups, name):
+        if not isinstance(file.get(link, getlink=True), h5py.HardLink):
+            raise DataFileError(
+                f"{path}: {shown(link)} is not there, or a link; get the file again"
+            )
+    node = file[name]
+    if not isinstance(node, h5py.Dataset) or node.shape != like.shape:
+        raise DataFileError(
+            f"{path}: {shown(name)} has the shape {getattr(node, 'shape', None)}, and the same "
+            f"array of another sample has {like.shape}"
+        )
+    problem = _problem(node, size_of(path))
+    if problem or str(node.dtype) != like.dtype:
+        raise DataFileError(f"{path}: {shown(name)} {problem or f'holds {node.dtype}'}")
+    return node
+
+
+def attribute_of_groups(path: Path, groups: Sequence[str], name: str) -> list[Any]:
+    """The value of one attribute for each of many groups; None where it is not there."""
+    with reading(path) as file:
+        return [
+            _attributes(file[group], (name,)).get(name)
+            if isinstance(file.get(group, getlink=True), h5py.HardLink)
+            else None
+            for group in groups
+        ]
 
 
 def _nothing() -> Any:
@@ -153,10 +196,11 @@ def _array(path: Path, name: str, shape: tuple[int, ...], dtype: Any, *, reverse
     return Lazy(shape, dtype, rows_of)
 
 
-def _attributes(node: Any) -> dict[str, Any]:
-    """Numbers and texts of bounded size; the rest is left out."""
+def _attributes(node: Any, names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Numbers and texts of bounded size, of these names or of all; the rest is left out."""
     out: dict[str, Any] = {}
-    for name in list(node.attrs)[:_ATTRIBUTES]:
+    chosen = list(node.attrs)[:_ATTRIBUTES] if names is None else names
+    for name in [name for name in chosen if name in node.attrs]:
         handle = node.attrs.get_id(name)
         text = h5py.check_string_dtype(handle.dtype) is not None
         size = int(np.prod(handle.shape or (), dtype=object))

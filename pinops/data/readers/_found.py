@@ -173,6 +173,7 @@ class Found:
         arrays: By name; those in groups as "group/name".
         attributes: Of the file.
         groups: Attributes of groups, by the name of the group.
+        alike: Groups with a number for a name that were not listed, as there are many.
         used: Names of the arrays that a layout has asked for; what is left out is said.
     """
 
@@ -181,6 +182,7 @@ class Found:
     arrays: Mapping[str, Entry]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    alike: tuple[str, ...] = ()
     used: set[str] = field(default_factory=set)
 
     def error(self, sentence: str) -> DataFileError:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pinops.data._contents import Contents
-from pinops.data.readers._format_hdf5 import reading
+from pinops.data.readers._format_hdf5 import attribute_of_groups, member, reading
 from pinops.data.readers._found import Found, Lazy, columns, plain
 
 _DATA = re.compile(r"^\d{1,9}/data$")
@@ -26,7 +26,8 @@ def matches(found: Found) -> bool:
 
 def read(found: Found) -> Contents:
     """Its trajectories, of which only the groups that are asked for are opened."""
-    groups = sorted((n.removesuffix("/data") for n in found.arrays if _DATA.match(n)), key=int)
+    listed = [name.removesuffix("/data") for name in found.arrays if _DATA.match(name)]
+    groups = sorted([*listed, *found.alike], key=int)
     first = groups[0]
     shape = found.shape(f"{first}/data")
     names = [name for name in ("x", "y", "z") if f"{first}/grid/{name}" in found.arrays]
@@ -44,7 +45,7 @@ def read(found: Found) -> Contents:
         )
     if any(len(axis) > 1 and axis[0] > axis[-1] for axis in axes.values()):
         raise found.error(f"a coordinate in {first}/grid falls; get the file again")
-    for group in groups:
+    for group in listed:
         found.array(f"{group}/data", ndim=len(shape))
         if found.shape(f"{group}/data") != shape:
             raise found.error(
@@ -66,21 +67,22 @@ def read(found: Found) -> Contents:
 
 def _stacked(found: Found, groups: Sequence[str], shape: tuple[int, ...]) -> Lazy:
     """The samples of several groups as rows; coordinates of each are compared as it is read."""
-    path = found.path
-    dtype = np.dtype(found.arrays[f"{groups[0]}/data"].dtype)
+    like = found.arrays[f"{groups[0]}/data"]
+    lines = {n: e for n, e in found.arrays.items() if n.startswith(f"{groups[0]}/grid/")}
 
     def rows_of(rows: slice) -> np.ndarray:
-        out = np.empty((rows.stop - rows.start, *shape), dtype)
-        with reading(path) as file:
-            grid = file[f"{groups[0]}/grid"]
+        out = np.empty((rows.stop - rows.start, *shape), like.dtype)
+        with reading(found.path) as file:
             for k, group in enumerate(groups[rows]):
-                other = file[f"{group}/grid"]
-                if any(not np.array_equal(other[name][()], grid[name][()]) for name in grid):
-                    raise found.error(f"{group} and {groups[0]} have other coordinates")
-                out[k] = file[f"{group}/data"][()]
+                for name, line in lines.items():
+                    own = name.replace(groups[0], group, 1)
+                    there = member(file, found.path, own, line)[()]
+                    if not np.array_equal(there, file[name][()]):
+                        raise found.error(f"{group} and {groups[0]} have other coordinates")
+                member(file, found.path, f"{group}/data", like).read_direct(out[k])
         return out
 
-    return Lazy((len(groups), *shape), dtype, rows_of)
+    return Lazy((len(groups), *shape), like.dtype, rows_of)
 
 
 def _unknowns(channels: int, dimension: int) -> list[str]:
@@ -91,7 +93,9 @@ def _unknowns(channels: int, dimension: int) -> list[str]:
 
 
 def _parameters(found: Found, groups: Sequence[str]) -> dict[str, np.ndarray]:
-    texts = [found.groups.get(group, {}).get("config") for group in groups]
+    if not _settings(str(found.groups.get(groups[0], {}).get("config", ""))):
+        return {}
+    texts = attribute_of_groups(found.path, groups, "config")
     settings = [_settings(text) if isinstance(text, str) else {} for text in texts]
     common = set.intersection(*(set(one) for one in settings)) - _NO_PARAMETER
     out = {}

@@ -125,6 +125,8 @@ def describe_file(path: str | Path) -> str:
     lines = [f"{found.path}: {found.format}", "arrays:"]
     lines += [f"  {_array_words(n, e)}" for n, e in _head(found.arrays).items()]
     lines += _more(found.arrays)
+    if found.alike:
+        lines.append(f"  and {len(found.alike)} groups more, such as {found.alike[0]}")
     if found.attributes:
         lines += ["attributes:", *(f"  {word}" for word in _attribute_words(found))]
         lines += _more(found.attributes)
