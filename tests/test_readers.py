@@ -203,13 +203,26 @@ def test_a_file_of_no_layout_says_what_is_in_it_and_how_to_read_it(tmp_path, mon
     names = {"np": np}
     exec(f"{first}\n{load}", names)
     np.testing.assert_array_equal(names["arrays"]["andere"], arrays["andere"])
-    compile(make, "", "exec")
-    assert "outputs={'u': arrays['andere']}" in make and "arrays['eine']" in make
+    assert make == (
+        "data = po.Dataset.from_arrays(inputs={'a': arrays['eine']}, "
+        "outputs={'u': arrays['andere']}, coordinates={'x': np.arange(5), 'y': np.arange(6)})"
+    )
     assert "none of those that pinops knows" in describe_file(path)
     np.savez(tmp_path / "strange.npz", **arrays)
     first, load, make = sentence(tmp_path / "strange.npz").split("\n")[1:]
     exec(f"{first}\n{load}", names)
     np.testing.assert_array_equal(names["arrays"]["eine"], arrays["eine"])
+
+
+def test_the_three_lines_take_arrays_of_the_same_samples(tmp_path):
+    """As in the arrays that neuraloperator ships: training and test data in one file."""
+    arrays = {"u0_train": numbers(8, 6), "u_train": numbers(8, 5, 6), "u0_test": numbers(4, 6)}
+    np.savez(tmp_path / "a.npz", **arrays, u_test=numbers(4, 5, 6))
+    assert sentence(tmp_path / "a.npz").endswith(
+        "data = po.Dataset.from_arrays(inputs={'a': arrays['u0_train']}, "
+        "outputs={'u': arrays['u_train']}, coordinates={'t': np.arange(5), 'x': np.arange(6)}, "
+        "time='t')"
+    )
 
 
 class Bomb:
@@ -238,7 +251,9 @@ def test_what_is_no_data_file_is_a_sentence(tmp_path):
     (tmp_path / "a.docx").write_bytes(b"hello")
     assert "a file of no format that pinops reads" in sentence(tmp_path / "a.docx")
     (tmp_path / "empty").mkdir()
-    assert "a folder of no format that pinops reads" in sentence(tmp_path / "empty")
+    assert "is a folder with nothing in it" in sentence(tmp_path / "empty")
+    hdf5(tmp_path / "empty" / "train.hdf5", {})
+    assert "is a folder with train.hdf5" in sentence(tmp_path / "empty")
     (tmp_path / "a.npz").write_bytes(b"hello")
     assert "no format" in sentence(tmp_path / "a.npz")
     path = hdf5(tmp_path / "a.h5", {"u": numbers(3, 4)}, {"pinops": "data set"})

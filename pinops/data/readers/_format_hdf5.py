@@ -75,11 +75,11 @@ def _walk(file: Any, path: Path, *, matlab: bool) -> Found:
     while todo:
         prefix, group, depth = todo.popleft()
         names = list(group)
-        if not prefix and len(names) > _MANY and all(_NUMBER.match(name) for name in names):
+        if not prefix and len(names) > _MANY and all(_NUMBER.match(str(name)) for name in names):
             first, *alike = sorted(names, key=int)
             names = [first]
         for name in names:
-            where = f"{prefix}{name}"
+            where = prefix + _text(name)
             if len(arrays) + len(groups) >= _COUNT or depth > _DEPTH:
                 raise DataFileError(
                     f"{path} cannot be read: it has more than {_COUNT} arrays, or groups nested "
@@ -93,7 +93,7 @@ def _walk(file: Any, path: Path, *, matlab: bool) -> Found:
             node = group[name]
             if isinstance(node, h5py.Dataset):
                 arrays[where] = _entry(node, path, where, size, reverse=matlab)
-            elif isinstance(node, h5py.Group) and not (matlab and name.startswith("#")):
+            elif isinstance(node, h5py.Group) and not (matlab and where[:1] == "#"):
                 groups[where] = _attributes(node)
                 todo.append((f"{where}/", node, depth + 1))
     words = "MATLAB 7.3" if matlab else "HDF5"
@@ -212,12 +212,16 @@ def _attributes(node: Any, names: Sequence[str] | None = None) -> dict[str, Any]
             value = node.attrs[name]
         except OUTSIDE:  # such as texts that are no UTF-8: as if it were not there
             continue
-        out[name] = _words(value) if text else np.asarray(value)[()]
+        out[_text(name)] = _words(value) if text else np.asarray(value)[()]
     return out
+
+
+def _text(name: str | bytes) -> str:
+    """h5py gives a name that is no UTF-8 as bytes."""
+    return str(name, "utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def _words(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return [_words(one) for one in value.reshape(-1)]
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text[:_TEXT]
+    return (_text(value) if isinstance(value, bytes) else str(value))[:_TEXT]

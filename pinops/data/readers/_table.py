@@ -29,6 +29,7 @@ from pinops.data.readers import (
     _layout_well,
 )
 from pinops.data.readers._found import Entry, Found, shown
+from pinops.data.readers._suggestion import three_lines
 
 _MOST = 12  # arrays or attributes that a sentence names
 
@@ -132,7 +133,7 @@ def describe_file(path: str | Path) -> str:
         lines += _more(found.attributes)
     layout = _layout_of(found)
     if layout is None:
-        return "\n".join([*lines, "layout: none of those that pinops knows", *_three(found)])
+        return "\n".join([*lines, "layout: none of those that pinops knows", *three_lines(found)])
     lines.append(f"layout: {layout.name}")
     try:
         contents = _read(found, layout)
@@ -154,9 +155,14 @@ def _looked(path: Path) -> Found:
         raise
     except (OSError, ValueError, MemoryError, RecursionError) as error:
         raise DataFileError(f"{path} cannot be read ({said(error)})") from error
-    what = "a folder" if path.is_dir() else "a file"
+    if path.is_dir():
+        names = [shown(file.name) for file in sorted(path.iterdir())[:3]]
+        raise DataFileError(
+            f"{path} is a folder with {', '.join(names) or 'nothing in it'}; folders that are data "
+            "sets have .npy, VTK or zarr in them, so open one of its files"
+        )
     raise DataFileError(
-        f"{path} is {what} of no format that pinops reads, which are HDF5, NumPy, MATLAB, NetCDF, "
+        f"{path} is a file of no format that pinops reads, which are HDF5, NumPy, MATLAB, NetCDF, "
         "zarr, CSV and VTK; load its arrays and give them to po.Dataset.from_arrays"
     )
 
@@ -203,43 +209,7 @@ def _unknown(found: Found) -> str:
     words += f" ({len(found.arrays)} in all)" if len(found.arrays) > _MOST else ""
     words += f", and the attributes {attributes}" if attributes else ""
     sentence = f"{found.path} has no layout that pinops knows; it is {found.format} with {words}"
-    return "\n".join([f"{sentence}; read it with", *_three(found)])
-
-
-_LOADERS = {
-    "HDF5": "with h5py.File({path!r}) as file: arrays = {{n: file[n][()] for n in {names}}}",
-    "MATLAB 7.3": "with h5py.File({path!r}) as file: arrays = {{n: file[n][()].T for n in {names}}}",
-    "MATLAB 5": "arrays = scipy.io.loadmat({path!r})",
-    "NumPy .npz": "arrays = np.load({path!r})",
-    "NumPy .npy": "arrays = {{{stem!r}: np.load({path!r})}}",
-    "a folder of .npy files": (
-        "arrays = {{f.stem: np.load(f) for f in pathlib.Path({path!r}).glob('*.npy')}}"
-    ),
-    "CSV": "arrays = np.genfromtxt({path!r}, delimiter=',', names=True)",
-    "NetCDF": "arrays = xarray.open_dataset({path!r})",
-    "zarr": "arrays = xarray.open_zarr({path!r})",
-}
-_IMPORTS = {
-    "HDF5": "h5py",
-    "MATLAB 7.3": "h5py",
-    "MATLAB 5": "scipy.io",
-    "NetCDF": "xarray",
-    "zarr": "xarray",
-    "a folder of .npy files": "numpy as np, pathlib",
-}
-
-
-def _three(found: Found) -> list[str]:
-    """Three lines of Python, with the largest arrays of the file as a suggestion."""
-    good = [name for name, entry in found.arrays.items() if not entry.problem and entry.shape]
-    good.sort(key=lambda name: -len(found.shape(name)))
-    names = [shown(name) for name in good[:2]] or ["u"]
-    loader = _LOADERS.get(found.format, "arrays = meshio.read({path!r}).point_data")
-    module = _IMPORTS.get(found.format, "meshio" if "VTK" in found.format else "numpy as np")
-    line = loader.format(path=str(found.path), names=tuple(names), stem=found.path.stem)
-    given = f"inputs={{'a': arrays[{names[1]!r}]}}, " if len(names) > 1 else ""
-    made = f"{given}outputs={{'u': arrays[{names[0]!r}]}}, coordinates={{'x': ...}}"
-    return [f"import {module}, pinops as po", line, f"data = po.Dataset.from_arrays({made})"]
+    return "\n".join([f"{sentence}; read it with", *three_lines(found)])
 
 
 def _contents_words(contents: Contents, found: Found) -> list[str]:
