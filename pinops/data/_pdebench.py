@@ -15,16 +15,11 @@ import jax
 import numpy as np
 
 from pinops.data._contents import Contents
-from pinops.data._dataset import (
-    BLOCK,
-    PART,
-    Dataset,
-    bounds_of,
-    join,
-    leaves_of,
-    settings_of,
-)
+from pinops.data._dataset import Dataset
+from pinops.data._generate import PART, join, settings_of
 from pinops.data._hdf5 import DataFileError, read_arrays, said, write_arrays
+from pinops.data._of_family import bounds_of, leaves_of
+from pinops.data._store import BLOCK
 from pinops.data.readers import read_contents
 from pinops.problem import Problem, name_of
 
@@ -111,7 +106,7 @@ def from_pdebench(
         report(min((number + 1) * BLOCK, count), count)
     join(path, names, settings)
     shutil.rmtree(parts)
-    return Dataset(path)
+    return Dataset.open(path)
 
 
 def _write(
