@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from layouts import FILES, cells, hdf5, numbers
 
-from pinops.data import DataFileError, describe_file, read_contents
+from pinops.data import DataFileError, Dataset, describe_file, read_contents
 from pinops.data.readers import FORMATS, LAYOUTS
 
 
@@ -52,6 +52,12 @@ def test_every_layout_opens_as_what_it_is(name, tmp_path):
     found = read_contents(truth.path)
     compare(found, truth)
     assert str(truth.path) in found.source
+    data = Dataset.of(found)
+    rows = data.rows(range(1, 3) if data.count > 2 else range(2))
+    for unknown in data.unknowns:
+        if unknown in truth.outputs and isinstance(truth.coordinates, dict):
+            wanted = truth.outputs[unknown][rows["number"]]
+            np.testing.assert_array_equal(rows[f"values/{unknown}"], wanted)
     described = describe_file(truth.path)
     for word in ("as a data set", *truth.outputs, *truth.inputs, *truth.parameters):
         assert word in described
@@ -207,6 +213,8 @@ def test_a_file_of_no_layout_says_what_is_in_it_and_how_to_read_it(tmp_path, mon
         "data = po.Dataset.from_arrays(inputs={'a': arrays['eine']}, "
         "outputs={'u': arrays['andere']}, coordinates={'x': np.arange(5), 'y': np.arange(6)})"
     )
+    exec(make, names)
+    assert names["data"].count == 4 and names["data"].unknowns == ("u",)
     assert "none of those that pinops knows" in describe_file(path)
     np.savez(tmp_path / "strange.npz", **arrays)
     first, load, make = sentence(tmp_path / "strange.npz").split("\n")[1:]
