@@ -5,14 +5,91 @@ time (`benchmarks/step_cost.py`, `benchmarks/cape.py --step`). Within the forwar
 do not pay, because whatever the backward pass needs is then written to memory all the same.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.extend.core import subjaxprs
 from jaxtyping import Array, PyTree
+
+from pinops.losses import Term, Weights
+from pinops.optimizers import Objective
+from pinops.training._contracts import Params
+from pinops.training._devices import POINTS, on_each
+
+
+def on_rows(
+    terms: Callable[[Any, Params, Any], dict[str, Term]], model: Any, params: Params, rows: Any
+) -> dict[str, Term]:
+    """``terms(model, params, rows)``, where the devices of the model share the rows.
+
+    Args:
+        terms: The terms of some rows, on one device.
+        model: A `Trainable`.
+        params: Its parameters.
+        rows: What a step sees, a sample in each row of its arrays.
+    """
+
+    def own(shared: Any, rows: Any) -> dict[str, Term]:
+        return terms(*shared, rows)
+
+    if model.mesh is None:
+        found = own((model, params), rows)
+    else:
+        found = on_each(own, model.mesh, (model, params), rows, together=False)
+    return {name: term.flat() for name, term in found.items()}
+
+
+def in_chunks(model: Any, rows: Any, weights: Weights, *, budgets: int = 1) -> Objective:
+    """The loss of some rows and its gradient: shared among the devices, a few rows at once on each.
+
+    Args:
+        model: A `Trainable`, whose ``terms`` of rows are means over them.
+        rows: What a step sees, a sample in each row of its arrays.
+        weights: Of the terms.
+        budgets: As for `chunk_of`.
+    """
+
+    def value_and_gradient(params: Params) -> tuple[Array, Params]:
+        if model.mesh is None:
+            return _gradient(model, params, rows, weights, budgets)
+
+        def own(shared: Any, rows: Any) -> tuple[Array, Params]:
+            whole, params, weights = shared
+            alone = dataclasses.replace(whole, mesh=None)
+            return jax.lax.pmean(_gradient(alone, params, rows, weights, budgets), POINTS)
+
+        return on_each(own, model.mesh, (model, params, weights), rows, together=True)
+
+    return value_and_gradient
+
+
+def _gradient(
+    model: Any, params: Params, rows: Any, weights: Weights, budgets: int
+) -> tuple[Array, Params]:
+    """The loss and its gradient, on one device."""
+    arrays, rest = eqx.partition(rows, eqx.is_array)
+    leaves, structure = jax.tree.flatten(arrays)
+
+    def some(leaves: list[Array]) -> Any:
+        return eqx.combine(jax.tree.unflatten(structure, leaves), rest)
+
+    def of_chunk(leaves: list[Array]) -> tuple[Array, Params]:
+        def loss(params: Params) -> Array:
+            return sum(model.terms(params, some(leaves), weights).values(), start=jnp.zeros(()))
+
+        return jax.value_and_grad(loss)(params)
+
+    def program(count: int) -> Any:
+        some_rows = some([leaf[:count] for leaf in leaves])
+        return jax.make_jaxpr(lambda params: model.residuals(params, some_rows))(params).jaxpr
+
+    chunk = chunk_of(program, len(leaves[0]), budgets=budgets)
+    return mean_of_chunks(of_chunk, leaves, chunk)
 
 
 def mean_of_chunks(
