@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.data import BLOCK, Dataset, GridSpec, inputs_in
+from pinops.data import BLOCK, Dataset, GridSpec, check_values, inputs_in
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import SurrogateArchitecture
 from pinops.optimizers import Adam
 from pinops.problem import (
+    DataFamily,
     Problem,
     coefficients_as_json,
     coefficients_of,
@@ -24,7 +25,12 @@ from pinops.problem import (
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._operator_plan import checked_physics, family_scales
+from pinops.solvers._operator_plan import (
+    check_without_equation,
+    checked_physics,
+    family_scales,
+    nothing,
+)
 from pinops.solvers._recipe import check_stochastic, check_terms_weighted, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
@@ -71,9 +77,9 @@ class SurrogatePlan:
     fingerprint: dict[str, Any]
 
     @property
-    def tested_on(self) -> Dataset:
-        """The test part of the data."""
-        return self.dataset
+    def tested_on(self) -> Dataset | None:
+        """The test part of the data, where there is one."""
+        return self.dataset if len(self.dataset.splits["test"]) else None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -114,12 +120,12 @@ class SurrogatePlan:
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset = self.problem, self.dataset
-        return {
+        request = {
             "problem": name_of(problem),
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
             "surrogate": describe(self.architecture),
             "data": dataset.digest,
-            "data_members": [dataset.origin, len(dataset.splits["training"])],
+            "data_members": [dataset.origin, dataset.seen("training")],
             "grid": self.grid.to_json(),
             "parameters": self.parameters.to_json(),
             "centre": dataset.centre,
@@ -135,6 +141,9 @@ class SurrogatePlan:
             "seed": seed,
             "dtype": self.options.dtype,
         }
+        if isinstance(problem, DataFamily):
+            request["family"] = problem.to_json()
+        return request
 
 
 def surrogate_plan(
@@ -155,7 +164,7 @@ def surrogate_plan(
             f"a surrogate is trained on data: make them with pinops data {name_of(problem)} --out "
             "FILE, and give data="
         )
-    dataset.check_values(*dataset.splits, gaps=False, coefficients=bool(physics))
+    check_values(dataset, *dataset.splits, gaps=False, coefficients=bool(physics))
     physics = checked_physics(physics, 0.0, weighting)
     check_terms_weighted(weighting, _WHAT)
     curriculum = Curriculum() if curriculum is None else curriculum
@@ -170,6 +179,8 @@ def surrogate_plan(
     functions = Functions(batch=_BATCH) if functions is None else functions
     functions = functions.within(count)
     grid = GridSpec.of(problem, dataset)
+    if isinstance(problem, DataFamily):
+        check_without_equation(physics)
     if physics:
         grid.check_periodic(problem)
         if grid.snapshots < 3:
@@ -222,7 +233,7 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> ParameterSca
     training = dataset.splits["training"]
     parts = [training[k : k + BLOCK] for k in range(0, len(training), BLOCK)]
     names = names_in_a_row(problem)
-    rows = [in_a_row(inputs_in(dataset.rows(part))) for part in parts]
+    rows = [in_a_row(inputs_in(dataset.rows(part)), len(part)) for part in parts]
     values = np.concatenate(rows).astype(np.float64)
     return ParameterScaling.of(names, values, wanted)
 
@@ -268,9 +279,11 @@ def _monitor(
 ) -> Callable[[Params], dict[str, float]]:
     """The error of whole rollouts over some trajectories for validation."""
     members = dataset.splits["validation"][:_MONITORED]
+    if not len(members):
+        return nothing
     rows = dataset.rows(members)
     truth = frames_of(problem, dataset, rows)
-    seen = in_a_row(inputs_in(rows))
+    seen = in_a_row(inputs_in(rows), len(members))
     frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, seen))
 
     def measure(params: Params) -> dict[str, float]:
