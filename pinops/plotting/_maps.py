@@ -1,6 +1,5 @@
 """The figure of a steady map on a grid."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 def plot_maps(
     trained: Maps,
-    axes: Mapping[str, np.ndarray],
+    axes: dict[str, np.ndarray],
     predicted: np.ndarray,
     truth: np.ndarray,
     path: str | Path | None = None,

@@ -234,7 +234,7 @@ def _load_map(
     _check_kind(folder, "map", architecture)
     inputs, grid = _check_map(folder, request, problem)
     scaling, _ = read_arrays(folder / SCALING, "scaling")
-    parts = tuple(scaling.get(name, np.zeros(0)) for name in ("mean", "scale"))
+    parts = scaling.get("mean", np.zeros(0)), scaling.get("scale", np.zeros(0))
     if any(part.shape != (*grid, len(problem.unknowns)) for part in parts):
         raise DataFileError(f"{folder / SCALING} is not for a grid of {grid}; restore a copy")
     if isinstance(architecture, GridArchitecture):

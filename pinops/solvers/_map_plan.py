@@ -260,11 +260,12 @@ def _monitor(model: MapModel, dataset: Dataset) -> Callable[[Params], dict[str, 
     part = dataset.splits["validation"]
     part = part if len(part) else dataset.splits["training"]
     samples = samples_of(model.problem, dataset.rows(part[:_MONITORED]))
+    inputs = {name: jnp.asarray(array) for name, array in samples.inputs.items()}
     truth = np.asarray(samples.values)
     names = model.problem.unknowns
 
     def measure(params: Params) -> dict[str, float]:
-        predicted = np.asarray(evaluated(model, params, samples.inputs))
+        predicted = np.asarray(evaluated(model, params, inputs))
         errors, _ = relative_errors(predicted, truth)
         return {name: float(np.nanmean(errors[:, k])) for k, name in enumerate(names)}
 

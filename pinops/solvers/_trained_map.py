@@ -144,7 +144,8 @@ class TrainedMap(Trained):
             raise ValueError(
                 f"the map needs the inputs {', '.join(names)}; give them by name, in a dict"
             )
-        given = self.inputs.checked({names[0]: inputs} if alone else inputs, self.grid)
+        named = dict.fromkeys(names, inputs) if alone else inputs
+        given = self.inputs.checked(named, self.grid)
         self._warn(given)
         grid = self.inputs.grid_for(given, self.grid)
         places = [places_on(n, m) for n, m in zip(self.grid, grid, strict=True)]
@@ -216,20 +217,24 @@ class TrainedMap(Trained):
             ValueError: Where the training has seen them, for other inputs, outputs or another
                 domain, and without data.
         """
-        blocks = list(self._blocks(data, part))
-        inputs = {n: np.concatenate([block[0][n] for block in blocks]) for n in blocks[0][0]}
-        predicted, truth = (np.concatenate([block[k] for block in blocks]) for k in (1, 2))
-        return inputs, predicted, truth
+        each, predicted, truth = zip(*self._blocks(self._dataset(data), part), strict=True)
+        inputs = {name: np.concatenate([one[name] for one in each]) for name in self.inputs.names}
+        return inputs, np.concatenate(predicted), np.concatenate(truth)
 
-    def _blocks(
-        self, data: Data | None, part: str | None
-    ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
-        """`predicted`, some samples at once."""
-        if data is None and self.dataset is None:
+    def _dataset(self, data: Data | None) -> Dataset:
+        """What is given, or the data of the training."""
+        if data is not None:
+            return as_dataset(data)
+        if self.dataset is None:
             raise ValueError(
                 "a map that was loaded knows no data; give some, error(Dataset.open(FILE))"
             )
-        dataset = as_dataset(self.dataset if data is None else data)
+        return self.dataset
+
+    def _blocks(
+        self, dataset: Dataset, part: str | None
+    ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
+        """`predicted`, some samples at once."""
         self._check(dataset)
         places = [
             _places_of(np.ravel(dataset.coordinates[name]), line)
@@ -277,7 +282,8 @@ class TrainedMap(Trained):
         Raises:
             ValueError: As `predicted` does.
         """
-        each = [relative_errors(out, truth) for _, out, truth in self._blocks(data, "test")]
+        blocks = self._blocks(self._dataset(data), "test")
+        each = [relative_errors(out, truth) for _, out, truth in blocks]
         errors = np.concatenate([relative for relative, _ in each])
         largest = np.max([largest for _, largest in each], axis=0)
         return {
@@ -300,9 +306,9 @@ class TrainedMap(Trained):
         """
         from pinops.plotting import plot_maps
 
-        _, predicted, truth = next(self._blocks(data, "test"))
-        shown = slice(min(_SHOWN, len(truth)))
-        dataset = as_dataset(self.dataset if data is None else data)
+        dataset = self._dataset(data)
+        _, predicted, truth = next(self._blocks(dataset, "test"))
+        shown = slice(_SHOWN)
         axes = {name: np.ravel(line) for name, line in dataset.coordinates.items()}
         return plot_maps(self, axes, predicted[shown], truth[shown], path)
 
@@ -325,7 +331,5 @@ def _places_of(
     """Where points lie along an axis, counted in its steps; beyond its ends in those there."""
     if len(own) < 2:
         return np.zeros(len(line))
-    sign = np.sign(own[-1] - own[0])
-    left = np.searchsorted(sign * own, sign * line, side="right") - 1
-    left = np.clip(left, 0, len(own) - 2)
+    left = np.clip(np.searchsorted(own, line, side="right") - 1, 0, len(own) - 2)
     return left + (line - own[left]) / (own[left + 1] - own[left])

@@ -35,7 +35,8 @@ def on_rows(
     """
 
     def own(shared: Any, rows: Any) -> dict[str, Term]:
-        return terms(*shared, rows)
+        whole, params = shared
+        return terms(whole, params, rows)
 
     if model.mesh is None:
         found = own((model, params), rows)

@@ -18,6 +18,7 @@ BENCHMARKS = sorted(
 SMOKE = {
     "cape": ["--data", "{folder}"],
     "cape --step": [],
+    "darcy_map": [],
     "catalogue": ["--cases", "poisson"],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],
