@@ -19,7 +19,7 @@ import _record
 
 EPOCHS, BATCH = 20, 8
 DATA = Path(__file__).parents[2] / "shared/refdata/deeponet/neuralop_darcy_16_32.npz"
-MARKS = ("<!-- darcy_map -->", "<!-- /darcy_map -->")
+MARKS = ("<!-- maps: benchmarks/darcy_map.py --markdown -->", "<!-- end of maps -->")
 CASES = {
     "fno": "FNO(32, 8, padding=0.25)",
     "fno_l2": "FNO(32, 8, padding=0.25)",

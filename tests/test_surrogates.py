@@ -607,7 +607,7 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
         trained(data, functions=po.Functions(batch=4096))
     with pytest.raises(ValueError, match="noise must be a finite number of at least 0, got -1"):
         Curriculum(noise=-1)
-    with pytest.raises(ValueError, match="FNO is a network on a grid, not an operator"):
+    with pytest.raises(ValueError, match=r"FNO maps fields to fields, .* has a time axis"):
         po.train(load_problem("cape_advection", **FAMILY), FNO(4, 4), data=data, progress=False)
     with pytest.raises(ValueError, match="GaussNewton does not suit surrogates"):
         trained(data, optimizer=po.optimizers.GaussNewton())

@@ -153,7 +153,7 @@ def map_plan(
             f"{name} is trained on data: make them with pinops data {name_of(problem)} --out "
             "FILE, and give data="
         )
-    grid = _grid_of(name, dataset)
+    grid = _grid_of(name, problem, dataset)
     if physics:
         raise ValueError(f"{name} is trained on data alone so far; leave physics out")
     require("train", "loss", "H1" if loss is None else loss, OneOf(LOSSES))
@@ -185,14 +185,14 @@ def map_plan(
     )
 
 
-def _grid_of(name: str, dataset: Dataset) -> tuple[int, ...]:
+def _grid_of(name: str, problem: Problem, dataset: Dataset) -> tuple[int, ...]:
     """The grid of the outputs.
 
     Raises:
         ValueError: For data that are not on a grid, or have a time axis.
     """
     layout = dataset.layout
-    if layout.time is not None:
+    if layout.time is not None or problem.domain.time is not None:
         raise ValueError(
             f"{name} maps fields to fields, and {dataset.path} has a time axis; train "
             f"Direct({name}(...)) or CAPE({name}(...)) on trajectories"

@@ -116,45 +116,21 @@ def train(
     kind = DeepONet() if architecture is None else architecture
     check_architecture(kind)
     _check_kind(kind, steps=steps, start=start, curriculum=curriculum, loss=loss)
+    shared: dict[str, Any] = {
+        "dataset": dataset,
+        "physics": physics,
+        "functions": functions,
+        "optimizer": optimizer,
+        "weighting": weighting,
+    }
     with jax.enable_x64(options.x64):
         if isinstance(kind, SurrogateArchitecture):
-            plan: Any = surrogate_plan(
-                family,
-                kind,
-                options,
-                dataset=dataset,
-                physics=physics,
-                functions=functions,
-                curriculum=curriculum,
-                optimizer=optimizer,
-                weighting=weighting,
-            )
+            plan: Any = surrogate_plan(family, kind, options, curriculum=curriculum, **shared)
         elif isinstance(kind, GridArchitecture):
-            plan = map_plan(
-                family,
-                kind,
-                options,
-                dataset=dataset,
-                physics=physics,
-                functions=functions,
-                optimizer=optimizer,
-                weighting=weighting,
-                loss=loss,
-                steps=steps,
-            )
+            plan = map_plan(family, kind, options, loss=loss, steps=steps, **shared)
         else:
-            plan = operator_plan(
-                family,
-                kind if architecture is not None or start is None else None,
-                options,
-                dataset=dataset,
-                physics=physics,
-                functions=functions,
-                optimizer=optimizer,
-                weighting=weighting,
-                start=start,
-                steps=steps,
-            )
+            fresh = kind if architecture is not None or start is None else None
+            plan = operator_plan(family, fresh, options, start=start, steps=steps, **shared)
     result: TrainedOperator | TrainedMap | TrainedSurrogate | Ensemble
     result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
     return result
