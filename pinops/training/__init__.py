@@ -22,6 +22,7 @@ from pinops.training._checkpoint import history_arrays as history_arrays
 from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params
 from pinops.training._checkpoint import save_checkpoint as save_checkpoint
+from pinops.training._chunks import chunk_for as chunk_for
 from pinops.training._chunks import chunk_of as chunk_of
 from pinops.training._chunks import mean_of_chunks as mean_of_chunks
 from pinops.training._compilation import compiled as compiled

@@ -21,6 +21,10 @@ from pinops.optimizers import Objective
 from pinops.training._contracts import Params
 from pinops.training._devices import POINTS, on_each
 
+# Measured for FNOs of one to three axes (benchmarks/darcy_map.py --step): a Fourier layer on a
+# plane has a matrix for each of hundreds of modes, and few rows leave them idle.
+_SHARED = 28
+
 
 def on_rows(
     terms: Callable[[Any, Params, Any], dict[str, Term]], model: Any, params: Params, rows: Any
@@ -89,7 +93,7 @@ def _gradient(
         some_rows = some([leaf[:count] for leaf in leaves])
         return jax.make_jaxpr(lambda params: model.residuals(params, some_rows))(params).jaxpr
 
-    chunk = chunk_of(program, len(leaves[0]), budgets=budgets)
+    chunk = chunk_for(program, len(leaves[0]), params, budgets=budgets)
     return mean_of_chunks(of_chunk, leaves, chunk)
 
 
@@ -122,13 +126,32 @@ def mean_of_chunks(
     return mean if whole == total else add(mean, [leaf[whole:] for leaf in leaves])[0]
 
 
-def chunk_of(program: Callable[[int], Any], total: int, budgets: int = 1) -> int:
+def chunk_for(
+    program: Callable[[int], Any], total: int, params: PyTree, *, budgets: int = 1
+) -> int:
+    """How many rows a step takes at once, of which every chunk reads and changes all parameters.
+
+    Args:
+        program: As for `chunk_of`.
+        total: How many rows there are.
+        params: The parameters.
+        budgets: As for `chunk_of`.
+    """
+    shared = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
+    return chunk_of(program, total, budgets=budgets, shared=shared)
+
+
+def chunk_of(
+    program: Callable[[int], Any], total: int, *, budgets: int = 1, shared: int = 0
+) -> int:
     """How many rows are taken at once: a divisor of their number, if one has the right size.
 
     Args:
         program: From a number of rows to the jaxpr of their computation.
         total: How many rows there are.
         budgets: How many times `chunk_bytes` a chunk may take.
+        shared: The bytes of the parameters, which every chunk reads and whose gradient it adds: a
+            chunk takes at least `_SHARED` times as much, whatever its budget.
     """
     if total == 1:
         return 1
@@ -137,7 +160,7 @@ def chunk_of(program: Callable[[int], Any], total: int, budgets: int = 1) -> int
         return _intermediate_bytes(program(count))
 
     each = max(1, size(2) - size(1))  # what is the same for all rows does not count
-    fitting = max(1, budgets * chunk_bytes() // each)
+    fitting = max(1, budgets * chunk_bytes() // each, -(-_SHARED * shared // each))
     divisor = max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
     return divisor if 2 * divisor > min(fitting, total) else fitting
 

@@ -67,7 +67,7 @@ class MapModel(Trainable[Samples]):
     scale: Float[Array, "*grid c"]
     size: Float[Array, " c"]
     centre: Float[Array, " c"]
-    distances: tuple[Float[Array, "_"], ...]
+    distances: tuple[Float[Array, "..."], ...]
     inputs: MapInputs = eqx.field(static=True)
     loss: str = eqx.field(static=True)
     owner: str = eqx.field(static=True)
@@ -90,7 +90,7 @@ class MapModel(Trainable[Samples]):
         """How many points each axis has."""
         return self.mean.shape[:-1]
 
-    def at_places(self, places: Sequence[Float[np.ndarray, "_"]]) -> "MapModel":
+    def at_places(self, places: Sequence[Float[np.ndarray, "..."]]) -> "MapModel":
         """The same map with outputs at other points, by linear interpolation of their means and
         deviations.
 

@@ -19,6 +19,7 @@ SMOKE = {
     "cape": ["--data", "{folder}"],
     "cape --step": [],
     "darcy_map": [],
+    "darcy_map --step": [],
     "catalogue": ["--cases", "poisson"],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],
