@@ -18,15 +18,14 @@ N = 12
 X = np.arange(N) / N
 
 
-def waves(count, n=N, axes=1):
-    """Smooth periodic fields of unit deviation on n points of each axis."""
-    strengths = np.random.default_rng(1).standard_normal((count, 2, 2))
+def waves(count, n=N):
+    """Smooth periodic functions of unit deviation at n points."""
+    strengths = np.random.default_rng(1).standard_normal((count, 4))
     x = np.arange(n) / n
     lines = [np.cos(2 * np.pi * k * x) for k in (1, 2)] + [
         np.sin(2 * np.pi * k * x) for k in (1, 2)
     ]
-    line = np.einsum("sk,kx->sx", strengths.reshape(count, 4), lines) / np.sqrt(2)
-    return line if axes == 1 else line[:, :, None] * np.cos(2 * np.pi * x)
+    return np.einsum("sk,kx->sx", strengths, lines) / np.sqrt(2)
 
 
 def data(count=80, n=N, **more):
@@ -74,9 +73,8 @@ def test_the_loss_is_the_mean_of_relative_errors(loss):
     )
     one, model = model_of(dataset, loss)
     samples = Samples({"a": jnp.asarray(a, float)}, jnp.asarray(u, float))
-    found = model.terms(
-        one.params, samples, {"observed u0": jnp.ones(1), "observed u1": jnp.ones(1)}
-    )
+    weights = {"observed u0": jnp.ones(1), "observed u1": jnp.ones(1)}
+    found = jax.jit(lambda params: model.terms(params, samples, weights))(one.params)
     predicted = np.stack(list(one({"a": a}).values()), -1)
 
     def size(v, k):
@@ -113,8 +111,8 @@ def test_missing_values_do_not_count():
     off = np.where(known, predicted - u[..., 0], 0)
     size = np.where(known, u[..., 0], 0)
     relative = np.linalg.norm(off, axis=1)[[0, 2, 3]] / np.linalg.norm(size, axis=1)[[0, 2, 3]]
-    np.testing.assert_allclose(loss(one.params, holes), relative.mean(), rtol=1e-4)
-    gradient = jax.grad(loss)(one.params, holes)
+    np.testing.assert_allclose(jax.jit(loss)(one.params, holes), relative.mean(), rtol=1e-4)
+    gradient = jax.jit(jax.grad(loss))(one.params, holes)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
@@ -138,9 +136,7 @@ def test_inputs_become_channels_of_mean_zero_and_deviation_one():
     np.testing.assert_allclose(flat.mean(0), 0, atol=2e-4)
     np.testing.assert_allclose(flat.std(0), 1, atol=2e-3)
     assert np.ptp(channels[..., 4:], axis=(1, 2)).max() == 0  # constant over the grid
-    np.testing.assert_allclose(
-        channels[:, ::2, ::2, 3][:, :, :3], _scaled(inputs["coarse"]), atol=1e-5
-    )
+    np.testing.assert_allclose(channels[:, ::2, ::2, 3], _scaled(inputs["coarse"]), atol=1e-4)
 
 
 def _scaled(a):
@@ -182,6 +178,7 @@ def test_means_and_deviations_at_points_where_they_differ():
 # Training and answers
 
 
+@pytest.mark.filterwarnings("ignore:force = ")
 def test_a_map_learns_the_derivative(result):
     assert isinstance(result, po.TrainedMap) and result.status == "finished"
     error = result.error()["u"]
@@ -247,7 +244,7 @@ def test_what_cannot_be_a_map_is_refused(result):
         (data(), {"loss": "H2"}, "train: loss must be one of H1, L2, got 'H2'"),
         (data(), {"optimizer": po.optimizers.GaussNewton()}, "GaussNewton does not suit maps"),
         (data(), {"weighting": po.losses.NTK()}, "NTK does not suit maps"),
-        (data(), {"functions": po.Functions(batch=100)}, "at most the 65 samples for training"),
+        (data(), {"functions": po.Functions(batch=100)}, "at most the 64 samples for training"),
         (data(), {"curriculum": po.Curriculum(2)}, "curriculum is for surrogates"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -260,15 +257,13 @@ def test_what_cannot_be_a_map_is_refused(result):
         result.error(data(coordinates={"x": 3 + X}))
 
 
-@pytest.mark.parametrize("network", [UNet(2, "zeros"), CNO(2, 1, 1)], ids=str)
+@pytest.mark.parametrize("network", [UNet(1, "zeros"), CNO(2, 1, 0)], ids=str)
 def test_other_networks_on_a_grid_of_any_size(network, tmp_path):
-    a = waves(12, 10, axes=2)
-    made = po.Dataset.from_arrays(
-        inputs={"a": a}, outputs={"u": a**2}, coordinates={"x": X[:10], "y": X[:10]}
-    )
+    a = waves(12, 10)
+    made = po.Dataset.from_arrays(inputs={"a": a}, outputs={"u": a**2}, coordinates={"x": X[:10]})
     one = trained(made, network, 2, out=tmp_path / "run")
     out = one(a)
-    assert out.shape == (12, 10, 10)
+    assert out.shape == (12, 10)
     np.testing.assert_array_equal(po.load(tmp_path / "run")(a), out)
     one.plot(tmp_path / "map.png")
 
@@ -301,5 +296,6 @@ def test_a_family_with_data(tmp_path):
     made = generate(family, path, count=12)
     one = po.train(family, FNO(4, 4, 1, 0.25), data=path, steps=2, progress=False)
     out = one({"medium": made.rows(range(2))["inputs/medium"]})["u"]
+    one.plot(tmp_path / "map.png")
     assert out.shape == (2, 33, 33) and one.error()["u"]["mean"] < 2
     assert replace(one, dataset=None).known_errors() == {}
