@@ -66,7 +66,7 @@ def test_modes_that_do_not_fit_are_refused():
         FNO(4, (8, 6)).build(1, 1, (16, 8), key=KEY)
     with pytest.raises(ValueError, match="FNO: rank must be a finite number greater than"):
         FNO(rank=0.0)
-    assert FNO(4, [8, 4]).modes == (8, 4)
+    assert FNO(4, (8, 4)).modes == (8, 4)
 
 
 @pytest.mark.parametrize("padding", ["circular", "zeros", "reflect"])
@@ -86,8 +86,8 @@ def test_a_u_net_extends_a_grid_on_both_sides(padding, float64):
     more = 32 if padding == "reflect" else 16
     low = (more - 10) // 2
     mode = {"zeros": "constant", "reflect": "reflect"}[padding]
-    wide = np.pad(states, [(0, 0), (low, more - 10 - low), (0, 0)], mode=mode)
-    expected = network(jnp.asarray(wide))[:, low : low + 10]
+    wide = jnp.pad(states, [(0, 0), (low, more - 10 - low), (0, 0)], mode=mode)
+    expected = network(wide)[:, low : low + 10]
     np.testing.assert_allclose(network(states), expected, atol=1e-13)
 
 

@@ -1,6 +1,7 @@
 """Steady maps on grids: losses, scaling, masks, training, other grids, files."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -239,14 +240,15 @@ def test_what_cannot_be_a_map_is_refused(result):
     steps = po.Dataset.from_arrays(
         outputs={"u": np.zeros((4, 3, N))}, coordinates={"t": np.arange(3.0), "x": X}, time="t"
     )
-    for dataset, options, said in (
+    cases: tuple[tuple[po.Dataset, dict[str, Any], str], ...] = (
         (steps, {}, r"FNO maps fields to fields, .* Direct\(FNO\(...\)\) or CAPE"),
         (data(), {"loss": "H2"}, "train: loss must be one of H1, L2, got 'H2'"),
         (data(), {"optimizer": po.optimizers.GaussNewton()}, "GaussNewton does not suit maps"),
         (data(), {"weighting": po.losses.NTK()}, "NTK does not suit maps"),
         (data(), {"functions": po.Functions(batch=100)}, "at most the 64 samples for training"),
         (data(), {"curriculum": po.Curriculum(2)}, "curriculum is for surrogates"),
-    ):
+    )
+    for dataset, options, said in cases:
         with pytest.raises(ValueError, match=said):
             po.train(dataset, FNO(4, 2, 1), progress=False, **options)
     with pytest.raises(ValueError, match="FNO is trained on data: make them with pinops data"):
