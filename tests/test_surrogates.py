@@ -218,7 +218,7 @@ def test_message_passing_commutes_with_translations(grid, float64):
         (UNet(2), (32,)),
         (UNet(2, "zeros"), (16,)),
         (UNet(2, "reflect"), (32,)),
-        (CNO(2, 1, 1), (12, 9)),
+        (CNO(2, 1, 1), (12, 10)),
         (UNet(2), (16, 16)),
         (MessagePassing(4, 1, padding="zeros"), (8,)),
         (MessagePassing(4, 1, 1, "reflect"), (8, 8)),
