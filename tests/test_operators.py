@@ -974,7 +974,7 @@ def test_damaged_and_wrong_files_are_named(dataset, tmp_path):
         file["values/u"][40, 3, 3] += 1e-9
     damaged = Dataset.open(copy)
     damaged.rows(range(0, 10))
-    with pytest.raises(DataFileError, match="the checksum of members 32 to 63 does not match"):
+    with pytest.raises(DataFileError, match="the checksum of samples 32 to 63 does not match"):
         damaged.rows(range(30, 40))
     copy.write_bytes(dataset.path.read_bytes())
     with h5py.File(copy, "r+") as file:
@@ -1046,11 +1046,11 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     )
     capsys.readouterr()
     moved = dataclasses.replace(
-        trained, request=trained.request | {"data_members": [dataset.origin, 80]}
+        trained, request=trained.request | {"data_members": [dataset.origin, [[0, 80]]]}
     )
     with pytest.raises(
         ValueError,
-        match="shorter.h5 is made with the seed of the data of the training, which has seen its",
+        match="shorter.h5: the training has seen samples of this part; choose the test part",
     ):
         moved.errors(Dataset.open(shorter))
     assert cli.run(["evaluate", str(out), "--set", "width=0.5"]) == 2

@@ -601,7 +601,7 @@ def test_what_cannot_be_meant_is_a_sentence(data, short, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result(frame, speed, 2)
-    with pytest.raises(ValueError, match="has seen members of this part"):
+    with pytest.raises(ValueError, match="has seen samples of this part"):
         result.predicted(data, "training")
     with pytest.raises(ValueError, match="batch must be at most the 32 trajectories"):
         trained(data, functions=po.Functions(batch=4096))

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     steps_on_grid = isinstance(architecture, SurrogateArchitecture)
     if steps_on_grid and options.data is None:
         raise Usage(
-            "a surrogate is trained on data: make them with pinops data NAME --out FILE,"
+            f"a surrogate is trained on data: make them with pinops data {options.name} --out FILE,"
             " and give --data FILE"
         )
     devices = options.devices
