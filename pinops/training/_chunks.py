@@ -160,7 +160,7 @@ def chunk_of(
         return _intermediate_bytes(program(count))
 
     each = max(1, size(2) - size(1))  # what is the same for all rows does not count
-    fitting = max(1, budgets * chunk_bytes() // each, -(-_SHARED * shared // each))
+    fitting = max(1, budgets * chunk_bytes() // each, _SHARED * shared // each)
     divisor = max(n for n in range(1, total + 1) if total % n == 0 and (n <= fitting or n == 1))
     return divisor if 2 * divisor > min(fitting, total) else fitting
 
