@@ -151,6 +151,9 @@ class Pace(NamedTuple):
         return self._replace(speed=jnp.asarray(np.asarray(speed, self.speed.dtype)))
 
 
+_RISE = 25  # by how much a learning rate grows while it warms up
+
+
 class OptaxState(NamedTuple):
     inner: PyTree
     scale: Array
@@ -271,30 +274,39 @@ class Adam(OptaxMethod):
             there is no time for all of them; 0: it is constant.
         largest: norm of a gradient; a larger one is shortened to it (Pascanu, Mikolov & Bengio
             2013). 0: none is.
+        warm_up: the share of ``decay_steps`` in which it first rises linearly from a
+            twenty-fifth, from 0 to below 1.
     """
 
     learning_rate: float = number(5e-3, above=0)
     decay_steps: int = whole(0, least=0, most=10**9)
     largest: float = number(0.0, least=0)
+    warm_up: float = number(0.0, least=0, below=1)
 
     def decays_over(self) -> int:
         return self.decay_steps
 
     def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
-        adam = optax.adam(falling(self.learning_rate, self.decay_steps, position))
+        adam = optax.adam(falling(self.learning_rate, self.decay_steps, position, self.warm_up))
         if not self.largest:
             return adam
         return optax.chain(optax.clip_by_global_norm(self.largest), adam)
 
 
-def falling(rate: float, steps: int, position: Array | None) -> Any:
+def falling(rate: float, steps: int, position: Array | None, warm_up: float = 0.0) -> Any:
     """A learning rate for optax: constant without ``steps``, else by a cosine from ``rate`` to 0.
 
-    ``position``: the step of the schedule; None: the step that is counted.
+    ``position``: the step of the schedule; None: the step that is counted; ``warm_up``: the share
+    of the steps in which it rises first.
     """
     if not steps:
         return rate
-    schedule = optax.cosine_decay_schedule(rate, steps)
+    rising = round(warm_up * steps)
+    schedule = (
+        optax.warmup_cosine_decay_schedule(rate / _RISE, rate, rising, steps)
+        if rising
+        else optax.cosine_decay_schedule(rate, steps)
+    )
     return lambda count: schedule(count if position is None else position)
 
 

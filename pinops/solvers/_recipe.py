@@ -7,8 +7,9 @@ number of steps depends on the declaration (coordinates, unknowns, order).
 from collections.abc import Sequence
 from typing import Any
 
+from pinops.losses import NTK, PointWeighting, SelfAdaptive, Weighting
 from pinops.networks import MLP, Architecture
-from pinops.optimizers import Adam, Only, SSBroyden, as_optimizer
+from pinops.optimizers import Adam, Only, Optax, OptaxMethod, SSBroyden, as_optimizer
 from pinops.problem import Problem, residual_signature
 from pinops.training import STEPS as ALLOWED_STEPS
 from pinops.training import UNLIMITED, Collocation, Phase
@@ -68,6 +69,28 @@ def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
                 phase.optimizer.optimizer if isinstance(phase.optimizer, Only) else phase.optimizer
             )
             raise ValueError(f"{type(inner).__name__} needs the same loss in every step; {remedy}")
+
+
+def check_terms_weighted(weighting: Weighting | None, what: str) -> None:
+    """Raises ValueError for weights of points, or of derivatives, where every step has other
+    samples; ``what`` is trained.
+    """
+    if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
+        raise ValueError(
+            f"{type(weighting).__name__} does not suit {what}; choose GradientNorm or ReLoBRaLo"
+        )
+
+
+def check_stochastic(plan: Sequence[Phase], what: str) -> None:
+    """Raises ValueError for an optimizer of the second order, where every step has other samples;
+    ``what`` is trained.
+    """
+    for phase in plan:
+        if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
+            raise ValueError(
+                f"{type(phase.optimizer).__name__} does not suit {what}; give Adam, SOAP or "
+                "another optax transformation"
+            )
 
 
 def phases(

@@ -20,7 +20,7 @@ the order in which they are asked:
 | The Well | ``dimensions/time`` and ``t0_fields``, ``t1_fields``, ``t2_fields`` |
 | PDEBench: diffusion-sorption, diffusion-reaction, shallow water | groups ``0000/data`` |
 | PDEBench: Darcy | ``tensor`` and ``nu`` |
-| PDEBench: advection, Burgers, reaction-diffusion, gases | ``tensor``, or ``density``, ..., ``Vx`` |
+| PDEBench: advection, Burgers, reaction-diffusion, gases | ``tensor``, or ``density``, ``Vx`` |
 | PDEBench: incompressible | ``velocity`` and ``t`` |
 | files of the FNO paper | MATLAB with ``a``, ``u`` or ``coeff``, ``sol`` |
 | observations | a table with columns ``x``, ``y``, ``z``, ``t``; perhaps ``sample`` |
@@ -29,8 +29,8 @@ the order in which they are asked:
 | telling names | ``a``, ``u``, ``x``, ``t``, ``inputs/...`` in any format |
 
 What attributes say counts more than the name of a file. Time is the first axis, and a time that is
-longer by one than the snapshots is cut. Nothing is resampled. A file that fits no layout is an error
-that says what is in it, and how to read it.
+longer by one than the snapshots is cut. Nothing is resampled. A file that fits no layout is an
+error that says what is in it, and how to read it.
 
 A new layout is one file with ``matches`` and ``read``, and one row of ``LAYOUTS``.
 """

@@ -12,7 +12,9 @@ from pinops.data.readers._roles import INPUTS, OUTPUTS
 
 _LOADERS = {
     "HDF5": "with h5py.File({path!r}) as file: arrays = {{n: file[n][()] for n in {names}}}",
-    "MATLAB 7.3": "with h5py.File({path!r}) as file: arrays = {{n: file[n][()].T for n in {names}}}",
+    "MATLAB 7.3": (
+        "with h5py.File({path!r}) as file: arrays = {{n: file[n][()].T for n in {names}}}"
+    ),
     "MATLAB 5": "arrays = scipy.io.loadmat({path!r})",
     "NumPy .npz": "with np.load({path!r}) as file: arrays = dict(file)",
     "NumPy .npy": "arrays = {{{stem!r}: np.load({path!r})}}",

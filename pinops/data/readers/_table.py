@@ -52,7 +52,7 @@ class Layout:
     read: Callable[[Found], Contents]
 
 
-# The first that matches is taken: NetCDF 4 is HDF5 as well, and files of PyTorch are zip as .npz is.
+# The first that matches is taken: NetCDF 4 is HDF5 too, and files of PyTorch are zip like .npz.
 FORMATS = (
     Format("pickle", _format_pickle.matches, _format_pickle.look),
     Format("NetCDF or zarr", _format_xarray.matches, _format_xarray.look),
