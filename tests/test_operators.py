@@ -642,9 +642,7 @@ def test_what_a_network_keeps_fixed_is_that_of_the_run_it_started_from(tmp_path)
     member = po.load_problem("antiderivative")
     assert po.load(tmp_path / "run")(member)(x=0.3) == then(member)(x=0.3)
     po.solve(member, start=then(member), steps=2, out=tmp_path / "refined", progress=False)
-    with pytest.raises(
-        ValueError, match="is that of an operator for one problem, which is not kept with it"
-    ):
+    with pytest.raises(ValueError, match="was made by an operator and is not kept with it"):
         po.load(tmp_path / "refined")
     with pytest.raises(
         ValueError,

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import pinops
-from pinops.cli._arguments import Usage, add_run, add_set, number, path
+from pinops.cli._arguments import Usage, add_run, add_set, number, path, run_options
 from pinops.cli._devices import sharing, use_devices
 from pinops.cli._folders import loaded, trained
 from pinops.cli._objects import add_objects, written
@@ -76,15 +76,9 @@ def run(options: argparse.Namespace) -> int:
             **objects,
             data=data,
             physics=options.physics,
-            steps=options.steps,
-            minutes=options.minutes,
-            seed=options.seed,
-            ensemble=options.ensemble,
-            dtype=options.dtype,
             devices=devices,
             out=out,
-            resume=options.resume,
-            checkpoint_seconds=options.checkpoint_seconds,
+            **run_options(options),
         )
 
     drawn = options.data if steps_on_grid or options.name is None else None

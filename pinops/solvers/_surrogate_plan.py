@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.data import BLOCK, Dataset, GridSpec, check_values, inputs_in
-from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
+from pinops.losses import Fixed, Weighting
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import SurrogateArchitecture
-from pinops.optimizers import Adam, Optax, OptaxMethod
+from pinops.optimizers import Adam
 from pinops.problem import (
     DataFamily,
     Problem,
@@ -31,7 +31,7 @@ from pinops.solvers._operator_plan import (
     family_scales,
     nothing,
 )
-from pinops.solvers._recipe import phases
+from pinops.solvers._recipe import check_stochastic, check_terms_weighted, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
 from pinops.training import (
@@ -55,6 +55,7 @@ from pinops.training import (
 
 _MONITORED = 32  # trajectories whose rollouts are compared during training
 _BATCH = 30
+_WHAT = "surrogates, of which every step has other trajectories"
 
 
 @dataclass(frozen=True)
@@ -165,12 +166,7 @@ def surrogate_plan(
         )
     check_values(dataset, *dataset.splits, gaps=False, coefficients=bool(physics))
     physics = checked_physics(physics, 0.0, weighting)
-    if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
-        raise ValueError(
-            f"{type(weighting).__name__} does not suit surrogates, of which every step has other "
-            "trajectories; choose "
-            "GradientNorm or ReLoBRaLo"
-        )
+    check_terms_weighted(weighting, _WHAT)
     curriculum = Curriculum() if curriculum is None else curriculum
     if not architecture.embeds:  # there is nothing to warm up
         curriculum = replace(curriculum, warm_up=0)
@@ -228,12 +224,7 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
     # Gradients through many steps now and then explode.
     default = Adam(3e-3, lengths[-1], largest=1.0)
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
-    if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
-        raise ValueError(
-            f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has "
-            "other trajectories; give Adam, "
-            "SOAP or another optax transformation"
-        )
+    check_stochastic([phase], _WHAT)
     return tuple(Phase(phase.optimizer, length) for length in lengths)
 
 
