@@ -234,7 +234,7 @@ def test_coefficients_network_and_optimizer_from_the_command_line(folder, tmp_pa
     request = json.loads((tmp_path / "run" / "run.json").read_text())["request"]
     assert request["network"] == {"MLP": {"width": 4, "depth": 1, "activation": "sin"}}
     assert request["phases"][0] == {
-        "Adam": {"learning_rate": 0.01, "decay_steps": 0, "largest": 0.0}
+        "Adam": {"learning_rate": 0.01, "decay_steps": 0, "largest": 0.0, "warm_up": 0.0}
     }
 
 

@@ -18,9 +18,7 @@ Solve random members of a family with the reference solver, and write them to on
 HDF5 file. After an interruption the same command resumes."""
 EXAMPLES = """\
 pinops data fisher_family --count 2400 --out fisher.h5
-pinops data --describe 2D_DarcyFlow_beta1.0_Train.hdf5
-pinops data --from 2D_DarcyFlow_beta1.0_Train.hdf5 --out darcy.h5
-pinops data cape_burgers --pdebench 1D_Burgers_Sols_Nu0.01.hdf5 --out burgers.h5"""
+pinops data --from 2D_DarcyFlow_beta1.0_Train.hdf5 --out darcy.h5"""
 _MOST_WORKERS = 8  # for each core
 
 

@@ -89,11 +89,13 @@ class PODDeepONetwork(BranchAndTrunk):
     Attributes:
         matrix: From the inputs, one behind the other in the order of their names, to what each mode
             gets without the branch.
+        added: To that.
         missed: What the branch is multiplied by: the size of what the matrix misses.
     """
 
     trunk: SpectralNetwork
     matrix: Float[Array, "m p"]
+    added: Float[Array, " p"]
     missed: Float[Array, " p"]
 
     def seen(self, inputs: Inputs) -> Float[Array, " m"]:
@@ -103,8 +105,9 @@ class PODDeepONetwork(BranchAndTrunk):
         return jnp.concatenate(each)
 
     def __call__(self, inputs: Inputs) -> Combination:
-        matrix, missed = jax.lax.stop_gradient((self.matrix, self.missed))
-        own = missed * self.coefficients(inputs) + self.seen(inputs) @ matrix
+        fixed = (self.matrix, self.added, self.missed)
+        matrix, added, missed = jax.lax.stop_gradient(fixed)
+        own = missed * self.coefficients(inputs) + self.seen(inputs) @ matrix + added
         one_for_all = jnp.append(jnp.ones((), own.dtype), own)
         each = jnp.kron(one_for_all[:, None], jnp.eye(self.unknowns, dtype=own.dtype))
         return Combination(jax.lax.stop_gradient(self.trunk), each)
@@ -195,6 +198,7 @@ class PODDeepONet(OperatorArchitecture):
             deviation=_frozen(deviation),
             unknowns=unknowns,
             matrix=jnp.zeros((numbers, self.latent)),
+            added=jnp.zeros(self.latent),
             missed=jnp.ones(self.latent),
         )
 
@@ -206,13 +210,13 @@ class PODDeepONet(OperatorArchitecture):
         trunk, amounts = with_modes(operator.trunk, operator.unknowns, solutions)
         inputs = {n: jnp.asarray(a) for n, a in solutions.inputs(range(solutions.count)).items()}
         seen = np.asarray(jax.vmap(operator.seen)(inputs), np.float64)
-        matrix, missed = linear_fit(seen, amounts)
+        found = linear_fit(seen, amounts)
         dtype = operator.matrix.dtype
 
         def parts(operator: PODDeepONetwork) -> tuple[Any, ...]:
-            return operator.trunk, operator.matrix, operator.missed
+            return operator.trunk, operator.matrix, operator.added, operator.missed
 
-        new = (trunk, jnp.asarray(matrix, dtype), jnp.asarray(missed, dtype))
+        new = (trunk, *(jnp.asarray(array, dtype) for array in found))
         return eqx.tree_at(parts, operator, new)
 
 

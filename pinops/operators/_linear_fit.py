@@ -1,4 +1,4 @@
-"""The best linear map from inputs to coefficients, in closed form."""
+"""The best affine map from inputs to coefficients, in closed form."""
 
 import numpy as np
 from jaxtyping import Float
@@ -10,20 +10,23 @@ _LEAST = 1e-6  # of a coefficient: what single precision cannot tell
 
 def linear_fit(
     inputs: Float[np.ndarray, "n m"], wanted: Float[np.ndarray, "n p"]
-) -> tuple[Float[np.ndarray, "m p"], Float[np.ndarray, " p"]]:
+) -> tuple[Float[np.ndarray, "m p"], Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
     """Ridge regression (Hoerl & Kennard 1970, doi:10.1080/00401706.1970.10488634).
 
     Args:
-        inputs: Of n samples, each entry with mean 0.
-        wanted: Coefficients, each with mean 0.
+        inputs: Of n samples.
+        wanted: Coefficients of these samples.
 
     Returns:
-        The matrix, and the root mean square of what it misses of each coefficient, on samples that
-        chose how strongly it is regularised but took no part in the fit.
+        The matrix, what is added, and the root mean square of what both miss of each coefficient,
+        on samples that chose how strongly they are regularised but took no part in the fit.
     """
     held = np.arange(len(inputs)) % _HELD_OUT == 0
     if held.all() or not held.any():
-        return np.zeros((inputs.shape[1], wanted.shape[1])), np.sqrt(np.mean(wanted**2, 0))
+        nothing = np.zeros((inputs.shape[1], wanted.shape[1]))
+        return nothing, np.mean(wanted, 0), np.std(wanted, axis=0)
+    means = np.mean(inputs[~held], 0), np.mean(wanted[~held], 0)
+    inputs, wanted = inputs - means[0], wanted - means[1]
     left, sizes, right = np.linalg.svd(inputs[~held], full_matrices=False)
     projected = left.T @ wanted[~held]
 
@@ -39,4 +42,5 @@ def linear_fit(
     # Where nothing is gained by a linear map the coefficients are left to the network alone.
     helps = missed[best] < size
     matrix = np.where(helps, fitted(_STRENGTHS[best]), 0.0)
-    return matrix, np.maximum(np.where(helps, missed[best], size), _LEAST * np.max(size))
+    missed_most = np.maximum(np.where(helps, missed[best], size), _LEAST * np.max(size))
+    return matrix, means[1] - means[0] @ matrix, missed_most
