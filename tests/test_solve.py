@@ -23,7 +23,6 @@ from flax import nnx
 
 import pinops as po
 from pinops.optimizers import Adam, SSBroyden
-from pinops.problem import _registry
 
 NETWORK = po.networks.MLP(width=8, depth=2)
 POINTS = po.Collocation(interior=128, boundary=32, initial=32, every=0, refinement=None)
@@ -45,10 +44,8 @@ class Oscillator(po.Problem):
 
 @pytest.fixture(scope="module", autouse=True)
 def registered():
-    """A problem that `load` finds by its name, in this file only."""
+    """A problem that `load` finds by its name."""
     po.register("decay_for_tests")(Decay)
-    yield
-    del _registry._classes["decay_for_tests"]
 
 
 @pytest.fixture(scope="module")
@@ -668,11 +665,8 @@ def test_static_coefficients_come_back_as_they_were(tmp_path):
             return (po.Initial(1.0),)
 
     po.register("modes_for_tests")(Modes)
-    try:
-        po.solve("modes_for_tests", **QUICK, steps=1, out=tmp_path / "run")
-        assert po.load(tmp_path / "run").problem.modes == (1, 2)
-    finally:
-        del _registry._classes["modes_for_tests"]
+    po.solve("modes_for_tests", **QUICK, steps=1, out=tmp_path / "run")
+    assert po.load(tmp_path / "run").problem.modes == (1, 2)
 
 
 def test_what_a_residual_raises_is_told_with_its_owner():
