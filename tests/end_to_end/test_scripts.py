@@ -19,6 +19,7 @@ SMOKE = {
     "cape": ["--data", "{folder}"],
     "cape --step": [],
     "darcy_map": [],
+    "own_arrays": [],
     "darcy_map --step": [],
     "catalogue": ["--cases", "poisson"],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
