@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pinops.problem._imposition import impose
+from pinops.problem._data_family import DataFamily
 from pinops.problem._problem import Problem, residual_signature
 
 ENTRY_POINT_GROUP = "pinops.problems"
@@ -178,7 +179,11 @@ def load_problem(name: str, **coefficients: Any) -> Problem:
 
 
 def name_of(problem: Problem) -> str:
-    """The name under which a problem's class is registered, or else its class name."""
+    """The name under which a problem's class is registered, or else its class name; "data" for data
+    without an equation.
+    """
+    if isinstance(problem, DataFamily):
+        return "data"
     return next(
         (name for name, cls in _classes.items() if cls is type(problem)), type(problem).__name__
     )
