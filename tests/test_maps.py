@@ -214,7 +214,7 @@ def test_a_map_is_kept_and_read_again(result, tmp_path):
     assert again.error(data()) == result.error() and again.steps == 400
     with pytest.raises(ValueError, match="a map that was loaded knows no data"):
         again.error()
-    assert "0.5" not in repr(again) and repr(again).startswith("TrainedMap(DataFamily")
+    assert "0.5" not in repr(again) and repr(again).startswith("TrainedMap(data")
     (tmp_path / "run" / "scaling.h5").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"scaling.h5 is damaged: its checksum"):
         po.load(tmp_path / "run")

@@ -9,8 +9,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pinops.problem._imposition import impose
 from pinops.problem._data_family import DataFamily
+from pinops.problem._imposition import impose
 from pinops.problem._problem import Problem, residual_signature
 
 ENTRY_POINT_GROUP = "pinops.problems"
