@@ -16,15 +16,13 @@ from pinops.networks import trainable
 from pinops.operators import GridArchitecture
 from pinops.optimizers import Adam
 from pinops.problem import (
-    DataFamily,
     Problem,
-    coefficients_as_json,
-    coefficients_of,
     fingerprint,
     name_of,
 )
 from pinops.settings import OneOf, require
 from pinops.solvers._door import Assembly, Options
+from pinops.solvers._of_family import family_request, of_outcome, phases_request
 from pinops.solvers._operator_plan import STEPS
 from pinops.solvers._recipe import check_stochastic, check_terms_weighted, checked_steps, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
@@ -94,11 +92,7 @@ class MapPlan:
                 family=self.problem,
                 request=request,
                 model=built,
-                params=outcome.state.params,
-                history=outcome.history,
-                status=outcome.status,
-                compile_seconds=outcome.compile_seconds,
-                state=outcome.state,
+                **of_outcome(outcome),
                 dataset=self.dataset,
             )
 
@@ -107,30 +101,24 @@ class MapPlan:
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset = self.problem, self.dataset
-        request = {
-            "problem": name_of(problem),
-            "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
+        common = family_request(
+            problem,
+            dataset,
+            self.options,
+            functions=self.functions,
+            weighting=self.weighting,
+            fingerprint=self.fingerprint,
+            seed=seed,
+        )
+        return common | {
             "map": describe(self.architecture),
-            "data": dataset.digest,
-            "data_members": [dataset.origin, dataset.seen("training")],
             "axes": {n: np.ravel(line).tolist() for n, line in dataset.coordinates.items()},
             "inputs": self.inputs.to_json(),
             "scale": dataset.scale,
             "centre": dataset.centre,
             "loss": self.loss,
-            "functions": describe(self.functions),
-            "weighting": describe(self.weighting),
-            "phases": [describe(phase.optimizer) for phase in self.phases],
-            "phase_steps": [phase.steps for phase in self.phases[:-1]],
-            "steps": sum(phase.steps for phase in self.phases),
-            "fingerprint": self.fingerprint,
-            "minutes": self.options.minutes,
-            "seed": seed,
-            "dtype": self.options.dtype,
+            **phases_request(self.phases),
         }
-        if isinstance(problem, DataFamily):
-            request["family"] = problem.to_json()
-        return request
 
 
 def map_plan(

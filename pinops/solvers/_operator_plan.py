@@ -22,8 +22,6 @@ from pinops.problem import (
     Problem,
     Scales,
     check_resolved,
-    coefficients_as_json,
-    coefficients_of,
     fingerprint,
     impose,
     in_words,
@@ -34,6 +32,7 @@ from pinops.problem import (
     shapes_of,
 )
 from pinops.solvers._door import Assembly, Options
+from pinops.solvers._of_family import family_request, of_outcome, phases_request
 from pinops.solvers._recipe import check_forgetful, checked_steps, phases
 from pinops.solvers._request import as_drawn, describe, digest, drawn_with
 from pinops.solvers._trained_operator import TrainedOperator, comparison, unseen_members
@@ -112,11 +111,7 @@ class OperatorPlan:
                 family=self.problem,
                 request=request,
                 model=built,
-                params=outcome.state.params,
-                history=outcome.history,
-                status=outcome.status,
-                compile_seconds=outcome.compile_seconds,
-                state=outcome.state,
+                **of_outcome(outcome),
             )
 
         first = partial(training.init, params, fit=False)
@@ -124,35 +119,26 @@ class OperatorPlan:
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset, start = self.problem, self.dataset, self.start
-        members = None
-        if dataset is not None:
-            members = [dataset.origin, dataset.seen("training")]
         ones = dict.fromkeys(problem.unknowns, 1.0)
-        request = {
-            "problem": name_of(problem),
-            "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
+        common = family_request(
+            problem,
+            dataset,
+            self.options,
+            functions=self.functions,
+            weighting=self.weighting,
+            fingerprint=self.fingerprint,
+            seed=seed,
+        )
+        return common | {
             "operator": describe(self.architecture) if start is None else start.request["operator"],
-            "data": None if dataset is None else dataset.digest,
-            "data_members": members,
             "physics": self.physics,
-            "phases": [describe(phase.optimizer) for phase in self.phases],
-            "phase_steps": [phase.steps for phase in self.phases[:-1]],
-            "steps": sum(phase.steps for phase in self.phases),
-            "minutes": self.options.minutes,
-            "functions": describe(self.functions),
-            "weighting": describe(self.weighting),
+            **phases_request(self.phases),
             "inputs": self.inputs,
             "scale": ones if dataset is None else dataset.scale,
             "scales": self.scales,
             "start": None if start is None else digest(jax.tree.leaves(start.params)),
             "drawn": None if start is None else drawn_with(start.request),
-            "fingerprint": self.fingerprint,
-            "seed": seed,
-            "dtype": self.options.dtype,
         }
-        if isinstance(problem, DataFamily):
-            request["family"] = problem.to_json()
-        return request
 
 
 def operator_plan(

@@ -19,12 +19,11 @@ from pinops.optimizers import Adam
 from pinops.problem import (
     DataFamily,
     Problem,
-    coefficients_as_json,
-    coefficients_of,
     fingerprint,
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
+from pinops.solvers._of_family import family_request, of_outcome
 from pinops.solvers._operator_plan import (
     check_without_equation,
     checked_physics,
@@ -103,11 +102,7 @@ class SurrogatePlan:
                 family=self.problem,
                 request=request,
                 model=built,
-                params=outcome.state.params,
-                history=outcome.history,
-                status=outcome.status,
-                compile_seconds=outcome.compile_seconds,
-                state=outcome.state,
+                **of_outcome(outcome),
             )
 
         first = partial(training.init, params, fit=False)
@@ -120,30 +115,26 @@ class SurrogatePlan:
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset = self.problem, self.dataset
-        request = {
-            "problem": name_of(problem),
-            "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
+        common = family_request(
+            problem,
+            dataset,
+            self.options,
+            functions=self.functions,
+            weighting=self.weighting,
+            fingerprint=self.fingerprint,
+            seed=seed,
+        )
+        return common | {
             "surrogate": describe(self.architecture),
-            "data": dataset.digest,
-            "data_members": [dataset.origin, dataset.seen("training")],
             "grid": self.grid.to_json(),
             "parameters": self.parameters.to_json(),
             "centre": dataset.centre,
             "scale": dataset.scale,
             "scales": family_scales(problem, dataset),
             "curriculum": describe(self.curriculum),
-            "functions": describe(self.functions),
             "physics": self.physics,
-            "weighting": describe(self.weighting),
             "optimizer": "Adam" if self.optimizer is None else describe(self.optimizer),
-            "fingerprint": self.fingerprint,
-            "minutes": self.options.minutes,
-            "seed": seed,
-            "dtype": self.options.dtype,
         }
-        if isinstance(problem, DataFamily):
-            request["family"] = problem.to_json()
-        return request
 
 
 def surrogate_plan(
