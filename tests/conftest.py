@@ -48,6 +48,22 @@ def forgotten():
     jax.clear_caches()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def unregistered():
+    """What a file registers is of that file only, whichever others run in the same process."""
+    from pinops.problem import _registry  # after the import hook
+
+    catalogue = _registry._catalogue().keys()
+    strangers = _registry._classes.keys() - catalogue
+    assert not strangers, f"{strangers} were registered by an import: register them in a fixture"
+    files = dict(_registry._files)
+    yield
+    for name in _registry._classes.keys() - catalogue:
+        del _registry._classes[name]
+    _registry._files.clear()
+    _registry._files.update(files)
+
+
 @pytest.fixture
 def float64():
     """Run the test in double precision, as the front doors do."""

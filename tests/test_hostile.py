@@ -25,7 +25,6 @@ from pinops.operators import FNO, DeepONet, Direct
 from pinops.problem import InverseProblem, difference, fingerprint
 from pinops.training import Curriculum
 
-po.register("hostile_decay")(Decay)
 STATE = Path("checkpoint") / "state.h5"
 SMALL = {
     "network": po.networks.MLP(width=4, depth=1),
@@ -37,6 +36,12 @@ SMALL = {
 SECONDS, MEGABYTES = 2.0, 200
 
 
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    """A problem that `load` finds by its name."""
+    po.register("hostile_decay")(Decay)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "good.h5"
@@ -45,7 +50,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, data):
+def runs(tmp_path_factory, data, registered):
     """One run of each kind, by its name."""
     folder = tmp_path_factory.mktemp("runs")
     po.solve(Decay(), **SMALL, out=folder / "solution")
