@@ -29,6 +29,7 @@ ARCHITECTURES = (
 )
 _MOST = 1_000_000  # of a coefficient that is a whole number
 _SENTENCE = 200  # characters of what an architecture says of its settings
+_LONGEST = 360  # characters of the whole sentence
 _SPARE = 64 * 2**20  # bytes that a network may have beside what is in its checkpoint
 _FROZEN = 256  # numbers that are not trained for each one that is
 
@@ -51,14 +52,21 @@ def rebuilding(folder: Path) -> Iterator[None]:
         ) from None
     except ValueError as error:
         text = " ".join(str(error).split())
-        if len(text) <= 360:
+        if len(text) <= _LONGEST:
             raise
-        raise ValueError(f"{text[:357]}...") from error
+        raise ValueError(_shortened(text)) from error
     except Exception as error:
         raise DataFileError(
             f"the run in {folder} cannot be built again from its run.json "
             f"({type(error).__name__}: {said(error)}); restore a copy"
         ) from error
+
+
+def _shortened(sentence: str) -> str:
+    """The sentence without its middle: the remedy at its end is what a reader needs."""
+    _, mark, remedy = sentence.rpartition("; ")
+    end = mark + remedy if len(mark + remedy) < _LONGEST // 2 else ""
+    return f"{sentence[: _LONGEST - 3 - len(end)]}...{end}"
 
 
 def problem_of(
