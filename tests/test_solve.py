@@ -23,7 +23,6 @@ from flax import nnx
 
 import pinops as po
 from pinops.optimizers import Adam, SSBroyden
-from pinops.problem import _registry
 
 NETWORK = po.networks.MLP(width=8, depth=2)
 POINTS = po.Collocation(interior=128, boundary=32, initial=32, every=0, refinement=None)
@@ -45,10 +44,8 @@ class Oscillator(po.Problem):
 
 @pytest.fixture(scope="module", autouse=True)
 def registered():
-    """A problem that `load` finds by its name, in this file only."""
+    """A problem that `load` finds by its name."""
     po.register("decay_for_tests")(Decay)
-    yield
-    del _registry._classes["decay_for_tests"]
 
 
 @pytest.fixture(scope="module")
@@ -274,16 +271,16 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_network_solves_a_pde(name, tmp_path):
     """In double precision whatever it was made in, saved, and loaded when given again."""
-    network = NETWORKS[name]()
-    solution = po.solve("heat", **QUICK | {"network": network}, steps=100, out=tmp_path / "run")
+    network, out = NETWORKS[name](), tmp_path / "a_folder_with_a_long_name" / "run"
+    solution = po.solve("heat", **QUICK | {"network": network}, steps=100, out=out)
     assert solution.error()["u"]["mean"] < 1e-2
     assert {leaf.dtype for leaf in jax.tree.leaves(solution.params)} == {np.dtype(np.float64)}
     with pytest.raises(
         ValueError,
         match=r"cannot be made again .*; give the same one, load\(\.\.\., network=\.\.\.\)",
     ):
-        po.load(tmp_path / "run")
-    assert po.load(tmp_path / "run", network=network)(x=0.3, t=0.3) == solution(x=0.3, t=0.3)
+        po.load(out)
+    assert po.load(out, network=network)(x=0.3, t=0.3) == solution(x=0.3, t=0.3)
 
 
 OPTIMIZERS = {
@@ -668,11 +665,8 @@ def test_static_coefficients_come_back_as_they_were(tmp_path):
             return (po.Initial(1.0),)
 
     po.register("modes_for_tests")(Modes)
-    try:
-        po.solve("modes_for_tests", **QUICK, steps=1, out=tmp_path / "run")
-        assert po.load(tmp_path / "run").problem.modes == (1, 2)
-    finally:
-        del _registry._classes["modes_for_tests"]
+    po.solve("modes_for_tests", **QUICK, steps=1, out=tmp_path / "run")
+    assert po.load(tmp_path / "run").problem.modes == (1, 2)
 
 
 def test_what_a_residual_raises_is_told_with_its_owner():
@@ -816,8 +810,10 @@ def test_a_run_that_could_not_start_leaves_its_folder_free(tmp_path):
             return u_t - jnp.log(self.source)
 
     with pytest.raises(ValueError, match="is inf at t = "):
-        po.solve(Picky(), **QUICK, steps=1, out=tmp_path / "run")
-    assert not contents(tmp_path)
+        po.solve(Picky(), **QUICK, steps=1, out=tmp_path / "deep" / "run")
+    with pytest.raises(ValueError, match="is inf at t = "):
+        po.solve(Picky(), **QUICK, steps=1, ensemble=2, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())  # no empty folder either
     assert po.solve(Picky(source=1.0), **QUICK, steps=1, out=tmp_path / "run").steps == 1
 
 

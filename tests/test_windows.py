@@ -1,5 +1,6 @@
 """Time windows: parts of the time interval, one after the other."""
 
+import re
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -239,4 +240,4 @@ def test_progress_names_the_window_and_the_time(capsys):
         po.solve(Decay(), windows=po.TimeWindows(2), minutes=0.03, optimizer=optimizer, **options)
     shown = capsys.readouterr().err
     assert "window 1/2  Adam 1 steps (" in shown and " % of the time)" in shown
-    assert "/1000000" not in shown
+    assert not re.search(r"Adam \d+/", shown)
