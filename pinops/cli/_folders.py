@@ -32,7 +32,8 @@ def run_folder(options: argparse.Namespace) -> Path:
         return options.out
     if options.resume:
         raise Usage("--resume needs --out, the run directory to continue")
-    base = Path("runs") / f"{options.name}-seed{options.seed}"
+    name = options.name or options.data.stem
+    base = Path("runs") / f"{name}-seed{options.seed}"
     number, folder = 1, base
     while folder.exists():
         number += 1
@@ -92,6 +93,6 @@ def check_family_options(result: Trained, folder: Path, given: bool) -> None:
 def draw(result: Trained, folder: Path, data: Path | None) -> Path:
     """The figure of a run directory, beside the solutions of a data set where one is given."""
     path = folder / "figures" / "solution.png"
-    dataset = None if data is None else pinops.Dataset(data)
+    dataset = None if data is None else pinops.Dataset.open(data)
     result.plot(path, dataset)
     return path

@@ -46,6 +46,10 @@ _NUMBERS = Items(Number())
 _SIZES = Table({name: _BY_NAME for name in ("centre", "spread", "sizes", "terms", "coefficients")})
 _DESCRIPTION = Either((Text(), Table({}, others=Anything())))
 
+_PLACE = Number(least=0, whole=True)
+# The origin of data, and the samples of it for training as ranges from a number to another.
+_SEEN = Row((Text(), Items(Row((_PLACE, _PLACE)))))
+
 # What every request has, whatever was trained. Names that are only compared or shown have no type
 # here.
 _EVERY: Mapping[str, Kind] = {
@@ -65,9 +69,16 @@ _MAYBE: Mapping[str, Kind] = {
     "start": Optional(_DIGEST),
     "drawn": Optional(Row((_SEED, _DTYPE))),
     "data": Optional(_DIGEST),
-    "data_members": Optional(Row((Text(), Number(least=0, whole=True)))),
+    "data_members": Optional(_SEEN),
     "physics": _WEIGHT,
     "fingerprint": Table({}, others=Anything()),
+    "family": Table(
+        {
+            "bounds": Table({}, others=Items(Number(), length=2)),
+            "unknowns": Items(Text(longest=200), least=1),
+            "inputs": Table({}, others=Items(_SIZE)),
+        }
+    ),
 }
 _SOLUTION: Mapping[str, Kind] = {
     "trainable": _NAMES,
@@ -84,9 +95,19 @@ _OPERATOR: Mapping[str, Kind] = {
     "scales": _SIZES,
     "physics": _WEIGHT,
 }
+_SCALING = Table(
+    {
+        "names": _NAMES,
+        "low": _NUMBERS,
+        "high": _NUMBERS,
+        "maps": Items(Text(("identity", "log", "sigmoid_log"))),
+        "mean": _NUMBERS,
+        "deviation": _NUMBERS,
+    }
+)
 _SURROGATE: Mapping[str, Kind] = {
     "surrogate": _DESCRIPTION,
-    "data_members": Row((Text(), Number(least=0, whole=True))),
+    "data_members": _SEEN,
     "grid": Table(
         {
             "coordinates": _NAMES,
@@ -97,16 +118,7 @@ _SURROGATE: Mapping[str, Kind] = {
             "time": Text(longest=200),
         }
     ),
-    "parameters": Table(
-        {
-            "names": _NAMES,
-            "low": _NUMBERS,
-            "high": _NUMBERS,
-            "maps": Items(Text(("identity", "log", "sigmoid_log"))),
-            "mean": _NUMBERS,
-            "deviation": _NUMBERS,
-        }
-    ),
+    "parameters": _SCALING,
     "centre": _BY_NAME,
     "scale": _BY_NAME,
     "scales": _SIZES,
@@ -114,6 +126,21 @@ _SURROGATE: Mapping[str, Kind] = {
     "curriculum": Table(
         {"Curriculum": Table({"noise": _WEIGHT, "push_forward": Flag()}, others=Anything())}
     ),
+}
+_MAP: Mapping[str, Kind] = {
+    "map": _DESCRIPTION,
+    "axes": Table({}, others=_NUMBERS),
+    "inputs": Table(
+        {
+            "fields": Table({}, others=Items(_SIZE, least=1)),
+            "constants": Table({}, others=_SIZE),
+            "of_fields": _SCALING,
+            "of_constants": _SCALING,
+        }
+    ),
+    "centre": _BY_NAME,
+    "scale": _BY_NAME,
+    "loss": Text(("H1", "L2")),
 }
 _RESULT = Table(
     {
@@ -222,6 +249,8 @@ def _kind_of(request: Mapping[str, Any]) -> Table:
         own = _OPERATOR
     elif "surrogate" in request:
         own = _SURROGATE
+    elif "map" in request:
+        own = _MAP
     optional = {name: kind for name, kind in _MAYBE.items() if name not in own}
     return Table({**_EVERY, **own}, optional, Anything())
 

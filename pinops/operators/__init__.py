@@ -28,20 +28,25 @@ again for the gradient, so that memory does not grow with their number.
 
 from pinops.operators._cape import CAPE as CAPE
 from pinops.operators._cape import CAPESurrogate as CAPESurrogate
+from pinops.operators._cno import CNO as CNO
+from pinops.operators._cno import CNONetwork as CNONetwork
 from pinops.operators._deeponet import DeepONet as DeepONet
 from pinops.operators._deeponet import DeepONetwork as DeepONetwork
 from pinops.operators._deeponet import PODDeepONet as PODDeepONet
 from pinops.operators._deeponet import PODDeepONetwork as PODDeepONetwork
 from pinops.operators._fno import FNO as FNO
-from pinops.operators._fno import FactorisedSpectralConvolution as FactorisedSpectralConvolution
 from pinops.operators._fno import FNONetwork as FNONetwork
-from pinops.operators._fno import SpectralConvolution as SpectralConvolution
 from pinops.operators._message_passing import MessagePassing as MessagePassing
 from pinops.operators._message_passing import MessagePassingNetwork as MessagePassingNetwork
 from pinops.operators._operator import Inputs as Inputs
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
 from pinops.operators._operator import Solutions as Solutions
+from pinops.operators._spectral import (
+    FactorisedSpectralConvolution as FactorisedSpectralConvolution,
+)
+from pinops.operators._spectral import SpectralConvolution as SpectralConvolution
+from pinops.operators._spectral import TuckerSpectralConvolution as TuckerSpectralConvolution
 from pinops.operators._surrogate import Direct as Direct
 from pinops.operators._surrogate import DirectSurrogate as DirectSurrogate
 from pinops.operators._surrogate import GridArchitecture as GridArchitecture
@@ -49,5 +54,6 @@ from pinops.operators._surrogate import GridNetwork as GridNetwork
 from pinops.operators._surrogate import Surrogate as Surrogate
 from pinops.operators._surrogate import SurrogateArchitecture as SurrogateArchitecture
 from pinops.operators._surrogate import check_architecture as check_architecture
+from pinops.operators._surrogate import constant_channels as constant_channels
 from pinops.operators._unet import UNet as UNet
 from pinops.operators._unet import UNetNetwork as UNetNetwork
