@@ -42,7 +42,7 @@ def run(folder: Path, name: str) -> str:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # a busy machine
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

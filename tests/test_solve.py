@@ -330,6 +330,25 @@ def test_a_coefficient_is_found_from_observations(tmp_path):
     )
 
 
+@pytest.mark.parametrize("steps", [120, 300])
+def test_a_short_training_of_the_default_recipe_ends_with_ssbroyden(steps):
+    """300 steps of Adam alone would leave the rate far from its value, without a word."""
+    t = np.linspace(0, 1, 12)
+    observed = po.Observed({"t": t}, {"u": np.exp(-1.7 * t)})
+    quick = {"network": NETWORK, "points": POINTS, "progress": False}
+    solution = po.invert(Decay(rate=0.3), observed, unknown="rate", **quick, steps=steps)
+    assert solution.coefficients["rate"] == pytest.approx(1.7, rel=1e-4)
+    assert solution.request["phase_steps"] == [steps // 4] and solution.steps == steps
+
+
+def test_a_run_of_the_default_recipe_goes_on_as_it_began(tmp_path):
+    quick = {"network": NETWORK, "points": POINTS, "progress": False, "out": tmp_path}
+    first = po.solve(Decay(), **quick, steps=20)
+    more = po.solve(Decay(), **quick, steps=2000, resume=True, callbacks=[lambda r: r.step >= 60])
+    assert first.request["phase_steps"] == more.request["phase_steps"] == [5]
+    assert more.steps >= 60 and more.history[-1].loss < first.history[-1].loss
+
+
 def test_the_exact_solution_of_a_guess_is_no_reference():
     class Unknown(po.Problem):
         domain = po.Box(t=(0, 1))
