@@ -45,7 +45,7 @@ def run(folder: Path, name: str) -> str:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=900,  # a busy machine
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout

@@ -419,5 +419,7 @@ def test_steps_and_problems_have_bounds():
     for steps in (0, 2.5, True, 99999999999999999999):
         with pytest.raises(ValueError, match="steps must be a whole number from 1 to 100000000"):
             po.solve("burgers", steps=steps, progress=False)
+        with pytest.raises(ValueError, match="steps must be a whole number from 1 to 100000000"):
+            po.Phase(Adam(), steps)
     with pytest.raises(ValueError, match="dimension must be a whole number from 1 to 10000"):
         po.load_problem("poisson_nd", dimension=99999999999999999999)

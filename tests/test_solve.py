@@ -271,16 +271,16 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_network_solves_a_pde(name, tmp_path):
     """In double precision whatever it was made in, saved, and loaded when given again."""
-    network = NETWORKS[name]()
-    solution = po.solve("heat", **QUICK | {"network": network}, steps=100, out=tmp_path / "run")
+    network, out = NETWORKS[name](), tmp_path / "a_folder_with_a_long_name" / "run"
+    solution = po.solve("heat", **QUICK | {"network": network}, steps=100, out=out)
     assert solution.error()["u"]["mean"] < 1e-2
     assert {leaf.dtype for leaf in jax.tree.leaves(solution.params)} == {np.dtype(np.float64)}
     with pytest.raises(
         ValueError,
         match=r"cannot be made again .*; give the same one, load\(\.\.\., network=\.\.\.\)",
     ):
-        po.load(tmp_path / "run")
-    assert po.load(tmp_path / "run", network=network)(x=0.3, t=0.3) == solution(x=0.3, t=0.3)
+        po.load(out)
+    assert po.load(out, network=network)(x=0.3, t=0.3) == solution(x=0.3, t=0.3)
 
 
 OPTIMIZERS = {
@@ -328,6 +328,25 @@ def test_a_coefficient_is_found_from_observations(tmp_path):
         and loaded.reference is None
         and loaded.summary()["relative_l2"] == {}
     )
+
+
+@pytest.mark.parametrize("steps", [120, 300])
+def test_a_short_training_of_the_default_recipe_ends_with_ssbroyden(steps):
+    """300 steps of Adam alone would leave the rate far from its value, without a word."""
+    t = np.linspace(0, 1, 12)
+    observed = po.Observed({"t": t}, {"u": np.exp(-1.7 * t)})
+    quick = {"network": NETWORK, "points": POINTS, "progress": False}
+    solution = po.invert(Decay(rate=0.3), observed, unknown="rate", **quick, steps=steps)
+    assert solution.coefficients["rate"] == pytest.approx(1.7, rel=1e-4)
+    assert solution.request["phase_steps"] == [steps // 4] and solution.steps == steps
+
+
+def test_a_run_of_the_default_recipe_goes_on_as_it_began(tmp_path):
+    quick = {"network": NETWORK, "points": POINTS, "progress": False, "out": tmp_path}
+    first = po.solve(Decay(), **quick, steps=20)
+    more = po.solve(Decay(), **quick, steps=2000, resume=True, callbacks=[lambda r: r.step >= 60])
+    assert first.request["phase_steps"] == more.request["phase_steps"] == [5]
+    assert more.steps >= 60 and more.history[-1].loss < first.history[-1].loss
 
 
 def test_the_exact_solution_of_a_guess_is_no_reference():
@@ -810,8 +829,10 @@ def test_a_run_that_could_not_start_leaves_its_folder_free(tmp_path):
             return u_t - jnp.log(self.source)
 
     with pytest.raises(ValueError, match="is inf at t = "):
-        po.solve(Picky(), **QUICK, steps=1, out=tmp_path / "run")
-    assert not contents(tmp_path)
+        po.solve(Picky(), **QUICK, steps=1, out=tmp_path / "deep" / "run")
+    with pytest.raises(ValueError, match="is inf at t = "):
+        po.solve(Picky(), **QUICK, steps=1, ensemble=2, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())  # no empty folder either
     assert po.solve(Picky(source=1.0), **QUICK, steps=1, out=tmp_path / "run").steps == 1
 
 

@@ -24,8 +24,10 @@ from pinops.problem import (
     impose,
     scales_of,
 )
-from pinops.training import Model, Training, _chunks, split
+from pinops.solvers._recipe import phases
+from pinops.training import UNLIMITED, Model, Report, Training, _chunks, split
 from pinops.training._points import draw, refine
+from pinops.training._progress import describe
 
 NETWORK = po.networks.MLP(width=8, depth=2)
 
@@ -507,3 +509,15 @@ def test_time_of_nested_compilations_counts_once(monkeypatch):
         recorder("/jax/core/compile/jaxpr_trace_duration", duration)
         recorder("/jax/another/event", 100.0)
     assert recorder.seconds == 4.0
+
+
+def test_every_number_of_steps_that_can_be_asked_for_is_shown():
+    """Only a training that nothing but time ends has no number of them."""
+    most = 10**8
+    for total in (50, 10**6, 10**7, most, 20 * most):
+        report = Report(50, total, "Adam", 1.0, {"residual": 1.0}, {}, {}, 1.0)
+        assert describe(report, None).startswith(f"Adam 50/{total} ")
+    for plan in (phases(None, None, UNLIMITED), phases(SSBroyden(), None, UNLIMITED)):
+        total = sum(phase.steps for phase in plan)
+        report = Report(50, total, "Adam", 1.0, {"residual": 1.0}, {}, {}, 1.0)
+        assert describe(report, None, 0.5).startswith("Adam 50 steps (50 % of the time)")

@@ -1,5 +1,6 @@
 """Time windows: parts of the time interval, one after the other."""
 
+import re
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -235,6 +236,15 @@ def test_windows_end_where_nothing_helps(tmp_path):
     assert str(solution.diagnose()) == str(solution.parts[1].diagnose())
 
 
+def test_a_window_does_not_go_on_with_the_curvatures_of_the_one_before():
+    """With them the loss after 50 steps would be 0.2."""
+    options = OPTIONS | {"points": po.Collocation(interior=256, every=0, refinement=None)}
+    options |= {"network": po.networks.MLP(width=16, depth=2), "steps": 50}
+    options |= {"optimizer": po.optimizers.SSBroyden()}
+    solution = po.solve(Decay(), windows=po.TimeWindows(2), **options)
+    assert [part.history[-1].loss < 1e-6 for part in solution.parts] == [True, True]
+
+
 def test_progress_names_the_window_and_the_time(capsys):
     options = OPTIONS | {"points": po.Collocation(interior=64), "progress": True}
     optimizer = po.optimizers.Adam(5e-3)
@@ -242,4 +252,4 @@ def test_progress_names_the_window_and_the_time(capsys):
         po.solve(Decay(), windows=po.TimeWindows(2), minutes=0.03, optimizer=optimizer, **options)
     shown = capsys.readouterr().err
     assert "window 1/2  Adam 1 steps (" in shown and " % of the time)" in shown
-    assert "/1000000" not in shown
+    assert not re.search(r"Adam \d+/", shown)

@@ -30,7 +30,8 @@ from pinops.settings import check_settings, whole
 class TimeWindows(eqx.Module):
     """Equal parts of the time interval, solved one after the other.
 
-    Network and optimizer go on from part to part.
+    Network and optimizer go on from part to part; only a quasi-Newton method begins anew, because
+    the curvatures of one part mislead it in the next.
 
     Args:
         count: The number of parts, at least 2.

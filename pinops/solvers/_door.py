@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -125,6 +125,14 @@ class Options:
             )
         return mesh
 
+    @property
+    def before(self) -> dict[str, Any] | None:
+        """The request of the run that is resumed; None for a new one."""
+        folder = self.folder(self.seed)
+        if folder is None or not self.resume or not (folder / "run.json").exists():
+            return None
+        return read_run(folder)["request"]
+
     def folder(self, seed: int) -> Path | None:
         """The run directory of the training with a seed."""
         if self.out is None or self.ensemble is None:
@@ -179,11 +187,12 @@ def trained(
         else []
     )
     everyone = [*options.callbacks, *callbacks, *shown]
-    with jax.enable_x64(options.x64):
+    with jax.enable_x64(options.x64), _made_folders() as made:
         runs = []
         for seed in options.seeds:
             assembly, folder = assemble(seed), options.folder(seed)
             if folder is not None:
+                made += _absent(folder)
                 _prepare(folder, assembly.request, options.resume)
             runs.append(_Run(assembly, folder))
         outcomes = _train_runs(runs, options, everyone)
@@ -298,6 +307,24 @@ def _interrupts_between_stretches() -> Iterator[Callable[[], bool]]:
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def _made_folders() -> Iterator[list[Path]]:
+    """A list of folders, of which those that are still empty are removed where an error ends it."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for folder in sorted(made, key=lambda folder: -len(folder.parts)):
+            with suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
+        raise
+
+
+def _absent(folder: Path) -> list[Path]:
+    """The folder and those above it, as far as there are none yet."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
 
 
 def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:

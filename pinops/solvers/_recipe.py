@@ -4,7 +4,7 @@ Sobol points are refined where the residual is large. All problems share the sam
 number of steps depends on the declaration (coordinates, unknowns, order).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pinops.losses import NTK, PointWeighting, SelfAdaptive, Weighting
@@ -17,7 +17,8 @@ from pinops.training import UNLIMITED, Collocation, Phase
 STEPS = 6000  # one unknown of two coordinates
 STEPS_LARGE = 9000  # systems, more coordinates, waves and dispersion
 MINUTES = 4.5  # of training, where neither steps nor minutes are given
-ADAM_STEPS = 300
+ADAM_STEPS = 300  # at most
+ADAM_SHARE = 4  # at most a quarter of the steps: short trainings end with SSBroyden, too
 
 
 def default_architecture() -> Architecture:
@@ -55,10 +56,11 @@ def default_collocation(problem: Problem) -> Collocation:
 
 def checked_steps(steps: int | None, default: int) -> int:
     """The number of steps, or the default for None. Raises ValueError for one below 1."""
-    total = default if steps is None else steps
-    if fault := ALLOWED_STEPS.fault("steps", total):
+    if steps is None:
+        return default
+    if fault := ALLOWED_STEPS.fault("steps", steps):
         raise ValueError(fault)
-    return total
+    return steps
 
 
 def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
@@ -94,15 +96,21 @@ def check_stochastic(plan: Sequence[Phase], what: str) -> None:
 
 
 def phases(
-    optimizer: Any, steps: int | None, default: int, *, warm: bool = False
+    optimizer: Any,
+    steps: int | None,
+    default: int,
+    *,
+    warm: bool = False,
+    before: Mapping[str, Any] | None = None,
 ) -> tuple[Phase, ...]:
-    """The phases of a training: the default ones, one optimizer for all steps, or a given sequence.
+    """The phases of a training: the default ones, one optimizer for all steps, or those given.
 
     Args:
-        optimizer: An optimizer, a sequence of `Phase`, or None for the default.
-        steps: The number of steps, if given.
-        default: The number of steps otherwise.
+        optimizer: What was asked for; None: Adam and then SSBroyden.
+        steps: The number of all steps; None: ``default``.
+        default: See ``steps``.
         warm: Whether the network has been trained before.
+        before: The request of the run that is resumed: it goes on as it began, with more steps.
 
     Raises:
         ValueError: For a number of steps below 1.
@@ -110,12 +118,7 @@ def phases(
     """
     total = checked_steps(steps, default)
     if optimizer is None:
-        first = 0 if warm else min(ADAM_STEPS, total)
-        return tuple(
-            Phase(o, n)
-            for o, n in ((Adam(5e-3, ADAM_STEPS), first), (SSBroyden(), total - first))
-            if n
-        )
+        return _default_phases(total, 0 if warm else _adam_steps(total, before))
     if (
         isinstance(optimizer, tuple | list)
         and optimizer
@@ -127,3 +130,17 @@ def phases(
             )
         return tuple(optimizer)
     return (Phase(as_optimizer(optimizer), total),)
+
+
+def _adam_steps(total: int, before: Mapping[str, Any] | None) -> int:
+    """A quarter of all steps and at most 300; as many as a run has that is resumed."""
+    begun = (before or {}).get("phase_steps")
+    return begun[0] if begun else min(ADAM_STEPS, -(-total // ADAM_SHARE))
+
+
+def _default_phases(total: int, adam: int) -> tuple[Phase, ...]:
+    """Adam, whose learning rate falls to zero, and then SSBroyden for what is left."""
+    first = min(adam, total)
+    left = total if total == UNLIMITED else total - first
+    both = ((Adam(5e-3, max(adam, 1)), first), (SSBroyden(), left))
+    return tuple(Phase(method, count) for method, count in both if count)

@@ -144,7 +144,8 @@ class SolutionPlan(NamedTuple):
         collocation = _collocation(problem, asked.get("sampler"), asked.get("points"))
         enough = default_steps(problem, enough_for)
         optimizer, steps = asked.get("optimizer"), asked.get("steps")
-        plan = phases(optimizer, steps, enough, warm=start is not None)
+        resumed = options.before
+        plan = phases(optimizer, steps, enough, warm=start is not None, before=resumed)
         if collocation.stochastic:
             remedy = "batch and laplacian do not give that; choose another optimizer, such as Adam"
             check_forgetful(plan, remedy)
@@ -189,7 +190,8 @@ class SolutionPlan(NamedTuple):
         request = self._request(seed)
 
         def first() -> TrainState:
-            return _first_state(training, params, self.start)
+            windowed = request["window"] is not None
+            return _first_state(training, params, self.start, windowed)
 
         def result(outcome: Outcome) -> Solution:
             return Solution(
@@ -251,15 +253,20 @@ def _collocation(
     return points
 
 
-def _first_state(training: Training, params: Params, start: Solution | None) -> TrainState:
+def _first_state(
+    training: Training, params: Params, start: Solution | None, windowed: bool
+) -> TrainState:
     """The state before the first step; it continues the optimizer of ``start`` where that fits."""
-    carried = None
-    if start is not None and start.state is not None:
+    carried, optimizer = None, training.phases[0].optimizer
+    # The curvatures of one time window are wrong in the next: steps along flat directions would be
+    # far too long, and destroy what the network has learnt.
+    misled = windowed and optimizer.remembers
+    if start is not None and start.state is not None and not misled:
 
         def shapes(tree: Any) -> Any:
             return jax.tree.map(lambda leaf: (jnp.shape(leaf), jnp.result_type(leaf)), tree)
 
-        carried, fresh = start.state.optimizer, training.phases[0].optimizer.init(params)
+        carried, fresh = start.state.optimizer, optimizer.init(params)
         same = jax.tree.structure(carried) == jax.tree.structure(fresh)
         carried = carried if same and shapes(carried) == shapes(fresh) else None
     state = training.init(params, carried, fit=start is None)

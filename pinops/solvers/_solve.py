@@ -77,7 +77,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             ``(features,) -> (unknowns,)`` (an Equinox module, `jax.tree_util.Partial(function,
             params)`); default: a small multilayer perceptron.
         optimizer: One of `pinops.optimizers`, an optax transformation, or a tuple of `Phase`;
-            default: Adam, then SSBroyden.
+            default: Adam (a quarter of the steps, at most 300), then SSBroyden.
         sampler: How points are spread, one of `pinops.sampling`.
         points: A `Collocation`: the numbers of points, their sampler and refinement. It excludes
             ``sampler``.

@@ -9,11 +9,23 @@ from jaxtyping import Array, PyTree
 
 from pinops.losses import WeightingState
 from pinops.optimizers import Optimizer, as_optimizer
-from pinops.settings import Whole, check_settings, setting
+from pinops.settings import Rule, Whole, check_settings, setting
 from pinops.training._contracts import Params
 
-STEPS = Whole(1, 10**8)
-UNLIMITED = 10**6  # steps, where only minutes are given
+STEPS = Whole(1, 10**8)  # that can be asked for
+UNLIMITED = 10**15  # where only minutes are given: more than all phases together can ask for
+
+
+@dataclass(frozen=True)
+class _Steps(Rule):
+    """Those of a phase: a number that can be asked for, or ``UNLIMITED``."""
+
+    @property
+    def text(self) -> str:
+        return STEPS.text
+
+    def allows(self, value: Any) -> bool:
+        return STEPS.allows(value) or (type(value) is int and value == UNLIMITED)
 
 
 class Phase(eqx.Module):
@@ -25,7 +37,7 @@ class Phase(eqx.Module):
     """
 
     optimizer: Optimizer = eqx.field(converter=as_optimizer)
-    steps: int = setting(STEPS)
+    steps: int = setting(_Steps())
 
     def __check_init__(self):
         check_settings(self)
