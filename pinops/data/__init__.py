@@ -18,6 +18,9 @@ from pinops.data._hdf5 import opened as opened
 from pinops.data._hdf5 import read_arrays as read_arrays
 from pinops.data._hdf5 import said as said
 from pinops.data._hdf5 import write_arrays as write_arrays
+from pinops.data._mesh_families import MESH_FAMILIES as MESH_FAMILIES
+from pinops.data._mesh_families import NODES as NODES
+from pinops.data._mesh_families import mesh_contents as mesh_contents
 from pinops.data._pdebench import from_pdebench as from_pdebench
 from pinops.data._reference_cache import cache_folder as cache_folder
 from pinops.data._reference_cache import cached_reference as cached_reference
