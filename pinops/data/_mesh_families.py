@@ -164,12 +164,11 @@ def _box(low: tuple[float, float], high: tuple[float, float]) -> Outline:
 
 
 def _elasticity_hole(rng: np.random.Generator) -> Shape:
-    """The unit square with a hole, of mean radius 0.15 to 0.3, at least 0.08 from every side."""
-    hole = _blob(rng, rng.uniform(0.15, 0.3), 0.3, 4)
-    low, high = 0.08 - hole.min(0), 0.92 - hole.max(0)
-    if (low > high).any():  # it fits nowhere
-        hole, low, high = 0.6 * hole, 0.08 - 0.6 * hole.min(0), 0.92 - 0.6 * hole.max(0)
-    outlines = [_box((0.0, 0.0), (1.0, 1.0)), hole + rng.uniform(low, high)]
+    """The unit square with a hole, of mean radius 0.12 to 0.25, at least 0.15 from every side."""
+    hole = _blob(rng, rng.uniform(0.12, 0.25), 0.3, 4)
+    hole *= min(1.0, 0.65 / np.ptp(hole, axis=0).max())
+    centre = rng.uniform(0.15 - hole.min(0), 0.85 - hole.max(0))
+    outlines = [_box((0.0, 0.0), (1.0, 1.0)), hole + centre]
 
     def solved(mesh: Mesh) -> Sample:
         assert mesh.cells is not None
@@ -215,10 +214,12 @@ def _flow_bodies(rng: np.random.Generator) -> Shape:
     the right, no flow through the body and the walls. Outputs are φ and its gradient, the velocity.
     """
     body = _blob(rng, rng.uniform(0.2, 0.45), 0.4, 4)
-    low, high = np.array([-1.2, -0.8]) - body.min(0), np.array([1.2, 0.8]) - body.max(0)
-    if (low > high).any():
-        body, low, high = 0.5 * body, -0.8 - 0.5 * body.min(0), 0.8 - 0.5 * body.max(0)
-    outlines = [_box((-2.0, -1.0), (2.0, 1.0)), body + rng.uniform(low, high)]
+    body *= min(1.0, 1.4 / np.ptp(body, axis=0).max())
+    edge = np.array([1.2, 0.8])
+    outlines = [
+        _box((-2.0, -1.0), (2.0, 1.0)),
+        body + rng.uniform(-edge - body.min(0), edge - body.max(0)),
+    ]
 
     def solved(mesh: Mesh) -> Sample:
         assert mesh.cells is not None

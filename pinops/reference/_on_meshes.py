@@ -53,7 +53,8 @@ def poisson_on_mesh(
     def load(v: Any, w: Any) -> Any:
         return source(*w.x) * v
 
-    fixed = basis.get_dofs(lambda x: where(x[0], x[1])).flatten()
+    edges = mesh.facets_satisfying(lambda x: where(x[0], x[1]), boundaries_only=True)
+    fixed = basis.get_dofs(edges).flatten()
     values = np.zeros(basis.N)
     values[fixed] = given(*basis.doflocs[:, fixed])
     system = fem.condense(stiffness.assemble(basis), load.assemble(basis), x=values, D=fixed)
