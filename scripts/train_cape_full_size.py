@@ -33,7 +33,7 @@ def main() -> None:
     path = arguments.out.with_suffix(".h5")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
-        data = Dataset(path)
+        data = Dataset.open(path)
     else:
         data = from_pdebench(family, arguments.files, path, count=arguments.trajectories)
 

@@ -583,11 +583,11 @@ def test_an_interrupted_run_can_be_resumed(folder, tmp_path, capsys):
         """With Adam: a quasi-Newton method may be done before it is interrupted."""
         return solve(folder, *more, "--optimizer", "Adam", "--out", str(out))
 
-    running = process(*adam("--steps", "10000000", "--checkpoint-seconds", "1000"), "--json")
+    running = process(*adam("--steps", "900000", "--checkpoint-seconds", "1000"), "--json")
     try:
         assert running.stderr is not None
         line = running.stderr.readline()
-        assert re.match(r"Adam \d+/10000000", line), line + running.stderr.read()
+        assert re.match(r"Adam \d+/900000 ", line), line
         time.sleep(0.5)
         assert not (out / "checkpoint").exists()
         running.send_signal(signal.SIGINT)

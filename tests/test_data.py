@@ -14,7 +14,14 @@ import pytest
 
 import pinops as po
 from pinops import cli
-from pinops.data import DataFileError, Dataset, cached_reference, from_pdebench, write_arrays
+from pinops.data import (
+    DataFileError,
+    Dataset,
+    cached_reference,
+    check_data,
+    from_pdebench,
+    write_arrays,
+)
 from pinops.functions import waves
 
 SOURCE = """
@@ -95,7 +102,7 @@ def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
         cli.run(["data", "cape_burgers", "--out", str(path), "--count", "64", "--workers", "1"])
         == 0
     )
-    data = Dataset(path)
+    data = Dataset.open(path)
     rows = data.rows(range(64))
     assert rows["values/u"].shape == (64, 64, 21) and rows["inputs/viscosity"].shape == (64,)
     assert {name: array.shape for name, array in data.coordinates.items()} == {
@@ -107,11 +114,11 @@ def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
     for member in range(0, 64, 8):
         start = waves(rows["members/initial"][member], data.coordinates["x"][:, 0])
         np.testing.assert_array_equal(rows["values/u"][member, :, 0], start)
-    data.check_family(po.load_problem("cape_burgers"))
+    check_data(data, po.load_problem("cape_burgers"))
     with pytest.raises(
         ValueError, match="was made with parameters = training, and the family has interpolation"
     ):
-        data.check_family(po.load_problem("cape_burgers", parameters="interpolation"))
+        check_data(data, po.load_problem("cape_burgers", parameters="interpolation"))
 
 
 # -- PDEBench ------------------------------------------------------------------------------------
@@ -131,7 +138,7 @@ def test_files_of_pdebench_are_thinned_and_taken_in_turn(tmp_path):
     family = po.load_problem("cape_advection", cells=16, frames=6)
     files = [pdebench_file(tmp_path, number) for number in (0.1, 4.0)]
     made = from_pdebench(family, files, tmp_path / "made.h5", count=70)
-    made.check_family(family)
+    check_data(made, family)
     rows = made.rows(range(70))
     np.testing.assert_array_equal(rows["inputs/speed"][:4], [0.1, 4.0, 0.1, 4.0])
     x, t = made.coordinates["x"], made.coordinates["t"]

@@ -20,6 +20,7 @@ from decay import Decay
 import pinops as po
 from pinops import cli
 from pinops.data import DataFileError, Dataset, generate, read_arrays, read_run, write_arrays
+from pinops.data._hdf5 import digest_of
 from pinops.data._run_file import _signed
 from pinops.operators import FNO, DeepONet, Direct
 from pinops.problem import InverseProblem, difference, fingerprint
@@ -384,19 +385,19 @@ def test_a_hostile_file_is_one_sentence(name, runs, data, tmp_path, capsys):
             BYTES[name](file)
     refused(lambda: read_arrays(folder / STATE, "checkpoint"))
     refused_everywhere(folder, capsys)
-    refused(lambda: Dataset(dataset))
+    refused(lambda: Dataset.open(dataset))
 
 
 def test_truncated_and_flipped_data_sets_are_refused_or_read_the_same(data, tmp_path):
     path, choose = tmp_path / "data.h5", random.Random(2)
-    good, rows = data.read_bytes(), Dataset(data).rows(range(96))
+    good, rows = data.read_bytes(), Dataset.open(data).rows(range(96))
     for share in (0.0, 0.1, 0.5, 0.9, 0.999):
         path.write_bytes(good[: int(share * len(good))])
-        refused(lambda: Dataset(path))
+        refused(lambda: Dataset.open(path))
     for place in choose.sample(range(len(good)), 20):
         path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
         try:
-            read = Dataset(path).rows(range(96))
+            read = Dataset.open(path).rows(range(96))
             assert all(np.array_equal(rows[name], read[name], equal_nan=True) for name in rows)
         except DataFileError as error:
             assert "\n" not in str(error) and len(str(error)) < 400
@@ -413,8 +414,11 @@ def test_attributes_of_a_data_set_have_types(data, tmp_path):
         ("settings", "problem", MISSING),
         ("coordinates", ["x", "z"]),
         ("coordinates", []),
-        ("unknowns", ["v"]),
-        ("unknowns", "u"),
+        ("layout", "unknowns", ["v"]),
+        ("layout", "unknowns", "u"),
+        ("layout", "kind", "a grid"),
+        ("count", 95),
+        ("block", 0),
         ("sha256", []),
         ("sha256", [1, 2, 3]),
         ("coordinates_sha256", None),
@@ -426,8 +430,9 @@ def test_attributes_of_a_data_set_have_types(data, tmp_path):
         with h5py.File(path, "r+") as file:
             attributes = json.loads(file.attrs["attributes"])
             put(*change)(attributes)
-            file.attrs["attributes"] = json.dumps(attributes)
-        refused(lambda path=path: Dataset(path))
+            file.attrs["attributes"] = text = json.dumps(attributes)
+            file.attrs["sha256"] = digest_of({}, text)
+        refused(lambda path=path: Dataset.open(path))
 
 
 HISTORY = {

@@ -14,7 +14,7 @@ import pytest
 
 import pinops as po
 from pinops import cli
-from pinops.data import DataFileError, Dataset, generate
+from pinops.data import DataFileError, Dataset, generate, problems, solved
 from pinops.derivatives import Plan, add, derivatives_of, elementwise, linear
 from pinops.functions import GaussianProcess, PeriodicGaussianField, fourier_series, interpolate
 from pinops.networks import (
@@ -844,7 +844,7 @@ def dataset(tmp_path_factory):
 def test_a_data_set_holds_members_and_their_solutions(dataset, float64):
     rows = dataset.rows(range(40, 42))
     family = po.load_problem("diffusion_reaction")
-    members = dataset.problems(family, rows)
+    members = problems(family, rows)
     one = dataclasses.replace(family, source=members.source[1])
     np.testing.assert_allclose(one.reference().values["u"], rows["values/u"][1], atol=1e-12)
     np.testing.assert_array_equal(rows["inputs/source"][1], one.inputs()["source"])
@@ -892,7 +892,7 @@ def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_pa
     trunk = untrained.network.trunk.coefficients
     np.testing.assert_allclose(trunk, trained.params.network.trunk.coefficients, atol=1e-5)
     rows = dataset.rows(dataset.splits["training"])
-    members, points = dataset.problems(family, rows), jnp.asarray(dataset.points, jnp.float32)
+    members, points = problems(family, rows), jnp.asarray(dataset.points, jnp.float32)
 
     def solutions(k):
         """Of all members where the coefficient of mode k is one, the others zero; a branch of zeros
@@ -972,7 +972,7 @@ def test_damaged_and_wrong_files_are_named(dataset, tmp_path):
     copy.write_bytes(dataset.path.read_bytes())
     with h5py.File(copy, "r+") as file:
         file["values/u"][40, 3, 3] += 1e-9
-    damaged = Dataset(copy)
+    damaged = Dataset.open(copy)
     damaged.rows(range(0, 10))
     with pytest.raises(DataFileError, match="the checksum of members 32 to 63 does not match"):
         damaged.rows(range(30, 40))
@@ -980,12 +980,12 @@ def test_damaged_and_wrong_files_are_named(dataset, tmp_path):
     with h5py.File(copy, "r+") as file:
         file["coordinates/x"][3] = 0.5
     with pytest.raises(DataFileError, match="the checksum of its coordinates does not match"):
-        Dataset(copy)
+        Dataset.open(copy)
     copy.write_bytes(dataset.path.read_bytes()[:5000])
     with pytest.raises(DataFileError, match="truncated or not HDF5"):
-        Dataset(copy)
+        Dataset.open(copy)
     with pytest.raises(FileNotFoundError, match="make one with pinops data"):
-        Dataset(tmp_path / "none.h5")
+        Dataset.open(tmp_path / "none.h5")
     with pytest.raises(ValueError, match="holds data of diffusion_reaction, not of antiderivative"):
         po.train("antiderivative", SMALL, data=dataset, steps=1, progress=False)
 
@@ -1029,8 +1029,8 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     )
     assert cli.run(["evaluate", str(out), "--json", "--data", str(data)]) == 0
     own = json.loads(capsys.readouterr().out.splitlines()[-1])
-    trained, dataset = po.load(out), Dataset(data)
-    members, references = dataset.solved(trained.family, dataset.splits["test"])
+    trained, dataset = po.load(out), Dataset.open(data)
+    members, references = solved(dataset, trained.family, dataset.splits["test"])
     np.testing.assert_allclose(
         references[3].values["u"], members[3].reference().values["u"], rtol=1e-12
     )
@@ -1052,7 +1052,7 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
         ValueError,
         match="shorter.h5 is made with the seed of the data of the training, which has seen its",
     ):
-        moved.errors(Dataset(shorter))
+        moved.errors(Dataset.open(shorter))
     assert cli.run(["evaluate", str(out), "--set", "width=0.5"]) == 2
     assert "no coefficient 'width'; it has" in capsys.readouterr().err
     assert cli.run(["train", "burgers", "--steps", "1", "--out", str(tmp_path / "x")]) == 2

@@ -106,7 +106,7 @@ def _progress(done: int, count: int) -> None:
 def _report(made: Dataset, name: str) -> None:
     """How many there are, and the error bars of the first."""
     rows = made.rows(range(min(made.count, 32)))
-    bars = {unknown: rows[f"error_bar/{unknown}"].max() for unknown in made.attributes["unknowns"]}
-    print(f"\n{made.count} members of {name}, {made.attributes['kind']}", file=sys.stderr)
+    bars = {unknown: rows[f"error_bar/{unknown}"].max() for unknown in made.unknowns}
+    print(f"\n{made.count} members of {name}, {made.kind}", file=sys.stderr)
     text = ", ".join(f"error bar of {unknown}: {bar:.0e}" for unknown, bar in bars.items())
     print(text, file=sys.stderr)

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     changed = pairs(options.set, "--set")
     result = pinops.load(options.folder)
     check_family_options(result, options.folder, bool(changed) or options.data is not None)
-    data = None if options.data is None else pinops.Dataset(options.data)
+    data = None if options.data is None else pinops.Dataset.open(options.data)
     if changed:
         result = _with_members(result, changed)
     show(result.summary(data) | {"out": str(options.folder)}, json_=options.json)

@@ -92,6 +92,6 @@ def check_family_options(result: Trained, folder: Path, given: bool) -> None:
 def draw(result: Trained, folder: Path, data: Path | None) -> Path:
     """The figure of a run directory, beside the solutions of a data set where one is given."""
     path = folder / "figures" / "solution.png"
-    dataset = None if data is None else pinops.Dataset(data)
+    dataset = None if data is None else pinops.Dataset.open(data)
     result.plot(path, dataset)
     return path

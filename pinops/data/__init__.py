@@ -5,12 +5,10 @@ checked and read. A random part of the training data consists of some blocks, so
 larger than memory are read in order.
 """
 
-from pinops.data._dataset import BLOCK as BLOCK
+from pinops.data._contents import Contents as Contents
+from pinops.data._contents import Layout as Layout
 from pinops.data._dataset import Dataset as Dataset
-from pinops.data._dataset import as_dataset as as_dataset
-from pinops.data._dataset import generate as generate
-from pinops.data._dataset import inputs_in as inputs_in
-from pinops.data._dataset import leaves_of as leaves_of
+from pinops.data._generate import generate as generate
 from pinops.data._grid import GridSpec as GridSpec
 from pinops.data._hdf5 import DataFileError as DataFileError
 from pinops.data._hdf5 import attributes_of as attributes_of
@@ -21,12 +19,21 @@ from pinops.data._hdf5 import write_arrays as write_arrays
 from pinops.data._mesh_families import MESH_FAMILIES as MESH_FAMILIES
 from pinops.data._mesh_families import NODES as NODES
 from pinops.data._mesh_families import mesh_contents as mesh_contents
+from pinops.data._of_family import as_dataset as as_dataset
+from pinops.data._of_family import check_data as check_data
+from pinops.data._of_family import check_values as check_values
+from pinops.data._of_family import family_of as family_of
+from pinops.data._of_family import leaves_of as leaves_of
+from pinops.data._of_family import problems as problems
+from pinops.data._of_family import solved as solved
 from pinops.data._pdebench import from_pdebench as from_pdebench
 from pinops.data._reference_cache import cache_folder as cache_folder
 from pinops.data._reference_cache import cached_reference as cached_reference
+from pinops.data._rows import inputs_in as inputs_in
 from pinops.data._run_file import read_run as read_run
 from pinops.data._run_file import write_run as write_run
 from pinops.data._schema import Anything as Anything
 from pinops.data._schema import Table as Table
 from pinops.data._schema import check as check
 from pinops.data._schema import shown as shown
+from pinops.data._store import BLOCK as BLOCK

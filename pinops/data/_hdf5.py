@@ -158,7 +158,7 @@ def opened(path: Path, kind: str | None) -> Iterator[Any]:  # h5py tells no grou
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with h5py.File(path, "r") as file:
-            found = _text_of(file, "pinops", path) if kind and "pinops" in file.attrs else None
+            found = text_of(file, "pinops", path) if kind and "pinops" in file.attrs else None
             if found != kind:
                 words = "".join(c for c in (found or "")[:40] if c.isprintable())
                 what = f"holds a pinops {words}" if found else "was not written by pinops"
@@ -188,7 +188,7 @@ def said(error: BaseException, longest: int = _REASON) -> str:
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 
-def _text_of(file: h5py.File, name: str, path: Path) -> str:
+def text_of(file: h5py.File, name: str, path: Path) -> str:
     """A text attribute, its type and size checked before it is used."""
     if name not in file.attrs:
         raise DataFileError(f"{path} cannot be read: it has no attribute {name!r}; restore a copy")
@@ -214,7 +214,7 @@ def _text_of(file: h5py.File, name: str, path: Path) -> str:
 
 def attributes_of(file: h5py.File, path: Path) -> tuple[dict[str, Any], str]:
     """The JSON attributes of an open file, and their text."""
-    text = _text_of(file, "attributes", path)
+    text = text_of(file, "attributes", path)
     value = parsed(text, path)
     if not isinstance(value, dict):
         raise DataFileError(f"{path} cannot be read: its attributes are no table; restore a copy")
@@ -336,7 +336,7 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
     path = Path(path)
     with opened(path, kind) as file:
         attributes, text = attributes_of(file, path)
-        expected = _text_of(file, "sha256", path)
+        expected = text_of(file, "sha256", path)
         arrays: dict[str, np.ndarray] = {}
 
         def visit(name: str, node: h5py.Group | h5py.Dataset) -> None:

@@ -16,16 +16,11 @@ import h5py
 import jax
 import numpy as np
 
-from pinops.data._dataset import (
-    BLOCK,
-    PART,
-    Dataset,
-    bounds_of,
-    join,
-    leaves_of,
-    settings_of,
-)
+from pinops.data._dataset import Dataset
+from pinops.data._generate import PART, join, settings_of
 from pinops.data._hdf5 import DataFileError, opened, read_arrays, said, write_arrays
+from pinops.data._of_family import bounds_of, leaves_of
+from pinops.data._store import BLOCK
 from pinops.problem import Problem, name_of
 
 _NUMBER = re.compile(r"_(beta|Nu)([0-9.eE+-]+?)\.(?:hdf5|h5)$")
@@ -120,7 +115,7 @@ def from_pdebench(
         report(min((number + 1) * BLOCK, count), count)
     join(path, names, settings)
     shutil.rmtree(parts)
-    return Dataset(path)
+    return Dataset.open(path)
 
 
 def _write(

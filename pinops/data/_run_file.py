@@ -46,6 +46,10 @@ _NUMBERS = Items(Number())
 _SIZES = Table({name: _BY_NAME for name in ("centre", "spread", "sizes", "terms", "coefficients")})
 _DESCRIPTION = Either((Text(), Table({}, others=Anything())))
 
+_PLACE = Number(least=0, whole=True)
+# The origin of data, and the samples of it for training as ranges from a number to another.
+_SEEN = Row((Text(), Items(Row((_PLACE, _PLACE)))))
+
 # What every request has, whatever was trained. Names that are only compared or shown have no type
 # here.
 _EVERY: Mapping[str, Kind] = {
@@ -65,9 +69,16 @@ _MAYBE: Mapping[str, Kind] = {
     "start": Optional(_DIGEST),
     "drawn": Optional(Row((_SEED, _DTYPE))),
     "data": Optional(_DIGEST),
-    "data_members": Optional(Row((Text(), Number(least=0, whole=True)))),
+    "data_members": Optional(_SEEN),
     "physics": _WEIGHT,
     "fingerprint": Table({}, others=Anything()),
+    "family": Table(
+        {
+            "bounds": Table({}, others=Items(Number(), length=2)),
+            "unknowns": Items(Text(longest=200), least=1),
+            "inputs": Table({}, others=Items(_SIZE)),
+        }
+    ),
 }
 _SOLUTION: Mapping[str, Kind] = {
     "trainable": _NAMES,
@@ -86,7 +97,7 @@ _OPERATOR: Mapping[str, Kind] = {
 }
 _SURROGATE: Mapping[str, Kind] = {
     "surrogate": _DESCRIPTION,
-    "data_members": Row((Text(), Number(least=0, whole=True))),
+    "data_members": _SEEN,
     "grid": Table(
         {
             "coordinates": _NAMES,

@@ -38,7 +38,7 @@ def triangulated(
     inner = inner[_depth(edge, inner) > _CLEARANCE * size]
     points = np.concatenate([fixed, inner])
     for round_ in range(_ROUNDS):
-        cells = _delaunay(edge, points)
+        cells = _delaunay(edge, points, size)
         if round_ < _ROUNDS - 1:
             points = _smoothed(edge, points, cells, size)
     return _checked(edge, points, cells, size)
@@ -86,12 +86,13 @@ def _depth(outlines: Sequence[np.ndarray], at: np.ndarray) -> Float[np.ndarray, 
     return np.where(between_edges(starts, ends, at), 1.0, -1.0) * np.sqrt(squared)
 
 
-def _delaunay(outlines: Sequence[np.ndarray], points: np.ndarray) -> np.ndarray:
+def _delaunay(outlines: Sequence[np.ndarray], points: np.ndarray, size: float) -> np.ndarray:
     """The triangles of Delaunay's triangulation that are inside."""
     from scipy.spatial import Delaunay
 
     cells = Delaunay(points).simplices
-    return cells[_depth(outlines, points[cells].mean(1)) > 0]
+    # Three points of a straight side make a triangle without area, on the outline up to rounding.
+    return cells[_depth(outlines, points[cells].mean(1)) > 1e-3 * size]
 
 
 def _smoothed(

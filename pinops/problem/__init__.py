@@ -42,6 +42,7 @@ from pinops.problem._constraints import Constraint as Constraint
 from pinops.problem._constraints import Points as Points
 from pinops.problem._constraints import Region as Region
 from pinops.problem._constraints import constraints as constraints
+from pinops.problem._data_family import DataFamily as DataFamily
 from pinops.problem._difference import difference as difference
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import faces as faces

@@ -31,6 +31,7 @@ from pinops.problem._conditions import (
     Periodic,
     Robin,
 )
+from pinops.problem._data_family import DataFamily
 from pinops.problem._inverse import coefficients_as_json, holder
 from pinops.problem._problem import (
     Problem,
@@ -66,6 +67,8 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
     """
     if isinstance(problem, Window):
         return in_window(fingerprint(problem.problem), problem)
+    if isinstance(problem, DataFamily):
+        return _of_data(problem)
     coefficients = coefficients_as_json(problem)
     conditions = problem.conditions()
     with jax.enable_x64(True):
@@ -85,6 +88,21 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         "conditions": rows,
         "known": {name: _text(array) for name, array in _group(values, "known ").items()},
         "observations": _observations(conditions),
+    }
+
+
+def _of_data(family: DataFamily) -> dict[str, Any]:
+    """Of data alone: names, shapes and the domain."""
+    shapes = {name: list(np.shape(value)) for name, value in family.given.items()}
+    return {
+        "problem": name_of(family),
+        "unknowns": list(family.unknowns),
+        "coefficients": {f"the shape of {name}": shape for name, shape in shapes.items()},
+        "domain": _domain(family),
+        "equation": {"": None},
+        "conditions": [],
+        "known": {},
+        "observations": {},
     }
 
 

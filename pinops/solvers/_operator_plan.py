@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from pinops.data import Dataset, read_run
+from pinops.data import Dataset, check_values, read_run, solved
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.networks import embedding_of, trainable
 from pinops.operators import Operator, OperatorArchitecture
 from pinops.optimizers import SOAP
 from pinops.problem import (
+    DataFamily,
     Problem,
     Scales,
     check_resolved,
@@ -122,9 +123,9 @@ class OperatorPlan:
         problem, dataset, start = self.problem, self.dataset, self.start
         members = None
         if dataset is not None:
-            members = [dataset.origin, len(dataset.splits["training"])]
+            members = [dataset.origin, dataset.seen("training")]
         ones = dict.fromkeys(problem.unknowns, 1.0)
-        return {
+        request = {
             "problem": name_of(problem),
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
             "operator": describe(self.architecture) if start is None else start.request["operator"],
@@ -146,6 +147,9 @@ class OperatorPlan:
             "seed": seed,
             "dtype": self.options.dtype,
         }
+        if isinstance(problem, DataFamily):
+            request["family"] = problem.to_json()
+        return request
 
 
 def operator_plan(
@@ -164,7 +168,7 @@ def operator_plan(
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     owner = name_of(problem)
     if dataset is not None:
-        dataset.check_values(*dataset.splits, gaps=True, coefficients=True)
+        check_values(dataset, *dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
     if not physics and dataset is None:
         raise ValueError("there is nothing to train on: give data, or leave physics as it is")
@@ -172,7 +176,14 @@ def operator_plan(
         raise ValueError(
             f"the equation of {owner} alone has many solutions, and it has no conditions: give data"
         )
-    residual_signature(problem)
+    if isinstance(problem, DataFamily):
+        if physics:
+            raise ValueError(
+                f"physics={physics:g} needs an equation, and these are data alone; train a family "
+                "with data=, or leave physics out"
+            )
+    else:
+        residual_signature(problem)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
@@ -344,6 +355,9 @@ def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
 
 def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     """The sizes of unknowns and equations of a family, from a few members or from data."""
+    if isinstance(problem, DataFamily):
+        assert dataset is not None
+        return Scales(dataset.mean, dataset.scale, dataset.scale, {}, {}).to_json()
     members = unseen_members(problem, _INPUTS, _FOR_SCALES)
     given, means = (None, None) if dataset is None else (dataset.scale, dataset.mean)
     return scales_of_family(members, impose(problem), given, means).to_json()
@@ -359,7 +373,7 @@ def _monitor(
 ) -> Callable[[Params], dict[str, float]]:
     """Mean relative L2 errors over a few unseen members; nothing without a reference."""
     if dataset is not None:
-        members, references = dataset.solved(problem, dataset.splits["validation"][:_MONITORED])
+        members, references = solved(dataset, problem, dataset.splits["validation"][:_MONITORED])
     else:
         members = unseen_members(problem, _MONITOR, _MONITORED)
         references = [member.reference() for member in members]

@@ -14,7 +14,7 @@ from jaxtyping import PRNGKeyArray
 from pinops.data import DataFileError, said, shown
 from pinops.networks import Architecture, EncoderArchitecture
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
-from pinops.problem import Problem, available, difference, load_problem
+from pinops.problem import DataFamily, Problem, available, difference, load_problem
 from pinops.settings import from_description
 from pinops.solvers._allowed import allowed
 from pinops.solvers._request import describe
@@ -72,6 +72,8 @@ def problem_of(
             (``changed``).
     """
     given = problem is not None
+    if problem is None and "family" in request:
+        problem = DataFamily.from_json(request["family"])
     problem = _by_name(folder, request) if problem is None else problem
     stored = request.get("fingerprint")
     words = None if changed or stored is None else difference(stored, problem)

@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.data import BLOCK, Dataset, GridSpec, inputs_in
+from pinops.data import BLOCK, Dataset, GridSpec, check_values, inputs_in
 from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import SurrogateArchitecture
 from pinops.optimizers import Adam, Optax, OptaxMethod
 from pinops.problem import (
+    DataFamily,
     Problem,
     coefficients_as_json,
     coefficients_of,
@@ -113,12 +114,12 @@ class SurrogatePlan:
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset = self.problem, self.dataset
-        return {
+        request = {
             "problem": name_of(problem),
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
             "surrogate": describe(self.architecture),
             "data": dataset.digest,
-            "data_members": [dataset.origin, len(dataset.splits["training"])],
+            "data_members": [dataset.origin, dataset.seen("training")],
             "grid": self.grid.to_json(),
             "parameters": self.parameters.to_json(),
             "centre": dataset.centre,
@@ -134,6 +135,9 @@ class SurrogatePlan:
             "seed": seed,
             "dtype": self.options.dtype,
         }
+        if isinstance(problem, DataFamily):
+            request["family"] = problem.to_json()
+        return request
 
 
 def surrogate_plan(
@@ -154,7 +158,7 @@ def surrogate_plan(
             f"a surrogate is trained on data: make them with pinops data {name_of(problem)} --out "
             "FILE, and give data="
         )
-    dataset.check_values(*dataset.splits, gaps=False, coefficients=bool(physics))
+    check_values(dataset, *dataset.splits, gaps=False, coefficients=bool(physics))
     physics = checked_physics(physics, 0.0, weighting)
     if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
         raise ValueError(
@@ -174,6 +178,11 @@ def surrogate_plan(
     functions = Functions(batch=_BATCH) if functions is None else functions
     functions = functions.within(count)
     grid = GridSpec.of(problem, dataset)
+    if physics and isinstance(problem, DataFamily):
+        raise ValueError(
+            f"physics={physics:g} needs an equation, and these are data alone; train a family with "
+            "data=, or leave physics out"
+        )
     if physics:
         grid.check_periodic(problem)
         if grid.snapshots < 3:
@@ -231,7 +240,7 @@ def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> ParameterSca
     training = dataset.splits["training"]
     parts = [training[k : k + BLOCK] for k in range(0, len(training), BLOCK)]
     names = names_in_a_row(problem)
-    rows = [in_a_row(inputs_in(dataset.rows(part))) for part in parts]
+    rows = [in_a_row(inputs_in(dataset.rows(part)), len(part)) for part in parts]
     values = np.concatenate(rows).astype(np.float64)
     return ParameterScaling.of(names, values, wanted)
 
@@ -279,7 +288,7 @@ def _monitor(
     members = dataset.splits["validation"][:_MONITORED]
     rows = dataset.rows(members)
     truth = frames_of(problem, dataset, rows)
-    seen = in_a_row(inputs_in(rows))
+    seen = in_a_row(inputs_in(rows), len(members))
     frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, seen))
 
     def measure(params: Params) -> dict[str, float]:

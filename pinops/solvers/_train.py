@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from pinops.data import Dataset, as_dataset
+from pinops.data import Dataset, as_dataset, check_data, family_of
 from pinops.losses import Weighting
 from pinops.operators import (
     DeepONet,
@@ -153,11 +153,12 @@ def _family(
     if isinstance(what, Dataset):
         if dataset is not None:
             raise ValueError("data are given twice: train(dataset, ...) needs no data=")
-        settings = what.attributes["settings"]
+        if (settings := what.settings) is None:
+            return family_of(what), what
         family, dataset = load_problem(settings["problem"], **settings["coefficients"]), what
     else:
         family = load_problem(what) if isinstance(what, str) else what
     check_family(family)
     if dataset is not None:
-        dataset.check_family(family)
+        check_data(dataset, family)
     return family, dataset

@@ -1,7 +1,7 @@
 """A trained operator: solutions of all members of a family."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.data import Dataset
+from pinops._numbers import real
+from pinops.data import Dataset, as_dataset, check_data, check_values, solved
 from pinops.metrics import errors
-from pinops.problem import Problem, coefficients_as_json, sample_members, unstacked
+from pinops.problem import (
+    DataFamily,
+    Problem,
+    coefficients_as_json,
+    in_words,
+    sample_members,
+    shapes_of,
+    unstacked,
+)
 from pinops.reference import Reference
 from pinops.solvers._solution import Solution
 from pinops.solvers._trained import (
@@ -60,11 +69,14 @@ class TrainedOperator(Trained):
     def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return count_parameters(self.params)
 
-    def __call__(self, members: Problem | Sequence[Problem], **coordinates: Any) -> Any:
+    def __call__(
+        self, members: Problem | Sequence[Problem] | Mapping[str, Any] | Any, **coordinates: Any
+    ) -> Any:
         """The solution of one member, or the values of many.
 
         Args:
-            members: A member of the family, or n of them.
+            members: A member of the family, or n of them; of data alone the inputs of n samples,
+                arrays ``(n, ...)`` by name, or one array where there is one input.
             coordinates: For n members: where they are evaluated, arrays that broadcast against each
                 other.
 
@@ -78,6 +90,8 @@ class TrainedOperator(Trained):
         if isinstance(members, Problem):
             solution = self._solution(members)
             return solution(**coordinates) if coordinates else solution
+        if isinstance(self.family, DataFamily) and not isinstance(members, list | tuple):
+            members = self._of_inputs(self.family, members)
         members = list(members)
         if not members:
             raise ValueError("members must be problems of the family, got none")
@@ -92,6 +106,30 @@ class TrainedOperator(Trained):
             for k, name in enumerate(self.family.unknowns)
         }
         return by_name if len(by_name) > 1 else next(iter(by_name.values()))
+
+    def _of_inputs(self, family: DataFamily, inputs: Any) -> list[Problem]:
+        """Members of data alone, from arrays with a sample in each row."""
+        shapes = shapes_of(family.given)
+        if not isinstance(inputs, Mapping):
+            if len(shapes) > 1:
+                raise ValueError(
+                    f"the operator sees {in_words(shapes)}; give them by name, as a dict of arrays"
+                )
+            inputs = {next(iter(shapes)): inputs}
+        given = {name: real(np.asarray(inputs[name]), name) for name in sorted(inputs)}
+        counts = {len(array) if array.ndim else 0 for array in given.values()}
+        found = {name: array.shape[1:] for name, array in given.items()}
+        if found != shapes or len(counts) != 1:
+            raise ValueError(
+                "inputs need a sample in each row, of the shapes "
+                f"{in_words(shapes)}; got the arrays {in_words(shapes_of(given))}"
+            )
+        if not all(np.isfinite(array).all() for array in given.values()):
+            raise ValueError("inputs must be finite; one has a NaN or an infinite value")
+        return [
+            replace(family, given={name: array[k] for name, array in given.items()})
+            for k in range(counts.pop())
+        ]
 
     def _check(self, member: Problem) -> None:
         if type(member) is not type(self.family):
@@ -157,17 +195,10 @@ class TrainedOperator(Trained):
         self, dataset: Dataset, count: int | None = None
     ) -> tuple[list[Problem], list[Reference]]:
         """The test part of a data set, or so many of it. Raises ValueError where it was seen."""
-        dataset.check_family(self.family)
-        dataset.check_values("test", gaps=True, coefficients=True)
-        members = dataset.splits["test"]
-        origin, seen = self.request.get("data_members") or ("", 0)
-        if origin == dataset.origin and members.start < seen:
-            raise ValueError(
-                f"{dataset.path} is made with the seed of the data of the training, which has seen "
-                "its test members; make it "
-                "with another seed"
-            )
-        return dataset.solved(self.family, members[:count])
+        check_data(dataset, self.family)
+        members = dataset.unseen(self.request.get("data_members"))
+        check_values(dataset, "test", gaps=True, coefficients=True)
+        return solved(dataset, self.family, members[:count])
 
     def error(self, data: Sequence[Problem] | Dataset | int | None = None) -> Errors:
         """Statistics of the `errors`; by default of a hundred `test_members`."""
@@ -206,7 +237,7 @@ class TrainedOperator(Trained):
         if data is None:
             member, reference = self.test_members(1)[0], None
         else:
-            dataset = data if isinstance(data, Dataset) else Dataset(data)
+            dataset = as_dataset(data)
             (member,), (reference,) = self._tested_on(dataset, 1)
         return plot_solution(
             self._solution(member), path, reference=reference, of="one unseen member"

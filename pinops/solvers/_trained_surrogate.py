@@ -14,12 +14,19 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
-from pinops.data import Dataset, GridSpec, inputs_in
+from pinops.data import Dataset, GridSpec, as_dataset, check_data, inputs_in
 from pinops.losses import Fixed
 from pinops.metrics import rollout_metrics
 from pinops.operators import CAPESurrogate
 from pinops.optimizers import Optax
-from pinops.problem import Problem, coefficients_as_json, name_of, sample_members, unstacked
+from pinops.problem import (
+    DataFamily,
+    Problem,
+    coefficients_as_json,
+    name_of,
+    sample_members,
+    unstacked,
+)
 from pinops.solvers._trained import (
     Errors,
     Trained,
@@ -164,21 +171,18 @@ class TrainedSurrogate(Trained):
         if data is None:
             truth, parameters = self._solved_members(_COMPARED)
         else:
-            dataset = data if isinstance(data, Dataset) else Dataset(data)
+            dataset = as_dataset(data)
             truth, parameters = self._part_of(dataset, part)
         return self(truth[:, 0], parameters, truth.shape[1] - 1), truth, parameters
 
     def _part_of(self, dataset: Dataset, part: str | None) -> tuple[np.ndarray, np.ndarray]:
-        held, own = dataset.attributes["settings"]["problem"], self.request["problem"]
-        if held != own:
-            raise ValueError(f"{dataset.path} holds data of {held}, and the surrogate is of {own}")
-        members = range(dataset.count) if part is None else dataset.splits[part]
-        origin, seen = self.request["data_members"]
-        if origin == dataset.origin and members.start < seen:
-            raise ValueError(
-                f"{dataset.path}: the training has seen members of this part; choose the test "
-                "part, or another seed"
-            )
+        held = "data alone" if dataset.settings is None else dataset.settings["problem"]
+        own = self.request["problem"]
+        if isinstance(self.family, DataFamily):
+            check_data(dataset, self.family)
+        elif held != own:
+            raise ValueError(f"{dataset.path} holds {held}, and the surrogate is of {own}")
+        members = dataset.unseen(self.request["data_members"], part)
         grid = GridSpec.of(self.family, dataset)
         if not grid.same(self.grid):
             raise ValueError(
@@ -186,7 +190,7 @@ class TrainedSurrogate(Trained):
                 "refined(2) is for twice as many points"
             )
         rows = dataset.rows(members)
-        return frames_of(self.family, dataset, rows), in_a_row(inputs_in(rows))
+        return frames_of(self.family, dataset, rows), in_a_row(inputs_in(rows), len(members))
 
     def _solved_members(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Solutions and parameters of unseen members, in the order of the parameters."""
@@ -390,7 +394,7 @@ class TrainedSurrogate(Trained):
         if data is None:
             truth, parameters = self._solved_members(_COMPARED)
         else:
-            dataset = data if isinstance(data, Dataset) else Dataset(data)
+            dataset = as_dataset(data)
             truth, parameters = self._part_of(dataset, "test")
             _, firsts = np.unique(parameters, axis=0, return_index=True)
             shown = firsts[np.unique(np.linspace(0, len(firsts) - 1, 5).round().astype(int))]
@@ -420,4 +424,5 @@ class TrainedSurrogate(Trained):
 def _parameters_of(members: Sequence[Problem]) -> Float[np.ndarray, "n p"]:
     """What a surrogate sees of some members, in the order of the names of the inputs."""
     each = [inputs_of(member) for member in members]
-    return in_a_row({name: np.stack([given[name] for given in each]) for name in each[0]})
+    by_name = {name: np.stack([given[name] for given in each]) for name in each[0]}
+    return in_a_row(by_name, len(each))

@@ -47,10 +47,12 @@ def _rounded(numbers: np.ndarray, digits: np.ndarray) -> Any:
     return each(numbers, digits).tolist()
 
 
-def in_a_row(inputs: Mapping[str, Float[Any, "n ..."]]) -> Float[np.ndarray, "n p"]:
-    """What a surrogate sees: numbers and vectors of many members, in the order of their names."""
-    columns = [np.asarray(inputs[name]) for name in sorted(inputs)]
-    return np.concatenate([column.reshape(len(column), -1) for column in columns], 1)
+def in_a_row(inputs: Mapping[str, Float[Any, "n ..."]], count: int) -> Float[np.ndarray, "n p"]:
+    """What a surrogate sees: numbers and vectors of ``count`` members, in the order of their names;
+    nothing of data without parameters.
+    """
+    columns = [np.asarray(inputs[name]).reshape(count, -1) for name in sorted(inputs)]
+    return np.concatenate([np.zeros((count, 0)), *columns], 1)
 
 
 def names_in_a_row(problem: Problem) -> list[str]:

@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.data import Dataset
+from pinops.data import Dataset, problems
 from pinops.derivatives import Plan, parse_names
 from pinops.losses import Snapshot, Term, Weights, residuals
 from pinops.networks import Field, JetNetwork, field_of
@@ -320,7 +320,7 @@ class Draw(Source[Members]):
             name: rows[f"values/{name}"].reshape(pool, -1) for name in model.problem.unknowns
         }
         points[DATA] = Points(self.dataset.points)
-        return cast(Members(self.dataset.problems(model.problem, rows), points, values))
+        return cast(Members(problems(model.problem, rows), points, values))
 
     def sampled(
         self, model: OperatorModel, members: Members, weights: Weights, key: PRNGKeyArray
@@ -389,11 +389,10 @@ class SolvedMembers(Solutions):
         self.count, self.points = len(self._part), dataset.points
 
     def _rows(self, numbers: range) -> dict[str, np.ndarray]:
-        start = self._part.start
-        return self._dataset.rows(range(start + numbers.start, start + numbers.stop))
+        return self._dataset.rows(self._part[numbers.start : numbers.stop])
 
     def members(self, numbers: range) -> Problem:
-        return cast(self._dataset.problems(self._model.problem, self._rows(numbers)))
+        return cast(problems(self._model.problem, self._rows(numbers)))
 
     def values(self, numbers: range) -> Float[np.ndarray, "n l c"]:
         rows = self._rows(numbers)

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.data import Dataset, inputs_in
+from pinops.data import Dataset, inputs_in, problems
 from pinops.losses import Snapshot, Term, Weights, residuals
 from pinops.networks import GridField
 from pinops.operators import Surrogate
@@ -332,10 +332,14 @@ class Batches(Source[Trajectories]):
     ) -> Trajectories:
         """The trajectories of an epoch."""
         rows = self.dataset.drawn(key, self.pool)
-        problems = self.dataset.problems(model.problem, rows) if model.physics else None
+        members = problems(model.problem, rows) if model.physics else None
         return Trajectories(
             *cast(
-                (frames_of(model.problem, self.dataset, rows), in_a_row(inputs_in(rows)), problems)
+                (
+                    frames_of(model.problem, self.dataset, rows),
+                    in_a_row(inputs_in(rows), self.pool),
+                    members,
+                )
             )
         )
 

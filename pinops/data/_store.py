@@ -1,0 +1,237 @@
+"""Where the samples of a data set lie: in memory, in a file of ours, or in several places.
+
+A store gives blocks of consecutive samples. Of the blocks that were read last, some stay in memory;
+how many samples a block has follows from their size, so that a data set larger than memory can be
+read, and shuffled by blocks.
+"""
+
+import abc
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pinops.data._contents import Arrays, Layout
+from pinops.data._hdf5 import (
+    digest_of,
+)
+
+BLOCK = 32  # samples that are read together, fewer where they are large
+_BLOCK_BYTES = 16 * 2**20
+_CACHE_BYTES = 256 * 2**20
+Rows = dict[str, Any]  # arrays with a sample in each row, or lists of arrays
+
+
+class Store(abc.ABC):
+    """Abstract: samples in blocks.
+
+    Attributes:
+        path: Of the file, or what messages call it.
+        count: How many samples.
+        block: How many of them are read together.
+        coordinates: Those that all samples share, as they broadcast against each other.
+        layout: What the arrays are.
+        settings: How members of a family were made; None for other data.
+        kind: Of the reference that they were made with; "" for other data.
+        source: Of that reference, or where the arrays come from.
+    """
+
+    path: Path | str
+    count: int
+    block: int
+    coordinates: dict[str, np.ndarray]
+    layout: Layout
+    settings: dict[str, Any] | None = None
+    kind: str = ""
+    source: str = ""
+
+    def __init__(self) -> None:
+        self._cache: OrderedDict[int, tuple[int, Rows]] = OrderedDict()
+        self._held = 0
+
+    @abc.abstractmethod
+    def read(self, block: int) -> Rows:
+        """The samples of one block."""
+
+    @property
+    @abc.abstractmethod
+    def digest(self) -> str:
+        """A checksum of the whole."""
+
+    @property
+    def origin(self) -> str:
+        """What tells whether samples of the same number are the same; by default the digest."""
+        return self.digest
+
+    def cached(self, block: int) -> Rows:
+        """The samples of one block, from memory where they were read lately."""
+        if block in self._cache:
+            self._cache.move_to_end(block)
+            return self._cache[block][1]
+        rows = self.read(block)
+        size = sum(_bytes(value) for value in rows.values())
+        self._cache[block] = size, rows
+        self._held += size
+        while self._held > _CACHE_BYTES and len(self._cache) > 1:
+            _, (freed, _) = self._cache.popitem(last=False)
+            self._held -= freed
+        return rows
+
+
+def _bytes(value: Any) -> int:
+    return sum(a.nbytes for a in value) if isinstance(value, list) else value.nbytes
+
+
+class ArrayStore(Store):
+    """Arrays in memory, or lazy ones."""
+
+    def __init__(self, arrays: Arrays):
+        super().__init__()
+        self.path, self.count = arrays.source, arrays.count
+        self.coordinates, self.layout = arrays.coordinates, arrays.layout
+        self.source = arrays.source
+        self._stored = arrays.stored
+        self.block = _block_of(arrays.stored)
+        self._digest = ""
+
+    def read(self, block: int) -> Rows:
+        here = slice(block * self.block, (block + 1) * self.block)
+        rows = {}
+        for name, array in self._stored.items():
+            some = array[here]
+            rows[name] = some if isinstance(some, list) else np.asarray(some)
+        return rows
+
+    @property
+    def digest(self) -> str:
+        """Of all arrays in memory; of lazy ones of the first and the last block."""
+        if not self._digest:
+            digest = hashlib.sha256(repr(self.layout).encode())
+            digest.update(digest_of(self.coordinates).encode())
+            for name, array in sorted(self._stored.items()):
+                digest.update(_digest_of_rows(name, array, self.block).encode())
+            self._digest = digest.hexdigest()[:16]
+        return self._digest
+
+
+def _digest_of_rows(name: str, array: Any, block: int) -> str:
+    if isinstance(array, list):
+        return digest_of({f"{name} {k}": one for k, one in enumerate(array)})
+    if isinstance(array, np.ndarray):
+        return digest_of({name: array})
+    ends = {"first": np.asarray(array[:block]), "last": np.asarray(array[-block:])}
+    return digest_of(ends, f"{name} {tuple(array.shape)}")
+
+
+def _block_of(stored: Mapping[str, Any]) -> int:
+    """How many samples are read together: few enough to be small, 32 at most."""
+    size = 0
+    for array in stored.values():
+        if isinstance(array, list):
+            size += max(one.nbytes for one in array)
+        else:
+            size += int(np.prod(array.shape[1:], dtype=np.int64)) * np.dtype(array.dtype).itemsize
+    return int(np.clip(_BLOCK_BYTES // max(size, 1), 1, BLOCK))
+
+
+class Joined(Store):
+    """The samples of several stores of the same layout, one behind the other."""
+
+    def __init__(self, stores: Sequence[Store]):
+        super().__init__()
+        first = stores[0]
+        self._stores = list(stores)
+        self.path = " + ".join(str(store.path) for store in stores)
+        self.count = sum(store.count for store in stores)
+        self.block = min(store.block for store in stores)
+        self.coordinates, self.layout = first.coordinates, first.layout
+        self.settings, self.kind, self.source = None, first.kind, self.path
+        for other in stores[1:]:
+            _check_joinable(first, other)
+
+    def read(self, block: int) -> Rows:
+        numbers = range(block * self.block, min((block + 1) * self.block, self.count))
+        parts, begin = [], 0
+        for store in self._stores:
+            own = range(max(numbers.start - begin, 0), min(numbers.stop - begin, store.count))
+            if len(own):
+                parts.append(gathered(store, np.asarray(own)))
+            begin += store.count
+        names = self._names()
+        return {name: joined([part[name] for part in parts]) for name in names}
+
+    def _names(self) -> list[str]:
+        groups = [set(store.cached(0)) for store in self._stores]
+        return sorted(set.intersection(*groups))
+
+    @property
+    def digest(self) -> str:
+        text = " ".join(store.digest for store in self._stores)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _check_joinable(first: Store, other: Store) -> None:
+    """Raises ValueError where samples of two stores cannot be rows of one array."""
+    for what in ("kind", "names", "unknowns", "inputs", "parameters", "history"):
+        own, theirs = getattr(first.layout, what), getattr(other.layout, what)
+        if own != theirs:
+            raise ValueError(
+                f"{first.path} and {other.path} cannot be joined: {what} are {own} and {theirs}"
+            )
+    for name, axis in first.coordinates.items():
+        there = other.coordinates[name]
+        if axis.shape != there.shape or not np.allclose(axis, there, rtol=1e-6, atol=0):
+            raise ValueError(
+                f"{first.path} and {other.path} cannot be joined: their points of {name} differ"
+            )
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Rows behind rows, of arrays or lists."""
+    if isinstance(parts[0], list):
+        return [one for part in parts for one in part]
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def gathered(store: Store, numbers: np.ndarray) -> Rows:
+    """Samples of any numbers, in their order; blocks are read once."""
+    blocks, inverse = np.unique(numbers // store.block, return_inverse=True)
+    out: dict[str, list[Any]] = {}
+    order: list[np.ndarray] = []
+    for k, block in enumerate(blocks):
+        rows = store.cached(int(block))
+        where = np.flatnonzero(inverse == k)
+        inner = numbers[where] - block * store.block
+        order.append(where)
+        for name, value in rows.items():
+            some = [value[i] for i in inner] if isinstance(value, list) else value[inner]
+            out.setdefault(name, []).append(some)
+    back = np.argsort(np.concatenate(order)) if order else np.arange(0)
+    found: Rows = {}
+    for name, parts in out.items():
+        whole = joined(parts)
+        found[name] = [whole[i] for i in back] if isinstance(whole, list) else whole[back]
+    return found
+
+
+class Taken(Store):
+    """Some samples of a store, as a store."""
+
+    def __init__(self, store: Store, numbers: np.ndarray):
+        super().__init__()
+        self._of, self._numbers = store, numbers
+        self.path, self.block, self.count = store.path, store.block, len(numbers)
+        self.coordinates, self.layout = store.coordinates, store.layout
+        self.kind, self.source = store.kind, store.source
+
+    def read(self, block: int) -> dict[str, Any]:
+        here = slice(block * self.block, (block + 1) * self.block)
+        return gathered(self._of, self._numbers[here])
+
+    @property
+    def digest(self) -> str:
+        text = self._of.digest.encode() + np.asarray(self._numbers, np.int64).tobytes()
+        return hashlib.sha256(text).hexdigest()[:16]

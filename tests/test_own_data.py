@@ -1,0 +1,227 @@
+"""Data of one's own: arrays and files to data sets, and operators trained on them alone."""
+
+import h5py
+import numpy as np
+import pytest
+
+import pinops as po
+from pinops.data import DataFileError, family_of
+from pinops.networks import MLP
+
+RANDOM = np.random.default_rng(0)
+X, Y = np.linspace(0, 1, 6), np.linspace(-1, 1, 5)
+
+
+def on_a_grid(count=40, **more):
+    a = RANDOM.standard_normal((count, 6, 5))
+    given = {"inputs": {"a": a}, "outputs": {"u": 2 * a + 1}, "coordinates": {"x": X, "y": Y}}
+    return po.Dataset.from_arrays(**given | more)
+
+
+def on_meshes(count=12):
+    points = [RANDOM.uniform(size=(4 + k % 3, 2)) for k in range(count)]
+    cells = [np.asarray([[0, 1, 2], [1, 2, 3]])[: 1 + k % 2] for k in range(count)]
+    return po.Dataset.from_arrays(
+        inputs={"a": [p[:, 0] for p in points], "force": RANDOM.standard_normal((count, 3))},
+        outputs={"u": [p.sum(1) for p in points]},
+        coordinates=points,
+        parameters={"viscosity": np.arange(1.0, count + 1)},
+        cells=cells,
+        units={"u": "m"},
+    )
+
+
+def test_arrays_keep_their_names_and_numbers():
+    data = on_a_grid(parameters={"k": 3.0, "m": np.arange(40.0)}, units={"u": "K"})
+    rows = data.rows([3, 1])
+    assert data.count == len(data) == 40 and data.unknowns == ("u",)
+    assert data.layout.parameters == ("k", "m") and data.layout.kind == "grid"
+    np.testing.assert_array_equal(rows["number"], [3, 1])
+    np.testing.assert_array_equal(rows["values/u"], 2 * rows["inputs/a"] + 1)
+    np.testing.assert_array_equal(rows["inputs/m"], [3, 1])
+    np.testing.assert_array_equal(rows["inputs/k"], [3, 3])
+    assert data.points.shape == (30, 2) and tuple(data.points[1]) == (0.0, -0.5)
+    assert repr(data) == "Dataset(40 samples of a, k, m to u on a grid of 6 x 5, the arrays)"
+    assert data.summary()["units"] == {"u": "K"}
+
+
+def test_channels_are_unknowns():
+    v = RANDOM.standard_normal((7, 6, 5, 2))
+    data = on_a_grid(7, outputs={"v": v, "p": v[..., :1]})
+    assert data.unknowns == ("v0", "v1", "p")
+    np.testing.assert_array_equal(data.rows([2])["values/v1"][0], v[2, ..., 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"outputs": {}}, "outputs is empty"),
+        ({"outputs": {"u": np.zeros((40, 5, 6))}}, r"the shape \(40, 5, 6\), .* 6 x 5 points"),
+        ({"outputs": {"u": np.zeros((39, 6, 5))}}, "39 samples; the first axis"),
+        ({"outputs": {"u": np.zeros((40, 6, 5), complex)}}, "complex numbers are not supported"),
+        ({"outputs": {"a b": np.zeros((40, 6, 5))}}, "a name like a variable, .* got 'a b'"),
+        ({"outputs": {"u": np.full((40, 6, 5), "a")}}, "holds <U1; give numbers"),
+        ({"coordinates": {"x": X[::-1], "y": Y}}, "the axis x must rise"),
+        ({"coordinates": {"x": X, "y": np.zeros((5, 2))}}, "the axis y must be a line"),
+        ({"coordinates": {"x": X, "t": Y}}, "give a coordinate t and time='t', or neither"),
+        ({"coordinates": {"x": X, "t": Y}, "time": "t"}, "t must be the first coordinate"),
+        ({"time": "time"}, "time must be 't' or None, got 'time'"),
+        ({"parameters": {"a": 1.0}}, "a is an input and a parameter"),
+        ({"parameters": {"k": np.zeros(3)}}, "one for each of the 40 samples"),
+        ({"history": 0}, "history must be a whole number"),
+        ({"coordinates": np.zeros((30, 4))}, "with 1 to 3 dimensions"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(change, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        on_a_grid(**change)
+    assert "\n" not in str(caught.value)
+
+
+def test_samples_with_points_of_their_own_are_padded():
+    data = on_meshes()
+    rows = data.rows([1, 0, 2])
+    assert rows["points"].shape == (3, 6, 2) and rows["present"].sum(1).tolist() == [5, 4, 6]
+    assert np.isnan(rows["values/u"][1, 4:]).all() and rows["inputs/force"].shape == (3, 3)
+    np.testing.assert_allclose(
+        rows["values/u"][rows["present"]], rows["points"][rows["present"]].sum(1)
+    )
+    assert rows["cells"][0].tolist() == [[0, 1, 2], [1, 2, 3]]
+    assert family_of(data).unknowns == ("u",)
+
+
+@pytest.mark.parametrize("make", [on_a_grid, on_meshes])
+def test_a_file_gives_the_same_samples(make, tmp_path):
+    data = make()
+    path = data.save(tmp_path / "mine.h5")
+    again = po.Dataset.open(path)
+    chosen = [9, 2, 5]
+    before, after = data.rows(chosen), again.rows(chosen)
+    assert before.keys() == after.keys() and again.layout == data.layout
+    for name in before:
+        for one, other in zip(before[name], after[name], strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert again.splits["test"].tolist() == data.splits["test"].tolist()
+    with pytest.raises(ValueError, match="exists already"):
+        data.save(path)
+    with h5py.File(path, "r+") as file:
+        file["values/u"][0] += 1e-7 if make is on_meshes else 1e-7 * np.ones((6, 5))
+    with pytest.raises(DataFileError, match="the checksum of samples 0 to"):
+        po.Dataset.open(path).rows([0])
+
+
+def test_parts_are_disjoint_and_whole():
+    for count in (2, 3, 15, 400):
+        splits = on_a_grid(count).splits
+        together = np.concatenate(list(splits.values()))
+        assert sorted(together) == list(range(count))
+        assert len(splits["test"]) == max(1, count // 10)
+        assert (len(splits["validation"]) > 0) == (count > 2)
+    with pytest.raises(ValueError, match="has one sample"):
+        _ = on_a_grid(1).splits
+
+
+def test_a_split_tests_on_what_it_has_set_apart():
+    data = on_a_grid()
+    first, second = data.split(test=10, seed=3)
+    assert (first.count, second.count) == (30, 10)
+    assert len(first.splits["test"]) == 0 and len(second.splits["test"]) == 10
+    numbers = np.concatenate([part.rows(range(part.count))["number"] for part in (first, second)])
+    assert sorted(numbers) == list(range(40))
+    again = data.split(test=0.25, seed=3)[1]
+    np.testing.assert_array_equal(again.rows(range(10))["number"], second.rows(range(10))["number"])
+    for wrong in (0, 40, True, 1.0, "all"):
+        with pytest.raises(ValueError, match="test must be a number of samples from 1 to 39"):
+            data.split(test=wrong)
+
+
+def test_samples_are_taken_and_joined(tmp_path):
+    data = on_a_grid()
+    both = data.take([5, 3]) + data.take(range(10, 12))
+    np.testing.assert_array_equal(
+        both.rows(range(4))["inputs/a"], data.rows([5, 3, 10, 11])["inputs/a"]
+    )
+    kept = po.Dataset.open(both.save(tmp_path / "four.h5"))
+    np.testing.assert_array_equal(kept.rows([3, 0])["values/u"], data.rows([11, 5])["values/u"])
+    with pytest.raises(ValueError, match="has 40 samples, and no sample 40"):
+        data.take([40])
+    other = on_a_grid(coordinates={"x": X, "y": 2 * Y})
+    with pytest.raises(ValueError, match="cannot be joined: their points of y differ"):
+        _ = data + other
+
+
+class Slow:
+    """An array that is read on demand, and counts what is read."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.read = array, array.shape, array.dtype, 0
+
+    def __getitem__(self, rows):
+        out = self.array[rows]
+        self.read += len(out)
+        return out
+
+
+def test_lazy_arrays_are_read_by_blocks():
+    slow = Slow(RANDOM.standard_normal((1000, 6, 5)))
+    data = on_a_grid(1000, outputs={"u": slow}, inputs={})
+    assert slow.read == 0
+    data.rows([999, 2])
+    assert slow.read == 32 + 8  # two blocks, the last of which has eight
+    data.rows(range(32))
+    assert slow.read == 40
+
+
+def antiderivatives(count):
+    """Random sums of waves at 20 points, and their integrals from 0."""
+    x = np.linspace(0, 1, 20)
+    k = np.pi * np.arange(1, 4)
+    weights = RANDOM.standard_normal((count, 3)) / np.arange(1, 4)
+    v = weights @ np.cos(k[:, None] * x)
+    return po.Dataset.from_arrays(
+        inputs={"v": v},
+        outputs={"u": weights @ (np.sin(k[:, None] * x) / k[:, None])},
+        coordinates={"x": x},
+    )
+
+
+def test_an_operator_of_arrays_alone(tmp_path):
+    train, test = antiderivatives(300).split(test=50)
+    small = po.operators.DeepONet(MLP(30, 2), MLP(30, 2), latent=20)
+    trained = po.train(train, small, functions=po.Functions(batch=32), steps=1500, progress=False)
+    error = trained.error(test)["u"]["mean"]
+    assert error < 0.05
+    rows = test.rows(range(3))
+    x = np.linspace(0, 1, 20)
+    values = trained(rows["inputs/v"], x=x)
+    assert values.shape == (3, 20)
+    relative = np.linalg.norm(values - rows["values/u"]) / np.linalg.norm(rows["values/u"])
+    assert relative < 0.1
+    np.testing.assert_array_equal(trained({"v": rows["inputs/v"]}, x=x), values)
+    again = po.load(trained.save(tmp_path / "run", test))
+    assert again.error(test) == trained.error(test)
+    for inputs, said in (
+        (rows["inputs/v"][:, :5], r"of the shapes v \(20,\); got the arrays v \(3, 5\)"),
+        ({"w": rows["inputs/v"]}, r"of the shapes v \(20,\); got the arrays w \(3, 20\)"),
+        (np.full((1, 20), np.nan), "inputs must be finite"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            trained(inputs, x=x)
+    with pytest.raises(ValueError, match="nothing to test on"):
+        trained.error(train)
+    with pytest.raises(ValueError, match="has the outputs u, and|has the coordinates|inputs"):
+        trained.error(on_a_grid())
+    with pytest.raises(ValueError, match="physics=1 needs an equation"):
+        po.train(train, small, physics=1.0)
+
+
+def test_a_stepper_of_arrays_alone():
+    x, t = np.arange(16) / 16, np.linspace(0, 1, 5)
+    phase = RANDOM.uniform(size=(40, 1, 1))
+    u = np.sin(2 * np.pi * (x - 0.2 * t[:, None] + phase))
+    data = po.Dataset.from_arrays(outputs={"u": u}, coordinates={"t": t, "x": x}, time="t")
+    fno = po.operators.Direct(po.operators.FNO(8, 4, depth=2))
+    trained = po.train(data, fno, curriculum=po.Curriculum(epochs=60, warm_up=0), progress=False)
+    assert trained.error(data)["u"]["mean"] < 0.2
+    frames = trained(u[:2, 0, :, None], np.zeros((2, 0)), 4)
+    assert frames.shape == (2, 5, 16, 1)
