@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.operators._operator import OperatorArchitecture
+from pinops.operators._points import PointArchitecture
 from pinops.settings import check_settings, flag, instance, one_of
 
 GRID_NETWORK = "a network on grids such as FNO(20, 12)"
@@ -100,7 +101,7 @@ def check_architecture(architecture: object) -> None:
     Raises:
         ValueError: With the architecture that fits, such as ``CAPE(FNO(20))`` for ``FNO(20)``.
     """
-    if isinstance(architecture, SurrogateArchitecture | OperatorArchitecture):
+    if isinstance(architecture, SurrogateArchitecture | OperatorArchitecture | PointArchitecture):
         return
     if isinstance(architecture, type):
         name = architecture.__name__
@@ -112,7 +113,8 @@ def check_architecture(architecture: object) -> None:
             f"or CAPE({name}(...)) on trajectories, or a DeepONet()"
         )
     raise ValueError(
-        "an architecture such as DeepONet(), CAPE(FNO(20)) or Direct(FNO(20)) is needed, got "
+        "an architecture such as DeepONet(), CAPE(FNO(20)), Direct(FNO(20)) or Transolver() is "
+        "needed, got "
         f"{architecture!r}"
     )
 

@@ -12,8 +12,9 @@ from jaxtyping import PRNGKeyArray
 
 from pinops.data import DataFileError, read_run
 from pinops.networks import Architecture, embedding_of
-from pinops.operators import OperatorArchitecture, SurrogateArchitecture
+from pinops.operators import OperatorArchitecture, PointArchitecture, SurrogateArchitecture
 from pinops.problem import (
+    DataFamily,
     Problem,
     Scales,
     TimeWindows,
@@ -24,6 +25,7 @@ from pinops.problem import (
 )
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._operator_plan import built_operator
+from pinops.solvers._point_plan import built_point_map
 from pinops.solvers._rebuild import (
     ARCHITECTURES,
     architecture_of,
@@ -36,10 +38,12 @@ from pinops.solvers._solution import Solution
 from pinops.solvers._surrogate_plan import built_surrogate
 from pinops.solvers._trained import CHECKPOINT, Trained
 from pinops.solvers._trained_operator import TrainedOperator
+from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.solvers._trained_surrogate import TrainedSurrogate
 from pinops.solvers._windows import WindowedSolution, window_of
-from pinops.training import Params, difference_of_problems, load_params, split
+from pinops.training import Params, PointInputs, difference_of_problems, load_params, split
 
+_KINDS = ("windows", "operator", "surrogate", "point_map")
 _HANDED = 10_000_000  # numbers that a window hands to the next
 
 
@@ -84,6 +88,8 @@ def _load_one(
         return _load_windows(folder, request, problem, network, changed)
     if "operator" in request or "surrogate" in request:
         return _load_family(folder, content, problem, network, changed)
+    if "point_map" in request:
+        return _load_point_map(folder, content, problem, network, changed)
     return _load_solution(folder, content, problem, network, changed)
 
 
@@ -99,8 +105,8 @@ def _load_ensemble(
         content = read_run(inner)
         own = content["request"]
         same = [own[name] == request[name] for name in ("problem", "dtype")]
-        kinds = [name for name in ("windows", "operator", "surrogate") if name in own]
-        wanted = [name for name in ("windows", "operator", "surrogate") if name in request]
+        kinds = [name for name in _KINDS if name in own]
+        wanted = [name for name in _KINDS if name in request]
         if "ensemble" in own or own["seed"] != seed or not all(same) or kinds != wanted:
             raise DataFileError(f"{inner} is no member of the run in {folder}; restore a copy")
         words = difference_of_problems(request, own)
@@ -218,6 +224,32 @@ def _load_family(
     model, params = fresh(problem, architecture, request)
     params, history = load_params(folder / CHECKPOINT, params, request)
     return make(problem, request, model, params, history, *_outcome(content))
+
+
+def _load_point_map(
+    folder: Path, content: dict[str, Any], problem: Problem, architecture: Any, changed: bool
+) -> TrainedPointMap:
+    request = content["request"]
+    architecture = architecture_of(request["point_map"], folder, architecture, changed)
+    if not isinstance(architecture, PointArchitecture) or not isinstance(problem, DataFamily):
+        raise ValueError(
+            f"the run in {folder} is a map on points of data, and cannot be a "
+            f"{type(architecture).__name__}; give the same one again, load(..., network=...)"
+        )
+    seen = PointInputs.from_json(request["points"])
+    for part in ("mean", "scale"):
+        if set(request[part]) != set(problem.unknowns):
+            raise DataFileError(
+                f"{folder}: run.json: {part} is not for the unknowns "
+                f"{', '.join(problem.unknowns)}; restore a copy"
+            )
+    build = Drawing(architecture, (seen.features, len(problem.unknowns), len(seen.middle)))
+    check_stored(build, folder / CHECKPOINT, request)
+    model, params = built_point_map(problem, architecture, request)
+    params, history = load_params(folder / CHECKPOINT, params, request)
+    return TrainedPointMap(
+        problem, request, architecture, model, params, history, *_outcome(content)
+    )
 
 
 def _check_kind(folder: Path, kind: str, architecture: Any) -> None:

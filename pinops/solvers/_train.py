@@ -11,6 +11,7 @@ from pinops.losses import Weighting
 from pinops.operators import (
     DeepONet,
     OperatorArchitecture,
+    PointArchitecture,
     SurrogateArchitecture,
     check_architecture,
 )
@@ -19,15 +20,17 @@ from pinops.problem import Problem, check_family, load_problem
 from pinops.solvers._door import Options, precision, trained
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._operator_plan import operator_plan
+from pinops.solvers._point_plan import point_plan
 from pinops.solvers._surrogate_plan import surrogate_plan
 from pinops.solvers._trained_operator import TrainedOperator
+from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.solvers._trained_surrogate import TrainedSurrogate
 from pinops.training import Callback, Curriculum, Device, Functions, Phase
 
 
 def train(
     what: str | Problem | Dataset,
-    architecture: OperatorArchitecture | SurrogateArchitecture | None = None,
+    architecture: OperatorArchitecture | SurrogateArchitecture | PointArchitecture | None = None,
     *,
     data: Dataset | str | Path | None = None,
     physics: float | None = None,
@@ -51,7 +54,8 @@ def train(
     """Train an operator, or a surrogate of time steps: ``po.train("burgers_family")``.
 
     The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its
-    solution; `Direct` and `CAPE` make a surrogate, from one snapshot on a grid to the next.
+    solution; `Direct` and `CAPE` make a surrogate, from one snapshot on a grid to the next;
+    `Transolver` and `MeshGraphNet` a map on points that differ from sample to sample.
 
     Args:
         what: A family, by its registered name or as a `Problem` with ``sample(key)`` and
@@ -84,7 +88,7 @@ def train(
         checkpoint_seconds: The time between two checkpoints.
 
     Returns:
-        A `TrainedOperator` or a `TrainedSurrogate`, or an `Ensemble` of them.
+        A `TrainedOperator`, a `TrainedSurrogate` or a `TrainedPointMap`, or an `Ensemble` of them.
 
     Raises:
         ValueError: For invalid arguments.
@@ -127,6 +131,19 @@ def train(
                 optimizer=optimizer,
                 weighting=weighting,
             )
+        elif isinstance(kind, PointArchitecture):
+            if start is not None:
+                raise ValueError("start is for operators; leave it out")
+            plan = point_plan(
+                kind,
+                options,
+                dataset=dataset,
+                physics=physics,
+                functions=functions,
+                optimizer=optimizer,
+                weighting=weighting,
+                steps=steps,
+            )
         else:
             plan = operator_plan(
                 family,
@@ -140,7 +157,7 @@ def train(
                 start=start,
                 steps=steps,
             )
-    result: TrainedOperator | TrainedSurrogate | Ensemble
+    result: TrainedOperator | TrainedSurrogate | TrainedPointMap | Ensemble
     result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
     return result
 
