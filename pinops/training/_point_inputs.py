@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from pinops.geometry import Mesh
 from pinops.operators import Graph, PointArchitecture
 
-_CLASSES = 4  # sizes that samples are filled up to: each is a part of the program
+_CLASSES = 3  # sizes that samples are filled up to: each is a part of the program
 _EIGHTH = 8  # sizes are multiples of it
 
 
@@ -238,7 +238,7 @@ def _numbers(values: Any) -> tuple[float, ...]:
 
 
 def _sizes(counts: Sequence[int]) -> tuple[int, ...]:
-    """At most four sizes, each for as many samples."""
+    """At most three sizes, each for as many samples."""
     most = np.quantile(counts, np.arange(1, _CLASSES + 1) / _CLASSES, method="higher")
     return tuple(sorted({int(-(-n // _EIGHTH) * _EIGHTH) for n in most}))
 
