@@ -1,6 +1,6 @@
-"""One training step of Burgers' equation: by hand, and as `pinops.solve` takes it.
+"""One training step for Burgers' equation: written by hand, and with `pinops.solve`.
 
-The work: a network of four layers of tanh units, interior, initial and boundary points, one
+The task: a network of four layers of tanh units, interior, initial and boundary points, one
 full-batch step of Adam.
 """
 
@@ -20,7 +20,7 @@ CHUNK = 256
 
 
 class Work(NamedTuple):
-    """How much there is to do in a measurement."""
+    """The size of a measurement."""
 
     interior: int = 8192
     condition: int = 256
@@ -46,7 +46,7 @@ class SoftBurgers(po.Problem):
 
 
 class HardBurgers(po.Problem):
-    """The same with every condition built into the field."""
+    """The same equation with every condition built into the field."""
 
     domain = SoftBurgers.domain
     viscosity: float = po.positive(0.01 / np.pi)
@@ -57,7 +57,7 @@ class HardBurgers(po.Problem):
 
 
 def drawn(work: Work, dtype: str) -> tuple[Any, ...]:
-    """Layers, and points in the interior (by chunks), at the start and on the walls."""
+    """Layers, and points in the interior (in chunks), at the initial time and on the walls."""
     rng = np.random.default_rng(0)
 
     def uniform(number: int, low: tuple[int, int], high: tuple[int, int]) -> jax.Array:
@@ -97,7 +97,7 @@ def residuals(layers: Any, points: jax.Array) -> jax.Array:
 
 
 def by_hand(work: Work, dtype: str) -> tuple[Callable[[], float], int]:
-    """A function that measures milliseconds of a step of the bound; the bytes of its program."""
+    """A function that times a step written by hand, in ms, and the bytes of its program."""
     optimizer = optax.adam(1e-3)
 
     def measured() -> tuple[Any, Any]:
@@ -141,7 +141,7 @@ def by_hand(work: Work, dtype: str) -> tuple[Callable[[], float], int]:
 
 
 def _bytes(program: jax.stages.Compiled) -> int:
-    """What a program needs besides its own code: arguments, results and temporary arrays."""
+    """The memory of a program without its code: arguments, results and temporary arrays."""
     needs = program.memory_analysis()
     assert needs is not None
     own = needs.argument_size_in_bytes + needs.output_size_in_bytes - needs.alias_size_in_bytes
@@ -149,7 +149,7 @@ def _bytes(program: jax.stages.Compiled) -> int:
 
 
 def public(problem: po.Problem, work: Work, dtype: str) -> tuple[Callable[[], float], int]:
-    """The same for `pinops.solve`: milliseconds between its reports; the bytes of its program."""
+    """The same for `pinops.solve`: milliseconds between reports, and bytes of the program."""
     points = po.Collocation(
         interior=work.interior,
         boundary=work.condition,

@@ -1,12 +1,11 @@
-"""What all benchmarks share: options, fresh processes, one file of results each, the README's
-tables.
+"""The common parts of all benchmarks: options, fresh processes, result files, README tables.
 
-A file of results holds ``cases``, each with its settings and its ``runs``, one row for each seed; a
-row says what was measured, and where: the seconds of the whole process, hardware, versions and the
-commit. A run of the same case and seed replaces its row and leaves the others. Besides there are
-sections such as ``step``, measurements without seeds.
+A result file holds ``cases``, each with its settings and its ``runs``, one row per seed. A row
+holds the measured values, the seconds of the whole process, hardware, versions and the commit. A
+new run of a case and seed replaces the old row; other rows remain. Measurements without seeds are
+sections of their own, such as ``step``.
 
-Importing this module imports nothing that computes, so that ``--help`` answers at once.
+This module imports no numerical library, so that ``--help`` answers at once.
 """
 
 import argparse
@@ -36,13 +35,13 @@ Row = dict[str, Any]
 def parser(
     script: str, doc: str | None, cases: Iterable[str] = (), seeds: Iterable[int] = (0, 1, 2)
 ) -> argparse.ArgumentParser:
-    """The options that every benchmark has.
+    """The options of every benchmark.
 
     Args:
-        script: its ``__file__``, after which its results are named.
-        doc: its docstring.
-        cases: what ``--cases`` chooses from, all unless it is given; none: there is no such option.
-        seeds: the seeds unless ``--seeds`` is given; none: there is no such option.
+        script: Its ``__file__``, which names its results.
+        doc: Its docstring.
+        cases: The choices of ``--cases`` (default: all); without any, the option is omitted.
+        seeds: The default of ``--seeds``; without any, the option is omitted.
     """
     out = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -61,7 +60,7 @@ def parser(
 
 
 def parse(options: argparse.ArgumentParser, arguments: list[str] | None = None) -> Any:
-    """The arguments; a smoke test takes the first of the cases and of the seeds."""
+    """The arguments; a smoke test takes only the first case and the first seed."""
     out = options.parse_args(arguments)
     if out.smoke:
         out.record = out.smoke
@@ -74,8 +73,9 @@ def parse(options: argparse.ArgumentParser, arguments: list[str] | None = None) 
 
 
 def pin() -> None:
-    """Keep this process and those that it starts on one core; before JAX is imported it then has
-    one thread.
+    """Pin this process and its children to one core.
+
+    If JAX is imported afterwards, it has a single thread.
     """
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -85,7 +85,7 @@ def pin() -> None:
 
 
 def processor() -> str:
-    """The model name of the CPU, where the system tells."""
+    """The model name of the CPU, if the system provides it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -94,13 +94,11 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """The commit of the checkout, with a plus where files differ from it; empty outside of a
-    checkout.
-    """
+    """The commit of the checkout, with a plus if files have changed; empty without a checkout."""
     git = ["git", "-C", str(README.parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        # Results are files of the checkout too, and change with every row.
+        # Results belong to the checkout, too, and change with every row.
         changed = [*git, "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!README.md"]
         dirty = subprocess.run(changed, capture_output=True, text=True)
     except OSError:
@@ -126,16 +124,16 @@ def provenance() -> Row:
 def fresh(
     command: Iterable[str], *, cold: bool = True, environment: dict[str, str] | None = None
 ) -> Row:
-    """Run a command whose last line is JSON in a process of its own.
+    """Run a command in a process of its own; its last line of output is JSON.
 
     Args:
-        command: the program and its arguments.
-        cold: whether it starts from an empty compilation cache.
-        environment: further environment variables.
+        command: The program and its arguments.
+        cold: Whether the compilation cache is empty at the start.
+        environment: Further environment variables.
 
     Returns:
-        What it printed and ``process_seconds``, the time of the whole process; ``failed`` has the
-        last line of its errors instead where it did not succeed.
+        The printed object with ``process_seconds``, the time of the whole process; after a failure
+        ``failed`` is the last line of the errors instead.
     """
     with tempfile.TemporaryDirectory() as folder:
         cache = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"} if cold else {}
@@ -153,20 +151,19 @@ def fresh(
 
 
 def one(script: str, case: str, seed: int, *options: str, cold: bool = True) -> Row:
-    """A case and a seed of a benchmark that does not run the command line, in a process of its own.
+    """One case and seed in a process of its own, for benchmarks that do not use the command line.
 
-    It starts the same script with ``--one``, which prints the row instead of recording it.
+    The script starts itself with ``--one``, which prints the row instead of recording it.
     """
     command = [sys.executable, script, *options, "--one", "--cases", case, "--seeds", str(seed)]
     return fresh(command, cold=cold)
 
 
 def peer(python: str, script: str, environment: dict[str, str] | None = None) -> Row:
-    """What a script beside this one prints in another Python, which has the libraries to compare
-    with.
+    """The output of a neighbouring script in another Python, which has the peer libraries.
 
     Raises:
-        SystemExit: with the last line of its errors.
+        SystemExit: With the last line of its errors.
     """
     command = [os.path.abspath(python), str(Path(__file__).with_name(script))]
     found = fresh(command, environment=environment)
@@ -176,14 +173,14 @@ def peer(python: str, script: str, environment: dict[str, str] | None = None) ->
 
 
 def pinops(*arguments: str) -> list[str]:
-    """The command line of pinops, in this Python."""
+    """A command of pinops in this Python."""
     return [sys.executable, "-m", "pinops", *arguments]
 
 
 def solved(
     case: str, seed: int, options: Iterable[str], out: Path | None = None, *, cold: bool = True
 ) -> Row:
-    """One ``pinops solve``, of a case "NAME COEFFICIENT=VALUE"; ``out`` keeps its folder."""
+    """One ``pinops solve`` of a case "NAME COEFFICIENT=VALUE"; ``out`` keeps its run directory."""
     name, *settings = case.split()
     with tempfile.TemporaryDirectory() as folder:
         where = str(out or Path(folder) / "run")
@@ -203,9 +200,7 @@ def solved(
 
 
 def measure(row: Row) -> float:
-    """The error of the coefficient that was sought, else the worst relative L2 error of the
-    unknowns.
-    """
+    """The error of the coefficient in an inverse problem, otherwise the worst relative L2 error."""
     if not row.get("relative_l2"):
         return float("inf")
     return row.get("coefficient_error", max(row["relative_l2"].values()))
@@ -217,13 +212,13 @@ def in_turns(
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Milliseconds of each way in every round; a round before these compiles and does not count.
+    """Milliseconds of each contender in every round, after a first round that compiles.
 
     Args:
-        ways: functions that start the work and return its arrays.
-        rounds: how often each has its turn, so that a busy machine slows all of them alike.
-        repeats: calls in each turn.
-        clock: seconds, of the wall or of the processor.
+        ways: Functions that start the work and return its arrays.
+        rounds: The number of turns of each; they alternate, so a busy machine slows all alike.
+        repeats: The number of calls in a turn.
+        clock: A clock in seconds: wall time or processor time.
     """
     import jax
 
@@ -241,13 +236,13 @@ def in_turns(
 
 
 class Record:
-    """A file of results; every change is on disk when the call returns."""
+    """A result file; every change is on disk when the call returns."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def read(self) -> Row:
-        """Everything that is recorded."""
+        """The whole content."""
         return json.loads(self.path.read_text()) if self.path.exists() else {"cases": {}}
 
     def cases(self) -> dict[str, Row]:
@@ -255,7 +250,7 @@ class Record:
         return self.read()["cases"]
 
     def add(self, case: str, seed: int, row: Row, **settings: Any) -> Row:
-        """Put a run in the place of the one of the same case and seed; returns the case."""
+        """Record a run, which replaces one of the same case and seed; returns the case."""
         content = self.read()
         entry = content["cases"].setdefault(case, {"runs": []})
         others = [run for run in entry.pop("runs") if run["seed"] != seed]
@@ -265,7 +260,7 @@ class Record:
         return entry
 
     def section(self, name: str, **values: Any) -> None:
-        """Replace a measurement that has no seeds."""
+        """Record a measurement without seeds, which replaces the earlier one."""
         self._write(self.read() | {name: values | provenance()})
 
     def _write(self, content: Row) -> None:
@@ -276,12 +271,12 @@ class Record:
 
 
 def median(entry: Row, error: Callable[[Row], float] = measure) -> float:
-    """The median error of the runs of a case."""
+    """The median error over the runs of a case."""
     return statistics.median(error(row) for row in entry["runs"])
 
 
 def met(entry: Row, error: Callable[[Row], float] = measure) -> bool:
-    """Whether the medians of error and time reach the target of the case."""
+    """Whether the medians of error and time meet the target of the case."""
     seconds = statistics.median(row["process_seconds"] for row in entry["runs"])
     return median(entry, error) <= entry["target"] and seconds <= entry["seconds"]
 
@@ -290,30 +285,30 @@ def met(entry: Row, error: Callable[[Row], float] = measure) -> bool:
 
 
 def each(runs: Iterable[Row], shown: Callable[[Row], str]) -> str:
-    """One cell for all seeds."""
+    """A table cell with the values of all seeds."""
     return ", ".join(shown(run) for run in runs)
 
 
 def seconds(entry: Row) -> str:
-    """The cell of the time of every run."""
+    """A table cell with the times of all runs."""
     return each(entry["runs"], lambda run: f"{run['process_seconds']:.0f}")
 
 
 def target(entry: Row, reached: bool) -> str:
-    """The cell of what a case is measured against."""
+    """A table cell with the target of a case."""
     return f"{entry['target']:.1e} in {entry['seconds']:.0f} s" + (
         "" if reached else ", **missed**"
     )
 
 
 def processors(cases: dict[str, Row]) -> str:
-    """The processors of all runs, in the order in which they appear."""
+    """The processors of all runs, in order of appearance."""
     names = {run["machine"]["processor"]: None for entry in cases.values() for run in entry["runs"]}
     return ", ".join(names)
 
 
 def add_markdown(options: argparse.ArgumentParser) -> None:
-    """The option ``--markdown [FILE]`` of benchmarks that have a table in the README."""
+    """The option ``--markdown [FILE]``, for benchmarks with a table in the README."""
     about = "write the recorded results as the table of the README, or of FILE"
     options.add_argument(
         "--markdown", type=Path, nargs="?", const=README, metavar="FILE", help=about
@@ -321,7 +316,7 @@ def add_markdown(options: argparse.ArgumentParser) -> None:
 
 
 def into_readme(lines: Iterable[str], marks: tuple[str, str], path: Path) -> None:
-    """Put lines between two marks of a Markdown file."""
+    """Replace the lines between two marks of a Markdown file."""
     start, end = marks
     before, rest = path.read_text().split(start)
     path.write_text("\n".join([before + start, *lines, end]) + rest.split(end)[1])

@@ -1,15 +1,14 @@
-"""Surrogates that see the parameters of an equation, side by side: rollouts of seen and unseen
-parameters.
+"""Parameter-conditioned surrogates compared: rollouts for parameters seen and unseen in training.
 
     python benchmarks/cape.py [--seeds 0 1] [--cases "burgers, cape_fno" "advection, fno" ...]
     python benchmarks/cape.py --step --pin [--peers PYTHON]
     python benchmarks/cape.py --markdown
 
-The first makes the data in a folder beside (once), trains every model in a process of its own and
-updates ``benchmarks/results/cape.json``; the second measures a forward and backward pass of an FNO
-(16 modes, 64 channels, 4 layers, 32 states of 1024 grid points, float32) in processor time,
-``PYTHON`` having neuraloperator and torch; the last writes the table of the README. Models of one
-equation are trained on the same trajectories, with about as many parameters, for the same epochs.
+The first command makes the data once, in a neighbouring folder, trains every model in a process of
+its own and updates ``benchmarks/results/cape.json``. The second measures the processor time of a
+forward and backward pass of an FNO (16 modes, 64 channels, 4 layers, 32 states of 1024 grid points,
+float32); ``PYTHON`` needs neuraloperator and torch. The last writes the table of the README. All
+models of an equation have the same trajectories and epochs and a similar number of parameters.
 """
 
 import itertools
@@ -36,7 +35,7 @@ def model(operator: str, *more: str) -> list[str]:
 
 
 def cape(more: str = "pooling=2") -> str:
-    """39 446 numbers, and the other FNOs 38 922 and 38 941."""
+    """A CAPE of 39 446 parameters; the other FNOs have 38 922 and 38 941."""
     return f"CAPE(FNO(16, 12), width=32, {more})"
 
 
@@ -51,7 +50,7 @@ MODELS: dict[str, list[str]] = {
     "cape_fno, pointwise branch": model(cape('pooling=2, branches=("pointwise",)')),
     "cape_fno, depthwise branch": model(cape('pooling=2, branches=("depthwise",)')),
     "cape_fno, parameter itself": model(cape('pooling=2, parameter_map="identity"')),
-    # 43 021 numbers, and the others 43 033 and 41 829
+    # 43 021 parameters; the others have 43 033 and 41 829
     "unet": model("Direct(UNet(4), conditional=False)"),
     "conditional_unet": model("Direct(UNet(4))"),
     "cape_unet": model("CAPE(UNet(3), width=40, pooling=2)"),
@@ -59,7 +58,7 @@ MODELS: dict[str, list[str]] = {
 PARTS = ("seen", "interpolation", "extrapolation")
 
 
-# A ratio of mean errors over the seeds, of which models, for which parameters, and its target.
+# Ratios of mean errors over the seeds: the two models, the parameters, and the target.
 RATIOS: tuple[tuple[str, str, str, str, float | None], ...] = (
     ("CAPE-FNO / FNO, seen", "cape_fno", "fno", "seen", 0.5),
     ("CAPE-FNO / FNO, between", "cape_fno", "fno", "interpolation", 0.7),
@@ -82,9 +81,7 @@ SMOKE = ["--set", *SMALL, "--curriculum", "Curriculum(2, 1)"]
 
 
 def data(pde: str, folder: Path, smoke: bool) -> dict[str, Path]:
-    """The files of an equation: parameters of the training (also its test part), and two sets of
-    others.
-    """
+    """The data files of an equation: the training parameters (with a test part), and two others."""
     files = {}
     for seed, part in enumerate(PARTS):
         files[part] = folder / f"cape_{pde}_{part}.h5"
@@ -108,7 +105,7 @@ print(json.dumps([run.metrics(sys.argv[2]), *(run.metrics(file, None) for file i
 
 
 def trained(case: str, seed: int, files: dict[str, Path], smoke: bool) -> Row:
-    """One training and the errors of its rollouts, by part and value of the parameter."""
+    """One training, and its rollout errors by part and parameter value."""
     pde, model = case.split(", ", 1)
     with tempfile.TemporaryDirectory() as folder:
         command = ["train", f"cape_{pde}", "--data", str(files["seen"]), *MODELS[model]]
@@ -129,7 +126,7 @@ def trained(case: str, seed: int, files: dict[str, Path], smoke: bool) -> Row:
 
 
 def nrmse(run: Row, part: str) -> float:
-    """The geometric mean over the values of the parameter."""
+    """The geometric mean over the parameter values."""
     values = (found["nrmse"] for label, found in run[part].items() if label != "all")
     return statistics.geometric_mean(values)
 
@@ -140,7 +137,7 @@ def mean(runs: Iterable[Row], part: str) -> float:
 
 
 def table(content: Row) -> list[str]:
-    """The rows of the README: every model, the ratios, the cost of a pass."""
+    """The README table: all models, the ratios and the cost of a pass."""
     cases = content["cases"]
     lines = [
         "| equation | model | parameters | seconds | seen | between | beyond |",
@@ -177,9 +174,7 @@ def table(content: Row) -> list[str]:
 
 
 def pass_cost(rounds: int, repeats: int, cells: int) -> dict[str, float]:
-    """Median milliseconds of processor time: of all states at once, and of four at a time, as
-    trainings do it.
-    """
+    """Median processor time in ms: all states at once, and four at a time as in training."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp

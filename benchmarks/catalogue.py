@@ -3,9 +3,8 @@
     python benchmarks/catalogue.py [--seeds 0 1 2] [--cases burgers "burgers noise=0.01" ...]
     python benchmarks/catalogue.py --markdown
 
-The first prints a line for each run and updates ``benchmarks/results/catalogue.json`` (final
-iterates; what misses its target is marked); the second writes the recorded results as the table of
-the README.
+The first command prints a line for each run and updates ``benchmarks/results/catalogue.json`` with
+the final iterates and whether they meet their targets; the second writes the table of the README.
 """
 
 import shlex
@@ -26,13 +25,13 @@ TARGETS = {
     "lid_driven_cavity": 1e-2,
 }
 TARGET, SECONDS = 1e-3, {"burgers": 90.0}
-# How far the estimated coefficient may be from the one that the observations were made with.
+# The largest relative error of the estimated coefficient.
 INVERSE = {"burgers_inverse": 1e-3, "burgers_inverse noise=0.01": 2e-2, "allen_cahn_inverse": 1e-2}
 SMOKE = ["--steps", "2", "--network", "MLP(6, 2)"]
 
 
 def reached(case: str, entry: Row, run: Row) -> bool:
-    """Whether a run meets the target of its case, the coefficient's and the time."""
+    """Whether a run meets its targets: error, coefficient and time."""
     if not run.get("relative_l2"):
         return False
     error = max(run["relative_l2"].values())
@@ -41,10 +40,10 @@ def reached(case: str, entry: Row, run: Row) -> bool:
 
 
 def table(cases: dict[str, Row]) -> list[str]:
-    """The rows of the README."""
+    """The README table."""
     lines = [
         "| problem | relative L2 error (worst unknown), each seed | seconds, each seed | target | "
-        "reference, its error bar |",  # noqa: E501
+        "reference, its error bar |",
         "|---|---|---|---|---|",
     ]
     for case, entry in sorted(cases.items()):

@@ -1,5 +1,4 @@
-"""Choices of the default recipe against what they replaced, over seeds: final errors after the same
-number of steps.
+"""Choices of the default recipe against their predecessors: final errors after the same steps.
 
     python benchmarks/design_choices.py [--seeds 0 1 2] [--steps 1200]
 
@@ -24,7 +23,7 @@ CASES = (WEIGHTED, UNWEIGHTED, SOBOL, LEVEL, POWERS)
 
 
 def run(case: str, seed: int, steps: int) -> Row:
-    """One training; what a case replaces is replaced before anything is compiled."""
+    """One training; the replacement of a case happens before compilation."""
     import numpy as np
 
     import pinops as po
@@ -32,7 +31,7 @@ def run(case: str, seed: int, steps: int) -> Row:
     from pinops.sampling import _adaptive
 
     def without_weights(*arguments, **settings):
-        """`residual_adaptive` with the weights left out, as in Wu et al. (2023)."""
+        """`residual_adaptive` without weights, as in Wu et al. (2023)."""
         chosen, weights = po.sampling.residual_adaptive(*arguments, **settings)
         return chosen, np.ones_like(weights)
 

@@ -2,8 +2,8 @@
 
     python benchmarks/gpu.py [--cases "burgers, float32" ...] [--seeds 0] [--minutes 5]
 
-Takes JAX's default device, prints what it measures and updates ``benchmarks/results/gpu.json``.
-Without an accelerator it says so and ends with 2. JAX must have been installed for the device
+Uses JAX's default device, prints the measurements and updates ``benchmarks/results/gpu.json``.
+Without an accelerator it prints an error and exits with 2. JAX needs support for the device
 (``pip install "jax[cuda13]"``).
 """
 
@@ -21,7 +21,7 @@ CASES = [", ".join(pair) for pair in itertools.product(TARGETS, DTYPES)]
 
 
 def target(case: str) -> float:
-    """The relative L2 error to reach; in single precision its square root."""
+    """The target relative L2 error; in single precision, its square root."""
     problem, dtype = case.split(", ")
     return TARGETS[problem] if dtype == "float64" else TARGETS[problem] ** 0.5
 

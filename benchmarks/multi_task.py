@@ -1,12 +1,11 @@
-"""One DeepONet for three kinds of reaction against one for each, and what it makes of a fourth
-kind.
+"""One DeepONet for three kinds of reaction against one per kind, tested on a fourth kind as well.
 
     python benchmarks/multi_task.py [--seeds 0 1 2] [--steps 3000]
 
-Data of `fisher_family`, 800 members of each kind; the three single networks share the steps of the
-multi-task one; no training has seen the fourth kind. Updates
-``benchmarks/results/multi_task.json``: mean relative L2 errors over 40 unseen members of every
-kind, final iterates.
+The data are 800 members of each kind of `fisher_family`. The three single-task networks together
+take as many steps as the multi-task one; the fourth kind is in no training data. Updates
+``benchmarks/results/multi_task.json`` with mean relative L2 errors over 40 unseen members of every
+kind, for the final iterates.
 """
 
 import json
@@ -24,7 +23,7 @@ MEMBERS, TESTED = 800, 40  # of each kind
 
 
 def members(kind: str, count: int) -> list[Any]:
-    """Members of a kind that no training sees."""
+    """Unseen members of a kind."""
     import jax
 
     import pinops as po
@@ -36,7 +35,7 @@ def members(kind: str, count: int) -> list[Any]:
 
 
 def run(seed: int, steps: int, count: int, tested: int, batch: int) -> Row:
-    """The errors of the network for all kinds and of those for each, by kind."""
+    """The errors of the multi-task network and of the single-task ones, by kind."""
     import numpy as np
 
     import pinops as po

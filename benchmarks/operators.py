@@ -4,13 +4,13 @@
     python benchmarks/operators.py --step --pin [--peers PYTHON]
     python benchmarks/operators.py --markdown
 
-The first updates ``benchmarks/results/operators.json``: each run is ``pinops train`` in a fresh
-process, on the equations alone or on data, and its error is the mean over 100 unseen members of the
-family of the relative L2 error against our references; ``--seconds`` limits each run to less than
-the case allows; ``--keep`` keeps the runs and their data. ``--step`` measures one step of Adam of a
+The first command updates ``benchmarks/results/operators.json``. Each run is ``pinops train`` in a
+fresh process, on the equations alone or on data; its error is the mean relative L2 error over 100
+unseen members of the family, against our references. ``--seconds`` shortens the time limit of a
+case, ``--keep`` keeps the runs and their data. ``--step`` measures one Adam step of a
 physics-informed DeepONet (128 functions x 256 points, four layers of 100, float32) against the same
-arithmetic written by hand, in turns, in one process; with a Python that has DeepXDE and torch then
-also its mode for aligned points. The last writes the table of the README.
+arithmetic written by hand, alternately in one process, and against DeepXDE's mode for aligned
+points if ``PYTHON`` has DeepXDE and torch. The last command writes the table of the README.
 """
 
 import dataclasses
@@ -35,18 +35,18 @@ def operator(width: int, depth: int, latent: int) -> list[str]:
 
 
 def functions(points: int, batch: int, more: str = "") -> list[str]:
-    """Samples and points of a step; the rest as `Functions` has it by default."""
+    """The samples and points of a step; otherwise the defaults of `Functions`."""
     shared = "boundary=1024, initial=1024, every=1000, refinement=None"
     settings = f"batch={batch}, points=Collocation({shared}, batch={points})"
     return ["--functions", f"Functions({', '.join(filter(None, (settings, more)))})"]
 
 
 def soap(rate: float, steps: int) -> list[str]:
-    """``steps`` fit into the time of a case, so that the learning rate falls to zero in it."""
+    """SOAP whose learning rate reaches zero after ``steps``, as many as fit into a case."""
     return ["--optimizer", f"SOAP({rate}, {steps})", "--steps", str(steps)]
 
 
-# Its branch fits any inputs, an image too.
+# Its branch fits any inputs, including images.
 SMOKE = ["--operator", "DeepONet(trunk=ModifiedMLP(6, 2), latent=6)"]
 SMOKE += [*functions(16, 4), *soap(3e-3, 2)]
 
@@ -74,8 +74,7 @@ CONVOLUTIONAL += ["--functions", "Functions(batch=64, data_points=256)", *soap(3
 NEWTON = [*operator(20, 2, 20), *functions(32, 32), "--optimizer", "GaussNewton(damping=0.01)"]
 POD = ["--operator", "PODDeepONet(ModifiedMLP(100, 4), 32, (24, 1, 24))"]
 POD += ["--functions", "Functions(batch=64)", *soap(3e-3, 2000)]
-# The coefficients of the family that is trained on, and of the one whose members are tested, where
-# these differ.
+# The coefficients of the training family, and of the test family if it is another one.
 MEMBERS = {"plate_family": (["--set", "designs=table"], ["--set", "designs=unseen"])}
 DATA = {
     "fisher_family": 2400,
@@ -115,9 +114,7 @@ CASES: dict[str, tuple[float, float, str, list[str]]] = {
 
 
 def made(case: str, folder: str | Path, count: int) -> tuple[list[str], float | None]:
-    """The option for the data of a case, and the seconds that it took to make them; None where they
-    were there.
-    """
+    """The option for the data of a case, and the seconds to make them (None if they existed)."""
     if case not in DATA:
         return [], 0.0
     family = case.split(",")[0]
@@ -132,9 +129,7 @@ def made(case: str, folder: str | Path, count: int) -> tuple[list[str], float | 
 
 
 def run(case: str, seed: int, more: list[str], keep: Path | None, *, cold: bool = True) -> Row:
-    """One ``pinops train`` in a fresh process; where a case tests others than its own members,
-    these.
-    """
+    """One ``pinops train`` in a fresh process, tested on another family where the case has one."""
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/run" if keep is None else str(keep / f"{case}_{seed}")
         members, tested = MEMBERS.get(case, ([], []))
@@ -144,22 +139,22 @@ def run(case: str, seed: int, more: list[str], keep: Path | None, *, cold: bool 
             found |= _record.fresh(
                 _record.pinops("evaluate", out, *tested, "--json"), cold=cold
             ) | {"process_seconds": found["process_seconds"]}
-    if "errors" in found:  # their statistics over the members, not the mean alone
+    if "errors" in found:  # statistics over the members, not only the mean
         found["relative_l2"] = found["errors"]
     recorded = ("process_seconds", "failed", "relative_l2", "seconds", "compile_seconds", "steps")
     return {key: found[key] for key in (*recorded, "parameters", "status") if key in found}
 
 
 def error(row: Row) -> float:
-    """The mean over the members."""
+    """The mean error over the members."""
     return row["relative_l2"]["u"]["mean"] if "relative_l2" in row else float("inf")
 
 
 def table(content: Row) -> list[str]:
-    """The rows of the README."""
+    """The README table."""
     lines = [
         "| family | mean relative L2 error over 100 unseen members, each seed | seconds, each seed "
-        "| cores | target | published |",  # noqa: E501
+        "| cores | target | published |",
         "|---|---|---|---|---|---|",
     ]
     for case, entry in content["cases"].items():
@@ -178,9 +173,7 @@ def table(content: Row) -> list[str]:
 
 
 def by_hand(members: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
-    """The loss of the two networks of a DeepONet, and a step of Adam, in as few operations as there
-    are.
-    """
+    """The loss of a DeepONet and a step of Adam, in as few operations as possible."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -224,7 +217,7 @@ def by_hand(members: Any) -> tuple[Callable[[Any], Any], Callable[[Any, Any], An
 
 
 def contenders(functions: int, size: int) -> dict[str, Callable[[], Any]]:
-    """One step of Adam on so many functions and points: pinops, and by hand."""
+    """One Adam step on a given number of functions and points: pinops, and by hand."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp

@@ -3,9 +3,9 @@
 
     PYTHON peer_burgers.py {deepxde,pina,jinns} REFERENCE.npz SECONDS SEED
 
-The same network, number of points and reference as in pinops, float64, with the recipe that the
-library's own documentation has for Burgers' equation (see each function). Prints rows of seconds
-since the start of Python and the relative L2 error, as JSON.
+Network, number of points and reference are those of pinops, in float64; the recipe is that of the
+library's own documentation for Burgers' equation (see each function). Prints rows of seconds since
+the start of Python and relative L2 errors, as JSON.
 """
 
 import json
@@ -23,7 +23,7 @@ VISCOSITY = 0.01 / np.pi
 
 
 class Watch:
-    """The error about every two seconds, and the end of the time."""
+    """The error about every two seconds, until the time limit."""
 
     def __init__(self, reference: str, seconds: float):
         arrays = np.load(reference)
@@ -40,14 +40,14 @@ class Watch:
         return self.now() > self.seconds
 
     def note(self, found: np.ndarray) -> None:
-        """``found``: the values at ``points``. Their time is from before the error is computed."""
+        """Record the error of ``found``, the values at ``points``, at the time of this call."""
         now = self.now()
         error = np.linalg.norm(found.ravel() - self.u) / np.linalg.norm(self.u)
         self.rows.append([round(now, 2), float(f"{error:.3e}")])
 
 
 def deepxde(watch: Watch, seed: int) -> None:
-    """As in DeepXDE's own example of Burgers' equation: Adam for 15 000 steps, then L-BFGS."""
+    """DeepXDE's own example for Burgers' equation: Adam for 15 000 steps, then L-BFGS."""
     os.environ["DDE_BACKEND"] = "pytorch"
     import deepxde as dde  # pyright: ignore[reportMissingImports]
 
@@ -82,8 +82,9 @@ def deepxde(watch: Watch, seed: int) -> None:
 
 
 def pina(watch: Watch, seed: int) -> None:
-    """As in PINA's own example of Burgers' equation: Adam for 1000 steps of 0.006; then, as it
-    stops there, PINA's L-BFGS.
+    """PINA's own example for Burgers' equation: Adam for 1000 steps at a learning rate of 0.006.
+
+    The example ends there; here PINA's L-BFGS follows.
     """
     import lightning  # pyright: ignore[reportMissingImports]
     import torch  # pyright: ignore[reportMissingImports]
@@ -124,9 +125,7 @@ def pina(watch: Watch, seed: int) -> None:
 
 
 def jinns(watch: Watch, seed: int) -> None:
-    """As in jinns' own notebook of Burgers' equation: natural gradient with its defaults, all
-    weights 1.
-    """
+    """jinns' own notebook for Burgers' equation: natural gradient with defaults, all weights 1."""
     import equinox as eqx
     import jax
     import jax.numpy as jnp
@@ -197,7 +196,7 @@ def jinns(watch: Watch, seed: int) -> None:
     )
 
 
-# The name on the plot, and what runs it; a function is named like the package that it imports.
+# The name on the plot and the function, which is named after the package that it imports.
 PEERS = {"DeepXDE, torch": deepxde, "PINA, torch": pina, "jinns": jinns}
 
 if __name__ == "__main__":

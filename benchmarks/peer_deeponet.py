@@ -19,7 +19,7 @@ def residual(x, u, f):
 
 
 class Clock(dde.callbacks.Callback):
-    """When each step ended."""
+    """The time at the end of each step."""
 
     def __init__(self):
         super().__init__()

@@ -5,11 +5,10 @@ cost of a step.
     python benchmarks/pig.py --step
     python benchmarks/pig.py --markdown
 
-The first updates ``benchmarks/results/pig.json`` with final iterates against the references of
-pinops; ``--seconds`` limits each run to less than the case allows, and the record says so.
-``--step`` measures one loss and gradient of 400 Gaussians in four channels at 4096 points against
-the same arithmetic written by hand, in turns, in one process; the last writes the table of the
-README.
+The first command updates ``benchmarks/results/pig.json`` with final iterates against the references
+of pinops; ``--seconds`` shortens the time limit of a case, and is recorded. ``--step`` measures one
+loss and gradient of 400 Gaussians in four channels at 4096 points against the same arithmetic
+written by hand, alternately in one process. The last command writes the table of the README.
 """
 
 import statistics
@@ -23,13 +22,13 @@ MARKS = ("<!-- gaussians: benchmarks/pig.py --markdown -->", "<!-- end of gaussi
 
 
 def gaussians(number: int, scale: float, more: str = "") -> list[str]:
-    """One channel without a head: half the work of four channels per parameter, and no worse."""
+    """One channel without a head: half the cost per parameter of four channels, as accurate."""
     settings = f'gaussians={number}, scale={scale}, channels=1, head="none"'
     return ["--network", f"PIG({', '.join(filter(None, (settings, more)))})"]
 
 
 HELMHOLTZ = gaussians(300, 0.2)
-# Radial basis functions: only their weights are trained, in one step.
+# Radial basis functions: only the weights are trained, in one step.
 STILL = "moving=False, reshaping=False"
 LINEAR = ["--points", "Collocation(interior=8000)"]
 LINEAR += ["--optimizer", "TruncatedGaussNewton()", "--steps", "2"]
@@ -96,10 +95,10 @@ CASES: dict[str, tuple[str, tuple[float, float, list[str]]]] = {
 
 
 def residuals(network: Any, rows: Any, wave: float) -> Any:
-    """The equation by closed forms: u, its gradient and u_xx + u_yy through one exponential.
+    """The equation in closed form: u, its gradient and u_xx + u_yy from one exponential.
 
-    Features are in (-1, 1); ``rows`` has points, source, and the factor of the conditions with its
-    derivatives.
+    Features are in (-1, 1); ``rows`` holds points, source, and the factor that imposes the
+    conditions with its derivatives.
     """
     import jax.numpy as jnp
 
@@ -127,7 +126,7 @@ def residuals(network: Any, rows: Any, wave: float) -> Any:
 
 
 def contenders(number: int, size: int) -> dict[str, Callable[[], Any]]:
-    """A loss and its gradient of so many Gaussians and points, in float64: pinops, and by hand."""
+    """Loss and gradient for given numbers of Gaussians and points, in float64: pinops, by hand."""
     import jax
     import jax.numpy as jnp
 
@@ -186,7 +185,7 @@ def contenders(number: int, size: int) -> dict[str, Callable[[], Any]]:
 
 
 def step_cost(rounds: int, repeats: int, number: int, size: int) -> dict[str, float]:
-    """Median milliseconds of pinops and by hand, and the median of their ratios."""
+    """Median milliseconds with pinops and by hand, and the median of their ratios."""
     import jax
 
     with jax.enable_x64(True):

@@ -1,12 +1,12 @@
-"""The same problems in other units: how many digits of the answer are right.
+"""The same problems in other units: the number of correct digits.
 
     python benchmarks/scales.py [--steps 500] [--problems heat poisson ...] [--factors 1e-9 1e9]
     python benchmarks/scales.py --markdown
 
-The first solves every problem as it is and in other units, prints a line for each and writes
-``benchmarks/results/scales.json``; the second writes the recorded results as the table of
-``docs/scales.md``. Digits are ``-log10`` of the root mean square error over the standard deviation
-of the solution, so that a level of 300 K hides nothing.
+The first command solves every problem in its own and in other units, prints a line for each and
+writes ``benchmarks/results/scales.json``; the second writes the table of ``docs/scales.md``. Digits
+are ``-log10`` of the root mean square error over the standard deviation of the solution, so that a
+level of 300 K hides no error.
 """
 
 import argparse
@@ -25,15 +25,22 @@ from pinops.networks import MLP
 from pinops.problem import Problem, load_problem
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from units import Bar, Cooling, Coupled, Decay, Epidemic, Pressure, rescale  # noqa: E402  # pyright: ignore[reportMissingImports]
+from units import (  # noqa: E402  # pyright: ignore[reportMissingImports]
+    Bar,
+    Cooling,
+    Coupled,
+    Decay,
+    Epidemic,
+    Pressure,
+    rescale,
+)
 
 RESULTS = Path(__file__).parent / "results" / "scales.json"
 PAGE = Path(__file__).parents[1] / "docs" / "scales.md"
 START, END = "<!-- table: benchmarks/scales.py --markdown -->", "<!-- end of table -->"
 FACTORS = (1e-9, 1e-6, 1e6, 1e9)
 CATALOGUE = ("heat", "poisson", "burgers", "wave")
-# Problems of issue 19 in the units of practice, and the relative errors found there before sizes
-# were taken into account.
+# Problems of issue 19 in practical units, and their relative errors before sizes were measured.
 PRACTICE: dict[str, tuple[Problem, str]] = {
     "cooling, amplitude 1": (Cooling(), ""),
     "cooling, amplitude 1e-9": (Cooling(amplitude=1e-9), "error 491 to 6767"),
@@ -49,7 +56,7 @@ PRACTICE: dict[str, tuple[Problem, str]] = {
 
 
 def cases(problems: list[str], factors: list[float]) -> Iterator[tuple[str, str, Problem, str]]:
-    """Name, factor, problem, and what was found before."""
+    """Name, factor, problem, and the earlier result."""
     for name in problems:
         if name in PRACTICE:
             problem, before = PRACTICE[name]
@@ -66,9 +73,7 @@ def cases(problems: list[str], factors: list[float]) -> Iterator[tuple[str, str,
 
 
 def digits(solution: po.Solution, truth: Problem, factors: np.ndarray) -> float:
-    """The digits of the worst unknown, at the points where the reference of the problem in its own
-    units is known.
-    """
+    """The digits of the worst unknown, on the reference grid of the problem in its own units."""
     reference = truth.reference()
     assert reference is not None
     coordinates = dict(
@@ -98,7 +103,7 @@ def solved(problem: Problem, steps: int) -> tuple[float, float]:
 
 
 def epidemic(people: float, steps: int) -> tuple[float, float]:
-    """Digits of β, found from daily numbers of the susceptible and the infected, and seconds."""
+    """Digits of β, estimated from daily numbers of susceptible and infected people; seconds."""
     from scipy.integrate import solve_ivp
 
     began = time.perf_counter()

@@ -1,15 +1,14 @@
-"""The cost of a training step: the public interface against arithmetic written by hand, in turns,
-on one core.
+"""The cost of a training step: the public interface against code by hand, alternately on one core.
 
     python benchmarks/step_cost.py [--rounds 7] [--peers PYTHON --peer-scripts FOLDER]
 
-The work: Burgers' equation, a network of 4 x 64 tanh units, 8192 interior, 256 initial and 256
-boundary points, one full-batch step of Adam. The bound propagates u, u_x, u_t, u_xx through the
-layers by hand, one matrix product per layer, over chunks of 256 points. ``--peers`` names a Python
-in which DeepXDE (with torch or JAX), PINA and jinns are installed: the scripts in FOLDER then time
-the same work in them, on the same core. Prints medians, their ratios, the memory of one step's
-program by XLA's account, and how long the default recipe compiles with an empty cache and with a
-filled one; records all in ``benchmarks/results/step_cost.json``.
+The task: Burgers' equation, a network of 4 x 64 tanh units, 8192 interior, 256 initial and 256
+boundary points, one full-batch step of Adam. The code by hand propagates u, u_x, u_t, u_xx through
+the layers, one matrix product per layer, over chunks of 256 points. ``--peers`` names a Python with
+DeepXDE (with torch or JAX), PINA and jinns; the scripts in FOLDER then time the same task with
+them, on the same core. Prints medians, their ratios, XLA's estimate of the memory of a step, and
+the compilation time of the default recipe with an empty and with a filled cache, and records all of
+them in ``benchmarks/results/step_cost.json``.
 """
 
 import json
@@ -22,7 +21,7 @@ from pathlib import Path
 import _record
 from _record import Row
 
-PEERS = {  # script, what it is told by the environment
+PEERS = {  # the script and its environment variables
     "DeepXDE, torch": ("a_deepxde.py", {"DDE_BACKEND": "pytorch"}),
     "DeepXDE, JAX": ("a_deepxde.py", {"DDE_BACKEND": "jax"}),
     "PINA": ("a_pina.py", {}),
@@ -31,7 +30,7 @@ PEERS = {  # script, what it is told by the environment
 
 
 def peer(python: str, script: Path, told: dict[str, str], dtype: str) -> float | None:
-    """Milliseconds of a step in another framework; None where it is not installed."""
+    """Milliseconds of a step in another framework; None if it is not installed."""
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.jsonl"
         own = {"JAX_PLATFORMS": "cpu", "F64": str(int(dtype == "float64")), "OUT_JSONL": str(rows)}
@@ -43,8 +42,9 @@ def peer(python: str, script: Path, told: dict[str, str], dtype: str) -> float |
 
 
 def compilation(steps: int) -> dict[str, float]:
-    """Seconds of compilation of ``pinops solve burgers``, its first 50 steps of each phase
-    included.
+    """Seconds that ``pinops solve burgers`` compiles, with an empty cache and with a filled one.
+
+    Only tracing, lowering and compiling count, not the first steps.
     """
     out = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,12 +1,12 @@
-"""Error after a fixed time beside the target: each case in fresh processes, with compilation.
+"""Error after a fixed time against the target, in fresh processes, compilation included.
 
     python benchmarks/time_to_accuracy.py [--seeds 0 1 2] [--cases burgers "helmholtz a1=10" ...]
     python benchmarks/time_to_accuracy.py --peers PYTHON [--peer-seconds 180] [--seeds 0]
     python benchmarks/time_to_accuracy.py --markdown
 
-The first updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the median
-over the seeds counts) and the error against seconds of every run; the second runs Burgers' equation
-in a Python with DeepXDE, PINA or jinns; the last writes the table of the README and draws
+The first command updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the
+median over the seeds counts) and the error over time of every run. The second solves Burgers'
+equation in a Python with DeepXDE, PINA or jinns. The last writes the table of the README and draws
 ``benchmarks/results/time_to_accuracy.png``.
 """
 
@@ -25,7 +25,7 @@ MARKS = (
     "<!-- time to accuracy: benchmarks/time_to_accuracy.py --markdown -->",
     "<!-- end of time to accuracy -->",
 )
-# A smoke test has no other limit than the steps.
+# In a smoke test only the steps are limited.
 SMOKE = ["--steps", "2", "--points", "Collocation(interior=64)"]
 FOUR = ["--network", "MLP(width=30, depth=4)"]
 
@@ -33,7 +33,7 @@ FOUR = ["--network", "MLP(width=30, depth=4)"]
 def random_features(features: int, scale: float, steps: int = 2) -> list[str]:
     """Gauss-Newton on the last layer: the least-squares solution of a linear problem.
 
-    There are two points for each feature.
+    It has two points per feature.
     """
     network = f"RandomFeatures({features}, scale={scale}, activation=sin)"
     points = f"Collocation(interior={2 * features})"
@@ -44,7 +44,7 @@ def random_features(features: int, scale: float, steps: int = 2) -> list[str]:
 def many_dimensions(batch: int, directions: int, steps: int, points: str) -> list[str]:
     """Adam on batches, with the Laplacian along random directions.
 
-    The network knows that coordinates may change places.
+    The network is symmetric under permutations of the coordinates.
     """
     laplacian = f'laplacian=STDE({directions}, "dense")'
     collocation = f"Collocation({points}, batch={batch}, {laplacian})"
@@ -56,7 +56,7 @@ def many_dimensions(batch: int, directions: int, steps: int, points: str) -> lis
 CHAOTIC = ["--windows", "TimeWindows(200, nodes=257)", "--network", "Spectral((5, 127, 1))"]
 CHAOTIC += ["--points", "Collocation(interior=3100)"]
 CHAOTIC += ["--optimizer", "GaussNewton(damping=1e-14)", "--steps", "4"]
-# Relative L2 error (worst unknown), seconds, and the one option of the case besides the minutes.
+# Target relative L2 error (worst unknown), seconds, and options of the case besides the minutes.
 CASES: dict[str, tuple[float, float, list[str]]] = {
     "burgers": (3e-6, 90, []),
     "allen_cahn": (2e-5, 300, FOUR),
@@ -97,7 +97,7 @@ def record(
     limit: float = float("inf"),
     smoke: bool = False,
 ) -> None:
-    """Run and record all seeds of a case; ``limit``: fewer seconds than the case allows."""
+    """Run and record all seeds of a case; ``limit`` is a shorter time limit in seconds."""
     target, seconds, options = limits
     minutes = ["--minutes", str((min(seconds, limit) - overhead) / 60)]
     for seed in seeds:
@@ -116,7 +116,7 @@ def record(
 
 
 def curve(folder: Path) -> list[list[float]]:
-    """Seconds and worst error, about a hundred rows."""
+    """Seconds and worst error, in about a hundred rows."""
     import numpy as np
 
     from pinops.data import read_arrays
@@ -130,7 +130,7 @@ def curve(folder: Path) -> list[list[float]]:
 
 
 def peers(python: str, seeds: list[int], seconds: float) -> Row:
-    """Error against seconds of Burgers' equation in each library installed there, for each seed."""
+    """Error over time for Burgers' equation, by library installed there and by seed."""
     import numpy as np
 
     import pinops as po
@@ -177,10 +177,10 @@ def peers(python: str, seeds: list[int], seconds: float) -> Row:
 
 
 def table(cases: dict[str, Row]) -> list[str]:
-    """The rows of the README."""
+    """The README table."""
     lines = [
         "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | "
-        "target | option |",  # noqa: E501
+        "target | option |",
         "|---|---|---|---|---|---|",
     ]
     for case, entry in cases.items():
@@ -196,7 +196,7 @@ def table(cases: dict[str, Row]) -> list[str]:
 
 
 def plot(whole: Row, path: Path) -> None:
-    """Error against seconds of every run, and the target, for each case."""
+    """Plot the error over time of every run and the target, for each case."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,15 +1,14 @@
-"""A shape that an operator has not seen: what operators for other shapes, and the equation, make of
-few members of it.
+"""Transfer to an unseen shape from few members, with operators of other shapes or the equation.
 
     python benchmarks/operators.py --cases darcy_family --keep FOLDER
     python benchmarks/transfer.py FOLDER [--seeds 0 1 2] [--steps 600] [--learning-rate 0.001]
 
-The first trains `darcy_family` on squares, discs and triangles; the second goes on from these runs
-with 96 members of the shape "right_triangle", and updates ``benchmarks/results/transfer.json``:
-mean relative L2 errors over 40 unseen right triangles, final iterates, of the operator as it was,
-of all its layers trained further, of some of them (the first convolution, the dense layers of the
-branch and the last layer of the trunk), of a fresh operator on the same members, and of one with
-the equation as well.
+The first command trains `darcy_family` on squares, discs and triangles. The second continues these
+runs with 96 members of the shape "right_triangle" and updates ``benchmarks/results/transfer.json``
+with mean relative L2 errors over 40 unseen right triangles, for the final iterates: without further
+training, with all layers trained further, with some of them trained further (the first convolution,
+the dense layers of the branch and the last layer of the trunk), for a fresh operator on the same
+members, and for a fresh operator with the equation as well.
 """
 
 import json
@@ -20,18 +19,18 @@ from typing import Any
 import _record
 from _record import Row
 
-MEMBERS = 160  # three of five blocks, 96 members, are for training
+MEMBERS = 160  # three of five blocks (96 members) are for training
 TESTED = 40
 
 
 def some_layers(params: Any) -> tuple[Any, ...]:
-    """What the multi-task DeepONet's authors train further."""
+    """The layers that the authors of the multi-task DeepONet train further."""
     branch, trunk = params.network.branch.network, params.network.trunk
     return branch.kernels[0], branch.biases[0], branch.head, trunk.last
 
 
 def run(source: Path, seed: int, rate: float, steps: int, count: int, tested: int) -> Row:
-    """The errors of the operator as it was and of every way to go on."""
+    """The errors without further training and after each kind of transfer."""
     import jax
     import numpy as np
 

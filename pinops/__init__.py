@@ -54,6 +54,7 @@ from pinops.settings import whole as whole
 from pinops.solvers import Ensemble as Ensemble
 from pinops.solvers import Solution as Solution
 from pinops.solvers import Trained as Trained
+from pinops.solvers import TrainedMap as TrainedMap
 from pinops.solvers import TrainedOperator as TrainedOperator
 from pinops.solvers import TrainedPointMap as TrainedPointMap
 from pinops.solvers import TrainedSurrogate as TrainedSurrogate

@@ -1,4 +1,4 @@
-"""Numbers as users give them: this house computes with real ones, and says so at every door.
+"""Numbers from users: complex ones are refused wherever numbers are accepted.
 
 Two instances: ``real(1 + 2j, "Heat: the coefficient k")`` is refused with the remedy, and
 ``real(u, "Observed: u")`` is ``u``.

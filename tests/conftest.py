@@ -3,6 +3,7 @@ compilation cache.
 """
 
 import os
+import signal
 from pathlib import Path
 
 # Read by JAX when it is first imported, and inherited by the processes that tests start.
@@ -28,6 +29,11 @@ install_import_hook(
 )
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+
+# A shell that starts the tests in the background makes them ignore Ctrl-C, which some of them send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:

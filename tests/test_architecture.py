@@ -50,10 +50,12 @@ ONLY_IN = {
     "flax": lambda path: path == "networks/_flax.py",
     "h5py": lambda path: path.startswith("data/"),
     "matplotlib": lambda path: path.startswith("plotting/"),
+    "meshio": lambda path: path.startswith("data/readers/"),
+    "xarray": lambda path: path.startswith("data/readers/"),
     "optax": lambda path: not path.startswith("problem/"),
 }
 # Slow to import: only inside the function that uses them.
-LAZY = {"matplotlib", "scipy", "shapely", "skfem", "exponax"}
+LAZY = {"matplotlib", "scipy", "shapely", "skfem", "exponax", "meshio", "xarray", "zarr"}
 CATALOGUE_MAY_IMPORT = {"", "problem", "geometry", "functions", "derivatives", "reference"}
 
 
@@ -164,8 +166,6 @@ def test_there_is_no_room_for_helpers():
 
 MAX_MODULE, MAX_FUNCTION = 450, 80  # lines; those of a function without its docstring
 MAX_LAMBDAS = 5  # per 1000 lines
-# These are longer; what is split leaves the list.
-LONG_MODULES = {"solvers/_solve.py"}
 
 
 def lines_of(function: ast.FunctionDef) -> int:
@@ -179,8 +179,8 @@ def lines_of(function: ast.FunctionDef) -> int:
 
 @each_file
 def test_files_and_functions_are_short(path):
-    source, relative = path.read_text(encoding="utf-8"), path.relative_to(PACKAGE).as_posix()
-    assert relative in LONG_MODULES or source.count("\n") <= MAX_MODULE
+    source = path.read_text(encoding="utf-8")
+    assert source.count("\n") <= MAX_MODULE
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
             assert lines_of(node) < MAX_FUNCTION, f"{path}: {node.name}"

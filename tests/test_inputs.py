@@ -187,7 +187,9 @@ def test_an_encoder_of_the_users_own_needs_no_change_in_deeponet():
 
 
 def test_what_encoders_cannot_take_is_a_sentence():
-    build = lambda encoder: encoder.build(SHAPES, 3, key=KEY)
+    def build(encoder):
+        return encoder.build(SHAPES, 3, key=KEY)
+
     with pytest.raises(ValueError, match=r"input medium is an image of shape \(8, 8\), which MLP"):
         build(Vectors(MLP(4, 1)))
     with pytest.raises(ValueError, match=r"input force is of shape \(5,\), not an image"):
@@ -413,7 +415,10 @@ def waves_file(folder, name, attributes=(), extent=1.0, end=2.0):
 def test_a_file_of_another_equation_or_domain_is_refused(tmp_path):
     advection = load_problem("cape_advection", cells=16, frames=6)
     burgers = load_problem("cape_burgers", cells=16, frames=6)
-    make = lambda family, file: from_pdebench(family, [file], tmp_path / "made.h5", count=4)
+
+    def make(family, file):
+        return from_pdebench(family, [file], tmp_path / "made.h5", count=4)
+
     file = waves_file(tmp_path, "1D_Burgers_Sols_Nu0.1.hdf5")
     with pytest.raises(
         DataFileError, match="has the parameter nu, and cape_advection needs beta, its speed"

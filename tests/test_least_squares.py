@@ -34,7 +34,7 @@ FAR = np.where(np.arange(10) % 2, 1.0, -1.2)
 
 @pytest.fixture(autouse=True)
 def precision(float64):
-    """All of this room in double precision; what is about float32 says so."""
+    """Double precision for the whole room, except for tests that ask for float32."""
 
 
 def rosenbrock(x):

@@ -642,9 +642,7 @@ def test_what_a_network_keeps_fixed_is_that_of_the_run_it_started_from(tmp_path)
     member = po.load_problem("antiderivative")
     assert po.load(tmp_path / "run")(member)(x=0.3) == then(member)(x=0.3)
     po.solve(member, start=then(member), steps=2, out=tmp_path / "refined", progress=False)
-    with pytest.raises(
-        ValueError, match="is that of an operator for one problem, which is not kept with it"
-    ):
+    with pytest.raises(ValueError, match="was made by an operator and is not kept with it"):
         po.load(tmp_path / "refined")
     with pytest.raises(
         ValueError,
@@ -974,7 +972,7 @@ def test_damaged_and_wrong_files_are_named(dataset, tmp_path):
         file["values/u"][40, 3, 3] += 1e-9
     damaged = Dataset.open(copy)
     damaged.rows(range(0, 10))
-    with pytest.raises(DataFileError, match="the checksum of members 32 to 63 does not match"):
+    with pytest.raises(DataFileError, match="the checksum of samples 32 to 63 does not match"):
         damaged.rows(range(30, 40))
     copy.write_bytes(dataset.path.read_bytes())
     with h5py.File(copy, "r+") as file:
@@ -1046,11 +1044,11 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     )
     capsys.readouterr()
     moved = dataclasses.replace(
-        trained, request=trained.request | {"data_members": [dataset.origin, 80]}
+        trained, request=trained.request | {"data_members": [dataset.origin, [[0, 80]]]}
     )
     with pytest.raises(
         ValueError,
-        match="shorter.h5 is made with the seed of the data of the training, which has seen its",
+        match="shorter.h5: the training has seen samples of this part; choose the test part",
     ):
         moved.errors(Dataset.open(shorter))
     assert cli.run(["evaluate", str(out), "--set", "width=0.5"]) == 2

@@ -42,7 +42,7 @@ LINES = {
 
 @pytest.fixture(autouse=True)
 def precision(float64):
-    """All of this room in double precision; what is about float32 says so."""
+    """Double precision for the whole room, except for tests that ask for float32."""
 
 
 def search(function, **options):
@@ -483,7 +483,9 @@ def test_learning_rates_end_where_the_time_ends(optimizer):
 
 
 def test_adam_shortens_long_gradients():
-    objective = lambda p: (jnp.sum(p), 1e9 * jnp.ones_like(p))
+    def objective(p):
+        return jnp.sum(p), 1e9 * jnp.ones_like(p)
+
     params = jnp.ones(4)
     plain, short = Adam(0.1), Adam(0.1, largest=1.0)
     for optimizer, size in ((plain, 1e9), (short, 0.5)):

@@ -362,7 +362,7 @@ def test_friction_damps_sound_and_shear_as_it_should():
     ours = periodic_compressible(
         1, 32, t, 0.003, 0.005, initial=sound, max_cells=128, tolerance=1e-9
     )
-    # Over whole periods the wave that the friction reflects is where it was.
+    # After whole periods the wave reflected by friction is back at its start.
     found = np.abs(np.fft.fft(ours.values["u"], axis=0)[1])
     np.testing.assert_allclose(
         found / found[0], np.exp(-((2 * np.pi) ** 2) * (4 / 3 * 0.003 + 0.005) / 2 * t), rtol=1e-2

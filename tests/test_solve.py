@@ -1,5 +1,5 @@
-"""The front doors `solve`, `load`, `invert`: what they promise, and one clear sentence for what
-cannot be meant.
+"""The front doors `solve`, `load`, `invert`: what they promise, and one clear sentence for each
+invalid argument.
 """
 
 import json

@@ -68,7 +68,7 @@ class Spike(po.Problem):
 
 @pytest.fixture(autouse=True)
 def precision(float64):
-    """The loop runs in double precision; what is about float32 says so."""
+    """The loop runs in double precision, except for tests that ask for float32."""
 
 
 def training_of(problem, *phases, collocation=None, seed=0, **options):
@@ -432,7 +432,7 @@ def test_coefficients_are_trained_in_their_own_unit():
         }
 
     assert value(0.0) == {"rate": 0.02, "drift": -30.0, "source": 0.0}
-    # What starts at zero has the size of what it stands beside, half the constant -30 of the equation.
+    # A coefficient that starts at zero has the size of its neighbour, half the constant -30.
     size = float(training.model.scales.coefficients["source"])
     assert 10 < size < 30
     assert value(1.0) == pytest.approx({"rate": 0.02 * np.e, "drift": 0.0, "source": size})

@@ -65,7 +65,7 @@ def test_windows_are_one_solution(problem):
         and solution.steps == 1500
     )
     assert solution.error()["u"]["mean"] < 1e-3
-    # Each window begins where the one before ends, in value (and in velocity for second order in time).
+    # Each window begins at the end of the previous one, in value (and, for waves, in velocity).
     second, (low, high) = problem.domain.bounds["x"], problem.domain.bounds["x"]
     x, step = np.linspace(low, high, 9), 1 / 3
     for first, second in zip(solution.parts, solution.parts[1:], strict=False):
@@ -107,7 +107,10 @@ def test_a_window_is_the_same_problem_later():
 )
 def test_series_interpolate(problem):
     nodes = nodes_of(problem, 20)["x"]
-    function = lambda x: np.exp(np.sin(np.pi * x))
+
+    def function(x):
+        return np.exp(np.sin(np.pi * x))
+
     window = Window(problem, 0.5, np.asarray(0.0), series_of(problem, {"u": function(nodes)}, 20))
     for x in (0.0, 0.123, 0.9):
         assert float(window._series("u")(jnp.asarray([x, 0.0]))) == pytest.approx(
@@ -155,7 +158,7 @@ def test_windows_are_kept_and_resumed_bit_for_bit(tmp_path):
         ),
     ],
 )
-def test_windows_that_cannot_be_meant(make, sentence):
+def test_invalid_windows_are_refused(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
 

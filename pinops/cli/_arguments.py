@@ -105,6 +105,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Those of `add_run` that `pinops.solve` and `pinops.train` take unchanged, by name."""
+    names = ("steps", "minutes", "seed", "ensemble", "dtype", "resume", "checkpoint_seconds")
+    return {name: getattr(options, name) for name in names}
+
+
 def add_run(parser: argparse.ArgumentParser, *, dtype: str, checkpoint_seconds: float) -> None:
     """The options that every training has.
 

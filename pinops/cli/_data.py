@@ -9,23 +9,33 @@ import pinops
 from pinops.cli._arguments import Usage, add_problems, add_set, path, whole
 from pinops.cli._devices import cores
 from pinops.cli._folders import loaded
-from pinops.data import Dataset, from_pdebench, generate
+from pinops.data import Dataset, describe_file, from_pdebench, generate
 
-USAGE = "pinops data NAME --out FILE [options]"
+USAGE = "pinops data [NAME] [--from FILE] --out FILE [options]"
 ABOUT = "Solve random members of a family, and write them to one file."
 TEXT = """\
 Solve random members of a family with the reference solver, and write them to one
-HDF5 file. After an interruption the same command goes on where it was."""
+HDF5 file. After an interruption the same command resumes."""
 EXAMPLES = """\
 pinops data fisher_family --count 2400 --out fisher.h5
+pinops data --describe 2D_DarcyFlow_beta1.0_Train.hdf5
+pinops data --from 2D_DarcyFlow_beta1.0_Train.hdf5 --out darcy.h5
 pinops data cape_burgers --pdebench 1D_Burgers_Sols_Nu0.01.hdf5 --out burgers.h5"""
 _MOST_WORKERS = 8  # for each core
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("name", metavar="NAME", help="the family; pinops problems lists them")
-    parser.add_argument("--out", type=path, required=True, metavar="FILE", help="the HDF5 file")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="the family; pinops problems lists them"
+    )
+    parser.add_argument("--out", type=path, metavar="FILE", help="the HDF5 file")
+    parser.add_argument(
+        "--from", dest="given", type=path, metavar="FILE", help="a file of others, of any layout"
+    )
+    parser.add_argument(
+        "--describe", type=path, metavar="FILE", help="say what is in a file, and do nothing else"
+    )
     add_set(parser, "coefficients of the family, such as viscosity=0.01")
     parser.add_argument(
         "--count",
@@ -53,6 +63,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make the data; returns the exit code."""
+    if options.describe is not None:
+        print(describe_file(options.describe))
+        return 0
+    if (options.name is None) == (options.given is None):
+        raise Usage("give the name of a family, or --from FILE for a file of others")
+    if options.out is None:
+        raise Usage("give --out FILE, the HDF5 file that is made")
+    if options.given is not None:
+        made = Dataset.open(options.given)
+        print(made.save(options.out))
+        print(made, file=sys.stderr)
+        return 0
     workers = cores() if options.workers is None else options.workers
     most = _MOST_WORKERS * cores()
     if not 1 <= workers <= most:

@@ -32,7 +32,8 @@ def run_folder(options: argparse.Namespace) -> Path:
         return options.out
     if options.resume:
         raise Usage("--resume needs --out, the run directory to continue")
-    base = Path("runs") / f"{options.name}-seed{options.seed}"
+    name = options.name or options.data.stem
+    base = Path("runs") / f"{name}-seed{options.seed}"
     number, folder = 1, base
     while folder.exists():
         number += 1

@@ -36,8 +36,8 @@ _POINTS = (Sampler, Refinement, pinops.STDE)
 OBJECTS = {
     "network": Written((Architecture,), (), "MLP(width=30, depth=3)", "the architecture"),
     "operator": Written(
-        (OperatorArchitecture, SurrogateArchitecture),
-        (Architecture, Convolutional, GridArchitecture),
+        (OperatorArchitecture, SurrogateArchitecture, GridArchitecture),
+        (Architecture, Convolutional),
         "CAPE(FNO(20, 12), width=64)",
         "what is trained",
     ),

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import pinops
-from pinops.cli._arguments import add_run, add_set, number, whole
+from pinops.cli._arguments import add_run, add_set, number, run_options, whole
 from pinops.cli._devices import sharing, use_devices
 from pinops.cli._folders import loaded, trained
 from pinops.cli._objects import add_objects, continuation, written
@@ -63,16 +63,10 @@ def run(options: argparse.Namespace) -> int:
             problem,
             **objects,
             continuation=stages,
-            steps=options.steps,
-            minutes=options.minutes,
             target=options.target,
-            seed=options.seed,
-            ensemble=options.ensemble,
-            dtype=options.dtype,
             devices=devices,
             out=out,
-            resume=options.resume,
-            checkpoint_seconds=options.checkpoint_seconds,
+            **run_options(options),
         )
 
     return trained(options, train)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import pinops
-from pinops.cli._arguments import Usage, add_run, add_set, number, path
+from pinops.cli._arguments import Usage, add_run, add_set, number, path, run_options
 from pinops.cli._devices import sharing, use_devices
 from pinops.cli._folders import loaded, trained
 from pinops.cli._objects import add_objects, written
@@ -12,11 +12,12 @@ from pinops.operators import SurrogateArchitecture
 from pinops.problem import check_family
 from pinops.solvers import Trained
 
-USAGE = "pinops train NAME [options]"
+USAGE = "pinops train [NAME] [options]"
 ABOUT = "Train an operator or a surrogate on a family of problems."
 TEXT = """\
 Train an operator on a family of problems, on its equation, on data or on both; or
-a surrogate of time steps on data. Errors are those of unseen members."""
+a surrogate of time steps on data. Without NAME the data are of no family. Errors
+are those of unseen members."""
 EXAMPLES = """\
 pinops train burgers_family --operator 'DeepONet(latent=64)' --minutes 10
 pinops train cape_burgers --data burgers.h5 --operator 'CAPE(FNO(20, 12), width=64)'"""
@@ -24,7 +25,12 @@ pinops train cape_burgers --data burgers.h5 --operator 'CAPE(FNO(20, 12), width=
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("name", metavar="NAME", help="the family; pinops problems lists them")
+    parser.add_argument(
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help="the family; pinops problems lists them. Without it: data alone, --data FILE",
+    )
     add_set(parser, "coefficients of the family, such as viscosity=0.01")
     parser.add_argument(
         "--data", type=path, metavar="FILE", help="solutions, a file made by pinops data"
@@ -42,8 +48,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train; returns the exit code."""
     use_devices(options.devices)
-    family = loaded(options)
-    check_family(family)
+    if options.name is not None:
+        what: pinops.Problem | pinops.Dataset = loaded(options)
+        check_family(what)
+        data = options.data
+    elif options.data is not None:
+        what, data = pinops.Dataset.open(options.data), None
+    else:
+        raise Usage("give the name of a family, or --data FILE for data alone")
     names = ("functions", "curriculum", "optimizer", "weighting")
     objects = {name: written(name, getattr(options, name)) for name in names}
     architecture = written("operator", options.operator)
@@ -59,20 +71,15 @@ def run(options: argparse.Namespace) -> int:
 
     def train(out: Path) -> Trained:
         return pinops.train(
-            family,
+            what,
             architecture,
             **objects,
-            data=options.data,
+            data=data,
             physics=options.physics,
-            steps=options.steps,
-            minutes=options.minutes,
-            seed=options.seed,
-            ensemble=options.ensemble,
-            dtype=options.dtype,
             devices=devices,
             out=out,
-            resume=options.resume,
-            checkpoint_seconds=options.checkpoint_seconds,
+            **run_options(options),
         )
 
-    return trained(options, train, options.data if steps_on_grid else None)
+    drawn = options.data if steps_on_grid or options.name is None else None
+    return trained(options, train, drawn)

@@ -1,4 +1,4 @@
-"""What a data set is made of: named arrays of samples, as a user or a reader of files gives them."""
+"""The contents of a data set: named arrays of samples, from a user or a file reader."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
 from pinops.data._contents import Contents, Layout, checked
-from pinops.data._file_store import FileStore, write_store
+from pinops.data._file_store import FileStore, is_ours, write_store
 from pinops.data._rows import inputs_in, padded, random_parts
 from pinops.data._store import ArrayStore, Joined, Store, Taken, gathered
+from pinops.data.readers import read_contents
 
 PARTS = ("training", "validation", "test")
 _CENTRED = 10.0  # a mean of more than so many standard deviations is taken out of an unknown
@@ -100,15 +101,21 @@ class Dataset:
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
-        """The data set in a file; reading executes nothing.
+        """The data set in a file, ours or of one of the layouts of `pinops.data.readers`.
+
+        Reading executes nothing; what is large is read when it is asked for.
 
         Args:
-            path: Of a file that `save` or `pinops data` has written.
+            path: Of the file, or of a folder of ``.npy`` files.
 
         Raises:
             FileNotFoundError: When there is no such file.
-            DataFileError: A ValueError, when it is truncated, damaged, or holds something else.
+            DataFileError: A ValueError, when it is truncated or damaged; for a file of no layout
+                with what is in it, and the lines of Python that would read it.
         """
+        path = Path(path)
+        if path.is_dir() or (path.is_file() and not is_ours(path)):
+            return cls.of(read_contents(path))
         return cls(FileStore(path))
 
     @property

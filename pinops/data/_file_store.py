@@ -62,6 +62,15 @@ _ATTRIBUTES = Table(
 )
 
 
+def is_ours(path: Path) -> bool:
+    """Whether pinops has written a file, of any kind."""
+    try:
+        with h5py.File(path, "r") as file:
+            return "pinops" in file.attrs
+    except (OSError, ValueError, RuntimeError, KeyError):
+        return False
+
+
 class FileStore(Store):
     """A file of ours, of which only the blocks that are asked for are read, and checked.
 

@@ -26,7 +26,7 @@ _TEXT = 8 * 2**20  # bytes of JSON, which as Python objects take up to twenty ti
 _NESTING = 32  # lists and tables within each other
 _SPARSE = 64 * 2**20  # bytes from which on a file is asked whether it is there
 _REASON = 120  # characters of what a library says
-_OUTSIDE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError)
+OUTSIDE = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError)
 
 
 class DataFileError(ValueError):
@@ -53,7 +53,7 @@ def write_arrays(
     happens meanwhile.
 
     Raises:
-        OSError: naming the file when the folder cannot be written or the disk is full.
+        OSError: If the folder cannot be written or the disk is full; the sentence names the file.
     """
     path = Path(path)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -76,7 +76,7 @@ def replacing(path: Path) -> Iterator[Path]:
     removed otherwise.
 
     Raises:
-        OSError: naming the file when the folder cannot be written or the disk is full.
+        OSError: If the folder cannot be written or the disk is full; the sentence names the file.
     """
     temporary: Path | None = None
     try:
@@ -138,34 +138,32 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path, kind: str | None) -> Iterator[Any]:  # h5py tells no group from an array
+def opened(path: Path, kind: str) -> Iterator[Any]:  # h5py tells no group from an array
     """A file of ours, open for reading, after all that it declares has been checked; nothing is
     allocated for it before.
 
     Whatever goes wrong while it is open becomes a DataFileError of one sentence.
 
     Args:
-        path: of the file.
-        kind: what it must hold, such as "checkpoint"; None for a file of others, which may be
-            compressed and is read in small parts.
+        path: The file.
+        kind: What it must hold, such as "checkpoint".
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes
-            files.
+        FileNotFoundError: If there is no such file.
+        DataFileError: If it is truncated, altered, of another kind, or not as pinops writes files.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     try:
         with h5py.File(path, "r") as file:
-            found = text_of(file, "pinops", path) if kind and "pinops" in file.attrs else None
+            found = text_of(file, "pinops", path) if "pinops" in file.attrs else None
             if found != kind:
                 words = "".join(c for c in (found or "")[:40] if c.isprintable())
                 what = f"holds a pinops {words}" if found else "was not written by pinops"
                 raise DataFileError(
                     f"{path} is not a pinops {kind}: it {what}; give the right file"
                 )
-            _check_declared(file, path, ours=kind is not None)
+            _check_declared(file, path)
             yield file
     except (DataFileError, FileNotFoundError):
         raise
@@ -175,7 +173,7 @@ def opened(path: Path, kind: str | None) -> Iterator[Any]:  # h5py tells no grou
         raise DataFileError(
             f"{path} cannot be read: its arrays do not fit the memory of this machine"
         ) from None
-    except _OUTSIDE as error:
+    except OUTSIDE as error:
         raise DataFileError(
             f"{path} cannot be read: it is truncated or not HDF5 ({said(error)}); "
             "delete it or restore a copy"
@@ -225,7 +223,8 @@ def parsed(text: str | bytes, path: Path) -> Any:
     """JSON of bounded size and nesting.
 
     Raises:
-        DataFileError: naming the file, for what is no JSON, too long, or nested too deeply.
+        DataFileError: If it is not JSON, too long, or nested too deeply; the sentence names the
+            file.
     """
     if len(text) > _TEXT:
         raise DataFileError(
@@ -260,7 +259,7 @@ def size_of(path: Path) -> int:
     return status.st_size
 
 
-def _check_declared(file: h5py.File, path: Path, *, ours: bool) -> None:
+def _check_declared(file: h5py.File, path: Path) -> None:
     """Raises DataFileError for what a file of ours never holds, and for arrays larger than the
     file.
     """
@@ -287,7 +286,7 @@ def _check_declared(file: h5py.File, path: Path, *, ours: bool) -> None:
             if isinstance(node, h5py.Group):
                 groups.append((f"{where}/", node, depth + 1))
                 continue
-            total += _declared(node, shown, path, ours=ours)
+            total += _declared(node, shown, path)
             if total > size:
                 raise DataFileError(
                     f"{path} cannot be read: its arrays, with {shown!r}, declare {total} bytes, "
@@ -295,7 +294,7 @@ def _check_declared(file: h5py.File, path: Path, *, ours: bool) -> None:
                 )
 
 
-def _declared(node: Any, name: str, path: Path, *, ours: bool) -> int:
+def _declared(node: Any, name: str, path: Path) -> int:
     """How many bytes an array declares, as Python integers, which do not overflow."""
     if not isinstance(node, h5py.Dataset):
         raise DataFileError(f"{path} cannot be read: {name!r} is no array; restore a copy")
@@ -313,8 +312,6 @@ def _declared(node: Any, name: str, path: Path, *, ours: bool) -> int:
             f"{path} cannot be read: {name!r} lies in other files; give one with its numbers in it"
         )
     if plan.get_layout() == h5py.h5d.CHUNKED and plan.get_nfilters():
-        if not ours:
-            return 0
         raise DataFileError(
             f"{path} cannot be read: {name!r} is compressed, which pinops does not write; "
             "write it without compression"
@@ -329,9 +326,8 @@ def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, np.ndarray], dic
     """The arrays and attributes of a file of this kind.
 
     Raises:
-        FileNotFoundError: when it is missing.
-        DataFileError: when it is truncated, altered, of another kind, or not as pinops writes
-            files.
+        FileNotFoundError: If it is missing.
+        DataFileError: If it is truncated, altered, of another kind, or not as pinops writes files.
     """
     path = Path(path)
     with opened(path, kind) as file:

@@ -5,34 +5,25 @@ is compared with what the family needs.
 """
 
 import json
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import jax
 import numpy as np
 
+from pinops.data._contents import Contents
 from pinops.data._dataset import Dataset
 from pinops.data._generate import PART, join, settings_of
-from pinops.data._hdf5 import DataFileError, opened, read_arrays, said, write_arrays
+from pinops.data._hdf5 import DataFileError, read_arrays, said, write_arrays
 from pinops.data._of_family import bounds_of, leaves_of
 from pinops.data._store import BLOCK
+from pinops.data.readers import read_contents
 from pinops.problem import Problem, name_of
 
-_NUMBER = re.compile(r"_(beta|Nu)([0-9.eE+-]+?)\.(?:hdf5|h5)$")
 _SYMBOLS = {"speed": "beta", "viscosity": "Nu"}  # PDEBench's, by the coefficient of a family
-_OTHERS = (
-    "beta",
-    "nu",
-    "rho",
-    "eta",
-    "zeta",
-    "m",
-)  # of all of its equations, as its attributes have them
 
 
 def from_pdebench(
@@ -46,9 +37,9 @@ def from_pdebench(
     """A data set of trajectories of PDEBench files, in turn from each of them.
 
     Files are such as ``1D_Burgers_Sols_Nu0.01.hdf5``. The parameter in a file's attributes, or else
-    in its name, becomes the coefficient of the family. Initial values are not known but for the
-    first snapshot: a member's ``initial`` is NaN, and the error bar infinite. Goes on where it was
-    interrupted.
+    in its name, becomes the coefficient of the family. Only the
+    first snapshot is known of the initial values: a member's ``initial`` is NaN, and the error bar
+    infinite. An interrupted call resumes.
 
     Args:
         family: ``cape_advection`` or ``cape_burgers``, whose ``cells`` and ``frames`` say how many
@@ -59,7 +50,7 @@ def from_pdebench(
         report: ``report(done, count)`` is called after every block.
 
     Raises:
-        ValueError: For what cannot be meant.
+        ValueError: For invalid arguments.
         FileNotFoundError: For a missing file.
         DataFileError: A ValueError, for files that are not as PDEBench has them, of another
             equation or another domain.
@@ -146,13 +137,6 @@ def _write(
     )
 
 
-def _line(array: h5py.Dataset) -> np.ndarray:
-    """A coordinate: one axis of at most a million numbers."""
-    if array.ndim != 1 or array.shape[0] > 1_000_000:
-        raise ValueError(f"{array.name} has the shape {array.shape}")
-    return np.asarray(array[()], np.float64)
-
-
 class _Source:
     """One file: its parameter, its thinned grid, and its trajectories one by one."""
 
@@ -163,40 +147,25 @@ class _Source:
             raise FileNotFoundError(
                 f"there is no file {path}; PDEBench's own page says where to get it"
             )
-        try:
-            with opened(path, None) as file:
-                self.shape = file["tensor"].shape
-                x, t = (_line(file[f"{name}-coordinate"]) for name in ("x", "t"))
-                attributes = {name.lower(): file.attrs[name] for name in file.attrs}
-        except DataFileError as error:
-            raise DataFileError(
-                f"{path} is no one-dimensional file of PDEBench, which has tensor, x-coordinate "
-                f"and t-coordinate ({said(error.__cause__ or error)}); get it again"
-            ) from error
-        self.parameter = _parameter(path, attributes, family, coefficient)
-        if len(self.shape) != 3 or self.shape[2] != x.size or t.size < self.shape[1]:
-            raise DataFileError(
-                f"{path}: tensor has shape {self.shape}, which is not trajectories, at most "
-                f"{t.size} times and {x.size} grid points; "
-                "get the file again"
-            )
-        self.count = self.shape[0]
-        (_, times, points) = self.shape
+        contents = _contents_of(path)
+        self.values = contents.outputs["u"]
+        x, t = contents.coordinates["x"], contents.coordinates["t"]
+        self.parameter = _parameter(path, contents.parameters, family, coefficient)
+        self.count = len(self.values)
+        times, points = t.size, x.size
         if points % cells or (times - 1) % (frames - 1):
             raise ValueError(
                 f"{path} has {points} grid points and {times} times, of which {cells} cells and "
                 f"{frames} frames are no regular part; "
                 "give a divisor of each (of the number of steps for frames)"
             )
-        for name, line in (("x", x), ("t", t[:times])):
+        for name, line in (("x", x), ("t", t)):
             _check_extent(path, name, line, family)
         self.every = ((times - 1) // (frames - 1), points // cells)
-        self.grid = {"x": x[:: self.every[1], None], "t": t[None, : times : self.every[0]]}
+        self.grid = {"x": x[:: self.every[1], None], "t": t[None, :: self.every[0]]}
 
     def trajectory(self, row: int) -> np.ndarray:
-        with opened(self.path, None) as file:
-            tensor = file["tensor"]
-            values = np.asarray(tensor[row, :: self.every[0], :: self.every[1]], np.float64).T
+        values = self.values[row][:: self.every[0], :: self.every[1]].T.astype(np.float64)
         if not np.isfinite(values).all():
             raise DataFileError(
                 f"{self.path}: trajectory {row} has values that are not finite; get the file again"
@@ -204,37 +173,42 @@ class _Source:
         return values
 
 
-def _parameter(
-    path: Path, attributes: Mapping[str, Any], family: Problem, coefficient: str
-) -> float:
-    """The value of the coefficient that a file is for, from its attributes or else from its name.
+def _contents_of(path: Path) -> Contents:
+    """Trajectories ``u (n, t, x)``. Raises DataFileError where a file has something else."""
+    needed = "which has tensor, x-coordinate and t-coordinate"
+    try:
+        contents = read_contents(path)
+    except DataFileError as error:
+        raise DataFileError(
+            f"{path} is no one-dimensional file of PDEBench, {needed} ({said(error)}); get it again"
+        ) from error
+    if list(contents.outputs) != ["u"] or list(contents.coordinates) != ["t", "x"]:
+        raise DataFileError(
+            f"{path} is no one-dimensional file of PDEBench, {needed}: it has "
+            f"{', '.join(contents.outputs)} over {', '.join(contents.coordinates)}"
+        )
+    return contents
+
+
+def _parameter(path: Path, stated: Mapping[str, float], family: Problem, coefficient: str) -> float:
+    """The value of the coefficient that a file is for.
 
     Raises:
         ValueError: Where it names none; DataFileError where it names that of another equation.
     """
     symbol = _SYMBOLS[coefficient]
-    stated = {name: attributes[name] for name in _OTHERS if name in attributes}
-    named = _NUMBER.search(path.name)
-    if not stated and named is None:
+    values = {name.lower(): value for name, value in stated.items()}
+    if not values:
         raise ValueError(
             f"{path}: neither its attributes nor its name tell a parameter, as "
             "1D_Burgers_Sols_Nu0.01.hdf5 does; give the file that name"
         )
-    if not stated and named is not None:
-        stated = {named[1].lower(): named[2]}
-    if set(stated) != {symbol.lower()}:
+    if set(values) != {symbol.lower()}:
         raise DataFileError(
-            f"{path} has the parameter {', '.join(stated)}, and {name_of(family)} needs {symbol}, "
+            f"{path} has the parameter {', '.join(values)}, and {name_of(family)} needs {symbol}, "
             f"its {coefficient}; give a file of this equation"
         )
-    try:
-        (value,) = np.ravel(np.asarray(stated[symbol.lower()], np.float64))
-    except (TypeError, ValueError) as error:
-        raise DataFileError(
-            f"{path}: {symbol} must be one number, got {stated[symbol.lower()]!r}; get the file "
-            "again"
-        ) from error
-    return float(value)
+    return values[symbol.lower()]
 
 
 def _check_extent(path: Path, name: str, line: np.ndarray, family: Problem) -> None:

@@ -95,6 +95,16 @@ _OPERATOR: Mapping[str, Kind] = {
     "scales": _SIZES,
     "physics": _WEIGHT,
 }
+_SCALING = Table(
+    {
+        "names": _NAMES,
+        "low": _NUMBERS,
+        "high": _NUMBERS,
+        "maps": Items(Text(("identity", "log", "sigmoid_log"))),
+        "mean": _NUMBERS,
+        "deviation": _NUMBERS,
+    }
+)
 _SURROGATE: Mapping[str, Kind] = {
     "surrogate": _DESCRIPTION,
     "data_members": _SEEN,
@@ -108,16 +118,7 @@ _SURROGATE: Mapping[str, Kind] = {
             "time": Text(longest=200),
         }
     ),
-    "parameters": Table(
-        {
-            "names": _NAMES,
-            "low": _NUMBERS,
-            "high": _NUMBERS,
-            "maps": Items(Text(("identity", "log", "sigmoid_log"))),
-            "mean": _NUMBERS,
-            "deviation": _NUMBERS,
-        }
-    ),
+    "parameters": _SCALING,
     "centre": _BY_NAME,
     "scale": _BY_NAME,
     "scales": _SIZES,
@@ -125,6 +126,21 @@ _SURROGATE: Mapping[str, Kind] = {
     "curriculum": Table(
         {"Curriculum": Table({"noise": _WEIGHT, "push_forward": Flag()}, others=Anything())}
     ),
+}
+_MAP: Mapping[str, Kind] = {
+    "map": _DESCRIPTION,
+    "axes": Table({}, others=_NUMBERS),
+    "inputs": Table(
+        {
+            "fields": Table({}, others=Items(_SIZE, least=1)),
+            "constants": Table({}, others=_SIZE),
+            "of_fields": _SCALING,
+            "of_constants": _SCALING,
+        }
+    ),
+    "centre": _BY_NAME,
+    "scale": _BY_NAME,
+    "loss": Text(("H1", "L2")),
 }
 _RESULT = Table(
     {
@@ -233,6 +249,8 @@ def _kind_of(request: Mapping[str, Any]) -> Table:
         own = _OPERATOR
     elif "surrogate" in request:
         own = _SURROGATE
+    elif "map" in request:
+        own = _MAP
     optional = {name: kind for name, kind in _MAYBE.items() if name not in own}
     return Table({**_EVERY, **own}, optional, Anything())
 

@@ -2,8 +2,8 @@
 
 The loss is the sum over the terms of ``mean(w r^2)``. The weights w are part of the state of a
 training: they are constants while an optimizer steps (a line search compares values of one
-function) and are renewed every so many steps from a `Snapshot`. Two instances: `GradientNorm` gives
-every term one number, `Causal` gives every point one that depends on its time.
+function) and are renewed at regular intervals from a `Snapshot`. Two instances: `GradientNorm`
+gives every term one number, `Causal` gives every point one that depends on its time.
 """
 
 import abc

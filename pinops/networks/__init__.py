@@ -5,8 +5,8 @@ an initial velocity would leave the network a function that is far larger near t
 at the end. This choice rests on single tuning runs that are not recorded.
 
 **Random features are the baseline.** For a linear problem with a smooth solution they reach
-round-off in seconds, which is why the benchmarks take them where the equation is linear, and
-say so.
+round-off in seconds. The benchmarks therefore use them for linear equations, and name them in
+their tables.
 
 **A spectral expansion is a network** (`Spectral`); its cosines and sines of a periodic
 coordinate make it a Fourier series. It needs no solver of its own: windows, conditions and

@@ -70,7 +70,7 @@ class JetNetwork(eqx.Module):
         return self
 
     def remarks(self, points: int) -> list[str]:
-        """Sentences on what may be wrong with the parameters, for so many collocation points."""
+        """Warnings about the parameters, for a given number of collocation points."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""Random features: a hidden layer that stays as it was drawn, and a last layer that a linear
+"""Random features: a random hidden layer that is not trained, and a last layer that a linear
 problem determines.
 """
 

@@ -31,14 +31,14 @@ reads from them, so that they are also how a network on points is asked for valu
 
 from pinops.operators._cape import CAPE as CAPE
 from pinops.operators._cape import CAPESurrogate as CAPESurrogate
+from pinops.operators._cno import CNO as CNO
+from pinops.operators._cno import CNONetwork as CNONetwork
 from pinops.operators._deeponet import DeepONet as DeepONet
 from pinops.operators._deeponet import DeepONetwork as DeepONetwork
 from pinops.operators._deeponet import PODDeepONet as PODDeepONet
 from pinops.operators._deeponet import PODDeepONetwork as PODDeepONetwork
 from pinops.operators._fno import FNO as FNO
-from pinops.operators._fno import FactorisedSpectralConvolution as FactorisedSpectralConvolution
 from pinops.operators._fno import FNONetwork as FNONetwork
-from pinops.operators._fno import SpectralConvolution as SpectralConvolution
 from pinops.operators._mesh_graph import MeshGraphNet as MeshGraphNet
 from pinops.operators._mesh_graph import MeshGraphNetwork as MeshGraphNetwork
 from pinops.operators._message_passing import MessagePassing as MessagePassing
@@ -51,6 +51,11 @@ from pinops.operators._points import POINT_NETWORK as POINT_NETWORK
 from pinops.operators._points import Graph as Graph
 from pinops.operators._points import PointArchitecture as PointArchitecture
 from pinops.operators._points import PointNetwork as PointNetwork
+from pinops.operators._spectral import (
+    FactorisedSpectralConvolution as FactorisedSpectralConvolution,
+)
+from pinops.operators._spectral import SpectralConvolution as SpectralConvolution
+from pinops.operators._spectral import TuckerSpectralConvolution as TuckerSpectralConvolution
 from pinops.operators._surrogate import Direct as Direct
 from pinops.operators._surrogate import DirectSurrogate as DirectSurrogate
 from pinops.operators._surrogate import GridArchitecture as GridArchitecture
@@ -58,6 +63,7 @@ from pinops.operators._surrogate import GridNetwork as GridNetwork
 from pinops.operators._surrogate import Surrogate as Surrogate
 from pinops.operators._surrogate import SurrogateArchitecture as SurrogateArchitecture
 from pinops.operators._surrogate import check_architecture as check_architecture
+from pinops.operators._surrogate import constant_channels as constant_channels
 from pinops.operators._transolver import Transolver as Transolver
 from pinops.operators._transolver import TransolverNetwork as TransolverNetwork
 from pinops.operators._unet import UNet as UNet

@@ -12,8 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks import MAX_WIDTH
 from pinops.operators._convolution import Convolution, Depthwise, padding_setting, pooled
-from pinops.operators._fno import FNO, SpectralConvolution, check_modes
+from pinops.operators._fno import FNO
 from pinops.operators._pointwise import Affine, gelu
+from pinops.operators._spectral import SpectralConvolution, modes_on
 from pinops.operators._surrogate import (
     GRID_NETWORK,
     GridArchitecture,
@@ -164,11 +165,11 @@ class CAPE(SurrogateArchitecture):
                 f"CAPE: the points of every axis must be a multiple of pooling={self.pooling}, got "
                 f"a grid of {grid}"
             )
-        check_modes("CAPE", self.modes, tuple(n // self.pooling for n in grid))
+        modes = modes_on("CAPE", self.modes, tuple(n // self.pooling for n in grid))
         h, w, axes = self.width // 2, self.width, len(grid)
         lift, one, two, three, skip, project, gains, network, last = jax.random.split(key, 9)
         make = {
-            "spectral": partial(SpectralConvolution.drawn, h, w, (self.modes,) * axes, key=one),
+            "spectral": partial(SpectralConvolution.drawn, h, w, modes, key=one),
             "pointwise": partial(Affine.drawn, h, w, key=two),
             "depthwise": partial(Depthwise.drawn, h, 2, self.kernel, axes, self.padding, key=three),
         }

@@ -86,6 +86,26 @@ class Convolution(eqx.Module):
         )
 
 
+class ScaledConvolution(eqx.Module):
+    """A convolution, and a scale and offset for each channel in place of a normalisation."""
+
+    convolution: Convolution
+    scale: Float[Array, " o"]
+    offset: Float[Array, " o"]
+
+    @classmethod
+    def drawn(
+        cls, in_size: int, out_size: int, axes: int, padding: str, *, key: PRNGKeyArray
+    ) -> "ScaledConvolution":
+        """Of a kernel of three; what comes out is as large as what goes in."""
+        convolution = Convolution.drawn(in_size, out_size, 3, axes, padding, key=key)
+        return cls(convolution, jnp.full(out_size, 3**0.5), jnp.zeros(out_size))
+
+    def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
+        y = self.convolution(x)
+        return y * jnp.broadcast_to(self.scale, y.shape) + jnp.broadcast_to(self.offset, y.shape)
+
+
 class Depthwise(eqx.Module):
     """A convolution of every channel with kernels of its own, ``multiplier`` for each."""
 

@@ -99,22 +99,17 @@ def check_architecture(architecture: object) -> None:
     """Refuse what cannot be trained on a family.
 
     Raises:
-        ValueError: With the architecture that fits, such as ``CAPE(FNO(20))`` for ``FNO(20)``.
+        ValueError: With architectures that can.
     """
-    if isinstance(architecture, SurrogateArchitecture | OperatorArchitecture | PointArchitecture):
+    kinds = SurrogateArchitecture | OperatorArchitecture | GridArchitecture | PointArchitecture
+    if isinstance(architecture, kinds):
         return
     if isinstance(architecture, type):
         name = architecture.__name__
         raise ValueError(f"{name} is a class; give an architecture made of it, such as {name}()")
-    if isinstance(architecture, GridArchitecture):
-        name = type(architecture).__name__
-        raise ValueError(
-            f"{name} is a network on a grid, not an operator by itself; train Direct({name}(...)) "
-            f"or CAPE({name}(...)) on trajectories, or a DeepONet()"
-        )
     raise ValueError(
-        "an architecture such as DeepONet(), CAPE(FNO(20)), Direct(FNO(20)) or Transolver() is "
-        "needed, got "
+        "an architecture such as DeepONet(), FNO(32), CAPE(FNO(20)), Direct(FNO(20)) or "
+        "Transolver() is needed, got "
         f"{architecture!r}"
     )
 

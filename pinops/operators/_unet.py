@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.operators._convolution import Convolution, padding_setting, pooled
+from pinops.operators._convolution import PADDINGS, ScaledConvolution, padding_setting, pooled
 from pinops.operators._pointwise import Affine
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
 from pinops.settings import whole
@@ -16,42 +16,39 @@ LEVELS = 4
 class _Block(eqx.Module):
     """Twice a convolution of three, a scale and offset for each channel, and tanh."""
 
-    convolutions: list[Convolution]
-    scales: list[Float[Array, " o"]]
-    offsets: list[Float[Array, " o"]]
+    convolutions: list[ScaledConvolution]
 
     @classmethod
     def drawn(
         cls, in_size: int, out_size: int, axes: int, padding: str, *, key: PRNGKeyArray
     ) -> "_Block":
         sizes = zip((in_size, out_size), jax.random.split(key), strict=True)
-        convolutions = [
-            Convolution.drawn(size, out_size, 3, axes, padding, key=k) for size, k in sizes
-        ]
-        return cls(convolutions, [jnp.full(out_size, 3**0.5)] * 2, [jnp.zeros(out_size)] * 2)
+        return cls(
+            [ScaledConvolution.drawn(size, out_size, axes, padding, key=k) for size, k in sizes]
+        )
 
     def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
-        for convolution, scale, offset in zip(
-            self.convolutions, self.scales, self.offsets, strict=True
-        ):
-            y = convolution(x)
-            x = jnp.tanh(y * jnp.broadcast_to(scale, y.shape) + jnp.broadcast_to(offset, y.shape))
+        for convolution in self.convolutions:
+            x = jnp.tanh(convolution(x))
         return x
 
 
 class UNetNetwork(GridNetwork):
     """Blocks on grids of half the size, four times, and back, with what was there before
     beside it.
+
+    A grid whose sizes are not multiples of 16 is extended on both sides, and cropped at the end.
     """
 
     down: list[_Block]
     up: list[_Block]
     rise: list[Affine]  # from a place to the two (four) places of the finer grid
     last: Affine
+    padding: str = eqx.field(static=True)
 
     def __call__(self, states: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
         seen = []
-        x = states
+        x, inside = _extended(states, self.padding)
         for block in self.down[:-1]:
             x = block(x)
             seen.append(x)
@@ -59,7 +56,23 @@ class UNetNetwork(GridNetwork):
         x = self.down[-1](x)
         for block, rise, before in zip(self.up, self.rise, reversed(seen), strict=True):
             x = block(jnp.concatenate([_risen(rise, x), before], -1))
-        return self.last(x)
+        return self.last(x[inside])
+
+
+def _extended(
+    x: Float[Array, "b *grid i"], padding: str
+) -> tuple[Float[Array, "b *_wider i"], tuple[slice, ...]]:
+    """The field on a grid that can be halved four times, and where it lies in that."""
+    # A reflection at the coarsest level needs a second point there.
+    step, least = 2**LEVELS, 2 ** (LEVELS + 1) if padding == "reflect" else 1
+    grid = x.shape[1:-1]
+    missing = [max(-(-n // step) * step, least) - n for n in grid]
+    inside = tuple(slice(more // 2, more // 2 + n) for n, more in zip(grid, missing, strict=True))
+    if not any(missing):
+        return x, (slice(None), *inside)
+    edges = [(more // 2, more - more // 2) for more in missing]
+    wide = jnp.pad(x, [(0, 0), *edges, (0, 0)], mode=PADDINGS[padding])
+    return wide, (slice(None), *inside)
 
 
 def _risen(rise: Affine, x: Float[Array, "b *grid i"]) -> Float[Array, "b *_finer o"]:
@@ -81,7 +94,9 @@ class UNet(GridArchitecture):
 
     Args:
         width: channels of the first level, twice as many in each further one.
-        padding: circular, zeros or reflect.
+        padding: circular, zeros or reflect: what lies outside of a grid; grids whose sizes are not
+            multiples of 16 are extended by it, so that a periodic field is then periodic on the
+            finest level alone.
     """
 
     width: int = whole(32, most=10_000)
@@ -90,15 +105,10 @@ class UNet(GridArchitecture):
     def build(
         self, in_size: int, out_size: int, grid: tuple[int, ...], *, key: PRNGKeyArray
     ) -> UNetNetwork:
-        if any(n % 2**LEVELS for n in grid):
+        if self.padding == "reflect" and min(grid) < 2:
             raise ValueError(
-                f"UNet: the points of every axis must be a multiple of {2**LEVELS}, got a grid of "
+                f"UNet: padding='reflect' needs at least 2 points on every axis, got a grid of "
                 f"{grid}"
-            )
-        if self.padding == "reflect" and any(n < 2 ** (LEVELS + 1) for n in grid):
-            raise ValueError(
-                f"UNet: padding='reflect' needs at least {2 ** (LEVELS + 1)} points on every axis, "
-                f"got a grid of {grid}"
             )
         axes, sizes = len(grid), [self.width * 2**k for k in range(LEVELS + 1)]
         first, second, third, last = jax.random.split(key, 4)
@@ -117,4 +127,4 @@ class UNet(GridArchitecture):
         for (i, o), k in zip(pairs, jax.random.split(third, LEVELS), strict=True):
             every = Affine.drawn(i, o * 2**axes, key=k)
             rise.append(Affine(every.weight, jnp.zeros(o)))
-        return UNetNetwork(down, up, rise, Affine.drawn(sizes[0], out_size, key=last))
+        return UNetNetwork(down, up, rise, Affine.drawn(sizes[0], out_size, key=last), self.padding)

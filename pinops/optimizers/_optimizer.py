@@ -106,10 +106,10 @@ class Optimizer(eqx.Module):
         """A more careful state, for another try after the loss was not finite."""
 
     def expecting(self, state: PyTree, steps: int) -> PyTree:
-        """The state where the time that is left allows so many more steps.
+        """The state when the remaining time allows a given number of steps.
 
-        Called on the host, between two steps, where training has a time limit. A learning rate that
-        falls with the steps follows: it ends where the time ends, if that comes first.
+        Called on the host, between two steps, if training has a time limit. A decaying learning
+        rate then reaches its end with the time, if that comes first.
         """
         return state
 
@@ -143,12 +143,15 @@ class Pace(NamedTuple):
         return Pace(self.taken + 1, self.position + self.speed, self.speed)
 
     def until(self, end: int, steps: int) -> "Pace":
-        """At the speed that leads to the ``end`` of the schedule in so many steps, or in those that
-        it has by itself, whichever are fewer.
+        """The pace that reaches the ``end`` of the schedule in a given number of steps, or in the
+        remaining steps of the schedule if they are fewer.
         """
         steps = min(end - int(self.taken), max(1, steps))
         speed = (end - float(self.position)) / steps if steps > 0 else 1.0
         return self._replace(speed=jnp.asarray(np.asarray(speed, self.speed.dtype)))
+
+
+_RISE = 25  # by how much a learning rate grows while it warms up
 
 
 class OptaxState(NamedTuple):
@@ -271,30 +274,39 @@ class Adam(OptaxMethod):
             there is no time for all of them; 0: it is constant.
         largest: norm of a gradient; a larger one is shortened to it (Pascanu, Mikolov & Bengio
             2013). 0: none is.
+        warm_up: the share of ``decay_steps`` in which it first rises linearly from a
+            twenty-fifth, from 0 to below 1.
     """
 
     learning_rate: float = number(5e-3, above=0)
     decay_steps: int = whole(0, least=0, most=10**9)
     largest: float = number(0.0, least=0)
+    warm_up: float = number(0.0, least=0, below=1)
 
     def decays_over(self) -> int:
         return self.decay_steps
 
     def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
-        adam = optax.adam(falling(self.learning_rate, self.decay_steps, position))
+        adam = optax.adam(falling(self.learning_rate, self.decay_steps, position, self.warm_up))
         if not self.largest:
             return adam
         return optax.chain(optax.clip_by_global_norm(self.largest), adam)
 
 
-def falling(rate: float, steps: int, position: Array | None) -> Any:
+def falling(rate: float, steps: int, position: Array | None, warm_up: float = 0.0) -> Any:
     """A learning rate for optax: constant without ``steps``, else by a cosine from ``rate`` to 0.
 
-    ``position``: the step of the schedule; None: the step that is counted.
+    ``position``: the step of the schedule; None: the step that is counted; ``warm_up``: the share
+    of the steps in which it rises first.
     """
     if not steps:
         return rate
-    schedule = optax.cosine_decay_schedule(rate, steps)
+    rising = round(warm_up * steps)
+    schedule = (
+        optax.warmup_cosine_decay_schedule(rate / _RISE, rate, rising, steps)
+        if rising
+        else optax.cosine_decay_schedule(rate, steps)
+    )
     return lambda count: schedule(count if position is None else position)
 
 

@@ -24,7 +24,7 @@ from pinops.optimizers._wolfe import strong_wolfe
 from pinops.settings import whole
 
 _MAX_PARAMETERS = 30_000
-# Corrections that wait to be added to the matrix: it is written once in so many steps.
+# Steps between two updates of the matrix; their corrections wait, so that it is written once.
 _PENDING = 16
 _BLOCKS = 8  # of rows of the matrix: several devices share them
 _ROWS = 16  # of each block that are written at once

@@ -15,7 +15,9 @@ from pinops.settings import number, whole
 
 
 class _Basis(NamedTuple):
-    """Of one side of a matrix: the moving average of G G' (or G'G) and its eigenvectors, nearly."""
+    """Of one axis of an array, unfolded to a matrix G: the moving average of G G' and its
+    eigenvectors, nearly.
+    """
 
     average: Float[Array, "m m"]
     vectors: Float[Array, "m m"]
@@ -24,8 +26,7 @@ class _Basis(NamedTuple):
 class _Leaf(NamedTuple):
     mean: Array  # of the gradient, in the coordinates of the parameters
     square: Array  # of the rotated gradient
-    left: _Basis
-    right: _Basis
+    axes: list[_Basis | None]  # None: an axis that is too long for one
 
 
 class SoapState(NamedTuple):
@@ -36,8 +37,8 @@ class SoapState(NamedTuple):
 class SOAP(OptaxMethod):
     """SOAP: Adam in the slowly moving eigenbasis of Shampoo's preconditioner.
 
-    Vyas et al. 2024 (arXiv:2409.11321). Vectors and scalars are columns; arrays of more axes are
-    matrices of their last one. The first step only gathers.
+    Vyas et al. 2024 (arXiv:2409.11321). Vectors and scalars are columns; arrays have a basis for
+    each axis. The first step only gathers.
 
     Args:
         learning_rate: greater than 0.
@@ -47,6 +48,8 @@ class SOAP(OptaxMethod):
         b2: decay of the mean of its squares, and of the preconditioner, from 0 to below 1.
         eps: what is added to the root of the squares, at least 0.
         every: steps between the QR iterations that follow the eigenbasis.
+        largest: the length of the longest axis that has a basis (section 4 of the paper); along
+            longer ones it is Adam.
     """
 
     learning_rate: float = number(3e-3, above=0)
@@ -55,6 +58,7 @@ class SOAP(OptaxMethod):
     b2: float = number(0.95, least=0, below=1)
     eps: float = number(1e-8, least=0)
     every: int = whole(10)
+    largest: int = whole(8192)
 
     def decays_over(self) -> int:
         return self.decay_steps
@@ -67,21 +71,23 @@ class SOAP(OptaxMethod):
             b2=self.b2,
             eps=self.eps,
             every=self.every,
+            largest=self.largest,
         )
 
 
 def _soap(
-    rate: Callable[[Array], Any], *, b1: float, b2: float, eps: float, every: int
+    rate: Callable[[Array], Any], *, b1: float, b2: float, eps: float, every: int, largest: int
 ) -> optax.GradientTransformation:
 
     def init(params: PyTree) -> SoapState:
+        def basis(n: int, dtype: Any) -> _Basis | None:
+            if n > largest:
+                return None
+            return _Basis(jnp.zeros((n, n), dtype), jnp.eye(n, dtype=dtype))
+
         def leaf(parameter: Array) -> _Leaf:
-            matrix = jnp.zeros_like(_matrix(parameter))
-            sides = (
-                _Basis(jnp.zeros((n, n), matrix.dtype), jnp.eye(n, dtype=matrix.dtype))
-                for n in matrix.shape
-            )
-            return _Leaf(matrix, matrix, *sides)
+            zero = jnp.zeros_like(_axes(parameter))
+            return _Leaf(zero, zero, [basis(n, zero.dtype) for n in zero.shape])
 
         return SoapState(
             jnp.zeros((), jnp.int32), [leaf(parameter) for parameter in jax.tree.leaves(params)]
@@ -93,53 +99,69 @@ def _soap(
         del params
         flat, structure = jax.tree.flatten(gradients)
         done = [
-            _step(_matrix(g), leaf, state.count) for g, leaf in zip(flat, state.leaves, strict=True)
+            _step(_axes(g), leaf, state.count) for g, leaf in zip(flat, state.leaves, strict=True)
         ]
         updates = [u.reshape(g.shape) for g, (u, _) in zip(flat, done, strict=True)]
         return jax.tree.unflatten(structure, updates), SoapState(
             state.count + 1, [leaf for _, leaf in done]
         )
 
-    def _step(
-        g: Float[Array, "m n"], leaf: _Leaf, count: Array
-    ) -> tuple[Float[Array, "m n"], _Leaf]:
+    def _step(g: Array, leaf: _Leaf, count: Array) -> tuple[Array, _Leaf]:
         mean = b1 * leaf.mean + (1 - b1) * g
         averages = [
-            b2 * side.average + (1 - b2) * ggt
-            for side, ggt in ((leaf.left, g @ g.T), (leaf.right, g.T @ g))
+            None if side is None else b2 * side.average + (1 - b2) * _outer(g, axis)
+            for axis, side in enumerate(leaf.axes)
         ]
-        left, right = leaf.left.vectors, leaf.right.vectors
-        square = b2 * leaf.square + (1 - b2) * jnp.square(left.T @ g @ right)
+        vectors = [None if side is None else side.vectors for side in leaf.axes]
+        back = [None if q is None else q.T for q in vectors]
+        square = b2 * leaf.square + (1 - b2) * jnp.square(_turned(g, vectors))
         # The first gradient only makes the basis, so that the means start one step later.
         age = jnp.maximum(count, 1)
-        corrected = (left.T @ mean @ right) / (1 - b1**age)
+        corrected = _turned(mean, vectors) / (1 - b1**age)
         step = corrected / (jnp.sqrt(square / (1 - b2**age)) + eps)
-        update = jnp.where(count > 0, -rate(count), 0.0) * (left @ step @ right.T)
+        update = jnp.where(count > 0, -rate(count), 0.0) * _turned(step, back)
 
-        def turned(_):
-            sides = [
-                _followed(average, q, count)
-                for average, q in zip(averages, (left, right), strict=True)
-            ]
-            (new_left, rows), (new_right, columns) = sides
-            return new_left, new_right, square[rows][:, columns]
+        def followed(_):
+            new, squares = [], square
+            for axis, (average, q) in enumerate(zip(averages, vectors, strict=True)):
+                if average is None or q is None:
+                    new.append(None)
+                    continue
+                turned, order = _followed(average, q, count)
+                new.append(turned)
+                squares = jnp.take(squares, order, axis=axis)
+            return new, squares
 
-        new_left, new_right, square = jax.lax.cond(
-            count % every == 0, turned, lambda _: (left, right, square), None
+        vectors, square = jax.lax.cond(
+            count % every == 0, followed, lambda _: (vectors, square), None
         )
-        leaf = _Leaf(
-            jnp.where(count > 0, mean, 0.0),
-            jnp.where(count > 0, square, 0.0),
-            _Basis(averages[0], new_left),
-            _Basis(averages[1], new_right),
-        )
-        return update, leaf
+        sides = [
+            None if average is None or q is None else _Basis(average, q)
+            for average, q in zip(averages, vectors, strict=True)
+        ]
+        mean, square = (jnp.where(count > 0, x, 0.0) for x in (mean, square))
+        return update, _Leaf(mean, square, sides)
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
 
 
-def _matrix(array: Array) -> Float[Array, "m n"]:
-    return array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(-1, 1)
+def _axes(array: Array) -> Float[Array, "m n ..."]:
+    """The array with at least two axes."""
+    return array if array.ndim > 1 else array.reshape(-1, 1)
+
+
+def _outer(g: Array, axis: int) -> Float[Array, "n n"]:
+    """G G' of the array unfolded along an axis."""
+    matrix = jnp.moveaxis(g, axis, 0).reshape(g.shape[axis], -1)
+    return matrix @ matrix.T
+
+
+def _turned(x: Array, vectors: list[Array | None]) -> Array:
+    """The coordinates of an array in the basis of each axis; ``vectors`` are columns."""
+    for axis, q in enumerate(vectors):
+        if q is not None:
+            x = jnp.moveaxis(jnp.tensordot(x, q, axes=((axis,), (0,))), -1, axis)
+    return x
 
 
 def _followed(average: Array, vectors: Array, count: Array) -> tuple[Array, Array]:

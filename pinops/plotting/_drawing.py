@@ -57,6 +57,17 @@ class Rollouts(Protocol):
     def grid(self) -> Any: ...
 
 
+class Maps(Protocol):
+    """A steady map, as far as a figure of it goes."""
+
+    @property
+    def family(self) -> Problem: ...
+    @property
+    def request(self) -> Mapping[str, Any]: ...
+    @property
+    def history(self) -> Sequence[Report]: ...
+
+
 def drawn(title: str, rows: Rows, history: list[Panel], path: str | Path | None) -> "Figure":
     import matplotlib
     from matplotlib.figure import Figure  # not pyplot: no global state, no display

@@ -50,7 +50,7 @@ class Face:
     data: PointFunction
 
     def largest(self, bounds: tuple[float, float]) -> float:
-        """What the functional makes of a function of size 1 that varies over the length of the axis, at most."""
+        """An upper bound for a function of size 1 that varies over the length of the axis."""
         sizes = [float(np.max(np.abs(np.asarray(part)))) for part in (self.alpha, self.slope)]
         return sizes[0] + sizes[1] / (bounds[1] - bounds[0])
 

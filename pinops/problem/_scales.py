@@ -48,7 +48,7 @@ from pinops.problem._problem import Problem, by_unknown, values_at
 from pinops.settings import quick
 
 _RESOLVED = 10_000  # floating-point numbers in the interval of a coordinate, at least
-_CENTRED = 10.0  # a mean of more than so many sizes is taken out of what is imposed exactly
+_CENTRED = 10.0  # in sizes; a larger mean is taken out of what is imposed exactly
 
 
 class Scales(eqx.Module):

@@ -33,9 +33,9 @@ class TimeWindows(eqx.Module):
     Network and optimizer go on from part to part.
 
     Args:
-        count: Of parts, at least 2.
-        nodes: At least 3: on so many points of each spatial coordinate a part is handed over, as a
-            Fourier series (periodic) or a Chebyshev series.
+        count: The number of parts, at least 2.
+        nodes: The number of points, at least 3, of each spatial coordinate on which a part passes
+            its end to the next, as a Fourier series (periodic) or a Chebyshev series.
     """
 
     count: int = whole(least=2, most=10_000)

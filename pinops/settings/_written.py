@@ -258,7 +258,7 @@ class _Reader:
 
 
 def _source(node: ast.expr) -> str:
-    """An expression as it was written, nearly."""
+    """The source of an expression, shortened if it is long."""
     try:
         text = ast.unparse(node)
         return text if len(text) <= 80 else f"{text[:77]}..."

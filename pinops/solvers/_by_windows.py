@@ -22,7 +22,7 @@ from pinops.solvers._windows import NOT_CONVERGED, WindowedSolution, window_of
 
 # Losses are mean squares in units of a typical solution's terms: a residual of 3 percent.
 _LARGEST_LOSS = 1e-3
-_WORSE = 1e4  # than the largest loss of the windows before: hundred times the residual
+_WORSE = 1e4  # times the largest loss of earlier windows: a hundred times the residual
 _SMALLEST_LOSS = 1e-6  # below it a loss is never called large
 _HALVINGS = 2
 
@@ -87,7 +87,7 @@ def solve_by_windows(
 
 @dataclass
 class _March:
-    """The way through the windows until now."""
+    """The windows solved so far, and how to solve the next."""
 
     solve_one: SolveOne
     problem: Problem
@@ -144,7 +144,7 @@ class _March:
     def tried(self, share: Fraction, left: Fraction) -> tuple[Solution, str]:
         """The window, and what is wrong with it.
 
-        It is tried from fresh parameters, too, where going on from the one before did not do.
+        If a start from the previous window fails, fresh parameters are tried, too.
         """
         part = self._solved(share, left, fresh=False)
         reason = self._fault(part)
@@ -186,7 +186,7 @@ class _March:
         return float(seconds / 60 * float(weight * share / (left + (weight - 1) * share)))
 
     def _fault(self, part: Solution) -> str:
-        """Why the end of a window cannot be trusted; empty where it can, or where the user has stopped."""
+        """Why the end of a window is unreliable; empty if it is not, or if the user stopped."""
         if part.status == "stopped":
             return ""
         if part.status == "diverged" or not part.history:
@@ -197,7 +197,7 @@ class _March:
         return f"has not converged (its loss is {loss:.1e})" if not loss <= limit else ""
 
     def reject(self, sentence: str, title: str = "") -> None:
-        """Say so, and put the run directory of what was rejected aside."""
+        """Warn, and move the run directory of the rejected window aside."""
         title = title or f"window {len(self.parts) + 1}"
         warnings.warn(f"{title} {sentence}", stacklevel=5)
         self.notes.append((len(self.parts), f"{title} {sentence}"))

@@ -63,16 +63,16 @@ class Options:
         dtype: "float64" or "float32".
         minutes: The time limit, from ``began`` on.
         seed: Of the first training.
-        ensemble: How many trainings, with the seeds from ``seed`` on; None for one by itself.
-        devices: How many devices, or which, share the work.
+        ensemble: The number of trainings, with consecutive seeds; None for a single one.
+        devices: The number of devices that share the work, or a list of them.
         callbacks: Called with a `Report` after every stretch of steps.
-        progress: Whether a line on stderr says how far the training is.
+        progress: Whether to show a progress line on stderr.
         out: The run directory.
         resume: Whether to go on from the checkpoint in ``out``.
         checkpoint_seconds: The time between two checkpoints.
         began: When the door was entered, by `time.monotonic`.
-        title: What stands before the progress line.
-        compiled: The seconds that had been spent compiling then.
+        title: The beginning of the progress line.
+        compiled: The seconds of compilation before that.
 
     Raises:
         ValueError: For an option that is out of its range.
@@ -315,7 +315,7 @@ def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
         if name is not None:
             raise ValueError(
                 f"{folder} holds a run with {name} = {before.get(name)}, not {request[name]}; "
-                "resume it as it was, or choose another folder"
+                "resume it with its own arguments, or choose another folder"
             )
     check_folder(folder, request)
     try:

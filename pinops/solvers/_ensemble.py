@@ -86,7 +86,7 @@ class Ensemble(Trained):
         return _over_members(found) if all(found) else {}
 
     def plot(self, path: str | Path | None = None, data: Any = None) -> Any:
-        """The figure of the first member, whose title says so."""
+        """The figure of the first member, as its title states."""
         from pinops.plotting import write_figure
 
         figure = self.members[0].plot(None, data)

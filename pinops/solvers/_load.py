@@ -10,9 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from pinops.data import DataFileError, read_run
+from pinops.data import DataFileError, read_arrays, read_run
 from pinops.networks import Architecture, embedding_of
-from pinops.operators import OperatorArchitecture, PointArchitecture, SurrogateArchitecture
+from pinops.operators import (
+    GridArchitecture,
+    OperatorArchitecture,
+    PointArchitecture,
+    SurrogateArchitecture,
+)
 from pinops.problem import (
     DataFamily,
     Problem,
@@ -24,6 +29,7 @@ from pinops.problem import (
     in_window,
 )
 from pinops.solvers._ensemble import Ensemble
+from pinops.solvers._map_plan import built_map
 from pinops.solvers._operator_plan import built_operator
 from pinops.solvers._point_plan import built_point_map
 from pinops.solvers._rebuild import (
@@ -37,13 +43,21 @@ from pinops.solvers._request import Drawing, as_drawn
 from pinops.solvers._solution import Solution
 from pinops.solvers._surrogate_plan import built_surrogate
 from pinops.solvers._trained import CHECKPOINT, Trained
+from pinops.solvers._trained_map import SCALING, TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator
 from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.solvers._trained_surrogate import TrainedSurrogate
 from pinops.solvers._windows import WindowedSolution, window_of
-from pinops.training import Params, PointInputs, difference_of_problems, load_params, split
+from pinops.training import (
+    MapInputs,
+    Params,
+    PointInputs,
+    difference_of_problems,
+    load_params,
+    split,
+)
 
-_KINDS = ("windows", "operator", "surrogate", "point_map")
+_KINDS = ("windows", "operator", "surrogate", "map", "point_map")  # keys of a request
 _HANDED = 10_000_000  # numbers that a window hands to the next
 
 
@@ -54,9 +68,9 @@ def load(
     network: Any = None,
     changed: bool = False,
 ) -> Any:
-    """What was trained in a run directory: a solution, an operator, a surrogate, windows or an ensemble.
+    """Read a training from its run directory: whatever `solve`, `invert` or `train` returned.
 
-    Executes no code from it.
+    No code from the directory is executed.
 
     Args:
         folder: The run directory.
@@ -67,7 +81,8 @@ def load(
     Raises:
         FileNotFoundError: Where there is no run.
         DataFileError: A ValueError, for a run that is damaged or not as pinops writes it.
-        ValueError: For another problem or network than that of the run, with the first thing that differs.
+        ValueError: For another problem or network than that of the run; the sentence names the
+            first difference.
     """
     folder = Path(folder)
     content = read_run(folder)
@@ -86,6 +101,8 @@ def _load_one(
     request = content["request"]
     if "windows" in request:
         return _load_windows(folder, request, problem, network, changed)
+    if "map" in request:
+        return _load_map(folder, content, problem, network, changed)
     if "operator" in request or "surrogate" in request:
         return _load_family(folder, content, problem, network, changed)
     if "point_map" in request:
@@ -130,8 +147,8 @@ def _load_solution(
         built = as_drawn(request, build)
     elif isinstance(network, OperatorArchitecture):
         raise ValueError(
-            f"the network of the run in {folder} is that of an operator for one problem, which is not kept with it; give it "
-            "again, load(..., network=trained(member).network)"
+            f"the network of the run in {folder} was made by an operator and is not kept with it; "
+            "give it again, load(..., network=trained(member).network)"
         )
     _check_scales(folder, request, problem)
     scales = Scales.from_json(request["scales"])
@@ -140,10 +157,10 @@ def _load_solution(
     for name in request["trainable"]:
         if name not in known:
             raise DataFileError(
-                f"{folder}: run.json has the trainable coefficient {name[:40]!r}, which {owner[:40]} "
-                "does not have; restore a copy"
+                f"{folder}: run.json has the trainable coefficient {name[:40]!r}, which "
+                f"{owner[:40]} does not have; restore a copy"
             )
-    # Observations are not kept: the coefficients that were to be found from them are trainable all the same.
+    # Observations are not kept, but the coefficients found from them remain trainable.
     shifts = {name: jnp.zeros(np.shape(known[name])) for name in request["trainable"]}
     params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
     return Solution(problem, request, model, params, history, *_outcome(content))
@@ -252,9 +269,58 @@ def _load_point_map(
     )
 
 
+def _load_map(
+    folder: Path, content: dict[str, Any], problem: Problem, architecture: Any, changed: bool
+) -> TrainedMap:
+    """A steady map on a grid."""
+    request = content["request"]
+    architecture = architecture_of(request["map"], folder, architecture, changed)
+    _check_kind(folder, "map", architecture)
+    inputs, grid = _check_map(folder, request, problem)
+    scaling, _ = read_arrays(folder / SCALING, "scaling")
+    parts = scaling.get("mean", np.zeros(0)), scaling.get("scale", np.zeros(0))
+    if any(part.shape != (*grid, len(problem.unknowns)) for part in parts):
+        raise DataFileError(f"{folder / SCALING} is not for a grid of {grid}; restore a copy")
+    if isinstance(architecture, GridArchitecture):
+        build = Drawing(architecture, (inputs.count, len(problem.unknowns), grid))
+        check_stored(build, folder / CHECKPOINT, request)
+    model, params = built_map(problem, architecture, request, parts)
+    params, history = load_params(folder / CHECKPOINT, params, request)
+    return TrainedMap(problem, request, model, params, history, *_outcome(content))
+
+
+def _check_map(
+    folder: Path, request: Mapping[str, Any], problem: Problem
+) -> tuple[MapInputs, tuple[int, ...]]:
+    """What a map sees, and its grid.
+
+    Raises:
+        DataFileError: Where the parts of its request do not belong together.
+    """
+    wrong = None
+    inputs = MapInputs.from_json(request["inputs"])
+    for part in ("centre", "scale"):
+        if set(request[part]) != set(problem.unknowns):
+            wrong = f"{part} is not for the unknowns {', '.join(problem.unknowns)}"
+    for scaling in (inputs.of_fields, inputs.of_constants):
+        if len({len(values) for values in scaling.to_json().values()}) > 1:
+            wrong = "the lists of inputs are not of one length"
+    axes = list(request["axes"].values())
+    if set(request["axes"]) != set(problem.domain.coordinates) or not all(axes):
+        wrong = f"axes is not for the coordinates {', '.join(problem.domain.coordinates)}"
+    if sum(size for _, size in inputs.constants) != len(inputs.of_constants.names):
+        wrong = "inputs.constants are not those of inputs.of_constants"
+    if any(len(own) != len(axes) for _, own in inputs.fields):
+        wrong = "the grids of inputs.fields have not the axes of the map"
+    if wrong is not None:
+        raise DataFileError(f"{folder}: run.json: {wrong}; restore a copy")
+    return inputs, tuple(len(line) for line in axes)
+
+
 def _check_kind(folder: Path, kind: str, architecture: Any) -> None:
     """Raises ValueError for the architecture of something else than was trained."""
-    own = OperatorArchitecture if kind == "operator" else SurrogateArchitecture
+    kinds = {"operator": OperatorArchitecture, "surrogate": SurrogateArchitecture}
+    own = kinds.get(kind, GridArchitecture)
     if isinstance(architecture, ARCHITECTURES) and not isinstance(architecture, own):
         raise ValueError(
             f"the {kind} of the run in {folder} cannot be a {type(architecture).__name__}; "

@@ -82,9 +82,12 @@ class OperatorPlan:
     fingerprint: dict[str, Any]
 
     @property
-    def tested_on(self) -> None:
-        """Unseen members with their references."""
-        return None
+    def tested_on(self) -> Dataset | None:
+        """The test part of data alone; None: unseen members with their references."""
+        dataset = self.dataset
+        if dataset is None or not isinstance(self.problem, DataFamily):
+            return None
+        return dataset if len(dataset.splits["test"]) else None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -166,24 +169,10 @@ def operator_plan(
     steps: int | None,
 ) -> OperatorPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
-    owner = name_of(problem)
     if dataset is not None:
         check_values(dataset, *dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
-    if not physics and dataset is None:
-        raise ValueError("there is nothing to train on: give data, or leave physics as it is")
-    if dataset is None and not problem.conditions() and problem.factor is None:
-        raise ValueError(
-            f"the equation of {owner} alone has many solutions, and it has no conditions: give data"
-        )
-    if isinstance(problem, DataFamily):
-        if physics:
-            raise ValueError(
-                f"physics={physics:g} needs an equation, and these are data alone; train a family "
-                "with data=, or leave physics out"
-            )
-    else:
-        residual_signature(problem)
+    _check_trainable(problem, physics, dataset)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
@@ -233,6 +222,30 @@ def operator_plan(
         scales=sizes,
         fingerprint=fingerprint(problem),
     )
+
+
+def _check_trainable(problem: Problem, physics: float, dataset: Dataset | None) -> None:
+    """Raises ValueError where neither the equation nor data determine the solutions."""
+    if isinstance(problem, DataFamily):
+        check_without_equation(physics)
+        return
+    if not physics and dataset is None:
+        raise ValueError("there is nothing to train on: give data, or leave physics as it is")
+    if dataset is None and not problem.conditions() and problem.factor is None:
+        raise ValueError(
+            f"the equation of {name_of(problem)} alone has many solutions, and it has no "
+            "conditions: give data"
+        )
+    residual_signature(problem)
+
+
+def check_without_equation(physics: float) -> None:
+    """Raises ValueError for a weight of the equation that data alone do not have."""
+    if physics:
+        raise ValueError(
+            f"physics={physics:g} needs an equation, and these are data alone; train a family with "
+            "data=, or leave physics out"
+        )
 
 
 def checked_physics(physics: float | None, default: float, weighting: Weighting | None) -> float:
@@ -363,7 +376,7 @@ def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     return scales_of_family(members, impose(problem), given, means).to_json()
 
 
-def _nothing(params: Params) -> dict[str, float]:
+def nothing(params: Params) -> dict[str, float]:
     """The errors where there is nothing to compare with."""
     return {}
 
@@ -373,12 +386,15 @@ def _monitor(
 ) -> Callable[[Params], dict[str, float]]:
     """Mean relative L2 errors over a few unseen members; nothing without a reference."""
     if dataset is not None:
-        members, references = solved(dataset, problem, dataset.splits["validation"][:_MONITORED])
+        some = dataset.splits["validation"][:_MONITORED]
+        if not len(some):
+            return nothing
+        members, references = solved(dataset, problem, some)
     else:
         members = unseen_members(problem, _MONITOR, _MONITORED)
         references = [member.reference() for member in members]
     if any(reference is None for reference in references):
-        return _nothing
+        return nothing
     known = [reference for reference in references if reference is not None]
     compare = comparison(model, members, known)
 

@@ -1,13 +1,15 @@
-"""The default recipe: a small network, float64, Sobol points refined where the residual is large, Adam and then SSBroyden.
+"""The default recipe: a small network in float64, Adam followed by SSBroyden.
 
-The same numbers for every problem; the number of steps follows from the declaration (coordinates, unknowns, order).
+Sobol points are refined where the residual is large. All problems share the same numbers; only the
+number of steps depends on the declaration (coordinates, unknowns, order).
 """
 
 from collections.abc import Sequence
 from typing import Any
 
+from pinops.losses import NTK, PointWeighting, SelfAdaptive, Weighting
 from pinops.networks import MLP, Architecture
-from pinops.optimizers import Adam, Only, SSBroyden, as_optimizer
+from pinops.optimizers import Adam, Only, Optax, OptaxMethod, SSBroyden, as_optimizer
 from pinops.problem import Problem, residual_signature
 from pinops.training import STEPS as ALLOWED_STEPS
 from pinops.training import UNLIMITED, Collocation, Phase
@@ -26,8 +28,8 @@ def default_architecture() -> Architecture:
 def default_steps(problem: Problem, minutes: float | None) -> int:
     """6000 steps for one unknown of at most two coordinates, else 9000.
 
-    Waves (second order in time), dispersion and bending (third order in space and above) take 9000 as well. There is no limit
-    where minutes are given.
+    Waves (second order in time), dispersion and bending (third order in space and above) take 9000
+    as well. A time limit replaces the number.
     """
     if minutes is not None:
         return UNLIMITED
@@ -43,7 +45,10 @@ def default_steps(problem: Problem, minutes: float | None) -> int:
 
 
 def default_collocation(problem: Problem) -> Collocation:
-    """4096 interior points, 512 for each soft condition; 2048 where its points fill more than a line; spread as it says."""
+    """4096 interior points and 512 for each soft condition, by the problem's own sampler.
+
+    Conditions have 2048 where they fill more than a line.
+    """
     points = 512 if len(problem.domain.coordinates) <= 2 else 2048
     return Collocation(boundary=points, initial=points, sampler=problem.sampler)
 
@@ -57,7 +62,7 @@ def checked_steps(steps: int | None, default: int) -> int:
 
 
 def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
-    """Raises ValueError when an optimizer relies on the step before, where every step has a loss of its own."""
+    """Raises ValueError for an optimizer that needs the same loss in every step."""
     for phase in plan:
         if phase.optimizer.remembers:
             inner = (
@@ -66,12 +71,38 @@ def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
             raise ValueError(f"{type(inner).__name__} needs the same loss in every step; {remedy}")
 
 
+def check_terms_weighted(weighting: Weighting | None, what: str) -> None:
+    """Raises ValueError for weights of points, or of derivatives, where every step has other
+    samples; ``what`` is trained.
+    """
+    if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
+        raise ValueError(
+            f"{type(weighting).__name__} does not suit {what}; choose GradientNorm or ReLoBRaLo"
+        )
+
+
+def check_stochastic(plan: Sequence[Phase], what: str) -> None:
+    """Raises ValueError for an optimizer of the second order, where every step has other samples;
+    ``what`` is trained.
+    """
+    for phase in plan:
+        if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
+            raise ValueError(
+                f"{type(phase.optimizer).__name__} does not suit {what}; give Adam, SOAP or "
+                "another optax transformation"
+            )
+
+
 def phases(
     optimizer: Any, steps: int | None, default: int, *, warm: bool = False
 ) -> tuple[Phase, ...]:
-    """The phases of a training: the default ones, one optimizer for all steps, or those that are given.
+    """The phases of a training: the default ones, one optimizer for all steps, or a given sequence.
 
-    ``default`` is the number of steps where none is given; ``warm``: the network has been trained before.
+    Args:
+        optimizer: An optimizer, a sequence of `Phase`, or None for the default.
+        steps: The number of steps, if given.
+        default: The number of steps otherwise.
+        warm: Whether the network has been trained before.
 
     Raises:
         ValueError: For a number of steps below 1.

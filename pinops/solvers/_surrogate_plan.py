@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.data import BLOCK, Dataset, GridSpec, check_values, inputs_in
-from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
+from pinops.losses import Fixed, Weighting
 from pinops.metrics import rollout_metrics
 from pinops.networks import trainable
 from pinops.operators import SurrogateArchitecture
-from pinops.optimizers import Adam, Optax, OptaxMethod
+from pinops.optimizers import Adam
 from pinops.problem import (
     DataFamily,
     Problem,
@@ -25,8 +25,13 @@ from pinops.problem import (
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._operator_plan import checked_physics, family_scales
-from pinops.solvers._recipe import phases
+from pinops.solvers._operator_plan import (
+    check_without_equation,
+    checked_physics,
+    family_scales,
+    nothing,
+)
+from pinops.solvers._recipe import check_stochastic, check_terms_weighted, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
 from pinops.training import (
@@ -50,6 +55,7 @@ from pinops.training import (
 
 _MONITORED = 32  # trajectories whose rollouts are compared during training
 _BATCH = 30
+_WHAT = "surrogates, of which every step has other trajectories"
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,9 @@ class SurrogatePlan:
     fingerprint: dict[str, Any]
 
     @property
-    def tested_on(self) -> Dataset:
-        """The test part of the data."""
-        return self.dataset
+    def tested_on(self) -> Dataset | None:
+        """The test part of the data, where there is one."""
+        return self.dataset if len(self.dataset.splits["test"]) else None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -160,12 +166,7 @@ def surrogate_plan(
         )
     check_values(dataset, *dataset.splits, gaps=False, coefficients=bool(physics))
     physics = checked_physics(physics, 0.0, weighting)
-    if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
-        raise ValueError(
-            f"{type(weighting).__name__} does not suit surrogates, of which every step has other "
-            "trajectories; choose "
-            "GradientNorm or ReLoBRaLo"
-        )
+    check_terms_weighted(weighting, _WHAT)
     curriculum = Curriculum() if curriculum is None else curriculum
     if not architecture.embeds:  # there is nothing to warm up
         curriculum = replace(curriculum, warm_up=0)
@@ -178,11 +179,8 @@ def surrogate_plan(
     functions = Functions(batch=_BATCH) if functions is None else functions
     functions = functions.within(count)
     grid = GridSpec.of(problem, dataset)
-    if physics and isinstance(problem, DataFamily):
-        raise ValueError(
-            f"physics={physics:g} needs an equation, and these are data alone; train a family with "
-            "data=, or leave physics out"
-        )
+    if isinstance(problem, DataFamily):
+        check_without_equation(physics)
     if physics:
         grid.check_periodic(problem)
         if grid.snapshots < 3:
@@ -226,12 +224,7 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
     # Gradients through many steps now and then explode.
     default = Adam(3e-3, lengths[-1], largest=1.0)
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
-    if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
-        raise ValueError(
-            f"{type(phase.optimizer).__name__} does not suit surrogates, of which every step has "
-            "other trajectories; give Adam, "
-            "SOAP or another optax transformation"
-        )
+    check_stochastic([phase], _WHAT)
     return tuple(Phase(phase.optimizer, length) for length in lengths)
 
 
@@ -286,6 +279,8 @@ def _monitor(
 ) -> Callable[[Params], dict[str, float]]:
     """The error of whole rollouts over some trajectories for validation."""
     members = dataset.splits["validation"][:_MONITORED]
+    if not len(members):
+        return nothing
     rows = dataset.rows(members)
     truth = frames_of(problem, dataset, rows)
     seen = in_a_row(inputs_in(rows), len(members))

@@ -10,6 +10,7 @@ from pinops.data import Dataset, as_dataset, check_data, family_of
 from pinops.losses import Weighting
 from pinops.operators import (
     DeepONet,
+    GridArchitecture,
     OperatorArchitecture,
     PointArchitecture,
     SurrogateArchitecture,
@@ -19,9 +20,11 @@ from pinops.optimizers import Optimizer
 from pinops.problem import Problem, check_family, load_problem
 from pinops.solvers._door import Options, precision, trained
 from pinops.solvers._ensemble import Ensemble
+from pinops.solvers._map_plan import map_plan
 from pinops.solvers._operator_plan import operator_plan
 from pinops.solvers._point_plan import point_plan
 from pinops.solvers._surrogate_plan import surrogate_plan
+from pinops.solvers._trained_map import TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator
 from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.solvers._trained_surrogate import TrainedSurrogate
@@ -30,7 +33,11 @@ from pinops.training import Callback, Curriculum, Device, Functions, Phase
 
 def train(
     what: str | Problem | Dataset,
-    architecture: OperatorArchitecture | SurrogateArchitecture | PointArchitecture | None = None,
+    architecture: OperatorArchitecture
+    | SurrogateArchitecture
+    | GridArchitecture
+    | PointArchitecture
+    | None = None,
     *,
     data: Dataset | str | Path | None = None,
     physics: float | None = None,
@@ -38,6 +45,7 @@ def train(
     curriculum: Curriculum | None = None,
     optimizer: Optimizer | Any | Sequence[Phase] | None = None,
     weighting: Weighting | None = None,
+    loss: str | None = None,
     start: TrainedOperator | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -51,26 +59,33 @@ def train(
     resume: bool = False,
     checkpoint_seconds: float = 30.0,
 ) -> Any:
-    """Train an operator, or a surrogate of time steps: ``po.train("burgers_family")``.
+    """Train an operator, a steady map or a surrogate of time steps: ``po.train("burgers_family")``.
 
     The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its
-    solution; `Direct` and `CAPE` make a surrogate, from one snapshot on a grid to the next;
+    solution; a network on grids such as `FNO` a map from input fields and numbers to the solution
+    on a grid; `Direct` and `CAPE` of one a surrogate, from one snapshot on a grid to the next;
     `Transolver` and `MeshGraphNet` a map on points that differ from sample to sample.
 
     Args:
         what: A family, by its registered name or as a `Problem` with ``sample(key)`` and
             ``inputs()``; or a `Dataset`, whose family it then is.
         architecture: Default: a `DeepONet`.
-        data: Solutions made by `pinops data`, a `Dataset` or its file. A surrogate needs them.
+        data: Solutions made by `pinops data`, a `Dataset` or its file. Surrogates and maps need
+            them.
         physics: The weight >= 0 of the equations in the loss (and of conditions that are not met
             exactly, for an operator). Default: 1 without data, 0 with them.
         functions: How many samples and points are drawn, and how many a step takes. Default for a
-            surrogate: 30 trajectories in a step.
+            surrogate: 30 trajectories in a step, for a map: 8 samples.
         curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:
             30 epochs.
         optimizer: As for `solve`. Default: SOAP with a learning rate from 3e-3 to zero; for a
-            surrogate Adam with the same, of gradients no longer than 1.
+            surrogate Adam with the same, of gradients no longer than 1; for a map Adam with one
+            from 2e-3 to zero, after a tenth of the steps in which it rises (on points instead with
+            gradients no longer than 1).
         weighting: How terms are balanced, one of `pinops.losses`; default: constant weights.
+        loss: Of a map, the mean over samples of a relative error: "H1" (the default) that of the
+            values and that of their gradients, the root of the sum of their squares; "L2" that of
+            the values alone, for outputs that jump.
         start: Go on from this operator, of the same family or of another with inputs of the same
             shapes (`optimizers.Only` then trains some of its layers).
         steps: The number of steps, 10000 by default; for a surrogate the curriculum says it.
@@ -88,7 +103,8 @@ def train(
         checkpoint_seconds: The time between two checkpoints.
 
     Returns:
-        A `TrainedOperator`, a `TrainedSurrogate` or a `TrainedPointMap`, or an `Ensemble` of them.
+        A `TrainedOperator`, a `TrainedMap`, a `TrainedSurrogate` or a `TrainedPointMap`, or an
+        `Ensemble` of them.
 
     Raises:
         ValueError: For invalid arguments.
@@ -109,6 +125,31 @@ def train(
     family, dataset = _family(what, data)
     kind = DeepONet() if architecture is None else architecture
     check_architecture(kind)
+    _check_kind(kind, steps=steps, start=start, curriculum=curriculum, loss=loss)
+    shared: dict[str, Any] = {
+        "dataset": dataset,
+        "physics": physics,
+        "functions": functions,
+        "optimizer": optimizer,
+        "weighting": weighting,
+    }
+    with jax.enable_x64(options.x64):
+        if isinstance(kind, SurrogateArchitecture):
+            plan: Any = surrogate_plan(family, kind, options, curriculum=curriculum, **shared)
+        elif isinstance(kind, GridArchitecture):
+            plan = map_plan(family, kind, options, loss=loss, steps=steps, **shared)
+        elif isinstance(kind, PointArchitecture):
+            plan = point_plan(kind, options, steps=steps, **shared)
+        else:
+            fresh = kind if architecture is not None or start is None else None
+            plan = operator_plan(family, fresh, options, start=start, steps=steps, **shared)
+    result: TrainedOperator | TrainedMap | TrainedSurrogate | TrainedPointMap | Ensemble
+    result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
+    return result
+
+
+def _check_kind(kind: Any, *, steps: Any, start: Any, curriculum: Any, loss: Any) -> None:
+    """Raises ValueError for an option of another kind of architecture."""
     if isinstance(kind, SurrogateArchitecture):
         for name, value in (("steps", steps), ("start", start)):
             if value is not None:
@@ -118,48 +159,10 @@ def train(
                 )
     elif curriculum is not None:
         raise ValueError("curriculum is for surrogates, such as CAPE(FNO(20)); leave it out")
-    with jax.enable_x64(options.x64):
-        if isinstance(kind, SurrogateArchitecture):
-            plan: Any = surrogate_plan(
-                family,
-                kind,
-                options,
-                dataset=dataset,
-                physics=physics,
-                functions=functions,
-                curriculum=curriculum,
-                optimizer=optimizer,
-                weighting=weighting,
-            )
-        elif isinstance(kind, PointArchitecture):
-            if start is not None:
-                raise ValueError("start is for operators; leave it out")
-            plan = point_plan(
-                kind,
-                options,
-                dataset=dataset,
-                physics=physics,
-                functions=functions,
-                optimizer=optimizer,
-                weighting=weighting,
-                steps=steps,
-            )
-        else:
-            plan = operator_plan(
-                family,
-                kind if architecture is not None or start is None else None,
-                options,
-                dataset=dataset,
-                physics=physics,
-                functions=functions,
-                optimizer=optimizer,
-                weighting=weighting,
-                start=start,
-                steps=steps,
-            )
-    result: TrainedOperator | TrainedSurrogate | TrainedPointMap | Ensemble
-    result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
-    return result
+    if isinstance(kind, GridArchitecture | PointArchitecture) and start is not None:
+        raise ValueError("start is for operators, such as DeepONet(); leave it out")
+    if loss is not None and not isinstance(kind, GridArchitecture):
+        raise ValueError("loss is for maps on grids, such as FNO(32, 12); leave it out")
 
 
 def _family(

@@ -33,15 +33,14 @@ class Trained(abc.ABC):
     """Abstract: the result of a training.
 
     Instances: `Solution` and `WindowedSolution` of one problem, `TrainedOperator` and
-        `TrainedSurrogate` of a family, and an
-    `Ensemble` of any of these.
+    `TrainedSurrogate` of a family, and an `Ensemble` of any of these.
 
     Attributes:
         request: What was asked for, as in ``run.json``.
         history: A `Report` for every stretch of steps.
         status: "finished", "stopped" (by a callback), "converged" (no step decreases the loss any
             more), "out of time" or "diverged" (the last good state was kept).
-        compile_seconds: Seconds of compilation, the first steps included.
+        compile_seconds: Seconds of compilation alone (tracing, lowering and compiling).
         num_parameters: How many numbers were trained.
     """
 

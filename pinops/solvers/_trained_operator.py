@@ -176,6 +176,11 @@ class TrainedOperator(Trained):
         if isinstance(data, Dataset):
             members, references = self._tested_on(data)
         else:
+            if isinstance(self.family, DataFamily):
+                raise ValueError(
+                    "an operator of data alone is compared with data: give error(data), such as "
+                    "the test part of data.split()"
+                )
             count = TESTED if data is None else data
             members = self.test_members(count) if isinstance(count, int) else list(count)
             references = [member.reference() for member in members]
@@ -186,6 +191,12 @@ class TrainedOperator(Trained):
         known = [reference for reference in references if reference is not None]
         with jax.enable_x64(self.x64):
             return comparison(self.model, members, known)(self.params)
+
+    def _has_references(self) -> bool:
+        """Whether there are members with references to compare with."""
+        if isinstance(self.family, DataFamily):
+            return False
+        return self.test_members(1)[0].reference() is not None
 
     def test_members(self, count: int = TESTED) -> list[Problem]:
         """Members that no training and no monitor has seen, the same in all runs of the family."""
@@ -212,7 +223,7 @@ class TrainedOperator(Trained):
         }
 
     def known_errors(self, data: Any = None) -> Errors:
-        if data is None and self.test_members(1)[0].reference() is None:
+        if data is None and not self._has_references():
             return {}
         return self.error(data)
 
@@ -220,7 +231,7 @@ class TrainedOperator(Trained):
         if isinstance(data, Dataset):
             tested = len(data.splits["test"])
         elif data is None:
-            tested = TESTED if self.test_members(1)[0].reference() is not None else 0
+            tested = TESTED if self._has_references() else 0
         else:
             tested = data if isinstance(data, int) else len(data)
         return {"tested": tested, "coefficients": coefficients_as_json(self.family)}
@@ -235,6 +246,8 @@ class TrainedOperator(Trained):
         from pinops.plotting import plot_solution
 
         if data is None:
+            if isinstance(self.family, DataFamily):
+                raise ValueError("an operator of data alone is drawn beside data: give data=")
             member, reference = self.test_members(1)[0], None
         else:
             dataset = as_dataset(data)

@@ -22,15 +22,14 @@ NOT_CONVERGED = "not converged"
 
 @dataclass(frozen=True, repr=False)
 class WindowedSolution(Answer):
-    """What ``solve(..., windows=TimeWindows(10))`` returns: the solutions of the windows, ``parts``, as one."""
+    """The result of ``solve(..., windows=TimeWindows(10))``: the solutions ``parts`` as one."""
 
     problem: Problem
     request: dict[str, Any]
     parts: tuple[Solution, ...]
     ended: str = ""  # the status, where it is not that of the parts
-    notes: tuple[
-        tuple[int, str], ...
-    ] = ()  # what was said of parts that had to be tried again, by their number
+    # The number of each part that was tried again, and why.
+    notes: tuple[tuple[int, str], ...] = ()
 
     @property
     def history(self) -> list[Report]:
@@ -97,7 +96,7 @@ class WindowedSolution(Answer):
         ]
 
     def _in_parts(self, coordinates: Mapping[str, Any], evaluate: Any) -> dict[str, np.ndarray]:
-        """Every point by the window that it lies in; the end of one belongs to the next but for the last."""
+        """Each point evaluated in its window; where two windows meet, in the later one."""
         points, shape = self._points(coordinates)
         names = self.problem.domain.coordinates
         axis = names.index(self.problem.domain.time or "")
@@ -138,7 +137,7 @@ def _window(part: Solution) -> Window:
 
 
 def window_shape(problem: Problem) -> dict[str, Any] | None:
-    """The length of a window and the number of coefficients that are handed to it: what a resumed run must have again."""
+    """The length of a window and the shapes of what it is handed; a resumed run has the same."""
     if not isinstance(problem, Window):
         return None
     handed = problem.handed or {}
@@ -155,14 +154,14 @@ def window_of(
     passed: Fraction,
     before: Solution | None,
 ) -> Window:
-    """The window that begins after some part of the time, begun from the solution of the one before.
+    """The window that continues the solution of the previous one.
 
     Args:
-        problem: The whole.
-        windows: Its parts.
-        share: Of the whole time, the length of this window.
-        passed: Of the whole time, what is before this window.
-        before: The solution of the window before.
+        problem: The problem on the whole time interval.
+        windows: How it is divided.
+        share: The length of this window, as a fraction of the whole time.
+        passed: The time before this window, as a fraction of the whole time.
+        before: The solution of the previous window, None for the first.
     """
     domain = problem.domain
     if domain.time is None:

@@ -10,9 +10,9 @@ refinement.
 **The gradient of a step is a sum over chunks** of points or trajectories that stay in the cache
 (`_chunks.py`): the same numbers in less time.
 
-**A surrogate is trained by the same loop.** Its points are trajectories, and its stages are those of
-the curriculum. Their numbers are traced, so that nothing is compiled again as more snapshots follow
-from predictions.
+**A surrogate is trained by the same loop.** Its points are trajectories, and its stages are those
+of the curriculum. Their numbers are traced, so that nothing is compiled again as more snapshots
+follow from predictions.
 """
 
 from pinops.training._checkpoint import check_checkpoint as check_checkpoint
@@ -22,6 +22,8 @@ from pinops.training._checkpoint import history_arrays as history_arrays
 from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params
 from pinops.training._checkpoint import save_checkpoint as save_checkpoint
+from pinops.training._chunks import chunk_for as chunk_for
+from pinops.training._chunks import chunk_of as chunk_of
 from pinops.training._chunks import mean_of_chunks as mean_of_chunks
 from pinops.training._compilation import compiled as compiled
 from pinops.training._continuation import Continuation as Continuation
@@ -43,6 +45,15 @@ from pinops.training._inputs import in_a_row as in_a_row
 from pinops.training._inputs import inputs_of as inputs_of
 from pinops.training._inputs import mean_and_deviation as mean_and_deviation
 from pinops.training._inputs import names_in_a_row as names_in_a_row
+from pinops.training._map import LOSSES as LOSSES
+from pinops.training._map import MapModel as MapModel
+from pinops.training._map import SampleBatches as SampleBatches
+from pinops.training._map import Samples as Samples
+from pinops.training._map import mean_and_scale as mean_and_scale
+from pinops.training._map import samples_of as samples_of
+from pinops.training._map_inputs import MapInputs as MapInputs
+from pinops.training._map_inputs import interpolation as interpolation
+from pinops.training._map_inputs import places_on as places_on
 from pinops.training._memory import check_functions_fit as check_functions_fit
 from pinops.training._memory import check_network_fits as check_network_fits
 from pinops.training._memory import check_points_fit as check_points_fit

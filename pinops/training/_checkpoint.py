@@ -38,8 +38,16 @@ _ATTRIBUTES = Table({"request": Table({}, others=Anything())})
 def save_checkpoint(
     path: Path, state: TrainState | Params, history: Sequence[Report], request: Mapping[str, Any]
 ) -> None:
-    """Write a state (or only the parameters); ``request`` says what was trained. Raises OSError
-    when it cannot.
+    """Write a state, or only the parameters.
+
+    Args:
+        path: The checkpoint.
+        state: What is kept.
+        history: The reports of the training.
+        request: How the training was asked for.
+
+    Raises:
+        OSError: If the file cannot be written.
     """
     prefix = "state/.params" if isinstance(state, Params) else "state/"
     arrays = {f"{prefix}{name}": leaf for name, leaf in _named_leaves(state).items()}
@@ -69,10 +77,17 @@ def difference_of_problems(before: Mapping[str, Any], asked: Mapping[str, Any]) 
 def load_checkpoint(
     path: Path, training: Training, params: Params, request: Mapping[str, Any]
 ) -> tuple[TrainState, list[Report]]:
-    """The state and history in a file, in the structure of this training (``params`` are any of the
-    same structure).
+    """The state and history in a file, in the structure of a training.
 
-    **Raises** FileNotFoundError or DataFileError, also when the state is one of another training.
+    Args:
+        path: The checkpoint.
+        training: The training to continue.
+        params: Parameters of the same structure as the stored ones.
+        request: How that training was asked for.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        DataFileError: If it is damaged, or holds the state of another training.
     """
     arrays, attributes = read_arrays(path, _KIND)
     _check_request(path, attributes, request)
@@ -94,8 +109,11 @@ def load_checkpoint(
 def load_params(
     path: Path, params: Params, request: Mapping[str, Any]
 ) -> tuple[Params, list[Report]]:
-    """Only the trained parameters and the history, in the structure of ``params``. Raises as
-    `load_checkpoint` does.
+    """Only the trained parameters and the history, in the structure of ``params``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        DataFileError: If it is damaged, or a checkpoint of another run.
     """
     arrays, attributes = read_arrays(path, _KIND)
     _check_request(path, attributes, request)
@@ -105,8 +123,10 @@ def load_params(
 
 
 def check_checkpoint(path: Path, request: Mapping[str, Any]) -> None:
-    """Raises DataFileError for the checkpoint of another run, before a network is built for it. No
-    array is read.
+    """Compare the request of a checkpoint, before a network is built for it; reads no array.
+
+    Raises:
+        DataFileError: For the checkpoint of another run.
     """
     with opened(path, _KIND) as file:
         attributes, _ = attributes_of(file, path)
@@ -139,8 +159,10 @@ def _stored(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarr
 
 
 def _fill(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any:
-    """The template with the stored leaves. Raises DataFileError when one is missing or of another
-    shape or type.
+    """The template with the stored leaves.
+
+    Raises:
+        DataFileError: If one is missing, or has another shape or type.
     """
     expected = _named_leaves(template)
     for name, leaf in expected.items():
@@ -192,8 +214,8 @@ def history_reports(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Report
     """The inverse of `history_arrays`.
 
     Raises:
-        DataFileError: naming the file, where a column is missing, of another type, or not as long
-            as the others.
+        DataFileError: If a column is missing, of another type, or not as long as the others; the
+            sentence names the file.
     """
     rows = _checked_rows(path, arrays)
     out = []
@@ -219,8 +241,10 @@ def history_reports(path: Path, arrays: Mapping[str, np.ndarray]) -> list[Report
 
 
 def _checked_rows(path: Path, arrays: Mapping[str, np.ndarray]) -> int:
-    """How many rows all columns of a history have. Raises DataFileError where they differ, or one
-    is not as written.
+    """The number of rows that all columns of a history have.
+
+    Raises:
+        DataFileError: If they differ, or a column is not as `history_arrays` makes it.
     """
     for name in _COLUMNS:
         if name not in arrays:

@@ -1,4 +1,4 @@
-"""How long JAX compiles, wherever that happens: it says so itself, to whoever listens."""
+"""The time that JAX spends compiling, wherever that happens, from its monitoring events."""
 
 import time
 from functools import cache
@@ -13,8 +13,9 @@ _EVENTS = (
 
 
 def compiled() -> float:
-    """The seconds of tracing, lowering and compiling (or of reading what a cache holds) since this
-    was first called: the difference of two calls is what was spent between them.
+    """Seconds of tracing, lowering and compiling (or reading from a cache) since the first call.
+
+    The difference between two calls is the time spent between them.
     """
     return _recorder().seconds
 

@@ -36,7 +36,7 @@ class Curriculum(eqx.Module):
     """
 
     epochs: int = whole(30)
-    warm_up: int = eqx.field(static=True, default=None)  # pyright: ignore[reportAssignmentType]
+    warm_up: int = whole(None, least=0, optional=True)
     schedule: str = one_of("tanh", SCHEDULES)
     push_forward: bool = flag(False)
     noise: float = number(1e-3, least=0)

@@ -60,8 +60,10 @@ def mesh_of(devices: int | Sequence[Device] | None) -> Mesh | None:
 
 
 def check_shared(count: int, what: str, mesh: Mesh | None, remedy: str) -> None:
-    """Raises ValueError where devices cannot share so many evenly; ``remedy`` ends in the number
-    that they can share.
+    """Check that the devices can share a number of things evenly.
+
+    Raises:
+        ValueError: If they cannot; ``remedy`` is completed with a number that they can share.
     """
     if mesh is not None and count % mesh.size:
         fitting = count // mesh.size * mesh.size or mesh.size

@@ -157,7 +157,7 @@ class Model(Trainable[Mapping[Region, Points]]):
         return Snapshot(terms, times, norms, traces, key)
 
     def fitted(self, params: Params, points: Mapping[Region, Points]) -> Params:
-        """A last layer that asks for it is fitted by least squares to the conditions in the loss."""
+        """If the last layer asks for it, it is fitted to the conditions in the loss first."""
         network = params.network
         data = {region: here for region, here in points.items() if region != INTERIOR}
         if not isinstance(network, JetNetwork) or network.fitted_first() is None or not data:

@@ -1,7 +1,8 @@
-"""Where the equations are enforced: collocation points of every region, and their refinement where the residual is large."""
+"""Where the equations are enforced: collocation points of each region, refined by residual."""
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -82,7 +83,8 @@ class Collocation(Source[dict[Region, Points]]):
             1 <= self.batch <= self.interior and self.interior % self.batch == 0
         ):
             raise ValueError(
-                f"Collocation: batch must divide the {self.interior} interior points, got {self.batch}"
+                f"Collocation: batch must divide the {self.interior} interior points, "
+                f"got {self.batch}"
             )
 
 
@@ -95,8 +97,7 @@ def draw(
     data: dict[str, Any]
     dtype = jnp.result_type(float)
     for number, region in enumerate(dict.fromkeys(c.region for c in constraints(problem, soft))):
-        region_key = folded(key, number)
-        cube = lambda m, d, region_key=region_key: sampler.points(region_key, m, d)
+        cube = partial(sampler.points, folded(key, number))
         normals, data = None, {}
         if region == INTERIOR:
             at = domain.sample_interior(cube, collocation.interior)
@@ -125,7 +126,7 @@ def sampled(
     weights: Weights,
     key: PRNGKeyArray,
 ) -> tuple[dict[Region, Points], Weights]:
-    """What one step takes of the points and their weights: some of them, and directions for the Laplacian."""
+    """The points and weights of one step: a batch of them, and directions for the Laplacian."""
     points, weights = dict(points), dict(weights)
     if collocation.batch is not None:
         parts = collocation.interior // collocation.batch
@@ -133,7 +134,7 @@ def sampled(
         counts = {len(here.at) for here in points.values()}
 
         def some(leaf: Array) -> Array:
-            """A block of what has a row for each point: point sets are spread evenly, and so is every block of them."""
+            """A block of rows, if the array has one per point; blocks are evenly spread, too."""
             n = leaf.shape[0] if jnp.ndim(leaf) else 0
             if n not in counts or n % parts or n == parts:
                 return leaf
@@ -165,7 +166,7 @@ def refine(
     key: PRNGKeyArray,
     present: Points | None = None,
 ) -> dict[Region, Points]:
-    """Fresh points everywhere; the interior ones chosen by the residual there and at the present ones."""
+    """Fresh points; interior ones are chosen by residual among new and present candidates."""
     points = draw(model.problem, model.imposition.soft, collocation, key)
     refinement, n = collocation.refinement, collocation.interior
     if collocation.laplacian is not None:  # an estimate does not tell where the residual is large

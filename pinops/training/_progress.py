@@ -1,4 +1,4 @@
-"""What a person sees while training: one line on stderr with phase, step, loss terms, error and time left."""
+"""The progress line on stderr: phase, step, loss terms, error and remaining time."""
 
 import sys
 import time
@@ -15,13 +15,15 @@ def _clock(seconds: float) -> str:
 def describe(
     report: Report, left: float | None, share: float | None = None, title: str = ""
 ) -> str:
-    """One line: ``SSBroyden 2500/6000  loss 2.1e-07 (residual 2.1e-07)  error u 6.5e-05  0:31, about 0:40 left``.
+    """One line, such as ``SSBroyden 2500/6000  loss 2.1e-07 (residual 2.1e-07)  0:31, ending``.
+
+    Errors stand behind the loss and its terms, coefficients behind the errors.
 
     Args:
-        report: The last one.
-        left: The seconds that are left, where they are known.
-        share: Of the time limit that has passed, from 0 to 1.
-        title: What is trained, of several.
+        report: The latest report.
+        left: The remaining seconds, if known.
+        share: The part of the time limit that has passed, from 0 to 1.
+        title: The name of this training, if there are several.
     """
     terms = ", ".join(f"{name} {value:.1e}" for name, value in report.terms.items())
     parts = [
@@ -39,7 +41,7 @@ def describe(
 
 
 def _steps(report: Report, share: float | None) -> str:
-    """The steps of all steps; of the time where that is the only limit."""
+    """Steps taken out of all; with the share of the time if that is the only limit."""
     if report.total_steps < UNLIMITED:
         return f"{report.step}/{report.total_steps}"
     of_time = "" if share is None else f" ({100 * min(share, 1.0):.0f} % of the time)"
@@ -51,7 +53,7 @@ def _left(seconds: float) -> str:
 
 
 class Progress:
-    """A callback that keeps one line up to date on a terminal, and prints one every ten seconds elsewhere.
+    """A callback that updates one line on a terminal; elsewhere it prints one every ten seconds.
 
     The only mutable object of this room: it remembers when it last printed.
     """

@@ -32,7 +32,10 @@ class Phase(eqx.Module):
 
 
 class TrainState(eqx.Module):
-    """All that the next step depends on. What a checkpoint holds; equal states have equal futures, bit for bit."""
+    """Everything that the next step depends on, and the content of a checkpoint.
+
+    Equal states have equal futures, bit for bit.
+    """
 
     params: Params
     optimizer: PyTree
@@ -41,10 +44,8 @@ class TrainState(eqx.Module):
     step: Array
     draws: Array  # how many point sets have been drawn: the random key of the next one
     retries: Array  # consecutive stretches that ended in a non-finite loss
-    stalls: Array  # how often no step decreased the loss any more since points were last drawn because they were due
-    changed: (
-        Array  # the optimizer has not seen this objective yet: other points, or another optimizer
-    )
+    stalls: Array  # stretches without a decrease since points were last drawn on schedule
+    changed: Array  # whether the objective is new to the optimizer (other points, or a new phase)
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from pinops.training._state import TrainState
 
 
 class Stretch(NamedTuple):
-    """What came out of some steps: how many were taken, the terms of the loss, and whether the last one found no decrease."""
+    """The result of some steps."""
 
     params: Params
     optimizer: PyTree
     weighting: WeightingState
-    taken: Array
-    terms: dict[str, Array]
-    stalled: Array
+    taken: Array  # the number of steps
+    terms: dict[str, Array]  # of the loss, after the last one
+    stalled: Array  # whether the last one found no decrease
 
 
 def _steps(
@@ -40,7 +40,7 @@ def _steps(
 
     def segment(carry: Stretch) -> Stretch:
         """The steps between two updates of the weights."""
-        # Not at every stretch: where training pauses must not show in its numbers.
+        # Not at every stretch: a pause of the training must not change its numbers.
         changed, weights, until = state.changed & (carry.taken == 0), carry.weighting, count
         if every:
             step = state.step + carry.taken
@@ -68,13 +68,20 @@ def _steps(
                 stalled=step.stalled,
             )
 
-        start = lambda s: optimizer.start(objective, carry.params, s)
+        def start(s: PyTree) -> PyTree:
+            return optimizer.start(objective, carry.params, s)
+
         carry = carry._replace(
             weighting=weights, optimizer=jax.lax.cond(changed, start, lambda s: s, carry.optimizer)
         )
         return jax.lax.while_loop(lambda c: (c.taken < until) & ~c.stalled, advance, carry)
 
-    terms = lambda params, weights: model.terms(params, shown, weights.weights)
+    def terms(params: Params, weights: WeightingState) -> dict[str, Array]:
+        return model.terms(params, shown, weights.weights)
+
+    def continues(c: Stretch) -> Array:
+        return (c.taken < count) & ~c.stalled
+
     unknown = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(terms, state.params, state.weighting)
     )
@@ -86,8 +93,7 @@ def _steps(
         unknown,
         jnp.zeros((), bool),
     )
-    go_on = lambda c: (c.taken < count) & ~c.stalled
-    done = jax.lax.while_loop(go_on, segment, first) if every else segment(first)
+    done = jax.lax.while_loop(continues, segment, first) if every else segment(first)
     return done._replace(terms=terms(done.params, done.weighting))
 
 

@@ -17,9 +17,8 @@ from pinops.networks import GridField
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Points, Problem, Region, constraints
-from pinops.training._chunks import chunk_of, mean_of_chunks
+from pinops.training._chunks import in_chunks, on_rows
 from pinops.training._contracts import Params, Source, Trainable
-from pinops.training._devices import POINTS, on_each
 from pinops.training._inputs import in_a_row
 from pinops.training._linearised import gradient_norms
 from pinops.training._model import cast
@@ -167,15 +166,7 @@ class SurrogateModel(Trainable[Trajectories]):
         Errors are the roots of relative L2 errors, so that their mean square is the mean error.
         """
 
-        def own(shared: Any, rows: Trajectories) -> dict[str, Term]:
-            return shared[0]._residuals(shared[1], rows)
-
-        shared = (self, params)
-        if self.mesh is None:
-            terms = own(shared, trajectories)
-        else:
-            terms = on_each(own, self.mesh, shared, trajectories, together=False)
-        return {name: term.flat() for name, term in terms.items()}
+        return on_rows(SurrogateModel._residuals, self, params, trajectories)
 
     def _residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Term]:
         """`residuals` on one device."""
@@ -217,44 +208,7 @@ class SurrogateModel(Trainable[Trajectories]):
         """The loss of these trajectories as optimizers see it: shared among the devices, a few
         trajectories at once on each.
         """
-
-        def value_and_gradient(params: Params) -> tuple[Array, Params]:
-            if self.mesh is None:
-                return self._mean_of_chunks(params, trajectories, weights)
-
-            def own(shared, rows):
-                return jax.lax.pmean(shared[0]._mean_of_chunks(shared[1], rows, shared[2]), POINTS)
-
-            return on_each(own, self.mesh, (self, params, weights), trajectories, together=True)
-
-        return value_and_gradient
-
-    def _mean_of_chunks(
-        self, params: Params, trajectories: Trajectories, weights: Weights
-    ) -> tuple[Array, Params]:
-        """The loss and its gradient, on one device."""
-        rows, rest = eqx.partition(trajectories, eqx.is_array)
-        leaves, structure = jax.tree.flatten(rows)
-
-        def some(leaves):
-            return eqx.combine(jax.tree.unflatten(structure, leaves), rest)
-
-        own = dataclasses.replace(self, mesh=None)
-
-        def of_chunk(leaves: list[Array]) -> tuple[Array, Params]:
-            def terms(params):
-                return own.terms(params, some(leaves), weights).values()
-
-            return jax.value_and_grad(lambda params: sum(terms(params), start=jnp.zeros(())))(
-                params
-            )
-
-        def program(count):
-            return jax.make_jaxpr(
-                lambda params: own.residuals(params, some([x[:count] for x in leaves]))
-            )(params).jaxpr
-
-        return mean_of_chunks(of_chunk, leaves, chunk_of(program, len(leaves[0]), budgets=_BUDGETS))
+        return in_chunks(self, trajectories, weights, budgets=_BUDGETS)
 
     def snapshot(self, params: Params, trajectories: Trajectories, key: PRNGKeyArray) -> Snapshot:
         """What a weighting is updated from; without the rows that a tangent kernel needs."""

@@ -1,4 +1,4 @@
-"""The training loop: compiled stretches of many steps, and what happens on the host between them."""
+"""The training loop: compiled stretches of many steps, and the work on the host in between."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -60,8 +60,10 @@ class Training:
     ) -> TrainState:
         """The state before the first step.
 
-        ``optimizer``: the state of the first optimizer, where it goes on from another run; ``fit``: whether a network that asks
-        for it is fitted to data first.
+        Args:
+            params: The parameters to begin with.
+            optimizer: The state of the first optimizer, if it continues another run.
+            fit: Whether a network that asks for it is fitted to data first.
         """
         zero, one = _counted(0), _counted(1)
         model = self.model_at(0)
@@ -83,7 +85,7 @@ class Training:
         )
 
     def placed(self, state: TrainState) -> TrainState:
-        """The state with interior points and divisible arrays spread over the devices of the mesh, all else on each of them."""
+        """The state on the mesh: interior points and divisible arrays spread, the rest copied."""
         mesh = self.model.mesh
         if mesh is None:
             return state
@@ -95,8 +97,13 @@ class Training:
             check_shared(
                 count, "interior points", mesh, "a multiple, such as Collocation(interior={})"
             )
-        rows = lambda s: [] if count is None else [share(s.points), s.weighting]
-        divided = lambda s: [*rows(s), *optimizer.divisible(s.optimizer)]
+
+        def rows(s: TrainState) -> list[PyTree]:
+            return [] if count is None else [share(s.points), s.weighting]
+
+        def divided(s: TrainState) -> list[PyTree]:
+            return [*rows(s), *optimizer.divisible(s.optimizer)]
+
         blocks = [
             (a, len(a) if len(a) % mesh.size == 0 else None)
             for a in optimizer.divisible(state.optimizer)
@@ -145,7 +152,7 @@ class Training:
         )
 
     def _relocated(self, model: Trainable, state: TrainState) -> TrainState:
-        """The state with idle parts of the network moved, and its optimizer begun again where there were any."""
+        """The state after idle parts of the network have moved; then the optimizer starts anew."""
         optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
         if isinstance(optimizer, Only):
             return state
@@ -187,7 +194,7 @@ class Training:
     def settle(
         self, state: TrainState, number: int, done: Stretch, seconds: float
     ) -> tuple[TrainState, Report]:
-        """The state after a stretch and its report; one with a message where the loss was not finite and it is undone."""
+        """The state and the report after a stretch; a non-finite loss undoes it, with a message."""
         optimizer, step = self.phases[number].optimizer, int(state.step)
         terms = {name: float(value) for name, value in done.terms.items()}
         loss = sum(terms.values())
@@ -205,7 +212,10 @@ class Training:
                 state,
                 (recovered, _counted(int(state.retries) + 1)),
             )
-            message = f"the loss was not finite: back to step {step}, try {int(state.retries)} of {MAX_RETRIES}"
+            message = (
+                f"the loss was not finite: back to step {step}, "
+                f"try {int(state.retries)} of {MAX_RETRIES}"
+            )
             return self._redraw(state), report(
                 step=step, errors={}, coefficients={}, seconds=seconds, message=message
             )
@@ -242,21 +252,21 @@ def train(
     histories: Sequence[list[Report]] | None = None,
     before: float = 0.0,
 ) -> list[Outcome]:
-    """Train until the steps or minutes are used up, a callback returns True, or nothing improves any more.
+    """Train until steps or minutes run out, a callback returns True, or the loss is at rest.
 
-    Several trainings of one kind, which differ in numbers only, advance together in one vectorised program; callbacks then
-    see the means over those that are still going on. A stretch of steps that ends in a loss that is not finite is undone
-    and tried again, more carefully and with other points; after three in a row that training stops with its last good
-    state and the status "diverged".
+    Several trainings that differ in numbers only advance together in one vectorised program;
+    callbacks then see the means over the unfinished ones. A stretch of steps that ends in a
+    non-finite loss is undone and repeated, more carefully and with other points; after three such
+    repetitions in a row the training stops with its last good state and the status "diverged".
 
     Args:
-        trainings: What is trained.
-        states: The state that each goes on from.
+        trainings: The trainings.
+        states: The current state of each.
         minutes: The time limit, ``before`` included.
         callbacks: Called with a `Report` after every stretch.
         keep: Called with the good states, to write checkpoints.
-        histories: The reports until now.
-        before: Seconds that the caller has spent already; reports count them.
+        histories: Earlier reports of each.
+        before: Seconds that the caller has already spent; reports include them.
     """
     states = list(states)
     pairs = zip(states, histories or [[]] * len(states), strict=True)
@@ -279,7 +289,7 @@ def train(
         for k in group:
             states[k], counts[k] = trainings[k].ready(states[k])
             counts[k] = agreed(clock.fitting(number, counts[k]))
-            # A learning rate that falls has fallen when the time is over.
+            # A decaying learning rate should reach its end when the time is up.
             expected = clock.expected(number)
             if expected is not None:
                 optimizer = trainings[k].phases[number].optimizer
@@ -318,16 +328,16 @@ def train(
 
 
 class _Clock:
-    """The time that is left, and how many steps fit into it: a stretch must not end minutes too late."""
+    """The remaining time and the steps that fit into it: no stretch should overrun the limit."""
 
     def __init__(self, deadline: float | None):
         self._deadline = deadline
         self._pace: dict[int, float] = {}  # seconds a step, by phase
         self._began: dict[int, float] = {}  # when the first steps of a phase were done
-        self._steps: dict[int, int] = {}  # those that were taken since
+        self._steps: dict[int, int] = {}  # steps taken since then
 
     def note(self, phase: int, seconds: float, steps: int) -> None:
-        """Note how long some steps of a phase took. The first ones were compiled, too, and tell nothing."""
+        """Record how long some steps took; the first of a phase do not count, for they compile."""
         if phase not in self._began:
             self._began[phase], self._steps[phase] = time.monotonic(), 0
         else:
@@ -335,8 +345,9 @@ class _Clock:
             self._steps[phase] += steps
 
     def expected(self, phase: int) -> int | None:
-        """How many steps the time that is left allows, with all that happens between them; None where there is no limit, or
-        nothing is known yet.
+        """How many steps the remaining time allows, including the work between them.
+
+        None without a time limit, or before the first measurement.
         """
         if self._deadline is None or not self._steps.get(phase):
             return None
@@ -345,7 +356,7 @@ class _Clock:
         return max(1, int((self._deadline - now) / max(pace, 1e-9)))
 
     def fitting(self, phase: int, count: int) -> int:
-        """At most ``count`` steps, and no more than fit; one where nothing is known yet."""
+        """At most ``count`` steps, and no more than fit; one before the first measurement."""
         if self._deadline is None:
             return count
         if phase not in self._pace:
@@ -369,7 +380,7 @@ def _advanced(
     if len(trainings) == 1:
         done = {0: stretch(*trainings[0].inputs(states[0], number, counts[0]))}
     else:
-        # Those that wait are represented by one that does not, and take no step.
+        # A waiting training is represented by an active one and takes no step.
         members = [k if k in group else group[0] for k in counts]
         inputs = [trainings[m].inputs(states[m], number, counts[k]) for k, m in enumerate(members)]
         together = stretches(*_stacked(inputs))
@@ -387,7 +398,10 @@ def _mean(reports: Sequence[Report]) -> Report:
     """One report for several trainings: the slowest step, and the means of all numbers."""
     if len(reports) == 1:
         return reports[0]
-    mean = lambda rows: {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+    def mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
     return replace(
         min(reports, key=lambda report: report.step),
         loss=float(np.mean([report.loss for report in reports])),
@@ -398,7 +412,7 @@ def _mean(reports: Sequence[Report]) -> Report:
 
 
 def _stacked(inputs: Sequence[PyTree]) -> PyTree:
-    """Trees that are equal but for their arrays, as one with another leading axis."""
+    """Trees that differ only in their arrays, as one tree with a new leading axis."""
     arrays, others = zip(*(eqx.partition(tree, eqx.is_array) for tree in inputs), strict=True)
     return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), others[0])
 

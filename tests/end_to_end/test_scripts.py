@@ -18,6 +18,8 @@ BENCHMARKS = sorted(
 SMOKE = {
     "cape": ["--data", "{folder}"],
     "cape --step": [],
+    "darcy_map": [],
+    "darcy_map --step": [],
     "catalogue": ["--cases", "poisson"],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],

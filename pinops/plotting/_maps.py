@@ -1,0 +1,69 @@
+"""The figure of a steady map on a grid."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pinops.plotting._drawing import Maps, Rows, drawn
+from pinops.plotting._history import loss_panel
+from pinops.plotting._panels import (
+    colours_of,
+    error_colours,
+    error_curve,
+    error_map,
+    lines_panel,
+    map_panel,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plot_maps(
+    trained: Maps,
+    axes: dict[str, np.ndarray],
+    predicted: np.ndarray,
+    truth: np.ndarray,
+    path: str | Path | None = None,
+) -> "Figure":
+    """Outputs of a map beside the true ones, in a row for each sample and unknown; the training.
+
+    Of more than two axes the middle of the others is shown.
+
+    Args:
+        trained: The map.
+        axes: The points of each coordinate.
+        predicted: Its outputs ``(n, *grid, c)``.
+        truth: The true ones, of the same shape.
+        path: Where the figure is written; None: nowhere.
+    """
+    unknowns, names = trained.family.unknowns, list(axes)
+    middle = tuple(len(axes[name]) // 2 for name in names[2:])
+    rows: Rows = []
+    pairs = [(k, c) for k in range(len(truth)) for c in range(len(unknowns))]
+    colours = colours_of({f"{k} {c}": [truth[k, ..., c]] for k, c in pairs})
+    off = np.abs(predicted - truth)
+    of_errors = {u: error_colours(off[..., c]) for c, u in enumerate(unknowns)}
+    for k, c in pairs:
+        unknown, label = unknowns[c], f"{unknowns[c]}, sample {k}"
+        found, true, error = (array[k, ..., c] for array in (predicted, truth, off))
+        if len(names) == 1:
+            (name,) = names
+            curves = lines_panel(
+                name, unknown, axes[name], {label: found}, axes[name], true[:, None]
+            )
+            rows.append([curves, error_curve(name, unknown, axes[name], error)])
+            continue
+        chosen = (slice(None), slice(None), *middle)
+        plane, norm = (names[0], names[1]), colours[f"{k} {c}"]
+        rows.append(
+            [
+                map_panel(label, unknown, axes, plane, found[chosen].T, norm),
+                map_panel("truth", unknown, axes, plane, true[chosen].T, norm),
+                error_map(unknown, axes, plane, error[chosen].T, of_errors[unknown]),
+            ]
+        )
+    measure = f"relative {trained.request['loss']} error"
+    history = [loss_panel(trained, measure)] if trained.history else []
+    return drawn(f"{trained.request['problem']}, test samples", rows, history, path)
