@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -101,7 +102,8 @@ class Mesh:
         own = at is None
         places = self.points if at is None else at
         count = min(count + own, len(self.points))
-        distances, numbers = KDTree(self.points).query(places, list(range(1, count + 1)))
+        tree: Any = KDTree(self.points)  # whose query has narrower types than it takes
+        distances, numbers = tree.query(places, list(range(1, count + 1)))
         if not own:
             return distances, numbers
         # Where points coincide, a point need not be the first of its own list.

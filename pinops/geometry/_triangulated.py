@@ -37,11 +37,9 @@ def triangulated(
     inner = _lattice(fixed, size, rng)
     inner = inner[_depth(edge, inner) > _CLEARANCE * size]
     points = np.concatenate([fixed, inner])
-    for round_ in range(_ROUNDS):
-        cells = _delaunay(edge, points, size)
-        if round_ < _ROUNDS - 1:
-            points = _smoothed(edge, points, cells, size)
-    return _checked(edge, points, cells, size)
+    for _ in range(_ROUNDS - 1):
+        points = _smoothed(edge, points, _delaunay(edge, points, size), size)
+    return _checked(edge, points, _delaunay(edge, points, size), size)
 
 
 def _evenly_spaced(outline: np.ndarray, size: float) -> Float[np.ndarray, "n 2"]:

@@ -26,7 +26,7 @@ def gathered(f: Float[Array, "m w"], graph: Graph) -> Float[Array, "m k w"]:
     return _rows(f, graph.senders)
 
 
-def _rows(f: Float[Array, "n w"], table: Int[Array, "m k"]) -> Float[Array, "m k w"]:
+def _rows(f: Float[Array, "n w"], table: Int[Array | np.ndarray, "m k"]) -> Float[Array, "m k w"]:
     return jnp.where(table[:, :, None] >= 0, f[jnp.maximum(table, 0)], 0)
 
 
@@ -81,7 +81,7 @@ class MeshGraphNetwork(PointNetwork):
     ) -> Float[Array, "m o"]:
         assert graph is not None, "MeshGraphNet.edges makes one"
         graph = _from_present(graph, present)
-        edges = _relative(points, graph)
+        edges = _relative(points, graph, present)
         f = self.encoder(jnp.concatenate([points, features], 1))
         for layer in self.layers:
             f = layer(f, graph, edges)
@@ -95,16 +95,19 @@ def _from_present(graph: Graph, present: Bool[Array, " m"]) -> Graph:
     return Graph(jnp.where(speaks, graph.senders, -1), jnp.where(heard, graph.readers, -1))
 
 
-def _relative(points: Float[Array, "m d"], graph: Graph) -> Float[Array, "m k e"]:
-    """Vector and distance from every point to its senders, in units of their mean distance: a finer
-    mesh of the same shape looks alike.
+def _relative(
+    points: Float[Array, "m d"], graph: Graph, present: Bool[Array, " m"]
+) -> Float[Array, "m k e"]:
+    """Vector and distance from every point to its senders, in units of the mean distance between
+    present points: a finer mesh of the same shape looks alike, and further points change nothing.
     """
     there = graph.senders >= 0
     offset = jnp.where(there[:, :, None], gathered(points, graph) - points[:, None], 0)
     # The square root of an offset of zero has no derivative, and needs none.
     distance = jnp.sqrt(jnp.maximum(jnp.sum(offset**2, 2, keepdims=True), 1e-20))
     distance = jnp.where(there[:, :, None], distance, 0)
-    mean = distance.sum() / jnp.maximum(there.sum(), 1)
+    own = there & present[:, None]
+    mean = jnp.where(own[:, :, None], distance, 0).sum() / jnp.maximum(own.sum(), 1)
     return jnp.concatenate([offset, distance], 2) / jnp.maximum(mean, 1e-12)
 
 

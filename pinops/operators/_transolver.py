@@ -37,7 +37,7 @@ class SliceAttention(eqx.Module):
     def __call__(self, x: Float[Array, "m w"], present: Bool[Array, " m"]) -> Float[Array, "m w"]:
         heads, channels, _ = self.query.shape
         weights = jax.nn.softmax(self.assignment(x).reshape(len(x), heads, -1), axis=2)
-        # Only present points write, so that a token is a mean over the sample, whatever fills it up.
+        # Only present points write: a token is a mean over the sample, whatever fills it up.
         written = weights * present[:, None, None]
         values = self.value(x).reshape(len(x), heads, channels)
         total = jnp.einsum("mhs,mhc->hsc", written, values)

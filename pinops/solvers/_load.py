@@ -1,5 +1,6 @@
 """Run directories read again. No code from them is executed."""
 
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -260,6 +261,14 @@ def _load_point_map(
                 f"{folder}: run.json: {part} is not for the unknowns "
                 f"{', '.join(problem.unknowns)}; restore a copy"
             )
+    wide = sum(math.prod(shape) for shape in seen.shapes)
+    if not len(seen.names) == len(seen.shapes) == len(seen.local) or not (
+        wide <= seen.features == len(seen.deviation)
+        and len(seen.middle) == len(problem.domain.coordinates)
+    ):
+        raise DataFileError(
+            f"{folder}: run.json: the lists of points are not of one length; restore a copy"
+        )
     build = Drawing(architecture, (seen.features, len(problem.unknowns), len(seen.middle)))
     check_stored(build, folder / CHECKPOINT, request)
     model, params = built_point_map(problem, architecture, request)

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.data import BLOCK, Dataset, check_values
-from pinops.losses import NTK, Fixed, PointWeighting, SelfAdaptive, Weighting
+from pinops.losses import Fixed, Weighting
 from pinops.networks import trainable
 from pinops.operators import PointArchitecture
 from pinops.optimizers import Adam
 from pinops.problem import DataFamily, fingerprint, name_of
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._recipe import check_forgetful, phases
+from pinops.solvers._operator_plan import STEPS
+from pinops.solvers._recipe import check_stochastic, check_terms_weighted, checked_steps, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.training import (
@@ -35,7 +36,7 @@ from pinops.training import (
     samples_in,
 )
 
-_STEPS = 10_000
+_WHAT = "maps on points, of which every step has other samples"
 _BATCH = 8  # samples of a step
 _MONITORED = 32  # samples for validation whose errors are reported
 
@@ -50,7 +51,6 @@ class PointPlan:
     dataset: Dataset
     source: CloudBatches
     functions: Functions
-    optimizer: Any
     phases: tuple[Phase, ...]
     weighting: Weighting
 
@@ -101,7 +101,8 @@ class PointPlan:
             "scale": dataset.scale,
             "functions": describe(self.functions),
             "weighting": describe(self.weighting),
-            "optimizer": "Adam" if self.optimizer is None else describe(self.optimizer),
+            "phases": [describe(phase.optimizer) for phase in self.phases],
+            "phase_steps": [phase.steps for phase in self.phases[:-1]],
             "steps": sum(phase.steps for phase in self.phases),
             "fingerprint": fingerprint(self.family),
             "minutes": self.options.minutes,
@@ -135,11 +136,7 @@ def point_plan(
         raise ValueError(f"physics={physics:g} needs a grid; leave it out for {name}")
     if options.mesh() is not None:
         raise ValueError(f"{name} is trained on one device; leave devices out")
-    if isinstance(weighting, PointWeighting | SelfAdaptive | NTK):
-        raise ValueError(
-            f"{type(weighting).__name__} does not suit steps that see other samples each; choose "
-            "GradientNorm or ReLoBRaLo"
-        )
+    check_terms_weighted(weighting, _WHAT)
     check_values(dataset, *dataset.splits, gaps=True, coefficients=False)
     local = _local(dataset)
     inputs, counts = fitted_inputs(architecture, _blocks(dataset, local), local)
@@ -148,11 +145,11 @@ def point_plan(
     source = CloudBatches.of(
         dataset, architecture, inputs, counts, pool=functions.pool, batch=functions.batch
     )
-    total = _STEPS if steps is None else steps
+    total = checked_steps(steps, STEPS)
     # Attention now and then has a gradient that is far longer than all others.
     default = Adam(2e-3, total, largest=1.0) if optimizer is None else optimizer
-    plan = phases(default, steps, _STEPS)
-    check_forgetful(plan, "every step sees other samples; choose Adam, SOAP or another of optax")
+    plan = phases(default, steps, STEPS)
+    check_stochastic(plan, _WHAT)
     return PointPlan(
         family=_family(dataset, inputs),
         architecture=architecture,
@@ -160,7 +157,6 @@ def point_plan(
         dataset=dataset,
         source=source,
         functions=functions,
-        optimizer=optimizer,
         phases=plan,
         weighting=weighting or Fixed(),
     )
@@ -227,12 +223,9 @@ def _monitor(model: PointMapModel, source: CloudBatches) -> Callable[[Params], d
         return lambda params: {}
     local = dict(zip(inputs.names, inputs.local, strict=True))
     samples = samples_in(dataset.rows(members), dataset.unknowns, local)
-    sizes = np.asarray([inputs.size_of(len(sample.mesh.points)) for sample in samples])
     groups = [
-        cast(
-            inputs.clouds(source.architecture, [samples[k] for k in np.flatnonzero(sizes == s)], s)
-        )
-        for s in np.unique(sizes)
+        cast(inputs.clouds(source.architecture, [samples[k] for k in here], size))
+        for size, here in inputs.by_size(len(sample.mesh.points) for sample in samples)
     ]
 
     def measure(params: Params) -> dict[str, float]:

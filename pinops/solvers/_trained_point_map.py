@@ -123,13 +123,11 @@ class TrainedPointMap(Trained):
         """The outputs of some samples, those of one size in one program."""
         more = 0 if at is None else len(at)
         counts = [len(sample.mesh.points) + more for sample in samples]
-        sizes = np.asarray([self.inputs.size_of(count) for count in counts])
         found: list[Any] = [None] * len(samples)
         with jax.enable_x64(self.x64):
-            for size in np.unique(sizes):
-                here = np.flatnonzero(sizes == size)
+            for size, here in self.inputs.by_size(counts):
                 some = [PointSample(samples[k].mesh, samples[k].inputs) for k in here]
-                clouds = cast(self.inputs.clouds(self.architecture, some, int(size), at))
+                clouds = cast(self.inputs.clouds(self.architecture, some, size, at))
                 out = np.asarray(evaluate_clouds(self.model, self.params, clouds))
                 for k, values in zip(here, out, strict=True):
                     found[k] = values[: counts[k]]

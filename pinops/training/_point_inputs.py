@@ -72,8 +72,10 @@ class PointInputs:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "PointInputs":
         """The inverse of `to_json`."""
-        lists = {k: tuple(v) if isinstance(v, list | tuple) else v for k, v in content.items()}
-        return cls(**lists | {"shapes": tuple(tuple(shape) for shape in content["shapes"])})
+        parts: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list | tuple) else v for k, v in content.items()
+        }
+        return cls(**parts | {"shapes": tuple(tuple(shape) for shape in content["shapes"])})
 
     def size_of(self, count: int) -> int:
         """What a sample of so many points is filled up to; twice the largest size, four times,
@@ -83,6 +85,13 @@ class PointInputs:
         while size < count:
             size *= 2
         return size
+
+    def by_size(self, counts: Iterable[int]) -> list[tuple[int, list[int]]]:
+        """The sizes of samples of so many points, and the places of the samples of each."""
+        groups: dict[int, list[int]] = {}
+        for k, count in enumerate(counts):
+            groups.setdefault(self.size_of(count), []).append(k)
+        return sorted(groups.items())
 
     def clouds(
         self,
@@ -102,10 +111,8 @@ class PointInputs:
         """
         rows = [self._row(architecture, sample, size, queries) for sample in samples]
         points, features, present, graphs = zip(*rows, strict=True)
-        known = [sample.values for sample in samples]
-        values = (
-            None if any(v is None for v in known) else np.stack([_filled(v, size) for v in known])
-        )
+        known = [_filled(s.values, size) for s in samples if s.values is not None]
+        values = np.stack(known) if len(known) == len(samples) else None
         graph = None if graphs[0] is None else _stacked(graphs)
         return Clouds(np.stack(points), np.stack(features), np.stack(present), graph, values)
 

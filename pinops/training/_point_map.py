@@ -16,7 +16,7 @@ from pinops.operators import PointArchitecture, PointNetwork
 from pinops.optimizers import Objective
 from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._contracts import Params, Source, Trainable
-from pinops.training._linearised import gradient_norms
+from pinops.training._linearised import snapshot_without_kernel
 from pinops.training._model import cast
 from pinops.training._operator import DATA
 from pinops.training._point_inputs import Clouds, PointInputs, samples_in
@@ -76,7 +76,8 @@ class PointMapModel(Trainable[Classes]):
         network = self.network(params)
 
         def one(row: Clouds) -> Float[Array, "m c"]:
-            return network(row.points, row.features, row.present, row.graph)
+            points, features, present = map(jnp.asarray, (row.points, row.features, row.present))
+            return network(points, features, present, row.graph)
 
         arrays = dataclasses.replace(clouds, values=None)
         # A product of one sample is faster than a batched one, which contracts two axes.
@@ -91,7 +92,8 @@ class PointMapModel(Trainable[Classes]):
         """The roots of the relative errors of each unknown, so that their mean square is the mean
         error, over the points whose values are known.
         """
-        truth = clouds.values
+        assert clouds.values is not None, "samples for training have values"
+        truth = jnp.asarray(clouds.values)
         known = jnp.isfinite(truth)
         off = jnp.where(known, self.predicted(params, clouds) - truth, 0.0)
         size = jnp.where(known, truth, 0.0)
@@ -162,14 +164,7 @@ class PointMapModel(Trainable[Classes]):
 
     def snapshot(self, params: Params, points: Classes, key: PRNGKeyArray) -> Snapshot:
         """What a weighting is updated from; without the rows that a tangent kernel needs."""
-
-        def norms() -> dict[str, Array]:
-            return gradient_norms(lambda params: self.residuals(params, points), params)
-
-        def traces() -> dict[str, Array]:
-            raise ValueError("NTK needs the derivative of every residual; choose GradientNorm")
-
-        return Snapshot(self.residuals(params, points), {}, norms, traces, key)
+        return snapshot_without_kernel(lambda params: self.residuals(params, points), params, key)
 
 
 def _unlisted(clouds: Clouds, leaves: Sequence[Any]) -> Clouds:
