@@ -56,6 +56,7 @@ from pinops.solvers import Solution as Solution
 from pinops.solvers import Trained as Trained
 from pinops.solvers import TrainedMap as TrainedMap
 from pinops.solvers import TrainedOperator as TrainedOperator
+from pinops.solvers import TrainedPointMap as TrainedPointMap
 from pinops.solvers import TrainedSurrogate as TrainedSurrogate
 from pinops.solvers import WindowedSolution as WindowedSolution
 from pinops.solvers import invert as invert

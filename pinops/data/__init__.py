@@ -16,6 +16,9 @@ from pinops.data._hdf5 import opened as opened
 from pinops.data._hdf5 import read_arrays as read_arrays
 from pinops.data._hdf5 import said as said
 from pinops.data._hdf5 import write_arrays as write_arrays
+from pinops.data._mesh_families import MESH_FAMILIES as MESH_FAMILIES
+from pinops.data._mesh_families import NODES as NODES
+from pinops.data._mesh_families import mesh_contents as mesh_contents
 from pinops.data._of_family import as_dataset as as_dataset
 from pinops.data._of_family import check_data as check_data
 from pinops.data._of_family import check_values as check_values

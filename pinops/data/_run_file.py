@@ -142,6 +142,24 @@ _MAP: Mapping[str, Kind] = {
     "scale": _BY_NAME,
     "loss": Text(("H1", "L2")),
 }
+_POINT_MAP: Mapping[str, Kind] = {
+    "point_map": _DESCRIPTION,
+    "points": Table(
+        {
+            "names": _NAMES,
+            "shapes": Items(Items(_SIZE)),
+            "local": Items(Flag()),
+            "middle": Items(Number(), least=1),
+            "radius": Number(above=0),
+            "centre": _NUMBERS,
+            "deviation": Items(Number(above=0)),
+            "sizes": Items(_SIZE, least=1),
+            "tables": Row((_PLACE, _PLACE)),
+        }
+    ),
+    "mean": _BY_NAME,
+    "scale": _BY_NAME,
+}
 _RESULT = Table(
     {
         "status": Text(longest=40),
@@ -251,6 +269,8 @@ def _kind_of(request: Mapping[str, Any]) -> Table:
         own = _SURROGATE
     elif "map" in request:
         own = _MAP
+    elif "point_map" in request:
+        own = _POINT_MAP
     optional = {name: kind for name, kind in _MAYBE.items() if name not in own}
     return Table({**_EVERY, **own}, optional, Anything())
 

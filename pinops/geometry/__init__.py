@@ -19,5 +19,8 @@ from ._csg import Intersection as Intersection
 from ._csg import Union as Union
 from ._domain import TERMINAL as TERMINAL
 from ._domain import Domain as Domain
+from ._edges import nearest_on_edges as nearest_on_edges
+from ._mesh import Mesh as Mesh
 from ._polygon import Polygon as Polygon
 from ._product import Product as Product
+from ._triangulated import triangulated as triangulated

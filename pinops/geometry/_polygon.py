@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pinops._numbers import real
 
 from ._domain import Domain, Face, propose_from_bounds
+from ._edges import between_edges, nearest_on_edges
 
 
 class Polygon(Domain):
@@ -92,15 +93,10 @@ class Polygon(Domain):
         return abs(self._oriented_area())
 
     def _distance(self, points: np.ndarray) -> np.ndarray:
-        x, y = points.T
-        squared, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
-        # One edge at a time: memory for n points, not for n times the number of edges.
-        for (ax, ay), (bx, by) in self._edges():
-            ex, ey, px, py = bx - ax, by - ay, x - ax, y - ay
-            along = np.clip((px * ex + py * ey) / (ex**2 + ey**2), 0.0, 1.0)
-            squared = np.minimum(squared, (px - along * ex) ** 2 + (py - along * ey) ** 2)
-            if ay != by:  # even-odd rule: count the edges that cross the ray towards +x
-                inside ^= ((ay > y) != (by > y)) & (px < ex * (py / ey))
+        starts = np.array(self.vertices)
+        ends = np.roll(starts, -1, 0)
+        inside = between_edges(starts, ends, points)
+        squared, _, _ = nearest_on_edges(starts, ends, points)
         return np.where(inside, -1.0, 1.0) * np.sqrt(squared)
 
     @property

@@ -24,6 +24,9 @@ parameters is the published one.
 product for the receiver and one for the sender, for any number of neighbours. A second, linear
 layer would commute with the mean over neighbours. Neighbours are visited in turn and computed
 again for the gradient, so that memory does not grow with their number.
+
+**Points that fill a sample up are read only.** They read from the points of the sample and nothing
+reads from them, so that they are also how a network on points is asked for values anywhere else.
 """
 
 from pinops.operators._cape import CAPE as CAPE
@@ -36,12 +39,18 @@ from pinops.operators._deeponet import PODDeepONet as PODDeepONet
 from pinops.operators._deeponet import PODDeepONetwork as PODDeepONetwork
 from pinops.operators._fno import FNO as FNO
 from pinops.operators._fno import FNONetwork as FNONetwork
+from pinops.operators._mesh_graph import MeshGraphNet as MeshGraphNet
+from pinops.operators._mesh_graph import MeshGraphNetwork as MeshGraphNetwork
 from pinops.operators._message_passing import MessagePassing as MessagePassing
 from pinops.operators._message_passing import MessagePassingNetwork as MessagePassingNetwork
 from pinops.operators._operator import Inputs as Inputs
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
 from pinops.operators._operator import Solutions as Solutions
+from pinops.operators._points import POINT_NETWORK as POINT_NETWORK
+from pinops.operators._points import Graph as Graph
+from pinops.operators._points import PointArchitecture as PointArchitecture
+from pinops.operators._points import PointNetwork as PointNetwork
 from pinops.operators._spectral import (
     FactorisedSpectralConvolution as FactorisedSpectralConvolution,
 )
@@ -55,5 +64,7 @@ from pinops.operators._surrogate import Surrogate as Surrogate
 from pinops.operators._surrogate import SurrogateArchitecture as SurrogateArchitecture
 from pinops.operators._surrogate import check_architecture as check_architecture
 from pinops.operators._surrogate import constant_channels as constant_channels
+from pinops.operators._transolver import Transolver as Transolver
+from pinops.operators._transolver import TransolverNetwork as TransolverNetwork
 from pinops.operators._unet import UNet as UNet
 from pinops.operators._unet import UNetNetwork as UNetNetwork

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.operators._operator import OperatorArchitecture
+from pinops.operators._points import PointArchitecture
 from pinops.settings import check_settings, flag, instance, one_of
 
 GRID_NETWORK = "a network on grids such as FNO(20, 12)"
@@ -100,14 +101,15 @@ def check_architecture(architecture: object) -> None:
     Raises:
         ValueError: With architectures that can.
     """
-    if isinstance(architecture, SurrogateArchitecture | OperatorArchitecture | GridArchitecture):
+    kinds = SurrogateArchitecture | OperatorArchitecture | GridArchitecture | PointArchitecture
+    if isinstance(architecture, kinds):
         return
     if isinstance(architecture, type):
         name = architecture.__name__
         raise ValueError(f"{name} is a class; give an architecture made of it, such as {name}()")
     raise ValueError(
-        "an architecture such as DeepONet(), FNO(32), CAPE(FNO(20)) or Direct(FNO(20)) is needed, "
-        "got "
+        "an architecture such as DeepONet(), FNO(32), CAPE(FNO(20)), Direct(FNO(20)) or "
+        "Transolver() is needed, got "
         f"{architecture!r}"
     )
 

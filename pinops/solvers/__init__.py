@@ -23,5 +23,6 @@ from pinops.solvers._train import train as train
 from pinops.solvers._trained import Trained as Trained
 from pinops.solvers._trained_map import TrainedMap as TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator as TrainedOperator
+from pinops.solvers._trained_point_map import TrainedPointMap as TrainedPointMap
 from pinops.solvers._trained_surrogate import TrainedSurrogate as TrainedSurrogate
 from pinops.solvers._windows import WindowedSolution as WindowedSolution

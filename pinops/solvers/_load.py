@@ -1,5 +1,6 @@
 """Run directories read again. No code from them is executed."""
 
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +13,14 @@ from jaxtyping import PRNGKeyArray
 
 from pinops.data import DataFileError, read_arrays, read_run
 from pinops.networks import Architecture, embedding_of
-from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
+from pinops.operators import (
+    GridArchitecture,
+    OperatorArchitecture,
+    PointArchitecture,
+    SurrogateArchitecture,
+)
 from pinops.problem import (
+    DataFamily,
     Problem,
     Scales,
     TimeWindows,
@@ -25,6 +32,7 @@ from pinops.problem import (
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._map_plan import built_map
 from pinops.solvers._operator_plan import built_operator
+from pinops.solvers._point_plan import built_point_map
 from pinops.solvers._rebuild import (
     ARCHITECTURES,
     architecture_of,
@@ -38,11 +46,19 @@ from pinops.solvers._surrogate_plan import built_surrogate
 from pinops.solvers._trained import CHECKPOINT, Trained
 from pinops.solvers._trained_map import SCALING, TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator
+from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.solvers._trained_surrogate import TrainedSurrogate
 from pinops.solvers._windows import WindowedSolution, window_of
-from pinops.training import MapInputs, Params, difference_of_problems, load_params, split
+from pinops.training import (
+    MapInputs,
+    Params,
+    PointInputs,
+    difference_of_problems,
+    load_params,
+    split,
+)
 
-_KINDS = ("windows", "operator", "surrogate", "map")  # keys of a request
+_KINDS = ("windows", "operator", "surrogate", "map", "point_map")  # keys of a request
 _HANDED = 10_000_000  # numbers that a window hands to the next
 
 
@@ -90,6 +106,8 @@ def _load_one(
         return _load_map(folder, content, problem, network, changed)
     if "operator" in request or "surrogate" in request:
         return _load_family(folder, content, problem, network, changed)
+    if "point_map" in request:
+        return _load_point_map(folder, content, problem, network, changed)
     return _load_solution(folder, content, problem, network, changed)
 
 
@@ -224,6 +242,40 @@ def _load_family(
     model, params = fresh(problem, architecture, request)
     params, history = load_params(folder / CHECKPOINT, params, request)
     return make(problem, request, model, params, history, *_outcome(content))
+
+
+def _load_point_map(
+    folder: Path, content: dict[str, Any], problem: Problem, architecture: Any, changed: bool
+) -> TrainedPointMap:
+    request = content["request"]
+    architecture = architecture_of(request["point_map"], folder, architecture, changed)
+    if not isinstance(architecture, PointArchitecture) or not isinstance(problem, DataFamily):
+        raise ValueError(
+            f"the run in {folder} is a map on points of data, and cannot be a "
+            f"{type(architecture).__name__}; give the same one again, load(..., network=...)"
+        )
+    seen = PointInputs.from_json(request["points"])
+    for part in ("mean", "scale"):
+        if set(request[part]) != set(problem.unknowns):
+            raise DataFileError(
+                f"{folder}: run.json: {part} is not for the unknowns "
+                f"{', '.join(problem.unknowns)}; restore a copy"
+            )
+    wide = sum(math.prod(shape) for shape in seen.shapes)
+    if not len(seen.names) == len(seen.shapes) == len(seen.local) or not (
+        wide <= seen.features == len(seen.deviation)
+        and len(seen.middle) == len(problem.domain.coordinates)
+    ):
+        raise DataFileError(
+            f"{folder}: run.json: the lists of points are not of one length; restore a copy"
+        )
+    build = Drawing(architecture, (seen.features, len(problem.unknowns), len(seen.middle)))
+    check_stored(build, folder / CHECKPOINT, request)
+    model, params = built_point_map(problem, architecture, request)
+    params, history = load_params(folder / CHECKPOINT, params, request)
+    return TrainedPointMap(
+        problem, request, architecture, model, params, history, *_outcome(content)
+    )
 
 
 def _load_map(

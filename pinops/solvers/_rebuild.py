@@ -13,7 +13,12 @@ from jaxtyping import PRNGKeyArray
 
 from pinops.data import DataFileError, said, shown
 from pinops.networks import Architecture, EncoderArchitecture
-from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
+from pinops.operators import (
+    GridArchitecture,
+    OperatorArchitecture,
+    PointArchitecture,
+    SurrogateArchitecture,
+)
 from pinops.problem import DataFamily, Problem, available, difference, load_problem
 from pinops.settings import from_description
 from pinops.solvers._allowed import allowed
@@ -26,6 +31,7 @@ ARCHITECTURES = (
     OperatorArchitecture,
     GridArchitecture,
     SurrogateArchitecture,
+    PointArchitecture,
 )
 _MOST = 1_000_000  # of a coefficient that is a whole number
 _SENTENCE = 200  # characters of what an architecture says of its settings

@@ -12,6 +12,7 @@ from pinops.operators import (
     DeepONet,
     GridArchitecture,
     OperatorArchitecture,
+    PointArchitecture,
     SurrogateArchitecture,
     check_architecture,
 )
@@ -21,16 +22,22 @@ from pinops.solvers._door import Options, precision, trained
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._map_plan import map_plan
 from pinops.solvers._operator_plan import operator_plan
+from pinops.solvers._point_plan import point_plan
 from pinops.solvers._surrogate_plan import surrogate_plan
 from pinops.solvers._trained_map import TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator
+from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.solvers._trained_surrogate import TrainedSurrogate
 from pinops.training import Callback, Curriculum, Device, Functions, Phase
 
 
 def train(
     what: str | Problem | Dataset,
-    architecture: OperatorArchitecture | SurrogateArchitecture | GridArchitecture | None = None,
+    architecture: OperatorArchitecture
+    | SurrogateArchitecture
+    | GridArchitecture
+    | PointArchitecture
+    | None = None,
     *,
     data: Dataset | str | Path | None = None,
     physics: float | None = None,
@@ -56,7 +63,8 @@ def train(
 
     The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its
     solution; a network on grids such as `FNO` a map from input fields and numbers to the solution
-    on a grid; `Direct` and `CAPE` of one a surrogate, from one snapshot on a grid to the next.
+    on a grid; `Direct` and `CAPE` of one a surrogate, from one snapshot on a grid to the next;
+    `Transolver` and `MeshGraphNet` a map on points that differ from sample to sample.
 
     Args:
         what: A family, by its registered name or as a `Problem` with ``sample(key)`` and
@@ -72,7 +80,8 @@ def train(
             30 epochs.
         optimizer: As for `solve`. Default: SOAP with a learning rate from 3e-3 to zero; for a
             surrogate Adam with the same, of gradients no longer than 1; for a map Adam with one
-            from 2e-3 to zero, after a tenth of the steps in which it rises.
+            from 2e-3 to zero, after a tenth of the steps in which it rises (on points instead with
+            gradients no longer than 1).
         weighting: How terms are balanced, one of `pinops.losses`; default: constant weights.
         loss: Of a map, the mean over samples of a relative error: "H1" (the default) that of the
             values and that of their gradients, the root of the sum of their squares; "L2" that of
@@ -94,7 +103,8 @@ def train(
         checkpoint_seconds: The time between two checkpoints.
 
     Returns:
-        A `TrainedOperator`, a `TrainedMap` or a `TrainedSurrogate`, or an `Ensemble` of them.
+        A `TrainedOperator`, a `TrainedMap`, a `TrainedSurrogate` or a `TrainedPointMap`, or an
+        `Ensemble` of them.
 
     Raises:
         ValueError: For invalid arguments.
@@ -128,10 +138,12 @@ def train(
             plan: Any = surrogate_plan(family, kind, options, curriculum=curriculum, **shared)
         elif isinstance(kind, GridArchitecture):
             plan = map_plan(family, kind, options, loss=loss, steps=steps, **shared)
+        elif isinstance(kind, PointArchitecture):
+            plan = point_plan(kind, options, steps=steps, **shared)
         else:
             fresh = kind if architecture is not None or start is None else None
             plan = operator_plan(family, fresh, options, start=start, steps=steps, **shared)
-    result: TrainedOperator | TrainedMap | TrainedSurrogate | Ensemble
+    result: TrainedOperator | TrainedMap | TrainedSurrogate | TrainedPointMap | Ensemble
     result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
     return result
 
@@ -147,10 +159,9 @@ def _check_kind(kind: Any, *, steps: Any, start: Any, curriculum: Any, loss: Any
                 )
     elif curriculum is not None:
         raise ValueError("curriculum is for surrogates, such as CAPE(FNO(20)); leave it out")
-    if isinstance(kind, GridArchitecture):
-        if start is not None:
-            raise ValueError("start is for operators, such as DeepONet(); leave it out")
-    elif loss is not None:
+    if isinstance(kind, GridArchitecture | PointArchitecture) and start is not None:
+        raise ValueError("start is for operators, such as DeepONet(); leave it out")
+    if loss is not None and not isinstance(kind, GridArchitecture):
         raise ValueError("loss is for maps on grids, such as FNO(32, 12); leave it out")
 
 

@@ -70,6 +70,14 @@ from pinops.training._operator import Members as Members
 from pinops.training._operator import OperatorModel as OperatorModel
 from pinops.training._operator import SolvedMembers as SolvedMembers
 from pinops.training._operator import evaluate_members as evaluate_members
+from pinops.training._point_inputs import Clouds as Clouds
+from pinops.training._point_inputs import PointInputs as PointInputs
+from pinops.training._point_inputs import PointSample as PointSample
+from pinops.training._point_inputs import fitted_inputs as fitted_inputs
+from pinops.training._point_inputs import samples_in as samples_in
+from pinops.training._point_map import CloudBatches as CloudBatches
+from pinops.training._point_map import PointMapModel as PointMapModel
+from pinops.training._point_map import evaluate_clouds as evaluate_clouds
 from pinops.training._points import Collocation as Collocation
 from pinops.training._points import draw as draw
 from pinops.training._progress import Progress as Progress

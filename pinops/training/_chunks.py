@@ -118,7 +118,7 @@ def mean_of_chunks(
         return (jax.tree.map(jnp.add, mean, share(part(leaves), leaves)), None)
 
     whole = total // chunk * chunk
-    chunks = [leaf[:whole].reshape(-1, chunk, *leaf.shape[1:]) for leaf in leaves]
+    chunks = [leaf[:whole].reshape(total // chunk, chunk, *leaf.shape[1:]) for leaf in leaves]
     zero = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(part, [leaf[0] for leaf in chunks])
     )

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.losses import Term
+from pinops.losses import Snapshot, Term
 from pinops.problem import Points
 from pinops.training._contracts import Params
 
@@ -115,3 +115,17 @@ def kernel_traces(rows: Linearised) -> dict[str, Array]:
     """The mean squared length of the rows of every term."""
     squares = {name: jnp.sum(jnp.square(jacobian), 1) for name, (_, jacobian) in rows.items()}
     return {name: jnp.mean(square) for name, square in squares.items()}
+
+
+def snapshot_without_kernel(
+    residuals: Callable[[Params], dict[str, Term]], params: Params, key: PRNGKeyArray
+) -> Snapshot:
+    """What a weighting of terms is updated from, without the rows that a tangent kernel needs."""
+
+    def norms() -> dict[str, Array]:
+        return gradient_norms(residuals, params)
+
+    def traces() -> dict[str, Array]:
+        raise ValueError("NTK needs the derivative of every residual; choose GradientNorm")
+
+    return Snapshot(residuals(params), {}, norms, traces, key)

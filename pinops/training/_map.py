@@ -17,7 +17,7 @@ from pinops.optimizers import Objective
 from pinops.problem import Problem
 from pinops.training._chunks import in_chunks, on_rows
 from pinops.training._contracts import Params, Source, Trainable
-from pinops.training._linearised import gradient_norms
+from pinops.training._linearised import snapshot_without_kernel
 from pinops.training._map_inputs import MapInputs, interpolation
 from pinops.training._model import cast
 from pinops.training._operator import DATA
@@ -174,14 +174,7 @@ class MapModel(Trainable[Samples]):
 
     def snapshot(self, params: Params, samples: Samples, key: PRNGKeyArray) -> Snapshot:
         """What a weighting is updated from; without the rows that a tangent kernel needs."""
-
-        def norms() -> dict[str, Array]:
-            return gradient_norms(lambda params: self.residuals(params, samples), params)
-
-        def traces() -> dict[str, Array]:
-            raise ValueError("NTK needs the derivative of every residual; choose GradientNorm")
-
-        return Snapshot(self.residuals(params, samples), {}, norms, traces, key)
+        return snapshot_without_kernel(lambda params: self.residuals(params, samples), params, key)
 
 
 def _sum(x: Float[Array, "n ..."]) -> Float[Array, " n"]:

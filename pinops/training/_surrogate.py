@@ -20,7 +20,7 @@ from pinops.problem import INTERIOR, Points, Problem, Region, constraints
 from pinops.training._chunks import in_chunks, on_rows
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._inputs import in_a_row
-from pinops.training._linearised import gradient_norms
+from pinops.training._linearised import snapshot_without_kernel
 from pinops.training._model import cast
 from pinops.training._operator import DATA
 from pinops.training._scaling import MAPS
@@ -212,14 +212,9 @@ class SurrogateModel(Trainable[Trajectories]):
 
     def snapshot(self, params: Params, trajectories: Trajectories, key: PRNGKeyArray) -> Snapshot:
         """What a weighting is updated from; without the rows that a tangent kernel needs."""
-
-        def norms() -> dict[str, Array]:
-            return gradient_norms(lambda params: self.residuals(params, trajectories), params)
-
-        def traces() -> dict[str, Array]:
-            raise ValueError("NTK needs the derivative of every residual; choose GradientNorm")
-
-        return Snapshot(self.residuals(params, trajectories), {}, norms, traces, key)
+        return snapshot_without_kernel(
+            lambda params: self.residuals(params, trajectories), params, key
+        )
 
 
 def relative(

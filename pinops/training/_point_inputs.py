@@ -1,0 +1,269 @@
+"""What a network on points sees of a sample, and to which size each sample is filled up."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from pinops.geometry import Mesh
+from pinops.operators import Graph, PointArchitecture
+
+_CLASSES = 3  # sizes that samples are filled up to: each is a part of the program
+_EIGHTH = 8  # sizes are multiples of it
+
+
+class Clouds(eqx.Module):
+    """Samples that are filled up to one size.
+
+    Args:
+        points: Scaled coordinates.
+        features: Standardised.
+        present: Which points belong to each sample.
+        graph: Who sends messages to whom; None: nobody.
+        values: The outputs in their units, NaN where one is missing; None where they are sought.
+    """
+
+    points: Float[Array | np.ndarray, "n m d"]
+    features: Float[Array | np.ndarray, "n m i"]
+    present: Bool[Array | np.ndarray, "n m"]
+    graph: Graph | None
+    values: Float[Array | np.ndarray, "n m c"] | None
+
+
+@dataclass(frozen=True)
+class PointInputs:
+    """From samples as a data set has them to what a network sees, in numbers of the training part.
+
+    Attributes:
+        names: Of the inputs, in the order of their features.
+        shapes: Of each input at one point, or of the whole sample: () or (k,).
+        local: Whether each has values at the points; the others are the same at all of them.
+        middle: Of the points.
+        radius: What coordinates are divided by: half of the longest side of their bounds.
+        centre: What is taken from each feature, those of the shape included.
+        deviation: What each is divided by, > 0.
+        sizes: What samples are filled up to, rising.
+        tables: The widths of the tables of a graph; (0, 0) without messages.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    local: tuple[bool, ...]
+    middle: tuple[float, ...]
+    radius: float
+    centre: tuple[float, ...]
+    deviation: tuple[float, ...]
+    sizes: tuple[int, ...]
+    tables: tuple[int, int]
+
+    @property
+    def features(self) -> int:
+        """How many features a point has."""
+        return len(self.centre)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `from_json` needs."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "PointInputs":
+        """The inverse of `to_json`."""
+        parts: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list | tuple) else v for k, v in content.items()
+        }
+        return cls(**parts | {"shapes": tuple(tuple(shape) for shape in content["shapes"])})
+
+    def size_of(self, count: int) -> int:
+        """What a sample of so many points is filled up to; twice the largest size, four times,
+        ... beyond it.
+        """
+        size = next((size for size in self.sizes if size >= count), self.sizes[-1])
+        while size < count:
+            size *= 2
+        return size
+
+    def by_size(self, counts: Iterable[int]) -> list[tuple[int, list[int]]]:
+        """The sizes of samples of so many points, and the places of the samples of each."""
+        groups: dict[int, list[int]] = {}
+        for k, count in enumerate(counts):
+            groups.setdefault(self.size_of(count), []).append(k)
+        return sorted(groups.items())
+
+    def clouds(
+        self,
+        architecture: PointArchitecture,
+        samples: Sequence["PointSample"],
+        size: int,
+        queries: Float[np.ndarray, "q d"] | None = None,
+    ) -> Clouds:
+        """Samples of at most ``size`` points, in arrays.
+
+        Args:
+            architecture: Which features of the shape it sees, and which messages it sends.
+            samples: Each with its mesh, inputs, and outputs where they are known.
+            size: What they are filled up to.
+            queries: Further places, which are read out and not present: rows behind those of the
+                points.
+        """
+        rows = [self._row(architecture, sample, size, queries) for sample in samples]
+        points, features, present, graphs = zip(*rows, strict=True)
+        known = [_filled(s.values, size) for s in samples if s.values is not None]
+        values = np.stack(known) if len(known) == len(samples) else None
+        graph = None if graphs[0] is None else _stacked(graphs)
+        return Clouds(np.stack(points), np.stack(features), np.stack(present), graph, values)
+
+    def _row(
+        self,
+        architecture: PointArchitecture,
+        sample: "PointSample",
+        size: int,
+        queries: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Graph | None]:
+        mesh = sample.mesh
+        places = mesh.points if queries is None else np.concatenate([mesh.points, queries])
+        known = features_of(sample, self.names, self.local)
+        if queries is not None:
+            known = np.concatenate([known, mesh.interpolated(known, queries)])
+        known = np.concatenate([known, architecture.channels(mesh, queries)], 1)
+        scaled = (places - np.asarray(self.middle)) / self.radius
+        standard = (known - np.asarray(self.centre)) / np.asarray(self.deviation)
+        edges = architecture.edges(mesh, queries)
+        graph = None if edges is None else Graph.of(edges, size, self.tables)
+        present = np.arange(size) < len(mesh.points)
+        return _filled(scaled, size, 0.0), _filled(standard, size, 0.0), present, graph
+
+
+@dataclass(frozen=True)
+class PointSample:
+    """One sample of a data set on points of its own.
+
+    Attributes:
+        mesh: Its points, and cells where they are known.
+        inputs: By name ``(m[, k])`` at its points, or () or ``(k,)``.
+        values: The outputs ``(m, c)``; None where they are sought.
+    """
+
+    mesh: Mesh
+    inputs: Mapping[str, np.ndarray]
+    values: Float[np.ndarray, "m c"] | None = None
+
+
+def samples_in(
+    rows: Mapping[str, Any], unknowns: Sequence[str], local: Mapping[str, bool]
+) -> list[PointSample]:
+    """The samples among the rows of a data set on meshes.
+
+    Args:
+        rows: What `Dataset.rows` gives.
+        unknowns: Names of the outputs.
+        local: Of every input, whether it has values at the points.
+    """
+    found = []
+    for k, present in enumerate(rows["present"]):
+        count = int(present.sum())
+        cells = rows["cells"][k] if "cells" in rows else None
+        inputs = {
+            name: rows[f"inputs/{name}"][k][:count] if at_points else rows[f"inputs/{name}"][k]
+            for name, at_points in local.items()
+        }
+        values = np.stack([rows[f"values/{name}"][k][:count] for name in unknowns], 1)
+        found.append(PointSample(Mesh(rows["points"][k][:count], cells), inputs, values))
+    return found
+
+
+def features_of(
+    sample: PointSample, names: Sequence[str], local: Sequence[bool]
+) -> Float[np.ndarray, "m i"]:
+    """The inputs of a sample at its points, those without points the same at all of them."""
+    count = len(sample.mesh.points)
+    columns = [np.zeros((count, 0))]
+    for name, at_points in zip(names, local, strict=True):
+        value = np.asarray(sample.inputs[name], np.float64)
+        if at_points:
+            columns.append(value.reshape(count, -1))
+        else:
+            columns.append(np.broadcast_to(value.reshape(1, -1), (count, value.size)))
+    return np.concatenate(columns, 1)
+
+
+def fitted_inputs(
+    architecture: PointArchitecture,
+    blocks: Iterable[Sequence[PointSample]],
+    local: Mapping[str, bool],
+) -> tuple[PointInputs, list[int]]:
+    """What the training samples say about sizes and features, and how many points each has.
+
+    Args:
+        architecture: Which features and messages there are.
+        blocks: The samples for training, some at a time.
+        local: Of every input, whether it has values at the points.
+    """
+    names, counts, tables = tuple(sorted(local)), [], (0, 0)
+    total, squares, seen = 0.0, 0.0, 0
+    low, high = np.inf, -np.inf
+    first: PointSample | None = None
+    for block in blocks:
+        for sample in block:
+            first = first or sample
+            known = features_of(sample, names, [local[name] for name in names])
+            known = np.concatenate([known, architecture.channels(sample.mesh)], 1)
+            total, squares = total + known.sum(0), squares + (known**2).sum(0)
+            seen += len(known)
+            low = np.minimum(low, sample.mesh.points.min(0))
+            high = np.maximum(high, sample.mesh.points.max(0))
+            counts.append(len(known))
+            edges = architecture.edges(sample.mesh)
+            if edges is not None:
+                graph = Graph.of(edges, len(known))
+                widths = (graph.senders.shape[1], graph.readers.shape[1])
+                tables = (max(tables[0], widths[0]), max(tables[1], widths[1]))
+    assert first is not None, "a data set has samples for training"
+    mean = total / seen
+    deviation = np.sqrt(np.maximum(squares / seen - mean**2, 0))
+    deviation = np.where(deviation > 1e-9 * np.maximum(np.abs(mean), 1e-300), deviation, 1.0)
+    shapes = [np.shape(first.inputs[name])[local[name] :] for name in names]
+    inputs = PointInputs(
+        names=names,
+        shapes=tuple(shapes),
+        local=tuple(local[name] for name in names),
+        middle=_numbers((low + high) / 2),
+        radius=_numbers([np.max(high - low) / 2 or 1.0])[0],
+        centre=_numbers(mean),
+        deviation=_numbers(deviation),
+        sizes=_sizes(counts),
+        tables=tables,
+    )
+    return inputs, counts
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    return tuple(float(f"{value:.9g}") for value in np.asarray(values, np.float64))
+
+
+def _sizes(counts: Sequence[int]) -> tuple[int, ...]:
+    """At most three sizes, each for as many samples."""
+    most = np.quantile(counts, np.arange(1, _CLASSES + 1) / _CLASSES, method="higher")
+    return tuple(sorted({int(-(-n // _EIGHTH) * _EIGHTH) for n in most}))
+
+
+def _filled(values: np.ndarray, size: int, filler: float = np.nan) -> np.ndarray:
+    """Values with rows of one number behind them."""
+    out = np.full((size, *values.shape[1:]), filler)
+    out[: len(values)] = values
+    return out
+
+
+def _stacked(graphs: Sequence[Graph | None]) -> Graph:
+    """Graphs of samples in one, their tables of the width of the widest."""
+
+    def wide(tables: Sequence[np.ndarray]) -> np.ndarray:
+        most = max(table.shape[1] for table in tables)
+        return np.stack(
+            [np.pad(t, [(0, 0), (0, most - t.shape[1])], constant_values=-1) for t in tables]
+        )
+
+    return jax.tree.map(lambda *tables: wide(tables), *graphs)
