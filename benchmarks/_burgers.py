@@ -187,5 +187,6 @@ def public(problem: po.Problem, work: Work, dtype: str) -> tuple[Callable[[], fl
         _train.stretch = whole
     with jax.enable_x64(dtype == "float64"):
         # Its memory is asked of the function itself: what trains is compiled when it is called.
-        program = eqx.filter_jit(inspect.unwrap(whole)).lower(*asked).compile().compiled
+        same: Any = eqx.filter_jit(inspect.unwrap(whole))
+        program = same.lower(*asked).compile().compiled
     return run, _bytes(program)

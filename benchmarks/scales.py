@@ -79,6 +79,7 @@ def solved(case: Case, **options: Any) -> float:
             problem = units.rescale(plain, **case.units)
             factors = np.asarray(problem.of_unknowns)
     solution, truth = po.solve(problem, **options), plain.reference()
+    assert truth is not None
     there, here = plain.domain.bounds, problem.domain.bounds
     at = {
         name: array * (here[name][1] / there[name][1]) for name, array in truth.coordinates.items()
