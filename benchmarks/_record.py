@@ -313,7 +313,7 @@ def add_markdown(options: argparse.ArgumentParser, page: Path = README) -> None:
     options.add_argument("--markdown", type=Path, nargs="?", const=page, metavar="FILE", help=about)
 
 
-def into_page(lines: Iterable[str], marks: tuple[str, str], path: Path) -> None:
+def into_readme(lines: Iterable[str], marks: tuple[str, str], path: Path) -> None:
     """Replace the lines between two marks of a Markdown file."""
     start, end = marks
     before, rest = path.read_text().split(start)

@@ -208,7 +208,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results, smoke = Record(arguments.record), bool(arguments.smoke)
     if arguments.markdown:
-        return _record.into_page(table(results.read()), MARKS, arguments.markdown)
+        return _record.into_readme(table(results.read()), MARKS, arguments.markdown)
     if arguments.step:
         sizes = (1, 1, 64) if smoke else (9, 3, 1024)
         found = pass_cost(*sizes)

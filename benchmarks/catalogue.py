@@ -74,7 +74,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results = _record.Record(arguments.record)
     if arguments.markdown:
-        return _record.into_page(table(results.cases()), MARKS, arguments.markdown)
+        return _record.into_readme(table(results.cases()), MARKS, arguments.markdown)
     more = SMOKE if arguments.smoke else arguments.options
     for case in arguments.cases or results.cases():
         limits = {"target": TARGETS.get(case, TARGET), "seconds": SECONDS.get(case, 300.0)}

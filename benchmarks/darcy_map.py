@@ -175,7 +175,7 @@ def main() -> None:
         print(json.dumps(found))
         return
     if asked.markdown:
-        _record.into_page(table(record.cases()), MARKS, asked.markdown)
+        _record.into_readme(table(record.cases()), MARKS, asked.markdown)
         return
     for case in asked.cases:
         for seed in asked.seeds:

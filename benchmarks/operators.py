@@ -309,7 +309,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results, smoke = Record(arguments.record), bool(arguments.smoke)
     if arguments.markdown:
-        return _record.into_page(table(results.read()), MARKS, arguments.markdown)
+        return _record.into_readme(table(results.read()), MARKS, arguments.markdown)
     if arguments.step:
         found = step_cost(1, 1, 4, 16) if smoke else step_cost(7, 30, 128, 256)
         if arguments.peers:

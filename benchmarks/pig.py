@@ -205,7 +205,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results, smoke = _record.Record(arguments.record), bool(arguments.smoke)
     if arguments.markdown:
-        return _record.into_page(table(results.cases()), MARKS, arguments.markdown)
+        return _record.into_readme(table(results.cases()), MARKS, arguments.markdown)
     if arguments.step:
         found = step_cost(1, 1, 40, 256) if smoke else step_cost(9, 10, 400, 4096)
         print(", ".join(f"{name} {value:.2f}" for name, value in found.items()))

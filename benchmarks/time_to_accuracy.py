@@ -250,7 +250,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results = Record(arguments.record)
     if arguments.markdown:
-        _record.into_page(table(results.cases()), MARKS, arguments.markdown)
+        _record.into_readme(table(results.cases()), MARKS, arguments.markdown)
         if arguments.markdown == _record.README:
             plot(results.read(), results.path.with_suffix(".png"))
     elif arguments.peers:
