@@ -1,4 +1,4 @@
-"""The common parts of all benchmarks: options, fresh processes, result files, README tables.
+"""The common parts of all benchmarks: options, fresh processes, result files, tables.
 
 A result file holds ``cases``, each with its settings and its ``runs``, one row per seed. A row
 holds the measured values, the seconds of the whole process, hardware, versions and the commit. A
@@ -307,12 +307,10 @@ def processors(cases: dict[str, Row]) -> str:
     return ", ".join(names)
 
 
-def add_markdown(options: argparse.ArgumentParser) -> None:
-    """The option ``--markdown [FILE]``, for benchmarks with a table in the README."""
-    about = "write the recorded results as the table of the README, or of FILE"
-    options.add_argument(
-        "--markdown", type=Path, nargs="?", const=README, metavar="FILE", help=about
-    )
+def add_markdown(options: argparse.ArgumentParser, page: Path = README) -> None:
+    """The option ``--markdown [FILE]``, for benchmarks with a table in the README, or a page."""
+    about = f"write the recorded results as the table of {page.name}, or of FILE"
+    options.add_argument("--markdown", type=Path, nargs="?", const=page, metavar="FILE", help=about)
 
 
 def into_readme(lines: Iterable[str], marks: tuple[str, str], path: Path) -> None:

@@ -40,7 +40,7 @@ def main() -> None:
     batch, epochs = 50, arguments.epochs
     steps = -(-len(data.splits["training"]) // batch)
     halved = optax.exponential_decay(3e-3, 20 * steps, 0.5, staircase=True)
-    fno = po.operators.FNO(20, 12, padding=2)
+    fno = po.operators.FNO(20, 12, padding=2 / arguments.cells)  # two points
     trained = po.train(
         family,
         po.operators.CAPE(fno, 64, 5, 16, norm="spatial", padding="zeros"),
