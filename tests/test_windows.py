@@ -1,6 +1,7 @@
 """Time windows: parts of the time interval, one after the other."""
 
 import re
+import warnings
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -248,7 +249,8 @@ def test_a_window_does_not_go_on_with_the_curvatures_of_the_one_before():
 def test_progress_names_the_window_and_the_time(capsys):
     options = OPTIONS | {"points": po.Collocation(interior=64), "progress": True}
     optimizer = po.optimizers.Adam(5e-3)
-    with pytest.warns(UserWarning):
+    with warnings.catch_warnings():  # whether it converges in this time depends on the machine
+        warnings.simplefilter("ignore", UserWarning)
         po.solve(Decay(), windows=po.TimeWindows(2), minutes=0.03, optimizer=optimizer, **options)
     shown = capsys.readouterr().err
     assert "window 1/2  Adam 1 steps (" in shown and " % of the time)" in shown
