@@ -9,13 +9,22 @@ import pinops
 from pinops.cli._arguments import Usage, add_problems, add_set, path, whole
 from pinops.cli._devices import cores
 from pinops.cli._folders import loaded
-from pinops.data import Dataset, describe_file, from_pdebench, generate
+from pinops.data import (
+    MESH_FAMILIES,
+    Dataset,
+    describe_file,
+    from_pdebench,
+    generate,
+    mesh_contents,
+)
 
 USAGE = "pinops data [NAME] [--from FILE] --out FILE [options]"
 ABOUT = "Solve random members of a family, and write them to one file."
 TEXT = """\
 Solve random members of a family with the reference solver, and write them to one
-HDF5 file. After an interruption the same command resumes."""
+HDF5 file; after an interruption the same command resumes. elasticity_hole,
+heat_polygons and flow_bodies make samples on meshes. --describe says what is in
+a file of others, and --from turns it into one of pinops."""
 EXAMPLES = """\
 pinops data fisher_family --count 2400 --out fisher.h5
 pinops data --from 2D_DarcyFlow_beta1.0_Train.hdf5 --out darcy.h5"""
@@ -77,6 +86,8 @@ def run(options: argparse.Namespace) -> int:
     most = _MOST_WORKERS * cores()
     if not 1 <= workers <= most:
         raise Usage(f"--workers must be a whole number from 1 to {most} here, got {workers}")
+    if options.name in MESH_FAMILIES:
+        return _on_meshes(options, workers)
     family = loaded(options)
     _check_writable(options.out)
     try:
@@ -87,6 +98,20 @@ def run(options: argparse.Namespace) -> int:
     if not options.pdebench:
         _report(made, options.name)
     print(options.out)
+    return 0
+
+
+def _on_meshes(options: argparse.Namespace, workers: int) -> int:
+    """Make a family of random shapes, each on its own mesh; returns the exit code."""
+    for name, given in (("--set", options.set), ("--pdebench", options.pdebench)):
+        if given:
+            raise Usage(f"{name} is not for {options.name}, whose shapes are random; leave it out")
+    _check_writable(options.out)
+    contents = mesh_contents(
+        options.name, options.count, seed=options.seed, workers=workers, report=_progress
+    )
+    print("", file=sys.stderr)
+    print(Dataset.of(contents).save(options.out))
     return 0
 
 

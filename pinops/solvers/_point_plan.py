@@ -143,7 +143,13 @@ def point_plan(
     functions = Functions(batch=_BATCH) if functions is None else functions
     functions = functions.within(len(counts))
     source = CloudBatches.of(
-        dataset, architecture, inputs, counts, pool=functions.pool, batch=functions.batch
+        dataset,
+        architecture,
+        inputs,
+        counts,
+        pool=functions.pool,
+        batch=functions.batch,
+        points=functions.data_points,
     )
     total = checked_steps(steps, STEPS)
     # Attention now and then has a gradient that is far longer than all others.

@@ -75,7 +75,8 @@ class PointInputs:
         parts: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list | tuple) else v for k, v in content.items()
         }
-        return cls(**parts | {"shapes": tuple(tuple(shape) for shape in content["shapes"])})
+        parts["shapes"] = tuple(tuple(shape) for shape in content["shapes"])
+        return cls(**parts)
 
     def size_of(self, count: int) -> int:
         """What a sample of so many points is filled up to; twice the largest size, four times,

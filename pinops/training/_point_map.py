@@ -153,7 +153,7 @@ class PointMapModel(Trainable[Classes]):
                 def part(rows: list[Array]) -> tuple[Array, Params]:
                     return jax.value_and_grad(loss)(params, rows)
 
-                return mean_of_chunks(part, rows, chunk_of(program, len(rows[0])))
+                return mean_of_chunks(part, rows, _at_once(program, len(rows[0])))
 
             return value_and_gradient
 
@@ -165,6 +165,13 @@ class PointMapModel(Trainable[Classes]):
     def snapshot(self, params: Params, points: Classes, key: PRNGKeyArray) -> Snapshot:
         """What a weighting is updated from; without the rows that a tangent kernel needs."""
         return snapshot_without_kernel(lambda params: self.residuals(params, points), params, key)
+
+
+def _at_once(program: Callable[[int], Any], count: int) -> int:
+    """How many samples share a product: on a CPU none, since the gradient of a batched product is a
+    product of more axes, which takes twice the time.
+    """
+    return 1 if jax.default_backend() == "cpu" else chunk_of(program, count)
 
 
 def _unlisted(clouds: Clouds, leaves: Sequence[Any]) -> Clouds:
@@ -182,6 +189,8 @@ class CloudBatches(Source[Classes]):
         members: The samples for training of each size, by their place in the data set.
         quotas: How many of each size are at hand.
         batch: How many a step takes, all of one size.
+        points: How many random points of each sample a step takes; None: all. A network whose
+            points do not send messages takes means over them, which these are estimates of.
         stochastic: True: every step sees others.
     """
 
@@ -191,6 +200,7 @@ class CloudBatches(Source[Classes]):
     members: tuple[tuple[int, ...], ...] = eqx.field(static=True)
     quotas: tuple[int, ...] = eqx.field(static=True)
     batch: int = eqx.field(static=True)
+    points: int | None = eqx.field(static=True)
     stochastic: bool = eqx.field(static=True, default=True, init=False)
 
     @classmethod
@@ -203,6 +213,7 @@ class CloudBatches(Source[Classes]):
         *,
         pool: int,
         batch: int,
+        points: int | None,
     ) -> "CloudBatches":
         """The source of a data set whose samples for training have ``counts`` points.
 
@@ -213,6 +224,8 @@ class CloudBatches(Source[Classes]):
             counts: How many points each sample for training has.
             pool: How many samples are at hand.
             batch: How many a step takes; fewer where the rarest size has fewer.
+            points: How many random points of each sample a step takes, of a network without
+                messages; None: all.
         """
         size = np.searchsorted(inputs.sizes, counts)
         training = np.asarray(dataset.splits["training"])
@@ -221,8 +234,15 @@ class CloudBatches(Source[Classes]):
         share = min(1.0, pool / len(training))
         quotas = [max(1, round(share * len(group))) for group in groups]
         members = tuple(tuple(int(k) for k in group) for group in groups)
+        few = points is not None and points < inputs.sizes[0] and inputs.tables == (0, 0)
         return cls(
-            dataset, architecture, inputs, members, tuple(quotas), min(batch, *quotas, batch)
+            dataset=dataset,
+            architecture=architecture,
+            inputs=inputs,
+            members=members,
+            quotas=tuple(quotas),
+            batch=min(batch, *quotas, batch),
+            points=points if few else None,
         )
 
     @property
@@ -246,7 +266,7 @@ class CloudBatches(Source[Classes]):
         self, model: PointMapModel, points: Classes, weights: Weights, key: PRNGKeyArray
     ) -> tuple[Classes, Weights]:
         """What one step takes: samples of one size, which is chosen as often as it has samples."""
-        first, second = jax.random.split(key)
+        first, second, third = jax.random.split(key, 3)
         quotas = np.asarray(self.quotas)
         size = jax.random.categorical(first, jnp.log(jnp.asarray(quotas, jnp.float32)))
         # The smallest of random numbers are a choice without replacement, of any count.
@@ -255,7 +275,27 @@ class CloudBatches(Source[Classes]):
             jnp.arange(most) >= jnp.asarray(quotas)[size]
         )
         rows = jnp.argsort(order)[: self.batch]
-        return Classes(points.clouds, size.astype(jnp.int32), rows.astype(jnp.int32)), weights
+        if self.points is None:
+            return Classes(points.clouds, size.astype(jnp.int32), rows.astype(jnp.int32)), weights
+
+        def some(clouds: Clouds) -> Callable[[], Clouds]:
+            return lambda: self._few_points(
+                jax.tree.map(lambda x: jnp.asarray(x)[rows], clouds), third
+            )
+
+        few = jax.lax.switch(size, [some(clouds) for clouds in points.clouds])
+        return Classes((few,), np.asarray(0, np.int32), np.arange(self.batch)), weights
+
+    def _few_points(self, clouds: Clouds, key: PRNGKeyArray) -> Clouds:
+        """Random points of every sample, those that are present first."""
+        order = jax.random.uniform(key, clouds.present.shape) + (1 - clouds.present)
+        places = jnp.argsort(order, axis=1)[:, : self.points]
+
+        def chosen(leaf: Array) -> Array:
+            at = places.reshape(places.shape + (1,) * (leaf.ndim - 2))
+            return jnp.take_along_axis(leaf, at, axis=1)
+
+        return jax.tree.map(chosen, clouds)
 
     def representative(self, points: Classes) -> Classes:
         """As many as a step takes, always the same: of the size that has the most samples."""

@@ -311,6 +311,7 @@ def train(
                 reports.append(report)
                 if int(states[k].stalls) >= MAX_STALLS:
                     outcomes[k].status = "converged"
+        clock.settled(number)
         for report in undone:
             for callback in callbacks:
                 callback(report)
@@ -333,16 +334,20 @@ class _Clock:
     def __init__(self, deadline: float | None):
         self._deadline = deadline
         self._pace: dict[int, float] = {}  # seconds a step, by phase
-        self._began: dict[int, float] = {}  # when the first steps of a phase were done
+        self._began: dict[int, float] = {}  # when the first steps of a phase were reported
         self._steps: dict[int, int] = {}  # steps taken since then
 
     def note(self, phase: int, seconds: float, steps: int) -> None:
         """Record how long some steps took; the first of a phase do not count, for they compile."""
-        if phase not in self._began:
-            self._began[phase], self._steps[phase] = time.monotonic(), 0
+        if phase not in self._steps:
+            self._steps[phase] = 0
         else:
             self._pace[phase] = seconds / max(1, steps)
             self._steps[phase] += steps
+
+    def settled(self, phase: int) -> None:
+        """Record that a stretch is reported; the first reports compile, too, and do not count."""
+        self._began.setdefault(phase, time.monotonic())
 
     def expected(self, phase: int) -> int | None:
         """How many steps the remaining time allows, including the work between them.
