@@ -24,6 +24,7 @@ SMOKE = {
     "catalogue": ["--cases", "poisson"],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],
+    "meshes": [],
     "multi_task": [],
     "operators": [],
     "operators --step": [],
