@@ -148,6 +148,7 @@ po.solve(
     Decay(),
     network=po.networks.MLP(width=6, depth=2),
     points=po.Collocation(interior=64, every=40),
+    optimizer=po.optimizers.Adam(5e-3, 300),
     steps=100,
     devices=int(sys.argv[2]),
     out=sys.argv[1],
@@ -173,6 +174,7 @@ solution = po.solve(
     network=po.networks.MLP(width=6, depth=2),
     points=po.Collocation(interior=64, every=40),
     weighting=po.losses.Causal(every=20),
+    optimizer=po.optimizers.Adam(5e-3, 300),
     steps=100,
     out=sys.argv[4],
     progress=False,
@@ -266,7 +268,8 @@ def test_a_checkpoint_of_some_devices_goes_on_with_others(tmp_path):
         Decay(),
         network=po.networks.MLP(width=6, depth=2),
         points=po.Collocation(interior=64, every=40),
-        steps=100,
+        optimizer=po.optimizers.Adam(5e-3, 300),
+    steps=100,
         progress=False,
     )
     resumed = po.load(tmp_path / "run", problem=Decay())
@@ -290,7 +293,8 @@ def test_two_processes_train_together(tmp_path):
         network=po.networks.MLP(width=6, depth=2),
         points=po.Collocation(interior=64, every=40),
         weighting=po.losses.Causal(every=20),
-        steps=100,
+        optimizer=po.optimizers.Adam(5e-3, 300),
+    steps=100,
         progress=False,
     )
     assert first[2] == pytest.approx(alone.history[-1].loss, rel=1e-6)
