@@ -15,7 +15,7 @@ from pinops.operators._points import (
     boundary_setting,
 )
 from pinops.operators._pointwise import Affine
-from pinops.settings import whole
+from pinops.settings import check_settings, whole
 
 
 class SliceAttention(eqx.Module):
@@ -110,6 +110,7 @@ class Transolver(PointArchitecture):
     boundary: bool = boundary_setting()
 
     def __check_init__(self):
+        check_settings(self)
         if self.width % self.heads:
             raise ValueError(
                 f"Transolver: width must be a multiple of heads={self.heads}, got {self.width}"
