@@ -24,7 +24,7 @@ from pinops.problem import (
     impose,
     scales_of,
 )
-from pinops.training import Model, Training, _chunks, split
+from pinops.training import Model, Training, _chunks, _train, split
 from pinops.training._points import draw, refine
 
 NETWORK = po.networks.MLP(width=8, depth=2)
@@ -507,3 +507,19 @@ def test_time_of_nested_compilations_counts_once(monkeypatch):
         recorder("/jax/core/compile/jaxpr_trace_duration", duration)
         recorder("/jax/another/event", 100.0)
     assert recorder.seconds == 4.0
+
+
+def test_the_first_reports_of_a_phase_do_not_count_as_its_pace(monkeypatch):
+    """They compile: a learning rate that took them for steps fell to zero within the next ones."""
+    now = [100.0]
+    monkeypatch.setattr(_train.time, "monotonic", lambda: now[0])
+    clock = _train._Clock(200.0)
+    now[0] = 110.0  # steps are compiled
+    clock.note(0, 10.0, 1)
+    now[0] = 150.0  # and reports
+    clock.settled(0)
+    assert clock.expected(0) is None and clock.fitting(0, 50) == 1
+    now[0] = 151.0
+    clock.note(0, 0.5, 1)
+    clock.settled(0)
+    assert clock.expected(0) == 49 and clock.fitting(0, 1000) == 98
