@@ -154,7 +154,7 @@ def on_images(data: dict[str, Any], minutes: float, seed: int, smoke: bool) -> A
             for k, name in enumerate(unknowns):
                 truth = sample.values[:, k]
                 off = values[name][0, : len(truth)] - truth
-                relative[name].append(np.linalg.norm(off) / np.linalg.norm(truth))
+                relative[name].append(float(np.linalg.norm(off) / np.linalg.norm(truth)))
         errors[part] = {name: {"mean": float(np.mean(row))} for name, row in relative.items()}
     return result, errors, None
 

@@ -269,7 +269,7 @@ def test_a_checkpoint_of_some_devices_goes_on_with_others(tmp_path):
         network=po.networks.MLP(width=6, depth=2),
         points=po.Collocation(interior=64, every=40),
         optimizer=po.optimizers.Adam(5e-3, 300),
-    steps=100,
+        steps=100,
         progress=False,
     )
     resumed = po.load(tmp_path / "run", problem=Decay())
@@ -294,7 +294,7 @@ def test_two_processes_train_together(tmp_path):
         points=po.Collocation(interior=64, every=40),
         weighting=po.losses.Causal(every=20),
         optimizer=po.optimizers.Adam(5e-3, 300),
-    steps=100,
+        steps=100,
         progress=False,
     )
     assert first[2] == pytest.approx(alone.history[-1].loss, rel=1e-6)

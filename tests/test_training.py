@@ -25,7 +25,7 @@ from pinops.problem import (
     scales_of,
 )
 from pinops.solvers._recipe import phases
-from pinops.training import UNLIMITED, Model, Report, Training, _chunks, split
+from pinops.training import UNLIMITED, Model, Report, Training, _chunks, _train, split
 from pinops.training._points import draw, refine
 from pinops.training._progress import describe
 
@@ -521,3 +521,19 @@ def test_every_number_of_steps_that_can_be_asked_for_is_shown():
         total = sum(phase.steps for phase in plan)
         report = Report(50, total, "Adam", 1.0, {"residual": 1.0}, {}, {}, 1.0)
         assert describe(report, None, 0.5).startswith("Adam 50 steps (50 % of the time)")
+
+
+def test_the_first_reports_of_a_phase_do_not_count_as_its_pace(monkeypatch):
+    """They compile: a learning rate that took them for steps fell to zero within the next ones."""
+    now = [100.0]
+    monkeypatch.setattr(_train.time, "monotonic", lambda: now[0])
+    clock = _train._Clock(200.0)
+    now[0] = 110.0  # steps are compiled
+    clock.note(0, 10.0, 1)
+    now[0] = 150.0  # and reports
+    clock.settled(0)
+    assert clock.expected(0) is None and clock.fitting(0, 50) == 1
+    now[0] = 151.0
+    clock.note(0, 0.5, 1)
+    clock.settled(0)
+    assert clock.expected(0) == 49 and clock.fitting(0, 1000) == 98
