@@ -164,6 +164,9 @@ def _turned(x: Array, vectors: list[Array | None]) -> Array:
     return x
 
 
+# Of an ensemble one after the other: on a CPU the decompositions of a batch wait for threads of the
+# pool that they run in, and two of them at once wait for ever.
+@jax.custom_batching.sequential_vmap
 def _followed(average: Array, vectors: Array, count: Array) -> tuple[Array, Array]:
     """The eigenvectors one QR iteration on, by falling eigenvalue, and the order that the old ones
     were put in.

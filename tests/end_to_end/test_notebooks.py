@@ -29,6 +29,7 @@ def test_there_are_notebooks():
         "deeponet",
         "multi_task_deeponet",
         "cape",
+        "your_own_data",
     ]
     assert [path.stem for path in NOTEBOOKS] == [
         f"{number:02d}_{name}" for number, name in enumerate(names, 1)
