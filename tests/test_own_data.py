@@ -68,7 +68,6 @@ def test_channels_are_unknowns():
         ({"time": "time"}, "time must be 't' or None, got 'time'"),
         ({"parameters": {"a": 1.0}}, "a is an input and a parameter"),
         ({"parameters": {"k": np.zeros(3)}}, "one for each of the 40 samples"),
-        ({"history": 0}, "history must be a whole number"),
         ({"coordinates": np.zeros((30, 4))}, "with 1 to 3 dimensions"),
     ],
 )

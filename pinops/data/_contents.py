@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pinops._numbers import real
+from pinops.data._lazy import columns
 
 SPACE = ("x", "y", "z")  # the names of the coordinates of points
 
@@ -29,7 +30,6 @@ class Contents:
         time: "t" where the outputs have a time axis, and the coordinates a ``t``; None without.
         units: Of coordinates, inputs, outputs and parameters, by name.
         cells: Of a mesh: corners ``(k, corners)`` by their number, shared or one array for each.
-        history: How many snapshots a stepper sees, >= 1.
         source: Where the arrays come from, for messages.
     """
 
@@ -40,7 +40,6 @@ class Contents:
     time: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     cells: Any = None
-    history: int = 1
     source: str = "the arrays"
 
 
@@ -56,7 +55,6 @@ class Layout:
         parameters: Those of them that are one number for each sample.
         time: "t" or None.
         units: By name.
-        history: How many snapshots a stepper sees.
         cells: Whether a mesh has cells.
     """
 
@@ -67,7 +65,6 @@ class Layout:
     parameters: tuple[str, ...]
     time: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
-    history: int = 1
     cells: bool = False
 
     def shape(self, coordinates: Mapping[str, np.ndarray]) -> str:
@@ -97,17 +94,6 @@ class Arrays:
     stored: dict[str, Any]
     layout: Layout
     source: str
-
-
-class Column:
-    """One channel of a lazy array, as a lazy array."""
-
-    def __init__(self, array: Any, channel: int):
-        self._array, self._channel = array, channel
-        self.shape, self.dtype = tuple(array.shape[:-1]), array.dtype
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        return self._array[rows][..., self._channel]
 
 
 def checked(contents: Contents) -> Arrays:
@@ -148,8 +134,6 @@ def _layout(
     contents: Contents, kind: str, names: Sequence[str], outputs: Any, given: Any
 ) -> Layout:
     numbers = [name for name, array in given.items() if _number(array)]
-    if not isinstance(contents.history, int) or contents.history < 1:
-        raise ValueError(f"history must be a whole number of at least 1, got {contents.history!r}")
     return Layout(
         kind=kind,
         names=tuple(names),
@@ -158,7 +142,6 @@ def _layout(
         parameters=tuple(numbers),
         time=contents.time,
         units=dict(contents.units),
-        history=contents.history,
         cells=contents.cells is not None,
     )
 
@@ -285,8 +268,8 @@ def _split(name: str, array: Any, shape: tuple[int, ...], where: str) -> dict[st
         return {name: array}
     if found[:-1] == shape:
         if found[-1] == 1:
-            return {name: Column(array, 0)}
-        return {f"{name}{k}": Column(array, k) for k in range(found[-1])}
+            return columns(array, (name,))
+        return columns(array, [f"{name}{k}" for k in range(found[-1])])
     words = " x ".join(str(n) for n in shape)
     raise ValueError(
         f"{where}: outputs[{name!r}] has the shape {tuple(array.shape)}, and the coordinates have "

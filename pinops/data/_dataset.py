@@ -21,7 +21,7 @@ from pinops.data._store import ArrayStore, Joined, Store, Taken, gathered
 from pinops.data.readers import read_contents
 
 PARTS = ("training", "validation", "test")
-_CENTRED = 10.0  # a mean of more than so many standard deviations is taken out of an unknown
+_CENTRED = 10.0  # in standard deviations; a larger mean is taken out of an unknown
 _STATISTICS = 8  # blocks that means and sizes are taken from
 _TENTH = 10
 
@@ -55,7 +55,6 @@ class Dataset:
         time: str | None = None,
         units: Mapping[str, str] | None = None,
         cells: Any = None,
-        history: int = 1,
         source: str = "the arrays",
     ) -> "Dataset":
         """A data set of arrays in memory, or of lazy ones.
@@ -73,9 +72,8 @@ class Dataset:
                 ``(n, m)``, a number ``(n,)``, or a list of n arrays ``(m_k[, c])``.
             parameters: By name one number for each sample; a single number is that of all.
             time: "t" where the first axis of outputs and coordinates is the time.
-            units: By name, shown in figures and summaries.
+            units: By name, shown in the summary and kept in files.
             cells: Of a mesh: corners ``(k, corners)``, shared or a list of n arrays.
-            history: How many snapshots a stepper sees, >= 1.
             source: What messages call the arrays.
 
         Raises:
@@ -89,7 +87,6 @@ class Dataset:
             time=time,
             units=units or {},
             cells=cells,
-            history=history,
             source=source,
         )
         return cls.of(contents)
@@ -364,7 +361,7 @@ class Dataset:
         return rows | {"number": numbers}
 
     def drawn(self, key: PRNGKeyArray, count: int, part: str = "training") -> dict[str, np.ndarray]:
-        """So many random samples of a part, of as few blocks as they fill."""
+        """``count`` random samples of a part, read from as few blocks as possible."""
         places = self.splits[part]
         numbers = places if self._numbers is None else self._numbers[places]
         owner = numbers // self._store.block

@@ -44,7 +44,6 @@ _LAYOUT = Table(
         "parameters": Items(Text(longest=200)),
         "time": Text(("", "t")),
         "units": Table({}, others=Text(longest=200)),
-        "history": Number(least=1, most=10_000, whole=True),
         "cells": Flag(),
     }
 )

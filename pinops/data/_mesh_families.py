@@ -118,7 +118,7 @@ class Shape(NamedTuple):
 
 
 def _size(outlines: Sequence[Outline], points: float) -> float:
-    """The distance of points of which a region has so many.
+    """The distance between points at which a region has a given number of them.
 
     Each inner point has two triangles of its own, and each point of the boundary one of half a
     side: n = A / (√3/2 h²) + L / (2h).

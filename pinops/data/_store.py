@@ -175,7 +175,7 @@ class Joined(Store):
 
 def _check_joinable(first: Store, other: Store) -> None:
     """Raises ValueError where samples of two stores cannot be rows of one array."""
-    for what in ("kind", "names", "unknowns", "inputs", "parameters", "history"):
+    for what in ("kind", "names", "unknowns", "inputs", "parameters"):
         own, theirs = getattr(first.layout, what), getattr(other.layout, what)
         if own != theirs:
             raise ValueError(

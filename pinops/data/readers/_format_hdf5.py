@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 
 from pinops.data._hdf5 import OUTSIDE, DataFileError, said, size_of
-from pinops.data.readers._found import RATIO, Entry, Found, Lazy, shown
+from pinops.data._lazy import Lazy
+from pinops.data.readers._found import RATIO, Entry, Found, shown
 
 _COUNT = 20_000  # arrays and groups
 _MANY = 32  # groups with a number for a name, of which one is listed: PDEBench has up to 10,000

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from pinops.data._hdf5 import DataFileError, said
-from pinops.data.readers._found import RATIO, Entry, Found, Lazy, shown
+from pinops.data._lazy import Lazy
+from pinops.data.readers._found import RATIO, Entry, Found, shown
 
 _MAGIC = b"\x93NUMPY"
 _COUNT = 10_000  # arrays

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from pinops.data._hdf5 import DataFileError, said
+from pinops.data._lazy import Lazy
 from pinops.data.readers._format_hdf5 import reading
-from pinops.data.readers._found import RATIO, Entry, Found, Lazy, shown
+from pinops.data.readers._found import RATIO, Entry, Found, shown
 
 _NETCDF = (".nc", ".nc4", ".cdf", ".netcdf")
 _META = (".zgroup", ".zmetadata", ".zattrs", "zarr.json")

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pinops.data._contents import Contents
+from pinops.data._lazy import Lazy, columns
 from pinops.data.readers._format_hdf5 import attribute_of_groups, member, reading
-from pinops.data.readers._found import Found, Lazy, columns, plain
+from pinops.data.readers._found import Found, plain
 
 _DATA = re.compile(r"^\d{1,9}/data$")
 _SETTING = re.compile(r"^\s+([A-Za-z]\w*):\s*([-+0-9.eE]+)\s*$")

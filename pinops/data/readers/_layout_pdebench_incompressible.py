@@ -8,7 +8,8 @@ the domain of the paper.
 import numpy as np
 
 from pinops.data._contents import Contents
-from pinops.data.readers._found import Found, columns, components, unit_cells
+from pinops.data._lazy import columns
+from pinops.data.readers._found import Found, components, unit_cells
 
 
 def matches(found: Found) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from pinops.data._contents import Contents
+from pinops.data._lazy import columns
 from pinops.data.readers._found import (
     Found,
     changed,
-    columns,
     components,
     fields_of,
     number_of,
