@@ -821,9 +821,14 @@ def test_what_cannot_be_meant_is_refused():
         po.load_problem("fisher_family", mixture=[1.0, 0.0])
     with pytest.raises(ValueError, match="this operator solves Antiderivative, not Burgers"):
         model, params = model_of(family)
-        po.TrainedOperator(family, {"dtype": "float32"}, model, params, [], "")(
-            po.load_problem("burgers")
-        )
+        po.TrainedOperator(
+            family=family,
+            request={"dtype": "float32"},
+            model=model,
+            params=params,
+            history=[],
+            status="",
+        )(po.load_problem("burgers"))
 
 
 # Data

@@ -53,6 +53,7 @@ from pinops.training import (
     MapInputs,
     Params,
     PointInputs,
+    Report,
     difference_of_problems,
     load_params,
     split,
@@ -164,13 +165,20 @@ def _load_solution(
     # Observations are not kept, but the coefficients found from them remain trainable.
     shifts = {name: jnp.zeros(np.shape(known[name])) for name in request["trainable"]}
     params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
-    return Solution(problem, request, model, params, history, *_outcome(content))
+    return Solution(
+        problem=problem,
+        request=request,
+        **_trained(model, params, history, content),
+    )
 
 
-def _outcome(content: Mapping[str, Any]) -> tuple[str, float]:
-    """The status and the seconds of compilation of a run."""
+def _trained(
+    model: Any, params: Params, history: list[Report], content: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of a result that every kind has, but for the request."""
     result = content["result"] or {"status": "unfinished", "compile_seconds": 0.0}
-    return result["status"], result["compile_seconds"]
+    outcome = {name: result[name] for name in ("status", "compile_seconds")}
+    return {"model": model, "params": params, "history": history, **outcome}
 
 
 def _load_windows(
@@ -241,7 +249,11 @@ def _load_family(
     # Only the shape: what the inputs were divided by is kept with the parameters.
     model, params = fresh(problem, architecture, request)
     params, history = load_params(folder / CHECKPOINT, params, request)
-    return make(problem, request, model, params, history, *_outcome(content))
+    return make(
+        family=problem,
+        request=request,
+        **_trained(model, params, history, content),
+    )
 
 
 def _load_point_map(
@@ -274,7 +286,10 @@ def _load_point_map(
     model, params = built_point_map(problem, architecture, request)
     params, history = load_params(folder / CHECKPOINT, params, request)
     return TrainedPointMap(
-        problem, request, architecture, model, params, history, *_outcome(content)
+        family=problem,
+        request=request,
+        architecture=architecture,
+        **_trained(model, params, history, content),
     )
 
 
@@ -295,7 +310,11 @@ def _load_map(
         check_stored(build, folder / CHECKPOINT, request)
     model, params = built_map(problem, architecture, request, parts)
     params, history = load_params(folder / CHECKPOINT, params, request)
-    return TrainedMap(problem, request, model, params, history, *_outcome(content))
+    return TrainedMap(
+        family=problem,
+        request=request,
+        **_trained(model, params, history, content),
+    )
 
 
 def _check_map(

@@ -47,7 +47,7 @@ from pinops.training import (
 
 _MONITORED = 64  # samples whose errors are shown during training
 _BATCH = 8
-_POOL_BYTES = 2**30  # of samples that are at hand, from a data set that may be larger
+_POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _grid_of(name: str, problem: Problem, dataset: Dataset) -> tuple[int, ...]:
 
 
 def _pool(dataset: Dataset, grid: tuple[int, ...]) -> int:
-    """How many samples are at hand at once: all, unless they take much of the memory."""
+    """The number of samples kept in memory: all, unless they would fill much of it."""
     row = dataset.rows(range(1))
     numbers = sum(np.size(array) for array in row.values())
     return max(_BATCH, min(len(dataset.splits["training"]), _POOL_BYTES // (8 * numbers)))

@@ -14,8 +14,9 @@ from pinops.losses import Fixed, Weighting
 from pinops.networks import trainable
 from pinops.operators import PointArchitecture
 from pinops.optimizers import SOAP
-from pinops.problem import DataFamily, fingerprint, name_of
+from pinops.problem import DataFamily, fingerprint
 from pinops.solvers._door import Assembly, Options
+from pinops.solvers._of_family import family_request, of_outcome, phases_request
 from pinops.solvers._operator_plan import STEPS
 from pinops.solvers._recipe import check_stochastic, check_terms_weighted, checked_steps, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
@@ -78,36 +79,27 @@ class PointPlan:
                 request=request,
                 architecture=self.architecture,
                 model=model,
-                params=outcome.state.params,
-                history=outcome.history,
-                status=outcome.status,
-                compile_seconds=outcome.compile_seconds,
-                state=outcome.state,
+                **of_outcome(outcome),
             )
 
         return Assembly(training, params, request, partial(training.init, params), result)
 
     def _request(self, seed: int) -> dict[str, Any]:
-        dataset = self.dataset
-        return {
-            "problem": name_of(self.family),
-            "coefficients": {},
-            "family": self.family.to_json(),
+        common = family_request(
+            self.family,
+            self.dataset,
+            self.options,
+            functions=self.functions,
+            weighting=self.weighting,
+            fingerprint=fingerprint(self.family),
+            seed=seed,
+        )
+        return common | {
             "point_map": describe(self.architecture),
             "points": self.source.inputs.to_json(),
-            "data": dataset.digest,
-            "data_members": [dataset.origin, dataset.seen("training")],
-            "mean": dataset.mean,
-            "scale": dataset.scale,
-            "functions": describe(self.functions),
-            "weighting": describe(self.weighting),
-            "phases": [describe(phase.optimizer) for phase in self.phases],
-            "phase_steps": [phase.steps for phase in self.phases[:-1]],
-            "steps": sum(phase.steps for phase in self.phases),
-            "fingerprint": fingerprint(self.family),
-            "minutes": self.options.minutes,
-            "seed": seed,
-            "dtype": self.options.dtype,
+            "mean": self.dataset.mean,
+            "scale": self.dataset.scale,
+            **phases_request(self.phases),
         }
 
 
@@ -152,7 +144,7 @@ def point_plan(
         points=functions.data_points,
     )
     total = checked_steps(steps, STEPS)
-    # Adam has four times the error in the same time (heat in polygons, 600 samples).
+    # In equal time Adam ends with a larger error on heat in polygons.
     default = SOAP(decay_steps=total) if optimizer is None else optimizer
     plan = phases(default, steps, STEPS)
     check_stochastic(plan, _WHAT)

@@ -22,45 +22,26 @@ from pinops.problem import (
 )
 from pinops.solvers._answer import Answer
 from pinops.solvers._diagnose import Diagnosis, diagnose
-from pinops.solvers._trained import count_parameters, write_state
+from pinops.solvers._trained import TrainedOnce, write_state
 from pinops.training import (
     Model,
-    Params,
-    Report,
-    TrainState,
     cast,
     evaluate,
     interior_residuals,
 )
 
 
-@dataclass(frozen=True, repr=False)
-class Solution(Answer):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Solution(TrainedOnce, Answer):
     """What `solve` returns. Immutable; evaluates in the precision that it was trained in.
 
     Attributes:
         problem: What was solved.
-        request: What was asked for, as in ``run.json``.
         model: The problem and all of the network but its parameters.
-        params: The trained parameters.
-        history: A `Report` for every stretch of steps.
-        status: How training ended.
-        compile_seconds: Seconds of compilation.
-        state: What training would go on from; a loaded solution has none.
     """
 
     problem: Problem
-    request: dict[str, Any]
     model: Model
-    params: Params
-    history: list[Report]
-    status: str
-    compile_seconds: float = 0.0
-    state: TrainState | None = None
-
-    @property
-    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return count_parameters(self.params)
 
     @property
     def coefficients(self) -> dict[str, float]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -4,6 +4,7 @@ again.
 
 import abc
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,29 @@ class Trained(abc.ABC):
         """The coefficients, for the one line that shows it."""
         coefficients = self.request["coefficients"]
         return [f"{k} = {v:.6g}" for k, v in coefficients.items() if isinstance(v, int | float)]
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class TrainedOnce(Trained):
+    """Abstract: what one training leaves, with its parameters.
+
+    Attributes:
+        model: Everything of what was trained but its parameters.
+        params: The trained parameters.
+        state: What training would go on from; what was loaded has none.
+    """
+
+    request: dict[str, Any]
+    model: Any
+    params: Params
+    history: list[Report]
+    status: str
+    compile_seconds: float = 0.0
+    state: TrainState | None = None
+
+    @property
+    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return count_parameters(self.params)
 
 
 def check_folder(folder: Path, request: Mapping[str, Any]) -> None:

@@ -17,8 +17,7 @@ from pinops.data import Dataset, as_dataset, inputs_in, write_arrays
 from pinops.problem import Problem
 from pinops.solvers._trained import (
     Errors,
-    Trained,
-    count_parameters,
+    TrainedOnce,
     error_statistics,
     write_state,
 )
@@ -26,8 +25,6 @@ from pinops.training import (
     MapInputs,
     MapModel,
     Params,
-    Report,
-    TrainState,
     chunk_of,
     interpolation,
     places_on,
@@ -80,8 +77,8 @@ def relative_errors(
     return np.where(some, relative, np.nan), np.abs(off).max((0, 1))
 
 
-@dataclass(frozen=True, repr=False)
-class TrainedMap(Trained):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class TrainedMap(TrainedOnce):
     """What `train` returns for a network on a grid and data without a time axis.
 
     Immutable; evaluates in the precision that it was trained in. Called with inputs it gives
@@ -92,18 +89,8 @@ class TrainedMap(Trained):
     """
 
     family: Problem
-    request: dict[str, Any]
     model: MapModel
-    params: Params
-    history: list[Report]
-    status: str
-    compile_seconds: float = 0.0
-    state: TrainState | None = None
     dataset: Dataset | None = None
-
-    @property
-    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return count_parameters(self.params)
 
     @property
     def inputs(self) -> MapInputs:

@@ -25,16 +25,13 @@ from pinops.reference import Reference
 from pinops.solvers._solution import Solution
 from pinops.solvers._trained import (
     Errors,
-    Trained,
-    count_parameters,
+    TrainedOnce,
     error_statistics,
     write_state,
 )
 from pinops.training import (
     OperatorModel,
     Params,
-    Report,
-    TrainState,
     cast,
     evaluate_members,
     inputs_of,
@@ -45,8 +42,8 @@ TESTED = 100  # members of which an error is the mean
 _TEST = 11  # the random key of these: never one of a training
 
 
-@dataclass(frozen=True, repr=False)
-class TrainedOperator(Trained):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class TrainedOperator(TrainedOnce):
     """What `train` returns for an operator.
 
     Immutable; evaluates in the precision that it was trained in.
@@ -57,17 +54,7 @@ class TrainedOperator(Trained):
     """
 
     family: Problem
-    request: dict[str, Any]
     model: OperatorModel
-    params: Params
-    history: list[Report]
-    status: str
-    compile_seconds: float = 0.0
-    state: TrainState | None = None
-
-    @property
-    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return count_parameters(self.params)
 
     def __call__(
         self, members: Problem | Sequence[Problem] | Mapping[str, Any] | Any, **coordinates: Any
@@ -152,7 +139,14 @@ class TrainedOperator(Trained):
             "scales": self.request["scales"],
             "dtype": self.request["dtype"],
         }
-        return Solution(member, request, model, params, self.history, self.status)
+        return Solution(
+            problem=member,
+            request=request,
+            model=model,
+            params=params,
+            history=self.history,
+            status=self.status,
+        )
 
     def errors(
         self, data: Sequence[Problem] | Dataset | int | None = None
@@ -205,7 +199,10 @@ class TrainedOperator(Trained):
     def _tested_on(
         self, dataset: Dataset, count: int | None = None
     ) -> tuple[list[Problem], list[Reference]]:
-        """The test part of a data set, or so many of it. Raises ValueError where it was seen."""
+        """The test part of a data set, or its first ``count`` samples.
+
+        Raises ValueError where the training has seen it.
+        """
         check_data(dataset, self.family)
         members = dataset.unseen(self.request.get("data_members"))
         check_values(dataset, "test", gaps=True, coefficients=True)

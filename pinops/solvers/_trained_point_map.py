@@ -17,18 +17,14 @@ from pinops.plotting import plot_points
 from pinops.problem import DataFamily
 from pinops.solvers._trained import (
     Errors,
-    Trained,
-    count_parameters,
+    TrainedOnce,
     error_statistics,
     write_state,
 )
 from pinops.training import (
-    Params,
     PointInputs,
     PointMapModel,
     PointSample,
-    Report,
-    TrainState,
     cast,
     evaluate_clouds,
     samples_in,
@@ -38,26 +34,16 @@ _SHOWN = 3  # samples in a figure
 Data = Dataset | str | Path
 
 
-@dataclass(frozen=True, repr=False)
-class TrainedPointMap(Trained):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class TrainedPointMap(TrainedOnce):
     """What `train` returns for a network on points, such as `Transolver`.
 
     Immutable; evaluates in the precision that it was trained in.
     """
 
     family: DataFamily
-    request: dict[str, Any]
     architecture: PointArchitecture
     model: PointMapModel
-    params: Params
-    history: list[Report]
-    status: str
-    compile_seconds: float = 0.0
-    state: TrainState | None = None
-
-    @property
-    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return count_parameters(self.params)
 
     @cached_property
     def inputs(self) -> PointInputs:

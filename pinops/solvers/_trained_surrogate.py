@@ -29,8 +29,7 @@ from pinops.problem import (
 )
 from pinops.solvers._trained import (
     Errors,
-    Trained,
-    count_parameters,
+    TrainedOnce,
     error_statistics,
     write_state,
 )
@@ -39,12 +38,9 @@ from pinops.training import (
     FineTuning,
     Given,
     ParameterScaling,
-    Params,
     Phase,
-    Report,
     SurrogateModel,
     Training,
-    TrainState,
     Unsolved,
     as_frames,
     frames_of,
@@ -61,8 +57,8 @@ Data = Dataset | str | Path
 rolled = eqx.filter_jit(SurrogateModel.rollout)
 
 
-@dataclass(frozen=True, repr=False)
-class TrainedSurrogate(Trained):
+@dataclass(frozen=True, repr=False, kw_only=True)
+class TrainedSurrogate(TrainedOnce):
     """What `train` returns for a surrogate.
 
     Immutable; evaluates in the precision that it was trained in.
@@ -71,17 +67,7 @@ class TrainedSurrogate(Trained):
     """
 
     family: Problem
-    request: dict[str, Any]
     model: SurrogateModel
-    params: Params
-    history: list[Report]
-    status: str
-    compile_seconds: float = 0.0
-    state: TrainState | None = None
-
-    @property
-    def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return count_parameters(self.params)
 
     @cached_property
     def grid(self) -> GridSpec:
