@@ -24,7 +24,7 @@ def padding_setting() -> Any:
 def surrounded(
     x: Float[Array, "b *grid i"], reach: int, padding: str
 ) -> Float[Array, "b *_wider i"]:
-    """The field with what lies outside of its grid, so many places on every side."""
+    """The field, padded by a given number of grid points on every side."""
     return jnp.pad(x, [(0, 0), *[(reach, reach)] * (x.ndim - 2), (0, 0)], mode=PADDINGS[padding])
 
 

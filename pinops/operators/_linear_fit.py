@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-_HELD_OUT = 5  # one sample in so many chooses the strength of the regularisation
+_HELD_OUT = 5  # every fifth sample is held out, to choose the strength of the regularisation
 _STRENGTHS = 10.0 ** np.arange(-12, 1)  # of the largest singular value squared
 _LEAST = 1e-6  # of a coefficient: what single precision cannot tell
 

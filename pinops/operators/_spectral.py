@@ -240,7 +240,7 @@ def modes_on(name: str, modes: int | tuple[int, ...], grid: tuple[int, ...]) -> 
     """The wave numbers of each axis of a grid.
 
     Raises:
-        ValueError: Where a grid does not carry so many, and for a tuple of another length.
+        ValueError: Where a grid does not carry that many, and for a tuple of another length.
     """
     each = modes if isinstance(modes, tuple) else (modes,) * len(grid)
     if len(each) != len(grid):

@@ -191,7 +191,7 @@ class SampleBatches(Source[Samples]):
 
     Args:
         dataset: Where they come from.
-        pool: How many are at hand; others from time to time if the data set has more.
+        pool: The number kept in memory; if the data set has more, they are replaced now and then.
         batch: How many a step takes.
         stochastic: True: every step sees others.
     """

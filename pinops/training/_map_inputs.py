@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from pinops.operators import constant_channels
 from pinops.training._scaling import MAPS, ParameterScaling
 
-# On one axis a vector of so many numbers is a field on a grid of its own.
+# In one dimension, a vector with at least this many entries counts as a field on its own grid.
 _LINE = 8
 _MOST = 256  # constant channels
 _SHAPES = "(n,), a vector (n, m) or a field (n, *grid[, c])"

@@ -236,7 +236,7 @@ def _shares(values: Float[Array, "f l"]) -> tuple[Float[Array, "f l"], Float[Arr
 
 
 class Functions(eqx.Module):
-    """How many members of a family, and how many points, are at hand and in a step.
+    """The numbers of members of a family, and of points, in memory and in a step.
 
     Args:
         pool: Members drawn at once, at least 1; others with every new set of points.

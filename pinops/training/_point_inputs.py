@@ -79,8 +79,8 @@ class PointInputs:
         return cls(**parts)
 
     def size_of(self, count: int) -> int:
-        """What a sample of so many points is filled up to; twice the largest size, four times,
-        ... beyond it.
+        """The size that a sample with this number of points is padded to: one of the sizes, or
+        twice the largest, four times it, and so on.
         """
         size = next((size for size in self.sizes if size >= count), self.sizes[-1])
         while size < count:
@@ -88,7 +88,7 @@ class PointInputs:
         return size
 
     def by_size(self, counts: Iterable[int]) -> list[tuple[int, list[int]]]:
-        """The sizes of samples of so many points, and the places of the samples of each."""
+        """The padded sizes of samples with these counts, and the places of the samples of each."""
         groups: dict[int, list[int]] = {}
         for k, count in enumerate(counts):
             groups.setdefault(self.size_of(count), []).append(k)

@@ -187,7 +187,7 @@ class CloudBatches(Source[Classes]):
         architecture: Which features and messages a network has.
         inputs: What a network sees.
         members: The samples for training of each size, by their place in the data set.
-        quotas: How many of each size are at hand.
+        quotas: The number of samples of each size in memory.
         batch: How many a step takes, all of one size.
         points: How many random points of each sample a step takes; None: all. A network whose
             points do not send messages takes means over them, which these are estimates of.
@@ -222,7 +222,7 @@ class CloudBatches(Source[Classes]):
             architecture: As above.
             inputs: As above.
             counts: How many points each sample for training has.
-            pool: How many samples are at hand.
+            pool: The number of samples kept in memory.
             batch: How many a step takes; fewer where the rarest size has fewer.
             points: How many random points of each sample a step takes, of a network without
                 messages; None: all.
@@ -247,7 +247,7 @@ class CloudBatches(Source[Classes]):
 
     @property
     def every(self) -> int:
-        """As many steps as a pass through the samples at hand has, where the data set has more."""
+        """The steps of one pass through the samples in memory, where the data set has more."""
         whole = all(q == len(m) for q, m in zip(self.quotas, self.members, strict=True))
         return 0 if whole else max(1, sum(self.quotas) // self.batch)
 

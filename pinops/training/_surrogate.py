@@ -264,7 +264,7 @@ class Batches(Source[Trajectories]):
 
     Args:
         dataset: Where they come from.
-        pool: How many are at hand; others in every epoch if the data set has more.
+        pool: The number kept in memory; if the data set has more, they are replaced every epoch.
         batch: How many a step takes.
         every: 0, since the stages of the curriculum say when others are drawn.
         stochastic: True: every step sees others.
