@@ -6,8 +6,7 @@ relative L2 errors. The time is that of the processor for the whole process, imp
 included.
 
 The arrays are those of `neuralop.data.datasets.load_darcy_flow_small` as ``.npz`` (``train16_x``,
-``train16_y``, ``test16_x``, ...): ``darcy_map.py --data FILE``. Neuraloperator's own script has
-0.1015 and 0.1565 in 142 s of the processor (H1), and 0.0979 and 0.1599 (L2).
+``train16_y``, ``test16_x``, ...): ``darcy_map.py --data FILE``.
 
 ``--step`` measures one gradient of an FNO on grids of one to three axes instead, in chunks of each
 size; "auto" is the size that is chosen.
