@@ -149,6 +149,17 @@ def test_samples_are_taken_and_joined(tmp_path):
         _ = data + other
 
 
+def test_samples_of_a_training_are_known_in_a_file_of_them(tmp_path):
+    data = on_a_grid()
+    trained = [data.origin, data.seen("training")]
+    again = po.Dataset.open(data.save(tmp_path / "mine.h5"))
+    for known in (data, again):
+        np.testing.assert_array_equal(known.unseen(trained), data.splits["test"])
+    with pytest.raises(ValueError, match="has seen samples of this part"):
+        again.unseen(trained, None)
+    assert len(on_a_grid(12).unseen(trained)) == 12
+
+
 class Slow:
     """An array that is read on demand, and counts what is read."""
 

@@ -276,7 +276,9 @@ class Dataset:
         if path.exists():
             raise ValueError(f"{path} exists already; choose another file, or delete it")
         store = self._whole()
+        # The same samples in memory and in the file are known to be the same.
         attributes: dict[str, Any] = {"source": store.source, "kind": store.kind}
+        attributes["origin"] = store.origin
         if store.settings is not None:
             attributes["settings"] = store.settings
         write_store(

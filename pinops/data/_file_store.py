@@ -57,7 +57,7 @@ _ATTRIBUTES = Table(
         "sha256": Items(Text(longest=64)),
         "coordinates_sha256": Text(longest=64),
     },
-    {"settings": _SETTINGS, "kind": Text(longest=200)},
+    {"settings": _SETTINGS, "kind": Text(longest=200), "origin": Text(longest=64)},
 )
 
 
@@ -151,9 +151,11 @@ class FileStore(Store):
 
     @property
     def origin(self) -> str:
-        """A checksum of how members were made, but for their count; the digest of other data."""
+        """A checksum of how members were made, but for their count; of other data that of the
+        samples that were saved.
+        """
         if self.settings is None:
-            return self.digest
+            return self._attributes.get("origin", self.digest)
         content = {name: value for name, value in self.settings.items() if name != "count"}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
