@@ -1,10 +1,13 @@
 """Data of one's own: arrays and files to data sets, and operators trained on them alone."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
 
 import pinops as po
+from pinops import cli
 from pinops.data import DataFileError, family_of
 from pinops.networks import MLP
 
@@ -235,3 +238,28 @@ def test_a_stepper_of_arrays_alone():
     assert trained.error(data)["u"]["mean"] < 0.2
     frames = trained(u[:2, 0, :, None], np.zeros((2, 0)), 4)
     assert frames.shape == (2, 5, 16, 1)
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    line = np.arange(8) / 8
+    f = RANDOM.standard_normal((30, 1, 1)) * np.sin(2 * np.pi * (line[:, None] + line))
+    given, mine, run = tmp_path / "mine.npz", tmp_path / "mine.h5", tmp_path / "run"
+    np.savez(given, f=f, u=2 * f, x=line, y=line)
+    assert cli.run(["data", "--describe", str(given)]) == 0
+    assert "inputs: f (30, 8, 8)" in capsys.readouterr().out
+    assert cli.run(["data", "--from", str(given), "--out", str(mine)]) == 0
+    train = ["train", "--data", str(mine), "--operator", "FNO(4, 2, depth=1)", "--out", str(run)]
+    capsys.readouterr()
+    assert cli.run([*train, "--steps", "4", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert cli.run(["evaluate", str(run), "--data", str(mine), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["errors"] == result["errors"]
+    assert cli.run(["plot", str(run), "--data", str(mine)]) == 0
+    for wrong, said in (
+        (["train"], "give the name of a family, or --data FILE"),
+        (["data"], "give the name of a family, or --from FILE"),
+        (["data", "--from", str(given)], "give --out FILE"),
+        (["data", "--from", str(tmp_path / "no.npz"), "--out", "x.h5"], "there is no file"),
+    ):
+        assert cli.run(wrong) == 2
+        assert said in capsys.readouterr().err

@@ -82,8 +82,7 @@ def trained(
 def check_family_options(result: Trained, folder: Path, given: bool) -> None:
     """Raises Usage when options for families are given for the solution of one problem."""
     first = result[0] if isinstance(result, Ensemble) else result
-    of_family = isinstance(first, pinops.TrainedOperator | pinops.TrainedSurrogate)
-    if given and not of_family:
+    if given and isinstance(first, pinops.Solution | pinops.WindowedSolution):
         raise Usage(
             f"--set and --data are for what was trained on a family; {folder} holds a solution of "
             "one problem"

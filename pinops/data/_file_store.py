@@ -83,7 +83,7 @@ class FileStore(Store):
         self.path: Path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(
-                f"there is no file {self.path}; make one with pinops data NAME --out {self.path}"
+                f"there is no file {self.path}; give another path, or make one with pinops data"
             )
         with opened(self.path, KIND) as file:
             attributes, text = attributes_of(file, self.path)
