@@ -168,7 +168,7 @@ class TrainedPointMap(TrainedOnce):
             ValueError: As `predicted` does.
         """
         if data is None:
-            raise ValueError("there is no equation to compare with; give data, error(dataset)")
+            raise ValueError("a map on points is compared with data: give error(dataset)")
         relative: list[list[float]] = [[] for _ in self.model.unknowns]
         largest = np.zeros(len(relative))
         for sample, values in self.predicted(data):
