@@ -277,7 +277,7 @@ def test_a_map_on_clouds_is_trained_saved_and_asked_anywhere(tmp_path):
     np.testing.assert_allclose(elsewhere["u"], predicted[:4, 0], rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="inputs are a, s, got a"):
         again(sample.mesh.points, {"a": sample.inputs["a"]})
-    with pytest.raises(ValueError, match="give data"):
+    with pytest.raises(ValueError, match="compared with data"):
         again.error()
     trained.plot(tmp_path / "figure.png", data)
     assert (tmp_path / "figure.png").stat().st_size > 10_000
