@@ -35,7 +35,7 @@ CASES = {
 }
 FAMILY = "FNO(24, 10, padding=0.25)"
 FAMILY_CASES = {"family_data": 0.0, "family_both": 0.1, "family_physics": 1.0}  # physics
-FAMILY_STEPS, MEMBERS, TUNING = 800, 320, 100
+FAMILY_STEPS, MEMBERS, TUNING = 500, 320, 100
 STEPS = {  # network, grid and batch
     "1-D": ("FNO(64, 16)", (1024,), 32),
     "2-D, 16 x 16": ("FNO(32, 8)", (16, 16), 16),
