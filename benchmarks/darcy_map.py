@@ -140,7 +140,7 @@ def gradients(name: str, smoke: bool) -> dict[str, float]:
 
 
 def table(cases: dict[str, Any]) -> list[str]:
-    """The rows of the README."""
+    """The rows of the table."""
     lines = [
         "| network | parameters | 16 x 16 | 32 x 32, zero-shot | CPU s |",
         "|---|---|---|---|---|",
@@ -174,7 +174,7 @@ def main() -> None:
         print(json.dumps(found))
         return
     if asked.markdown:
-        _record.into_readme(table(record.cases()), MARKS, asked.markdown)
+        _record.into_page(table(record.cases()), MARKS, asked.markdown)
         return
     for case in asked.cases:
         for seed in asked.seeds:
