@@ -2,7 +2,7 @@
 
 import os
 import sys
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -15,7 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPAT
 project = "pinops"
 author = "The pinops authors"
 project_copyright = author
-release = version("pinops")
+release = metadata.version("pinops")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "_site"]
 exclude_patterns = ["_build", "_site", "**.ipynb_checkpoints"]

@@ -23,8 +23,9 @@ NAMES = {
 
 def parameters(value) -> list[str]:
     """What its caller gives: of a class the arguments of its constructor."""
-    if inspect.isclass(value) and (inspect.isabstract(value) or issubclass(value, po.Trained)):
-        return []  # made by nobody, or by the front doors
+    made = (po.Trained, po.Dataset, Exception)  # by others
+    if inspect.isclass(value) and (inspect.isabstract(value) or issubclass(value, made)):
+        return []
     names = inspect.signature(value).parameters
     return [name for name in names if name not in ("self", "options", "arguments")]
 

@@ -201,24 +201,41 @@ def _directive(path: str, value: Any) -> list[str]:
     return lines
 
 
-_CODE = re.compile(r"(?<![`:\w\\])`([^`]+)`(?![`_])")
+# Code of our docstrings, in single or double backticks, roles of Sphinx apart; or a bar.
+_CODE = re.compile(r"(?<![`:\\])(`{1,2})([^`]+)\1(?!`)|(\|)")
+_TABLE = re.compile(r"(?:^ *\|.*\|\n?){2,}", re.MULTILINE)
 
 
 def link_names(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Turn the single backticks of our docstrings into links to names, or into code."""
+    """Turn our docstrings into reStructuredText: links to names, code, and tables as they are."""
     paths = documented()
 
     def replaced(match: re.Match[str]) -> str:
-        label = " ".join(match[1].split())
+        if match[3]:
+            return r"\|"  # elsewhere a substitution
+        before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
+        label = " ".join(match[2].split())
         path = paths.get(label.removeprefix("pinops.").removeprefix("po.").split(".")[-1])
-        return f":py:obj:`{label} <{path}>`" if path else f"``{label}``"
+        code = f":py:obj:`{label} <{path}>`" if path and match[1] == "`" else f"``{label}``"
+        left, right = (r"\ " if edge.isalnum() else "" for edge in (before, after))
+        return f"{left}{code}{right}"
 
-    lines[:] = _CODE.sub(replaced, "\n".join(lines)).split("\n")
+    def literal(match: re.Match[str]) -> str:
+        indented = "".join(f"    {line}\n" for line in match[0].splitlines())
+        return f"::\n\n{indented}"
+
+    text = "\n".join(lines)
+    ends, parts = 0, []
+    for table in _TABLE.finditer(text):
+        parts += [_CODE.sub(replaced, text[ends : table.start()]), literal(table)]
+        ends = table.end()
+    lines[:] = "".join([*parts, _CODE.sub(replaced, text[ends:])]).split("\n")
 
 
 def hide_constructor(
     app: Any, what: str, name: str, obj: Any, options: Any, signature: Any, returned: Any
 ) -> tuple[str, None] | None:
-    """Results are made by the front doors, not by their users."""
-    made = what == "class" and inspect.isclass(obj) and issubclass(obj, pinops.Trained)
+    """Results are made by the front doors, data sets by their class methods."""
+    kinds = (pinops.Trained, pinops.Dataset)
+    made = what == "class" and inspect.isclass(obj) and issubclass(obj, kinds)
     return ("", None) if made else None

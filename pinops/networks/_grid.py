@@ -16,10 +16,15 @@ from pinops.networks._field import Field
 
 @dataclass(frozen=True)
 class GridField(Field):
-    """Values at equally spaced places of a box, ``(*grid, c)``, an axis for each coordinate.
+    """Values at equally spaced points of a box, ``(*grid, c)``, an axis for each coordinate.
 
-    ``steps``: the distances of the places; ``periodic``: the axes along which the first place
-    follows the last. Differences are of second order but at the first and last places of an axis.
+    Along periodic axes the first point follows the last. Differences are of second order, except at
+    both ends of other axes.
+
+    Args:
+        values: At the grid points.
+        steps: The distance of neighbours along each axis.
+        periodic: The numbers of the periodic axes.
     """
 
     values: Float[Array, "*grid c"]
@@ -33,7 +38,7 @@ class GridField(Field):
         fixed: Any = None,
         directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
-        """At all places of the grid, in the order of its axes: ``points`` must be these."""
+        """At all points of the grid, in the order of its axes: ``points`` must be these."""
         out = {index: self._derivative(Counter(index)) for index in plan.indices}
         if plan.laplacian:
             seconds = [self._derivative(Counter({axis: 2})) for axis in plan.laplacian]
@@ -66,7 +71,7 @@ class GridField(Field):
 def _second_difference(
     x: Float[Array, "*grid c"], step: float, axis: int
 ) -> Float[Array, "*grid c"]:
-    """By three places; at the ends that of the neighbour."""
+    """By three points; at the ends that of the neighbour."""
     x = jnp.moveaxis(x, axis, 0)
     inside = (x[2:] - 2 * x[1:-1] + x[:-2]) / step**2
     return jnp.moveaxis(jnp.concatenate([inside[:1], inside, inside[-1:]]), 0, axis)

@@ -14,7 +14,7 @@ BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?^```python\n(.*?)^```", re.DOTA
 ELSEWHERE = {"newcomer.md"}  # tests/test_newcomer.py
 
 # The doors with few steps. A run that goes on has more of them than before.
-FEW_STEPS = '''
+FEW_STEPS = """
 import dataclasses, functools
 import pinops, pinops.plotting
 
@@ -45,7 +45,7 @@ def quick(door):
 
 for name in ("solve", "invert", "train"):
     setattr(pinops, name, quick(getattr(pinops, name)))
-'''
+"""
 
 
 def programs() -> dict[str, str]:
