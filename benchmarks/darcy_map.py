@@ -204,7 +204,7 @@ def gradients(name: str, smoke: bool) -> dict[str, float]:
 
 
 def table(cases: dict[str, Any]) -> list[str]:
-    """The rows of the README."""
+    """The rows of the table."""
     lines = [
         "| network | parameters | 16 x 16 | 32 x 32, zero-shot | CPU s |",
         "|---|---|---|---|---|",
@@ -264,7 +264,7 @@ def main() -> None:
     if asked.markdown:
         for rows, marks in ((table, MARKS), (family_table, FAMILY_MARKS)):
             if marks[0] in asked.markdown.read_text():
-                _record.into_readme(rows(record.cases()), marks, asked.markdown)
+                _record.into_page(rows(record.cases()), marks, asked.markdown)
         return
     for case in asked.cases:
         for seed in asked.seeds:

@@ -51,7 +51,7 @@ def row_of(case: str, seed: int, smoke: bool) -> dict[str, Any]:
 
 
 def table(cases: dict[str, Any]) -> list[str]:
-    """The rows of the README."""
+    """The rows of the table."""
     lines = [
         "| antiderivative from arrays | steps | relative L2 error | CPU s |",
         "|---|---|---|---|",
@@ -73,7 +73,7 @@ def main() -> None:
         print(json.dumps(row_of(asked.cases[0], asked.seeds[0], bool(asked.smoke))))
         return
     if asked.markdown:
-        _record.into_readme(table(record.cases()), MARKS, asked.markdown)
+        _record.into_page(table(record.cases()), MARKS, asked.markdown)
         return
     for case in asked.cases:
         for seed in asked.seeds:

@@ -49,7 +49,11 @@ def deviations(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """``{unknown: (u - u_ref, u_ref)}`` on the whole grid, NaN outside the domain.
 
-    Arguments are those of `errors`, which compares the same numbers.
+    Args:
+        values: By unknown, on the grid of the reference.
+        reference: What they are compared with.
+        gauge: The unknowns whose mean is removed first.
+        time: The name of the time coordinate; the mean is taken at each time. None: without time.
     """
     out = {}
     for name, truth in reference.values.items():

@@ -43,6 +43,14 @@ class ConstrainedField(Field):
     their interpolation from the faces, and the lift carries the data, on top of what is ``known``,
     ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The interpolations are
     one-dimensional and applied axis by axis (Leake & Mortari 2020).
+
+    Args:
+        field: The field of the network.
+        bounds: The interval of each coordinate.
+        components: The number c of unknowns.
+        faces: The conditions that are imposed, each on its face of the box.
+        known: Of the solution, before anything is imposed; None: nothing.
+        known_factor: Of the factor; None: nothing.
     """
 
     field: Field

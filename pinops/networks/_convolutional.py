@@ -13,7 +13,13 @@ from pinops.settings import Several, Whole, check_settings, setting, whole
 
 
 class ConvolutionalNetwork(eqx.Module):
-    """Rectified convolutions and means over 2 x 2 points in turn, then a multilayer perceptron."""
+    """Rectified convolutions and means over 2 x 2 points in turn, then a multilayer perceptron.
+
+    Attributes:
+        kernels: Of each convolution.
+        biases: Of each convolution, by output channel.
+        head: The perceptron behind them.
+    """
 
     kernels: list[Float[Array, "_k _k _i _o"]]
     biases: list[Float[Array, " _o"]]
@@ -39,7 +45,12 @@ def _patches(image: Float[Array, "h w c"], size: int) -> Float[Array, "h w k"]:
 
 
 class ImageEncoder(Encoder):
-    """A network of the images with these names, one behind the other in their channels."""
+    """A network of the images with these names, one behind the other in their channels.
+
+    Attributes:
+        names: Of the images, in the order of their channels.
+        network: From the image to coefficients.
+    """
 
     names: tuple[str, ...] = eqx.field(static=True)
     network: Callable[[Array], Array]

@@ -56,7 +56,12 @@ class EncoderArchitecture(eqx.Module):
 
 
 class VectorEncoder(Encoder):
-    """A network of the vectors and numbers with these names, one behind the other."""
+    """A network of the vectors and numbers with these names, one behind the other.
+
+    Attributes:
+        names: Of the inputs, in their order.
+        network: From the vector to coefficients.
+    """
 
     names: tuple[str, ...] = eqx.field(static=True)
     network: Callable[[Array], Array]

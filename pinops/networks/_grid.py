@@ -21,7 +21,7 @@ class GridField(Field):
     Differences are of second order, first derivatives at the ends of an axis too. A second
     derivative is there that of the neighbour, of first order.
 
-    Attributes:
+    Args:
         values: At all points.
         steps: The distances of the points along each axis.
         periodic: The axes along which the first point follows the last.

@@ -23,7 +23,12 @@ def encoder_setting() -> Any:
 
 
 class SelectedEncoder(Encoder):
-    """An encoder that is shown some of the inputs."""
+    """An encoder that is shown some of the inputs.
+
+    Attributes:
+        names: Of the inputs that it is shown.
+        encoder: What sees them.
+    """
 
     names: tuple[str, ...] = eqx.field(static=True)
     encoder: Encoder
@@ -57,7 +62,11 @@ class Selected(EncoderArchitecture):
 
 
 class ProductEncoder(Encoder):
-    """The elementwise product of what several encoders make of the inputs."""
+    """The elementwise product of what several encoders make of the inputs.
+
+    Attributes:
+        encoders: The factors.
+    """
 
     encoders: list[Encoder]
 
@@ -117,6 +126,16 @@ def encoder_for(
 
     That is `Vectors` for vectors and numbers, `Convolutional` for images of one size, `Product` for
     several of both.
+
+    Args:
+        chosen: An encoder, an architecture for vectors and numbers, or None.
+        shapes: Of the inputs, by name.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ValueError: For an architecture that cannot take inputs of these shapes.
     """
     if isinstance(chosen, EncoderArchitecture):
         return chosen

@@ -81,7 +81,7 @@ class Embedding(eqx.Module):
     def _spectral(
         self, branch: SpectralConvolution, y: Float[Array, "b *grid h"]
     ) -> Float[Array, "b *grid w"]:
-        """On a grid of means over some places, and back to the nearest ones."""
+        """On a grid of means over neighbouring points, and back to the nearest ones."""
         coarse = pooled(y, self.pooling, jnp.mean)
         out = jnp.moveaxis(branch(jnp.moveaxis(coarse, 0, -2)), -2, 0)
         for axis in range(1, y.ndim - 1):
@@ -100,7 +100,13 @@ class Embedding(eqx.Module):
 
 
 class CAPESurrogate(Surrogate):
-    """A network of the state and of what the embedding makes of it."""
+    """A network of the state and of what the embedding makes of it.
+
+    Attributes:
+        embedding: From state and parameters to further channels.
+        network: Of the state and these channels.
+        last: From its channels to the next state.
+    """
 
     embedding: Embedding
     network: GridNetwork

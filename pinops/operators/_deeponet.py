@@ -74,7 +74,15 @@ class BranchAndTrunk(Operator):
 
 
 class DeepONetwork(BranchAndTrunk):
-    """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)``."""
+    """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)``.
+
+    Attributes:
+        branch: Of the inputs, standardised.
+        trunk: Of the features.
+        centre: The means of the inputs in the training, by name.
+        deviation: Their standard deviations.
+        unknowns: The number c of unknowns.
+    """
 
     def __call__(self, inputs: Inputs) -> Combination:
         return Combination(self.trunk, self.coefficients(inputs).reshape(-1, self.unknowns))
@@ -87,6 +95,11 @@ class PODDeepONetwork(BranchAndTrunk):
     trained. They are kept among the parameters all the same, since a checkpoint keeps those.
 
     Attributes:
+        branch: Of the inputs, standardised.
+        trunk: Of the mean and the modes.
+        centre: The means of the inputs in the training, by name.
+        deviation: Their standard deviations.
+        unknowns: The number c of unknowns.
         matrix: From the inputs, one behind the other in the order of their names, to what each mode
             gets without the branch.
         added: To that.
@@ -154,7 +167,7 @@ class DeepONet(OperatorArchitecture):
 
 
 class PODDeepONet(OperatorArchitecture):
-    """DeepONet whose basis are the principal modes of the training data.
+    """A DeepONet with the principal modes of the training data as its basis.
 
     Source: Lu et al. 2022, doi:10.1016/j.cma.2022.114778, §3.1.3.
 

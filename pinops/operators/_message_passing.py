@@ -89,7 +89,13 @@ def neighbours(radius: int, axes: int) -> Int[np.ndarray, "k axes"]:
 
 
 class MessagePassingNetwork(GridNetwork):
-    """Encoder, layers of messages, decoder."""
+    """Encoder, layers of messages, decoder.
+
+    Attributes:
+        encoder: From the inputs at a grid point to channels.
+        layers: Of messages between neighbours.
+        decoder: From channels to outputs.
+    """
 
     encoder: Perceptron
     layers: list[MessageLayer]

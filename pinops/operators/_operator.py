@@ -31,6 +31,12 @@ class Solutions(abc.ABC):
     fitted.
 
     Values are in units of the data: divided by the standard deviation of each unknown.
+
+    Attributes:
+        owner: The family's name.
+        source: Where the solutions are, for messages.
+        count: The number of members.
+        points: Those that all members share.
     """
 
     owner: str  # the family's name

@@ -107,6 +107,9 @@ class FactorisedSpectralConvolution(eqx.Module):
 
     These are ``d m`` matrices instead of ``(2 m)^(d-1) m``. Factorised weights (Tran et al. 2023,
     arXiv:2111.13802); on one axis it is the ordinary convolution.
+
+    Attributes:
+        along: A convolution for each axis.
     """
 
     along: list[SpectralConvolution | TuckerSpectralConvolution]

@@ -1,8 +1,8 @@
 """Autoregressive surrogates: from the state of a system on a grid, and its parameters, to the state
 one step later.
 
-States are batches ``(b, *grid, c)`` of c unknowns at equally spaced places; parameters are ``(b,
-p)``.
+States are batches ``(b, *grid, c)`` of c unknowns at equally spaced grid points; parameters are
+``(b, p)``.
 """
 
 import abc
@@ -98,6 +98,9 @@ class SurrogateArchitecture(eqx.Module):
 def check_architecture(architecture: object) -> None:
     """Refuse what cannot be trained on a family.
 
+    Args:
+        architecture: Anything.
+
     Raises:
         ValueError: With architectures that can.
     """
@@ -117,6 +120,10 @@ def check_architecture(architecture: object) -> None:
 class DirectSurrogate(Surrogate):
     """A network of the state, and of the parameters as constant channels where it is
     conditional.
+
+    Attributes:
+        network: On the grid.
+        conditional: Whether it sees the parameters.
     """
 
     network: GridNetwork
@@ -156,6 +163,14 @@ class Direct(SurrogateArchitecture):
 
 
 def constant_channels(parameters: Parameters, grid: tuple[int, ...]) -> Float[Array, "b *grid p"]:
-    """The parameters at every place of a grid."""
+    """The parameters at every place of a grid.
+
+    Args:
+        parameters: ``(b, p)``.
+        grid: The size of each axis.
+
+    Returns:
+        A channel for each parameter.
+    """
     b, p = parameters.shape
     return jnp.broadcast_to(parameters.reshape(b, *[1] * len(grid), p), (b, *grid, p))

@@ -62,7 +62,14 @@ class TransolverLayer(eqx.Module):
 
 
 class TransolverNetwork(PointNetwork):
-    """Encoder, layers of slice attention, decoder."""
+    """Encoder, layers of slice attention, decoder.
+
+    Attributes:
+        encoder: From the inputs at a point to channels.
+        layers: Of attention between slices.
+        last: The normalisation before the decoder.
+        decoder: From channels to outputs.
+    """
 
     encoder: Perceptron
     layers: list[TransolverLayer]

@@ -61,7 +61,14 @@ class LeastSquares(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Parameters, state, the value before the step, and whether no step decreases it any more."""
+    """Parameters, state, the value before the step, and whether no step decreases it any more.
+
+    Attributes:
+        params: After the step.
+        state: Of the optimizer, after the step.
+        value: Of the objective before the step.
+        stalled: Whether no step decreases it any more.
+    """
 
     params: PyTree
     state: PyTree
@@ -190,6 +197,9 @@ class Optax(Optimizer):
     """Any optax gradient transformation, L-BFGS with its line search included.
 
     After a non-finite loss its moments are cleared and its steps are halved.
+
+    Args:
+        transformation: Of gradients.
     """
 
     transformation: optax.GradientTransformation = setting(
@@ -327,6 +337,9 @@ class LBFGS(OptaxMethod):
 
 def as_optimizer(optimizer: Any) -> Optimizer:
     """An `Optimizer` as it is; an optax transformation through the adapter.
+
+    Args:
+        optimizer: Either of them.
 
     Raises:
         TypeError: for anything else.

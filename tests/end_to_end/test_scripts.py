@@ -1,4 +1,4 @@
-"""Benchmarks and scripts answer, run a tiny case, and the README has what is recorded."""
+"""Benchmarks and scripts answer, run a tiny case, and the pages have what is recorded."""
 
 import json
 import os
@@ -36,10 +36,11 @@ SMOKE = {
     "time_to_accuracy": ["--cases", "klein_gordon"],
 }
 
-# Tables outside of the README.
+# Tables outside of docs/benchmarks.md.
 PAGES = {
+    "_summary": ("README.md",),
     "scales": ("docs/scales.md",),
-    "darcy_map": ("README.md", "docs/guide/physics.md"),
+    "darcy_map": ("docs/benchmarks.md", "docs/guide/physics.md"),
 }
 
 
@@ -70,12 +71,16 @@ def test_a_benchmark_says_what_it_does_at_once(name):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in BENCHMARKS if "--markdown" in (ROOT / f"benchmarks/{name}.py").read_text()],
+    [
+        name
+        for name in ("_summary", *BENCHMARKS)
+        if "--markdown" in (ROOT / f"benchmarks/{name}.py").read_text()
+    ],
 )
-def test_the_readme_has_what_is_recorded(name, tmp_path):
+def test_the_pages_have_what_is_recorded(name, tmp_path):
     """Every table of the README and of the pages is what its benchmark writes from its results."""
     copy = tmp_path / "page.md"
-    for page in PAGES.get(name, ("README.md",)):
+    for page in PAGES.get(name, ("docs/benchmarks.md",)):
         copy.write_text((ROOT / page).read_text())
         python(ROOT / f"benchmarks/{name}.py", "--markdown", copy)
         assert copy.read_text() == (ROOT / page).read_text()
@@ -163,3 +168,11 @@ def test_the_script_that_trains_a_surrogate_at_full_size(tmp_path):
         ROOT / "scripts/train_cape_full_size.py", *files, *options, "--out", tmp_path / "run"
     )
     assert "nRMSE" in shown
+
+
+def test_the_script_that_draws_the_figure_of_the_readme(tmp_path):
+    picture = tmp_path / "burgers.png"
+    assert "Solution(burgers" in python(
+        ROOT / "scripts/readme_figure.py", "--steps", 3, "--out", picture
+    )
+    assert 0 < picture.stat().st_size < 200_000
