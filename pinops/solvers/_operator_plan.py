@@ -50,8 +50,9 @@ from pinops.training import (
     check_network_fits,
     check_shared,
     inputs_of,
-    mean_and_deviation,
+    numbers_of,
     split,
+    statistics_of,
 )
 
 STEPS = 10_000
@@ -159,6 +160,8 @@ def operator_plan(
         check_values(dataset, *dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
     _check_trainable(problem, physics, dataset)
+    if dataset is not None:
+        _check_inputs(dataset)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
@@ -225,6 +228,16 @@ def _check_trainable(problem: Problem, physics: float, dataset: Dataset | None) 
     residual_signature(problem)
 
 
+def _check_inputs(dataset: Dataset) -> None:
+    """Raises ValueError for inputs that have a value at every point of a sample."""
+    if dataset.local:
+        name = dataset.local[0]
+        raise ValueError(
+            f"{dataset.path} has the input {name} at the points of each sample; give "
+            f"sensors={{{name!r}: points}} with the data for a DeepONet(), or train a Transolver()"
+        )
+
+
 def check_without_equation(physics: float) -> None:
     """Raises ValueError for a weight of the equation that data alone do not have."""
     if physics:
@@ -259,10 +272,7 @@ def built_operator(
     built = operator
     if isinstance(operator, OperatorArchitecture):
         features = embedding_of(problem, imposition).size
-        centre, deviation = (
-            {name: np.asarray(numbers) for name, numbers in request["inputs"][key].items()}
-            for key in ("mean", "deviation")
-        )
+        centre, deviation = (numbers_of(request["inputs"], key) for key in ("mean", "deviation"))
 
         def build(key: PRNGKeyArray) -> Operator:
             return operator.build(centre, deviation, features, count, key=key)
@@ -345,11 +355,7 @@ def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     else:
         key = jax.random.fold_in(jax.random.key(0), _INPUTS)
         inputs = eqx.filter_vmap(inputs_of)(sample_members(problem, key, range(_FOR_UNITS)))
-    found = {name: mean_and_deviation(np.asarray(inputs[name])) for name in sorted(inputs)}
-    return {
-        "mean": {name: mean for name, (mean, _) in found.items()},
-        "deviation": {name: deviation for name, (_, deviation) in found.items()},
-    }
+    return statistics_of(inputs)
 
 
 def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
