@@ -142,11 +142,6 @@ def _functions(contents: Contents, count: int) -> tuple[dict[str, Any], dict[str
     """The inputs at sensors of their own as they are kept, and the dimension of the sensors."""
     where, found, dimensions = contents.source, {}, {}
     for name, positions in contents.sensors.items():
-        if name not in contents.inputs:
-            raise ValueError(
-                f"{where}: sensors has the name {name}, which is no input; the inputs are "
-                f"{', '.join(contents.inputs) or 'none'}"
-            )
         values = contents.inputs[name]
         found[name], dimensions[name] = readings(name, values, positions, where)
         if len(found[name]) != count:
@@ -197,6 +192,12 @@ def _check_names(contents: Contents) -> None:
     twice = set(contents.inputs) & set(contents.parameters)
     if twice:
         raise ValueError(f"{contents.source}: {min(twice)} is an input and a parameter; rename one")
+    for name in contents.sensors:
+        if name not in contents.inputs:
+            raise ValueError(
+                f"{contents.source}: sensors has the name {name}, which is no input; the inputs "
+                f"are {', '.join(contents.inputs) or 'none'}"
+            )
     if contents.time not in (None, "t"):
         raise ValueError(
             f"{contents.source}: time must be 't' or None, got {contents.time!r}; call the axis of "

@@ -298,8 +298,9 @@ class Dataset:
 
     @cached_property
     def _typical(self) -> dict[str, Any]:
-        """Samples for training from all over the data set, of as few blocks as will do."""
+        """Samples for training (any, where none are) from all over the data, of few blocks."""
         training = self.splits["training"]
+        training = training if len(training) else np.arange(self.count)
         numbers = training if self._numbers is None else self._numbers[training]
         blocks = np.unique(numbers // self._store.block)
         some = blocks[np.linspace(0, len(blocks) - 1, _STATISTICS).astype(int)]
