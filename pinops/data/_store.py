@@ -34,6 +34,7 @@ class Store(abc.ABC):
         block: How many of them are read together.
         coordinates: Those that all samples share, as they broadcast against each other.
         layout: What the arrays are.
+        longest: The most rows of a sample, by name, of what differs in size.
         settings: How members of a family were made; None for other data.
         kind: Of the reference that they were made with; "" for other data.
         source: Of that reference, or where the arrays come from.
@@ -44,6 +45,7 @@ class Store(abc.ABC):
     block: int
     coordinates: dict[str, np.ndarray]
     layout: Layout
+    longest: Mapping[str, int]
     settings: dict[str, Any] | None = None
     kind: str = ""
     source: str = ""
@@ -95,6 +97,12 @@ class ArrayStore(Store):
         self.source = arrays.source
         self._stored = arrays.stored
         self.block = _block_of(arrays.stored)
+        own = ["points", "cells", *(f"inputs/{name}" for name in arrays.layout.sensors)]
+        self.longest = {
+            name: max(len(one) for one in arrays.stored[name])
+            for name in own
+            if name in arrays.stored
+        }
         self._digest = ""
 
     def read(self, block: int) -> Rows:
@@ -149,6 +157,9 @@ class Joined(Store):
         self.block = min(store.block for store in stores)
         self.coordinates, self.layout = first.coordinates, first.layout
         self.settings, self.kind, self.source = None, first.kind, self.path
+        self.longest = {
+            name: max(store.longest.get(name, 0) for store in stores) for name in first.longest
+        }
         for other in stores[1:]:
             _check_joinable(first, other)
 
@@ -175,7 +186,7 @@ class Joined(Store):
 
 def _check_joinable(first: Store, other: Store) -> None:
     """Raises ValueError where samples of two stores cannot be rows of one array."""
-    for what in ("kind", "names", "unknowns", "inputs", "parameters"):
+    for what in ("kind", "names", "unknowns", "inputs", "parameters", "sensors"):
         own, theirs = getattr(first.layout, what), getattr(other.layout, what)
         if own != theirs:
             raise ValueError(
@@ -225,7 +236,7 @@ class Taken(Store):
         self._of, self._numbers = store, numbers
         self.path, self.block, self.count = store.path, store.block, len(numbers)
         self.coordinates, self.layout = store.coordinates, store.layout
-        self.kind, self.source = store.kind, store.source
+        self.kind, self.source, self.longest = store.kind, store.source, store.longest
 
     def read(self, block: int) -> dict[str, Any]:
         here = slice(block * self.block, (block + 1) * self.block)

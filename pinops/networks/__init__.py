@@ -66,6 +66,10 @@ from pinops.networks._product import encoder_for as encoder_for
 from pinops.networks._product import encoder_setting as encoder_setting
 from pinops.networks._random_features import RandomFeatures as RandomFeatures
 from pinops.networks._separable import Separable as Separable
+from pinops.networks._sets import Attention as Attention
+from pinops.networks._sets import AttentionEncoder as AttentionEncoder
+from pinops.networks._sets import DeepSet as DeepSet
+from pinops.networks._sets import MeanEncoder as MeanEncoder
 from pinops.networks._spectral import Spectral as Spectral
 from pinops.networks._spectral import SpectralNetwork as SpectralNetwork
 from pinops.networks._stacked import Stacked as Stacked

@@ -28,6 +28,7 @@ from pinops.problem import (
     holder,
     impose,
     in_window,
+    shapes_of,
 )
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._map_plan import built_map
@@ -56,6 +57,7 @@ from pinops.training import (
     Report,
     difference_of_problems,
     load_params,
+    numbers_of,
     split,
 )
 
@@ -237,10 +239,7 @@ def _load_family(
         if kind == "surrogate":
             sizes = (len(request["parameters"]["names"]), tuple(request["grid"]["points"]))
             return architecture.build(count, *sizes, key=key)
-        centre, deviation = (
-            {name: np.asarray(numbers) for name, numbers in request["inputs"][part].items()}
-            for part in ("mean", "deviation")
-        )
+        centre, deviation = (numbers_of(request["inputs"], part) for part in ("mean", "deviation"))
         features = embedding_of(problem, impose(problem)).size
         return architecture.build(centre, deviation, features, count, key=key)
 
@@ -375,10 +374,8 @@ def _check_sizes(folder: Path, request: dict[str, Any], problem: Problem) -> Non
         if part in request and set(request[part]) != set(problem.unknowns):
             wrong = f"{part} is not for the unknowns {', '.join(problem.unknowns)}"
     if "operator" in request:
-        shapes = [
-            {name: np.shape(numbers) for name, numbers in request["inputs"][part].items()}
-            for part in ("mean", "deviation")
-        ]
+        parts = [numbers_of(request["inputs"], part) for part in ("mean", "deviation")]
+        shapes = [shapes_of(part) for part in parts]
         if shapes[0] != shapes[1]:
             wrong = "inputs.mean and inputs.deviation are not of the same shapes"
     if "surrogate" in request:

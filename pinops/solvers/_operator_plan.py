@@ -56,8 +56,9 @@ from pinops.training import (
     check_network_fits,
     check_shared,
     inputs_of,
-    mean_and_deviation,
+    numbers_of,
     split,
+    statistics_of,
 )
 
 STEPS = 10_000
@@ -165,6 +166,8 @@ def operator_plan(
         check_values(dataset, *dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
     check_trainable(problem, physics, dataset)
+    if dataset is not None:
+        _check_inputs(dataset)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
@@ -231,6 +234,16 @@ def check_trainable(problem: Problem, physics: float, dataset: Dataset | None) -
     residual_signature(problem)
 
 
+def _check_inputs(dataset: Dataset) -> None:
+    """Raises ValueError for inputs that have a value at every point of a sample."""
+    if dataset.local:
+        name = dataset.local[0]
+        raise ValueError(
+            f"{dataset.path} has the input {name} at the points of each sample; give "
+            f"sensors={{{name!r}: points}} with the data for a DeepONet(), or train a Transolver()"
+        )
+
+
 def check_without_equation(physics: float) -> None:
     """Raises ValueError for a weight of the equation that data alone do not have."""
     if physics:
@@ -265,10 +278,7 @@ def built_operator(
     built = operator
     if isinstance(operator, OperatorArchitecture):
         features = embedding_of(problem, imposition).size
-        centre, deviation = (
-            {name: np.asarray(numbers) for name, numbers in request["inputs"][key].items()}
-            for key in ("mean", "deviation")
-        )
+        centre, deviation = (numbers_of(request["inputs"], key) for key in ("mean", "deviation"))
 
         def build(key: PRNGKeyArray) -> Operator:
             return operator.build(centre, deviation, features, count, key=key)
@@ -346,12 +356,7 @@ def _built_before(start: TrainedOperator, problem: Problem) -> Operator:
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     """The mean and standard deviation of every entry of every input of a family, by name."""
-    inputs = typical_inputs(problem, dataset)
-    found = {name: mean_and_deviation(np.asarray(inputs[name])) for name in sorted(inputs)}
-    return {
-        "mean": {name: mean for name, (mean, _) in found.items()},
-        "deviation": {name: deviation for name, (_, deviation) in found.items()},
-    }
+    return statistics_of(typical_inputs(problem, dataset))
 
 
 def typical_inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:

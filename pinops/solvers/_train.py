@@ -61,10 +61,11 @@ def train(
 ) -> Any:
     """Train an operator, a steady map or a surrogate of time steps: ``po.train("burgers_family")``.
 
-    The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its
-    solution; a network on grids such as `FNO` a map from input fields and numbers to the solution
-    on a grid; `Direct` and `CAPE` of one a surrogate, from one snapshot on a grid to the next;
-    `Transolver` and `MeshGraphNet` a map on points that differ from sample to sample.
+    The architecture says which: `DeepONet` makes an operator, from the inputs of a problem (also
+    functions at sensors of their own) to its solution at any points; a network on grids such as
+    `FNO` a map from input fields and numbers to the solution on a grid; `Direct` and `CAPE` of one
+    a surrogate, from one snapshot on a grid to the next; `Transolver` and `MeshGraphNet` a map on
+    points that differ from sample to sample.
 
     Args:
         what: A family, by its registered name or as a `Problem` with ``sample(key)`` and
@@ -126,6 +127,8 @@ def train(
     family, dataset = _family(what, data)
     kind = DeepONet() if architecture is None else architecture
     check_architecture(kind)
+    if dataset is not None:
+        _check_sensors(kind, dataset)
     _check_kind(kind, steps=steps, start=start, curriculum=curriculum, loss=loss)
     shared: dict[str, Any] = {
         "dataset": dataset,
@@ -147,6 +150,16 @@ def train(
     result: TrainedOperator | TrainedMap | TrainedSurrogate | TrainedPointMap | Ensemble
     result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
     return result
+
+
+def _check_sensors(kind: Any, dataset: Dataset) -> None:
+    """Raises ValueError for an architecture that does not see functions at sensors of their own."""
+    if dataset.layout.sensors and not isinstance(kind, OperatorArchitecture):
+        name = min(dataset.layout.sensors)
+        raise ValueError(
+            f"{dataset.path} has the input {name} at sensors that differ from sample to sample, "
+            f"which {type(kind).__name__} does not take; train a DeepONet()"
+        )
 
 
 def _check_kind(kind: Any, *, steps: Any, start: Any, curriculum: Any, loss: Any) -> None:

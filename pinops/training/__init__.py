@@ -47,6 +47,8 @@ from pinops.training._inputs import in_a_row as in_a_row
 from pinops.training._inputs import inputs_of as inputs_of
 from pinops.training._inputs import mean_and_deviation as mean_and_deviation
 from pinops.training._inputs import names_in_a_row as names_in_a_row
+from pinops.training._inputs import numbers_of as numbers_of
+from pinops.training._inputs import statistics_of as statistics_of
 from pinops.training._map import LOSSES as LOSSES
 from pinops.training._map import MapModel as MapModel
 from pinops.training._map import SampleBatches as SampleBatches
@@ -57,6 +59,10 @@ from pinops.training._map import samples_of_members as samples_of_members
 from pinops.training._map_inputs import MapInputs as MapInputs
 from pinops.training._map_inputs import interpolation as interpolation
 from pinops.training._map_inputs import places_on as places_on
+from pinops.training._members import SMALLEST as SMALLEST
+from pinops.training._members import SolvedMembers as SolvedMembers
+from pinops.training._members import evaluate_at_own as evaluate_at_own
+from pinops.training._members import evaluate_members as evaluate_members
 from pinops.training._memory import check_functions_fit as check_functions_fit
 from pinops.training._memory import check_network_fits as check_network_fits
 from pinops.training._memory import check_points_fit as check_points_fit
@@ -71,8 +77,6 @@ from pinops.training._operator import Draw as Draw
 from pinops.training._operator import Functions as Functions
 from pinops.training._operator import Members as Members
 from pinops.training._operator import OperatorModel as OperatorModel
-from pinops.training._operator import SolvedMembers as SolvedMembers
-from pinops.training._operator import evaluate_members as evaluate_members
 from pinops.training._point_inputs import Clouds as Clouds
 from pinops.training._point_inputs import PointInputs as PointInputs
 from pinops.training._point_inputs import PointSample as PointSample
@@ -88,6 +92,7 @@ from pinops.training._progress import StopAt as StopAt
 from pinops.training._scaling import MAPS as MAPS
 from pinops.training._scaling import ParameterScaling as ParameterScaling
 from pinops.training._scaling import rounded as rounded
+from pinops.training._sizes import size_of as size_of
 from pinops.training._state import STEPS as STEPS
 from pinops.training._state import UNLIMITED as UNLIMITED
 from pinops.training._state import Callback as Callback
