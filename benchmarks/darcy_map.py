@@ -7,9 +7,6 @@ included.
 
 The arrays are those of `neuralop.data.datasets.load_darcy_flow_small` as ``.npz`` (``train16_x``,
 ``train16_y``, ``test16_x``, ...): ``darcy_map.py --data FILE``.
-
-``--step`` measures one gradient of an FNO on grids of one to three axes instead, in chunks of each
-size; "auto" is the size that is chosen.
 """
 
 import json
@@ -26,12 +23,6 @@ CASES = {
     "fno": "FNO(32, 8, padding=0.25)",
     "fno_l2": "FNO(32, 8, padding=0.25)",
     "fno_tucker": "FNO(32, 8, padding=0.25, rank=0.3)",
-}
-STEPS = {  # network, grid and batch
-    "1-D": ("FNO(64, 16)", (1024,), 32),
-    "2-D, 16 x 16": ("FNO(32, 8)", (16, 16), 16),
-    "2-D, 64 x 64": ("FNO(32, 12)", (64, 64), 32),
-    "3-D": ("FNO(16, 6)", (24, 24, 24), 8),
 }
 TARGET = {"error_16": 0.090, "error_32": 0.125, "cpu_seconds": 50.0}
 
@@ -91,54 +82,6 @@ def row_of(case: str, seed: int, path: Path, smoke: bool) -> dict[str, Any]:
     }
 
 
-def gradients(name: str, smoke: bool) -> dict[str, float]:
-    """Milliseconds of the processor for a gradient, by chunk; "auto" is the one that is chosen."""
-    import statistics
-
-    import equinox as eqx
-    import jax
-    import jax.numpy as jnp
-
-    from pinops.operators import FNO
-    from pinops.settings import parsed
-    from pinops.solvers import allowed
-    from pinops.training import chunk_for, mean_of_chunks
-
-    network, grid, batch = STEPS[name]
-    if smoke:
-        network, grid, batch = "FNO(2, 2, 1)", tuple(8 for _ in grid), 2
-    built = parsed(network, allowed(FNO), kind=FNO, what="an FNO").build(
-        1, 1, grid, key=jax.random.key(0)
-    )
-    params, rest = eqx.partition(built, eqx.is_array)
-    x = jax.random.normal(jax.random.key(1), (batch, *grid, 1))
-
-    def part(rows: list[Any]) -> Any:
-        def loss(params: Any) -> Any:
-            return jnp.mean(jnp.square(eqx.combine(params, rest)(rows[0]) - rows[1]))
-
-        return jax.value_and_grad(loss)
-
-    def way(chunk: int) -> Any:
-        return jax.jit(
-            lambda params: mean_of_chunks(lambda rows: part(rows)(params), [x, jnp.cos(x)], chunk)
-        )
-
-    def forward(count: int) -> Any:
-        return jax.make_jaxpr(lambda params: eqx.combine(params, rest)(x[:count]))(params).jaxpr
-
-    auto = chunk_for(forward, batch, params)
-    sizes = sorted({n for n in (1, 2, 4, 8, 16, 32, auto) if n <= batch})
-    programs = {n: way(n) for n in sizes}
-    times = _record.in_turns(
-        {str(n): lambda n=n: programs[n](params) for n in sizes},
-        1 if smoke else 5,
-        1,
-        clock=time.process_time,
-    )
-    return {n: round(statistics.median(ms), 2) for n, ms in times.items()} | {"auto": auto}
-
-
 def table(cases: dict[str, Any]) -> list[str]:
     """The rows of the README."""
     lines = [
@@ -160,18 +103,11 @@ def table(cases: dict[str, Any]) -> list[str]:
 def main() -> None:
     options = _record.parser(__file__, __doc__, CASES)
     options.add_argument("--data", type=Path, default=DATA, metavar="FILE", help="the arrays")
-    options.add_argument("--step", action="store_true", help="measure a step instead")
     _record.add_markdown(options)
     asked = _record.parse(options)
     record = _record.Record(asked.record)
     if asked.one:
         print(json.dumps(row_of(asked.cases[0], asked.seeds[0], asked.data, bool(asked.smoke))))
-        return
-    if asked.step:
-        _record.pin()
-        found = {name: gradients(name, bool(asked.smoke)) for name in STEPS}
-        record.section("step", ms=found)
-        print(json.dumps(found))
         return
     if asked.markdown:
         _record.into_readme(table(record.cases()), MARKS, asked.markdown)

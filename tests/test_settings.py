@@ -89,6 +89,8 @@ GIVEN = {
     "Phase": {"optimizer": Adam(), "steps": 1},
     "Continuation": {"a": (1.0, 2.0)},
     "Only": {"optimizer": Adam(), "where": lambda params: params},
+    "Averaged": {"optimizer": Adam()},
+    "Accumulated": {"optimizer": Adam()},
 }
 # They have an ``__init__`` of their own, of which the run-time type checker of the tests speaks
 # first.

@@ -22,9 +22,15 @@ from pinops.problem import (
 )
 from pinops.settings import OneOf, require
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request
+from pinops.solvers._of_family import family_request, of_outcome, phases_request, pool_of
 from pinops.solvers._operator_plan import STEPS
-from pinops.solvers._recipe import check_stochastic, check_terms_weighted, checked_steps, phases
+from pinops.solvers._recipe import (
+    Length,
+    check_stochastic,
+    check_terms_weighted,
+    checked_steps,
+    phases,
+)
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_map import TrainedMap, evaluated, relative_errors
 from pinops.training import (
@@ -47,7 +53,6 @@ from pinops.training import (
 
 _MONITORED = 64  # samples whose errors are shown during training
 _BATCH = 8
-_POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def map_plan(
     optimizer: Any,
     weighting: Weighting | None,
     loss: str | None,
-    steps: int | None,
+    length: Length,
 ) -> MapPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     name = type(architecture).__name__
@@ -154,16 +159,18 @@ def map_plan(
             f"{functions.batch}"
         )
     inputs = MapInputs.of(dataset.inputs(), grid)
+    default = Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)
+    functions = (functions or default).within(count)
+    steps = length.in_steps(count, functions.batch)
     total = checked_steps(steps, STEPS)
     plan = phases(Adam(2e-3, total, warm_up=0.1) if optimizer is None else optimizer, steps, STEPS)
     check_stochastic(plan, "maps, of which every step has other samples")
-    default = Functions(pool=_pool(dataset, grid), batch=_BATCH)
     return MapPlan(
         problem=problem,
         architecture=architecture,
         options=options,
         dataset=dataset,
-        functions=(functions or default).within(count),
+        functions=functions,
         phases=plan,
         weighting=weighting or Fixed(),
         inputs=inputs,
@@ -191,13 +198,6 @@ def _grid_of(name: str, problem: Problem, dataset: Dataset) -> tuple[int, ...]:
             "give the axes, coordinates={'x': x, 'y': y}, or train a DeepONet()"
         )
     return tuple(np.size(line) for line in dataset.coordinates.values())
-
-
-def _pool(dataset: Dataset, grid: tuple[int, ...]) -> int:
-    """The number of samples kept in memory: all, unless they would fill much of it."""
-    row = dataset.rows(range(1))
-    numbers = sum(np.size(array) for array in row.values())
-    return max(_BATCH, min(len(dataset.splits["training"]), _POOL_BYTES // (8 * numbers)))
 
 
 def built_map(
@@ -230,6 +230,7 @@ def built_map(
         inputs=inputs,
         loss=request["loss"],
         owner=request["problem"],
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, Params(cast(arrays), {})
 

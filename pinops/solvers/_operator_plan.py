@@ -32,8 +32,8 @@ from pinops.problem import (
     shapes_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request
-from pinops.solvers._recipe import check_forgetful, checked_steps, phases
+from pinops.solvers._of_family import family_request, of_outcome, phases_request, pool_of
+from pinops.solvers._recipe import Length, check_forgetful, checked_steps, phases
 from pinops.solvers._request import as_drawn, describe, digest, drawn_with
 from pinops.solvers._trained_operator import TrainedOperator, comparison, unseen_members
 from pinops.training import (
@@ -152,12 +152,17 @@ def operator_plan(
     optimizer: Any,
     weighting: Weighting | None,
     start: TrainedOperator | None,
-    steps: int | None,
+    length: Length,
 ) -> OperatorPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     if dataset is not None:
         check_values(dataset, *dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
+    if dataset is None and options.compute_dtype is not None:
+        raise ValueError(
+            f"compute_dtype={options.compute_dtype} is for data: the derivatives of an equation "
+            "need float32; leave it out, or give data"
+        )
     _check_trainable(problem, physics, dataset)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
@@ -165,10 +170,14 @@ def operator_plan(
             "start and an architecture exclude each other: the operator to start from goes on"
         )
     before = None if start is None else _built_before(start, problem)
-    functions = Functions() if functions is None else functions
+    if functions is None:
+        batch = Functions().batch
+        functions = Functions() if dataset is None else Functions(pool=pool_of(dataset, batch))
     check_functions_fit(functions, problem)
-    if dataset is not None:
-        functions = functions.within(len(dataset.splits["training"]))
+    samples = None if dataset is None else len(dataset.splits["training"])
+    if samples is not None:
+        functions = functions.within(samples)
+    steps = length.in_steps(samples, functions.batch)
     if isinstance(weighting, PointWeighting | SelfAdaptive):
         raise ValueError(
             f"{type(weighting).__name__} weighs single points, and every step of an operator has "
@@ -280,6 +289,7 @@ def built_operator(
         imposition=imposition,
         owner=plain.owner,
         physics=request["physics"] > 0,
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, params
 

@@ -23,7 +23,7 @@ from pinops.problem import (
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome
+from pinops.solvers._of_family import family_request, of_outcome, pool_of
 from pinops.solvers._operator_plan import (
     check_without_equation,
     checked_physics,
@@ -167,8 +167,8 @@ def surrogate_plan(
             f"Functions: batch must be at most the {count} trajectories for training, got "
             f"{functions.batch}"
         )
-    functions = Functions(batch=_BATCH) if functions is None else functions
-    functions = functions.within(count)
+    default = Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)
+    functions = (functions or default).within(count)
     grid = GridSpec.of(problem, dataset)
     if isinstance(problem, DataFamily):
         check_without_equation(physics)
@@ -180,7 +180,7 @@ def surrogate_plan(
                 "with more, or physics=0"
             )
     steps = -(-count // functions.batch)
-    default = Fixed(equation=physics, auxiliary=architecture.auxiliary)
+    constant = Fixed(equation=physics, auxiliary=architecture.auxiliary)
     return SurrogatePlan(
         problem=problem,
         architecture=architecture,
@@ -191,7 +191,7 @@ def surrogate_plan(
         curriculum=curriculum,
         optimizer=optimizer,
         phases=_phases(optimizer, curriculum, steps),
-        weighting=weighting or default,
+        weighting=weighting or constant,
         grid=grid,
         parameters=_parameters(problem, dataset, architecture.parameter_map),
         fingerprint=fingerprint(problem),
@@ -261,6 +261,7 @@ def built_surrogate(
         physics=request["physics"] > 0,
         push_forward=asked["push_forward"],
         owner=request["problem"],
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, Params(cast(arrays), {})
 

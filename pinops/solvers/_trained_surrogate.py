@@ -341,7 +341,7 @@ class TrainedSurrogate(TrainedOnce):
             )
             outcome = training.run(training.init(self.params, fit=False))
         status = "finetuned" if outcome.status == "finished" else outcome.status
-        return replace(self, params=outcome.state.params, state=None, status=status)
+        return replace(self, params=outcome.params, state=None, status=status)
 
     def _check_finetuning(
         self, members: Sequence[Problem], steps: int, learning_rate: float, anchor: float

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.data import Dataset, inputs_in
 from pinops.losses import Snapshot, Term, Weights
+from pinops.networks import computed_in
 from pinops.operators import GridNetwork
 from pinops.optimizers import Objective
 from pinops.problem import Problem
@@ -58,6 +59,7 @@ class MapModel(Trainable[Samples]):
         inputs: What the network sees.
         loss: "H1" or "L2".
         owner: The name that messages give the family.
+        compute_dtype: Of the network, as of `computed_in`.
         mesh: The devices that share the samples of a step.
     """
 
@@ -71,6 +73,7 @@ class MapModel(Trainable[Samples]):
     inputs: MapInputs = eqx.field(static=True)
     loss: str = eqx.field(static=True)
     owner: str = eqx.field(static=True)
+    compute_dtype: str | None = eqx.field(static=True, default=None)
     mesh: Mesh | None = eqx.field(static=True, default=None)
 
     def at(self, stage: Mapping[str, float]) -> "MapModel":
@@ -107,7 +110,8 @@ class MapModel(Trainable[Samples]):
 
     def predicted(self, params: Params, inputs: Mapping[str, Array]) -> Float[Array, "n *grid c"]:
         """The outputs in their units; ``inputs``: by name, a sample in each row."""
-        out = self.network(params)(self.inputs.channels(inputs, self.grid))
+        seen = self.inputs.channels(inputs, self.grid)
+        out = computed_in(self.compute_dtype, self.network(params), seen)
         mean, scale = (jnp.broadcast_to(part[None], out.shape) for part in (self.mean, self.scale))
         return mean + scale * out
 
@@ -259,6 +263,7 @@ def mean_and_scale(
 
 def samples_of(problem: Problem, rows: Mapping[str, Any]) -> Samples:
     """The inputs and outputs among rows of a data set, in the precision that is in force."""
-    inputs = {name: np.asarray(array, float) for name, array in inputs_in(rows).items()}
-    values = np.stack([rows[f"values/{name}"] for name in problem.unknowns], -1)
-    return cast(Samples(inputs, values.astype(float)))
+    dtype = jnp.result_type(float)  # a copy in float64 would be twice as large
+    inputs = {name: np.asarray(array, dtype) for name, array in inputs_in(rows).items()}
+    values = np.stack([rows[f"values/{name}"] for name in problem.unknowns], -1, dtype=dtype)
+    return cast(Samples(inputs, values))

@@ -20,8 +20,8 @@ SMOKE = {
     "cape --step": [],
     "darcy_map": [],
     "own_arrays": [],
-    "darcy_map --step": [],
     "catalogue": ["--cases", "poisson"],
+    "chunks": [],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],
     "meshes": [],
@@ -32,6 +32,7 @@ SMOKE = {
     "pig --step": [],
     "scales": [],
     "step_cost": [],
+    "streaming": [],
     "time_to_accuracy": ["--cases", "klein_gordon"],
 }
 
