@@ -21,7 +21,7 @@ from typing import Any
 
 import _record
 
-CASES = {"limit": 600, "speed": 300}  # MB that are left to the process; MB of data
+CASES = {"limit": 400, "speed": 300}  # MB that are left to the process; MB of data
 TIMES = 5  # the data as a multiple of the memory
 N = 64
 
@@ -119,9 +119,9 @@ def main() -> None:
     if asked.one:
         case = asked.cases[0]
         found = (
-            limited(asked.file, 2000 if smoke else CASES[case], 2 if smoke else 600)
+            limited(asked.file, 2000 if smoke else CASES[case], 2 if smoke else 300)
             if case == "limit"
-            else speeds(asked.file, 20 if smoke else 800)
+            else speeds(asked.file, 20 if smoke else 400)
         )
         print(json.dumps(found))
         return

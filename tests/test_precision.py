@@ -11,8 +11,8 @@ from jax.extend.core import subjaxprs
 import pinops as po
 from pinops.derivatives import Plan
 from pinops.networks import MLP, computed_in, narrowed
-from pinops.optimizers import Adam
 from pinops.operators import CNO, FNO, DeepONet, Direct, Transolver, UNet
+from pinops.optimizers import Adam
 
 X = np.arange(16) / 16
 NARROW = {"compute_dtype": jnp.bfloat16}
