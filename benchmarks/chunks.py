@@ -1,8 +1,8 @@
 """One gradient of a map on a grid, in chunks of each size: is the automatic size the best one?
 
 The loss is that of `po.train`, the relative error in H1; "auto" is the number of samples that the
-rule of `pinops/training/_chunks.py` takes at once, "ratio" its time as a share of the better of one
-sample at a time, the powers of two, and all at once.
+rule of `pinops/training/_chunks.py` takes at once, "to_the_best" and "to_whole" its time divided by
+that of the best size and by that of all samples at once.
 
 Times are those of the processor, on one core, medians of rounds in turn.
 """
@@ -50,7 +50,7 @@ def step(case: str, smoke: bool) -> dict[str, Any]:
     chosen: list[int] = []
     rule = _chunks.chunk_for
 
-    def way(chunk: int | None) -> Any:
+    def gradient_of(chunk: int | None) -> Any:
         """The gradient in chunks of a given size; None: that of the rule."""
 
         def size(program: Any, total: int, params: Any, **more: Any) -> int:
@@ -64,20 +64,26 @@ def step(case: str, smoke: bool) -> dict[str, Any]:
             finally:
                 _chunks.chunk_for = rule
 
-        return jax.jit(gradient).lower(result.params).compile()
+        return gradient
 
-    auto = way(None)
-    sizes = [n for n in (1, 2, 4, 8, 16, 32, 64) if n <= batch and batch % n == 0]
-    ways = {"auto": auto} | {str(n): way(n) for n in sizes}
+    jax.eval_shape(gradient_of(None), result.params)
+    auto = chosen[0]
+    sizes = sorted({n for n in (1, 2, 4, 8, 16, 32, 64) if batch % n == 0} | {auto})
+    ways = {n: jax.jit(gradient_of(n)).lower(result.params).compile() for n in sizes}
     times = _record.in_turns(
-        {name: lambda program=program: program(result.params) for name, program in ways.items()},
+        {str(n): lambda program=program: program(result.params) for n, program in ways.items()},
         1 if smoke else ROUNDS,
         1,
         clock=time.process_time,
     )
     ms = {name: round(statistics.median(values), 2) for name, values in times.items()}
-    best = min(value for name, value in ms.items() if name != "auto")
-    return {"ms": ms, "auto": chosen[0], "ratio": round(ms["auto"] / best, 3)}
+    own = ms[str(auto)]
+    return {
+        "ms": ms,
+        "auto": auto,
+        "to_the_best": round(own / min(ms.values()), 3),
+        "to_whole": round(own / ms[str(batch)], 3),
+    }
 
 
 def main() -> None:
