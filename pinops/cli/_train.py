@@ -15,11 +15,12 @@ from pinops.solvers import Trained
 USAGE = "pinops train [NAME] [options]"
 ABOUT = "Train an operator or a surrogate on a family of problems."
 TEXT = """\
-Train an operator on a family of problems, on its equation, on data or on both; or
-a surrogate of time steps on data. Without NAME the data are of no family. Errors
-are those of unseen members."""
+Train an operator or a map on a grid on a family of problems, on its equation, on
+data or on both; or a surrogate of time steps on data. Without NAME the data are of
+no family. Errors are those of unseen members."""
 EXAMPLES = """\
 pinops train burgers_family --operator 'DeepONet(latent=64)' --minutes 10
+pinops train darcy_family --data darcy.h5 --operator 'FNO(32, 12)' --physics 0.1
 pinops train cape_burgers --data burgers.h5 --operator 'CAPE(FNO(20, 12), width=64)'"""
 
 

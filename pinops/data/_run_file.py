@@ -141,7 +141,9 @@ _MAP: Mapping[str, Kind] = {
     ),
     "centre": _BY_NAME,
     "scale": _BY_NAME,
-    "loss": Text(("H1", "L2")),
+    "scales": Optional(_SIZES),
+    "physics": _WEIGHT,
+    "loss": Optional(Text(("H1", "L2"))),
 }
 _POINT_MAP: Mapping[str, Kind] = {
     "point_map": _DESCRIPTION,

@@ -22,7 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from pinops.networks._chebyshev import ChebyshevKAN as ChebyshevKAN
 from pinops.networks._constrained import ConstrainedField as ConstrainedField
+from pinops.networks._constrained import constrained_by as constrained_by
 from pinops.networks._constrained import field_of as field_of
+from pinops.networks._constrained import is_constrained as is_constrained
+from pinops.networks._constrained_grid import ConstrainedGrid as ConstrainedGrid
+from pinops.networks._constrained_grid import boundary_shares as boundary_shares
+from pinops.networks._constrained_grid import regular as regular
 from pinops.networks._convolutional import Convolutional as Convolutional
 from pinops.networks._convolutional import ConvolutionalNetwork as ConvolutionalNetwork
 from pinops.networks._convolutional import ImageEncoder as ImageEncoder

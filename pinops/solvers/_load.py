@@ -301,6 +301,8 @@ def _load_map(
     architecture = architecture_of(request["map"], folder, architecture, changed)
     _check_kind(folder, "map", architecture)
     inputs, grid = _check_map(folder, request, problem)
+    if request["scales"] is not None:
+        _check_scales(folder, request, problem)
     scaling, _ = read_arrays(folder / SCALING, "scaling")
     parts = scaling.get("mean", np.zeros(0)), scaling.get("scale", np.zeros(0))
     if any(part.shape != (*grid, len(problem.unknowns)) for part in parts):

@@ -19,7 +19,7 @@ from pinops.solvers._door import Options
 from pinops.solvers._request import describe
 from pinops.training import Functions, Outcome, Phase
 
-_POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
+POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
 
 
 def family_request(
@@ -61,7 +61,7 @@ def pool_of(dataset: Dataset, batch: int) -> int:
     """
     row = dataset.rows(range(1))
     numbers = sum(np.size(array) for name, array in row.items() if name != "cells")
-    fitting = share_of_memory(_POOL_BYTES) // (8 * numbers)
+    fitting = share_of_memory(POOL_BYTES) // (8 * numbers)
     return max(batch, min(len(dataset.splits["training"]), fitting))
 
 

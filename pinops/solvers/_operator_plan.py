@@ -31,11 +31,17 @@ from pinops.problem import (
     scales_of_family,
     shapes_of,
 )
+from pinops.reference import Reference
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._of_family import family_request, of_outcome, phases_request, pool_of
-from pinops.solvers._recipe import Length, check_forgetful, checked_steps, phases
+from pinops.solvers._recipe import Length, check_digits, check_forgetful, checked_steps, phases
 from pinops.solvers._request import as_drawn, describe, digest, drawn_with
-from pinops.solvers._trained_operator import TrainedOperator, comparison, unseen_members
+from pinops.solvers._trained_operator import (
+    TrainedOperator,
+    comparison,
+    unseen_members,
+    with_references,
+)
 from pinops.training import (
     Draw,
     Functions,
@@ -158,12 +164,8 @@ def operator_plan(
     if dataset is not None:
         check_values(dataset, *dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
-    if dataset is None and options.compute_dtype is not None:
-        raise ValueError(
-            f"compute_dtype={options.compute_dtype} is for data: the derivatives of an equation "
-            "need float32; leave it out, or give data"
-        )
-    _check_trainable(problem, physics, dataset)
+    check_trainable(problem, physics, dataset)
+    check_digits(options.compute_dtype, equation=dataset is None)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
@@ -219,7 +221,7 @@ def operator_plan(
     )
 
 
-def _check_trainable(problem: Problem, physics: float, dataset: Dataset | None) -> None:
+def check_trainable(problem: Problem, physics: float, dataset: Dataset | None) -> None:
     """Raises ValueError where neither the equation nor data determine the solutions."""
     if isinstance(problem, DataFamily):
         check_without_equation(physics)
@@ -350,16 +352,20 @@ def _built_before(start: TrainedOperator, problem: Problem) -> Operator:
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     """The mean and standard deviation of every entry of every input of a family, by name."""
-    if dataset is not None:
-        inputs = dataset.inputs()
-    else:
-        key = jax.random.fold_in(jax.random.key(0), _INPUTS)
-        inputs = eqx.filter_vmap(inputs_of)(sample_members(problem, key, range(_FOR_UNITS)))
+    inputs = typical_inputs(problem, dataset)
     found = {name: mean_and_deviation(np.asarray(inputs[name])) for name in sorted(inputs)}
     return {
         "mean": {name: mean for name, (mean, _) in found.items()},
         "deviation": {name: deviation for name, (_, deviation) in found.items()},
     }
+
+
+def typical_inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
+    """The inputs of some samples for training, or of some members of a family without data."""
+    if dataset is not None:
+        return dataset.inputs()
+    key = jax.random.fold_in(jax.random.key(0), _INPUTS)
+    return eqx.filter_vmap(inputs_of)(sample_members(problem, key, range(_FOR_UNITS)))
 
 
 def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
@@ -377,6 +383,13 @@ def nothing(params: Params) -> dict[str, float]:
     return {}
 
 
+def monitored(problem: Problem) -> tuple[list[Problem], list[Reference]]:
+    """A few unseen members that errors are taken from during training, and their references; none
+    where there are no references.
+    """
+    return with_references(unseen_members(problem, _MONITOR, _MONITORED))
+
+
 def _monitor(
     problem: Problem, model: OperatorModel, dataset: Dataset | None
 ) -> Callable[[Params], dict[str, float]]:
@@ -387,12 +400,10 @@ def _monitor(
             return nothing
         members, references = solved(dataset, problem, some)
     else:
-        members = unseen_members(problem, _MONITOR, _MONITORED)
-        references = [member.reference() for member in members]
-    if any(reference is None for reference in references):
-        return nothing
-    known = [reference for reference in references if reference is not None]
-    compare = comparison(model, members, known)
+        members, references = monitored(problem)
+        if not members:
+            return nothing
+    compare = comparison(model, members, references)
 
     def measure(params: Params) -> dict[str, float]:
         found = compare(params)

@@ -106,6 +106,15 @@ class Length:
         return self.epochs * -(-samples // batch)
 
 
+def check_digits(compute_dtype: str | None, *, equation: bool) -> None:
+    """Raises ValueError for an equation whose derivatives a narrow type has too few digits for."""
+    if compute_dtype is not None and equation:
+        raise ValueError(
+            f"compute_dtype={compute_dtype} is for data: the derivatives of an equation need "
+            "float32; leave it out, or physics"
+        )
+
+
 def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
     """Raises ValueError for an optimizer that needs the same loss in every step."""
     for phase in plan:

@@ -30,7 +30,7 @@ from pinops.solvers._operator_plan import (
     family_scales,
     nothing,
 )
-from pinops.solvers._recipe import check_stochastic, check_terms_weighted, phases
+from pinops.solvers._recipe import check_digits, check_stochastic, check_terms_weighted, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
 from pinops.training import (
@@ -157,6 +157,7 @@ def surrogate_plan(
         )
     check_values(dataset, *dataset.splits, gaps=False, coefficients=bool(physics))
     physics = checked_physics(physics, 0.0, weighting)
+    check_digits(options.compute_dtype, equation=bool(physics))
     check_terms_weighted(weighting, _WHAT)
     curriculum = Curriculum() if curriculum is None else curriculum
     if not architecture.embeds:  # there is nothing to warm up

@@ -73,10 +73,11 @@ def train(
         what: A family, by its registered name or as a `Problem` with ``sample(key)`` and
             ``inputs()``; or a `Dataset`, whose family it then is.
         architecture: Default: a `DeepONet`.
-        data: Solutions made by `pinops data`, a `Dataset` or its file. Surrogates and maps need
-            them.
+        data: Solutions made by `pinops data`, a `Dataset` or its file. Surrogates need them; a map
+            without data lies on the grid of the input fields of its family.
         physics: The weight >= 0 of the equations in the loss (and of conditions that are not met
-            exactly, for an operator). Default: 1 without data, 0 with them.
+            exactly, for an operator). Default: 1 without data, 0 with them. The equation of a map
+            is that of differences on its grid, and its outputs then meet the conditions exactly.
         functions: How many samples and points are drawn, and how many a step takes. Default for a
             surrogate: 30 trajectories in a step, for a map: 8 samples.
         curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:

@@ -194,7 +194,7 @@ class TrainedOperator(TrainedOnce):
 
     def test_members(self, count: int = TESTED) -> list[Problem]:
         """Members that no training and no monitor has seen, the same in all runs of the family."""
-        return unseen_members(self.family, _TEST, count)
+        return test_members(self.family, count)
 
     def _tested_on(
         self, dataset: Dataset, count: int | None = None
@@ -259,6 +259,18 @@ class TrainedOperator(TrainedOnce):
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
         return ()
+
+
+def test_members(family: Problem, count: int = TESTED) -> list[Problem]:
+    """Members that no training and no monitor has seen, the same in all runs of the family."""
+    return unseen_members(family, _TEST, count)
+
+
+def with_references(members: Sequence[Problem]) -> tuple[list[Problem], list[Reference]]:
+    """Members and their references; none where one has no reference."""
+    references = [member.reference() for member in members]
+    known = [reference for reference in references if reference is not None]
+    return (list(members), known) if len(known) == len(members) else ([], [])
 
 
 def unseen_members(problem: Problem, purpose: int, count: int) -> list[Problem]:

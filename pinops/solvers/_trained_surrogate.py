@@ -11,14 +11,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Float
 
 from pinops.data import Dataset, GridSpec, as_dataset, check_data, inputs_in
-from pinops.losses import Fixed
 from pinops.metrics import rollout_metrics
 from pinops.operators import CAPESurrogate
-from pinops.optimizers import Optax
 from pinops.problem import (
     DataFamily,
     Problem,
@@ -27,6 +24,7 @@ from pinops.problem import (
     sample_members,
     unstacked,
 )
+from pinops.solvers._finetuned import finetuned, tuned
 from pinops.solvers._trained import (
     Errors,
     TrainedOnce,
@@ -35,12 +33,8 @@ from pinops.solvers._trained import (
 )
 from pinops.solvers._trained_operator import stacked
 from pinops.training import (
-    FineTuning,
-    Given,
     ParameterScaling,
-    Phase,
     SurrogateModel,
-    Training,
     Unsolved,
     as_frames,
     frames_of,
@@ -96,17 +90,17 @@ class TrainedSurrogate(TrainedOnce):
                 are not finite.
         """
         first, parameters = np.asarray(first), np.asarray(parameters)
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(
-                f"count must be a whole number of snapshots of at least 1, got {count!r}"
-            )
-        self._check(first, parameters)
+        self._check(first, parameters, count)
         with jax.enable_x64(self.x64):
             at = [jnp.asarray(x, jnp.result_type(float)) for x in (first, parameters)]
             out = np.asarray(rolled(self.model, self.params, at[0], at[1], count))
         return np.concatenate([first[:, None], out], 1)
 
-    def _check(self, first: np.ndarray, parameters: np.ndarray) -> None:
+    def _check(self, first: np.ndarray, parameters: np.ndarray, count: int) -> None:
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(
+                f"count must be a whole number of snapshots of at least 1, got {count!r}"
+            )
         points, names = self.grid.points, self.parameters.names
         unknowns = self.family.unknowns
         channels = len(unknowns)
@@ -322,38 +316,26 @@ class TrainedSurrogate(TrainedOnce):
             ValueError: For wrong shapes, members of another family, and where space is not
                 periodic.
         """
-        self._check_finetuning(members, steps, learning_rate, anchor)
+        self._check_members(members)
         with jax.enable_x64(self.x64):
             parameters = _parameters_of(members)
-            before = self(first, parameters, count)[:, 1:]
-            problems = stacked(members)
-            known = [jnp.asarray(x, jnp.result_type(float)) for x in (first, parameters, before)]
+            at, seen = np.asarray(first), np.asarray(parameters)
+            self._check(at, seen, count)
+            known = [jnp.asarray(x, jnp.result_type(float)) for x in (at, seen)]
             points = Unsolved(
-                first=known[0], parameters=known[1], problems=problems, before=known[2]
+                first=known[0], parameters=known[1], problems=stacked(members), count=count
             )
-            descent = Optax(optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
-            training = Training(
-                model=FineTuning.of(self.model, self.params, points),
-                phases=(Phase(descent, steps),),
-                source=Given(points),
-                seed=0,
-                weighting=Fixed(auxiliary=anchor),
+            outcome = finetuned(
+                self.model,
+                self.params,
+                points,
+                steps=steps,
+                learning_rate=learning_rate,
+                anchor=anchor,
             )
-            outcome = training.run(training.init(self.params, fit=False))
-        status = "finetuned" if outcome.status == "finished" else outcome.status
-        return replace(self, params=outcome.params, state=None, status=status)
+        return replace(self, **tuned(outcome))
 
-    def _check_finetuning(
-        self, members: Sequence[Problem], steps: int, learning_rate: float, anchor: float
-    ) -> None:
-        if not 0 < learning_rate < float("inf"):
-            raise ValueError(
-                f"learning_rate must be finite and greater than zero, got {learning_rate}"
-            )
-        if not 0 <= anchor < float("inf"):
-            raise ValueError(f"anchor must be finite and zero or more, got {anchor}")
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+    def _check_members(self, members: Sequence[Problem]) -> None:
         if not members:
             raise ValueError(
                 "members must be the problems of the trajectories, one for each of the first "

@@ -40,7 +40,9 @@ from pinops.training._devices import gathered as gathered
 from pinops.training._devices import mesh_of as mesh_of
 from pinops.training._finetuning import FineTuning as FineTuning
 from pinops.training._finetuning import Given as Given
-from pinops.training._finetuning import Unsolved as Unsolved
+from pinops.training._finetuning import Tunable as Tunable
+from pinops.training._grid_equation import GridEquation as GridEquation
+from pinops.training._grid_equation import check_on_grid as check_on_grid
 from pinops.training._inputs import in_a_row as in_a_row
 from pinops.training._inputs import inputs_of as inputs_of
 from pinops.training._inputs import mean_and_deviation as mean_and_deviation
@@ -51,6 +53,7 @@ from pinops.training._map import SampleBatches as SampleBatches
 from pinops.training._map import Samples as Samples
 from pinops.training._map import mean_and_scale as mean_and_scale
 from pinops.training._map import samples_of as samples_of
+from pinops.training._map import samples_of_members as samples_of_members
 from pinops.training._map_inputs import MapInputs as MapInputs
 from pinops.training._map_inputs import interpolation as interpolation
 from pinops.training._map_inputs import places_on as places_on
@@ -95,6 +98,7 @@ from pinops.training._state import TrainState as TrainState
 from pinops.training._surrogate import Batches as Batches
 from pinops.training._surrogate import SurrogateModel as SurrogateModel
 from pinops.training._surrogate import Trajectories as Trajectories
+from pinops.training._surrogate import Unsolved as Unsolved
 from pinops.training._surrogate import as_frames as as_frames
 from pinops.training._surrogate import frames_of as frames_of
 from pinops.training._surrogate import grid_residuals as grid_residuals

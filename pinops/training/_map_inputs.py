@@ -112,7 +112,7 @@ class MapInputs:
             out.append(constant_channels(seen, grid))
         return jnp.concatenate(out, -1)
 
-    def grid_for(self, inputs: Mapping[str, np.ndarray], grid: tuple[int, ...]) -> tuple[int, ...]:
+    def grid_for(self, inputs: Mapping[str, Any], grid: tuple[int, ...]) -> tuple[int, ...]:
         """The grid of the outputs that belong to some inputs: finer as those are finer.
 
         Args:

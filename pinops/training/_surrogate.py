@@ -42,6 +42,22 @@ class Trajectories(eqx.Module):
     noise: Float[Array, "n t-1 *grid c"] | None = None  # of the states that steps begin at
 
 
+class Unsolved(eqx.Module):
+    """Trajectories of which only the beginning and the equations are known.
+
+    Args:
+        first: The first snapshots.
+        parameters: What a surrogate sees of each.
+        problems: The members, in the leading axis of every array.
+        count: How many snapshots follow.
+    """
+
+    first: Float[Array, "n *grid c"]
+    parameters: Float[Array, "n p"]
+    problems: Problem
+    count: int = eqx.field(static=True)
+
+
 class SurrogateModel(Trainable[Trajectories]):
     """A family on a grid, and its surrogate without the parameters.
 
@@ -125,6 +141,19 @@ class SurrogateModel(Trainable[Trajectories]):
         """Frames in the units of the data."""
         mean, scale = (jnp.broadcast_to(part, frames.shape) for part in (self.mean, self.scale))
         return mean + scale * frames
+
+    def unsolved(
+        self, params: Params, points: Unsolved
+    ) -> tuple[Float[Array, "n t *grid c"], dict[str, Array]]:
+        """Rollouts in units of their sizes, and the equations there, for `FineTuning`."""
+        rolled = self.rollout(params, points.first, points.parameters, points.count)
+        whole = jnp.concatenate([points.first[:, None], rolled], 1)
+
+        def of(problem: Problem, frames: Array) -> dict[str, Array]:
+            return grid_residuals(problem, frames, self.grid, owner=self.owner, sizes=self.sizes)
+
+        vectors = eqx.filter_vmap(of)(points.problems, whole)
+        return rolled / jnp.broadcast_to(self.scale, rolled.shape), vectors
 
     def predictions(
         self, params: Params, trajectories: Trajectories
