@@ -12,9 +12,6 @@ The cases ``family_...`` are maps of `darcy_family` on its grid of 33 x 33 point
 square, a disc and a triangle): from 256 solved members, from these and the equation, from the
 equation alone. Errors are those of 32 further members, and of one of them before and after it is
 fine-tuned on its equation.
-
-``--step`` measures one gradient of an FNO on grids of one to three axes instead, in chunks of each
-size; "auto" is the size that is chosen.
 """
 
 import json
@@ -36,12 +33,6 @@ CASES = {
 FAMILY = "FNO(24, 10, padding=0.25)"
 FAMILY_CASES = {"family_data": 0.0, "family_both": 0.1, "family_physics": 1.0}  # physics
 FAMILY_STEPS, MEMBERS, TUNING = 500, 320, 100
-STEPS = {  # network, grid and batch
-    "1-D": ("FNO(64, 16)", (1024,), 32),
-    "2-D, 16 x 16": ("FNO(32, 8)", (16, 16), 16),
-    "2-D, 64 x 64": ("FNO(32, 12)", (64, 64), 32),
-    "3-D": ("FNO(16, 6)", (24, 24, 24), 8),
-}
 TARGET = {"error_16": 0.090, "error_32": 0.125, "cpu_seconds": 50.0}
 
 
@@ -155,54 +146,6 @@ def family_row(case: str, seed: int, smoke: bool) -> dict[str, Any]:
     return row | {"relative_l2": {"u": row["error"]}}
 
 
-def gradients(name: str, smoke: bool) -> dict[str, float]:
-    """Milliseconds of the processor for a gradient, by chunk; "auto" is the one that is chosen."""
-    import statistics
-
-    import equinox as eqx
-    import jax
-    import jax.numpy as jnp
-
-    from pinops.operators import FNO
-    from pinops.settings import parsed
-    from pinops.solvers import allowed
-    from pinops.training import chunk_for, mean_of_chunks
-
-    network, grid, batch = STEPS[name]
-    if smoke:
-        network, grid, batch = "FNO(2, 2, 1)", tuple(8 for _ in grid), 2
-    built = parsed(network, allowed(FNO), kind=FNO, what="an FNO").build(
-        1, 1, grid, key=jax.random.key(0)
-    )
-    params, rest = eqx.partition(built, eqx.is_array)
-    x = jax.random.normal(jax.random.key(1), (batch, *grid, 1))
-
-    def part(rows: list[Any]) -> Any:
-        def loss(params: Any) -> Any:
-            return jnp.mean(jnp.square(eqx.combine(params, rest)(rows[0]) - rows[1]))
-
-        return jax.value_and_grad(loss)
-
-    def way(chunk: int) -> Any:
-        return jax.jit(
-            lambda params: mean_of_chunks(lambda rows: part(rows)(params), [x, jnp.cos(x)], chunk)
-        )
-
-    def forward(count: int) -> Any:
-        return jax.make_jaxpr(lambda params: eqx.combine(params, rest)(x[:count]))(params).jaxpr
-
-    auto = chunk_for(forward, batch, params)
-    sizes = sorted({n for n in (1, 2, 4, 8, 16, 32, auto) if n <= batch})
-    programs = {n: way(n) for n in sizes}
-    times = _record.in_turns(
-        {str(n): lambda n=n: programs[n](params) for n in sizes},
-        1 if smoke else 5,
-        1,
-        clock=time.process_time,
-    )
-    return {n: round(statistics.median(ms), 2) for n, ms in times.items()} | {"auto": auto}
-
-
 def table(cases: dict[str, Any]) -> list[str]:
     """The rows of the table."""
     lines = [
@@ -245,7 +188,6 @@ def family_table(cases: dict[str, Any]) -> list[str]:
 def main() -> None:
     options = _record.parser(__file__, __doc__, [*CASES, *FAMILY_CASES])
     options.add_argument("--data", type=Path, default=DATA, metavar="FILE", help="the arrays")
-    options.add_argument("--step", action="store_true", help="measure a step instead")
     _record.add_markdown(options)
     asked = _record.parse(options)
     record = _record.Record(asked.record)
@@ -254,12 +196,6 @@ def main() -> None:
         family = case in FAMILY_CASES
         row = family_row(case, seed, smoke) if family else row_of(case, seed, asked.data, smoke)
         print(json.dumps(row))
-        return
-    if asked.step:
-        _record.pin()
-        found = {name: gradients(name, bool(asked.smoke)) for name in STEPS}
-        record.section("step", ms=found)
-        print(json.dumps(found))
         return
     if asked.markdown:
         for rows, marks in ((table, MARKS), (family_table, FAMILY_MARKS)):

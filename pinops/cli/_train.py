@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import pinops
-from pinops.cli._arguments import Usage, add_run, add_set, number, path, run_options
+from pinops.cli._arguments import Usage, add_run, add_set, number, path, run_options, whole
 from pinops.cli._devices import sharing, use_devices
 from pinops.cli._folders import loaded, trained
 from pinops.cli._objects import add_objects, written
@@ -42,6 +42,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WEIGHT",
         help="weight of the equation in the loss (default: 1 without data, 0 with data)",
     )
+    parser.add_argument(
+        "--epochs",
+        type=whole,
+        metavar="N",
+        help="passes through the samples for training, instead of --steps",
+    )
+    parser.add_argument(
+        "--compute-dtype",
+        metavar="DTYPE",
+        help="bfloat16: inside of networks that are trained on data (default: as --dtype)",
+    )
     add_objects(parser, "operator", "functions", "curriculum", "optimizer", "weighting")
     add_run(parser, dtype="float32", checkpoint_seconds=30.0)
 
@@ -77,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
             **objects,
             data=data,
             physics=options.physics,
+            epochs=options.epochs,
+            compute_dtype=options.compute_dtype,
             devices=devices,
             out=out,
             **run_options(options),

@@ -68,6 +68,7 @@ _MAYBE: Mapping[str, Kind] = {
     "phases": Items(_DESCRIPTION),
     "phase_steps": Items(_COUNT),
     "ensemble": Items(_SEED, least=1),
+    "compute_dtype": Optional(Text(("bfloat16",))),
     "observations": Optional(_DIGEST),
     "start": Optional(_DIGEST),
     "drawn": Optional(Row((_SEED, _DTYPE))),

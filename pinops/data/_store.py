@@ -18,10 +18,11 @@ from pinops.data._contents import Arrays, Layout
 from pinops.data._hdf5 import (
     digest_of,
 )
+from pinops.settings import share_of_memory
 
 BLOCK = 32  # samples that are read together, fewer where they are large
 _BLOCK_BYTES = 16 * 2**20
-_CACHE_BYTES = 256 * 2**20
+_CACHE_BYTES = 256 * 2**20  # less where memory is small
 Rows = dict[str, Any]  # arrays with a sample in each row, or lists of arrays
 
 
@@ -52,7 +53,7 @@ class Store(abc.ABC):
 
     def __init__(self) -> None:
         self._cache: OrderedDict[int, tuple[int, Rows]] = OrderedDict()
-        self._held = 0
+        self._held, self._most = 0, share_of_memory(_CACHE_BYTES)
 
     @abc.abstractmethod
     def read(self, block: int) -> Rows:
@@ -77,7 +78,7 @@ class Store(abc.ABC):
         size = sum(_bytes(value) for value in rows.values())
         self._cache[block] = size, rows
         self._held += size
-        while self._held > _CACHE_BYTES and len(self._cache) > 1:
+        while self._held > self._most and len(self._cache) > 1:
             _, (freed, _) = self._cache.popitem(last=False)
             self._held -= freed
         return rows

@@ -58,6 +58,9 @@ from pinops.networks._network import JetNetwork as JetNetwork
 from pinops.networks._network import MLPNetwork as MLPNetwork
 from pinops.networks._network import activations as activations
 from pinops.networks._network import trainable as trainable
+from pinops.networks._precision import COMPUTE_DTYPES as COMPUTE_DTYPES
+from pinops.networks._precision import computed_in as computed_in
+from pinops.networks._precision import narrowed as narrowed
 from pinops.networks._product import Product as Product
 from pinops.networks._product import ProductEncoder as ProductEncoder
 from pinops.networks._product import Selected as Selected

@@ -52,4 +52,4 @@ def finetuned(
 def tuned(outcome: Outcome) -> dict[str, Any]:
     """What a result takes of it, by the names of its fields."""
     status = "finetuned" if outcome.status == "finished" else outcome.status
-    return {"params": outcome.state.params, "state": None, "status": status}
+    return {"params": outcome.params, "state": None, "status": status}

@@ -16,10 +16,16 @@ from pinops.networks import is_constrained, trainable
 from pinops.operators import GridArchitecture
 from pinops.optimizers import Adam
 from pinops.problem import Problem, Scales, fingerprint, impose, name_of
-from pinops.settings import OneOf, require
+from pinops.settings import OneOf, require, share_of_memory
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._map_answers import evaluated, referenced, relative_errors
-from pinops.solvers._of_family import family_request, of_outcome, phases_request
+from pinops.solvers._of_family import (
+    POOL_BYTES,
+    family_request,
+    of_outcome,
+    phases_request,
+    pool_of,
+)
 from pinops.solvers._operator_plan import (
     STEPS,
     check_trainable,
@@ -29,7 +35,14 @@ from pinops.solvers._operator_plan import (
     nothing,
     typical_inputs,
 )
-from pinops.solvers._recipe import check_stochastic, check_terms_weighted, checked_steps, phases
+from pinops.solvers._recipe import (
+    Length,
+    check_digits,
+    check_stochastic,
+    check_terms_weighted,
+    checked_steps,
+    phases,
+)
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_map import TrainedMap
 from pinops.training import (
@@ -57,7 +70,6 @@ _MONITORED = 64  # samples whose errors are shown during training
 _BATCH = 8
 _MEMBERS = 4096  # in memory without data, at most
 _WHAT = "maps, of which every step has other samples"
-_POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,7 @@ def map_plan(
     optimizer: Any,
     weighting: Weighting | None,
     loss: str | None,
-    steps: int | None,
+    length: Length,
 ) -> MapPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     name = type(architecture).__name__
@@ -163,12 +175,16 @@ def map_plan(
         check_values(dataset, *dataset.splits, gaps=True, coefficients=bool(physics))
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
     check_trainable(problem, physics, dataset)
+    check_digits(options.compute_dtype, equation=bool(physics))
     seen = typical_inputs(problem, dataset)
     axes = _axes(name, problem, dataset, seen)
     if physics:
         check_on_grid(problem, axes)
     check_terms_weighted(weighting, _WHAT)
     grid = tuple(len(line) for line in axes.values())
+    functions = _functions(functions, problem, dataset, seen)
+    samples = None if dataset is None else len(dataset.splits["training"])
+    steps = length.in_steps(samples, functions.batch)
     total = checked_steps(steps, STEPS)
     plan = phases(Adam(2e-3, total, warm_up=0.1) if optimizer is None else optimizer, steps, STEPS)
     check_stochastic(plan, _WHAT)
@@ -179,7 +195,7 @@ def map_plan(
         options=options,
         dataset=dataset,
         physics=physics,
-        functions=_functions(functions, problem, dataset, seen),
+        functions=functions,
         phases=plan,
         weighting=weighting or Fixed(equation=physics),
         axes=axes,
@@ -218,7 +234,7 @@ def _functions(
     """
     if dataset is None:
         numbers = 2 * sum(np.size(array[0]) for array in seen.values())
-        pool = max(_BATCH, min(_MEMBERS, _POOL_BYTES // (8 * numbers)))
+        pool = max(_BATCH, min(_MEMBERS, share_of_memory(POOL_BYTES) // (8 * numbers)))
         chosen = functions or Functions(pool=pool, batch=_BATCH)
         check_functions_fit(chosen, problem)
         return chosen
@@ -228,7 +244,7 @@ def _functions(
             f"Functions: batch must be at most the {count} samples for training, got "
             f"{functions.batch}"
         )
-    return (functions or Functions(pool=_pool(dataset), batch=_BATCH)).within(count)
+    return (functions or Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)).within(count)
 
 
 def _axes(
@@ -273,13 +289,6 @@ def _check_steady(name: str, problem: Problem, dataset: Dataset | None) -> None:
             f"{name} needs outputs on a grid, and those of {path} lie on {dataset.layout.kind}; "
             "give the axes, coordinates={'x': x, 'y': y}, or train a DeepONet()"
         )
-
-
-def _pool(dataset: Dataset) -> int:
-    """The number of samples kept in memory: all, unless they would fill much of it."""
-    row = dataset.rows(range(1))
-    numbers = sum(np.size(array) for array in row.values())
-    return max(_BATCH, min(len(dataset.splits["training"]), _POOL_BYTES // (8 * numbers)))
 
 
 def _scaling(
@@ -335,6 +344,7 @@ def built_map(
         inputs=inputs,
         loss=request["loss"],
         owner=request["problem"],
+        compute_dtype=request.get("compute_dtype"),
         equation=equation,
     )
     return model, Params(cast(arrays), {})

@@ -33,8 +33,8 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request
-from pinops.solvers._recipe import check_forgetful, checked_steps, phases
+from pinops.solvers._of_family import family_request, of_outcome, phases_request, pool_of
+from pinops.solvers._recipe import Length, check_digits, check_forgetful, checked_steps, phases
 from pinops.solvers._request import as_drawn, describe, digest, drawn_with
 from pinops.solvers._trained_operator import (
     TrainedOperator,
@@ -159,7 +159,7 @@ def operator_plan(
     optimizer: Any,
     weighting: Weighting | None,
     start: TrainedOperator | None,
-    steps: int | None,
+    length: Length,
 ) -> OperatorPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     if dataset is not None:
@@ -168,16 +168,21 @@ def operator_plan(
     check_trainable(problem, physics, dataset)
     if dataset is not None:
         _check_inputs(dataset)
+    check_digits(options.compute_dtype, equation=dataset is None)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
             "start and an architecture exclude each other: the operator to start from goes on"
         )
     before = None if start is None else _built_before(start, problem)
-    functions = Functions() if functions is None else functions
+    if functions is None:
+        batch = Functions().batch
+        functions = Functions() if dataset is None else Functions(pool=pool_of(dataset, batch))
     check_functions_fit(functions, problem)
-    if dataset is not None:
-        functions = functions.within(len(dataset.splits["training"]))
+    samples = None if dataset is None else len(dataset.splits["training"])
+    if samples is not None:
+        functions = functions.within(samples)
+    steps = length.in_steps(samples, functions.batch)
     if isinstance(weighting, PointWeighting | SelfAdaptive):
         raise ValueError(
             f"{type(weighting).__name__} weighs single points, and every step of an operator has "
@@ -296,6 +301,7 @@ def built_operator(
         imposition=imposition,
         owner=plain.owner,
         physics=request["physics"] > 0,
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, params
 

@@ -23,14 +23,14 @@ from pinops.problem import (
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome
+from pinops.solvers._of_family import family_request, of_outcome, pool_of
 from pinops.solvers._operator_plan import (
     check_without_equation,
     checked_physics,
     family_scales,
     nothing,
 )
-from pinops.solvers._recipe import check_stochastic, check_terms_weighted, phases
+from pinops.solvers._recipe import check_digits, check_stochastic, check_terms_weighted, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
 from pinops.training import (
@@ -157,6 +157,7 @@ def surrogate_plan(
         )
     check_values(dataset, *dataset.splits, gaps=False, coefficients=bool(physics))
     physics = checked_physics(physics, 0.0, weighting)
+    check_digits(options.compute_dtype, equation=bool(physics))
     check_terms_weighted(weighting, _WHAT)
     curriculum = Curriculum() if curriculum is None else curriculum
     if not architecture.embeds:  # there is nothing to warm up
@@ -167,8 +168,8 @@ def surrogate_plan(
             f"Functions: batch must be at most the {count} trajectories for training, got "
             f"{functions.batch}"
         )
-    functions = Functions(batch=_BATCH) if functions is None else functions
-    functions = functions.within(count)
+    default = Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)
+    functions = (functions or default).within(count)
     grid = GridSpec.of(problem, dataset)
     if isinstance(problem, DataFamily):
         check_without_equation(physics)
@@ -180,7 +181,7 @@ def surrogate_plan(
                 "with more, or physics=0"
             )
     steps = -(-count // functions.batch)
-    default = Fixed(equation=physics, auxiliary=architecture.auxiliary)
+    constant = Fixed(equation=physics, auxiliary=architecture.auxiliary)
     return SurrogatePlan(
         problem=problem,
         architecture=architecture,
@@ -191,7 +192,7 @@ def surrogate_plan(
         curriculum=curriculum,
         optimizer=optimizer,
         phases=_phases(optimizer, curriculum, steps),
-        weighting=weighting or default,
+        weighting=weighting or constant,
         grid=grid,
         parameters=_parameters(problem, dataset, architecture.parameter_map),
         fingerprint=fingerprint(problem),
@@ -261,6 +262,7 @@ def built_surrogate(
         physics=request["physics"] > 0,
         push_forward=asked["push_forward"],
         owner=request["problem"],
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, Params(cast(arrays), {})
 

@@ -18,11 +18,12 @@ from pinops.operators import (
 )
 from pinops.optimizers import Optimizer
 from pinops.problem import Problem, check_family, load_problem
-from pinops.solvers._door import Options, precision, trained
+from pinops.solvers._door import Options, compute_precision, precision, trained
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._map_plan import map_plan
 from pinops.solvers._operator_plan import operator_plan
 from pinops.solvers._point_plan import point_plan
+from pinops.solvers._recipe import Length
 from pinops.solvers._surrogate_plan import surrogate_plan
 from pinops.solvers._trained_map import TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator
@@ -48,10 +49,12 @@ def train(
     loss: str | None = None,
     start: TrainedOperator | None = None,
     steps: int | None = None,
+    epochs: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
     ensemble: int | None = None,
     dtype: Any = "float32",
+    compute_dtype: Any = None,
     devices: int | Sequence[Device] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -91,11 +94,14 @@ def train(
         start: Go on from this operator, of the same family or of another with inputs of the same
             shapes (`optimizers.Only` then trains some of its layers).
         steps: The number of steps, 10000 by default; for a surrogate the curriculum says it.
+        epochs: The number of passes through the samples for training, instead of steps.
         minutes: The time limit.
         seed: Of parameters, samples and points.
         ensemble: Train this many at once, with the seeds ``seed, seed + 1, ...``; the result is an
             `Ensemble`.
         dtype: ``jnp.float32``, ``jnp.float64`` or the name.
+        compute_dtype: ``jnp.bfloat16``, or the name: inside of networks, for data. Parameters,
+            losses and outputs keep ``dtype``, and so do transforms and derivatives.
         devices: How many devices, or which, share the samples of a step.
         callbacks: Called with a `Report` after every stretch of steps; one that returns True ends
             training.
@@ -112,8 +118,10 @@ def train(
         ValueError: For invalid arguments.
         OSError: For what cannot be read or written. A KeyboardInterrupt leaves a checkpoint behind.
     """
+    name = precision(dtype)
     options = Options(
-        dtype=precision(dtype),
+        dtype=name,
+        compute_dtype=compute_precision(compute_dtype, name),
         minutes=minutes,
         seed=seed,
         ensemble=ensemble,
@@ -129,7 +137,8 @@ def train(
     check_architecture(kind)
     if dataset is not None:
         _check_sensors(kind, dataset)
-    _check_kind(kind, steps=steps, start=start, curriculum=curriculum, loss=loss)
+    length = Length(steps, epochs)
+    _check_kind(kind, length=length, start=start, curriculum=curriculum, loss=loss)
     shared: dict[str, Any] = {
         "dataset": dataset,
         "physics": physics,
@@ -141,12 +150,12 @@ def train(
         if isinstance(kind, SurrogateArchitecture):
             plan: Any = surrogate_plan(family, kind, options, curriculum=curriculum, **shared)
         elif isinstance(kind, GridArchitecture):
-            plan = map_plan(family, kind, options, loss=loss, steps=steps, **shared)
+            plan = map_plan(family, kind, options, loss=loss, length=length, **shared)
         elif isinstance(kind, PointArchitecture):
-            plan = point_plan(kind, options, steps=steps, **shared)
+            plan = point_plan(kind, options, length=length, **shared)
         else:
             fresh = kind if architecture is not None or start is None else None
-            plan = operator_plan(family, fresh, options, start=start, steps=steps, **shared)
+            plan = operator_plan(family, fresh, options, start=start, length=length, **shared)
     result: TrainedOperator | TrainedMap | TrainedSurrogate | TrainedPointMap | Ensemble
     result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
     return result
@@ -162,10 +171,10 @@ def _check_sensors(kind: Any, dataset: Dataset) -> None:
         )
 
 
-def _check_kind(kind: Any, *, steps: Any, start: Any, curriculum: Any, loss: Any) -> None:
+def _check_kind(kind: Any, *, length: Length, start: Any, curriculum: Any, loss: Any) -> None:
     """Raises ValueError for an option of another kind of architecture."""
     if isinstance(kind, SurrogateArchitecture):
-        for name, value in (("steps", steps), ("start", start)):
+        for name, value in (("steps", length.steps), ("epochs", length.epochs), ("start", start)):
             if value is not None:
                 raise ValueError(
                     f"{name} is not for a surrogate, which is trained for the epochs of "

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.data import Dataset, inputs_in, problems
 from pinops.losses import Snapshot, Term, Weights
+from pinops.networks import computed_in
 from pinops.operators import GridNetwork
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Problem, sample_members
@@ -64,6 +65,7 @@ class MapModel(Trainable[Samples]):
         inputs: What the network sees.
         loss: "H1" or "L2"; None without data.
         owner: The name that messages give the family.
+        compute_dtype: Of the network, as of `computed_in`.
         equation: The conditions and the equation of the family; None: there are data alone.
         mesh: The devices that share the samples of a step.
     """
@@ -78,6 +80,7 @@ class MapModel(Trainable[Samples]):
     inputs: MapInputs = eqx.field(static=True)
     loss: str | None = eqx.field(static=True)
     owner: str = eqx.field(static=True)
+    compute_dtype: str | None = eqx.field(static=True, default=None)
     equation: GridEquation | None = None
     mesh: Mesh | None = eqx.field(static=True, default=None)
 
@@ -129,7 +132,8 @@ class MapModel(Trainable[Samples]):
     def _outputs(self, params: Params, samples: Samples) -> Float[Array, "n *grid c"]:
         """Those of the network in their units, before conditions are imposed."""
         inputs = {name: jnp.asarray(array) for name, array in samples.inputs.items()}
-        out = self.network(params)(self.inputs.channels(inputs, self.grid))
+        seen = self.inputs.channels(inputs, self.grid)
+        out = computed_in(self.compute_dtype, self.network(params), seen)
         mean, scale = (jnp.broadcast_to(part[None], out.shape) for part in (self.mean, self.scale))
         return mean + scale * out
 
@@ -313,10 +317,11 @@ def samples_of(problem: Problem, rows: Mapping[str, Any], *, members: bool) -> S
         rows: Of the data set.
         members: Whether the members of the family are among them.
     """
-    inputs = {name: np.asarray(array, float) for name, array in inputs_in(rows).items()}
-    values = np.stack([rows[f"values/{name}"] for name in problem.unknowns], -1)
+    dtype = jnp.result_type(float)  # a copy in float64 would be twice as large
+    inputs = {name: np.asarray(array, dtype) for name, array in inputs_in(rows).items()}
+    values = np.stack([rows[f"values/{name}"] for name in problem.unknowns], -1, dtype=dtype)
     given = problems(problem, dict(rows)) if members else None
-    return cast(Samples(inputs, values.astype(float), given))
+    return cast(Samples(inputs, values, given))
 
 
 @eqx.filter_jit

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pinops.data import Dataset, problems
 from pinops.derivatives import parse_names
 from pinops.losses import Snapshot, Term, Weights, residuals
-from pinops.networks import Field, field_of
+from pinops.networks import Field, field_of, narrowed
 from pinops.operators import Operator
 from pinops.optimizers import LeastSquares
 from pinops.problem import (
@@ -100,6 +100,7 @@ class OperatorModel(Trainable[Members]):
         imposition: Which conditions are met exactly.
         owner: The name that messages give the family.
         physics: Whether the equations are in the loss.
+        compute_dtype: Of the networks' values, as of `narrowed`.
         mesh: The devices that share the members of a step.
     """
 
@@ -110,6 +111,7 @@ class OperatorModel(Trainable[Members]):
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
     physics: bool = eqx.field(static=True)
+    compute_dtype: str | None = eqx.field(static=True, default=None)
     mesh: Mesh | None = eqx.field(
         static=True, default=None
     )  # the devices that share the members of a step
@@ -128,9 +130,8 @@ class OperatorModel(Trainable[Members]):
 
     def field(self, params: Params, problem: Problem) -> Field:
         """The present solution of one member."""
-        return field_of(
-            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.scales
-        )
+        operator = narrowed(self.operator(params), self.compute_dtype)
+        return field_of(problem, self.imposition, operator(inputs_of(problem)), self.scales)
 
     def _constraints(self, problem: Problem) -> list[Constraint]:
         """The equations of one member, and its data."""

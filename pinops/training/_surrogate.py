@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.data import Dataset, inputs_in, problems
 from pinops.losses import Snapshot, Term, Weights, residuals
-from pinops.networks import GridField
+from pinops.networks import GridField, computed_in
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Points, Problem, Region, constraints
@@ -65,7 +65,8 @@ class SurrogateModel(Trainable[Trajectories]):
 
     ``mean``, ``scale``: frames minus the one are divided by the other, for each unknown; ``sizes``:
     of the equations; ``centre``, ``spread``: of the parameters, after their ``maps``; ``free``: how
-    many frames follow from predictions; ``warm``: 1 while only the embedding is trained.
+    many frames follow from predictions; ``warm``: 1 while only the embedding is trained;
+    ``compute_dtype``: of the networks, as of `computed_in`.
     """
 
     problem: Problem
@@ -85,6 +86,7 @@ class SurrogateModel(Trainable[Trajectories]):
     physics: bool = eqx.field(static=True)  # whether the equations are in the loss
     push_forward: bool = eqx.field(static=True)
     owner: str = eqx.field(static=True)
+    compute_dtype: str | None = eqx.field(static=True, default=None)
     mesh: Mesh | None = eqx.field(
         static=True, default=None
     )  # the devices that share the trajectories of a step
@@ -102,6 +104,12 @@ class SurrogateModel(Trainable[Trajectories]):
         """The present surrogate, of scaled states and standardised parameters."""
         return eqx.combine(params.network, self.frozen)
 
+    def advanced(
+        self, params: Params, states: Array, seen: Float[Array, "n p"]
+    ) -> tuple[Array, Array | None]:
+        """Scaled states one step later, and what an embedding makes of them (None without one)."""
+        return computed_in(self.compute_dtype, _advanced, self.surrogate(params), states, seen)
+
     def standardised(self, parameters: Float[Array, "n p"]) -> Float[Array, "n p"]:
         """The parameters as the surrogate sees them."""
         columns = [MAPS[name](parameters[:, k]) for k, name in enumerate(self.maps)]
@@ -115,10 +123,10 @@ class SurrogateModel(Trainable[Trajectories]):
         self, params: Params, first: Float[Array, "n *grid c"], parameters: Array, count: int
     ) -> Array:
         """``count`` frames that follow from the first one, ``(n, count, *grid, c)``."""
-        surrogate, seen = self.surrogate(params), self.standardised(parameters)
+        seen = self.standardised(parameters)
 
         def advance(state, _):
-            state = surrogate(state, seen)
+            state, _ = self.advanced(params, state, seen)
             return state, state
 
         _, frames = jax.lax.scan(advance, self._scaled(first), length=count)
@@ -154,10 +162,7 @@ class SurrogateModel(Trainable[Trajectories]):
 
         The guess is None without an embedding.
         """
-        surrogate, seen = (
-            self.surrogate(params),
-            self.standardised(jnp.asarray(trajectories.parameters)),
-        )
+        seen = self.standardised(jnp.asarray(trajectories.parameters))
         frames = jnp.moveaxis(jnp.asarray(trajectories.frames), 1, 0)
         truth = self._scaled(frames)
         before, after = truth[:-1], truth[1:]
@@ -170,7 +175,7 @@ class SurrogateModel(Trainable[Trajectories]):
         def forced(_):
             """All steps at once."""
             states = (before + noise).reshape(-1, *before.shape[2:])
-            out = surrogate.advanced(states, jnp.tile(seen, (len(before), 1)))
+            out = self.advanced(params, states, jnp.tile(seen, (len(before), 1)))
             return jax.tree.map(lambda x: x.reshape(before.shape), out)
 
         def in_turn(_):
@@ -179,7 +184,7 @@ class SurrogateModel(Trainable[Trajectories]):
                 number, true, noise = step
                 last = jax.lax.stop_gradient(last) if self.push_forward else last
                 state = jnp.where((number > 0) & (number < self.free), last, true)
-                out = surrogate.advanced(state + noise, seen)
+                out = self.advanced(params, state + noise, seen)
                 return out[0], out
 
             return jax.lax.scan(
@@ -244,6 +249,12 @@ class SurrogateModel(Trainable[Trajectories]):
         return snapshot_without_kernel(
             lambda params: self.residuals(params, trajectories), params, key
         )
+
+
+def _advanced(
+    surrogate: Surrogate, states: Array, seen: Float[Array, "n p"]
+) -> tuple[Array, Array | None]:
+    return surrogate.advanced(states, seen)
 
 
 def relative(

@@ -21,8 +21,8 @@ SMOKE = {
     "darcy_map": [],
     "darcy_map --cases family_both": [],
     "own_arrays": [],
-    "darcy_map --step": [],
     "catalogue": ["--cases", "poisson"],
+    "chunks": [],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],
     "meshes": [],
@@ -33,6 +33,7 @@ SMOKE = {
     "pig --step": [],
     "scales": [],
     "step_cost": [],
+    "streaming": [],
     "time_to_accuracy": ["--cases", "klein_gordon"],
 }
 
