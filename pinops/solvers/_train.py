@@ -63,7 +63,7 @@ def train(
 
     The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its
     solution; a network on grids such as `FNO` a map from input fields and numbers to the solution
-    on a grid; `Direct` and `CAPE` of one a surrogate, from one snapshot on a grid to the next;
+    on a grid; `Direct` and `CAPE` of one a surrogate, from snapshots on a grid to the next one;
     `Transolver` and `MeshGraphNet` a map on points that differ from sample to sample.
 
     Args:

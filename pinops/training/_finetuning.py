@@ -22,8 +22,9 @@ from pinops.training._surrogate import AUXILIARY, SurrogateModel, grid_residuals
 class Unsolved(eqx.Module):
     """Trajectories whose beginning and equations are known, and earlier predictions of them."""
 
-    first: Float[Array, "n *grid c"]
+    first: Float[Array, "n k *grid c"]
     parameters: Float[Array, "n p"]
+    fields: dict[str, Array]
     problems: Problem
     before: Float[Array, "n t *grid c"]
 
@@ -59,8 +60,8 @@ class FineTuning(Trainable[Unsolved]):
 
     def residuals(self, params: Params, points: Unsolved) -> dict[str, Term]:
         model, count = self.surrogate, points.before.shape[1]
-        rolled = model.rollout(params, points.first, points.parameters, count)
-        whole = jnp.concatenate([points.first[:, None], rolled], 1)
+        rolled = model.rollout(params, points.first, points.parameters, points.fields, count)
+        whole = jnp.concatenate([points.first, rolled], 1)
 
         def of(problem: Problem, snapshots: Array) -> dict[str, Array]:
             return grid_residuals(

@@ -30,12 +30,16 @@ SMOKE = {
     "operators --step": [],
     "pig": ["--cases", "klein_gordon"],
     "pig --step": [],
+    "rollouts": [],
     "scales": [],
     "step_cost": [],
     "time_to_accuracy": ["--cases", "klein_gordon"],
 }
 
-PAGES = {"scales": "docs/scales.md"}  # tables outside of the README
+PAGES = {
+    "rollouts": "docs/guide/steppers.md",
+    "scales": "docs/scales.md",
+}  # tables outside of the README
 
 
 def python(*command: object, seconds: float = 120) -> str:
