@@ -109,6 +109,14 @@ _SCALING = Table(
         "deviation": _NUMBERS,
     }
 )
+_MAP_INPUTS = Table(
+    {
+        "fields": Table({}, others=Items(_SIZE, least=1)),
+        "constants": Table({}, others=_SIZE),
+        "of_fields": _SCALING,
+        "of_constants": _SCALING,
+    }
+)
 _SURROGATE: Mapping[str, Kind] = {
     "surrogate": _DESCRIPTION,
     "data_members": _SEEN,
@@ -123,6 +131,7 @@ _SURROGATE: Mapping[str, Kind] = {
         }
     ),
     "parameters": _SCALING,
+    "fields": Optional(_MAP_INPUTS),
     "centre": _BY_NAME,
     "scale": _BY_NAME,
     "scales": _SIZES,
@@ -134,14 +143,7 @@ _SURROGATE: Mapping[str, Kind] = {
 _MAP: Mapping[str, Kind] = {
     "map": _DESCRIPTION,
     "axes": Table({}, others=_NUMBERS),
-    "inputs": Table(
-        {
-            "fields": Table({}, others=Items(_SIZE, least=1)),
-            "constants": Table({}, others=_SIZE),
-            "of_fields": _SCALING,
-            "of_constants": _SCALING,
-        }
-    ),
+    "inputs": _MAP_INPUTS,
     "centre": _BY_NAME,
     "scale": _BY_NAME,
     "scales": Optional(_SIZES),

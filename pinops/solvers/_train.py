@@ -67,7 +67,7 @@ def train(
     The architecture says which: `DeepONet` makes an operator, from the inputs of a problem (also
     functions at sensors of their own) to its solution at any points; a network on grids such as
     `FNO` a map from input fields and numbers to the solution on a grid; `Direct` and `CAPE` of one
-    a surrogate, from one snapshot on a grid to the next; `Transolver` and `MeshGraphNet` a map on
+    a surrogate, from snapshots on a grid to the next one; `Transolver` and `MeshGraphNet` a map on
     points that differ from sample to sample.
 
     Args:

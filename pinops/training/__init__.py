@@ -57,6 +57,7 @@ from pinops.training._map import mean_and_scale as mean_and_scale
 from pinops.training._map import samples_of as samples_of
 from pinops.training._map import samples_of_members as samples_of_members
 from pinops.training._map_inputs import MapInputs as MapInputs
+from pinops.training._map_inputs import fields_in as fields_in
 from pinops.training._map_inputs import interpolation as interpolation
 from pinops.training._map_inputs import places_on as places_on
 from pinops.training._members import SMALLEST as SMALLEST
@@ -105,6 +106,7 @@ from pinops.training._surrogate import SurrogateModel as SurrogateModel
 from pinops.training._surrogate import Trajectories as Trajectories
 from pinops.training._surrogate import Unsolved as Unsolved
 from pinops.training._surrogate import as_frames as as_frames
+from pinops.training._surrogate import as_real as as_real
 from pinops.training._surrogate import frames_of as frames_of
 from pinops.training._surrogate import grid_residuals as grid_residuals
 from pinops.training._train import Training as Training

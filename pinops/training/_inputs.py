@@ -1,6 +1,6 @@
 """What operators and surrogates see of problems: named inputs, their mean and deviation."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -94,28 +94,24 @@ def _rounded(numbers: np.ndarray, digits: np.ndarray) -> Any:
 
 
 def in_a_row(inputs: Mapping[str, Float[Any, "n ..."]], count: int) -> Float[np.ndarray, "n p"]:
-    """What a surrogate sees: numbers and vectors of ``count`` members, in the order of their names;
-    nothing of data without parameters.
+    """The parameters that a surrogate sees: numbers and vectors of ``count`` members, in the order
+    of their names; nothing of data without parameters.
     """
     columns = [np.asarray(inputs[name]).reshape(count, -1) for name in sorted(inputs)]
     return np.concatenate([np.zeros((count, 0)), *columns], 1)
 
 
-def names_in_a_row(problem: Problem) -> list[str]:
-    """The name of every number that a surrogate sees of a family.
+def names_in_a_row(problem: Problem, fields: Collection[str] = ()) -> list[str]:
+    """The name of every parameter that a surrogate sees of a family.
 
     Such as ``viscosity``, or ``force 0``, ``force 1`` of a vector.
 
-    Raises:
-        ValueError: For an input that is an image.
+    Args:
+        problem: The family.
+        fields: Those of its inputs that are fields on a grid.
     """
     names: list[str] = []
     for name, value in inputs_of(problem).items():
-        if value.ndim > 1:
-            raise ValueError(
-                f"a surrogate sees numbers and vectors, and the input {name} of "
-                f"{type(problem).__name__} is an image of shape "
-                f"{value.shape}; train a DeepONet, or leave {name} out of inputs()"
-            )
-        names += [name] if value.ndim == 0 else [f"{name} {k}" for k in range(value.size)]
+        if name not in fields:
+            names += [name] if value.ndim == 0 else [f"{name} {k}" for k in range(value.size)]
     return names

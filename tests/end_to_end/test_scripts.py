@@ -31,6 +31,7 @@ SMOKE = {
     "operators --step": [],
     "pig": ["--cases", "klein_gordon"],
     "pig --step": [],
+    "rollouts": [],
     "scales": [],
     "step_cost": [],
     "streaming": [],
@@ -40,6 +41,7 @@ SMOKE = {
 # Tables outside of docs/benchmarks.md.
 PAGES = {
     "_summary": ("README.md",),
+    "rollouts": ("docs/guide/steppers.md",),
     "scales": ("docs/scales.md",),
     "darcy_map": ("docs/benchmarks.md", "docs/guide/physics.md"),
 }
