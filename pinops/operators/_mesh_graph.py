@@ -8,7 +8,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pinops.geometry import Mesh
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
-from pinops.operators._message_passing import Perceptron
 from pinops.operators._points import (
     Graph,
     Normalised,
@@ -16,7 +15,7 @@ from pinops.operators._points import (
     PointNetwork,
     boundary_setting,
 )
-from pinops.operators._pointwise import Affine
+from pinops.operators._pointwise import Affine, Perceptron
 from pinops.settings import number, whole
 
 

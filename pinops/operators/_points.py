@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pinops.geometry import Mesh
-from pinops.operators._message_passing import Perceptron
-from pinops.operators._pointwise import Affine
+from pinops.operators._pointwise import Affine, Perceptron
 from pinops.settings import check_settings, flag
 
 POINT_NETWORK = "a network on points such as Transolver()"

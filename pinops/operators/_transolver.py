@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
-from pinops.operators._message_passing import Perceptron
 from pinops.operators._points import (
     Graph,
     Normalised,
@@ -14,7 +13,7 @@ from pinops.operators._points import (
     PointNetwork,
     boundary_setting,
 )
-from pinops.operators._pointwise import Affine
+from pinops.operators._pointwise import Affine, Perceptron
 from pinops.settings import check_settings, whole
 
 
