@@ -1,5 +1,6 @@
 """What plans for families and data share: the common part of a request, and of a result."""
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from pinops.problem import (
     name_of,
 )
 from pinops.settings import share_of_memory
-from pinops.solvers._door import Options
+from pinops.solvers._door import Assembly, Options
 from pinops.solvers._request import describe
 from pinops.training import Functions, Outcome, Phase
 
@@ -24,7 +25,7 @@ POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
 
 
 @dataclass(frozen=True)
-class FamilyPlan:
+class FamilyPlan(abc.ABC):
     """What all members of an ensemble share; a subclass for everything that can be trained.
 
     Attributes:
@@ -51,6 +52,10 @@ class FamilyPlan:
         if self.dataset is None or not len(self.dataset.splits["test"]):
             return None
         return self.dataset
+
+    @abc.abstractmethod
+    def assembled(self, seed: int) -> Assembly:
+        """The training with a seed."""
 
     def common(self, seed: int) -> dict[str, Any]:
         """The part of a request that does not depend on what is trained."""
