@@ -36,7 +36,7 @@ def _card(name: str, notebook: dict[str, Any]) -> str:
     """A link with a picture, the title and the first sentence of a notebook."""
     first = "".join(notebook["cells"][0]["source"])
     title, _, text = first.partition("\n")
-    sentence = re.split(r"(?<=[.:;!?])\s", " ".join(text.split()), maxsplit=1)[0].rstrip(":;")
+    sentence = re.split(r"(?<=[\w)]\.)\s(?=[A-Z])", " ".join(text.split()), maxsplit=1)[0]
     stem = name.removesuffix(".ipynb")
     return (
         f'<a href="{stem}.html"><img src="../_static/thumbnails/{stem}.png" '
