@@ -36,6 +36,8 @@ from pinops.data._schema import Anything as Anything
 from pinops.data._schema import Table as Table
 from pinops.data._schema import check as check
 from pinops.data._schema import shown as shown
+from pinops.data._sensors import as_sensors as as_sensors
+from pinops.data._sensors import readings as readings
 from pinops.data._store import BLOCK as BLOCK
 from pinops.data.readers import describe_file as describe_file
 from pinops.data.readers import read_contents as read_contents

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pinops.data import Dataset
 from pinops.losses import Weighting
 from pinops.problem import (
@@ -12,9 +14,12 @@ from pinops.problem import (
     coefficients_of,
     name_of,
 )
+from pinops.settings import share_of_memory
 from pinops.solvers._door import Options
 from pinops.solvers._request import describe
 from pinops.training import Functions, Outcome, Phase
+
+POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
 
 
 def family_request(
@@ -40,10 +45,24 @@ def family_request(
         "minutes": options.minutes,
         "seed": seed,
         "dtype": options.dtype,
+        "compute_dtype": options.compute_dtype,
     }
     if isinstance(problem, DataFamily):
         request["family"] = problem.to_json()
     return request
+
+
+def pool_of(dataset: Dataset, batch: int) -> int:
+    """How many samples for training are kept in memory: all, unless they would fill much of it.
+
+    Args:
+        dataset: Where they come from.
+        batch: How many a step takes, the least.
+    """
+    row = dataset.rows(range(1))
+    numbers = sum(np.size(array) for name, array in row.items() if name != "cells")
+    fitting = share_of_memory(POOL_BYTES) // (8 * numbers)
+    return max(batch, min(len(dataset.splits["training"]), fitting))
 
 
 def phases_request(phases: Sequence[Phase]) -> dict[str, Any]:
@@ -58,7 +77,7 @@ def phases_request(phases: Sequence[Phase]) -> dict[str, Any]:
 def of_outcome(outcome: Outcome) -> dict[str, Any]:
     """What a result takes of the end of a training, by the names of its fields."""
     return {
-        "params": outcome.state.params,
+        "params": outcome.params,
         "history": outcome.history,
         "status": outcome.status,
         "compile_seconds": outcome.compile_seconds,

@@ -16,9 +16,15 @@ from pinops.operators import PointArchitecture
 from pinops.optimizers import SOAP
 from pinops.problem import DataFamily, fingerprint
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request
+from pinops.solvers._of_family import family_request, of_outcome, phases_request, pool_of
 from pinops.solvers._operator_plan import STEPS
-from pinops.solvers._recipe import check_stochastic, check_terms_weighted, checked_steps, phases
+from pinops.solvers._recipe import (
+    Length,
+    check_stochastic,
+    check_terms_weighted,
+    checked_steps,
+    phases,
+)
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.training import (
@@ -112,7 +118,7 @@ def point_plan(
     functions: Functions | None,
     optimizer: Any,
     weighting: Weighting | None,
-    steps: int | None,
+    length: Length,
 ) -> PointPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     name = type(architecture).__name__
@@ -132,8 +138,8 @@ def point_plan(
     check_values(dataset, *dataset.splits, gaps=True, coefficients=False)
     local = _local(dataset)
     inputs, counts = fitted_inputs(architecture, _blocks(dataset, local), local)
-    functions = Functions(batch=_BATCH) if functions is None else functions
-    functions = functions.within(len(counts))
+    default = Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)
+    functions = (functions or default).within(len(counts))
     source = CloudBatches.of(
         dataset,
         architecture,
@@ -143,10 +149,11 @@ def point_plan(
         batch=functions.batch,
         points=functions.data_points,
     )
+    steps = length.in_steps(len(counts), source.batch)
     total = checked_steps(steps, STEPS)
     # In equal time Adam ends with a larger error on heat in polygons.
-    default = SOAP(decay_steps=total) if optimizer is None else optimizer
-    plan = phases(default, steps, STEPS)
+    chosen = SOAP(decay_steps=total) if optimizer is None else optimizer
+    plan = phases(chosen, steps, STEPS)
     check_stochastic(plan, _WHAT)
     return PointPlan(
         family=_family(dataset, inputs),
@@ -209,6 +216,7 @@ def built_point_map(
         scale=numbers("scale"),
         unknowns=tuple(unknowns),
         owner=request["problem"],
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, Params(cast(arrays), {})
 

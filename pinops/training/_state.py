@@ -89,10 +89,13 @@ class Report:
 
 @dataclass
 class Outcome:
-    """How training ended: the last good state, its history, and why it stopped."""
+    """How training ended: the last good state, its history, the parameters that it answers with,
+    and why it stopped.
+    """
 
     state: TrainState
     history: list[Report]
+    params: Params
     status: str = ""
     compile_seconds: float = 0.0
 
