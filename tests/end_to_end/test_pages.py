@@ -34,6 +34,8 @@ def quick(door):
             isinstance(phase, pinops.Phase) for phase in phases
         ):
             options["optimizer"] = tuple(pinops.Phase(p.optimizer, few(p.steps)) for p in phases)
+        elif "epochs" in options:
+            options["epochs"] = 1
         else:
             options["steps"] = few(options.get("steps"))
         if "continuation" in options:
