@@ -12,7 +12,7 @@ BEGINNING = """\
 # Gallery
 
 Notebooks that run in the build of this site, as they are in the folder `notebooks/` of the
-repository. Each takes less than a minute on two cores.
+repository. Each takes about a minute.
 
 """
 
