@@ -21,7 +21,7 @@ from pinops.solvers._door import Assembly, Options
 from pinops.solvers._map_answers import evaluated, referenced, relative_errors
 from pinops.solvers._of_family import (
     POOL_BYTES,
-    family_request,
+    FamilyPlan,
     of_outcome,
     phases_request,
     pool_of,
@@ -53,7 +53,6 @@ from pinops.training import (
     MapModel,
     Outcome,
     Params,
-    Phase,
     SampleBatches,
     Training,
     cast,
@@ -73,30 +72,16 @@ _WHAT = "maps, of which every step has other samples"
 
 
 @dataclass(frozen=True)
-class MapPlan:
+class MapPlan(FamilyPlan):
     """What all members of an ensemble of maps share."""
 
-    problem: Problem
     architecture: GridArchitecture
-    options: Options
-    dataset: Dataset | None
     physics: float
-    functions: Functions
-    phases: tuple[Phase, ...]
-    weighting: Weighting
     axes: dict[str, np.ndarray]
     inputs: MapInputs
     scales: dict[str, Any] | None
     scaling: tuple[np.ndarray, ...]
     loss: str | None
-    fingerprint: dict[str, Any]
-
-    @property
-    def tested_on(self) -> Dataset | None:
-        """The data, where a part of them is for testing; None: unseen members."""
-        if self.dataset is None or not len(self.dataset.splits["test"]):
-            return None
-        return self.dataset
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -133,16 +118,7 @@ class MapPlan:
             scale, centre = self.scales["sizes"], dict.fromkeys(problem.unknowns, 0.0)
         else:
             scale, centre = dataset.scale, dataset.centre
-        common = family_request(
-            problem,
-            dataset,
-            self.options,
-            functions=self.functions,
-            weighting=self.weighting,
-            fingerprint=self.fingerprint,
-            seed=seed,
-        )
-        return common | {
+        return self.common(seed) | {
             "map": describe(self.architecture),
             "axes": {name: line.tolist() for name, line in self.axes.items()},
             "inputs": self.inputs.to_json(),

@@ -1,6 +1,7 @@
 """What plans for families and data share: the common part of a request, and of a result."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,34 +23,55 @@ from pinops.training import Functions, Outcome, Phase
 POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
 
 
-def family_request(
-    problem: Problem,
-    dataset: Dataset | None,
-    options: Options,
-    *,
-    functions: Functions,
-    weighting: Weighting,
-    fingerprint: dict[str, Any],
-    seed: int,
-) -> dict[str, Any]:
-    """The part of a request that does not depend on what is trained; arguments as for `train`."""
-    seen = None if dataset is None else [dataset.origin, dataset.seen("training")]
-    request = {
-        "problem": name_of(problem),
-        "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
-        "data": None if dataset is None else dataset.digest,
-        "data_members": seen,
-        "functions": describe(functions),
-        "weighting": describe(weighting),
-        "fingerprint": fingerprint,
-        "minutes": options.minutes,
-        "seed": seed,
-        "dtype": options.dtype,
-        "compute_dtype": options.compute_dtype,
-    }
-    if isinstance(problem, DataFamily):
-        request["family"] = problem.to_json()
-    return request
+@dataclass(frozen=True)
+class FamilyPlan:
+    """What all members of an ensemble share; a subclass for everything that can be trained.
+
+    Attributes:
+        problem: The family.
+        options: Those of all front doors.
+        dataset: Where samples come from; None: members of the family are sampled.
+        functions: How many samples are in memory, and in a step.
+        phases: The optimizers, one after the other.
+        weighting: Of the terms of the loss.
+        fingerprint: Of the family.
+    """
+
+    problem: Problem
+    options: Options
+    dataset: Dataset | None
+    functions: Functions
+    phases: tuple[Phase, ...]
+    weighting: Weighting
+    fingerprint: dict[str, Any]
+
+    @property
+    def tested_on(self) -> Dataset | None:
+        """The data, where a part of them is for testing; None: unseen members."""
+        if self.dataset is None or not len(self.dataset.splits["test"]):
+            return None
+        return self.dataset
+
+    def common(self, seed: int) -> dict[str, Any]:
+        """The part of a request that does not depend on what is trained."""
+        problem, dataset, options = self.problem, self.dataset, self.options
+        seen = None if dataset is None else [dataset.origin, dataset.seen("training")]
+        request = {
+            "problem": name_of(problem),
+            "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
+            "data": None if dataset is None else dataset.digest,
+            "data_members": seen,
+            "functions": describe(self.functions),
+            "weighting": describe(self.weighting),
+            "fingerprint": self.fingerprint,
+            "minutes": options.minutes,
+            "seed": seed,
+            "dtype": options.dtype,
+            "compute_dtype": options.compute_dtype,
+        }
+        if isinstance(problem, DataFamily):
+            request["family"] = problem.to_json()
+        return request
 
 
 def pool_of(dataset: Dataset, batch: int) -> int:

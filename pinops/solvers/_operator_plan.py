@@ -33,7 +33,7 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request, pool_of
+from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request, pool_of
 from pinops.solvers._recipe import Length, check_digits, check_forgetful, checked_steps, phases
 from pinops.solvers._request import as_drawn, describe, digest, drawn_with
 from pinops.solvers._trained_operator import (
@@ -48,7 +48,6 @@ from pinops.training import (
     OperatorModel,
     Outcome,
     Params,
-    Phase,
     SolvedMembers,
     Training,
     cast,
@@ -71,21 +70,14 @@ _MONITOR, _INPUTS = 12, 13
 
 
 @dataclass(frozen=True)
-class OperatorPlan:
+class OperatorPlan(FamilyPlan):
     """What all members of an ensemble of operators share."""
 
-    problem: Problem
     architecture: OperatorArchitecture | Operator
-    options: Options
-    dataset: Dataset | None
     physics: float
-    functions: Functions
-    phases: tuple[Phase, ...]
-    weighting: Weighting
     start: TrainedOperator | None
     inputs: dict[str, Any]
     scales: dict[str, Any]
-    fingerprint: dict[str, Any]
 
     @property
     def tested_on(self) -> Dataset | None:
@@ -127,16 +119,7 @@ class OperatorPlan:
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset, start = self.problem, self.dataset, self.start
         ones = dict.fromkeys(problem.unknowns, 1.0)
-        common = family_request(
-            problem,
-            dataset,
-            self.options,
-            functions=self.functions,
-            weighting=self.weighting,
-            fingerprint=self.fingerprint,
-            seed=seed,
-        )
-        return common | {
+        return self.common(seed) | {
             "operator": describe(self.architecture) if start is None else start.request["operator"],
             "physics": self.physics,
             **phases_request(self.phases),

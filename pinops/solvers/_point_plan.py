@@ -16,7 +16,7 @@ from pinops.operators import PointArchitecture
 from pinops.optimizers import SOAP
 from pinops.problem import DataFamily, fingerprint
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request, pool_of
+from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request, pool_of
 from pinops.solvers._operator_plan import STEPS
 from pinops.solvers._recipe import (
     Length,
@@ -32,7 +32,6 @@ from pinops.training import (
     Functions,
     Outcome,
     Params,
-    Phase,
     PointInputs,
     PointMapModel,
     Training,
@@ -49,17 +48,13 @@ _MONITORED = 32  # samples for validation whose errors are reported
 
 
 @dataclass(frozen=True)
-class PointPlan:
+class PointPlan(FamilyPlan):
     """What all members of an ensemble of maps on points share."""
 
-    family: DataFamily
-    architecture: PointArchitecture
-    options: Options
+    problem: DataFamily
     dataset: Dataset
+    architecture: PointArchitecture
     source: CloudBatches
-    functions: Functions
-    phases: tuple[Phase, ...]
-    weighting: Weighting
 
     @property
     def tested_on(self) -> Dataset:
@@ -69,7 +64,7 @@ class PointPlan:
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
         request = self._request(seed)
-        model, params = built_point_map(self.family, self.architecture, request)
+        model, params = built_point_map(self.problem, self.architecture, request)
         training = Training(
             model=model,
             phases=self.phases,
@@ -81,7 +76,7 @@ class PointPlan:
 
         def result(outcome: Outcome) -> TrainedPointMap:
             return TrainedPointMap(
-                family=self.family,
+                family=self.problem,
                 request=request,
                 architecture=self.architecture,
                 model=model,
@@ -91,16 +86,7 @@ class PointPlan:
         return Assembly(training, params, request, partial(training.init, params), result)
 
     def _request(self, seed: int) -> dict[str, Any]:
-        common = family_request(
-            self.family,
-            self.dataset,
-            self.options,
-            functions=self.functions,
-            weighting=self.weighting,
-            fingerprint=fingerprint(self.family),
-            seed=seed,
-        )
-        return common | {
+        return self.common(seed) | {
             "point_map": describe(self.architecture),
             "points": self.source.inputs.to_json(),
             "mean": self.dataset.mean,
@@ -155,8 +141,9 @@ def point_plan(
     chosen = SOAP(decay_steps=total) if optimizer is None else optimizer
     plan = phases(chosen, steps, STEPS)
     check_stochastic(plan, _WHAT)
+    family = _family(dataset, inputs)
     return PointPlan(
-        family=_family(dataset, inputs),
+        problem=family,
         architecture=architecture,
         options=options,
         dataset=dataset,
@@ -164,6 +151,7 @@ def point_plan(
         functions=functions,
         phases=plan,
         weighting=weighting or Fixed(),
+        fingerprint=fingerprint(family),
     )
 
 

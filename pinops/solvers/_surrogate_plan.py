@@ -23,7 +23,7 @@ from pinops.problem import (
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, pool_of
+from pinops.solvers._of_family import FamilyPlan, of_outcome, pool_of
 from pinops.solvers._operator_plan import (
     check_without_equation,
     checked_physics,
@@ -59,28 +59,17 @@ _WHAT = "surrogates, of which every step has other trajectories"
 
 
 @dataclass(frozen=True)
-class SurrogatePlan:
+class SurrogatePlan(FamilyPlan):
     """What all members of an ensemble of surrogates share."""
 
-    problem: Problem
     architecture: SurrogateArchitecture
-    options: Options
     dataset: Dataset
     physics: float
-    functions: Functions
     curriculum: Curriculum
     optimizer: Any
-    phases: tuple[Phase, ...]
-    weighting: Weighting
     grid: GridSpec
     parameters: ParameterScaling
     fields: MapInputs | None
-    fingerprint: dict[str, Any]
-
-    @property
-    def tested_on(self) -> Dataset | None:
-        """The test part of the data, where there is one."""
-        return self.dataset if len(self.dataset.splits["test"]) else None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -118,16 +107,7 @@ class SurrogatePlan:
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset = self.problem, self.dataset
-        common = family_request(
-            problem,
-            dataset,
-            self.options,
-            functions=self.functions,
-            weighting=self.weighting,
-            fingerprint=self.fingerprint,
-            seed=seed,
-        )
-        return common | {
+        return self.common(seed) | {
             "surrogate": describe(self.architecture),
             "grid": self.grid.to_json(),
             "parameters": self.parameters.to_json(),
