@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -143,33 +144,43 @@ def _own(module: ModuleType) -> Iterator[str]:
             yield label
 
 
-def documented() -> dict[str, str]:
-    """Every public name with its full path; a name of the front page has its place there."""
-    paths: dict[str, str] = {}
+def documented() -> dict[str, Any]:
+    """Everything public by its full path; what is on the front page has its place there."""
+    found: dict[str, Any] = {}
     for module in ROOMS:
-        for label in exported(module):
-            paths.setdefault(label, f"{module}.{label}")
+        for label, value in exported(module).items():
+            if not any(value is known for known in found.values()):
+                found[f"{module}.{label}"] = value
+    return found
+
+
+@cache
+def links() -> dict[str, str]:
+    """The full path of every public name; the first of those with the same name."""
+    paths: dict[str, str] = {}
+    for path in documented():
+        paths.setdefault(path.rpartition(".")[2], path)
     return paths
 
 
 def pages() -> dict[str, str]:
     """The pages in Markdown by file name."""
-    paths = documented()
-    out = {module.removeprefix("pinops."): _page(module, paths) for module in ROOMS}
+    public = documented()
+    out = {module.removeprefix("pinops."): _page(module, public) for module in ROOMS}
     listed = [*out]
     about = "Every public name. Docstrings are the same that `help(...)` shows in Python."
     lines = ["# Interface", "", about, "", "```{toctree}", *listed, "```", ""]
     return {"index": "\n".join(lines), **out}
 
 
-def _page(module: str, paths: Mapping[str, str]) -> str:
+def _page(module: str, public: Mapping[str, Any]) -> str:
     room, names = ROOMS[module], exported(module)
     lines = [f"# {room.title}", "", room.about, ""]
-    here = {label: value for label, value in names.items() if paths[label] == f"{module}.{label}"}
+    here = {label: value for label, value in names.items() if f"{module}.{label}" in public}
     elsewhere = [label for label in names if label not in here]
     if elsewhere:
-        links = ", ".join(f"{{py:obj}}`{label} <{paths[label]}>`" for label in elsewhere)
-        lines += [f"Also: {links}.", ""]
+        also = ", ".join(f"{{py:obj}}`{label} <pinops.{label}>`" for label in elsewhere)
+        lines += [f"On the front page: {also}.", ""]
     for heading, labels in _sections(module, here).items():
         lines += [f"## {heading}", ""] if heading else []
         for label in labels:
@@ -208,7 +219,7 @@ _TABLE = re.compile(r"(?:^ *\|.*\|\n?){2,}", re.MULTILINE)
 
 def link_names(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Turn our docstrings into reStructuredText: links to names, code, and tables as they are."""
-    paths = documented()
+    paths = links()
 
     def replaced(match: re.Match[str]) -> str:
         if match[3]:

@@ -1,21 +1,18 @@
 """The gallery: a copy of each notebook for Sphinx to run, and a picture from its outputs."""
 
-import base64
 import html
-import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 WIDTH = 480  # of a thumbnail, in pixels
-PNG = "image/png"
 
 BEGINNING = """\
 # Gallery
 
 Notebooks that run in the build of this site, as they are in the folder `notebooks/` of the
-repository. Each takes less than a minute on two cores.
+repository. Each takes about a minute.
 
 """
 
@@ -36,7 +33,7 @@ def _card(name: str, notebook: dict[str, Any]) -> str:
     """A link with a picture, the title and the first sentence of a notebook."""
     first = "".join(notebook["cells"][0]["source"])
     title, _, text = first.partition("\n")
-    sentence = re.split(r"(?<=[.:;!?])\s", " ".join(text.split()), maxsplit=1)[0].rstrip(":;")
+    sentence = re.split(r"(?<=[\w)]\.)\s(?=[A-Z])", " ".join(text.split()), maxsplit=1)[0]
     stem = name.removesuffix(".ipynb")
     return (
         f'<a href="{stem}.html"><img src="../_static/thumbnails/{stem}.png" '
@@ -47,30 +44,28 @@ def _card(name: str, notebook: dict[str, Any]) -> str:
 
 
 def write_thumbnails(app: Any, exception: Exception | None) -> None:
-    """Take the first picture of every notebook that was run."""
+    """Take the first picture of every notebook."""
     if exception is not None or app.builder.format != "html":
         return
     from PIL import Image
 
     folder = Path(app.outdir) / "_static" / "thumbnails"
     folder.mkdir(parents=True, exist_ok=True)
-    executed = Path(app.outdir).parent / "jupyter_execute" / "gallery"
     for path in sorted((Path(app.srcdir) / "gallery").glob("*.ipynb")):
-        picture = _first_picture(executed / path.name)
-        if picture is None:
-            continue
-        image = Image.open(io.BytesIO(picture)).convert("RGB")
-        image.thumbnail((WIDTH, WIDTH))
-        image.save(folder / f"{path.stem}.png", optimize=True)
+        name = _first_picture(app.env, f"gallery/{path.stem}")
+        if name is not None:
+            image = Image.open(Path(app.outdir) / "_images" / name).convert("RGB")
+            image.thumbnail((WIDTH, WIDTH))
+            image.save(folder / f"{path.stem}.png", optimize=True)
 
 
-def _first_picture(executed: Path) -> bytes | None:
-    """The PNG data of the first output that has any."""
-    if not executed.exists():
-        return None
-    for cell in json.loads(executed.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", ()):
-            if PNG in output.get("data", {}):
-                data = output["data"][PNG]
-                return base64.b64decode(data if isinstance(data, str) else "".join(data))
+def _first_picture(env: Any, page: str) -> str | None:
+    """The file name, among the images of the site, of the first PNG of a page."""
+    from docutils import nodes
+
+    for node in env.get_doctree(page).findall(nodes.image):
+        found = [*node.get("candidates", {}).values(), node.get("uri", "")]
+        for uri in found:
+            if uri.endswith(".png") and uri in env.images:
+                return env.images[uri][1]
     return None

@@ -30,9 +30,12 @@ def quick(door):
         if any(isinstance(one, kinds) for one in (*given[1:], options.get("architecture"))):
             options["curriculum"] = pinops.Curriculum(epochs=1, warm_up=0)
             options.pop("steps", None)
-        elif isinstance(options.get("optimizer"), tuple):
-            phases = options["optimizer"]
+        elif isinstance(phases := options.get("optimizer"), tuple) and all(
+            isinstance(phase, pinops.Phase) for phase in phases
+        ):
             options["optimizer"] = tuple(pinops.Phase(p.optimizer, few(p.steps)) for p in phases)
+        elif "epochs" in options:
+            options["epochs"] = 1
         else:
             options["steps"] = few(options.get("steps"))
         if "continuation" in options:
