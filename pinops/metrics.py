@@ -146,6 +146,13 @@ def snapshot_errors(
     """RMSE / RMS of the truth of every snapshot and unknown.
 
     The RMS of a snapshot counts for at least a thousandth of that of its trajectory.
+
+    Args:
+        predicted: Trajectories, a channel for each unknown.
+        truth: What they should be.
+
+    Returns:
+        The error of each trajectory, snapshot and unknown.
     """
     p, u = (np.asarray(x, np.float64) for x in (predicted, truth))
     grid = tuple(range(2, u.ndim - 1))
@@ -159,6 +166,12 @@ def spectrum(x: Float[np.ndarray, "n t *grid c"]) -> Float[np.ndarray, "k c"]:
 
     Wave vectors count by their length, rounded, in waves per extent of the grid; the numbers go
     from 0 to half of the points of the shortest axis.
+
+    Args:
+        x: Trajectories, a channel for each unknown.
+
+    Returns:
+        By wave number and unknown.
     """
     power, wave = _power(np.asarray(x, np.float64))
     number = np.round(wave[..., 0]).astype(int)

@@ -289,7 +289,12 @@ def field_of(
 
 
 def is_constrained(problem: Problem, imposition: Imposition) -> bool:
-    """Whether a field has more to meet, or to know, than its network gives."""
+    """Whether a field has more to meet, or to know, than its network gives.
+
+    Args:
+        problem: Whose field it is.
+        imposition: Which of its conditions are imposed exactly.
+    """
     return bool(imposition.hard) or problem.lift is not None or problem.factor is not None
 
 

@@ -100,6 +100,10 @@ def boundary_shares(
 
 
 def regular(shares: Shares) -> Bool[Array, "*grid"]:
-    """The points that are not on the boundary, as nearly as numbers tell."""
+    """The points that are not on the boundary, as nearly as numbers tell.
+
+    Args:
+        shares: Of the steps to the neighbours, by `boundary_shares`.
+    """
     nearest = [jnp.minimum(lower, upper).min(-1) for lower, upper in shares]
     return jnp.stack(nearest).min(0) > _NEAREST

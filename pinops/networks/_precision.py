@@ -78,6 +78,10 @@ class NarrowEncoder(Encoder):
 def narrowed(operator: T, dtype: str | None) -> T:
     """An operator whose encoders and networks compute in a narrower type: what it does with the
     inputs before them, and with their outputs, stays.
+
+    Args:
+        operator: The operator.
+        dtype: The name of the narrower type; None: the operator as it is.
     """
     if dtype is None:
         return operator

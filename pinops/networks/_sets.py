@@ -22,7 +22,13 @@ from pinops.settings import instance, whole
 
 
 class MeanEncoder(Encoder):
-    """The mean over the sensors of what a network makes of each, through a second network."""
+    """The mean over the sensors of what a network makes of each, through a second network.
+
+    Attributes:
+        name: Of the input.
+        each: Of the position and the values of one sensor.
+        after: Of the mean.
+    """
 
     name: str = eqx.field(static=True)
     each: Callable[[Array], Array]
@@ -61,6 +67,12 @@ class DeepSet(EncoderArchitecture):
 class AttentionEncoder(Encoder):
     """Several weighted means over the sensors, whose weights are a softmax of what a network makes
     of each, through a second network.
+
+    Attributes:
+        name: Of the input.
+        heads: The number of means.
+        each: Of the position and the values of one sensor.
+        after: Of the means.
     """
 
     name: str = eqx.field(static=True)

@@ -64,7 +64,14 @@ class EdgeLayer(eqx.Module):
 
 
 class MeshGraphNetwork(PointNetwork):
-    """Encoder, layers of messages, decoder."""
+    """Encoder, layers of messages, decoder.
+
+    Attributes:
+        encoder: From the inputs at a point to channels.
+        layers: Of messages along edges.
+        last: The normalisation before the decoder.
+        decoder: From channels to outputs.
+    """
 
     def seen(
         self, points: Float[Array, "m d"], present: Bool[Array, " m"], graph: Graph | None

@@ -152,6 +152,7 @@ class DirectSurrogate(Surrogate):
     Attributes:
         network: On the grid.
         conditional: Whether it sees the parameters.
+        change: Whether the network gives the change of the state instead of the next state.
     """
 
     network: GridNetwork

@@ -61,7 +61,14 @@ class TransolverLayer(eqx.Module):
 
 
 class TransolverNetwork(PointNetwork):
-    """Encoder, layers of slice attention, decoder."""
+    """Encoder, layers of slice attention, decoder.
+
+    Attributes:
+        encoder: From the inputs at a point to channels.
+        layers: Of attention between slices.
+        last: The normalisation before the decoder.
+        decoder: From channels to outputs.
+    """
 
     def seen(
         self, points: Float[Array, "m d"], present: Bool[Array, " m"], graph: Graph | None
