@@ -29,7 +29,7 @@ import _record
 SHARED = Path(__file__).parents[2] / "shared/refdata/cape/neuralop_burgers_nu0.01_16.npz"
 WIDTH, DEPTH = 32, 4
 MODES = {"neuraloperator": 8, "pdebench": 16}
-EPOCHS = {"neuraloperator": 60, "pdebench": 30}
+EPOCHS = {"neuraloperator": 60, "pdebench": 24}
 RECIPES = ("one step", "change", "rollout")
 PAGE = Path(__file__).parents[1] / "docs/guide/steppers.md"
 MARKS = ("<!-- rollouts: benchmarks/rollouts.py --markdown -->", "<!-- end of rollouts -->")
@@ -182,6 +182,8 @@ def main() -> None:
                 more = ["--data", str(path), *(["--pin"] if asked.pin else [])]
                 more += ["--smoke", str(asked.smoke)] if smoke else []
                 row = _record.one(__file__, case, seed, *more)
+                if "failed" in row:
+                    raise SystemExit(f"{case}: {' '.join(row['failed'])}")
                 if asked.peers:
                     row["peers"] = peers(asked.peers, case, seed, path, row["cpu_seconds"])
                 record.add(case, seed, row, target=TARGET)

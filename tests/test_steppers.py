@@ -13,7 +13,7 @@ import pytest
 
 import pinops as po
 from pinops import cli
-from pinops.data import generate
+from pinops.data import GridSpec, family_of, generate
 from pinops.metrics import snapshot_errors, spectrum
 from pinops.operators import CAPE, FNO, Direct
 from pinops.reference import Reference
@@ -123,6 +123,20 @@ def test_errors_of_snapshots_and_spectra_of_hand_made_rollouts():
     expected = np.zeros(9)
     expected[[0, 3]] = 0.4 / np.sqrt(3), 0.1 / np.sqrt(2) / np.sqrt(3)
     np.testing.assert_allclose(found, expected, atol=1e-15)
+
+
+def test_times_in_single_precision_are_equally_spaced():
+    """As in PDEBench, whose steps of 0.01 are rounded by 1e-7."""
+    times = (0.01 * np.arange(201)).astype(np.float32)
+    u = np.zeros((4, 201, 16))
+
+    def spec(times):
+        data = po.Dataset.from_arrays(outputs={"u": u}, coordinates={"t": times, "x": X}, time="t")
+        return GridSpec.of(family_of(data), data)
+
+    assert spec(times).steps == pytest.approx((0.01, 1 / 16), rel=1e-6)
+    with pytest.raises(ValueError, match="t is not equally spaced along axis 0"):
+        spec(times + 1e-4 * (np.arange(201) == 7))
 
 
 # -- Input fields, with an equation and without ---------------------------------------------------
