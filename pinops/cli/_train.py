@@ -20,7 +20,6 @@ data or on both; or a surrogate of time steps on data. Without NAME the data are
 no family. Errors are those of unseen members."""
 EXAMPLES = """\
 pinops train burgers_family --operator 'DeepONet(latent=64)' --minutes 10
-pinops train darcy_family --data darcy.h5 --operator 'FNO(32, 12)' --physics 0.1
 pinops train cape_burgers --data burgers.h5 --operator 'CAPE(FNO(20, 12), width=64)'"""
 
 
