@@ -30,6 +30,7 @@ from pinops.optimizers._optimizer import OptaxMethod as OptaxMethod
 from pinops.optimizers._optimizer import Optimizer as Optimizer
 from pinops.optimizers._optimizer import Step as Step
 from pinops.optimizers._optimizer import as_optimizer as as_optimizer
+from pinops.optimizers._quasi_newton import MOST_PARAMETERS as MOST_PARAMETERS
 from pinops.optimizers._quasi_newton import SSBFGS as SSBFGS
 from pinops.optimizers._quasi_newton import SSBroyden as SSBroyden
 from pinops.optimizers._soap import SOAP as SOAP

@@ -23,7 +23,7 @@ from pinops.optimizers._optimizer import Objective, Optimizer, Step
 from pinops.optimizers._wolfe import strong_wolfe
 from pinops.settings import whole
 
-_MAX_PARAMETERS = 30_000
+MOST_PARAMETERS = 30_000
 # Steps between two updates of the matrix; their corrections wait, so that it is written once.
 _PENDING = 16
 _BLOCKS = 8  # of rows of the matrix: several devices share them
@@ -175,11 +175,11 @@ class _QuasiNewton(Optimizer):
 
     def init(self, params: PyTree) -> QuasiNewtonState:
         x, _ = ravel_pytree(params)
-        if x.size > _MAX_PARAMETERS:
+        if x.size > MOST_PARAMETERS:
             raise ValueError(
                 f"{type(self).__name__} keeps a matrix of {x.size} x {x.size} numbers, "
                 f"{x.size**2 * x.dtype.itemsize / 2**30:.0f} GiB; "
-                f"above {_MAX_PARAMETERS} parameters take a smaller network, or Adam or L-BFGS"
+                f"above {MOST_PARAMETERS} parameters take a smaller network, or Adam or L-BFGS"
             )
         zero = jnp.zeros((), x.dtype)
         nothing = jnp.zeros_like(x)

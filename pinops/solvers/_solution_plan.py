@@ -14,7 +14,7 @@ from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
 from pinops.networks import Architecture, Embedding, check_network, embedding_of
-from pinops.optimizers import Optimizer
+from pinops.optimizers import LBFGS, MOST_PARAMETERS, Optimizer
 from pinops.problem import (
     Imposition,
     Observed,
@@ -145,6 +145,9 @@ class SolutionPlan(NamedTuple):
         enough = default_steps(problem, enough_for)
         optimizer, steps = asked.get("optimizer"), asked.get("steps")
         resumed = options.before
+        # SSBroyden refuses what the networks of operators have, and nobody chose their size here.
+        if optimizer is None and start is not None and start.num_parameters > MOST_PARAMETERS:
+            optimizer = LBFGS()
         plan = phases(optimizer, steps, enough, warm=start is not None, before=resumed)
         if collocation.stochastic:
             remedy = "batch and laplacian do not give that; choose another optimizer, such as Adam"

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n)?^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-ELSEWHERE = {"newcomer.md"}  # tests/test_newcomer.py
+ELSEWHERE = {"newcomer.md"}  # tests/end_to_end/test_newcomer.py
 
 # The doors with few steps. A run that goes on has more of them than before.
 FEW_STEPS = """

@@ -260,7 +260,7 @@ except ValueError as error:
 
 
 def test_a_checkpoint_of_some_devices_goes_on_with_others(tmp_path):
-    script, here = tmp_path / "resume.py", str(Path(__file__).parent)
+    script, here = tmp_path / "resume.py", str(Path(__file__).parents[1])
     script.write_text(RESUME)
     run([str(script), str(tmp_path / "run"), "4", "50", here], devices=4)
     run([str(script), str(tmp_path / "run"), "2", "100", here], devices=2)
@@ -281,7 +281,7 @@ def test_two_processes_train_together(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    script, here = tmp_path / "two.py", str(Path(__file__).parent)
+    script, here = tmp_path / "two.py", str(Path(__file__).parents[1])
     script.write_text(TWO)
     lines = run(
         *([str(script), str(rank), port, here, str(tmp_path / "run")] for rank in (0, 1)), devices=2
