@@ -43,6 +43,8 @@ def family_request(
     }
     if isinstance(problem, DataFamily):
         request["family"] = problem.to_json()
+    if dataset is not None and dataset.layout.units:
+        request["units"] = dict(dataset.layout.units)
     return request
 
 

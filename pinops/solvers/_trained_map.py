@@ -15,10 +15,13 @@ from jaxtyping import Array, Float
 
 from pinops.data import Dataset, as_dataset, inputs_in, write_arrays
 from pinops.problem import Problem
+from pinops.solvers._export import Program, Shape
 from pinops.solvers._trained import (
+    SCALING,
     Errors,
     TrainedOnce,
     error_statistics,
+    refuse_snapshots,
     write_state,
 )
 from pinops.training import (
@@ -32,7 +35,6 @@ from pinops.training import (
 
 _AT_ONCE = 32  # times the memory of a chunk in a training, for the samples of a prediction
 _ROWS = 256  # samples that are read and compared together
-SCALING, _KIND = "scaling.h5", "scaling"  # of outputs at every point
 _SHOWN = 3  # samples in a figure
 Data = Dataset | str | Path
 
@@ -305,10 +307,24 @@ class TrainedMap(TrainedOnce):
     def identified(self) -> dict[str, Any]:
         return self.request
 
+    def scaling(self) -> dict[str, np.ndarray]:
+        return {"mean": np.asarray(self.model.mean), "scale": np.asarray(self.model.scale)}
+
+    def program(self, snapshots: int | None = None) -> Program:
+        refuse_snapshots(self, snapshots)
+        unknowns = self.family.unknowns
+
+        def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            out = self.model.predicted(self.params, inputs)
+            return {name: out[..., k] for k, name in enumerate(unknowns)}
+
+        axes = {name: line.tolist() for name, line in self.axes.items()}
+        inputs: dict[str, Shape] = {n: ("n", *shape) for n, shape in self.inputs.shapes.items()}
+        return Program(call, inputs, dict.fromkeys(unknowns, ("n", *self.grid)), {"axes": axes})
+
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
-        scaling = {"mean": np.asarray(self.model.mean), "scale": np.asarray(self.model.scale)}
-        write_arrays(folder / SCALING, _KIND, scaling)
+        write_arrays(folder / SCALING, "scaling", self.scaling())
         return (SCALING,)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from pinops._numbers import real
-from pinops.data import Dataset, as_dataset, check_data, check_values, solved
+from pinops.data import Dataset, as_dataset, bounds_of, check_data, check_values, solved
 from pinops.metrics import errors
 from pinops.problem import (
     DataFamily,
@@ -22,11 +23,13 @@ from pinops.problem import (
     unstacked,
 )
 from pinops.reference import Reference
+from pinops.solvers._export import Program, Shape
 from pinops.solvers._solution import Solution
 from pinops.solvers._trained import (
     Errors,
     TrainedOnce,
     error_statistics,
+    refuse_snapshots,
     write_state,
 )
 from pinops.training import (
@@ -35,11 +38,13 @@ from pinops.training import (
     cast,
     evaluate_members,
     inputs_of,
+    named_leaves,
     split,
 )
 
 TESTED = 100  # members of which an error is the mean
 _TEST = 11  # the random key of these: never one of a training
+_COMPARED = 8  # members that show which of their arrays differ
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -255,6 +260,53 @@ class TrainedOperator(TrainedOnce):
 
     def identified(self) -> dict[str, Any]:
         return self.request
+
+    def program(self, snapshots: int | None = None) -> Program:
+        refuse_snapshots(self, snapshots)
+        coordinates, unknowns = self.family.domain.coordinates, self.family.unknowns
+        shapes, member = self._as_arrays()
+        twice = set(shapes) & set(coordinates)
+        if twice:
+            raise ValueError(
+                f"{min(twice)} is an input and a coordinate, which a program cannot tell apart; "
+                "rename one, or export the operator as .safetensors"
+            )
+
+        def call(given: Mapping[str, Array]) -> dict[str, Array]:
+            at = jnp.stack([given[name] for name in coordinates], -1)
+
+            def values(inputs: Mapping[str, Array]) -> Array:
+                return jax.vmap(self.model.field(self.params, member(inputs)))(at)
+
+            out = jax.vmap(values)({name: given[name] for name in shapes})
+            return {name: out[..., k] for k, name in enumerate(unknowns)}
+
+        inputs: dict[str, Shape] = {name: ("n", *shape) for name, shape in shapes.items()}
+        inputs |= dict.fromkeys(coordinates, ("m",))
+        about = {"bounds": bounds_of(self.family)}
+        return Program(call, inputs, dict.fromkeys(unknowns, ("n", "m")), about)
+
+    def _as_arrays(
+        self,
+    ) -> tuple[dict[str, tuple[int, ...]], Callable[[Mapping[str, Array]], Problem]]:
+        """The shape of every array in which members differ, and the member of such arrays."""
+        family = self.family
+        if isinstance(family, DataFamily):
+            return shapes_of(family.given), lambda arrays: replace(family, given=dict(arrays))
+        members = cast(sample_members(family, jax.random.key(_TEST), range(_COMPARED)))
+        leaves, structure = jax.tree.flatten(members)
+        names = [name.removeprefix(".") for name in named_leaves(members)]
+        shapes = {
+            name: np.shape(leaf)[1:]
+            for name, leaf in zip(names, leaves, strict=True)
+            if np.any(np.asarray(leaf) != np.asarray(leaf)[:1])
+        }
+
+        def member(arrays: Mapping[str, Array]) -> Problem:
+            each = [arrays.get(n, leaf[0]) for n, leaf in zip(names, leaves, strict=True)]
+            return jax.tree.unflatten(structure, each)
+
+        return shapes, member
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)

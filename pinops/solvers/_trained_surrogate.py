@@ -1,7 +1,7 @@
 """A trained surrogate of time steps: whole trajectories from their first snapshots."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from pinops.data import Dataset, GridSpec, as_dataset, check_data, inputs_in
 from pinops.losses import Fixed
@@ -27,6 +27,7 @@ from pinops.problem import (
     sample_members,
     unstacked,
 )
+from pinops.solvers._export import Program, Shape
 from pinops.solvers._trained import (
     Errors,
     TrainedOnce,
@@ -401,6 +402,29 @@ class TrainedSurrogate(TrainedOnce):
 
     def identified(self) -> dict[str, Any]:
         return self.request
+
+    def program(self, snapshots: int | None = None) -> Program:
+        count = 1 if snapshots is None else snapshots
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ValueError(f"snapshots must be a whole number of at least 1, got {count!r}")
+        names, channels = self.parameters.names, len(self.family.unknowns)
+
+        def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            first = inputs["first"]
+            nothing = jnp.zeros((first.shape[0], 0), first.dtype)
+            parameters = inputs.get("parameters", nothing)
+            return {"snapshots": self.model.rollout(self.params, first, parameters, count)}
+
+        frame = (*self.grid.points, channels)
+        inputs: dict[str, Shape] = {"first": ("n", *frame)}
+        if names:
+            inputs["parameters"] = ("n", len(names))
+        about = {
+            "channels": list(self.family.unknowns),
+            "parameters": list(names),
+            "grid": self.grid.to_json(),
+        }
+        return Program(call, inputs, {"snapshots": ("n", count, *frame)}, about)
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
