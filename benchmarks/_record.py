@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
 PACKAGES = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
 
 Row = dict[str, Any]
@@ -95,11 +96,12 @@ def processor() -> str:
 
 def commit() -> str:
     """The commit of the checkout, with a plus if files have changed; empty without a checkout."""
-    git = ["git", "-C", str(README.parent)]
+    git = ["git", "-C", str(ROOT)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        # Results belong to the checkout, too, and change with every row.
-        changed = [*git, "status", "--porcelain", "--", ".", ":!benchmarks/results", ":!README.md"]
+        # Results and their tables belong to the checkout, too, and change with every row.
+        ours = (":!benchmarks/results", ":!README.md", ":!docs/benchmarks.md")
+        changed = [*git, "status", "--porcelain", "--", ".", *ours]
         dirty = subprocess.run(changed, capture_output=True, text=True)
     except OSError:
         return ""
@@ -307,13 +309,13 @@ def processors(cases: dict[str, Row]) -> str:
     return ", ".join(names)
 
 
-def add_markdown(options: argparse.ArgumentParser, page: Path = README) -> None:
-    """The option ``--markdown [FILE]``, for benchmarks with a table in the README, or a page."""
+def add_markdown(options: argparse.ArgumentParser, page: Path = PAGE) -> None:
+    """The option ``--markdown [FILE]``, for benchmarks with a table in a page."""
     about = f"write the recorded results as the table of {page.name}, or of FILE"
     options.add_argument("--markdown", type=Path, nargs="?", const=page, metavar="FILE", help=about)
 
 
-def into_readme(lines: Iterable[str], marks: tuple[str, str], path: Path) -> None:
+def into_page(lines: Iterable[str], marks: tuple[str, str], path: Path) -> None:
     """Replace the lines between two marks of a Markdown file."""
     start, end = marks
     before, rest = path.read_text().split(start)

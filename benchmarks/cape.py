@@ -7,7 +7,7 @@
 The first command makes the data once, in a neighbouring folder, trains every model in a process of
 its own and updates ``benchmarks/results/cape.json``. The second measures the processor time of a
 forward and backward pass of an FNO (16 modes, 64 channels, 4 layers, 32 states of 1024 grid points,
-float32); ``PYTHON`` needs neuraloperator and torch. The last writes the table of the README. All
+float32); ``PYTHON`` needs neuraloperator and torch. The last writes the table of its page. All
 models of an equation have the same trajectories and epochs and a similar number of parameters.
 """
 
@@ -137,7 +137,7 @@ def mean(runs: Iterable[Row], part: str) -> float:
 
 
 def table(content: Row) -> list[str]:
-    """The README table: all models, the ratios and the cost of a pass."""
+    """The table: all models, the ratios and the cost of a pass."""
     cases = content["cases"]
     lines = [
         "| equation | model | parameters | seconds | seen | between | beyond |",
@@ -208,7 +208,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results, smoke = Record(arguments.record), bool(arguments.smoke)
     if arguments.markdown:
-        return _record.into_readme(table(results.read()), MARKS, arguments.markdown)
+        return _record.into_page(table(results.read()), MARKS, arguments.markdown)
     if arguments.step:
         sizes = (1, 1, 64) if smoke else (9, 3, 1024)
         found = pass_cost(*sizes)

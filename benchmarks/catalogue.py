@@ -4,7 +4,7 @@
     python benchmarks/catalogue.py --markdown
 
 The first command prints a line for each run and updates ``benchmarks/results/catalogue.json`` with
-the final iterates and whether they meet their targets; the second writes the table of the README.
+the final iterates and whether they meet their targets; the second writes the table of its page.
 """
 
 import shlex
@@ -40,7 +40,7 @@ def reached(case: str, entry: Row, run: Row) -> bool:
 
 
 def table(cases: dict[str, Row]) -> list[str]:
-    """The README table."""
+    """The table."""
     lines = [
         "| problem | relative L2 error (worst unknown), each seed | seconds, each seed | target | "
         "reference, its error bar |",
@@ -74,7 +74,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results = _record.Record(arguments.record)
     if arguments.markdown:
-        return _record.into_readme(table(results.cases()), MARKS, arguments.markdown)
+        return _record.into_page(table(results.cases()), MARKS, arguments.markdown)
     more = SMOKE if arguments.smoke else arguments.options
     for case in arguments.cases or results.cases():
         limits = {"target": TARGETS.get(case, TARGET), "seconds": SECONDS.get(case, 300.0)}

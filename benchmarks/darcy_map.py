@@ -8,8 +8,10 @@ included.
 The arrays are those of `neuralop.data.datasets.load_darcy_flow_small` as ``.npz`` (``train16_x``,
 ``train16_y``, ``test16_x``, ...): ``darcy_map.py --data FILE``.
 
-``--step`` measures one gradient of an FNO on grids of one to three axes instead, in chunks of each
-size; "auto" is the size that is chosen.
+The cases ``family_...`` are maps of `darcy_family` on its grid of 33 x 33 points (media on a
+square, a disc and a triangle): from 256 solved members, from these and the equation, from the
+equation alone. Errors are those of 32 further members, and of one of them before and after it is
+fine-tuned on its equation.
 """
 
 import json
@@ -22,17 +24,15 @@ import _record
 EPOCHS, BATCH = 20, 8
 DATA = Path(__file__).parents[2] / "shared/refdata/deeponet/neuralop_darcy_16_32.npz"
 MARKS = ("<!-- maps: benchmarks/darcy_map.py --markdown -->", "<!-- end of maps -->")
+FAMILY_MARKS = ("<!-- families: benchmarks/darcy_map.py --markdown -->", "<!-- end of families -->")
 CASES = {
     "fno": "FNO(32, 8, padding=0.25)",
     "fno_l2": "FNO(32, 8, padding=0.25)",
     "fno_tucker": "FNO(32, 8, padding=0.25, rank=0.3)",
 }
-STEPS = {  # network, grid and batch
-    "1-D": ("FNO(64, 16)", (1024,), 32),
-    "2-D, 16 x 16": ("FNO(32, 8)", (16, 16), 16),
-    "2-D, 64 x 64": ("FNO(32, 12)", (64, 64), 32),
-    "3-D": ("FNO(16, 6)", (24, 24, 24), 8),
-}
+FAMILY = "FNO(24, 10, padding=0.25)"
+FAMILY_CASES = {"family_data": 0.0, "family_both": 0.1, "family_physics": 1.0}  # physics
+FAMILY_STEPS, MEMBERS, TUNING = 500, 320, 100
 TARGET = {"error_16": 0.090, "error_32": 0.125, "cpu_seconds": 50.0}
 
 
@@ -91,98 +91,127 @@ def row_of(case: str, seed: int, path: Path, smoke: bool) -> dict[str, Any]:
     }
 
 
-def gradients(name: str, smoke: bool) -> dict[str, float]:
-    """Milliseconds of the processor for a gradient, by chunk; "auto" is the one that is chosen."""
-    import statistics
+def family_row(case: str, seed: int, smoke: bool) -> dict[str, Any]:
+    """One training on `darcy_family`, and its fine-tuning on the first member for testing."""
+    import tempfile
 
-    import equinox as eqx
-    import jax
-    import jax.numpy as jnp
+    import numpy as np
 
-    from pinops.operators import FNO
+    import pinops as po
+    from pinops.data import generate, problems
+    from pinops.problem import unstacked
     from pinops.settings import parsed
     from pinops.solvers import allowed
-    from pinops.training import chunk_for, mean_of_chunks
 
-    network, grid, batch = STEPS[name]
-    if smoke:
-        network, grid, batch = "FNO(2, 2, 1)", tuple(8 for _ in grid), 2
-    built = parsed(network, allowed(FNO), kind=FNO, what="an FNO").build(
-        1, 1, grid, key=jax.random.key(0)
-    )
-    params, rest = eqx.partition(built, eqx.is_array)
-    x = jax.random.normal(jax.random.key(1), (batch, *grid, 1))
-
-    def part(rows: list[Any]) -> Any:
-        def loss(params: Any) -> Any:
-            return jnp.mean(jnp.square(eqx.combine(params, rest)(rows[0]) - rows[1]))
-
-        return jax.value_and_grad(loss)
-
-    def way(chunk: int) -> Any:
-        return jax.jit(
-            lambda params: mean_of_chunks(lambda rows: part(rows)(params), [x, jnp.cos(x)], chunk)
+    family, physics = po.load_problem("darcy_family"), FAMILY_CASES[case]
+    kind: Any = po.operators.GridArchitecture
+    network = "FNO(2, 2, 1)" if smoke else FAMILY
+    with tempfile.TemporaryDirectory() as folder:
+        data = generate(family, Path(folder) / "data.h5", count=10 if smoke else MEMBERS)
+        began = time.process_time()
+        result = po.train(
+            family,
+            parsed(network, allowed(kind), kind=kind, what="a network on grids"),
+            data=None if case == "family_physics" else data,
+            physics=physics,
+            steps=2 if smoke else FAMILY_STEPS,
+            seed=seed,
+            progress=False,
         )
+        seconds = time.process_time() - began
+        row = {
+            "error": result.error(data)["u"]["mean"],
+            "cpu_seconds": round(seconds, 1),
+            "parameters": result.num_parameters,
+            "steps": result.steps,
+        }
+        if physics:
+            rows = data.rows(data.splits["test"][:1])
+            (member,), truth = unstacked(problems(family, rows), 1), rows["values/u"][0]
+            known = np.isfinite(truth)
 
-    def forward(count: int) -> Any:
-        return jax.make_jaxpr(lambda params: eqx.combine(params, rest)(x[:count]))(params).jaxpr
+            def error(trained: Any) -> float:
+                off = (trained(member) - truth)[known]
+                return float(np.linalg.norm(off) / np.linalg.norm(truth[known]))
 
-    auto = chunk_for(forward, batch, params)
-    sizes = sorted({n for n in (1, 2, 4, 8, 16, 32, auto) if n <= batch})
-    programs = {n: way(n) for n in sizes}
-    times = _record.in_turns(
-        {str(n): lambda n=n: programs[n](params) for n in sizes},
-        1 if smoke else 5,
-        1,
-        clock=time.process_time,
-    )
-    return {n: round(statistics.median(ms), 2) for n, ms in times.items()} | {"auto": auto}
+            began = time.process_time()
+            tuned = result.finetuned(member, steps=2 if smoke else TUNING, anchor=0.0)
+            row |= {
+                "one_before": error(result),
+                "one_after": error(tuned),
+                "residual_before": float(result.residual(member)[0]),
+                "residual_after": float(tuned.residual(member)[0]),
+                "tuning_cpu_seconds": round(time.process_time() - began, 1),
+            }
+    return row | {"relative_l2": {"u": row["error"]}}
 
 
 def table(cases: dict[str, Any]) -> list[str]:
-    """The rows of the README."""
+    """The rows of the table."""
     lines = [
         "| network | parameters | 16 x 16 | 32 x 32, zero-shot | CPU s |",
         "|---|---|---|---|---|",
     ]
-    for entry in cases.values():
-        runs = entry["runs"]
+    for name, network in CASES.items():
+        if name not in cases:
+            continue
+        runs = cases[name]["runs"]
         cells = [
+            f"`{network}`, {cases[name]['loss']}",
+            str(runs[0]["parameters"]),
             _record.each(runs, lambda run: f"{run['error_16']:.4f}"),
             _record.each(runs, lambda run: f"{run['error_32']:.4f}"),
             _record.each(runs, lambda run: f"{run['cpu_seconds']:.0f}"),
         ]
-        name = f"`{entry['network']}`, {entry['loss']}"
-        lines.append(f"| {name} | {runs[0]['parameters']} | {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def family_table(cases: dict[str, Any]) -> list[str]:
+    """The rows of the page on equations of maps."""
+    lines = [
+        "| trained on | error | CPU s | of one member | fine-tuned | CPU s |",
+        "|---|---|---|---|---|---|",
+    ]
+    words = ("256 solutions", "256 solutions and the equation", "the equation")
+    for name, what in zip(FAMILY_CASES, words, strict=True):
+        for run in cases.get(name, {"runs": []})["runs"]:
+            cells = [f"{run['error']:.4f}", f"{run['cpu_seconds']:.0f}"]
+            if "one_before" in run:
+                cells += [f"{run['one_before']:.4f}", f"{run['one_after']:.4f}"]
+                cells += [f"{run['tuning_cpu_seconds']:.0f}"]
+            cells += ["-"] * (5 - len(cells))
+            lines.append(f"| {what} | {' | '.join(cells)} |")
     return lines
 
 
 def main() -> None:
-    options = _record.parser(__file__, __doc__, CASES)
+    options = _record.parser(__file__, __doc__, [*CASES, *FAMILY_CASES])
     options.add_argument("--data", type=Path, default=DATA, metavar="FILE", help="the arrays")
-    options.add_argument("--step", action="store_true", help="measure a step instead")
     _record.add_markdown(options)
     asked = _record.parse(options)
     record = _record.Record(asked.record)
     if asked.one:
-        print(json.dumps(row_of(asked.cases[0], asked.seeds[0], asked.data, bool(asked.smoke))))
-        return
-    if asked.step:
-        _record.pin()
-        found = {name: gradients(name, bool(asked.smoke)) for name in STEPS}
-        record.section("step", ms=found)
-        print(json.dumps(found))
+        case, seed, smoke = asked.cases[0], asked.seeds[0], bool(asked.smoke)
+        family = case in FAMILY_CASES
+        row = family_row(case, seed, smoke) if family else row_of(case, seed, asked.data, smoke)
+        print(json.dumps(row))
         return
     if asked.markdown:
-        _record.into_readme(table(record.cases()), MARKS, asked.markdown)
+        for rows, marks in ((table, MARKS), (family_table, FAMILY_MARKS)):
+            if marks[0] in asked.markdown.read_text():
+                _record.into_page(rows(record.cases()), marks, asked.markdown)
         return
     for case in asked.cases:
         for seed in asked.seeds:
             more = ["--data", str(asked.data), *(["--pin"] if asked.pin else [])]
             more += ["--smoke", str(asked.smoke)] if asked.smoke else []
             row = _record.one(__file__, case, seed, *more)
-            loss = "L2" if case == "fno_l2" else "H1"
-            record.add(case, seed, row, network=CASES[case], loss=loss, target=TARGET)
+            settings: dict[str, Any] = {"network": FAMILY, "physics": FAMILY_CASES.get(case)}
+            if case in CASES:
+                loss = "L2" if case == "fno_l2" else "H1"
+                settings = {"network": CASES[case], "loss": loss, "target": TARGET}
+            record.add(case, seed, row, **settings)
             print(case, seed, row)
 
 

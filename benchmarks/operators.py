@@ -10,7 +10,7 @@ unseen members of the family, against our references. ``--seconds`` shortens the
 case, ``--keep`` keeps the runs and their data. ``--step`` measures one Adam step of a
 physics-informed DeepONet (128 functions x 256 points, four layers of 100, float32) against the same
 arithmetic written by hand, alternately in one process, and against DeepXDE's mode for aligned
-points if ``PYTHON`` has DeepXDE and torch. The last command writes the table of the README.
+points if ``PYTHON`` has DeepXDE and torch. The last command writes the table of its page.
 """
 
 import dataclasses
@@ -151,7 +151,7 @@ def error(row: Row) -> float:
 
 
 def table(content: Row) -> list[str]:
-    """The README table."""
+    """The table."""
     lines = [
         "| family | mean relative L2 error over 100 unseen members, each seed | seconds, each seed "
         "| cores | target | published |",
@@ -309,7 +309,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results, smoke = Record(arguments.record), bool(arguments.smoke)
     if arguments.markdown:
-        return _record.into_readme(table(results.read()), MARKS, arguments.markdown)
+        return _record.into_page(table(results.read()), MARKS, arguments.markdown)
     if arguments.step:
         found = step_cost(1, 1, 4, 16) if smoke else step_cost(7, 30, 128, 256)
         if arguments.peers:

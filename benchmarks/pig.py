@@ -8,7 +8,7 @@ cost of a step.
 The first command updates ``benchmarks/results/pig.json`` with final iterates against the references
 of pinops; ``--seconds`` shortens the time limit of a case, and is recorded. ``--step`` measures one
 loss and gradient of 400 Gaussians in four channels at 4096 points against the same arithmetic
-written by hand, alternately in one process. The last command writes the table of the README.
+written by hand, alternately in one process. The last command writes the table of its page.
 """
 
 import statistics
@@ -205,7 +205,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results, smoke = _record.Record(arguments.record), bool(arguments.smoke)
     if arguments.markdown:
-        return _record.into_readme(table(results.cases()), MARKS, arguments.markdown)
+        return _record.into_page(table(results.cases()), MARKS, arguments.markdown)
     if arguments.step:
         found = step_cost(1, 1, 40, 256) if smoke else step_cost(9, 10, 400, 4096)
         print(", ".join(f"{name} {value:.2f}" for name, value in found.items()))

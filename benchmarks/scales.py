@@ -147,7 +147,7 @@ def main() -> None:
     arguments = _record.parse(options)
     results = _record.Record(arguments.record)
     if arguments.markdown:
-        return _record.into_readme(table(results.read()), MARKS, arguments.markdown)
+        return _record.into_page(table(results.read()), MARKS, arguments.markdown)
     steps = 2 if arguments.smoke else arguments.steps
     if arguments.one:
         return print(json.dumps(run(CASES[arguments.cases[0]], arguments.seeds[0], steps)))

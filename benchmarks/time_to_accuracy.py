@@ -6,7 +6,7 @@
 
 The first command updates ``benchmarks/results/time_to_accuracy.json`` with the final iterates (the
 median over the seeds counts) and the error over time of every run. The second solves Burgers'
-equation in a Python with DeepXDE, PINA or jinns. The last writes the table of the README and draws
+equation in a Python with DeepXDE, PINA or jinns. The last writes the table of its page and draws
 ``benchmarks/results/time_to_accuracy.png``.
 """
 
@@ -177,7 +177,7 @@ def peers(python: str, seeds: list[int], seconds: float) -> Row:
 
 
 def table(cases: dict[str, Row]) -> list[str]:
-    """The README table."""
+    """The table."""
     lines = [
         "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | "
         "target | option |",
@@ -250,8 +250,8 @@ def main() -> None:
     arguments = _record.parse(options)
     results = Record(arguments.record)
     if arguments.markdown:
-        _record.into_readme(table(results.cases()), MARKS, arguments.markdown)
-        if arguments.markdown == _record.README:
+        _record.into_page(table(results.cases()), MARKS, arguments.markdown)
+        if arguments.markdown == _record.PAGE:
             plot(results.read(), results.path.with_suffix(".png"))
     elif arguments.peers:
         python = os.path.abspath(arguments.peers)

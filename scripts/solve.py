@@ -2,7 +2,7 @@
 
     python scripts/solve.py burgers [--steps 5000] [--out runs]
 
-After an interruption the same command goes on where the run was.
+After an interruption the same command continues the run.
 """
 
 import argparse

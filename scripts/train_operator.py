@@ -2,7 +2,7 @@
 
     python scripts/train_operator.py antiderivative [--steps 10000] [--out runs]
 
-After an interruption the same command goes on where the run was.
+After an interruption the same command continues the run.
 """
 
 import argparse

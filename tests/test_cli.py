@@ -489,7 +489,7 @@ solve poisson_nd --set dimension=99999999999999999999|solve heat --set diffusivi
 solve heat --set diffusivity=1e999|solve heat --set diffusivity|solve heat --set 1=2
 train heat|train nothing|train antiderivative --physics nan|train antiderivative --physics -1
 train antiderivative --physics 0|train antiderivative --curriculum 'Curriculum(3)'
-train antiderivative --operator 'FNO(20)'|train antiderivative --operator 'MLP()'
+train burgers_family --operator 'FNO(20)'|train antiderivative --operator 'MLP()'
 train antiderivative --operator 'DeepONet(latent=0)'|train antiderivative --operator 'CAPE(FNO(20))'
 train antiderivative --data {tmp}/nothing.h5|train antiderivative --data {tmp}/file
 train antiderivative --functions 'Functions(pool=2, batch=4)'|train antiderivative --steps 0

@@ -251,8 +251,6 @@ def test_what_cannot_be_a_map_is_refused(result):
     for dataset, options, said in cases:
         with pytest.raises(ValueError, match=said):
             po.train(dataset, FNO(4, 2, 1), progress=False, **options)
-    with pytest.raises(ValueError, match="FNO is trained on data: make them with pinops data"):
-        po.train("darcy_family", FNO(4, 2, 1), progress=False)
     with pytest.raises(ValueError, match="loss is for maps on grids"):
         po.train(steps, Direct(FNO(4, 2)), loss="L2", progress=False)
     with pytest.raises(ValueError, match="from 0 to 0.916667.*give data of this domain"):

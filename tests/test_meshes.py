@@ -17,6 +17,7 @@ from pinops.optimizers import Adam
 from pinops.reference import plane_stress, poisson_on_mesh
 from pinops.solvers._door import Options
 from pinops.solvers._point_plan import point_plan
+from pinops.solvers._recipe import Length
 from pinops.training._point_map import Classes
 
 SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
@@ -304,7 +305,7 @@ def test_the_loss_is_the_mean_relative_error_of_the_samples():
     options = Options("float32", None, 0, None, None, (), False, None, False, 30.0)
     made = point_plan(
         Transolver(8, 1, 2, 4), options, dataset=data, physics=None,
-        functions=po.Functions(batch=3), optimizer=None, weighting=None, steps=5,
+        functions=po.Functions(batch=3), optimizer=None, weighting=None, length=Length(5, None),
     )  # fmt: skip
     made = made.assembled(0)
     params, model, source = made.params, made.training.model, made.training.source

@@ -303,4 +303,5 @@ class Surrogate:
     family = Decay()
     request = {"problem": "stub"}
     history: list = []
+    given = 1
     grid = types.SimpleNamespace(first=(0.0, 0.0), steps=(0.25, 0.125))

@@ -5,6 +5,7 @@ anything is allocated.
 import dataclasses
 import inspect
 import json
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -52,6 +53,7 @@ from pinops.settings import (
     parsed,
     rule_of,
     shape_of,
+    share_of_memory,
     whole,
 )
 from pinops.settings._written import _is_abstract
@@ -89,6 +91,8 @@ GIVEN = {
     "Phase": {"optimizer": Adam(), "steps": 1},
     "Continuation": {"a": (1.0, 2.0)},
     "Only": {"optimizer": Adam(), "where": lambda params: params},
+    "Averaged": {"optimizer": Adam()},
+    "Accumulated": {"optimizer": Adam()},
 }
 # They have an ``__init__`` of their own, of which the run-time type checker of the tests speaks
 # first.
@@ -423,3 +427,13 @@ def test_steps_and_problems_have_bounds():
             po.Phase(Adam(), steps)
     with pytest.raises(ValueError, match="dimension must be a whole number from 1 to 10000"):
         po.load_problem("poisson_nd", dimension=99999999999999999999)
+
+
+def test_a_share_of_memory_follows_the_limit_of_the_address_space(monkeypatch):
+    resource = pytest.importorskip("resource")
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + 800_000_000
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    assert 80_000_000 < share_of_memory(2**40) < 101_000_000
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (resource.RLIM_INFINITY,) * 2)
+    assert share_of_memory(1000) == 1000 and share_of_memory(2**60) > 10**8

@@ -464,7 +464,7 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     rows = data.rows(range(8))
     frames = np.moveaxis(rows["values/u"], 2, 1)[..., None].astype(np.float32)
     trajectories = Trajectories(
-        jnp.asarray(frames), jnp.asarray(in_a_row(inputs_in(rows), len(frames)), jnp.float32), None
+        jnp.asarray(frames), jnp.asarray(in_a_row(inputs_in(rows), len(frames)), jnp.float32)
     )
     at_once = model.at({"free": 1, "warm": 0}).predictions(params, trajectories)
     # Of two frames the second follows from a prediction; with more it is in turn, and the truth
@@ -475,7 +475,7 @@ def test_all_at_once_and_in_turn_are_the_same_while_every_step_begins_at_the_tru
     assert float(jnp.max(jnp.abs(in_turn[0][1] - at_once[0][1]))) > 1e-4
     free = model.at({"free": 6, "warm": 0})
     rolled = model.rollout(
-        params, jnp.asarray(frames[:, 0]), jnp.asarray(trajectories.parameters), 5
+        params, jnp.asarray(frames[:, :1]), jnp.asarray(trajectories.parameters), {}, 5
     )
     scaled = free.predictions(params, trajectories)[0] * model.scale[0]
     np.testing.assert_allclose(jnp.moveaxis(scaled, 0, 1), rolled, atol=1e-5)

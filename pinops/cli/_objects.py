@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pinops
 from pinops.cli._arguments import Usage, pairs
 from pinops.losses import Weighting
-from pinops.networks import Architecture, Convolutional
+from pinops.networks import Architecture, EncoderArchitecture
 from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
 from pinops.optimizers import Optimizer
 from pinops.sampling import Refinement, Sampler
@@ -37,7 +37,7 @@ OBJECTS = {
     "network": Written((Architecture,), (), "MLP(width=30, depth=3)", "the architecture"),
     "operator": Written(
         (OperatorArchitecture, SurrogateArchitecture, GridArchitecture),
-        (Architecture, Convolutional),
+        (Architecture, EncoderArchitecture),
         "CAPE(FNO(20, 12), width=64)",
         "what is trained",
     ),

@@ -86,4 +86,17 @@ def _rollouts(result: dict[str, Any]) -> list[str]:
     for label, found in result["rollout"].items():
         numbers = [f"{found[name]:.2e}" for name in ("nrmse", "fluctuation", "rmse")]
         rows.append((*numbers, f"{found['correlated']:.0%}", label))
+    return [table(header, rows), *_lead_times(result["lead_times"])]
+
+
+def _lead_times(found: dict[str, list[float]]) -> list[str]:
+    """The errors of a rollout by unknown, after the first, the middle and the last step."""
+    steps = found["steps"]
+    shown = sorted({0, len(steps) // 2, len(steps) - 1})
+    header = ("relative L2 error after steps", *(str(steps[k]) for k in shown))
+    rows = [
+        (name, *(f"{errors[k]:.2e}" for k in shown))
+        for name, errors in found.items()
+        if name != "steps"
+    ]
     return [table(header, rows)]

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import pinops
-from pinops.cli._arguments import Usage, add_run, add_set, number, path, run_options
+from pinops.cli._arguments import Usage, add_run, add_set, number, path, run_options, whole
 from pinops.cli._devices import sharing, use_devices
 from pinops.cli._folders import loaded, trained
 from pinops.cli._objects import add_objects, written
@@ -15,11 +15,12 @@ from pinops.solvers import Trained
 USAGE = "pinops train [NAME] [options]"
 ABOUT = "Train an operator or a surrogate on a family of problems."
 TEXT = """\
-Train an operator on a family of problems, on its equation, on data or on both; or
-a surrogate of time steps on data. Without NAME the data are of no family. Errors
-are those of unseen members."""
+Train an operator or a map on a grid on a family of problems, on its equation, on
+data or on both; or a surrogate of time steps on data. Without NAME the data are of
+no family. Errors are those of unseen members."""
 EXAMPLES = """\
 pinops train burgers_family --operator 'DeepONet(latent=64)' --minutes 10
+pinops train darcy_family --data darcy.h5 --operator 'FNO(32, 12)' --physics 0.1
 pinops train cape_burgers --data burgers.h5 --operator 'CAPE(FNO(20, 12), width=64)'"""
 
 
@@ -40,6 +41,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=number,
         metavar="WEIGHT",
         help="weight of the equation in the loss (default: 1 without data, 0 with data)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=whole,
+        metavar="N",
+        help="passes through the samples for training, instead of --steps",
+    )
+    parser.add_argument(
+        "--compute-dtype",
+        metavar="DTYPE",
+        help="bfloat16: inside of networks that are trained on data (default: as --dtype)",
     )
     add_objects(parser, "operator", "functions", "curriculum", "optimizer", "weighting")
     add_run(parser, dtype="float32", checkpoint_seconds=30.0)
@@ -76,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
             **objects,
             data=data,
             physics=options.physics,
+            epochs=options.epochs,
+            compute_dtype=options.compute_dtype,
             devices=devices,
             out=out,
             **run_options(options),

@@ -41,6 +41,8 @@ from pinops.data._schema import Anything as Anything
 from pinops.data._schema import Table as Table
 from pinops.data._schema import check as check
 from pinops.data._schema import shown as shown
+from pinops.data._sensors import as_sensors as as_sensors
+from pinops.data._sensors import readings as readings
 from pinops.data._store import BLOCK as BLOCK
 from pinops.data._weights import read_weights as read_weights
 from pinops.data._weights import weights_as_bytes as weights_as_bytes

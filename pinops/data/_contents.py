@@ -8,6 +8,7 @@ import numpy as np
 
 from pinops._numbers import real
 from pinops.data._lazy import columns
+from pinops.data._sensors import readings
 
 SPACE = ("x", "y", "z")  # the names of the coordinates of points
 
@@ -25,11 +26,12 @@ class Contents:
         coordinates: The axes of a grid by name, in the order of the arrays' axes (with a time, that
             comes first); or points ``(l, d)`` that all samples share; or n arrays ``(m_k, d)``.
         inputs: By name ``(n,)``, ``(n, m)``, a field ``(n, *grid[, c])``, or n arrays
-            ``(m_k[, c])`` at the points of each sample.
+            ``(m_k[, c])`` at the points, or at the sensors, of each sample.
         parameters: By name one number for each sample, ``(n,)``; a single number is that of all.
         time: "t" where the outputs have a time axis, and the coordinates a ``t``; None without.
         units: Of coordinates, inputs, outputs and parameters, by name.
         cells: Of a mesh: corners ``(k, corners)`` by their number, shared or one array for each.
+        sensors: Of inputs that are known at other places in every sample, n arrays ``(k, d)``.
         source: Where the arrays come from, for messages.
     """
 
@@ -40,6 +42,7 @@ class Contents:
     time: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     cells: Any = None
+    sensors: Mapping[str, Any] = field(default_factory=dict)
     source: str = "the arrays"
 
 
@@ -56,6 +59,7 @@ class Layout:
         time: "t" or None.
         units: By name.
         cells: Whether a mesh has cells.
+        sensors: The dimension of the sensors of each input that has its own in every sample.
     """
 
     kind: str
@@ -66,6 +70,7 @@ class Layout:
     time: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
     cells: bool = False
+    sensors: Mapping[str, int] = field(default_factory=dict)
 
     def shape(self, coordinates: Mapping[str, np.ndarray]) -> str:
         """Where values lie, in words: ``a grid of 64 x 64``."""
@@ -114,7 +119,8 @@ def checked(contents: Contents) -> Arrays:
         outputs |= _split(name, _array(array, f"outputs[{name!r}]", where), shape, where)
     counts = {name: array.shape[0] for name, array in outputs.items()}
     count = next(iter(counts.values()))
-    given = {n: _array(a, f"inputs[{n!r}]", where) for n, a in contents.inputs.items()}
+    plain = {n: a for n, a in contents.inputs.items() if n not in contents.sensors}
+    given = {n: _array(a, f"inputs[{n!r}]", where) for n, a in plain.items()}
     given |= {n: _parameter(a, n, count, where) for n, a in contents.parameters.items()}
     for name, array in (outputs | given).items():
         if array.shape[:1] != (count,):
@@ -124,14 +130,34 @@ def checked(contents: Contents) -> Arrays:
             )
     if count < 1:
         raise ValueError(f"{where}: there are no samples")
+    functions, sensors = _functions(contents, count)
+    given |= functions
     stored = {f"inputs/{name}": array for name, array in given.items()}
     stored |= {f"values/{name}": array for name, array in outputs.items()}
-    layout = _layout(contents, kind, names, outputs, given)
+    layout = _layout(contents, kind, names, outputs, given, sensors)
     return Arrays(count, coordinates, stored, layout, where)
 
 
+def _functions(contents: Contents, count: int) -> tuple[dict[str, Any], dict[str, int]]:
+    """The inputs at sensors of their own as they are kept, and the dimension of the sensors."""
+    where, found, dimensions = contents.source, {}, {}
+    for name, positions in contents.sensors.items():
+        values = contents.inputs[name]
+        found[name], dimensions[name] = readings(name, values, positions, where)
+        if len(found[name]) != count:
+            raise ValueError(
+                f"{where}: {name} has {len(found[name])} samples, and there are {count}"
+            )
+    return found, dimensions
+
+
 def _layout(
-    contents: Contents, kind: str, names: Sequence[str], outputs: Any, given: Any
+    contents: Contents,
+    kind: str,
+    names: Sequence[str],
+    outputs: Any,
+    given: Any,
+    sensors: Mapping[str, int],
 ) -> Layout:
     numbers = [name for name, array in given.items() if _number(array)]
     return Layout(
@@ -143,6 +169,7 @@ def _layout(
         time=contents.time,
         units=dict(contents.units),
         cells=contents.cells is not None,
+        sensors=sensors,
     )
 
 
@@ -165,6 +192,12 @@ def _check_names(contents: Contents) -> None:
     twice = set(contents.inputs) & set(contents.parameters)
     if twice:
         raise ValueError(f"{contents.source}: {min(twice)} is an input and a parameter; rename one")
+    for name in contents.sensors:
+        if name not in contents.inputs:
+            raise ValueError(
+                f"{contents.source}: sensors has the name {name}, which is no input; the inputs "
+                f"are {', '.join(contents.inputs) or 'none'}"
+            )
     if contents.time not in (None, "t"):
         raise ValueError(
             f"{contents.source}: time must be 't' or None, got {contents.time!r}; call the axis of "
@@ -184,7 +217,8 @@ def _array(given: Any, name: str, where: str) -> Any:
         except ValueError:
             raise ValueError(
                 f"{where}: {name} is a list of arrays of different shapes; samples with points of "
-                "their own need coordinates=[points, ...]"
+                "their own need coordinates=[points, ...], and those with sensors of their own "
+                "sensors={name: [positions, ...]}"
             ) from None
         array = real(array, f"{where}: {name}")
         if array.dtype.kind not in "fiub":
@@ -299,8 +333,11 @@ def _of_meshes(contents: Contents) -> Arrays:
     for name, given in contents.outputs.items():
         outputs |= _ragged(name, given, sizes, where, split=True)
     inputs: dict[str, Any] = {}
+    functions, sensors = _functions(contents, count)
     for name, given in contents.inputs.items():
-        if isinstance(given, list | tuple):
+        if name in sensors:
+            inputs[name] = functions[name]
+        elif isinstance(given, list | tuple):
             inputs |= _ragged(name, given, sizes, where, split=False)
         else:
             inputs[name] = _array(given, f"inputs[{name!r}]", where)
@@ -313,7 +350,7 @@ def _of_meshes(contents: Contents) -> Arrays:
         stored["cells"] = _cells(contents.cells, sizes, where)
     stored |= {f"inputs/{name}": array for name, array in inputs.items()}
     stored |= {f"values/{name}": array for name, array in outputs.items()}
-    layout = _layout(contents, "meshes", names, outputs, inputs)
+    layout = _layout(contents, "meshes", names, outputs, inputs, sensors)
     return Arrays(count, {}, stored, layout, where)
 
 

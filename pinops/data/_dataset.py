@@ -16,14 +16,21 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from pinops.data._contents import Contents, Layout, checked
 from pinops.data._file_store import FileStore, is_ours, write_store
-from pinops.data._rows import inputs_in, padded, random_parts
+from pinops.data._rows import (
+    TENTH,
+    filled,
+    inputs_in,
+    random_parts,
+    random_tenths,
+    ranges_of,
+    tenths_of_blocks,
+)
 from pinops.data._store import ArrayStore, Joined, Store, Taken, gathered
 from pinops.data.readers import read_contents
 
 PARTS = ("training", "validation", "test")
 _CENTRED = 10.0  # in standard deviations; a larger mean is taken out of an unknown
 _STATISTICS = 8  # blocks that means and sizes are taken from
-_TENTH = 10
 
 Members = range | Sequence[int] | Int[np.ndarray, " b"]
 
@@ -55,6 +62,7 @@ class Dataset:
         time: str | None = None,
         units: Mapping[str, str] | None = None,
         cells: Any = None,
+        sensors: Mapping[str, Any] | None = None,
         source: str = "the arrays",
     ) -> "Dataset":
         """A data set of arrays in memory, or of lazy ones.
@@ -74,6 +82,9 @@ class Dataset:
             time: "t" where the first axis of outputs and coordinates is the time.
             units: By name, shown in the summary and kept in files.
             cells: Of a mesh: corners ``(k, corners)``, shared or a list of n arrays.
+            sensors: By the name of an input that is measured at other places in every sample: a
+                list of n arrays ``(k, d)``, or ``(k,)`` on a line. The input is then a list of n
+                arrays ``(k[, c])``; k may differ from sample to sample.
             source: What messages call the arrays.
 
         Raises:
@@ -87,6 +98,7 @@ class Dataset:
             time=time,
             units=units or {},
             cells=cells,
+            sensors=sensors or {},
             source=source,
         )
         return cls.of(contents)
@@ -182,30 +194,16 @@ class Dataset:
         if self._parts is not None:
             return {name: np.asarray(self._parts[name], np.int64) for name in PARTS}
         if self.settings is not None and self._numbers is None:
-            return self._tenths_of_blocks()
+            if self.count < 3:
+                raise ValueError(
+                    f"{self.path} has {self.count} members; training, validation and test need at "
+                    "least 3"
+                )
+            edges = tenths_of_blocks(self.count, self._store.block)
+            return {name: np.arange(*edges[k : k + 2]) for k, name in enumerate(PARTS)}
         if self.count < 2:
             raise ValueError(f"{self.path} has one sample; training and testing need at least 2")
-        tenth = max(1, self.count // _TENTH)
-        first, second = random_parts(self.count, tenth, seed=0)
-        if self.count < 3:
-            return {"training": second, "validation": first[:0], "test": first}
-        inner, training = random_parts(len(second), tenth, seed=1)
-        return {"training": second[training], "validation": second[inner], "test": first}
-
-    def _tenths_of_blocks(self) -> dict[str, Int[np.ndarray, " b"]]:
-        block, count = self._store.block, self.count
-        blocks = -(-count // block)
-        if blocks < 3:  # of a few members the parts are single ones
-            tenth, unit = max(1, count // _TENTH), 1
-        else:
-            tenth, unit = max(1, blocks // _TENTH), block
-        if count < 3:
-            raise ValueError(
-                f"{self.path} has {count} members; training, validation and test need at least 3"
-            )
-        whole = -(-count // unit)
-        edges = [0, (whole - 2 * tenth) * unit, (whole - tenth) * unit, count]
-        return {name: np.arange(*edges[k : k + 2]) for k, name in enumerate(PARTS)}
+        return dict(zip(PARTS, random_tenths(self.count), strict=True))
 
     def split(self, test: int | float = 0.1, *, seed: int = 0) -> "tuple[Dataset, Dataset]":
         """Two data sets: one to train on, and one to test on, taken at random.
@@ -225,7 +223,7 @@ class Dataset:
                 f"0 and 1, got {test!r}"
             )
         theirs, ours = random_parts(self.count, count, seed=seed)
-        few = max(1, len(ours) // _TENTH) if len(ours) > 1 else 0
+        few = max(1, len(ours) // TENTH) if len(ours) > 1 else 0
         inner, training = random_parts(len(ours), few, seed=seed + 1)
         nothing = np.arange(0)
         first = {"training": training, "validation": inner, "test": nothing}
@@ -300,8 +298,9 @@ class Dataset:
 
     @cached_property
     def _typical(self) -> dict[str, Any]:
-        """Samples for training from all over the data set, of as few blocks as will do."""
+        """Samples for training (any, where none are) from all over the data, of few blocks."""
         training = self.splits["training"]
+        training = training if len(training) else np.arange(self.count)
         numbers = training if self._numbers is None else self._numbers[training]
         blocks = np.unique(numbers // self._store.block)
         some = blocks[np.linspace(0, len(blocks) - 1, _STATISTICS).astype(int)]
@@ -339,31 +338,46 @@ class Dataset:
             for name, mean in self.mean.items()
         }
 
-    def inputs(self) -> dict[str, Float[np.ndarray, "n ..."]]:
+    def inputs(self) -> dict[str, Any]:
         """What operators see of some samples for training, by name."""
         return inputs_in(self._typical)
 
-    def rows(self, members: Members) -> dict[str, Any]:
+    @property
+    def longest(self) -> Mapping[str, int]:
+        """The most rows of a sample, by name, of what differs in size: ``points``, and
+        ``inputs/NAME`` at sensors of its own.
+        """
+        return self._store.longest
+
+    @property
+    def local(self) -> list[str]:
+        """The inputs that have a row for each point of a sample."""
+        rows = self._store.cached(0)
+        names = [name for name in self.layout.inputs if name not in self.layout.sensors]
+        return [name for name in names if isinstance(rows[f"inputs/{name}"], list)]
+
+    def rows(self, members: Members, *, alike: bool = False) -> dict[str, Any]:
         """Everything that is known of some samples.
 
         Args:
             members: Their places in this data set.
+            alike: Whether arrays have the same shapes for whichever samples: filled up to the
+                longest of the data set, and not to that of these samples.
 
         Returns:
             ``inputs/NAME``, ``values/UNKNOWN`` with a sample in each row, and ``number``, that in
             the file; of a family also ``members/COEFFICIENT`` and ``error_bar/UNKNOWN``. Of meshes
-            arrays are padded to the longest of these samples, values with NaN; ``points``
-            ``(b, m, d)``, ``present`` ``(b, m)``, and ``cells``, a list, if there are any.
+            arrays are padded, values with NaN; ``points`` ``(b, m, d)``, ``present`` ``(b, m)``,
+            and ``cells``, a list, if there are any. Inputs at sensors of their own are `Sensors`.
         """
         places = np.asarray(members, np.int64)
         numbers = places if self._numbers is None else self._numbers[places]
         rows = gathered(self._store, numbers)
-        if self.layout.kind == "meshes":
-            rows = padded(rows)
+        rows = filled(rows, self.layout.sensors, self.longest if alike else {})
         return rows | {"number": numbers}
 
-    def drawn(self, key: PRNGKeyArray, count: int, part: str = "training") -> dict[str, np.ndarray]:
-        """``count`` random samples of a part, read from as few blocks as possible."""
+    def drawn(self, key: PRNGKeyArray, count: int, part: str = "training") -> dict[str, Any]:
+        """``count`` random samples of a part, read from as few blocks as possible; `rows` alike."""
         places = self.splits[part]
         numbers = places if self._numbers is None else self._numbers[places]
         owner = numbers // self._store.block
@@ -372,16 +386,12 @@ class Dataset:
         enough = int(np.searchsorted(np.cumsum(sizes[order]), count)) + 1
         there = places[np.isin(owner, blocks[order[:enough]])]
         chosen = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), len(there)))[:count]
-        return self.rows(there[chosen])
+        return self.rows(there[chosen], alike=True)
 
     def seen(self, part: str) -> list[list[int]]:
         """The numbers of the samples of a part as ranges ``[start, stop]``, for ``run.json``."""
         places = self.splits[part]
-        numbers = np.sort(places if self._numbers is None else self._numbers[places])
-        ends = np.flatnonzero(np.diff(numbers) > 1)
-        starts = numbers[np.concatenate([[0], ends + 1]).astype(int)] if len(numbers) else []
-        stops = numbers[np.concatenate([ends, [len(numbers) - 1]]).astype(int)] + 1
-        return [[int(a), int(b)] for a, b in zip(starts, stops, strict=len(numbers) > 0)]
+        return ranges_of(places if self._numbers is None else self._numbers[places])
 
     def unseen(
         self, trained: Sequence[Any] | None, part: str | None = "test"

@@ -45,7 +45,8 @@ _LAYOUT = Table(
         "time": Text(("", "t")),
         "units": Table({}, others=Text(longest=200)),
         "cells": Flag(),
-    }
+    },
+    {"sensors": Table({}, others=Number(least=1, most=3, whole=True))},
 )
 _ATTRIBUTES = Table(
     {
@@ -102,9 +103,14 @@ class FileStore(Store):
                 f"{group}/{key}" for group in _GROUPS if group in file for key in file[group]
             ]
             self._ragged = [name for name in file if name in ("points", "cells")]
-            self._check_lengths(file)
             self._offsets = {key: file[f"offsets/{key}"][()] for key in (file.get("offsets") or ())}
-        self._check_offsets()
+            self._check_lengths(file)
+            self._check_offsets()
+        self.longest = {
+            name: int(np.diff(self._offsets[key]).max())
+            for name in [*self._stored, *self._ragged]
+            if (key := _own_offsets(name, self.layout))
+        }
         if digest_of(self._shared()) != attributes["coordinates_sha256"]:
             raise self._damaged("damaged: the checksum of its coordinates does not match")
 
@@ -119,7 +125,11 @@ class FileStore(Store):
             node = file[name]
             if not isinstance(node, h5py.Dataset) or node.dtype.kind not in "fiub":
                 raise self._damaged("damaged: it has samples that are no numbers")
-            if not meshes and node.shape[:1] != (self.count,):
+            if _own_offsets(name, self.layout):
+                dimensions = self.layout.sensors[name.removeprefix("inputs/")]
+                if node.ndim != 2 or node.shape[1] <= dimensions:
+                    raise self._damaged(f"damaged: {name[:60]!r} has no values at its sensors")
+            elif not meshes and node.shape[:1] != (self.count,):
                 raise self._damaged(
                     f"damaged: {name[:60]!r} has the shape {node.shape}, not {self.count} samples"
                 )
@@ -143,6 +153,12 @@ class FileStore(Store):
                 raise self._damaged(f"damaged: the offsets of its {key[:20]} do not rise")
         if (self.layout.kind == "meshes") != ("points" in self._offsets):
             raise self._damaged("damaged: samples with points of their own need offsets")
+        if not set(self.layout.sensors) <= set(self.layout.inputs):
+            raise self._damaged("damaged: it has sensors of inputs that it does not name")
+        for name in [*self._stored, *self._ragged]:
+            key = _own_offsets(name, self.layout)
+            if key and key not in self._offsets:
+                raise self._damaged(f"damaged: the offsets of its {name[:60]} are missing")
 
     def _damaged(self, how: str) -> DataFileError:
         return DataFileError(
@@ -185,14 +201,27 @@ class FileStore(Store):
 
     def _offsets_of(self, name: str, length: tuple[int, ...]) -> np.ndarray | None:
         """Where each sample begins, of arrays that have another number of rows for each."""
-        if name == "cells":
-            return self._offsets["cells"]
-        offsets = self._offsets.get("points")
+        key = _own_offsets(name, self.layout)
+        offsets = self._offsets.get(key or "points")
+        if key not in (None, "points"):
+            if name != "cells" and length != (int(self._offsets[key][-1]),):
+                raise self._damaged(f"damaged: {name[:60]!r} has not a row for each sensor")
+            return offsets
         if offsets is None or (name != "points" and length == (self.count,) != (offsets[-1],)):
             return None
         if length != (int(offsets[-1]),):
             raise self._damaged(f"damaged: {name[:60]!r} has not a row for each point")
         return offsets
+
+
+def _own_offsets(name: str, layout: Layout) -> str | None:
+    """The name of the offsets of an array that has another number of rows for each sample; None for
+    what has a row for each sample or for each of its points.
+    """
+    if name in ("points", "cells"):
+        return name
+    own = name.removeprefix("inputs/")
+    return f"sensors_{own}" if name != own and own in layout.sensors else None
 
 
 def layout_from_json(content: Mapping[str, Any]) -> Layout:
@@ -207,7 +236,8 @@ def layout_from_json(content: Mapping[str, Any]) -> Layout:
 def layout_to_json(layout: Layout) -> dict[str, Any]:
     """As in the attributes of a file."""
     content = {n: list(v) if isinstance(v, tuple) else v for n, v in vars(layout).items()}
-    return content | {"time": layout.time or "", "units": dict(layout.units)}
+    tables = {"units": dict(layout.units), "sensors": dict(layout.sensors)}
+    return content | {"time": layout.time or ""} | tables
 
 
 def write_store(
@@ -244,8 +274,8 @@ def write_store(
             flat: dict[str, np.ndarray] = {}
             for name, value in rows.items():
                 ragged = isinstance(value, list)
-                if ragged and name in ("points", "cells"):
-                    sizes.setdefault(name, []).extend(len(one) for one in value)
+                if ragged and (key := _own_offsets(name, layout)):
+                    sizes.setdefault(key, []).extend(len(one) for one in value)
                 flat[name] = np.concatenate(value) if ragged else np.asarray(value)
                 _append(file, name, flat[name], None if ragged else count, number * block)
             digests.append(digest_of(flat))

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -14,6 +15,8 @@ from pinops.data._store import BLOCK
 from pinops.problem import (
     DataFamily,
     Problem,
+    Sensors,
+    at_sensors,
     coefficients_as_json,
     in_words,
     name_of,
@@ -57,8 +60,14 @@ def family_of(dataset: Dataset) -> DataFamily:
             along = dataset.coordinates[name]
         low, high = float(np.min(along)), float(np.max(along))
         bounds[name] = (low, high if high > low else low + 1.0)
-    shapes = {name: np.shape(array[0]) for name, array in inputs_in(first).items()}
-    return DataFamily.of(bounds, layout.unknowns, shapes)
+    return DataFamily.of(bounds, layout.unknowns, _shapes_of_members(inputs_in(first)))
+
+
+def _shapes_of_members(inputs: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shape of every input of one member, of arrays with members in the leading axis."""
+    return {
+        name: shape if at_sensors(shape) else shape[1:] for name, shape in shapes_of(inputs).items()
+    }
 
 
 def bounds_of(family: Problem) -> dict[str, list[float]]:
@@ -133,7 +142,7 @@ def _check_members(dataset: Dataset, family: Problem) -> None:
         )
     _check_domain(dataset, family)
     wanted = shapes_of(family.inputs())
-    found = shapes_of({n: a[0] for n, a in inputs_in(dataset.rows(range(1))).items()})
+    found = _shapes_of_members(inputs_in(dataset.rows(range(1))))
     if found != wanted:
         raise ValueError(
             f"{dataset.path} has the inputs {in_words(found)}, and {owner} gives "
@@ -205,11 +214,18 @@ def solved(
     for k in range(len(members)):
         values = {name: rows[f"values/{name}"][k] for name in names}
         bars = {name: float(rows.get(f"error_bar/{name}", unknown)[k]) for name in names}
-        references.append(Reference(dataset.coordinates, values, bars, kind, source))
+        coordinates = dataset.coordinates
+        if "points" in rows:
+            points = rows["points"][k, rows["present"][k]].astype(np.float64)
+            # Points on a line are a curve once they are in order.
+            order = np.argsort(points[:, 0]) if points.shape[1] == 1 else np.arange(len(points))
+            coordinates = dict(zip(dataset.layout.names, points[order].T, strict=True))
+            values = {name: array[order] for name, array in values.items()}
+        references.append(Reference(coordinates, values, bars, kind, source))
     return unstacked(problems(family, rows), len(members)), references
 
 
-def problems(family: Problem, rows: dict[str, np.ndarray]) -> Problem:
+def problems(family: Problem, rows: dict[str, Any]) -> Problem:
     """The members of such rows, in the leading axis of every array."""
     if isinstance(family, DataFamily):
         return dataclasses.replace(family, given=inputs_in(rows))
@@ -219,7 +235,7 @@ def problems(family: Problem, rows: dict[str, np.ndarray]) -> Problem:
 
 
 def _unusable(
-    rows: Mapping[str, np.ndarray], unknowns: Sequence[str], gaps: bool, coefficients: bool
+    rows: Mapping[str, Any], unknowns: Sequence[str], gaps: bool, coefficients: bool
 ) -> tuple[int, str] | None:
     """The number of the first sample that cannot be used, and why; None where all can."""
     faults: list[tuple[int, str]] = []
@@ -229,7 +245,8 @@ def _unusable(
         if each.any():
             faults.append((int(rows["number"][np.argmax(each)]), why))
 
-    for name, array in inputs_in(rows).items():
+    for name, value in inputs_in(rows).items():
+        array = value.values if isinstance(value, Sensors) else value
         note(~np.isfinite(array), f"has an input {name} that is not finite")
     for unknown in unknowns:
         values = rows[f"values/{unknown}"]

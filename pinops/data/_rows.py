@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from pinops.data._sensors import as_sensors
+
+TENTH = 10  # of the samples one is for testing
 _RUNS = 1000  # of consecutive samples, of which a random part consists
 
 
@@ -22,9 +25,68 @@ def random_parts(
     return np.sort(order[:first]), np.sort(order[first:])
 
 
-def padded(rows: Mapping[str, Any]) -> dict[str, Any]:
-    """Samples of different size in one array, and which of its rows are there."""
-    longest = max(len(one) for one in rows["points"])
+def random_tenths(count: int) -> tuple[Int[np.ndarray, " _t"], ...]:
+    """The places of three parts at random, always the same: 8, 1 and 1 tenths of at least two
+    samples; of two none is in the second part.
+    """
+    tenth = max(1, count // TENTH)
+    last, others = random_parts(count, tenth, seed=0)
+    if count < 3:
+        return others, last[:0], last
+    inner, first = random_parts(len(others), tenth, seed=1)
+    return others[first], others[inner], last
+
+
+def tenths_of_blocks(count: int, block: int) -> list[int]:
+    """The edges of three parts: 8, 1 and 1 tenths of the blocks, one of them at least.
+
+    Args:
+        count: Of the samples, at least 3.
+        block: Samples in a block.
+    """
+    blocks = -(-count // block)
+    if blocks < 3:  # of a few members the parts are single ones
+        tenth, unit = max(1, count // TENTH), 1
+    else:
+        tenth, unit = max(1, blocks // TENTH), block
+    whole = -(-count // unit)
+    return [0, (whole - 2 * tenth) * unit, (whole - tenth) * unit, count]
+
+
+def ranges_of(numbers: Int[np.ndarray, " b"]) -> list[list[int]]:
+    """Whole numbers as ranges ``[start, stop]`` of consecutive ones, rising."""
+    if not len(numbers):
+        return []
+    parts = np.split(np.sort(numbers), np.flatnonzero(np.diff(np.sort(numbers)) > 1) + 1)
+    return [[int(part[0]), int(part[-1]) + 1] for part in parts]
+
+
+def filled(
+    rows: Mapping[str, Any], sensors: Mapping[str, int], longest: Mapping[str, int]
+) -> dict[str, Any]:
+    """Samples of different size in arrays.
+
+    Args:
+        rows: Of samples, those of different size as lists.
+        sensors: The dimension of the sensors of each input that has its own.
+        longest: What the arrays are filled up to, by the name of their rows; where it has none, the
+            longest of these samples.
+    """
+    sizes = {
+        name: longest.get(name, max(len(one) for one in value))
+        for name, value in rows.items()
+        if isinstance(value, list)
+    }
+    functions = {}
+    for name, dimensions in sensors.items():
+        key = f"inputs/{name}"
+        functions[key] = as_sensors(rows[key], dimensions, sizes[key])
+    rows = {**rows, **functions}
+    return _on_meshes(rows, sizes["points"]) if "points" in rows else rows
+
+
+def _on_meshes(rows: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    """Values at the points of each sample in one array, and which of its rows are there."""
     out: dict[str, Any] = {}
     for name, value in rows.items():
         if not isinstance(value, list) or name == "cells":

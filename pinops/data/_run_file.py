@@ -37,6 +37,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}\.h5")
 
 _COUNT = Number(least=1, whole=True)
 _SIZE = Number(least=1, most=1e8, whole=True)
+_SIZE_OR_ANY = Number(least=-1, most=1e8, whole=True)  # -1: any number of sensors
 _SEED = Number(least=0, most=2**32 - 1, whole=True)
 _DTYPE = Text(("float32", "float64"))
 _WEIGHT = Number(least=0)
@@ -44,6 +45,8 @@ _NAMES = Items(Text(longest=200))
 _DIGEST = Text(longest=64)
 _BY_NAME = Table({}, others=Number())
 _NUMBERS = Items(Number())
+# Of an input, or of the positions and values of one at sensors of its own.
+_INPUT = Either((Numbers(), Table({"at": _NUMBERS, "values": _NUMBERS})))
 _SIZES = Table({name: _BY_NAME for name in ("centre", "spread", "sizes", "terms", "coefficients")})
 _DESCRIPTION = Either((Text(), Table({}, others=Anything())))
 
@@ -66,6 +69,7 @@ _MAYBE: Mapping[str, Kind] = {
     "phases": Items(_DESCRIPTION),
     "phase_steps": Items(_COUNT),
     "ensemble": Items(_SEED, least=1),
+    "compute_dtype": Optional(Text(("bfloat16",))),
     "observations": Optional(_DIGEST),
     "start": Optional(_DIGEST),
     "drawn": Optional(Row((_SEED, _DTYPE))),
@@ -78,7 +82,7 @@ _MAYBE: Mapping[str, Kind] = {
         {
             "bounds": Table({}, others=Items(Number(), length=2)),
             "unknowns": Items(Text(longest=200), least=1),
-            "inputs": Table({}, others=Items(_SIZE)),
+            "inputs": Table({}, others=Items(_SIZE_OR_ANY)),
         }
     ),
 }
@@ -92,7 +96,7 @@ _WINDOWS: Mapping[str, Kind] = {
 }
 _OPERATOR: Mapping[str, Kind] = {
     "operator": _DESCRIPTION,
-    "inputs": Table({name: Table({}, others=Numbers()) for name in ("mean", "deviation")}),
+    "inputs": Table({name: Table({}, others=_INPUT) for name in ("mean", "deviation")}),
     "scale": _BY_NAME,
     "scales": _SIZES,
     "physics": _WEIGHT,
@@ -105,6 +109,14 @@ _SCALING = Table(
         "maps": Items(Text(("identity", "log", "sigmoid_log"))),
         "mean": _NUMBERS,
         "deviation": _NUMBERS,
+    }
+)
+_MAP_INPUTS = Table(
+    {
+        "fields": Table({}, others=Items(_SIZE, least=1)),
+        "constants": Table({}, others=_SIZE),
+        "of_fields": _SCALING,
+        "of_constants": _SCALING,
     }
 )
 _SURROGATE: Mapping[str, Kind] = {
@@ -121,6 +133,7 @@ _SURROGATE: Mapping[str, Kind] = {
         }
     ),
     "parameters": _SCALING,
+    "fields": Optional(_MAP_INPUTS),
     "centre": _BY_NAME,
     "scale": _BY_NAME,
     "scales": _SIZES,
@@ -132,17 +145,12 @@ _SURROGATE: Mapping[str, Kind] = {
 _MAP: Mapping[str, Kind] = {
     "map": _DESCRIPTION,
     "axes": Table({}, others=_NUMBERS),
-    "inputs": Table(
-        {
-            "fields": Table({}, others=Items(_SIZE, least=1)),
-            "constants": Table({}, others=_SIZE),
-            "of_fields": _SCALING,
-            "of_constants": _SCALING,
-        }
-    ),
+    "inputs": _MAP_INPUTS,
     "centre": _BY_NAME,
     "scale": _BY_NAME,
-    "loss": Text(("H1", "L2")),
+    "scales": Optional(_SIZES),
+    "physics": _WEIGHT,
+    "loss": Optional(Text(("H1", "L2"))),
 }
 _POINT_MAP: Mapping[str, Kind] = {
     "point_map": _DESCRIPTION,

@@ -18,10 +18,11 @@ from pinops.data._contents import Arrays, Layout
 from pinops.data._hdf5 import (
     digest_of,
 )
+from pinops.settings import share_of_memory
 
 BLOCK = 32  # samples that are read together, fewer where they are large
 _BLOCK_BYTES = 16 * 2**20
-_CACHE_BYTES = 256 * 2**20
+_CACHE_BYTES = 256 * 2**20  # less where memory is small
 Rows = dict[str, Any]  # arrays with a sample in each row, or lists of arrays
 
 
@@ -34,6 +35,7 @@ class Store(abc.ABC):
         block: How many of them are read together.
         coordinates: Those that all samples share, as they broadcast against each other.
         layout: What the arrays are.
+        longest: The most rows of a sample, by name, of what differs in size.
         settings: How members of a family were made; None for other data.
         kind: Of the reference that they were made with; "" for other data.
         source: Of that reference, or where the arrays come from.
@@ -44,13 +46,14 @@ class Store(abc.ABC):
     block: int
     coordinates: dict[str, np.ndarray]
     layout: Layout
+    longest: Mapping[str, int]
     settings: dict[str, Any] | None = None
     kind: str = ""
     source: str = ""
 
     def __init__(self) -> None:
         self._cache: OrderedDict[int, tuple[int, Rows]] = OrderedDict()
-        self._held = 0
+        self._held, self._most = 0, share_of_memory(_CACHE_BYTES)
 
     @abc.abstractmethod
     def read(self, block: int) -> Rows:
@@ -75,7 +78,7 @@ class Store(abc.ABC):
         size = sum(_bytes(value) for value in rows.values())
         self._cache[block] = size, rows
         self._held += size
-        while self._held > _CACHE_BYTES and len(self._cache) > 1:
+        while self._held > self._most and len(self._cache) > 1:
             _, (freed, _) = self._cache.popitem(last=False)
             self._held -= freed
         return rows
@@ -95,6 +98,12 @@ class ArrayStore(Store):
         self.source = arrays.source
         self._stored = arrays.stored
         self.block = _block_of(arrays.stored)
+        own = ["points", "cells", *(f"inputs/{name}" for name in arrays.layout.sensors)]
+        self.longest = {
+            name: max(len(one) for one in arrays.stored[name])
+            for name in own
+            if name in arrays.stored
+        }
         self._digest = ""
 
     def read(self, block: int) -> Rows:
@@ -149,6 +158,9 @@ class Joined(Store):
         self.block = min(store.block for store in stores)
         self.coordinates, self.layout = first.coordinates, first.layout
         self.settings, self.kind, self.source = None, first.kind, self.path
+        self.longest = {
+            name: max(store.longest.get(name, 0) for store in stores) for name in first.longest
+        }
         for other in stores[1:]:
             _check_joinable(first, other)
 
@@ -175,7 +187,7 @@ class Joined(Store):
 
 def _check_joinable(first: Store, other: Store) -> None:
     """Raises ValueError where samples of two stores cannot be rows of one array."""
-    for what in ("kind", "names", "unknowns", "inputs", "parameters"):
+    for what in ("kind", "names", "unknowns", "inputs", "parameters", "sensors"):
         own, theirs = getattr(first.layout, what), getattr(other.layout, what)
         if own != theirs:
             raise ValueError(
@@ -225,7 +237,7 @@ class Taken(Store):
         self._of, self._numbers = store, numbers
         self.path, self.block, self.count = store.path, store.block, len(numbers)
         self.coordinates, self.layout = store.coordinates, store.layout
-        self.kind, self.source = store.kind, store.source
+        self.kind, self.source, self.longest = store.kind, store.source, store.longest
 
     def read(self, block: int) -> dict[str, Any]:
         here = slice(block * self.block, (block + 1) * self.block)

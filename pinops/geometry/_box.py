@@ -16,6 +16,14 @@ class Box(Domain):
 
     Boundary parts: "x_min", "x_max", "y_min", ..., or one part `name` for the whole surface in
     space.
+
+    Args:
+        name: One name for the whole boundary in space; None: two parts for each coordinate.
+        intervals: The lower and upper bound of each coordinate.
+
+    Raises:
+        ValueError: Without a coordinate, for bounds that do not rise, and for a name that is not a
+            string.
     """
 
     sides: tuple[tuple[str, tuple[float, float]], ...] = eqx.field(static=True)
@@ -120,7 +128,14 @@ class Box(Domain):
 
 
 def Interval(**interval: tuple[float, float]) -> Box:
-    """A box of one coordinate: `Interval(x=(0, 1))`."""
+    """A box of one coordinate: `Interval(x=(0, 1))`.
+
+    Args:
+        interval: The name of the coordinate with its lower and upper bound.
+
+    Raises:
+        ValueError: For none or several coordinates, and for bounds that do not rise.
+    """
     if len(interval) != 1:
         raise ValueError(
             f"Interval: give one coordinate, got {len(interval)}; use Box for several."
@@ -129,5 +144,10 @@ def Interval(**interval: tuple[float, float]) -> Box:
 
 
 def Time(start: float, end: float) -> Box:
-    """The interval of the coordinate t: `Disk(x=0, y=0, radius=1) * Time(0, 1)`."""
+    """The interval of the coordinate t: `Disk(x=0, y=0, radius=1) * Time(0, 1)`.
+
+    Args:
+        start: The first instant.
+        end: The last instant, after the first.
+    """
     return Box(t=(start, end))

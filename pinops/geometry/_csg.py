@@ -114,7 +114,12 @@ class _Combination(Domain):
 
 
 class Union(_Combination):
-    """`left | right`: the points of either."""
+    """`left | right`: the points of either.
+
+    Args:
+        left: A domain.
+        right: Another one of the same coordinates.
+    """
 
     left: Domain
     right: Domain
@@ -135,7 +140,12 @@ class Union(_Combination):
 
 
 class Intersection(_Combination):
-    """`left & right`: the points of both."""
+    """`left & right`: the points of both.
+
+    Args:
+        left: A domain.
+        right: Another one of the same coordinates.
+    """
 
     left: Domain
     right: Domain
@@ -159,6 +169,10 @@ class Difference(_Combination):
     """`left - right`: the points of the first outside the second.
 
     The normals on the surface of the second point into the hole.
+
+    Args:
+        left: A domain.
+        right: What is removed from it, a domain of the same coordinates.
     """
 
     left: Domain

@@ -12,6 +12,14 @@ def nearest_on_edges(
 ) -> tuple[Float[np.ndarray, " q"], Int[np.ndarray, " q"], Float[np.ndarray, " q"]]:
     """Of the nearest point on any edge: the squared distance, the number of the edge, and the share
     of the edge before it, from 0 to 1.
+
+    Args:
+        starts: The first end of each edge.
+        ends: The second end of each edge.
+        at: The points.
+
+    Returns:
+        For each point the squared distance, the number of the edge, and the share.
     """
     x, y = at.T
     squared, number = np.full(len(at), np.inf), np.zeros(len(at), np.int64)

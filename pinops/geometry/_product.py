@@ -13,6 +13,13 @@ class Product(Domain):
 
     The boundary is first's surface times second, and first times second's surface, with their
     names.
+
+    Args:
+        first: A domain, whose coordinates come first.
+        second: A domain of other coordinates.
+
+    Raises:
+        ValueError: For a coordinate or a boundary part of both.
     """
 
     first: Domain

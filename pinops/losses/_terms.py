@@ -32,7 +32,14 @@ class Term(eqx.Module):
 
 
 def plans(constraints: Sequence[Constraint]) -> dict[Region, Plan]:
-    """The partial derivatives that the constraints of each region need together."""
+    """The partial derivatives that the constraints of each region need together.
+
+    Args:
+        constraints: What must vanish, each with its region and signature.
+
+    Returns:
+        A derivative plan for each region.
+    """
     out: dict[Region, Plan] = {}
     for constraint in constraints:
         out[constraint.region] = out.get(constraint.region, Plan()).union(constraint.signature.plan)

@@ -62,6 +62,10 @@ class WeightingState(NamedTuple):
     """The weight of every residual, and what the rule remembers besides.
 
     Weights are ``(1,)`` for a term or ``(n,)`` for its points.
+
+    Attributes:
+        weights: By the name of a term.
+        memory: What the rule keeps from one update to the next, None for nothing.
     """
 
     weights: Weights

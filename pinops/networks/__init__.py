@@ -22,7 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from pinops.networks._chebyshev import ChebyshevKAN as ChebyshevKAN
 from pinops.networks._constrained import ConstrainedField as ConstrainedField
+from pinops.networks._constrained import constrained_by as constrained_by
 from pinops.networks._constrained import field_of as field_of
+from pinops.networks._constrained import is_constrained as is_constrained
+from pinops.networks._constrained_grid import ConstrainedGrid as ConstrainedGrid
+from pinops.networks._constrained_grid import boundary_shares as boundary_shares
+from pinops.networks._constrained_grid import regular as regular
 from pinops.networks._convolutional import Convolutional as Convolutional
 from pinops.networks._convolutional import ConvolutionalNetwork as ConvolutionalNetwork
 from pinops.networks._convolutional import ImageEncoder as ImageEncoder
@@ -53,6 +58,9 @@ from pinops.networks._network import JetNetwork as JetNetwork
 from pinops.networks._network import MLPNetwork as MLPNetwork
 from pinops.networks._network import activations as activations
 from pinops.networks._network import trainable as trainable
+from pinops.networks._precision import COMPUTE_DTYPES as COMPUTE_DTYPES
+from pinops.networks._precision import computed_in as computed_in
+from pinops.networks._precision import narrowed as narrowed
 from pinops.networks._product import Product as Product
 from pinops.networks._product import ProductEncoder as ProductEncoder
 from pinops.networks._product import Selected as Selected
@@ -61,6 +69,10 @@ from pinops.networks._product import encoder_for as encoder_for
 from pinops.networks._product import encoder_setting as encoder_setting
 from pinops.networks._random_features import RandomFeatures as RandomFeatures
 from pinops.networks._separable import Separable as Separable
+from pinops.networks._sets import Attention as Attention
+from pinops.networks._sets import AttentionEncoder as AttentionEncoder
+from pinops.networks._sets import DeepSet as DeepSet
+from pinops.networks._sets import MeanEncoder as MeanEncoder
 from pinops.networks._spectral import Spectral as Spectral
 from pinops.networks._spectral import SpectralNetwork as SpectralNetwork
 from pinops.networks._stacked import Stacked as Stacked

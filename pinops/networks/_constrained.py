@@ -1,6 +1,6 @@
 """The field of a problem: boundary and initial conditions built into that of a network."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -43,6 +43,14 @@ class ConstrainedField(Field):
     their interpolation from the faces, and the lift carries the data, on top of what is ``known``,
     ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The interpolations are
     one-dimensional and applied axis by axis (Leake & Mortari 2020).
+
+    Args:
+        field: The field of the network.
+        bounds: The interval of each coordinate.
+        components: The number c of unknowns.
+        faces: The conditions that are imposed, each on its face of the box.
+        known: Of the solution, before anything is imposed; None: nothing.
+        known_factor: Of the factor; None: nothing.
     """
 
     field: Field
@@ -271,18 +279,32 @@ def field_of(
         scales: The centre and spread of every unknown; None: 0 and 1.
     """
     field: Field = NetworkField(network, embedding_of(problem, imposition, network))
-    constrained = bool(imposition.hard) or problem.lift is not None or problem.factor is not None
-    centre = None
     if scales is not None:
-
-        def row(numbers):
-            return jnp.stack([jnp.asarray(numbers[name]) for name in problem.unknowns])
-
-        centre, spread = row(scales.centre), row(scales.spread)
+        centre, spread = _row(problem, scales.centre), _row(problem, scales.spread)
         # Where data are imposed exactly, the lift needs the centre too: it then carries their
         # differences from it only.
+        constrained = is_constrained(problem, imposition)
         field = ScaledField(field, jnp.zeros_like(centre) if constrained else centre, spread)
-    if not constrained:
+    return constrained_by(problem, imposition, field, scales)
+
+
+def is_constrained(problem: Problem, imposition: Imposition) -> bool:
+    """Whether a field has more to meet, or to know, than its network gives."""
+    return bool(imposition.hard) or problem.lift is not None or problem.factor is not None
+
+
+def constrained_by(
+    problem: Problem, imposition: Imposition, field: Field, scales: Scales | None = None
+) -> Field:
+    """The field with the conditions of a problem that are imposed exactly; itself without any.
+
+    Args:
+        problem: The problem, whose coefficients may be traced.
+        imposition: Which conditions are imposed exactly.
+        field: Without conditions, in the units of the unknowns.
+        scales: Of the unknowns, whose centre is lifted; None: 0.
+    """
+    if not is_constrained(problem, imposition):
         return field
 
     def known(method: str, missing: float) -> Callable[[Array], Array] | None:
@@ -298,8 +320,8 @@ def field_of(
         return at
 
     lift = known("lift", 0.0)
-    if lift is None and centre is not None:
-        lift = partial(_constant, centre)
+    if lift is None and scales is not None:
+        lift = partial(_constant, _row(problem, scales.centre))
     return ConstrainedField(
         field=field,
         bounds=bounds_of(problem),
@@ -308,6 +330,11 @@ def field_of(
         known=lift,
         known_factor=known("factor", 1.0),
     )
+
+
+def _row(problem: Problem, numbers: Mapping[str, Any]) -> Float[Array, " c"]:
+    """One number for each unknown, in their order."""
+    return jnp.stack([jnp.asarray(numbers[name]) for name in problem.unknowns])
 
 
 def _constant(values: Float[Array, " c"], point: Float[Array, " d"]) -> Float[Array, " c"]:

@@ -1,6 +1,6 @@
 """Convolutional networks: features of an image, for operators that see functions on a grid."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -9,11 +9,18 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks._encoder import Encoder, EncoderArchitecture, Shapes
 from pinops.networks._network import MAX_DEPTH, MAX_WIDTH, MLP, MLPNetwork
+from pinops.problem import Inputs, at_sensors
 from pinops.settings import Several, Whole, check_settings, setting, whole
 
 
 class ConvolutionalNetwork(eqx.Module):
-    """Rectified convolutions and means over 2 x 2 points in turn, then a multilayer perceptron."""
+    """Rectified convolutions and means over 2 x 2 points in turn, then a multilayer perceptron.
+
+    Attributes:
+        kernels: Of each convolution.
+        biases: Of each convolution, by output channel.
+        head: The perceptron behind them.
+    """
 
     kernels: list[Float[Array, "_k _k _i _o"]]
     biases: list[Float[Array, " _o"]]
@@ -39,13 +46,18 @@ def _patches(image: Float[Array, "h w c"], size: int) -> Float[Array, "h w k"]:
 
 
 class ImageEncoder(Encoder):
-    """A network of the images with these names, one behind the other in their channels."""
+    """A network of the images with these names, one behind the other in their channels.
+
+    Attributes:
+        names: Of the images, in the order of their channels.
+        network: From the image to coefficients.
+    """
 
     names: tuple[str, ...] = eqx.field(static=True)
     network: Callable[[Array], Array]
 
-    def __call__(self, inputs: Mapping[str, Float[Array, "..."]]) -> Float[Array, " o"]:
-        images = [inputs[name] for name in self.names]
+    def __call__(self, inputs: Inputs) -> Float[Array, " o"]:
+        images = [jnp.asarray(inputs[name]) for name in self.names]
         channels = [image[..., None] if image.ndim == 2 else image for image in images]
         return self.network(jnp.concatenate(channels, -1))
 
@@ -97,8 +109,9 @@ def _image_of(names: tuple[str, ...], shapes: Shapes) -> tuple[tuple[int, int], 
     sizes = {}
     for name in names:
         shape = shapes[name]
-        if len(shape) not in (2, 3):
+        if len(shape) not in (2, 3) or at_sensors(shape):
             what = "a number" if not shape else f"of shape {shape}"
+            what = "at sensors of its own" if at_sensors(shape) else what
             raise ValueError(
                 f"Convolutional: the input {name} is {what}, not an image (h, w) or (h, w, c); "
                 "choose MLP as branch, or "

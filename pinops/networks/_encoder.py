@@ -1,9 +1,10 @@
-"""Encoders: what is given of a problem, named arrays, to a vector of coefficients.
+"""Encoders: what is given of a problem, named inputs, to a vector of coefficients.
 
 An operator sees ``{"source": (50,), "medium": (29, 29, 2), "viscosity": ()}``. How vectors, images
 or anything else become numbers is the affair of an *encoder*: ``Vectors(MLP(100, 4))`` concatenates
-vectors and numbers, `Convolutional` looks at images, ``Product`` multiplies what several make of
-their own inputs. A new one subclasses `EncoderArchitecture` and `Encoder`; no operator changes for
+vectors and numbers, `Convolutional` looks at images, `DeepSet` and `Attention` at functions whose
+sensors differ from problem to problem, ``Product`` multiplies what several make of their own
+inputs. A new one subclasses `EncoderArchitecture` and `Encoder`; no operator changes for
 it.
 """
 
@@ -16,6 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks._gated import ModifiedMLP
 from pinops.networks._network import NETWORK, Architecture
+from pinops.problem import Inputs, at_sensors
 from pinops.settings import check_settings, instance
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -25,7 +27,7 @@ class Encoder(eqx.Module):
     """Abstract: the named inputs of one problem to a vector; batches are `jax.vmap`."""
 
     @abc.abstractmethod
-    def __call__(self, inputs: Mapping[str, Float[Array, "..."]]) -> Float[Array, " o"]:
+    def __call__(self, inputs: Inputs) -> Float[Array, " o"]:
         """The coefficients that these inputs give.
 
         Args:
@@ -46,7 +48,7 @@ class EncoderArchitecture(eqx.Module):
 
         Args:
             shapes: Of every input, by name: ``()`` a number, ``(m,)`` a vector, ``(h, w)`` or ``(h,
-                w, c)`` an image.
+                w, c)`` an image, ``(-1, d, c)`` a function at sensors of its own.
             out_size: How many coefficients, >= 1.
             key: Of its random parameters.
 
@@ -56,13 +58,20 @@ class EncoderArchitecture(eqx.Module):
 
 
 class VectorEncoder(Encoder):
-    """A network of the vectors and numbers with these names, one behind the other."""
+    """A network of the vectors and numbers with these names, one behind the other.
+
+    Attributes:
+        names: Of the inputs, in their order.
+        network: From the vector to coefficients.
+    """
 
     names: tuple[str, ...] = eqx.field(static=True)
     network: Callable[[Array], Array]
 
-    def __call__(self, inputs: Mapping[str, Float[Array, "..."]]) -> Float[Array, " o"]:
-        return self.network(jnp.concatenate([inputs[name].ravel() for name in self.names]))
+    def __call__(self, inputs: Inputs) -> Float[Array, " o"]:
+        return self.network(
+            jnp.concatenate([jnp.asarray(inputs[name]).ravel() for name in self.names])
+        )
 
 
 class Vectors(EncoderArchitecture):
@@ -76,6 +85,12 @@ class Vectors(EncoderArchitecture):
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> VectorEncoder:
         for name, shape in shapes.items():
+            if at_sensors(shape):
+                raise ValueError(
+                    f"the input {name} has sensors that differ from sample to sample, which "
+                    f"{type(self.network).__name__} does not take; choose Attention() or "
+                    "DeepSet() as branch, or Product() for several inputs"
+                )
             if len(shape) > 1:
                 raise ValueError(
                     f"the input {name} is an image of shape {shape}, which "

@@ -69,6 +69,13 @@ class Embedding:
     """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as
     cosine and sine (``even`` ones as cosine), and other ``features``, ``(d,) -> (k,)``, or these
     ``alone``.
+
+    Args:
+        bounds: The interval of each coordinate.
+        periodic: The numbers of the periodic coordinates.
+        features: Further functions of the coordinates.
+        even: The numbers of the periodic coordinates about whose middle the solution is even.
+        alone: Whether the network sees the features only.
     """
 
     bounds: tuple[tuple[float, float], ...]
@@ -122,7 +129,12 @@ class Embedding:
 
 @dataclass(frozen=True)
 class NetworkField(Field):
-    """A network of the embedded coordinates."""
+    """A network of the embedded coordinates.
+
+    Args:
+        network: From embedded coordinates ``(features,)`` to unknowns ``(c,)``.
+        embedding: From coordinates to what the network sees.
+    """
 
     network: Callable[[Array], Array]
     embedding: Embedding
@@ -177,6 +189,14 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
 
     What a network, or architecture, is made of that is ``local`` lies somewhere in the domain: it
     does not see the problem's features, or these alone where they are stretched coordinates.
+
+    Args:
+        problem: Whose coordinates and features they are.
+        imposition: Which of its conditions are embedded.
+        network: What sees them; None: any network.
+
+    Returns:
+        The embedding.
     """
     names = problem.domain.coordinates
     periodic, even = (
@@ -196,6 +216,14 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:
     """Raises ValueError when a network does not map the embedded coordinates to one value per
     unknown.
+
+    Args:
+        network: A callable ``(features,) -> (unknowns,)``.
+        embedding: What it sees of a point.
+        unknowns: The names of its outputs.
+
+    Raises:
+        ValueError: With the shapes that it has and should have.
     """
     features = jax.ShapeDtypeStruct((embedding.size,), jnp.result_type(float))
     try:

@@ -34,7 +34,11 @@ class LinenNetwork(eqx.Module):
 
 
 class FromLinen(Architecture):
-    """A Linen module that maps ``(features,)`` to ``(unknowns,)``, as an architecture."""
+    """A Linen module that maps ``(features,)`` to ``(unknowns,)``, as an architecture.
+
+    Args:
+        module: The Linen module; its parameters are made when a training begins.
+    """
 
     module: linen.Module = setting(
         Instance(linen.Module, "a Linen module such as nn.Dense(1)"), static=True
@@ -80,6 +84,9 @@ class FromNNX(Architecture):
     """An NNX module as an architecture.
 
     Example: ``FromNNX(lambda i, o, rngs: MyModule(i, o, rngs=rngs))``.
+
+    Args:
+        factory: From the numbers of inputs and outputs and random keys to a module.
     """
 
     factory: Callable[[int, int, nnx.Rngs], nnx.Module] = setting(Function())

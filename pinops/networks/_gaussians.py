@@ -34,6 +34,16 @@ _PRECISION = jax.lax.Precision.HIGHEST
 class GaussianNetwork(JetNetwork):
     """``head(F(z))`` with ``F_c(z) = sum_i w_ci exp(-(z - m_ci)' S_ci^-1 (z - m_ci) / 2)`` for
     every channel c.
+
+    Attributes:
+        centres: m, by channel and Gaussian.
+        spreads: The standard deviations of S along its axes, or their logarithms.
+        rotations: Of these axes, not normalised; None: the axes of the features.
+        weights: w.
+        head: A perceptron of the channels; None: an unknown is the mean over its own channels.
+        unknowns: Their number.
+        logarithmic: Whether spreads are logarithms.
+        idle: The share of the root mean square weight below which a Gaussian is moved; 0: none is.
     """
 
     local: ClassVar[bool] = True

@@ -80,7 +80,13 @@ def glorot(key: PRNGKeyArray, in_size: int, out_size: int) -> Float[Array, "{in_
 
 
 class MLPNetwork(JetNetwork):
-    """A multilayer perceptron, ``x -> W_L s(... s(W_1 x + b_1) ...) + b_L``."""
+    """A multilayer perceptron, ``x -> W_L s(... s(W_1 x + b_1) ...) + b_L``.
+
+    Attributes:
+        weights: W_1, ..., W_L.
+        biases: b_1, ..., b_L.
+        activation: s.
+    """
 
     weights: list[Float[Array, "_i _o"]]
     biases: list[Float[Array, " _o"]]
@@ -152,7 +158,14 @@ class SIREN(Architecture):
 
 
 def trainable(network: Any) -> Any:
-    """A filter for `equinox.partition`: floating-point arrays, except those under a `Frozen`."""
+    """A filter for `equinox.partition`: floating-point arrays, except those under a `Frozen`.
+
+    Args:
+        network: A network, or any tree of arrays.
+
+    Returns:
+        The same tree with True where an array is trained.
+    """
 
     def mark(node):
         if isinstance(node, Frozen):
@@ -163,6 +176,10 @@ def trainable(network: Any) -> Any:
 
 
 class Frozen(eqx.Module):
-    """Arrays that belong to a network and are not trained (batch statistics, for one)."""
+    """Arrays that belong to a network and are not trained (batch statistics, for one).
+
+    Args:
+        tree: The arrays.
+    """
 
     tree: Any

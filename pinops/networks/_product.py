@@ -1,6 +1,5 @@
 """Encoders of several inputs: which of them each sees, and how their outputs become one."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -10,6 +9,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pinops.networks._convolutional import Convolutional
 from pinops.networks._encoder import Encoder, EncoderArchitecture, Shapes, Vectors
 from pinops.networks._network import Architecture
+from pinops.networks._sets import Attention
+from pinops.problem import Inputs, at_sensors
 from pinops.settings import Instance, Several, instance, setting
 
 ENCODER = "an encoder such as Convolutional(), or an architecture such as MLP(100, 4)"
@@ -23,12 +24,17 @@ def encoder_setting() -> Any:
 
 
 class SelectedEncoder(Encoder):
-    """An encoder that is shown some of the inputs."""
+    """An encoder that is shown some of the inputs.
+
+    Attributes:
+        names: Of the inputs that it is shown.
+        encoder: What sees them.
+    """
 
     names: tuple[str, ...] = eqx.field(static=True)
     encoder: Encoder
 
-    def __call__(self, inputs: Mapping[str, Float[Array, "..."]]) -> Float[Array, " o"]:
+    def __call__(self, inputs: Inputs) -> Float[Array, " o"]:
         return self.encoder({name: inputs[name] for name in self.names})
 
 
@@ -57,11 +63,15 @@ class Selected(EncoderArchitecture):
 
 
 class ProductEncoder(Encoder):
-    """The elementwise product of what several encoders make of the inputs."""
+    """The elementwise product of what several encoders make of the inputs.
+
+    Attributes:
+        encoders: The factors.
+    """
 
     encoders: list[Encoder]
 
-    def __call__(self, inputs: Mapping[str, Float[Array, "..."]]) -> Float[Array, " o"]:
+    def __call__(self, inputs: Inputs) -> Float[Array, " o"]:
         first, *others = [encoder(inputs) for encoder in self.encoders]
         for other in others:
             first = first * other
@@ -77,8 +87,8 @@ class Product(EncoderArchitecture):
     Args:
         encoders: Such as ``(Selected(("viscosity",), MLP(32, 2)), Selected(("medium",),
             Convolutional()))``, which together see every input. Default, ``()``: one for every
-            vector, one for all images of the same size, each of its own, and one for all numbers
-            together.
+            vector and every function at sensors of its own, one for all images of the same size,
+            and one for all numbers together.
     """
 
     encoders: tuple[EncoderArchitecture, ...] = setting(
@@ -101,11 +111,12 @@ class Product(EncoderArchitecture):
 
 
 def _groups(shapes: Shapes) -> list[tuple[str, ...]]:
-    """The inputs that share an encoder: all numbers; each vector; images of one size."""
+    """The inputs that share an encoder: all numbers; images of one size; each of the others."""
     groups: dict[object, list[str]] = {}
     for name in sorted(shapes):
         shape = shapes[name]
-        kind = "numbers" if not shape else name if len(shape) == 1 else shape[:2]
+        alone = len(shape) == 1 or at_sensors(shape)
+        kind = name if alone else shape[:2] if shape else "numbers"
         groups.setdefault(kind, []).append(name)
     return [tuple(names) for names in groups.values()]
 
@@ -115,8 +126,18 @@ def encoder_for(
 ) -> EncoderArchitecture:
     """What was chosen as an encoder; None: the one that fits the shapes.
 
-    That is `Vectors` for vectors and numbers, `Convolutional` for images of one size, `Product` for
-    several of both.
+    That is `Vectors` for vectors and numbers, `Convolutional` for images of one size, `Attention`
+    for a function at sensors of its own, `Product` for several of these.
+
+    Args:
+        chosen: An encoder, an architecture for vectors and numbers, or None.
+        shapes: Of the inputs, by name.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        ValueError: For an architecture that cannot take inputs of these shapes.
     """
     if isinstance(chosen, EncoderArchitecture):
         return chosen
@@ -124,6 +145,8 @@ def encoder_for(
         return Vectors(chosen)
     if all(len(shape) < 2 for shape in shapes.values()):
         return Vectors()
+    if any(at_sensors(shape) for shape in shapes.values()):
+        return Attention() if len(shapes) == 1 else Product()
     sizes = {shape[:2] for shape in shapes.values()}
     images = all(len(shape) > 1 for shape in shapes.values())
     return Convolutional() if images and len(sizes) == 1 else Product()

@@ -40,7 +40,15 @@ def chebyshev(x: Jet, degree: int, plan: Plan) -> Jet:
 
 
 class SpectralNetwork(JetNetwork):
-    """``u_c(x) = sum_ij... a_ij...c T_i(x_1) T_j(x_2) ...``."""
+    """``u_c(x) = sum_ij... a_ij...c T_i(x_1) T_j(x_2) ...``.
+
+    Attributes:
+        coefficients: a, by degree and unknown.
+        degrees: The largest degree of each feature.
+
+    Raises:
+        ValueError: When called with another number of features.
+    """
 
     coefficients: Float[Array, "_m _o"]  # the degree of the last feature runs fastest
     degrees: tuple[int, ...] = eqx.field(static=True)

@@ -23,7 +23,12 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 class SymmetricNetwork(JetNetwork):
-    """``outer(sum_i (s(inner(x_i)) - mean of s(inner) on (-1, 1)) / sqrt(d))`` of d features."""
+    """``outer(sum_i (s(inner(x_i)) - mean of s(inner) on (-1, 1)) / sqrt(d))`` of d features.
+
+    Attributes:
+        inner: Of one feature.
+        outer: Of the sums.
+    """
 
     inner: MLPNetwork
     outer: MLPNetwork

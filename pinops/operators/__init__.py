@@ -43,7 +43,7 @@ from pinops.operators._mesh_graph import MeshGraphNet as MeshGraphNet
 from pinops.operators._mesh_graph import MeshGraphNetwork as MeshGraphNetwork
 from pinops.operators._message_passing import MessagePassing as MessagePassing
 from pinops.operators._message_passing import MessagePassingNetwork as MessagePassingNetwork
-from pinops.operators._operator import Inputs as Inputs
+from pinops.operators._operator import Numbers as Numbers
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
 from pinops.operators._operator import Solutions as Solutions

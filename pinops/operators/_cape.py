@@ -19,10 +19,12 @@ from pinops.operators._surrogate import (
     GRID_NETWORK,
     GridArchitecture,
     GridNetwork,
+    Known,
     Parameters,
     States,
     Surrogate,
     SurrogateArchitecture,
+    history_setting,
     parameter_map_setting,
 )
 from pinops.settings import (
@@ -53,6 +55,8 @@ class Gain(eqx.Module):
 class Embedding(eqx.Module):
     """What the parameters make of a state: three branches of convolutions with gains that depend on
     the parameters.
+
+    The convolutions see the context too; what they give is added to the present state.
     """
 
     lift: Convolution
@@ -66,9 +70,9 @@ class Embedding(eqx.Module):
     multiplicative: bool = eqx.field(static=True)
     norm: str = eqx.field(static=True)
 
-    def __call__(self, states: States, parameters: Parameters) -> States:
-        axes = states.ndim - 2
-        y = gelu(self.lift(states))
+    def __call__(self, known: Known, parameters: Parameters) -> States:
+        axes = known.ndim - 2
+        y = gelu(self.lift(known))
         total = self.skip(y)
         for name, branch in self.branches.items():
             out = (
@@ -76,12 +80,13 @@ class Embedding(eqx.Module):
             )
             total = total + self.gains[name](parameters, axes) * out
         change = self._normal(self.project(gelu(total)))
+        states = known[..., -change.shape[-1] :]
         return states * (1 + change) if self.multiplicative else states + change
 
     def _spectral(
         self, branch: SpectralConvolution, y: Float[Array, "b *grid h"]
     ) -> Float[Array, "b *grid w"]:
-        """On a grid of means over some places, and back to the nearest ones."""
+        """On a grid of means over neighbouring points, and back to the nearest ones."""
         coarse = pooled(y, self.pooling, jnp.mean)
         out = jnp.moveaxis(branch(jnp.moveaxis(coarse, 0, -2)), -2, 0)
         for axis in range(1, y.ndim - 1):
@@ -100,15 +105,21 @@ class Embedding(eqx.Module):
 
 
 class CAPESurrogate(Surrogate):
-    """A network of the state and of what the embedding makes of it."""
+    """A network of what is known and of what the embedding makes of it.
+
+    Attributes:
+        embedding: From state and parameters to further channels.
+        network: Of the state and these channels.
+        last: From its channels to the next state.
+    """
 
     embedding: Embedding
     network: GridNetwork
     last: Affine
 
-    def advanced(self, states: States, parameters: Parameters) -> tuple[States, States]:
-        guess = self.embedding(states, parameters)
-        return self.last(self.network(jnp.concatenate([states, guess], -1))), guess
+    def advanced(self, known: Known, parameters: Parameters) -> tuple[States, States]:
+        guess = self.embedding(known, parameters)
+        return self.last(self.network(jnp.concatenate([known, guess], -1))), guess
 
 
 class CAPE(SurrogateArchitecture):
@@ -131,6 +142,7 @@ class CAPE(SurrogateArchitecture):
         padding: circular, zeros (as published) or reflect.
         auxiliary: the weight >= 0 of the loss of what the embedding predicts by itself.
         parameter_map: as for `Direct`.
+        history: as for `Direct`.
 
     Raises:
         ValueError: for settings out of range, an odd width and an even kernel.
@@ -148,6 +160,7 @@ class CAPE(SurrogateArchitecture):
     padding: str = padding_setting()
     auxiliary: float = number(1e-3, least=0)
     parameter_map: str = parameter_map_setting()
+    history: int = history_setting()
 
     def __check_init__(self):
         check_settings(self)
@@ -158,7 +171,13 @@ class CAPE(SurrogateArchitecture):
             )
 
     def build(
-        self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+        self,
+        unknowns: int,
+        parameters: int,
+        grid: tuple[int, ...],
+        context: int = 0,
+        *,
+        key: PRNGKeyArray,
     ) -> CAPESurrogate:
         if any(n % self.pooling for n in grid):
             raise ValueError(
@@ -187,7 +206,7 @@ class CAPE(SurrogateArchitecture):
             else (0,)
         )
         embedding = Embedding(
-            Convolution.drawn(unknowns, h, self.kernel, axes, self.padding, key=lift),
+            Convolution.drawn(context + unknowns, h, self.kernel, axes, self.padding, key=lift),
             {name: make[name]() for name in BRANCHES if name in self.branches},
             {name: gain(keys[name]) for name in BRANCHES if name in self.branches},
             Affine.drawn(h, w, key=skip),
@@ -198,5 +217,5 @@ class CAPE(SurrogateArchitecture):
             self.residual == "multiply",
             self.norm,
         )
-        inner = self.network.build(2 * unknowns, 2 * unknowns, grid, key=network)
+        inner = self.network.build(context + 2 * unknowns, 2 * unknowns, grid, key=network)
         return CAPESurrogate(embedding, inner, Affine.drawn(2 * unknowns, unknowns, key=last))

@@ -24,6 +24,17 @@ class CNONetwork(GridNetwork):
 
     A field on another grid than that of the training is resampled to that and back, so that the
     network is the same operator on every grid (section 2 of the paper).
+
+    Attributes:
+        lift: From the inputs to channels.
+        down: To the next coarser grid.
+        bottom: Residual blocks of two convolutions on the coarsest grid.
+        across: A residual block of two convolutions on each finer grid.
+        up: To the next finer grid.
+        merge: Of what came up and what was there before.
+        last: From channels to outputs.
+        grids: The sizes, from fine to coarse.
+        periodic: Whether the ends of an axis are neighbours.
     """
 
     lift: ScaledConvolution

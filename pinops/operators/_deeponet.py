@@ -1,5 +1,6 @@
 """DeepONet: a basis of functions of the coordinates, and coefficients of each problem."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,8 +26,8 @@ from pinops.networks import (
 )
 from pinops.operators._linear_fit import linear_fit
 from pinops.operators._modes import with_modes
-from pinops.operators._operator import Inputs, Operator, OperatorArchitecture, Solutions
-from pinops.problem import in_words, shapes_of
+from pinops.operators._operator import Numbers, Operator, OperatorArchitecture, Solutions
+from pinops.problem import Inputs, at_sensors, in_words, shapes_of, zeros_of
 from pinops.settings import Several, Whole, instance, setting, whole
 
 
@@ -68,13 +69,20 @@ class BranchAndTrunk(Operator):
                 "give the same names, "
                 "and as many sensors"
             )
-        return self.branch(
-            {name: (inputs[name] - centre[name]) / deviation[name] for name in centre}
-        )
+        some = {name: inputs[name] for name in centre}
+        return self.branch(jax.tree.map(_standardised, some, centre, deviation))
 
 
 class DeepONetwork(BranchAndTrunk):
-    """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)``."""
+    """A branch ``(inputs) -> (p c,)`` and a trunk ``(features,) -> (p,)``.
+
+    Attributes:
+        branch: Of the inputs, standardised.
+        trunk: Of the features.
+        centre: The means of the inputs in the training, by name.
+        deviation: Their standard deviations.
+        unknowns: The number c of unknowns.
+    """
 
     def __call__(self, inputs: Inputs) -> Combination:
         return Combination(self.trunk, self.coefficients(inputs).reshape(-1, self.unknowns))
@@ -87,6 +95,11 @@ class PODDeepONetwork(BranchAndTrunk):
     trained. They are kept among the parameters all the same, since a checkpoint keeps those.
 
     Attributes:
+        branch: Of the inputs, standardised.
+        trunk: Of the mean and the modes.
+        centre: The means of the inputs in the training, by name.
+        deviation: Their standard deviations.
+        unknowns: The number c of unknowns.
         matrix: From the inputs, one behind the other in the order of their names, to what each mode
             gets without the branch.
         added: To that.
@@ -124,7 +137,8 @@ class DeepONet(OperatorArchitecture):
     Args:
         branch: an encoder of the inputs, or an architecture such as ``MLP(100, 4)`` for vectors and
             numbers. Default, by their shapes: a modified multilayer perceptron of 4 x 100 for
-            vectors and numbers, `Convolutional` for images, and `Product` for several of both.
+            vectors and numbers, `Convolutional` for images, `Attention` for a function at sensors
+            that differ from sample to sample, and `Product` for several of these.
         trunk: an architecture.
         latent: p, the number of basis functions.
     """
@@ -135,8 +149,8 @@ class DeepONet(OperatorArchitecture):
 
     def build(
         self,
-        centre: Mapping[str, Float[np.ndarray, "..."]],
-        deviation: Mapping[str, Float[np.ndarray, "..."]],
+        centre: Mapping[str, Numbers],
+        deviation: Mapping[str, Numbers],
         features: int,
         unknowns: int,
         *,
@@ -154,7 +168,7 @@ class DeepONet(OperatorArchitecture):
 
 
 class PODDeepONet(OperatorArchitecture):
-    """DeepONet whose basis are the principal modes of the training data.
+    """A DeepONet with the principal modes of the training data as its basis.
 
     Source: Lu et al. 2022, doi:10.1016/j.cma.2022.114778, §3.1.3.
 
@@ -178,19 +192,25 @@ class PODDeepONet(OperatorArchitecture):
 
     def build(
         self,
-        centre: Mapping[str, Float[np.ndarray, "..."]],
-        deviation: Mapping[str, Float[np.ndarray, "..."]],
+        centre: Mapping[str, Numbers],
+        deviation: Mapping[str, Numbers],
         features: int,
         unknowns: int,
         *,
         key: PRNGKeyArray,
     ) -> PODDeepONetwork:
+        for name, shape in shapes_of(centre).items():
+            if at_sensors(shape):
+                raise ValueError(
+                    f"PODDeepONet: the input {name} has sensors that differ from sample to sample, "
+                    "and its map of the inputs needs the same for all; train a DeepONet()"
+                )
         trunk = Spectral(self.degrees).build(features, (1 + self.latent) * unknowns, key=key)
         trunk = eqx.tree_at(
             lambda t: t.coefficients, trunk, jnp.zeros_like(trunk.coefficients)
         )  # none are known yet
         branch = _built_branch(self, centre, self.latent, key)
-        numbers = sum(np.size(value) for value in centre.values())
+        numbers = sum(math.prod(shape) for shape in shapes_of(centre).values())
         return PODDeepONetwork(
             branch=branch,
             trunk=trunk,
@@ -222,7 +242,7 @@ class PODDeepONet(OperatorArchitecture):
 
 def _built_branch(
     architecture: DeepONet | PODDeepONet,
-    centre: Mapping[str, np.ndarray],
+    centre: Mapping[str, Numbers],
     outputs: int,
     key: PRNGKeyArray,
 ) -> Encoder:
@@ -234,7 +254,8 @@ def _built_branch(
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     # A foreign encoder may give something else, which would end in a broadcast far from here.
-    found = eqx.filter_eval_shape(built, {n: jnp.zeros(shape) for n, shape in shapes.items()})
+    sample = {name: zeros_of(shape) for name, shape in shapes.items()}
+    found = eqx.filter_eval_shape(built, sample)
     if jnp.shape(found) != (outputs,):
         raise ValueError(
             f"{name}: the encoder {type(encoder).__name__} must give a vector of {outputs} "
@@ -244,7 +265,12 @@ def _built_branch(
     return built
 
 
-def _frozen(arrays: Mapping[str, np.ndarray]) -> Frozen:
-    return Frozen(
-        {name: jnp.asarray(arrays[name], jnp.result_type(float)) for name in sorted(arrays)}
-    )
+def _standardised(value: Array, centre: Array, deviation: Array) -> Array:
+    return (value - centre) / deviation
+
+
+def _frozen(arrays: Mapping[str, Numbers]) -> Frozen:
+    def number(leaf: Any) -> Array:
+        return jnp.asarray(leaf, jnp.result_type(float))
+
+    return Frozen(jax.tree.map(number, {name: arrays[name] for name in sorted(arrays)}))

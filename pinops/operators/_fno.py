@@ -14,7 +14,15 @@ from pinops.settings import Several, Whole, flag, number, setting, whole
 
 
 class FNONetwork(GridNetwork):
-    """Lift, Fourier layers ``gelu(K v + W v)``, the last without gelu, and two pointwise layers."""
+    """Lift, Fourier layers ``gelu(K v + W v)``, the last without gelu, and two pointwise layers.
+
+    Attributes:
+        lift: From the inputs to channels.
+        spectral: K of each layer.
+        pointwise: W of each layer.
+        project: The two layers from channels to outputs.
+        padding: Of each axis, the fraction by which it is extended with zeros.
+    """
 
     lift: Affine
     spectral: list[AnySpectral]

@@ -8,7 +8,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pinops.geometry import Mesh
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
-from pinops.operators._message_passing import Perceptron
 from pinops.operators._points import (
     Graph,
     Normalised,
@@ -16,7 +15,7 @@ from pinops.operators._points import (
     PointNetwork,
     boundary_setting,
 )
-from pinops.operators._pointwise import Affine
+from pinops.operators._pointwise import Affine, Perceptron
 from pinops.settings import number, whole
 
 
@@ -67,25 +66,13 @@ class EdgeLayer(eqx.Module):
 class MeshGraphNetwork(PointNetwork):
     """Encoder, layers of messages, decoder."""
 
-    encoder: Perceptron
-    layers: list[EdgeLayer]
-    last: Normalised
-    decoder: Affine
-
-    def __call__(
-        self,
-        points: Float[Array, "m d"],
-        features: Float[Array, "m i"],
-        present: Bool[Array, " m"],
-        graph: Graph | None = None,
-    ) -> Float[Array, "m o"]:
+    def seen(
+        self, points: Float[Array, "m d"], present: Bool[Array, " m"], graph: Graph | None
+    ) -> tuple[Graph, Float[Array, "m k e"]]:
+        """The graph of what is present, and the features of its edges."""
         assert graph is not None, "MeshGraphNet.edges makes one"
         graph = _from_present(graph, present)
-        edges = _relative(points, graph, present)
-        f = self.encoder(jnp.concatenate([points, features], 1))
-        for layer in self.layers:
-            f = layer(f, graph, edges)
-        return self.decoder(self.last(f))
+        return graph, _relative(points, graph, present)
 
 
 def _from_present(graph: Graph, present: Bool[Array, " m"]) -> Graph:

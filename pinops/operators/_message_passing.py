@@ -10,26 +10,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
 from pinops.operators._convolution import padding_setting, surrounded
-from pinops.operators._pointwise import Affine
+from pinops.operators._pointwise import Affine, Perceptron
 from pinops.operators._surrogate import GridArchitecture, GridNetwork
 from pinops.settings import whole
-
-
-class Perceptron(eqx.Module):
-    """``swish(x W_1 + b_1) W_2 + b_2`` at every place."""
-
-    hidden: Affine
-    out: Affine
-
-    @classmethod
-    def drawn(cls, in_size: int, width: int, out_size: int, *, key: PRNGKeyArray) -> "Perceptron":
-        first, second = jax.random.split(key)
-        return cls(
-            Affine.drawn(in_size, width, key=first), Affine.drawn(width, out_size, key=second)
-        )
-
-    def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
-        return self.out(jax.nn.silu(self.hidden(x)))
 
 
 class MessageLayer(eqx.Module):
@@ -89,7 +72,13 @@ def neighbours(radius: int, axes: int) -> Int[np.ndarray, "k axes"]:
 
 
 class MessagePassingNetwork(GridNetwork):
-    """Encoder, layers of messages, decoder."""
+    """Encoder, layers of messages, decoder.
+
+    Attributes:
+        encoder: From the inputs at a grid point to channels.
+        layers: Of messages between neighbours.
+        decoder: From channels to outputs.
+    """
 
     encoder: Perceptron
     layers: list[MessageLayer]

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks import JetNetwork
-from pinops.problem import Problem
+from pinops.problem import Inputs, Problem, Sensors
 from pinops.settings import check_settings
 
-Inputs = Mapping[str, Float[Array, "..."]]
+Numbers = Float[np.ndarray, "..."] | Sensors
 
 
 class Operator(eqx.Module):
@@ -27,23 +27,32 @@ class Operator(eqx.Module):
 
 
 class Solutions(abc.ABC):
-    """Abstract: solutions of members of a family at shared points, to which an operator may be
-    fitted.
+    """Abstract: solutions of members of a family, to which an operator may be fitted.
 
     Values are in units of the data: divided by the standard deviation of each unknown.
+
+    Attributes:
+        owner: The family's name.
+        source: Where the solutions are, for messages.
+        count: The number of members.
+        points: Those that all members share.
     """
 
     owner: str  # the family's name
     source: str  # where the solutions are, for messages
     count: int  # of members
-    points: Float[np.ndarray, "l d"]
+
+    @property
+    @abc.abstractmethod
+    def points(self) -> Float[np.ndarray, "l d"]:
+        """The shared points. Raises ValueError where members have points of their own."""
 
     @abc.abstractmethod
     def members(self, numbers: range) -> Problem:
         """Some members, in the leading axis of every array."""
 
     @abc.abstractmethod
-    def inputs(self, numbers: range) -> Mapping[str, Float[np.ndarray, "n ..."]]:
+    def inputs(self, numbers: range) -> Mapping[str, Numbers]:
         """What an operator sees of them, by name."""
 
     @abc.abstractmethod
@@ -64,8 +73,8 @@ class OperatorArchitecture(eqx.Module):
     @abc.abstractmethod
     def build(
         self,
-        centre: Mapping[str, Float[np.ndarray, "..."]],
-        deviation: Mapping[str, Float[np.ndarray, "..."]],
+        centre: Mapping[str, Numbers],
+        deviation: Mapping[str, Numbers],
         features: int,
         unknowns: int,
         *,
@@ -74,7 +83,8 @@ class OperatorArchitecture(eqx.Module):
         """An operator with fresh parameters, which sees ``(inputs - centre) / deviation``.
 
         Args:
-            centre: Of every input by name, of its shape.
+            centre: Of every input by name, of its shape; one sensor of a function at sensors that
+                differ from sample to sample.
             deviation: The same, > 0.
             features: How many numbers the network of a problem sees of the coordinates.
             unknowns: How many unknowns the problem has.

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pinops.geometry import Mesh
+from pinops.operators._pointwise import Affine, Perceptron
 from pinops.settings import check_settings, flag
 
 POINT_NETWORK = "a network on points such as Transolver()"
@@ -66,12 +67,44 @@ def _place_in_group(sorted_numbers: Int[np.ndarray, " e"], size: int) -> Int[np.
     return np.arange(len(sorted_numbers)) - (np.cumsum(counts) - counts)[sorted_numbers]
 
 
+class Normalised(eqx.Module):
+    """Layer normalisation of the features of every point."""
+
+    scale: Float[Array, " w"]
+    offset: Float[Array, " w"]
+
+    @classmethod
+    def fresh(cls, width: int) -> "Normalised":
+        return cls(jnp.ones(width), jnp.zeros(width))
+
+    def __call__(self, x: Float[Array, "m w"]) -> Float[Array, "m w"]:
+        centred = x - x.mean(1, keepdims=True)
+        unit = centred * jax.lax.rsqrt((centred**2).mean(1, keepdims=True) + 1e-6)
+        return unit * self.scale[None] + self.offset[None]
+
+
 class PointNetwork(eqx.Module):
     """Abstract: a function of the points of one sample and of what is known there; batches are
     `jax.vmap`.
+
+    Attributes:
+        encoder: From what is known at a point to channels.
+        layers: From channels, and what `seen` gives, to channels.
+        last: The normalisation before the decoder.
+        decoder: From channels to outputs.
     """
 
+    encoder: Perceptron
+    layers: list[Any]
+    last: Normalised
+    decoder: Affine
+
     @abc.abstractmethod
+    def seen(
+        self, points: Float[Array, "m d"], present: Bool[Array, " m"], graph: Graph | None
+    ) -> tuple[Any, ...]:
+        """What every layer sees of the sample besides its channels; arguments as for a call."""
+
     def __call__(
         self,
         points: Float[Array, "m d"],
@@ -88,6 +121,11 @@ class PointNetwork(eqx.Module):
                 values, and change nothing.
             graph: Who sends messages to whom, for networks with `PointArchitecture.edges`.
         """
+        seen = self.seen(points, present, graph)
+        x = self.encoder(jnp.concatenate([points, features], 1))
+        for layer in self.layers:
+            x = layer(x, *seen)
+        return self.decoder(self.last(x))
 
 
 class PointArchitecture(eqx.Module):
@@ -157,19 +195,3 @@ class PointArchitecture(eqx.Module):
 def boundary_setting() -> Any:
     """Whether a network sees the distance from the boundary; False by default."""
     return flag(False)
-
-
-class Normalised(eqx.Module):
-    """Layer normalisation of the features of every point."""
-
-    scale: Float[Array, " w"]
-    offset: Float[Array, " w"]
-
-    @classmethod
-    def fresh(cls, width: int) -> "Normalised":
-        return cls(jnp.ones(width), jnp.zeros(width))
-
-    def __call__(self, x: Float[Array, "m w"]) -> Float[Array, "m w"]:
-        centred = x - x.mean(1, keepdims=True)
-        unit = centred * jax.lax.rsqrt((centred**2).mean(1, keepdims=True) + 1e-6)
-        return unit * self.scale[None] + self.offset[None]

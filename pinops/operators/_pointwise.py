@@ -1,4 +1,4 @@
-"""Layers that act on the channels of every place alike."""
+"""Layers that act on the channels of every point alike."""
 
 import math
 
@@ -37,3 +37,20 @@ def gelu(x: Array) -> Array:
     which is slower.
     """
     return x * (1 + jax.lax.erf(x * math.sqrt(0.5))) / 2
+
+
+class Perceptron(eqx.Module):
+    """``swish(x W_1 + b_1) W_2 + b_2`` at every point."""
+
+    hidden: Affine
+    out: Affine
+
+    @classmethod
+    def drawn(cls, in_size: int, width: int, out_size: int, *, key: PRNGKeyArray) -> "Perceptron":
+        first, second = jax.random.split(key)
+        return cls(
+            Affine.drawn(in_size, width, key=first), Affine.drawn(width, out_size, key=second)
+        )
+
+    def __call__(self, x: Float[Array, "b *grid i"]) -> Float[Array, "b *grid o"]:
+        return self.out(jax.nn.silu(self.hidden(x)))

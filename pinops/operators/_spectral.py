@@ -107,6 +107,9 @@ class FactorisedSpectralConvolution(eqx.Module):
 
     These are ``d m`` matrices instead of ``(2 m)^(d-1) m``. Factorised weights (Tran et al. 2023,
     arXiv:2111.13802); on one axis it is the ordinary convolution.
+
+    Attributes:
+        along: A convolution for each axis.
     """
 
     along: list[SpectralConvolution | TuckerSpectralConvolution]
@@ -184,7 +187,12 @@ def _ranks(sizes: Sequence[int], share: float) -> list[int]:
 def _convolved(
     x: Float[Array, "*grid b i"], weight: Float[Array, "2 k i o"], modes: tuple[int, ...]
 ) -> Float[Array, "*grid b o"]:
-    """The transform of the lowest modes, a product with a matrix for each, and the way back."""
+    """The transform of the lowest modes, a product with a matrix for each, and the way back.
+
+    Transforms are computed in float32 where the field is narrower: they add up all grid points.
+    """
+    narrow = x.dtype
+    x = x.astype(jnp.promote_types(narrow, jnp.float32))
     *signed, last = range(len(modes))
     sizes = x.shape[: len(modes)]
     both = [
@@ -203,7 +211,8 @@ def _convolved(
     parts = jnp.concatenate([real, imaginary], -1).reshape(-1, shape[-1], 2 * real.shape[-1])
     wr, wi = weight
     matrix = jnp.concatenate([jnp.concatenate([wr, wi], -1), jnp.concatenate([-wi, wr], -1)], -2)
-    real, imaginary = jnp.split(jnp.matmul(parts, matrix).reshape(*shape, -1), 2, -1)
+    both_parts = jnp.matmul(parts.astype(narrow), matrix).astype(x.dtype)
+    real, imaginary = jnp.split(both_parts.reshape(*shape, -1), 2, -1)
     for axis in signed:
         c, s = cosines[axis].T / sizes[axis], sines[axis].T / sizes[axis]
         real, imaginary = (
@@ -213,9 +222,8 @@ def _convolved(
     # Of a real function the negative wave numbers are the conjugates of the positive ones.
     k = np.arange(modes[last])
     count = np.where((k == 0) | (2 * k == sizes[last]), 1.0, 2.0)[:, None] / sizes[last]
-    return along((count * cosines[last]).T, real, last) - along(
-        (count * sines[last]).T, imaginary, last
-    )
+    out = along((count * cosines[last]).T, real, last)
+    return (out - along((count * sines[last]).T, imaginary, last)).astype(narrow)
 
 
 def fourier(

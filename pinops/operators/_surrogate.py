@@ -1,8 +1,9 @@
 """Autoregressive surrogates: from the state of a system on a grid, and its parameters, to the state
 one step later.
 
-States are batches ``(b, *grid, c)`` of c unknowns at equally spaced places; parameters are ``(b,
-p)``.
+States are batches ``(b, *grid, c)`` of c unknowns at equally spaced grid points; parameters are
+``(b, p)``. A surrogate may also see m channels of *context*, input fields and earlier snapshots:
+then it is given ``(b, *grid, m + c)``, the present state last.
 """
 
 import abc
@@ -14,10 +15,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.operators._operator import OperatorArchitecture
 from pinops.operators._points import PointArchitecture
-from pinops.settings import check_settings, flag, instance, one_of
+from pinops.settings import check_settings, flag, instance, one_of, whole
 
 GRID_NETWORK = "a network on grids such as FNO(20, 12)"
 States = Float[Array, "b *grid c"]
+Known = Float[Array, "b *grid m"]
 Parameters = Float[Array, "b p"]
 
 
@@ -50,14 +52,18 @@ class Surrogate(eqx.Module):
     """Abstract: one step of a system."""
 
     @abc.abstractmethod
-    def advanced(self, states: States, parameters: Parameters) -> tuple[States, States | None]:
+    def advanced(self, known: Known, parameters: Parameters) -> tuple[States, States | None]:
         """The states one step later, and what an embedding of the parameters alone makes of them
         (None without one).
+
+        Args:
+            known: The context, then the present states.
+            parameters: Of each member of the batch.
         """
 
-    def __call__(self, states: States, parameters: Parameters) -> States:
+    def __call__(self, known: Known, parameters: Parameters) -> States:
         """The states one step later."""
-        return self.advanced(states, parameters)[0]
+        return self.advanced(known, parameters)[0]
 
 
 def parameter_map_setting() -> Any:
@@ -65,12 +71,17 @@ def parameter_map_setting() -> Any:
     return one_of("auto", ("auto", "identity", "log", "sigmoid_log"))
 
 
+def history_setting() -> Any:
+    """How many snapshots a step sees, 1 by default."""
+    return whole(1, most=1000)
+
+
 class SurrogateArchitecture(eqx.Module):
     """Abstract: a description that builds surrogates.
 
     ``embeds``: whether there is an embedding of the parameters, which has an auxiliary loss, of the
     weight ``auxiliary``; ``parameter_map``: what is made of parameters before they are
-    standardised.
+    standardised; ``history``: how many snapshots a step sees.
     """
 
     embeds: ClassVar[bool] = False
@@ -80,23 +91,43 @@ class SurrogateArchitecture(eqx.Module):
         def auxiliary(self) -> float: ...
         @property
         def parameter_map(self) -> str: ...
+        @property
+        def history(self) -> int: ...
 
     else:
         auxiliary: eqx.AbstractVar[float]
         parameter_map: eqx.AbstractVar[str]
+        history: eqx.AbstractVar[int]
 
     def __check_init__(self):
         check_settings(self)
 
     @abc.abstractmethod
     def build(
-        self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+        self,
+        unknowns: int,
+        parameters: int,
+        grid: tuple[int, ...],
+        context: int = 0,
+        *,
+        key: PRNGKeyArray,
     ) -> Surrogate:
-        """A surrogate with fresh parameters."""
+        """A surrogate with fresh parameters.
+
+        Args:
+            unknowns: Channels of a state.
+            parameters: How many numbers it sees of each member.
+            grid: The points of each axis.
+            context: Channels that it is given before the present state.
+            key: Of the random numbers.
+        """
 
 
 def check_architecture(architecture: object) -> None:
     """Refuse what cannot be trained on a family.
+
+    Args:
+        architecture: Anything.
 
     Raises:
         ValueError: With architectures that can.
@@ -117,21 +148,29 @@ def check_architecture(architecture: object) -> None:
 class DirectSurrogate(Surrogate):
     """A network of the state, and of the parameters as constant channels where it is
     conditional.
+
+    Attributes:
+        network: On the grid.
+        conditional: Whether it sees the parameters.
     """
 
     network: GridNetwork
     conditional: bool = eqx.field(static=True)
+    change: bool = eqx.field(static=True)
 
-    def advanced(self, states: States, parameters: Parameters) -> tuple[States, None]:
+    def advanced(self, known: Known, parameters: Parameters) -> tuple[States, None]:
+        seen = known
         if self.conditional:
-            states = jnp.concatenate(
-                [states, constant_channels(parameters, states.shape[1:-1])], -1
-            )
-        return self.network(states), None
+            constant = constant_channels(parameters, known.shape[1:-1])
+            seen = jnp.concatenate([known, constant], -1)
+        out = self.network(seen)
+        return known[..., -out.shape[-1] :] + out if self.change else out, None
 
 
 class Direct(SurrogateArchitecture):
     """A network that maps a state to the next one.
+
+    It also sees the input fields of the data, such as a coefficient a(x), as further channels.
 
     Args:
         network: its architecture.
@@ -139,23 +178,43 @@ class Direct(SurrogateArchitecture):
         parameter_map: what is made of parameters before they are standardised: "identity", "log",
             "sigmoid_log", x / (1 + x), or "auto": the logarithm where all are positive and the
             largest is more than ten times the smallest.
+        history: How many snapshots a step sees, the present one and those before it, as channels;
+            a rollout then begins with as many true ones.
+        change: Whether the network gives the change from the present state to the next one, which
+            is easier to learn where steps are short.
     """
 
     network: GridArchitecture = instance(GridArchitecture, what=GRID_NETWORK)
     conditional: bool = flag(True)
     parameter_map: str = parameter_map_setting()
+    history: int = history_setting()
+    change: bool = flag(False)
     auxiliary: ClassVar[float] = 0.0
 
     def build(
-        self, unknowns: int, parameters: int, grid: tuple[int, ...], *, key: PRNGKeyArray
+        self,
+        unknowns: int,
+        parameters: int,
+        grid: tuple[int, ...],
+        context: int = 0,
+        *,
+        key: PRNGKeyArray,
     ) -> DirectSurrogate:
-        channels = unknowns + parameters * self.conditional
+        channels = context + unknowns + parameters * self.conditional
         return DirectSurrogate(
-            self.network.build(channels, unknowns, grid, key=key), self.conditional
+            self.network.build(channels, unknowns, grid, key=key), self.conditional, self.change
         )
 
 
 def constant_channels(parameters: Parameters, grid: tuple[int, ...]) -> Float[Array, "b *grid p"]:
-    """The parameters at every place of a grid."""
+    """The parameters at every place of a grid.
+
+    Args:
+        parameters: ``(b, p)``.
+        grid: The size of each axis.
+
+    Returns:
+        A channel for each parameter.
+    """
     b, p = parameters.shape
     return jnp.broadcast_to(parameters.reshape(b, *[1] * len(grid), p), (b, *grid, p))

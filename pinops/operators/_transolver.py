@@ -6,7 +6,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
-from pinops.operators._message_passing import Perceptron
 from pinops.operators._points import (
     Graph,
     Normalised,
@@ -14,7 +13,7 @@ from pinops.operators._points import (
     PointNetwork,
     boundary_setting,
 )
-from pinops.operators._pointwise import Affine
+from pinops.operators._pointwise import Affine, Perceptron
 from pinops.settings import check_settings, whole
 
 
@@ -64,22 +63,11 @@ class TransolverLayer(eqx.Module):
 class TransolverNetwork(PointNetwork):
     """Encoder, layers of slice attention, decoder."""
 
-    encoder: Perceptron
-    layers: list[TransolverLayer]
-    last: Normalised
-    decoder: Affine
-
-    def __call__(
-        self,
-        points: Float[Array, "m d"],
-        features: Float[Array, "m i"],
-        present: Bool[Array, " m"],
-        graph: Graph | None = None,
-    ) -> Float[Array, "m o"]:
-        x = self.encoder(jnp.concatenate([points, features], 1))
-        for layer in self.layers:
-            x = layer(x, present)
-        return self.decoder(self.last(x))
+    def seen(
+        self, points: Float[Array, "m d"], present: Bool[Array, " m"], graph: Graph | None
+    ) -> tuple[Bool[Array, " m"]]:
+        """The points that belong to the sample."""
+        return (present,)
 
 
 class Transolver(PointArchitecture):

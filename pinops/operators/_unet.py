@@ -38,6 +38,13 @@ class UNetNetwork(GridNetwork):
     beside it.
 
     A grid whose sizes are not multiples of 16 is extended on both sides, and cropped at the end.
+
+    Attributes:
+        down: The blocks on the way to the coarsest grid.
+        up: The blocks on the way back.
+        rise: From a grid point to the two (four) points of the finer grid.
+        last: From channels to outputs.
+        padding: How a grid is continued beyond its ends.
     """
 
     down: list[_Block]

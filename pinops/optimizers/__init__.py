@@ -7,6 +7,9 @@ last step again (`Optimizer.remembers`) refuses losses that are new in every ste
 and one step in sixteen a pass that writes it. A rank-2 update of the whole matrix in each step
 would be bound by memory for thousands of parameters.
 
+**What a training answers with need not be where its next step begins** (`Optimizer.answered`): the
+mean of `Averaged` is scored, saved and called, and the steps hardly notice.
+
 **The matrix is stored as 8 blocks of rows**, which devices can share: each multiplies its own rows
 and receives the products of the others. Everything before and after is whole on each device (an
 explicit `shard_map`; the partitioner, left to itself, splits every vector too).
@@ -31,3 +34,6 @@ from pinops.optimizers._quasi_newton import SSBFGS as SSBFGS
 from pinops.optimizers._quasi_newton import SSBroyden as SSBroyden
 from pinops.optimizers._soap import SOAP as SOAP
 from pinops.optimizers._wolfe import strong_wolfe as strong_wolfe
+from pinops.optimizers._wrappers import Accumulated as Accumulated
+from pinops.optimizers._wrappers import Averaged as Averaged
+from pinops.optimizers._wrappers import innermost as innermost

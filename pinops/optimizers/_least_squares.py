@@ -47,7 +47,14 @@ class Normal(NamedTuple):
 
 
 def normal_equations(jacobian: Float[Array, "n p"]) -> Normal:
-    """In parameter space or in sample space, whichever is smaller."""
+    """In parameter space or in sample space, whichever is smaller.
+
+    Args:
+        jacobian: J, of n residuals and p parameters.
+
+    Returns:
+        J and J'J or JJ'.
+    """
     n, p = jacobian.shape
     return Normal(jacobian, jacobian.T @ jacobian if p <= n else jacobian @ jacobian.T)
 

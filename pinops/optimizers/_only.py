@@ -1,7 +1,7 @@
 """Training some of the parameters while the others stay as they are: transfer to a new task."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import PyTree
 
 from pinops.optimizers._optimizer import LeastSquares, Objective, Optimizer, Step, as_optimizer
+from pinops.optimizers._wrappers import Wrapper
 from pinops.settings import Function, setting
 
 
-class Only(Optimizer):
+class Only(Wrapper):
     """Any optimizer, of some of the parameters.
 
     Example: ``Only(Adam(1e-3), lambda params: params.network.branch.network.head)``.
@@ -28,6 +29,7 @@ class Only(Optimizer):
         ValueError: when the part has no parameters.
     """
 
+    trains_all: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleMethodOverride]
     optimizer: Optimizer
     where: Callable[[Any], Any] = setting(Function())
 
@@ -35,17 +37,8 @@ class Only(Optimizer):
         self.optimizer = as_optimizer(optimizer)
         self.where = where
 
-    @property
-    def name(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.optimizer.name
-
-    @property
-    def remembers(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.optimizer.remembers
-
-    @property
-    def steps_per_dispatch(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.optimizer.steps_per_dispatch
+    def over(self, steps: int) -> "Only":
+        return Only(self.optimizer.over(steps), self.where)
 
     def _chosen(self, params: PyTree) -> PyTree:
         """True for every array that is trained."""
@@ -108,8 +101,9 @@ class Only(Optimizer):
     def expecting(self, state: PyTree, steps: int) -> PyTree:
         return self.optimizer.expecting(state, steps)
 
-    def workspace(self, parameters: int, residuals: int) -> int:
-        return self.optimizer.workspace(parameters, residuals)
+    def answered(self, params: PyTree, state: PyTree) -> PyTree:
+        part, rest = eqx.partition(params, self._chosen(params))
+        return eqx.combine(self.optimizer.answered(part, state), rest)
 
     def divisible(self, state: PyTree) -> list[Any]:
         return self.optimizer.divisible(state)

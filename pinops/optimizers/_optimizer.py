@@ -10,6 +10,7 @@ point, which are stale once the points have moved.
 
 import abc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -61,7 +62,14 @@ class LeastSquares(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Parameters, state, the value before the step, and whether no step decreases it any more."""
+    """Parameters, state, the value before the step, and whether no step decreases it any more.
+
+    Attributes:
+        params: After the step.
+        state: Of the optimizer, after the step.
+        value: Of the objective before the step.
+        stalled: Whether no step decreases it any more.
+    """
 
     params: PyTree
     state: PyTree
@@ -73,12 +81,13 @@ class Optimizer(eqx.Module):
     """Abstract: how parameters are improved.
 
     ``remembers``: whether a step relies on the value and gradient of the step before, so that all
-    steps need the same objective; ``steps_per_dispatch``: the most steps in one run of the compiled
-    program, few where each may take a second: what looks at the clock or the keyboard waits for
-    them.
+    steps need the same objective; ``trains_all``: whether all parameters may change;
+    ``steps_per_dispatch``: the most steps in one run of the compiled program, few where each may
+    take a second: what looks at the clock or the keyboard waits for them.
     """
 
     remembers: ClassVar[bool] = False
+    trains_all: ClassVar[bool] = True
     steps_per_dispatch: ClassVar[int] = 50
 
     def __check_init__(self):
@@ -88,6 +97,10 @@ class Optimizer(eqx.Module):
     def name(self) -> str:
         """What progress lines and figures call it."""
         return type(self).__name__
+
+    def over(self, steps: int) -> "Optimizer":
+        """The optimizer of a phase of a given number of steps, where its settings depend on it."""
+        return self
 
     @abc.abstractmethod
     def init(self, params: PyTree) -> PyTree:
@@ -112,6 +125,12 @@ class Optimizer(eqx.Module):
         rate then reaches its end with the time, if that comes first.
         """
         return state
+
+    def answered(self, params: PyTree, state: PyTree) -> PyTree:
+        """The parameters that a training answers with: by default those that the next step begins
+        at.
+        """
+        return params
 
     def workspace(self, parameters: int, residuals: int) -> int:
         """How many numbers a step holds besides the state, as far as they matter (a Jacobian)."""
@@ -151,6 +170,7 @@ class Pace(NamedTuple):
         return self._replace(speed=jnp.asarray(np.asarray(speed, self.speed.dtype)))
 
 
+_LONGEST = 10**9  # steps of a schedule
 _RISE = 25  # by how much a learning rate grows while it warms up
 
 
@@ -190,6 +210,9 @@ class Optax(Optimizer):
     """Any optax gradient transformation, L-BFGS with its line search included.
 
     After a non-finite loss its moments are cleared and its steps are halved.
+
+    Args:
+        transformation: Of gradients.
     """
 
     transformation: optax.GradientTransformation = setting(
@@ -265,13 +288,23 @@ class OptaxMethod(Optimizer):
         return self.init(params)._replace(scale=state.scale / 2)
 
 
+def decay_setting() -> Any:
+    """The steps over which a learning rate falls, 0 by default; None: those of its phase."""
+    return whole(0, least=0, most=_LONGEST, optional=True)
+
+
+def decay_over(asked: int | None, steps: int) -> int:
+    """The steps over which a learning rate falls in a phase of a given number of steps."""
+    return min(steps, _LONGEST) if asked is None else asked
+
+
 class Adam(OptaxMethod):
     """Adam (Kingma & Ba 2015).
 
     Args:
         learning_rate: greater than 0.
         decay_steps: steps over which the learning rate falls to zero by a cosine, or sooner where
-            there is no time for all of them; 0: it is constant.
+            there is no time for all of them; None: all steps of its phase; 0: it is constant.
         largest: norm of a gradient; a larger one is shortened to it (Pascanu, Mikolov & Bengio
             2013). 0: none is.
         warm_up: the share of ``decay_steps`` in which it first rises linearly from a
@@ -279,15 +312,18 @@ class Adam(OptaxMethod):
     """
 
     learning_rate: float = number(5e-3, above=0)
-    decay_steps: int = whole(0, least=0, most=10**9)
+    decay_steps: int | None = decay_setting()
     largest: float = number(0.0, least=0)
     warm_up: float = number(0.0, least=0, below=1)
 
+    def over(self, steps: int) -> "Adam":
+        return replace(self, decay_steps=decay_over(self.decay_steps, steps))
+
     def decays_over(self) -> int:
-        return self.decay_steps
+        return self.decay_steps or 0
 
     def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
-        adam = optax.adam(falling(self.learning_rate, self.decay_steps, position, self.warm_up))
+        adam = optax.adam(falling(self.learning_rate, self.decays_over(), position, self.warm_up))
         if not self.largest:
             return adam
         return optax.chain(optax.clip_by_global_norm(self.largest), adam)
@@ -327,6 +363,9 @@ class LBFGS(OptaxMethod):
 
 def as_optimizer(optimizer: Any) -> Optimizer:
     """An `Optimizer` as it is; an optax transformation through the adapter.
+
+    Args:
+        optimizer: Either of them.
 
     Raises:
         TypeError: for anything else.

@@ -3,6 +3,7 @@ arXiv:2409.11321).
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from pinops.optimizers._optimizer import OptaxMethod, falling
+from pinops.optimizers._optimizer import OptaxMethod, decay_over, decay_setting, falling
 from pinops.settings import number, whole
 
 
@@ -43,7 +44,7 @@ class SOAP(OptaxMethod):
     Args:
         learning_rate: greater than 0.
         decay_steps: steps over which the learning rate falls to zero by a cosine, or sooner where
-            there is no time for all of them; 0: it is constant.
+            there is no time for all of them; None: all steps of its phase; 0: it is constant.
         b1: decay of the mean of the gradient, from 0 to below 1.
         b2: decay of the mean of its squares, and of the preconditioner, from 0 to below 1.
         eps: what is added to the root of the squares, at least 0.
@@ -53,18 +54,21 @@ class SOAP(OptaxMethod):
     """
 
     learning_rate: float = number(3e-3, above=0)
-    decay_steps: int = whole(0, least=0, most=10**9)
+    decay_steps: int | None = decay_setting()
     b1: float = number(0.95, least=0, below=1)
     b2: float = number(0.95, least=0, below=1)
     eps: float = number(1e-8, least=0)
     every: int = whole(10)
     largest: int = whole(8192)
 
+    def over(self, steps: int) -> "SOAP":
+        return replace(self, decay_steps=decay_over(self.decay_steps, steps))
+
     def decays_over(self) -> int:
-        return self.decay_steps
+        return self.decay_steps or 0
 
     def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
-        rate = falling(self.learning_rate, self.decay_steps, position)
+        rate = falling(self.learning_rate, self.decays_over(), position)
         return _soap(
             rate if callable(rate) else lambda count: rate,
             b1=self.b1,

@@ -62,6 +62,20 @@ def strong_wolfe(
 
     When the conditions are not met after ``max_evaluations`` the best decreasing point is returned,
     and ``decreased`` is false when there is none (the step is then zero).
+
+    Args:
+        value_and_grad: The objective with its gradient.
+        x: Where the search begins.
+        direction: Of descent.
+        value: Of the objective at x.
+        gradient: Of the objective at x.
+        first: The step length that is tried first, greater than 0.
+        decrease: The constant of the sufficient decrease (Nocedal & Wright 2006, eq. 3.7a).
+        curvature: That of the curvature, greater than ``decrease`` and below 1 (eq. 3.7b).
+        max_evaluations: At least 1.
+
+    Returns:
+        The point that was found, with its value and gradient.
     """
     slope = direction @ gradient
     zero = jnp.zeros_like(value)

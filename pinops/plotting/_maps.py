@@ -64,6 +64,8 @@ def plot_maps(
                 error_map(unknown, axes, plane, error[chosen].T, of_errors[unknown]),
             ]
         )
-    measure = f"relative {trained.request['loss']} error"
+    norm = trained.request["loss"]
+    measure = "mean square" if norm is None else f"relative {norm} error"
+    measure = "loss term" if norm is not None and trained.request["physics"] else measure
     history = [loss_panel(trained, measure)] if trained.history else []
     return drawn(f"{trained.request['problem']}, test samples", rows, history, path)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pinops.plotting._drawing import COLORS, Rollouts, Rows, drawn
+from pinops.metrics import snapshot_errors, spectrum
+from pinops.plotting._drawing import COLORS, Panel, Rollouts, Rows, drawn
 from pinops.plotting._history import legend_beside, logarithmic, loss_panel
 from pinops.plotting._panels import colours_of, error_colours, error_map, map_panel
 
@@ -23,7 +24,8 @@ def plot_rollouts(
     labels: Sequence[str],
     path: str | Path | None = None,
 ) -> "Figure":
-    """Trajectories of a surrogate beside the true ones, the growth of their errors, the training.
+    """Trajectories of a surrogate beside the true ones, their errors by lead time and by wave
+    number, and the training.
 
     There is a row for each unknown of the first, the middle and the last trajectory: space and time
     in one dimension, the middle snapshot in two, in the colours of all.
@@ -78,19 +80,73 @@ def plot_rollouts(
                 error_map(unknown, axes, plane, image(np.abs(found - true)), error),
             ]
         )
-    rest = tuple(range(2, truth.ndim))
-    growth = np.sqrt(
-        np.mean((predicted - truth) ** 2, rest) / np.maximum(np.mean(truth**2, rest), 1e-300)
-    )[:, 1:]
+    given = trained.given
+    later = axes[names[time]][given:]
+    off = (predicted - truth)[:, given:]
+    errors = snapshot_errors(predicted, truth)[:, given:]
+    below = [
+        _growing(names[time], later, errors, labels, unknowns),
+        _by_wave_number(truth[:, given:], off, unknowns),
+    ]
+    below += [loss_panel(trained, "relative L2")] if trained.history else []
+    return drawn(
+        f"{trained.request['problem']}, rollouts of {truth.shape[1] - given} steps",
+        rows,
+        below,
+        path,
+    )
 
-    def growing(ax: "Axes") -> None:
-        for label, curve, color in zip(labels, growth, cycle(COLORS)):
-            ax.plot(axes[names[time]][1:], curve, color=color, linewidth=1.3, label=label)
+
+def _growing(
+    time: str,
+    times: np.ndarray,
+    errors: np.ndarray,
+    labels: Sequence[str],
+    unknowns: Sequence[str],
+) -> Panel:
+    """The error of each trajectory over time, and with several unknowns the mean of each.
+
+    Args:
+        time: The name of the coordinate.
+        times: Of the predicted snapshots, ``(t,)``.
+        errors: Relative ones, ``(n, t, c)``.
+        labels: Of the trajectories.
+        unknowns: Their names.
+    """
+    curves = list(zip(labels, errors.mean(-1), strict=True))
+    if len(unknowns) > 1:
+        curves += [(f"{u}, mean", errors[..., c].mean(0)) for c, u in enumerate(unknowns)]
+
+    def panel(ax: "Axes") -> None:
+        for k, (label, curve) in enumerate(curves):
+            color, style = COLORS[k % len(COLORS)], "-" if k < len(labels) else "--"
+            ax.plot(times, curve, style, color=color, linewidth=1.3, label=label)
         logarithmic(ax)
-        ax.set(title="error of a rollout", xlabel=names[time], ylabel="RMSE / RMS of the reference")
+        ax.set(title="error of a rollout", xlabel=time, ylabel="RMSE / RMS of the reference")
         legend_beside(ax)
 
-    history = [growing, loss_panel(trained, "relative L2")] if trained.history else [growing]
-    return drawn(
-        f"{trained.request['problem']}, rollouts of {truth.shape[1] - 1} steps", rows, history, path
-    )
+    return panel
+
+
+def _by_wave_number(truth: np.ndarray, off: np.ndarray, unknowns: Sequence[str]) -> Panel:
+    """The spectrum of each unknown, dashed, and that of its error.
+
+    Args:
+        truth: The predicted part of the true trajectories, ``(n, t, *grid, c)``.
+        off: Their errors.
+        unknowns: Their names.
+    """
+    solutions, errors = spectrum(truth), spectrum(off)
+
+    def panel(ax: "Axes") -> None:
+        for c, (unknown, color) in enumerate(zip(unknowns, cycle(COLORS))):
+            for curves, style, label in (
+                (solutions, "--", unknown),
+                (errors, "-", f"error of {unknown}"),
+            ):
+                ax.plot(curves[:, c], style, color=color, linewidth=1.3, label=label)
+        logarithmic(ax)
+        ax.set(title="spectrum", xlabel="wave number", ylabel="root mean square")
+        legend_beside(ax)
+
+    return panel

@@ -51,9 +51,15 @@ from pinops.problem._fingerprint import fingerprint as fingerprint
 from pinops.problem._fingerprint import in_window as in_window
 from pinops.problem._imposition import Imposition as Imposition
 from pinops.problem._imposition import impose as impose
+from pinops.problem._inputs import ANY as ANY
+from pinops.problem._inputs import Input as Input
+from pinops.problem._inputs import Inputs as Inputs
+from pinops.problem._inputs import Sensors as Sensors
+from pinops.problem._inputs import at_sensors as at_sensors
 from pinops.problem._inputs import check_inputs as check_inputs
 from pinops.problem._inputs import in_words as in_words
 from pinops.problem._inputs import shapes_of as shapes_of
+from pinops.problem._inputs import zeros_of as zeros_of
 from pinops.problem._inside import outside as outside
 from pinops.problem._inside import warn_outside as warn_outside
 from pinops.problem._inverse import InverseProblem as InverseProblem

@@ -58,7 +58,11 @@ class Dirichlet(Condition):
 class Neumann(Condition):
     """``u_n = value`` on boundary parts, n the outward unit normal; on ``"t_max"`` it is ``u_t``.
 
-    Arguments as for `Dirichlet`.
+    Args:
+        value: As for `Dirichlet`.
+        on: As for `Dirichlet`.
+        unknown: Which one (None: all, or those that ``value`` names).
+        soft: Make it a loss term even where it could be imposed exactly.
     """
 
     value: Data | dict[str, Data]
@@ -142,6 +146,11 @@ class Initial(Condition):
 
 class Equation(Condition):
     """Any equation on boundary parts, by the names of its arguments. Always soft.
+
+    Args:
+        residual: A function that vanishes there; its arguments are named as those of the residual
+            of a problem, and ``u_n`` and ``normal``.
+        on: As for `Dirichlet`.
 
     Example:
         ``Equation(lambda u_xx: u_xx, on="x")``.

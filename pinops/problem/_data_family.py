@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.geometry import Box
+from pinops.problem._inputs import Sensors, shapes_of, zeros_of
 from pinops.problem._problem import Problem
 
 
@@ -20,7 +21,7 @@ class DataFamily(Problem):
         outputs: Names of the unknowns.
     """
 
-    given: Mapping[str, Float[Array | np.ndarray, "..."]]
+    given: Mapping[str, Float[Array | np.ndarray, "..."] | Sensors]
     box: Box = eqx.field(static=True)
     outputs: tuple[str, ...] = eqx.field(static=True)
 
@@ -41,7 +42,7 @@ class DataFamily(Problem):
         return {
             "bounds": {name: list(pair) for name, pair in self.box.bounds.items()},
             "unknowns": list(self.outputs),
-            "inputs": {name: list(np.shape(value)) for name, value in self.given.items()},
+            "inputs": {name: list(shape) for name, shape in shapes_of(self.given).items()},
         }
 
     @classmethod
@@ -61,8 +62,8 @@ class DataFamily(Problem):
         Args:
             bounds: Of the coordinates, by name; ``t`` is the time.
             unknowns: Names of the outputs.
-            inputs: The shape of every input by name.
+            inputs: The shape of every input by name, ``(-1, d, c)`` of a function at sensors.
         """
         box = Box(**{name: (float(low), float(high)) for name, (low, high) in bounds.items()})
-        given = {name: np.zeros(tuple(inputs[name])) for name in sorted(inputs)}
+        given = {name: zeros_of(tuple(inputs[name])) for name in sorted(inputs)}
         return cls(given, box, tuple(unknowns))

@@ -32,6 +32,7 @@ from pinops.problem._conditions import (
     Robin,
 )
 from pinops.problem._data_family import DataFamily
+from pinops.problem._inputs import shapes_of
 from pinops.problem._inverse import coefficients_as_json, holder
 from pinops.problem._problem import (
     Problem,
@@ -93,7 +94,7 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
 
 def _of_data(family: DataFamily) -> dict[str, Any]:
     """Of data alone: names, shapes and the domain."""
-    shapes = {name: list(np.shape(value)) for name, value in family.given.items()}
+    shapes = {name: list(shape) for name, shape in shapes_of(family.given).items()}
     return {
         "problem": name_of(family),
         "unknowns": list(family.unknowns),

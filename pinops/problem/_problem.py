@@ -30,7 +30,11 @@ from pinops.settings import check_settings
 
 
 def positive(default: float) -> Any:
-    """A coefficient that must be greater than zero: ``viscosity: float = po.positive(0.01)``."""
+    """A coefficient that must be greater than zero: ``viscosity: float = po.positive(0.01)``.
+
+    Args:
+        default: Its value where none is given.
+    """
     return eqx.field(default=default, metadata={"positive": True})
 
 

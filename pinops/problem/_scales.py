@@ -48,6 +48,9 @@ from pinops.problem._problem import Problem, by_unknown, values_at
 from pinops.settings import quick
 
 _RESOLVED = 10_000  # floating-point numbers in the interval of a coordinate, at least
+# A lift says what the solution is like, and which one where an equation has several: a training
+# begins near it (of |grad u| = 1 it found -u as well, from a start of the size of u).
+_BESIDE_LIFT = 0.25
 _CENTRED = 10.0  # in sizes; a larger mean is taken out of what is imposed exactly
 
 
@@ -57,8 +60,8 @@ class Scales(eqx.Module):
 
     Attributes:
         centre: of each unknown, taken out before the network.
-        spread: of each unknown, what the network's values are multiplied by: its size over that of
-            the problem's factor.
+        spread: of each unknown, what the network's values are multiplied by: its size, or a quarter
+            of it beside a lift of the problem, over that of the problem's factor.
         sizes: of each unknown, in its own units.
         terms: of each term of the loss, by which its residual vector is divided.
         coefficients: of those that are trained and start at zero.
@@ -143,9 +146,12 @@ def scales_of(
         worth = name not in imposed or abs(mean) > _CENTRED * sizes[name]
         centre[name] = _rounded_to(mean, sizes[name]) if worth and not known else 0.0
     size = {name: _rounded(sizes[name]) for name in problem.unknowns}
+    share = _BESIDE_LIFT if "lift" in known else 1.0
     return Scales(
         centre=centre,
-        spread={name: _rounded(size[name] / data.factor[name]) for name in problem.unknowns},
+        spread={
+            name: _rounded(share * size[name] / data.factor[name]) for name in problem.unknowns
+        },
         sizes=size,
         terms={name: _rounded(value) for name, value in terms.items()},
         coefficients={name: _rounded(value) for name, value in coefficients.items()},

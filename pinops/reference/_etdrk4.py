@@ -121,6 +121,7 @@ def periodic_etdrk4(
     """u_t + flux(u)_x = L u + reaction(u), periodic on `interval`, by a Fourier series and ETDRK4.
 
     Symbols, reactions and fluxes of three equations are in the docstring of this file.
+
     Args:
         x: the evaluation grid, 1-D; the series is summed at any point.
         t: its times, 1-D, increasing from t >= 0.

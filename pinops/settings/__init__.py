@@ -38,6 +38,7 @@ from pinops.settings._memory import check_fits as check_fits
 from pinops.settings._memory import memory_of_machine as memory_of_machine
 from pinops.settings._memory import numbers_in as numbers_in
 from pinops.settings._memory import shape_of as shape_of
+from pinops.settings._memory import share_of_memory as share_of_memory
 from pinops.settings._programs import lasting as lasting
 from pinops.settings._programs import quick as quick
 from pinops.settings._written import Allowed as Allowed

@@ -267,8 +267,13 @@ def _as_given(value: Any) -> Any:
 def whole(
     default: Any = MISSING, *, least: int = 1, most: int = 1_000_000, optional: bool = False
 ) -> Any:
-    """A setting that is a whole number from ``least`` to ``most``: ``cells: int = po.whole(64,
-    least=2)``.
+    """A setting that is a whole number: ``cells: int = po.whole(64, least=2)``.
+
+    Args:
+        default: Its value where none is given; without it, one must be given.
+        least: The smallest that is allowed.
+        most: The largest that is allowed.
+        optional: Whether None is allowed, too.
     """
     return setting(Whole(least, most), default, optional=optional)
 
@@ -289,7 +294,12 @@ def number(
 
 
 def one_of(default: Any, names: Iterable[Any]) -> Any:
-    """A setting that is one of these names: ``task: str = po.one_of("all", ("all", "discs"))``."""
+    """A setting that is one of these names: ``task: str = po.one_of("all", ("all", "discs"))``.
+
+    Args:
+        default: One of the names.
+        names: All that are allowed.
+    """
     return setting(OneOf(tuple(names)), default)
 
 

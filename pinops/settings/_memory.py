@@ -27,6 +27,11 @@ def memory_of_machine() -> int | None:
     device = jax.devices()[0]
     if device.platform != "cpu":
         return (device.memory_stats() or {}).get("bytes_limit")
+    return _memory_of_host()
+
+
+def _memory_of_host() -> int | None:
+    """Bytes of the machine, or of the container."""
     found = []
     with suppress(ValueError, OSError, AttributeError):
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
@@ -34,6 +39,24 @@ def memory_of_machine() -> int | None:
         with suppress(ValueError, OSError):
             found.append(int(path.read_text()))
     return min((size for size in found if size > 0), default=None)
+
+
+def share_of_memory(most: int) -> int:
+    """Bytes for what may be as large as there is room for: ``most``, or an eighth of the memory
+    that is left, since a program holds several copies of it for a while.
+
+    What is left is that of the machine, and under a limit of the address space (``ulimit -v``) what
+    this process has not taken of that.
+    """
+    left = [_memory_of_host()]
+    with suppress(ImportError, OSError, ValueError):  # there are none but on Linux
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            left.append(max(0, limit - pages * resource.getpagesize()))
+    return min([most, *(size // 8 for size in left if size is not None)])
 
 
 def shape_of(build: Callable[[], Any]) -> Any:

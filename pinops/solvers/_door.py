@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from pinops.data import read_run, write_run
-from pinops.settings import Whole
+from pinops.networks import COMPUTE_DTYPES
+from pinops.settings import Whole, shown
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._trained import CHECKPOINT, Trained, check_folder
 from pinops.training import (
@@ -55,6 +57,32 @@ def precision(dtype: Any) -> str:
     return name
 
 
+def compute_precision(compute_dtype: Any, dtype: str) -> str | None:
+    """The name of the type that networks compute in; None for that of everything else.
+
+    Raises:
+        ValueError: For any other than bfloat16, and beside float64.
+    """
+    if compute_dtype is None or compute_dtype == dtype:
+        return None
+    try:
+        name = jnp.dtype(compute_dtype).name
+    except TypeError:
+        name = shown(compute_dtype)
+    if name == dtype:
+        return None
+    if name not in COMPUTE_DTYPES:
+        raise ValueError(
+            f"compute_dtype must be {' or '.join(COMPUTE_DTYPES)}, whose range is that of float32, "
+            f"got {name}"
+        )
+    if dtype == "float64":
+        raise ValueError(
+            f"compute_dtype={name} throws away what dtype=float64 is for; leave one of them out"
+        )
+    return name
+
+
 @dataclass(frozen=True)
 class Options:
     """The options that all front doors share, checked.
@@ -72,6 +100,7 @@ class Options:
         checkpoint_seconds: The time between two checkpoints.
         began: When the door was entered, by `time.monotonic`.
         title: The beginning of the progress line.
+        compute_dtype: Of networks that are trained on data; None: ``dtype``.
         compiled: The seconds of compilation before that.
 
     Raises:
@@ -89,6 +118,7 @@ class Options:
     resume: bool
     checkpoint_seconds: float
     title: str = ""
+    compute_dtype: str | None = None
     began: float = field(default_factory=time.monotonic)
     compiled: float = field(default_factory=compiled)
 
@@ -199,7 +229,7 @@ def trained(
         results = []
         for run, outcome in zip(runs, outcomes, strict=True):
             mesh = run.assembly.training.model.mesh
-            outcome.state = gathered(outcome.state, mesh)
+            outcome.state, outcome.params = gathered((outcome.state, outcome.params), mesh)
             outcome.compile_seconds = compiled() - options.compiled
             result = run.assembly.result(outcome)
             if run.folder is not None and jax.process_index() == 0:  # one process writes
@@ -252,7 +282,8 @@ def _train_runs(
                     if options.resume:  # a result in there is that of fewer steps
                         write_run(run.folder, run.assembly.request, None)
                     path = run.folder / CHECKPOINT
-                    save_checkpoint(path, whole, history, run.assembly.request)
+                    answer = run.assembly.training.answered(whole)
+                    save_checkpoint(path, whole, answer, history, run.assembly.request)
 
     def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
         nonlocal last_written

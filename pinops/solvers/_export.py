@@ -118,7 +118,7 @@ def _as_stablehlo(trained: Exportable, snapshots: int | None) -> tuple[bytes, di
 
 
 def _as_onnx(trained: Exportable, snapshots: int | None) -> tuple[bytes, dict[str, Any]]:
-    from jax2onnx import to_onnx
+    from jax2onnx import to_onnx  # pyright: ignore[reportMissingImports]
 
     program = trained.program(snapshots)
     # The inputs and the outputs of a graph share their names.
@@ -150,18 +150,20 @@ def _compare(content: bytes, program: Program) -> None:
     """Raises ValueError where ONNX Runtime gives other values than JAX: the converter is young, and
     some operations that it takes come out wrong.
     """
-    from onnxruntime import InferenceSession, SessionOptions
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     dtype, random = jnp.result_type(float), np.random.default_rng(0)
     lengths = {"n": 3, "m": 5}
-    given = {
-        name: random.uniform(0.1, 1.0, [lengths.get(str(n), n) for n in shape]).astype(dtype)
+    shapes = {
+        name: [n if isinstance(n, int) else lengths[n] for n in shape]
         for name, shape in program.inputs.items()
     }
+    given = {name: random.uniform(0.1, 1.0, shape).astype(dtype) for name, shape in shapes.items()}
     wanted = jax.jit(program.call)(given)
-    quiet = SessionOptions()
+    runtime: Any = onnxruntime
+    quiet = runtime.SessionOptions()
     quiet.log_severity_level = 3  # errors; warnings are about constants that are not used
-    session = InferenceSession(content, quiet, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(content, quiet, providers=["CPUExecutionProvider"])
     found = session.run(None, given)
     for name, values in zip(program.outputs, found, strict=True):
         size = float(jnp.max(jnp.abs(wanted[name])))

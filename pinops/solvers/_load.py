@@ -28,6 +28,7 @@ from pinops.problem import (
     holder,
     impose,
     in_window,
+    shapes_of,
 )
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._map_plan import built_map
@@ -42,7 +43,7 @@ from pinops.solvers._rebuild import (
 from pinops.solvers._request import Drawing, as_drawn
 from pinops.solvers._solution import Solution
 from pinops.solvers._stored import RunFolder, Stored, stored_at
-from pinops.solvers._surrogate_plan import built_surrogate
+from pinops.solvers._surrogate_plan import built_surrogate, surrogate_sizes
 from pinops.solvers._trained import Trained
 from pinops.solvers._trained_map import TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator
@@ -55,6 +56,7 @@ from pinops.training import (
     PointInputs,
     Report,
     difference_of_problems,
+    numbers_of,
     split,
 )
 
@@ -230,12 +232,9 @@ def _load_family(stored: Stored, problem: Problem, architecture: Any, changed: b
     def build(key: PRNGKeyArray) -> Any:
         assert architecture is not None
         if kind == "surrogate":
-            sizes = (len(request["parameters"]["names"]), tuple(request["grid"]["points"]))
-            return architecture.build(count, *sizes, key=key)
-        centre, deviation = (
-            {name: np.asarray(numbers) for name, numbers in request["inputs"][part].items()}
-            for part in ("mean", "deviation")
-        )
+            sizes = surrogate_sizes(problem, architecture.history, request)
+            return architecture.build(*sizes, key=key)
+        centre, deviation = (numbers_of(request["inputs"], part) for part in ("mean", "deviation"))
         features = embedding_of(problem, impose(problem)).size
         return architecture.build(centre, deviation, features, count, key=key)
 
@@ -294,6 +293,8 @@ def _load_map(stored: Stored, problem: Problem, architecture: Any, changed: bool
     architecture = architecture_of(request["map"], folder, architecture, changed)
     _check_kind(folder, "map", architecture)
     inputs, grid = _check_map(folder, request, problem)
+    if request["scales"] is not None:
+        _check_scales(folder, request, problem)
     file, scaling = stored.scaling()
     parts = scaling.get("mean", np.zeros(0)), scaling.get("scale", np.zeros(0))
     if any(part.shape != (*grid, len(problem.unknowns)) for part in parts):
@@ -323,19 +324,30 @@ def _check_map(
     for part in ("centre", "scale"):
         if set(request[part]) != set(problem.unknowns):
             wrong = f"{part} is not for the unknowns {', '.join(problem.unknowns)}"
-    for scaling in (inputs.of_fields, inputs.of_constants):
-        if len({len(values) for values in scaling.to_json().values()}) > 1:
-            wrong = "the lists of inputs are not of one length"
     axes = list(request["axes"].values())
     if set(request["axes"]) != set(problem.domain.coordinates) or not all(axes):
         wrong = f"axes is not for the coordinates {', '.join(problem.domain.coordinates)}"
-    if sum(size for _, size in inputs.constants) != len(inputs.of_constants.names):
-        wrong = "inputs.constants are not those of inputs.of_constants"
-    if any(len(own) != len(axes) for _, own in inputs.fields):
-        wrong = "the grids of inputs.fields have not the axes of the map"
+    wrong = _fault_of(inputs, len(axes)) or wrong
     if wrong is not None:
         raise DataFileError(f"{folder}: run.json: {wrong}; restore a copy")
     return inputs, tuple(len(line) for line in axes)
+
+
+def _fault_of(inputs: MapInputs, axes: int) -> str | None:
+    """What does not belong together in the inputs of a request; None where all does.
+
+    Args:
+        inputs: Of a map, or the input fields of a surrogate.
+        axes: How many the grid of the outputs has.
+    """
+    if any(len(own) != axes for _, own in inputs.fields):
+        return "the grids of the input fields have not the axes of the outputs"
+    if sum(size for _, size in inputs.constants) != len(inputs.of_constants.names):
+        return "the inputs that are constants are not those of of_constants"
+    for scaling in (inputs.of_fields, inputs.of_constants):
+        if len({len(values) for values in scaling.to_json().values()}) > 1:
+            return "the lists of inputs are not of one length"
+    return None
 
 
 def _check_kind(folder: Path, kind: str, architecture: Any) -> None:
@@ -366,10 +378,8 @@ def _check_sizes(folder: Path, request: dict[str, Any], problem: Problem) -> Non
         if part in request and set(request[part]) != set(problem.unknowns):
             wrong = f"{part} is not for the unknowns {', '.join(problem.unknowns)}"
     if "operator" in request:
-        shapes = [
-            {name: np.shape(numbers) for name, numbers in request["inputs"][part].items()}
-            for part in ("mean", "deviation")
-        ]
+        parts = [numbers_of(request["inputs"], part) for part in ("mean", "deviation")]
+        shapes = [shapes_of(part) for part in parts]
         if shapes[0] != shapes[1]:
             wrong = "inputs.mean and inputs.deviation are not of the same shapes"
     if "surrogate" in request:
@@ -381,5 +391,7 @@ def _check_sizes(folder: Path, request: dict[str, Any], problem: Problem) -> Non
             wrong = f"grid is not for the coordinates {', '.join(problem.domain.coordinates)}"
         if len({len(values) for values in seen.values()}) > 1:
             wrong = "the lists of parameters are not of one length"
+        if request["fields"] is not None:
+            wrong = _fault_of(MapInputs.from_json(request["fields"]), len(grid["points"])) or wrong
     if wrong is not None:
         raise DataFileError(f"{folder}: run.json: {wrong}; restore a copy")

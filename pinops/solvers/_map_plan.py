@@ -12,33 +12,53 @@ import numpy as np
 
 from pinops.data import Dataset, check_values
 from pinops.losses import Fixed, Weighting
-from pinops.networks import trainable
+from pinops.networks import is_constrained, trainable
 from pinops.operators import GridArchitecture
 from pinops.optimizers import Adam
-from pinops.problem import (
-    Problem,
-    fingerprint,
-    name_of,
-)
-from pinops.settings import OneOf, require
+from pinops.problem import Problem, Scales, fingerprint, impose, name_of
+from pinops.settings import OneOf, require, share_of_memory
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request
-from pinops.solvers._operator_plan import STEPS
-from pinops.solvers._recipe import check_stochastic, check_terms_weighted, checked_steps, phases
+from pinops.solvers._map_answers import evaluated, referenced, relative_errors
+from pinops.solvers._of_family import (
+    POOL_BYTES,
+    FamilyPlan,
+    of_outcome,
+    phases_request,
+    pool_of,
+)
+from pinops.solvers._operator_plan import (
+    STEPS,
+    check_trainable,
+    checked_physics,
+    family_scales,
+    monitored,
+    nothing,
+    typical_inputs,
+)
+from pinops.solvers._recipe import (
+    Length,
+    check_digits,
+    check_stochastic,
+    check_terms_weighted,
+    checked_steps,
+    phases,
+)
 from pinops.solvers._request import Drawing, as_drawn, describe
-from pinops.solvers._trained_map import TrainedMap, evaluated, relative_errors
+from pinops.solvers._trained_map import TrainedMap
 from pinops.training import (
     LOSSES,
     Functions,
+    GridEquation,
     MapInputs,
     MapModel,
     Outcome,
     Params,
-    Phase,
     SampleBatches,
     Training,
     cast,
+    check_functions_fit,
     check_network_fits,
+    check_on_grid,
     check_shared,
     mean_and_scale,
     rounded,
@@ -47,29 +67,21 @@ from pinops.training import (
 
 _MONITORED = 64  # samples whose errors are shown during training
 _BATCH = 8
-_POOL_BYTES = 2**30  # of samples in memory; the data set may be larger
+_MEMBERS = 4096  # in memory without data, at most
+_WHAT = "maps, of which every step has other samples"
 
 
 @dataclass(frozen=True)
-class MapPlan:
+class MapPlan(FamilyPlan):
     """What all members of an ensemble of maps share."""
 
-    problem: Problem
     architecture: GridArchitecture
-    options: Options
-    dataset: Dataset
-    functions: Functions
-    phases: tuple[Phase, ...]
-    weighting: Weighting
+    physics: float
+    axes: dict[str, np.ndarray]
     inputs: MapInputs
-    scaling: tuple[np.ndarray, np.ndarray]
-    loss: str
-    fingerprint: dict[str, Any]
-
-    @property
-    def tested_on(self) -> Dataset | None:
-        """The data, where a part of them is for testing."""
-        return self.dataset if len(self.dataset.splits["test"]) else None
+    scales: dict[str, Any] | None
+    scaling: tuple[np.ndarray, ...]
+    loss: str | None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -84,7 +96,7 @@ class MapPlan:
             source=SampleBatches(self.dataset, pool, batch),
             seed=seed,
             weighting=self.weighting,
-            measure=_monitor(built, self.dataset),
+            measure=_monitor(built, self.dataset, self.axes),
         )
 
         def result(outcome: Outcome) -> TrainedMap:
@@ -101,21 +113,19 @@ class MapPlan:
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset = self.problem, self.dataset
-        common = family_request(
-            problem,
-            dataset,
-            self.options,
-            functions=self.functions,
-            weighting=self.weighting,
-            fingerprint=self.fingerprint,
-            seed=seed,
-        )
-        return common | {
+        if dataset is None:
+            assert self.scales is not None  # there is an equation then
+            scale, centre = self.scales["sizes"], dict.fromkeys(problem.unknowns, 0.0)
+        else:
+            scale, centre = dataset.scale, dataset.centre
+        return self.common(seed) | {
             "map": describe(self.architecture),
-            "axes": {n: np.ravel(line).tolist() for n, line in dataset.coordinates.items()},
+            "axes": {name: line.tolist() for name, line in self.axes.items()},
             "inputs": self.inputs.to_json(),
-            "scale": dataset.scale,
-            "centre": dataset.centre,
+            "scale": scale,
+            "centre": centre,
+            "scales": self.scales,
+            "physics": self.physics,
             "loss": self.loss,
             **phases_request(self.phases),
         }
@@ -132,79 +142,155 @@ def map_plan(
     optimizer: Any,
     weighting: Weighting | None,
     loss: str | None,
-    steps: int | None,
+    length: Length,
 ) -> MapPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     name = type(architecture).__name__
-    if dataset is None:
-        raise ValueError(
-            f"{name} is trained on data: make them with pinops data {name_of(problem)} --out "
-            "FILE, and give data="
-        )
-    grid = _grid_of(name, problem, dataset)
+    _check_steady(name, problem, dataset)
+    if dataset is not None:
+        check_values(dataset, *dataset.splits, gaps=True, coefficients=bool(physics))
+    physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
+    check_trainable(problem, physics, dataset)
+    check_digits(options.compute_dtype, equation=bool(physics))
+    seen = typical_inputs(problem, dataset)
+    axes = _axes(name, problem, dataset, seen)
     if physics:
-        raise ValueError(f"{name} is trained on data alone so far; leave physics out")
+        check_on_grid(problem, axes)
+    check_terms_weighted(weighting, _WHAT)
+    grid = tuple(len(line) for line in axes.values())
+    functions = _functions(functions, problem, dataset, seen)
+    samples = None if dataset is None else len(dataset.splits["training"])
+    steps = length.in_steps(samples, functions.batch)
+    total = checked_steps(steps, STEPS)
+    plan = phases(Adam(2e-3, total, warm_up=0.1) if optimizer is None else optimizer, steps, STEPS)
+    check_stochastic(plan, _WHAT)
+    scales = family_scales(problem, dataset) if physics else None
+    return MapPlan(
+        problem=problem,
+        architecture=architecture,
+        options=options,
+        dataset=dataset,
+        physics=physics,
+        functions=functions,
+        phases=plan,
+        weighting=weighting or Fixed(equation=physics),
+        axes=axes,
+        inputs=MapInputs.of({name: np.asarray(array) for name, array in seen.items()}, grid),
+        scales=scales,
+        scaling=_scaling(problem, dataset, axes, scales),
+        loss=_loss(loss, dataset),
+        fingerprint=fingerprint(problem),
+    )
+
+
+def _loss(loss: str | None, dataset: Dataset | None) -> str | None:
+    """The norm of errors; None without data.
+
+    Raises:
+        ValueError: For another one, and for one without data.
+    """
+    if dataset is None:
+        if loss is not None:
+            raise ValueError(f"loss={loss!r} is for data, and there are none; leave it out")
+        return None
     require("train", "loss", "H1" if loss is None else loss, OneOf(LOSSES))
-    check_terms_weighted(weighting, "maps, of which every step has other samples")
-    check_values(dataset, *dataset.splits, gaps=True, coefficients=False)
+    return loss or "H1"
+
+
+def _functions(
+    functions: Functions | None,
+    problem: Problem,
+    dataset: Dataset | None,
+    seen: Mapping[str, Any],
+) -> Functions:
+    """How many samples are in memory, and in a step.
+
+    Raises:
+        ValueError: For more in a step than there are, and for more than fit into memory.
+    """
+    if dataset is None:
+        numbers = 2 * sum(np.size(array[0]) for array in seen.values())
+        pool = max(_BATCH, min(_MEMBERS, share_of_memory(POOL_BYTES) // (8 * numbers)))
+        chosen = functions or Functions(pool=pool, batch=_BATCH)
+        check_functions_fit(chosen, problem)
+        return chosen
     count = len(dataset.splits["training"])
     if functions is not None and functions.batch > count:
         raise ValueError(
             f"Functions: batch must be at most the {count} samples for training, got "
             f"{functions.batch}"
         )
-    inputs = MapInputs.of(dataset.inputs(), grid)
-    total = checked_steps(steps, STEPS)
-    plan = phases(Adam(2e-3, total, warm_up=0.1) if optimizer is None else optimizer, steps, STEPS)
-    check_stochastic(plan, "maps, of which every step has other samples")
-    default = Functions(pool=_pool(dataset, grid), batch=_BATCH)
-    return MapPlan(
-        problem=problem,
-        architecture=architecture,
-        options=options,
-        dataset=dataset,
-        functions=(functions or default).within(count),
-        phases=plan,
-        weighting=weighting or Fixed(),
-        inputs=inputs,
-        scaling=mean_and_scale(dataset, problem.unknowns),
-        loss=loss or "H1",
-        fingerprint=fingerprint(problem),
-    )
+    return (functions or Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)).within(count)
 
 
-def _grid_of(name: str, problem: Problem, dataset: Dataset) -> tuple[int, ...]:
-    """The grid of the outputs.
+def _axes(
+    name: str, problem: Problem, dataset: Dataset | None, seen: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The points of each coordinate where the outputs lie.
 
-    Raises:
-        ValueError: For data that are not on a grid, or have a time axis.
+    Without data they are those of the input fields: from one end of the domain to the other, along
+    a periodic coordinate without the last.
     """
-    layout = dataset.layout
-    if layout.time is not None or problem.domain.time is not None:
+    if dataset is not None:
+        return {n: np.ravel(line) for n, line in dataset.coordinates.items()}
+    names, periodic = problem.domain.coordinates, impose(problem).periodic
+    grids = {
+        np.shape(array)[1 : 1 + len(names)]
+        for array in seen.values()
+        if np.ndim(array) - 1 in (len(names), len(names) + 1)
+    }
+    if len(grids) != 1:
         raise ValueError(
-            f"{name} maps fields to fields, and {dataset.path} has a time axis; train "
+            f"without data {name} takes the grid of the input fields of {name_of(problem)}, of "
+            f"which there {'are several' if grids else 'is none'}; give data="
+        )
+    bounds = problem.domain.bounds
+    return {
+        n: np.linspace(*bounds[n], count, endpoint=n not in periodic)
+        for n, count in zip(names, grids.pop(), strict=True)
+    }
+
+
+def _check_steady(name: str, problem: Problem, dataset: Dataset | None) -> None:
+    """Raises ValueError for outputs that have a time axis, or are not on a grid."""
+    path = name_of(problem) if dataset is None else dataset.path
+    time = None if dataset is None else dataset.layout.time
+    if time is not None or problem.domain.time is not None:
+        raise ValueError(
+            f"{name} maps fields to fields, and {path} has a time axis; train "
             f"Direct({name}(...)) or CAPE({name}(...)) on trajectories"
         )
-    if layout.kind != "grid":
+    if dataset is not None and dataset.layout.kind != "grid":
         raise ValueError(
-            f"{name} needs outputs on a grid, and those of {dataset.path} lie on {layout.kind}; "
+            f"{name} needs outputs on a grid, and those of {path} lie on {dataset.layout.kind}; "
             "give the axes, coordinates={'x': x, 'y': y}, or train a DeepONet()"
         )
-    return tuple(np.size(line) for line in dataset.coordinates.values())
 
 
-def _pool(dataset: Dataset, grid: tuple[int, ...]) -> int:
-    """The number of samples kept in memory: all, unless they would fill much of it."""
-    row = dataset.rows(range(1))
-    numbers = sum(np.size(array) for array in row.values())
-    return max(_BATCH, min(len(dataset.splits["training"]), _POOL_BYTES // (8 * numbers)))
+def _scaling(
+    problem: Problem,
+    dataset: Dataset | None,
+    axes: Mapping[str, np.ndarray],
+    scales: Mapping[str, Any] | None,
+) -> tuple[np.ndarray, ...]:
+    """The mean and deviation of each unknown at each point: those of the data, unless there are
+    none or conditions are imposed, by which the outputs of the network are no unknowns.
+    """
+    imposes = scales is not None and is_constrained(problem, impose(problem))
+    if dataset is not None and not imposes:
+        return mean_and_scale(dataset, problem.unknowns)
+    assert scales is not None
+    shape = tuple(len(line) for line in axes.values())
+    centre, spread = ([scales[part][n] for n in problem.unknowns] for part in ("centre", "spread"))
+    mean = [0.0] * len(centre) if imposes else centre
+    return tuple(np.broadcast_to(part, (*shape, len(mean))) for part in (mean, spread))
 
 
 def built_map(
     problem: Problem,
     architecture: GridArchitecture,
     request: Mapping[str, Any],
-    scaling: tuple[np.ndarray, np.ndarray],
+    scaling: tuple[np.ndarray, ...],
 ) -> tuple[MapModel, Params]:
     """The model of a request, and fresh parameters; ``scaling``: what `mean_and_scale` gives."""
     inputs = MapInputs.from_json(request["inputs"])
@@ -219,6 +305,10 @@ def built_map(
         values = [request[part][name] for name in problem.unknowns]
         return jnp.asarray(values, jnp.result_type(float))
 
+    equation = None
+    if request["scales"] is not None:
+        scales = cast(Scales.from_json(request["scales"]))
+        equation = GridEquation.of(problem, axes, scales, request["problem"])
     model = MapModel(
         problem=cast(problem),
         frozen=frozen,
@@ -230,6 +320,8 @@ def built_map(
         inputs=inputs,
         loss=request["loss"],
         owner=request["problem"],
+        compute_dtype=request.get("compute_dtype"),
+        equation=equation,
     )
     return model, Params(cast(arrays), {})
 
@@ -243,17 +335,27 @@ def distances_of(line: np.ndarray) -> jax.Array:
     return jnp.asarray(rounded(apart / length) if len(apart) else [], jnp.result_type(float))
 
 
-def _monitor(model: MapModel, dataset: Dataset) -> Callable[[Params], dict[str, float]]:
-    """The mean relative error of some samples for validation, of training where there are none."""
-    part = dataset.splits["validation"]
-    part = part if len(part) else dataset.splits["training"]
-    samples = samples_of(model.problem, dataset.rows(part[:_MONITORED]))
-    inputs = {name: jnp.asarray(array) for name, array in samples.inputs.items()}
-    truth = np.asarray(samples.values)
-    names = model.problem.unknowns
+def _monitor(
+    model: MapModel, dataset: Dataset | None, axes: Mapping[str, np.ndarray]
+) -> Callable[[Params], dict[str, float]]:
+    """The mean relative error of some samples for validation, of training where there are none;
+    without data of some unseen members, where they have references on this grid.
+    """
+    problem = model.problem
+    if dataset is None:
+        samples = referenced(problem, *monitored(problem), axes)
+        if samples is None:
+            return nothing
+    else:
+        part = dataset.splits["validation"]
+        part = part if len(part) else dataset.splits["training"]
+        rows = dataset.rows(part[:_MONITORED])
+        samples = samples_of(problem, rows, members=model.equation is not None)
+    samples = jax.tree.map(jnp.asarray, samples)
+    truth, names = np.asarray(samples.values), problem.unknowns
 
     def measure(params: Params) -> dict[str, float]:
-        predicted = np.asarray(evaluated(model, params, inputs))
+        predicted = np.asarray(evaluated(model, params, samples))
         errors, _ = relative_errors(predicted, truth)
         return {name: float(np.nanmean(errors[:, k])) for k, name in enumerate(names)}
 

@@ -31,18 +31,23 @@ from pinops.problem import (
     scales_of_family,
     shapes_of,
 )
+from pinops.reference import Reference
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request
-from pinops.solvers._recipe import check_forgetful, checked_steps, phases
+from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request, pool_of
+from pinops.solvers._recipe import Length, check_digits, check_forgetful, checked_steps, phases
 from pinops.solvers._request import as_drawn, describe, digest, drawn_with
-from pinops.solvers._trained_operator import TrainedOperator, comparison, unseen_members
+from pinops.solvers._trained_operator import (
+    TrainedOperator,
+    comparison,
+    unseen_members,
+    with_references,
+)
 from pinops.training import (
     Draw,
     Functions,
     OperatorModel,
     Outcome,
     Params,
-    Phase,
     SolvedMembers,
     Training,
     cast,
@@ -50,8 +55,9 @@ from pinops.training import (
     check_network_fits,
     check_shared,
     inputs_of,
-    mean_and_deviation,
+    numbers_of,
     split,
+    statistics_of,
 )
 
 STEPS = 10_000
@@ -64,21 +70,14 @@ _MONITOR, _INPUTS = 12, 13
 
 
 @dataclass(frozen=True)
-class OperatorPlan:
+class OperatorPlan(FamilyPlan):
     """What all members of an ensemble of operators share."""
 
-    problem: Problem
     architecture: OperatorArchitecture | Operator
-    options: Options
-    dataset: Dataset | None
     physics: float
-    functions: Functions
-    phases: tuple[Phase, ...]
-    weighting: Weighting
     start: TrainedOperator | None
     inputs: dict[str, Any]
     scales: dict[str, Any]
-    fingerprint: dict[str, Any]
 
     @property
     def tested_on(self) -> Dataset | None:
@@ -120,16 +119,7 @@ class OperatorPlan:
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset, start = self.problem, self.dataset, self.start
         ones = dict.fromkeys(problem.unknowns, 1.0)
-        common = family_request(
-            problem,
-            dataset,
-            self.options,
-            functions=self.functions,
-            weighting=self.weighting,
-            fingerprint=self.fingerprint,
-            seed=seed,
-        )
-        return common | {
+        return self.common(seed) | {
             "operator": describe(self.architecture) if start is None else start.request["operator"],
             "physics": self.physics,
             **phases_request(self.phases),
@@ -152,23 +142,30 @@ def operator_plan(
     optimizer: Any,
     weighting: Weighting | None,
     start: TrainedOperator | None,
-    steps: int | None,
+    length: Length,
 ) -> OperatorPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     if dataset is not None:
         check_values(dataset, *dataset.splits, gaps=True, coefficients=True)
     physics = checked_physics(physics, 1.0 if dataset is None else 0.0, weighting)
-    _check_trainable(problem, physics, dataset)
+    check_trainable(problem, physics, dataset)
+    if dataset is not None:
+        _check_inputs(dataset)
+    check_digits(options.compute_dtype, equation=dataset is None)
     check_resolved(problem, options.dtype)
     if start is not None and architecture is not None:
         raise ValueError(
             "start and an architecture exclude each other: the operator to start from goes on"
         )
     before = None if start is None else _built_before(start, problem)
-    functions = Functions() if functions is None else functions
+    if functions is None:
+        batch = Functions().batch
+        functions = Functions() if dataset is None else Functions(pool=pool_of(dataset, batch))
     check_functions_fit(functions, problem)
-    if dataset is not None:
-        functions = functions.within(len(dataset.splits["training"]))
+    samples = None if dataset is None else len(dataset.splits["training"])
+    if samples is not None:
+        functions = functions.within(samples)
+    steps = length.in_steps(samples, functions.batch)
     if isinstance(weighting, PointWeighting | SelfAdaptive):
         raise ValueError(
             f"{type(weighting).__name__} weighs single points, and every step of an operator has "
@@ -210,7 +207,7 @@ def operator_plan(
     )
 
 
-def _check_trainable(problem: Problem, physics: float, dataset: Dataset | None) -> None:
+def check_trainable(problem: Problem, physics: float, dataset: Dataset | None) -> None:
     """Raises ValueError where neither the equation nor data determine the solutions."""
     if isinstance(problem, DataFamily):
         check_without_equation(physics)
@@ -223,6 +220,16 @@ def _check_trainable(problem: Problem, physics: float, dataset: Dataset | None) 
             "conditions: give data"
         )
     residual_signature(problem)
+
+
+def _check_inputs(dataset: Dataset) -> None:
+    """Raises ValueError for inputs that have a value at every point of a sample."""
+    if dataset.local:
+        name = dataset.local[0]
+        raise ValueError(
+            f"{dataset.path} has the input {name} at the points of each sample; give "
+            f"sensors={{{name!r}: points}} with the data for a DeepONet(), or train a Transolver()"
+        )
 
 
 def check_without_equation(physics: float) -> None:
@@ -259,10 +266,7 @@ def built_operator(
     built = operator
     if isinstance(operator, OperatorArchitecture):
         features = embedding_of(problem, imposition).size
-        centre, deviation = (
-            {name: np.asarray(numbers) for name, numbers in request["inputs"][key].items()}
-            for key in ("mean", "deviation")
-        )
+        centre, deviation = (numbers_of(request["inputs"], key) for key in ("mean", "deviation"))
 
         def build(key: PRNGKeyArray) -> Operator:
             return operator.build(centre, deviation, features, count, key=key)
@@ -280,6 +284,7 @@ def built_operator(
         imposition=imposition,
         owner=plain.owner,
         physics=request["physics"] > 0,
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, params
 
@@ -340,16 +345,15 @@ def _built_before(start: TrainedOperator, problem: Problem) -> Operator:
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
     """The mean and standard deviation of every entry of every input of a family, by name."""
+    return statistics_of(typical_inputs(problem, dataset))
+
+
+def typical_inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
+    """The inputs of some samples for training, or of some members of a family without data."""
     if dataset is not None:
-        inputs = dataset.inputs()
-    else:
-        key = jax.random.fold_in(jax.random.key(0), _INPUTS)
-        inputs = eqx.filter_vmap(inputs_of)(sample_members(problem, key, range(_FOR_UNITS)))
-    found = {name: mean_and_deviation(np.asarray(inputs[name])) for name in sorted(inputs)}
-    return {
-        "mean": {name: mean for name, (mean, _) in found.items()},
-        "deviation": {name: deviation for name, (_, deviation) in found.items()},
-    }
+        return dataset.inputs()
+    key = jax.random.fold_in(jax.random.key(0), _INPUTS)
+    return eqx.filter_vmap(inputs_of)(sample_members(problem, key, range(_FOR_UNITS)))
 
 
 def family_scales(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:
@@ -367,6 +371,13 @@ def nothing(params: Params) -> dict[str, float]:
     return {}
 
 
+def monitored(problem: Problem) -> tuple[list[Problem], list[Reference]]:
+    """A few unseen members that errors are taken from during training, and their references; none
+    where there are no references.
+    """
+    return with_references(unseen_members(problem, _MONITOR, _MONITORED))
+
+
 def _monitor(
     problem: Problem, model: OperatorModel, dataset: Dataset | None
 ) -> Callable[[Params], dict[str, float]]:
@@ -377,12 +388,10 @@ def _monitor(
             return nothing
         members, references = solved(dataset, problem, some)
     else:
-        members = unseen_members(problem, _MONITOR, _MONITORED)
-        references = [member.reference() for member in members]
-    if any(reference is None for reference in references):
-        return nothing
-    known = [reference for reference in references if reference is not None]
-    compare = comparison(model, members, known)
+        members, references = monitored(problem)
+        if not members:
+            return nothing
+    compare = comparison(model, members, references)
 
     def measure(params: Params) -> dict[str, float]:
         found = compare(params)

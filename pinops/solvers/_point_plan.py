@@ -16,9 +16,15 @@ from pinops.operators import PointArchitecture
 from pinops.optimizers import SOAP
 from pinops.problem import DataFamily, fingerprint
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome, phases_request
+from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request, pool_of
 from pinops.solvers._operator_plan import STEPS
-from pinops.solvers._recipe import check_stochastic, check_terms_weighted, checked_steps, phases
+from pinops.solvers._recipe import (
+    Length,
+    check_stochastic,
+    check_terms_weighted,
+    checked_steps,
+    phases,
+)
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.training import (
@@ -26,7 +32,6 @@ from pinops.training import (
     Functions,
     Outcome,
     Params,
-    Phase,
     PointInputs,
     PointMapModel,
     Training,
@@ -43,17 +48,13 @@ _MONITORED = 32  # samples for validation whose errors are reported
 
 
 @dataclass(frozen=True)
-class PointPlan:
+class PointPlan(FamilyPlan):
     """What all members of an ensemble of maps on points share."""
 
-    family: DataFamily
-    architecture: PointArchitecture
-    options: Options
+    problem: DataFamily
     dataset: Dataset
+    architecture: PointArchitecture
     source: CloudBatches
-    functions: Functions
-    phases: tuple[Phase, ...]
-    weighting: Weighting
 
     @property
     def tested_on(self) -> Dataset:
@@ -63,7 +64,7 @@ class PointPlan:
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
         request = self._request(seed)
-        model, params = built_point_map(self.family, self.architecture, request)
+        model, params = built_point_map(self.problem, self.architecture, request)
         training = Training(
             model=model,
             phases=self.phases,
@@ -75,7 +76,7 @@ class PointPlan:
 
         def result(outcome: Outcome) -> TrainedPointMap:
             return TrainedPointMap(
-                family=self.family,
+                family=self.problem,
                 request=request,
                 architecture=self.architecture,
                 model=model,
@@ -85,16 +86,7 @@ class PointPlan:
         return Assembly(training, params, request, partial(training.init, params), result)
 
     def _request(self, seed: int) -> dict[str, Any]:
-        common = family_request(
-            self.family,
-            self.dataset,
-            self.options,
-            functions=self.functions,
-            weighting=self.weighting,
-            fingerprint=fingerprint(self.family),
-            seed=seed,
-        )
-        return common | {
+        return self.common(seed) | {
             "point_map": describe(self.architecture),
             "points": self.source.inputs.to_json(),
             "mean": self.dataset.mean,
@@ -112,7 +104,7 @@ def point_plan(
     functions: Functions | None,
     optimizer: Any,
     weighting: Weighting | None,
-    steps: int | None,
+    length: Length,
 ) -> PointPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     name = type(architecture).__name__
@@ -132,8 +124,8 @@ def point_plan(
     check_values(dataset, *dataset.splits, gaps=True, coefficients=False)
     local = _local(dataset)
     inputs, counts = fitted_inputs(architecture, _blocks(dataset, local), local)
-    functions = Functions(batch=_BATCH) if functions is None else functions
-    functions = functions.within(len(counts))
+    default = Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)
+    functions = (functions or default).within(len(counts))
     source = CloudBatches.of(
         dataset,
         architecture,
@@ -143,13 +135,15 @@ def point_plan(
         batch=functions.batch,
         points=functions.data_points,
     )
+    steps = length.in_steps(len(counts), source.batch)
     total = checked_steps(steps, STEPS)
     # In equal time Adam ends with a larger error on heat in polygons.
-    default = SOAP(decay_steps=total) if optimizer is None else optimizer
-    plan = phases(default, steps, STEPS)
+    chosen = SOAP(decay_steps=total) if optimizer is None else optimizer
+    plan = phases(chosen, steps, STEPS)
     check_stochastic(plan, _WHAT)
+    family = _family(dataset, inputs)
     return PointPlan(
-        family=_family(dataset, inputs),
+        problem=family,
         architecture=architecture,
         options=options,
         dataset=dataset,
@@ -157,6 +151,7 @@ def point_plan(
         functions=functions,
         phases=plan,
         weighting=weighting or Fixed(),
+        fingerprint=fingerprint(family),
     )
 
 
@@ -209,6 +204,7 @@ def built_point_map(
         scale=numbers("scale"),
         unknowns=tuple(unknowns),
         owner=request["problem"],
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, Params(cast(arrays), {})
 

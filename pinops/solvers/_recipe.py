@@ -5,15 +5,18 @@ number of steps depends on the declaration (coordinates, unknowns, order).
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pinops.losses import NTK, PointWeighting, SelfAdaptive, Weighting
 from pinops.networks import MLP, Architecture
-from pinops.optimizers import Adam, Only, Optax, OptaxMethod, SSBroyden, as_optimizer
+from pinops.optimizers import Adam, Optax, OptaxMethod, SSBroyden, as_optimizer, innermost
 from pinops.problem import Problem, residual_signature
+from pinops.settings import Whole
 from pinops.training import STEPS as ALLOWED_STEPS
 from pinops.training import UNLIMITED, Collocation, Phase
 
+ALLOWED_EPOCHS = Whole(1, 1_000_000)
 STEPS = 6000  # one unknown of two coordinates
 STEPS_LARGE = 9000  # systems, more coordinates, waves and dispersion
 MINUTES = 4.5  # of training, where neither steps nor minutes are given
@@ -63,14 +66,61 @@ def checked_steps(steps: int | None, default: int) -> int:
     return steps
 
 
+@dataclass(frozen=True)
+class Length:
+    """How long a training on data is asked to be.
+
+    Attributes:
+        steps: The number of steps; None: not said.
+        epochs: The number of passes through the samples for training; None: not said.
+
+    Raises:
+        ValueError: Where both are said, and for a number that is out of its range.
+    """
+
+    steps: int | None
+    epochs: int | None
+
+    def __post_init__(self):
+        if self.epochs is None:
+            return
+        if self.steps is not None:
+            raise ValueError("steps and epochs exclude each other: give one of them")
+        if fault := ALLOWED_EPOCHS.fault("epochs", self.epochs):
+            raise ValueError(fault)
+
+    def in_steps(self, samples: int | None, batch: int) -> int | None:
+        """The number of steps; None where nothing is said.
+
+        Args:
+            samples: For training; None without data.
+            batch: How many of them a step takes.
+
+        Raises:
+            ValueError: For epochs without data.
+        """
+        if self.epochs is None:
+            return self.steps
+        if samples is None:
+            raise ValueError("epochs are passes through data, and there are none; give steps")
+        return self.epochs * -(-samples // batch)
+
+
+def check_digits(compute_dtype: str | None, *, equation: bool) -> None:
+    """Raises ValueError for an equation whose derivatives a narrow type has too few digits for."""
+    if compute_dtype is not None and equation:
+        raise ValueError(
+            f"compute_dtype={compute_dtype} is for data: the derivatives of an equation need "
+            "float32; leave it out, or physics"
+        )
+
+
 def check_forgetful(plan: Sequence[Phase], remedy: str) -> None:
     """Raises ValueError for an optimizer that needs the same loss in every step."""
     for phase in plan:
         if phase.optimizer.remembers:
-            inner = (
-                phase.optimizer.optimizer if isinstance(phase.optimizer, Only) else phase.optimizer
-            )
-            raise ValueError(f"{type(inner).__name__} needs the same loss in every step; {remedy}")
+            name = type(innermost(phase.optimizer)).__name__
+            raise ValueError(f"{name} needs the same loss in every step; {remedy}")
 
 
 def check_terms_weighted(weighting: Weighting | None, what: str) -> None:
@@ -88,9 +138,10 @@ def check_stochastic(plan: Sequence[Phase], what: str) -> None:
     ``what`` is trained.
     """
     for phase in plan:
-        if not isinstance(phase.optimizer, Adam | Optax | OptaxMethod):
+        inner = innermost(phase.optimizer)
+        if not isinstance(inner, Optax | OptaxMethod):
             raise ValueError(
-                f"{type(phase.optimizer).__name__} does not suit {what}; give Adam, SOAP or "
+                f"{type(inner).__name__} does not suit {what}; give Adam, SOAP or "
                 "another optax transformation"
             )
 
@@ -128,8 +179,8 @@ def phases(
             raise ValueError(
                 "steps and phases exclude each other: each phase has its own number of steps"
             )
-        return tuple(optimizer)
-    return (Phase(as_optimizer(optimizer), total),)
+        return tuple(Phase(phase.optimizer.over(phase.steps), phase.steps) for phase in optimizer)
+    return (Phase(as_optimizer(optimizer).over(total), total),)
 
 
 def _adam_steps(total: int, before: Mapping[str, Any] | None) -> int:

@@ -198,7 +198,7 @@ class SolutionPlan(NamedTuple):
                 problem=self.problem,
                 request=request,
                 model=replace(model, mesh=None),
-                params=outcome.state.params,
+                params=outcome.params,
                 history=outcome.history,
                 status=outcome.status,
                 compile_seconds=outcome.compile_seconds,

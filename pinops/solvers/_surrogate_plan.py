@@ -23,14 +23,14 @@ from pinops.problem import (
     name_of,
 )
 from pinops.solvers._door import Assembly, Options
-from pinops.solvers._of_family import family_request, of_outcome
+from pinops.solvers._of_family import FamilyPlan, of_outcome, pool_of
 from pinops.solvers._operator_plan import (
     check_without_equation,
     checked_physics,
     family_scales,
     nothing,
 )
-from pinops.solvers._recipe import check_stochastic, check_terms_weighted, phases
+from pinops.solvers._recipe import check_digits, check_stochastic, check_terms_weighted, phases
 from pinops.solvers._request import Drawing, as_drawn, describe
 from pinops.solvers._trained_surrogate import TrainedSurrogate, rolled
 from pinops.training import (
@@ -38,6 +38,7 @@ from pinops.training import (
     Curriculum,
     Epochs,
     Functions,
+    MapInputs,
     Outcome,
     ParameterScaling,
     Params,
@@ -47,7 +48,7 @@ from pinops.training import (
     cast,
     check_network_fits,
     check_shared,
-    frames_of,
+    fields_in,
     in_a_row,
     names_in_a_row,
 )
@@ -58,27 +59,17 @@ _WHAT = "surrogates, of which every step has other trajectories"
 
 
 @dataclass(frozen=True)
-class SurrogatePlan:
+class SurrogatePlan(FamilyPlan):
     """What all members of an ensemble of surrogates share."""
 
-    problem: Problem
     architecture: SurrogateArchitecture
-    options: Options
     dataset: Dataset
     physics: float
-    functions: Functions
     curriculum: Curriculum
     optimizer: Any
-    phases: tuple[Phase, ...]
-    weighting: Weighting
     grid: GridSpec
     parameters: ParameterScaling
-    fingerprint: dict[str, Any]
-
-    @property
-    def tested_on(self) -> Dataset | None:
-        """The test part of the data, where there is one."""
-        return self.dataset if len(self.dataset.splits["test"]) else None
+    fields: MapInputs | None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
@@ -94,7 +85,7 @@ class SurrogatePlan:
             seed=seed,
             weighting=self.weighting,
             stages=self._epochs(),
-            measure=_monitor(self.problem, built, self.dataset),
+            measure=_monitor(built, self.dataset),
         )
 
         def result(outcome: Outcome) -> TrainedSurrogate:
@@ -111,23 +102,16 @@ class SurrogatePlan:
     def _epochs(self) -> Epochs:
         count = len(self.dataset.splits["training"])
         steps = -(-count // self.functions.batch)
-        return Epochs(self.curriculum, steps, self.grid.snapshots)
+        # The snapshots that a step sees count as the first one.
+        return Epochs(self.curriculum, steps, self.grid.snapshots - self.architecture.history + 1)
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, dataset = self.problem, self.dataset
-        common = family_request(
-            problem,
-            dataset,
-            self.options,
-            functions=self.functions,
-            weighting=self.weighting,
-            fingerprint=self.fingerprint,
-            seed=seed,
-        )
-        return common | {
+        return self.common(seed) | {
             "surrogate": describe(self.architecture),
             "grid": self.grid.to_json(),
             "parameters": self.parameters.to_json(),
+            "fields": None if self.fields is None else self.fields.to_json(),
             "centre": dataset.centre,
             "scale": dataset.scale,
             "scales": family_scales(problem, dataset),
@@ -157,6 +141,7 @@ def surrogate_plan(
         )
     check_values(dataset, *dataset.splits, gaps=False, coefficients=bool(physics))
     physics = checked_physics(physics, 0.0, weighting)
+    check_digits(options.compute_dtype, equation=bool(physics))
     check_terms_weighted(weighting, _WHAT)
     curriculum = Curriculum() if curriculum is None else curriculum
     if not architecture.embeds:  # there is nothing to warm up
@@ -167,9 +152,14 @@ def surrogate_plan(
             f"Functions: batch must be at most the {count} trajectories for training, got "
             f"{functions.batch}"
         )
-    functions = Functions(batch=_BATCH) if functions is None else functions
-    functions = functions.within(count)
+    default = Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)
+    functions = (functions or default).within(count)
     grid = GridSpec.of(problem, dataset)
+    if architecture.history >= grid.snapshots:
+        raise ValueError(
+            f"{type(architecture).__name__}: history={architecture.history} leaves none of the "
+            f"{grid.snapshots} snapshots to predict; give at most {grid.snapshots - 1}"
+        )
     if isinstance(problem, DataFamily):
         check_without_equation(physics)
     if physics:
@@ -180,7 +170,8 @@ def surrogate_plan(
                 "with more, or physics=0"
             )
     steps = -(-count // functions.batch)
-    default = Fixed(equation=physics, auxiliary=architecture.auxiliary)
+    constant = Fixed(equation=physics, auxiliary=architecture.auxiliary)
+    fields = _fields(dataset, grid.points)
     return SurrogatePlan(
         problem=problem,
         architecture=architecture,
@@ -191,9 +182,10 @@ def surrogate_plan(
         curriculum=curriculum,
         optimizer=optimizer,
         phases=_phases(optimizer, curriculum, steps),
-        weighting=weighting or default,
+        weighting=weighting or constant,
         grid=grid,
-        parameters=_parameters(problem, dataset, architecture.parameter_map),
+        parameters=_parameters(problem, dataset, architecture.parameter_map, fields),
+        fields=fields,
         fingerprint=fingerprint(problem),
     )
 
@@ -219,14 +211,40 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
     return tuple(Phase(phase.optimizer, length) for length in lengths)
 
 
-def _parameters(problem: Problem, dataset: Dataset, wanted: str) -> ParameterScaling:
+def _fields(dataset: Dataset, grid: tuple[int, ...]) -> MapInputs | None:
+    """The input fields that a surrogate sees, scaled by samples for training; None without any.
+
+    Raises:
+        ValueError: For a field that changes in time, and for what is neither a field on such a grid
+            nor numbers.
+    """
+    inputs = dataset.inputs()
+    whole = np.broadcast_shapes(*(np.shape(axis) for axis in dataset.coordinates.values()))
+    for name, array in inputs.items():
+        if array.shape[1 : 1 + len(whole)] == whole:
+            raise ValueError(
+                f"{dataset.path}: the input {name} changes in time, and a surrogate sees fields "
+                f"that do not; give {name} as an output, or one snapshot of it"
+            )
+    fields = fields_in(inputs, grid)
+    return MapInputs.of(fields, grid) if fields else None
+
+
+def _parameters(
+    problem: Problem, dataset: Dataset, wanted: str, fields: MapInputs | None
+) -> ParameterScaling:
     """The scaling of the parameters that a surrogate sees, from the training part of the data."""
     training = dataset.splits["training"]
     parts = [training[k : k + BLOCK] for k in range(0, len(training), BLOCK)]
-    names = names_in_a_row(problem)
-    rows = [in_a_row(inputs_in(dataset.rows(part)), len(part)) for part in parts]
-    values = np.concatenate(rows).astype(np.float64)
-    return ParameterScaling.of(names, values, wanted)
+    without = () if fields is None else fields.names
+
+    def row(part: np.ndarray) -> np.ndarray:
+        inputs = inputs_in(dataset.rows(part))
+        kept = {name: array for name, array in inputs.items() if name not in without}
+        return in_a_row(kept, len(part))
+
+    values = np.concatenate([row(part) for part in parts]).astype(np.float64)
+    return ParameterScaling.of(names_in_a_row(problem, without), values, wanted)
 
 
 def built_surrogate(
@@ -235,8 +253,8 @@ def built_surrogate(
     """The model of a request, and fresh parameters."""
     grid = GridSpec.from_json(request["grid"])
     seen = ParameterScaling.from_json(request["parameters"])
-    sizes = (len(problem.unknowns), len(seen.names), grid.points)
-    build = Drawing(surrogate, sizes)
+    fields = None if request["fields"] is None else MapInputs.from_json(request["fields"])
+    build = Drawing(surrogate, surrogate_sizes(problem, surrogate.history, request))
     check_network_fits(surrogate, build)
     built = as_drawn(request, build)
     arrays, frozen = eqx.partition(built, trainable(built))
@@ -260,26 +278,38 @@ def built_surrogate(
         noise=asked["noise"],
         physics=request["physics"] > 0,
         push_forward=asked["push_forward"],
+        history=surrogate.history,
+        fields=fields,
         owner=request["problem"],
+        compute_dtype=request.get("compute_dtype"),
     )
     return model, Params(cast(arrays), {})
 
 
-def _monitor(
-    problem: Problem, model: SurrogateModel, dataset: Dataset
-) -> Callable[[Params], dict[str, float]]:
+def surrogate_sizes(
+    problem: Problem, history: int, request: Mapping[str, Any]
+) -> tuple[int, int, tuple[int, ...], int]:
+    """What `SurrogateArchitecture.build` takes for a request."""
+    unknowns, fields = len(problem.unknowns), request["fields"]
+    channels = 0 if fields is None else len(fields["of_fields"]["names"])
+    context = channels + (history - 1) * unknowns
+    grid = tuple(request["grid"]["points"])
+    return unknowns, len(request["parameters"]["names"]), grid, context
+
+
+def _monitor(model: SurrogateModel, dataset: Dataset) -> Callable[[Params], dict[str, float]]:
     """The error of whole rollouts over some trajectories for validation."""
     members = dataset.splits["validation"][:_MONITORED]
     if not len(members):
         return nothing
-    rows = dataset.rows(members)
-    truth = frames_of(problem, dataset, rows)
-    seen = in_a_row(inputs_in(rows), len(members))
-    frames, parameters = (jnp.asarray(x, jnp.result_type(float)) for x in (truth, seen))
+    known = cast(model.trajectories(dataset, dataset.rows(members)))
+    truth, given = np.asarray(known.frames), model.history
+    first = known.frames[:, :given]
 
     def measure(params: Params) -> dict[str, float]:
-        predicted = rolled(model, params, frames[:, 0], parameters, truth.shape[1] - 1)
-        whole = np.concatenate([truth[:, :1], np.asarray(predicted)], 1)
-        return {"rollout": float(np.mean(rollout_metrics(whole, truth)["nrmse"]))}
+        count = truth.shape[1] - given
+        predicted = rolled(model, params, first, known.parameters, known.fields, count)
+        whole = np.concatenate([truth[:, :given], np.asarray(predicted)], 1)
+        return {"rollout": float(np.mean(rollout_metrics(whole, truth, given)["nrmse"]))}
 
     return measure

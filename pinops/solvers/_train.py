@@ -18,11 +18,12 @@ from pinops.operators import (
 )
 from pinops.optimizers import Optimizer
 from pinops.problem import Problem, check_family, load_problem
-from pinops.solvers._door import Options, precision, trained
+from pinops.solvers._door import Options, compute_precision, precision, trained
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._map_plan import map_plan
 from pinops.solvers._operator_plan import operator_plan
 from pinops.solvers._point_plan import point_plan
+from pinops.solvers._recipe import Length
 from pinops.solvers._surrogate_plan import surrogate_plan
 from pinops.solvers._trained_map import TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator
@@ -48,10 +49,12 @@ def train(
     loss: str | None = None,
     start: TrainedOperator | None = None,
     steps: int | None = None,
+    epochs: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
     ensemble: int | None = None,
     dtype: Any = "float32",
+    compute_dtype: Any = None,
     devices: int | Sequence[Device] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -61,19 +64,21 @@ def train(
 ) -> Any:
     """Train an operator, a steady map or a surrogate of time steps: ``po.train("burgers_family")``.
 
-    The architecture says which: `DeepONet` makes an operator, from the inputs of a problem to its
-    solution; a network on grids such as `FNO` a map from input fields and numbers to the solution
-    on a grid; `Direct` and `CAPE` of one a surrogate, from one snapshot on a grid to the next;
-    `Transolver` and `MeshGraphNet` a map on points that differ from sample to sample.
+    The architecture says which: `DeepONet` makes an operator, from the inputs of a problem (also
+    functions at sensors of their own) to its solution at any points; a network on grids such as
+    `FNO` a map from input fields and numbers to the solution on a grid; `Direct` and `CAPE` of one
+    a surrogate, from snapshots on a grid to the next one; `Transolver` and `MeshGraphNet` a map on
+    points that differ from sample to sample.
 
     Args:
         what: A family, by its registered name or as a `Problem` with ``sample(key)`` and
             ``inputs()``; or a `Dataset`, whose family it then is.
         architecture: Default: a `DeepONet`.
-        data: Solutions made by `pinops data`, a `Dataset` or its file. Surrogates and maps need
-            them.
+        data: Solutions made by `pinops data`, a `Dataset` or its file. Surrogates need them; a map
+            without data lies on the grid of the input fields of its family.
         physics: The weight >= 0 of the equations in the loss (and of conditions that are not met
-            exactly, for an operator). Default: 1 without data, 0 with them.
+            exactly, for an operator). Default: 1 without data, 0 with them. The equation of a map
+            is that of differences on its grid, and its outputs then meet the conditions exactly.
         functions: How many samples and points are drawn, and how many a step takes. Default for a
             surrogate: 30 trajectories in a step, for a map: 8 samples.
         curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:
@@ -89,11 +94,14 @@ def train(
         start: Go on from this operator, of the same family or of another with inputs of the same
             shapes (`optimizers.Only` then trains some of its layers).
         steps: The number of steps, 10000 by default; for a surrogate the curriculum says it.
+        epochs: The number of passes through the samples for training, instead of steps.
         minutes: The time limit.
         seed: Of parameters, samples and points.
         ensemble: Train this many at once, with the seeds ``seed, seed + 1, ...``; the result is an
             `Ensemble`.
         dtype: ``jnp.float32``, ``jnp.float64`` or the name.
+        compute_dtype: ``jnp.bfloat16``, or the name: inside of networks, for data. Parameters,
+            losses and outputs keep ``dtype``, and so do transforms and derivatives.
         devices: How many devices, or which, share the samples of a step.
         callbacks: Called with a `Report` after every stretch of steps; one that returns True ends
             training.
@@ -110,8 +118,10 @@ def train(
         ValueError: For invalid arguments.
         OSError: For what cannot be read or written. A KeyboardInterrupt leaves a checkpoint behind.
     """
+    name = precision(dtype)
     options = Options(
-        dtype=precision(dtype),
+        dtype=name,
+        compute_dtype=compute_precision(compute_dtype, name),
         minutes=minutes,
         seed=seed,
         ensemble=ensemble,
@@ -125,7 +135,10 @@ def train(
     family, dataset = _family(what, data)
     kind = DeepONet() if architecture is None else architecture
     check_architecture(kind)
-    _check_kind(kind, steps=steps, start=start, curriculum=curriculum, loss=loss)
+    if dataset is not None:
+        _check_sensors(kind, dataset)
+    length = Length(steps, epochs)
+    _check_kind(kind, length=length, start=start, curriculum=curriculum, loss=loss)
     shared: dict[str, Any] = {
         "dataset": dataset,
         "physics": physics,
@@ -137,21 +150,31 @@ def train(
         if isinstance(kind, SurrogateArchitecture):
             plan: Any = surrogate_plan(family, kind, options, curriculum=curriculum, **shared)
         elif isinstance(kind, GridArchitecture):
-            plan = map_plan(family, kind, options, loss=loss, steps=steps, **shared)
+            plan = map_plan(family, kind, options, loss=loss, length=length, **shared)
         elif isinstance(kind, PointArchitecture):
-            plan = point_plan(kind, options, steps=steps, **shared)
+            plan = point_plan(kind, options, length=length, **shared)
         else:
             fresh = kind if architecture is not None or start is None else None
-            plan = operator_plan(family, fresh, options, start=start, steps=steps, **shared)
+            plan = operator_plan(family, fresh, options, start=start, length=length, **shared)
     result: TrainedOperator | TrainedMap | TrainedSurrogate | TrainedPointMap | Ensemble
     result = trained(options, plan.assembled, tested_on=plan.tested_on)  # pyright: ignore
     return result
 
 
-def _check_kind(kind: Any, *, steps: Any, start: Any, curriculum: Any, loss: Any) -> None:
+def _check_sensors(kind: Any, dataset: Dataset) -> None:
+    """Raises ValueError for an architecture that does not see functions at sensors of their own."""
+    if dataset.layout.sensors and not isinstance(kind, OperatorArchitecture):
+        name = min(dataset.layout.sensors)
+        raise ValueError(
+            f"{dataset.path} has the input {name} at sensors that differ from sample to sample, "
+            f"which {type(kind).__name__} does not take; train a DeepONet()"
+        )
+
+
+def _check_kind(kind: Any, *, length: Length, start: Any, curriculum: Any, loss: Any) -> None:
     """Raises ValueError for an option of another kind of architecture."""
     if isinstance(kind, SurrogateArchitecture):
-        for name, value in (("steps", steps), ("start", start)):
+        for name, value in (("steps", length.steps), ("epochs", length.epochs), ("start", start)):
             if value is not None:
                 raise ValueError(
                     f"{name} is not for a surrogate, which is trained for the epochs of "

@@ -294,7 +294,7 @@ def write_state(
     there alone.
     """
     if state is not None or not (folder / CHECKPOINT).exists():
-        save_checkpoint(folder / CHECKPOINT, state or params, history, request)
+        save_checkpoint(folder / CHECKPOINT, state, params, history, request)
 
 
 def count_parameters(params: Params) -> int:

@@ -13,9 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinops.data import Dataset, as_dataset, inputs_in, write_arrays
+from pinops.data import Dataset, as_dataset, check_data, inputs_in, problems, write_arrays
 from pinops.problem import Problem
 from pinops.solvers._export import Program, Shape
+from pinops.solvers._finetuned import finetuned, tuned
+from pinops.solvers._map_answers import evaluated, places_of, referenced, relative_errors
+from pinops.solvers._member_arrays import as_arrays
 from pinops.solvers._trained import (
     SCALING,
     Errors,
@@ -24,67 +27,28 @@ from pinops.solvers._trained import (
     refuse_snapshots,
     write_state,
 )
+from pinops.solvers._trained_operator import stacked, test_members, with_references
 from pinops.training import (
     MapInputs,
     MapModel,
-    Params,
-    chunk_of,
+    Samples,
+    cast,
     interpolation,
     places_on,
+    samples_of_members,
 )
 
-_AT_ONCE = 32  # times the memory of a chunk in a training, for the samples of a prediction
 _ROWS = 256  # samples that are read and compared together
 _SHOWN = 3  # samples in a figure
 Data = Dataset | str | Path
 
 
-@eqx.filter_jit
-def evaluated(
-    model: MapModel, params: Params, inputs: Mapping[str, Array]
-) -> Float[Array, "n *grid c"]:
-    """The outputs of many samples, some at once so that memory stays small."""
-    count = len(next(iter(inputs.values())))
-
-    def some(rows: Mapping[str, Array]) -> Array:
-        return model.predicted(params, rows)
-
-    def program(rows: int) -> Any:
-        part = {name: array[:rows] for name, array in inputs.items()}
-        return jax.make_jaxpr(some)(part).jaxpr
-
-    size = count if count < 2 else chunk_of(program, count, budgets=_AT_ONCE)
-    if size >= count:
-        return some(inputs)
-    whole = count // size * size
-    parts = {n: a[:whole].reshape(-1, size, *a.shape[1:]) for n, a in inputs.items()}
-    out = jax.lax.map(some, parts)
-    out = out.reshape(whole, *out.shape[2:])
-    rest = {name: array[whole:] for name, array in inputs.items()}
-    return out if whole == count else jnp.concatenate([out, some(rest)])
-
-
-def relative_errors(
-    predicted: Float[np.ndarray, "n *grid c"], truth: Float[np.ndarray, "n *grid c"]
-) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, " c"]]:
-    """The relative L2 error of each sample and unknown over the values that are known (NaN where
-    there are none), and the largest error of each unknown.
-    """
-    known = np.isfinite(truth)
-    flat = (len(truth), -1, truth.shape[-1])
-    off = np.where(known, predicted - truth, 0.0).reshape(flat)
-    size = np.linalg.norm(np.where(known, truth, 0.0).reshape(flat), axis=1)
-    relative = np.linalg.norm(off, axis=1) / np.maximum(size, np.finfo(float).tiny)
-    some = known.reshape(flat).any(1)
-    return np.where(some, relative, np.nan), np.abs(off).max((0, 1))
-
-
 @dataclass(frozen=True, repr=False, kw_only=True)
 class TrainedMap(TrainedOnce):
-    """What `train` returns for a network on a grid and data without a time axis.
+    """What `train` returns for a network on a grid and a family, or data, without a time axis.
 
-    Immutable; evaluates in the precision that it was trained in. Called with inputs it gives
-    outputs, for any number of samples at once.
+    Immutable; evaluates in the precision that it was trained in. Called with inputs, or members of
+    its family, it gives outputs, for any number of samples at once.
 
     Attributes:
         dataset: What it was trained on; None for one that was loaded.
@@ -117,33 +81,59 @@ class TrainedMap(TrainedOnce):
 
         Args:
             inputs: By name, a sample in each row: fields ``(n, *grid[, c])``, vectors ``(n, m)``,
-                numbers ``(n,)``; or the array alone where there is one input.
+                numbers ``(n,)``; or the array alone where there is one input. Or members of the
+                family, one or a sequence of them: outputs that meet their conditions need these.
 
         Returns:
-            ``{unknown: (n, *grid)}``; the array alone where inputs were one, and there is one
-            unknown.
+            ``{unknown: (n, *grid)}``; the array alone where the inputs have no names, and there is
+            one unknown. Of a single member ``(*grid)``.
 
         Raises:
-            ValueError: For inputs that are missing or of another shape, and values that are not
-                finite.
+            ValueError: For inputs that are missing or of another shape, values that are not
+                finite, members of another family, and inputs where members are needed.
         """
-        names, unknowns = self.inputs.names, self.family.unknowns
-        alone = not isinstance(inputs, Mapping)
-        if alone and len(names) > 1:
-            raise ValueError(
-                f"the map needs the inputs {', '.join(names)}; give them by name, in a dict"
-            )
-        named = dict.fromkeys(names, inputs) if alone else inputs
-        given = self.inputs.checked(named, self.grid)
-        self._warn(given)
-        grid = self.inputs.grid_for(given, self.grid)
+        samples = self._samples(inputs)
+        self._warn(samples.inputs)
+        members = samples.problems is not None  # whose inputs know nothing of the grid
+        grid = self.grid if members else self.inputs.grid_for(samples.inputs, self.grid)
         places = [places_on(n, m) for n, m in zip(self.grid, grid, strict=True)]
-        out = self._outputs(given, places)
-        if alone and len(unknowns) == 1:
+        out = self._outputs(samples, places)
+        out = out[0] if isinstance(inputs, Problem) else out
+        unknowns = self.family.unknowns
+        if not isinstance(inputs, Mapping) and len(unknowns) == 1:
             return out[..., 0]
         return {name: out[..., k] for k, name in enumerate(unknowns)}
 
-    def _warn(self, inputs: Mapping[str, np.ndarray]) -> None:
+    def _samples(self, inputs: Any) -> Samples:
+        """What is given, as samples."""
+        several = isinstance(inputs, list | tuple) and bool(inputs)
+        if isinstance(inputs, Problem) or several and isinstance(inputs[0], Problem):
+            return self._of_members([inputs] if isinstance(inputs, Problem) else inputs)
+        names, owner = self.inputs.names, self.request["problem"]
+        if self.model.imposes:
+            raise ValueError(
+                f"the outputs of this map meet the conditions of members of {owner}, which inputs "
+                "do not tell: call it with members, trained([member, ...])"
+            )
+        if not isinstance(inputs, Mapping) and len(names) > 1:
+            raise ValueError(
+                f"the map needs the inputs {', '.join(names)}; give them by name, in a dict"
+            )
+        named = inputs if isinstance(inputs, Mapping) else dict.fromkeys(names, inputs)
+        return Samples(self.inputs.checked(named, self.grid), None)
+
+    def _of_members(self, members: Sequence[Problem]) -> Samples:
+        """Members of the family as samples, in the precision of the training."""
+        for member in members:
+            if type(member) is not type(self.family):
+                raise ValueError(
+                    f"this map is of {type(self.family).__name__}, not of {type(member).__name__}"
+                )
+        with jax.enable_x64(self.x64):
+            samples = samples_of_members(stacked(members))
+        return replace(samples, inputs=self.inputs.checked(samples.inputs, self.grid))
+
+    def _warn(self, inputs: Mapping[str, Any]) -> None:
         """Warn where numbers are outside of their range in the training."""
         rows = [inputs[name].reshape(len(inputs[name]), -1) for name, _ in self.inputs.constants]
         if rows:
@@ -152,13 +142,15 @@ class TrainedMap(TrainedOnce):
                 warnings.warn(sentence, stacklevel=3)
 
     def _outputs(
-        self, inputs: Mapping[str, np.ndarray], places: Sequence[np.ndarray]
+        self, samples: Samples, places: Sequence[np.ndarray]
     ) -> Float[np.ndarray, "n *grid c"]:
         """Outputs at places along each axis, counted in steps of the grid of the training."""
         with jax.enable_x64(self.x64):
             model = self._model_at(tuple(tuple(line.tolist()) for line in places))
-            arrays = {n: jnp.asarray(a, jnp.result_type(float)) for n, a in inputs.items()}
-            return np.asarray(evaluated(model, self.params, arrays))
+            kind = jnp.result_type(float)
+            seen = {name: jnp.asarray(array, kind) for name, array in samples.inputs.items()}
+            given = Samples(seen, None, jax.tree.map(jnp.asarray, cast(samples.problems)))
+            return np.asarray(evaluated(model, self.params, given))
 
     def _model_at(self, places: tuple[tuple[float, ...], ...]) -> MapModel:
         """The model with outputs at these places; the present one where they are its own."""
@@ -172,7 +164,8 @@ class TrainedMap(TrainedOnce):
     def refined(self, times: int) -> "TrainedMap":
         """The same map with outputs at ``times`` as many points along every axis.
 
-        Of points ``x0 + k h`` it makes ``x0 + k h / times``. An FNO and a CNO are operators between
+        Of points ``x0 + k h`` it makes ``x0 + k h / times``, with an equation up to the last point
+        where a coordinate is not periodic. An FNO and a CNO are operators between
         functions and hardly notice; the convolutions of a U-Net reach less far there than in the
         training: `error` of data on such a grid tells what that costs.
 
@@ -181,11 +174,17 @@ class TrainedMap(TrainedOnce):
         """
         if not isinstance(times, int) or isinstance(times, bool) or times < 1:
             raise ValueError(f"times must be a whole number of at least 1, got {times!r}")
-        places = [np.arange(times * n) / times for n in self.grid]
+        equation, places = self.model.equation, []
+        for name, n in zip(self.axes, self.grid, strict=True):
+            ends = equation is not None and name not in equation.imposition.periodic
+            places.append(np.arange(times * (n - 1) + 1 if ends else times * n) / times)
+        sizes = {n: len(there) for n, there in zip(self.grid, places, strict=True)}
         axes = {}
         for (name, line), there in zip(self.axes.items(), places, strict=True):
             axes[name] = (interpolation(len(line), there) @ line).tolist()
-        fields = tuple((n, tuple(times * k for k in own)) for n, own in self.inputs.fields)
+        fields = tuple(
+            (name, tuple(sizes.get(k, times * k) for k in own)) for name, own in self.inputs.fields
+        )
         finer = replace(self.inputs, fields=fields)
         request = self.request | {"axes": axes, "inputs": finer.to_json()}
         with jax.enable_x64(self.x64):
@@ -199,42 +198,60 @@ class TrainedMap(TrainedOnce):
 
         Args:
             data: A data set, on the grid of the training or another one; None: that of the
-                training, of a map that was not loaded.
+                training, of a map that was not loaded; without one unseen members of the family.
             part: Of the data set; None: all of it.
 
         Raises:
             ValueError: Where the training has seen them, for other inputs, outputs or another
-                domain, and without data.
+                domain, and without data, or references on the grid of the map.
         """
-        each, predicted, truth = zip(*self._blocks(self._dataset(data), part), strict=True)
+        each, predicted, truth = zip(*self._blocks(data, part), strict=True)
         inputs = {name: np.concatenate([one[name] for one in each]) for name in self.inputs.names}
         return inputs, np.concatenate(predicted), np.concatenate(truth)
 
-    def _dataset(self, data: Data | None) -> Dataset:
-        """What is given, or the data of the training."""
+    def _dataset(self, data: Data | None) -> Dataset | None:
+        """What is given, or the data of the training; None of one without data."""
         if data is not None:
             return as_dataset(data)
-        if self.dataset is None:
+        if self.dataset is None and self.request["data"] is not None:
             raise ValueError(
                 "a map that was loaded knows no data; give some, error(Dataset.open(FILE))"
             )
         return self.dataset
 
     def _blocks(
-        self, dataset: Dataset, part: str | None
+        self, data: Data | None, part: str | None
     ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]]:
         """`predicted`, some samples at once."""
+        dataset = self._dataset(data)
+        if dataset is None:
+            yield self._solved()
+            return
         self._check(dataset)
         places = [
-            _places_of(np.ravel(dataset.coordinates[name]), line)
-            for name, line in self.axes.items()
+            places_of(np.ravel(dataset.coordinates[name]), line) for name, line in self.axes.items()
         ]
         members = dataset.unseen(self.request["data_members"], part)
         for start in range(0, len(members), _ROWS):
             rows = dataset.rows(members[start : start + _ROWS])
             inputs = self.inputs.checked(inputs_in(rows), self.grid)
             truth = np.stack([rows[f"values/{name}"] for name in self.family.unknowns], -1)
-            yield inputs, self._outputs(inputs, places), truth
+            given = problems(self.family, rows) if self.model.imposes else None
+            yield inputs, self._outputs(Samples(inputs, None, given), places), truth
+
+    def _solved(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """`predicted` of unseen members of the family."""
+        with jax.enable_x64(self.x64):
+            samples = referenced(
+                self.family, *with_references(test_members(self.family)), self.axes
+            )
+        if samples is None:
+            raise ValueError(
+                f"{self.request['problem']} has no reference on the grid of the map; give data"
+            )
+        out = self._outputs(samples, [np.arange(n) for n in self.grid])
+        inputs = {name: np.asarray(array) for name, array in samples.inputs.items()}
+        return inputs, out, np.asarray(samples.values)
 
     def _check(self, dataset: Dataset) -> None:
         """Raises ValueError for data of another kind, other unknowns or another domain."""
@@ -260,18 +277,20 @@ class TrainedMap(TrainedOnce):
                     f"{dataset.path} has points of {name} from {line[0]:g} to {line[-1]:g}, and "
                     f"the map was trained from {own[0]:g} to {own[-1]:g}; give data of this domain"
                 )
+        if self.model.imposes:
+            check_data(dataset, self.family)
 
     def error(self, data: Data | None = None) -> Errors:
         """Statistics of the relative L2 errors over samples, by unknown.
 
         Args:
             data: A data set, of which the test part is taken; None: that of the training, of a map
-                that was not loaded.
+                that was not loaded; without one a hundred unseen members.
 
         Raises:
             ValueError: As `predicted` does.
         """
-        blocks = self._blocks(self._dataset(data), "test")
+        blocks = self._blocks(data, "test")
         each = [relative_errors(out, truth) for _, out, truth in blocks]
         errors = np.concatenate([relative for relative, _ in each])
         largest = np.max([largest for _, largest in each], axis=0)
@@ -284,25 +303,101 @@ class TrainedMap(TrainedOnce):
         }
 
     def known_errors(self, data: Data | None = None) -> Errors:
-        return {} if data is None and self.dataset is None else self.error(data)
+        if data is None and self.dataset is None:
+            own = self.request["data"] is None and self.family.reference() is not None
+            return self.error() if own else {}
+        return self.error(data)
+
+    def residual(self, members: Problem | Sequence[Problem]) -> Float[np.ndarray, " n"]:
+        """The root mean square of the equation of each member at the outputs, in its size.
+
+        It says how wrong the outputs are where no truth is known.
+
+        Args:
+            members: Of the family, one or a sequence of them.
+
+        Raises:
+            ValueError: For a map that was trained with ``physics=0``, and members of another
+                family.
+        """
+        samples = self._tunable(members)
+        with jax.enable_x64(self.x64):
+            _, vectors = eqx.filter_jit(MapModel.unsolved)(self.model, self.params, samples)
+            return np.asarray(
+                jnp.sqrt(sum(jnp.mean(jnp.square(v), axis=1) for v in vectors.values()))
+            )
+
+    def finetuned(
+        self,
+        members: Problem | Sequence[Problem],
+        *,
+        steps: int = 100,
+        learning_rate: float = 1e-3,
+        anchor: float = 1.0,
+    ) -> "TrainedMap":
+        """A map for these members alone, from their equations: no truth is needed.
+
+        As physics-informed neural operators at test time (Li et al. 2024, arXiv:2111.03794, section
+        3.2): Adam, its learning rate falling to zero by a cosine, lowers the mean square of the
+        equation of differences on the grid, in units of what it is before. The error of these
+        differences remains: see whether the `residual` falls, and on a finer grid.
+
+        Args:
+            members: Of the family, one or a sequence of them.
+            steps: Of Adam, at least 1.
+            learning_rate: At the start, greater than zero.
+            anchor: The weight >= 0 of the mean square distance to the outputs before, relative to
+                these.
+
+        Raises:
+            ValueError: For a map that was trained with ``physics=0``, members of another family,
+                and a number out of its range.
+        """
+        samples = self._tunable(members)
+        with jax.enable_x64(self.x64):
+            outcome = finetuned(
+                self.model,
+                self.params,
+                samples,
+                steps=steps,
+                learning_rate=learning_rate,
+                anchor=anchor,
+            )
+        return replace(self, **tuned(outcome))
+
+    def _tunable(self, members: Problem | Sequence[Problem]) -> Samples:
+        """Members whose equations are taken at the outputs."""
+        if not self.request["physics"]:
+            raise ValueError(
+                "this map was trained with physics=0 and knows no equation; train it with "
+                "physics=0.1, or another weight"
+            )
+        given = [members] if isinstance(members, Problem) else list(members)
+        if not given:
+            raise ValueError("members must be problems of the family, got none")
+        with jax.enable_x64(self.x64):
+            return jax.tree.map(jnp.asarray, cast(self._of_members(given)))
 
     def plot(self, path: str | Path | None = None, data: Data | None = None) -> Any:
         """A figure of some samples beside the truth, and of the training.
 
         Args:
             path: Where the figure is written.
-            data: A data set whose test samples are shown; None: that of the training.
+            data: A data set whose test samples are shown; None: that of the training, without one
+                unseen members.
         """
         from pinops.plotting import plot_maps
 
         dataset = self._dataset(data)
         _, predicted, truth = next(self._blocks(dataset, "test"))
         shown = slice(_SHOWN)
-        axes = {name: np.ravel(line) for name, line in dataset.coordinates.items()}
+        lines = self.axes if dataset is None else dataset.coordinates
+        axes = {name: np.ravel(line) for name, line in lines.items()}
         return plot_maps(self, axes, predicted[shown], truth[shown], path)
 
     def details(self, data: Data | None = None) -> dict[str, Any]:
-        return {"grid": list(self.grid), "loss_norm": self.request["loss"]}
+        parts = {"loss_norm": self.request["loss"], "physics": self.request["physics"]}
+        return {"grid": list(self.grid), **parts}
 
     def identified(self) -> dict[str, Any]:
         return self.request
@@ -312,27 +407,24 @@ class TrainedMap(TrainedOnce):
 
     def program(self, snapshots: int | None = None) -> Program:
         refuse_snapshots(self, snapshots)
-        unknowns = self.family.unknowns
+        unknowns, shapes = self.family.unknowns, self.inputs.shapes
+        member: Any = None
+        if self.model.imposes:  # on members, which inputs do not tell
+            shapes, member = as_arrays(self.family)
 
         def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
-            out = self.model.predicted(self.params, inputs)
+            if member is None:
+                samples = Samples(inputs, None)
+            else:
+                samples = samples_of_members(jax.vmap(member)(inputs))
+            out = self.model.predicted(self.params, samples)
             return {name: out[..., k] for k, name in enumerate(unknowns)}
 
         axes = {name: line.tolist() for name, line in self.axes.items()}
-        inputs: dict[str, Shape] = {n: ("n", *shape) for n, shape in self.inputs.shapes.items()}
+        inputs: dict[str, Shape] = {name: ("n", *shape) for name, shape in shapes.items()}
         return Program(call, inputs, dict.fromkeys(unknowns, ("n", *self.grid)), {"axes": axes})
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
         write_arrays(folder / SCALING, "scaling", self.scaling())
         return (SCALING,)
-
-
-def _places_of(
-    line: Float[np.ndarray, " m"], own: Float[np.ndarray, " n"]
-) -> Float[np.ndarray, " m"]:
-    """Where points lie along an axis, counted in its steps; beyond its ends in those there."""
-    if len(own) < 2:
-        return np.zeros(len(line))
-    left = np.clip(np.searchsorted(own, line, side="right") - 1, 0, len(own) - 2)
-    return left + (line - own[left]) / (own[left + 1] - own[left])

@@ -11,11 +11,21 @@ import numpy as np
 from jaxtyping import Array
 
 from pinops._numbers import real
-from pinops.data import Dataset, as_dataset, bounds_of, check_data, check_values, solved
+from pinops.data import (
+    Dataset,
+    as_dataset,
+    as_sensors,
+    bounds_of,
+    check_data,
+    check_values,
+    readings,
+    solved,
+)
 from pinops.metrics import errors
 from pinops.problem import (
     DataFamily,
     Problem,
+    at_sensors,
     coefficients_as_json,
     in_words,
     sample_members,
@@ -24,6 +34,7 @@ from pinops.problem import (
 )
 from pinops.reference import Reference
 from pinops.solvers._export import Program, Shape
+from pinops.solvers._member_arrays import as_arrays
 from pinops.solvers._solution import Solution
 from pinops.solvers._trained import (
     Errors,
@@ -33,18 +44,19 @@ from pinops.solvers._trained import (
     write_state,
 )
 from pinops.training import (
+    SMALLEST,
     OperatorModel,
     Params,
     cast,
+    evaluate_at_own,
     evaluate_members,
     inputs_of,
-    named_leaves,
+    size_of,
     split,
 )
 
 TESTED = 100  # members of which an error is the mean
 _TEST = 11  # the random key of these: never one of a training
-_COMPARED = 8  # members that show which of their arrays differ
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -62,19 +74,27 @@ class TrainedOperator(TrainedOnce):
     model: OperatorModel
 
     def __call__(
-        self, members: Problem | Sequence[Problem] | Mapping[str, Any] | Any, **coordinates: Any
+        self,
+        members: Problem | Sequence[Problem] | Mapping[str, Any] | Any,
+        points: Any = None,
+        *,
+        sensors: Mapping[str, Any] | None = None,
+        **coordinates: Any,
     ) -> Any:
         """The solution of one member, or the values of many.
 
         Args:
-            members: A member of the family, or n of them; of data alone the inputs of n samples,
-                arrays ``(n, ...)`` by name, or one array where there is one input.
-            coordinates: For n members: where they are evaluated, arrays that broadcast against each
-                other.
+            members: A member of the family, or n of them; of data alone the inputs of n samples by
+                name, as in `Dataset.from_arrays`, or those of the only input.
+            points: For n members: where they are evaluated, ``(l, d)``, or a list of n arrays
+                ``(m_k, d)``.
+            sensors: Of data alone: the sensors of inputs that have their own in every sample, by
+                name, as in `Dataset.from_arrays`.
+            coordinates: Instead of points: arrays by name, which broadcast against each other.
 
         Returns:
-            A `Solution` for one member; for n an array ``(n, *shape)``, or a dict of them by
-            unknown for several unknowns.
+            A `Solution` for one member; for n an array ``(n, *shape)``, or a list of n arrays
+            ``(m_k,)`` at points of their own; a dict of them by unknown for several unknowns.
 
         Raises:
             ValueError: For a problem of another family, and for inputs of another size.
@@ -82,46 +102,59 @@ class TrainedOperator(TrainedOnce):
         if isinstance(members, Problem):
             solution = self._solution(members)
             return solution(**coordinates) if coordinates else solution
-        if isinstance(self.family, DataFamily) and not isinstance(members, list | tuple):
-            members = self._of_inputs(self.family, members)
+        problems = isinstance(members, list | tuple) and all(
+            isinstance(member, Problem) for member in members
+        )
+        if isinstance(self.family, DataFamily) and not problems:
+            members = members_of(self.family, members, sensors or {})
         members = list(members)
         if not members:
             raise ValueError("members must be problems of the family, got none")
         for member in members:
             self._check(member)
-        points, shape = self._solution(members[0])._points(coordinates)
+        if points is not None:
+            if coordinates:
+                raise ValueError(
+                    f"points and {min(coordinates)} exclude each other; give one of them"
+                )
+            return self._by_name(self._at_points(members, points))
+        at, shape = self._solution(members[0])._points(coordinates)
+        out = self._values(members, at)
+        return self._by_name(out.reshape(len(members), *shape, out.shape[-1]))
+
+    def _values(self, members: Sequence[Problem], points: np.ndarray) -> np.ndarray:
+        """Of all members at the same points, ``(n, l, c)``."""
         with jax.enable_x64(self.x64):
             at = jnp.asarray(points, jnp.result_type(float))
-            out = np.asarray(evaluate_members(self.model, self.params, stacked(members), at))
-        by_name = {
-            name: out[..., k].reshape(len(members), *shape)
-            for k, name in enumerate(self.family.unknowns)
-        }
-        return by_name if len(by_name) > 1 else next(iter(by_name.values()))
+            return np.asarray(evaluate_members(self.model, self.params, stacked(members), at))
 
-    def _of_inputs(self, family: DataFamily, inputs: Any) -> list[Problem]:
-        """Members of data alone, from arrays with a sample in each row."""
-        shapes = shapes_of(family.given)
-        if not isinstance(inputs, Mapping):
-            if len(shapes) > 1:
+    def _at_points(self, members: Sequence[Problem], points: Any) -> Any:
+        """The values at points that members share, or a list of those at their own."""
+        wide = len(self.family.domain.coordinates)
+        own = isinstance(points, list | tuple) and np.ndim(points[0]) == 2
+        each = [np.asarray(p, np.float64) for p in points] if own else [np.asarray(points, float)]
+        for array in each:
+            if array.ndim != 2 or array.shape[1] != wide or not np.isfinite(array).all():
                 raise ValueError(
-                    f"the operator sees {in_words(shapes)}; give them by name, as a dict of arrays"
+                    f"points must be finite numbers (l, {wide}), or a list of such arrays, got the "
+                    f"shape {array.shape}"
                 )
-            inputs = {next(iter(shapes)): inputs}
-        given = {name: real(np.asarray(inputs[name]), name) for name in sorted(inputs)}
-        counts = {len(array) if array.ndim else 0 for array in given.values()}
-        found = {name: array.shape[1:] for name, array in given.items()}
-        if found != shapes or len(counts) != 1:
+        if not own:
+            return self._values(members, each[0])
+        if len(each) != len(members):
             raise ValueError(
-                "inputs need a sample in each row, of the shapes "
-                f"{in_words(shapes)}; got the arrays {in_words(shapes_of(given))}"
+                f"there are points of {len(each)} samples, and inputs of {len(members)}"
             )
-        if not all(np.isfinite(array).all() for array in given.values()):
-            raise ValueError("inputs must be finite; one has a NaN or an infinite value")
-        return [
-            replace(family, given={name: array[k] for name, array in given.items()})
-            for k in range(counts.pop())
-        ]
+        with jax.enable_x64(self.x64):
+            return evaluate_at_own(self.model, self.params, stacked(members), each)
+
+    def _by_name(self, out: Any) -> Any:
+        """Values by unknown, of the unknowns in the last axis."""
+        found: dict[str, Any] = {}
+        for k, name in enumerate(self.family.unknowns):
+            own = isinstance(out, list)
+            found[name] = [values[..., k] for values in out] if own else out[..., k]
+        return found if len(found) > 1 else next(iter(found.values()))
 
     def _check(self, member: Problem) -> None:
         if type(member) is not type(self.family):
@@ -199,7 +232,7 @@ class TrainedOperator(TrainedOnce):
 
     def test_members(self, count: int = TESTED) -> list[Problem]:
         """Members that no training and no monitor has seen, the same in all runs of the family."""
-        return unseen_members(self.family, _TEST, count)
+        return test_members(self.family, count)
 
     def _tested_on(
         self, dataset: Dataset, count: int | None = None
@@ -264,7 +297,7 @@ class TrainedOperator(TrainedOnce):
     def program(self, snapshots: int | None = None) -> Program:
         refuse_snapshots(self, snapshots)
         coordinates, unknowns = self.family.domain.coordinates, self.family.unknowns
-        shapes, member = self._as_arrays()
+        shapes, member = as_arrays(self.family)
         twice = set(shapes) & set(coordinates)
         if twice:
             raise ValueError(
@@ -286,31 +319,21 @@ class TrainedOperator(TrainedOnce):
         about = {"bounds": bounds_of(self.family)}
         return Program(call, inputs, dict.fromkeys(unknowns, ("n", "m")), about)
 
-    def _as_arrays(
-        self,
-    ) -> tuple[dict[str, tuple[int, ...]], Callable[[Mapping[str, Array]], Problem]]:
-        """The shape of every array in which members differ, and the member of such arrays."""
-        family = self.family
-        if isinstance(family, DataFamily):
-            return shapes_of(family.given), lambda arrays: replace(family, given=dict(arrays))
-        members = cast(sample_members(family, jax.random.key(_TEST), range(_COMPARED)))
-        leaves, structure = jax.tree.flatten(members)
-        names = [name.removeprefix(".") for name in named_leaves(members)]
-        shapes = {
-            name: np.shape(leaf)[1:]
-            for name, leaf in zip(names, leaves, strict=True)
-            if np.any(np.asarray(leaf) != np.asarray(leaf)[:1])
-        }
-
-        def member(arrays: Mapping[str, Array]) -> Problem:
-            each = [arrays.get(n, leaf[0]) for n, leaf in zip(names, leaves, strict=True)]
-            return jax.tree.unflatten(structure, each)
-
-        return shapes, member
-
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
         return ()
+
+
+def test_members(family: Problem, count: int = TESTED) -> list[Problem]:
+    """Members that no training and no monitor has seen, the same in all runs of the family."""
+    return unseen_members(family, _TEST, count)
+
+
+def with_references(members: Sequence[Problem]) -> tuple[list[Problem], list[Reference]]:
+    """Members and their references; none where one has no reference."""
+    references = [member.reference() for member in members]
+    known = [reference for reference in references if reference is not None]
+    return (list(members), known) if len(known) == len(members) else ([], [])
 
 
 def unseen_members(problem: Problem, purpose: int, count: int) -> list[Problem]:
@@ -325,25 +348,75 @@ def stacked(members: Sequence[Problem]) -> Problem:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[cast(m) for m in members])
 
 
+def members_of(family: DataFamily, inputs: Any, sensors: Mapping[str, Any]) -> list[Problem]:
+    """Members of data alone, from inputs with a sample in each row; sensors as in the data.
+
+    Raises:
+        ValueError: For inputs of other names and shapes, and for values that are not finite.
+    """
+    shapes = shapes_of(family.given)
+    if not isinstance(inputs, Mapping):
+        if len(shapes) > 1:
+            raise ValueError(
+                f"the operator sees {in_words(shapes)}; give them by name, as a dict of arrays"
+            )
+        inputs = {next(iter(shapes)): inputs}
+    wanted = {name for name, shape in shapes.items() if at_sensors(shape)}
+    if set(sensors) != wanted:
+        raise ValueError(
+            f"sensors must be given for {', '.join(sorted(wanted)) or 'no input'}, as in the data, "
+            f"got {', '.join(sensors) or 'none'}"
+        )
+    given: dict[str, Any] = {}
+    for name in sorted(inputs):
+        if name in wanted:
+            rows, dimensions = readings(name, inputs[name], sensors[name], "the operator")
+            size = size_of((SMALLEST,), max(len(own) for own in rows))
+            given[name] = as_sensors(rows, dimensions, size)
+        else:
+            given[name] = real(np.asarray(inputs[name]), name)
+    leaves = jax.tree.leaves(given)
+    counts = {len(leaf) if leaf.ndim else 0 for leaf in leaves}
+    there = shapes_of(given)
+    found = {name: shape if name in wanted else shape[1:] for name, shape in there.items()}
+    if found != shapes or len(counts) != 1:
+        raise ValueError(
+            f"inputs need a sample in each row, of the shapes {in_words(shapes)}; got the arrays "
+            f"{in_words(there)}"
+        )
+    if not all(np.isfinite(leaf).all() for leaf in leaves):
+        raise ValueError("inputs must be finite; one has a NaN or an infinite value")
+    return unstacked(replace(family, given=given), counts.pop())
+
+
 def comparison(
     model: OperatorModel, members: Sequence[Problem], references: Sequence[Reference]
 ) -> Callable[[Params], list[dict[str, dict[str, float]]]]:
     """From parameters to the errors of every member, as `pinops.metrics.errors` has them."""
     domain, gauge = model.problem.domain, model.problem.gauge
-    coordinates: Mapping[str, np.ndarray] = references[0].coordinates
-    grids = np.broadcast_arrays(*(coordinates[name] for name in domain.coordinates))
-    grid = np.stack([grid.ravel() for grid in grids], -1)
-    points, problems = jnp.asarray(grid, jnp.result_type(float)), stacked(members)
+    problems, points = stacked(members), [_points_of(r, domain.coordinates) for r in references]
+    shared = all(np.array_equal(points[0], own) for own in points)
+    at = jnp.asarray(points[0], jnp.result_type(float))
 
     def compare(params: Params) -> list[dict[str, dict[str, float]]]:
-        out = np.asarray(evaluate_members(model, params, problems, points))
+        if shared:
+            out: Any = np.asarray(evaluate_members(model, params, problems, at))
+        else:
+            out = evaluate_at_own(model, params, problems, points)
         found = []
         for values, reference in zip(out, references, strict=True):
             by_name = {
-                name: values[:, k].reshape(grids[0].shape)
+                name: values[:, k].reshape(reference.values[name].shape)
                 for k, name in enumerate(model.problem.unknowns)
+                if name in reference.values
             }
             found.append(errors(by_name, reference, gauge=gauge, time=domain.time))
         return found
 
     return compare
+
+
+def _points_of(reference: Reference, names: Sequence[str]) -> np.ndarray:
+    """The points of a reference, ``(l, d)``."""
+    grids = np.broadcast_arrays(*(reference.coordinates[name] for name in names))
+    return np.stack([grid.ravel() for grid in grids], -1)

@@ -1,6 +1,5 @@
 """A trained surrogate of time steps: whole trajectories from their first snapshots."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,14 +10,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from pinops.data import Dataset, GridSpec, as_dataset, check_data, inputs_in
-from pinops.losses import Fixed
-from pinops.metrics import rollout_metrics
+from pinops.data import Dataset, GridSpec, as_dataset, check_data
+from pinops.metrics import rollout_metrics, snapshot_errors
 from pinops.operators import CAPESurrogate
-from pinops.optimizers import Optax
 from pinops.problem import (
     DataFamily,
     Problem,
@@ -27,7 +23,10 @@ from pinops.problem import (
     sample_members,
     unstacked,
 )
-from pinops.solvers._export import Program, Shape
+from pinops.solvers._beginnings import check_first, check_parameters, checked_fields
+from pinops.solvers._export import Program
+from pinops.solvers._finetuned import finetuned, tuned
+from pinops.solvers._stepping import stepping
 from pinops.solvers._trained import (
     Errors,
     TrainedOnce,
@@ -36,17 +35,13 @@ from pinops.solvers._trained import (
 )
 from pinops.solvers._trained_operator import stacked
 from pinops.training import (
-    FineTuning,
-    Given,
     ParameterScaling,
-    Phase,
     SurrogateModel,
-    Training,
+    Trajectories,
     Unsolved,
     as_frames,
-    frames_of,
+    cast,
     grid_residuals,
-    in_a_row,
     inputs_of,
 )
 
@@ -80,67 +75,58 @@ class TrainedSurrogate(TrainedOnce):
         """The parameters that it sees, and their range in the training."""
         return ParameterScaling.from_json(self.request["parameters"])
 
+    @property
+    def given(self) -> int:
+        """How many true snapshots a rollout begins with, as many as a step sees (``history``)."""
+        return self.model.history
+
     def __call__(
-        self, first: Float[Any, "n *grid c"], parameters: Float[Any, "n p"], count: int
+        self,
+        first: Float[Any, "n *k_grid c"],
+        parameters: Float[Any, "n p"],
+        count: int,
+        fields: Mapping[str, Any] | None = None,
     ) -> Float[np.ndarray, "n t *grid c"]:
         """Trajectories from their first snapshots.
 
         Warns where parameters are outside the range of the training.
 
         Args:
-            first: The first snapshots, one channel for each unknown.
+            first: The first snapshots ``(n, *grid, c)``, one channel for each unknown; with
+                ``history=k`` the first k of each trajectory, ``(n, k, *grid, c)``.
             parameters: Of each trajectory.
-            count: How many further snapshots follow, each from the one before.
+            count: How many further snapshots follow, each from those before.
+            fields: The input fields by name ``(n, *grid[, c])``, if the data have any.
+
+        Returns:
+            The given snapshots and those that follow.
 
         Raises:
-            ValueError: For a wrong number of channels, points or parameters, and for values that
-                are not finite.
+            ValueError: For a wrong number of snapshots, channels, points or parameters, for missing
+                fields, and for values that are not finite.
         """
+        first, parameters, known = self._checked(first, parameters, count, fields)
+        with jax.enable_x64(self.x64):
+            begin, seen, known = cast((first, parameters, known))
+            out = np.asarray(rolled(self.model, self.params, begin, seen, known, count))
+        return np.concatenate([first, out], 1)
+
+    def _checked(
+        self, first: Any, parameters: Any, count: int, fields: Mapping[str, Any] | None
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """The first snapshots ``(n, k, *grid, c)``, parameters and fields of a rollout."""
         first, parameters = np.asarray(first), np.asarray(parameters)
+        points = self.grid.points
+        if self.given == 1 and first.ndim == len(points) + 2:
+            first = first[:, None]
         if not isinstance(count, int) or count < 1:
             raise ValueError(
                 f"count must be a whole number of snapshots of at least 1, got {count!r}"
             )
-        self._check(first, parameters)
-        with jax.enable_x64(self.x64):
-            at = [jnp.asarray(x, jnp.result_type(float)) for x in (first, parameters)]
-            out = np.asarray(rolled(self.model, self.params, at[0], at[1], count))
-        return np.concatenate([first[:, None], out], 1)
-
-    def _check(self, first: np.ndarray, parameters: np.ndarray) -> None:
-        points, names = self.grid.points, self.parameters.names
-        unknowns = self.family.unknowns
-        channels = len(unknowns)
-        if first.ndim != len(points) + 2:
-            raise ValueError(
-                f"first snapshots have shape (n, *grid, {channels}), got {first.shape}"
-            )
-        if first.shape[-1] != channels:
-            raise ValueError(
-                f"first snapshots need {channels} channels ({', '.join(unknowns)}), got "
-                f"{first.shape[-1]} in shape "
-                f"{first.shape}"
-            )
-        if first.shape[1:-1] != points:
-            raise ValueError(
-                f"the surrogate was trained on a grid of {points}, got snapshots of "
-                f"{first.shape[1:-1]}"
-            )
-        if not np.isfinite(first).all():
-            raise ValueError("first snapshots must be finite; one has a NaN or infinite value")
-        if parameters.shape != (len(first), len(names)):
-            raise ValueError(
-                f"parameters need shape ({len(first)}, {len(names)}), {', '.join(names)} of each "
-                "trajectory, got "
-                f"{parameters.shape}"
-            )
-        if not np.isfinite(parameters).all():
-            raise ValueError("parameters must be finite; one is a NaN or infinite")
-        for k, (name, used) in enumerate(zip(names, self.parameters.maps, strict=True)):
-            if used != "identity" and not (parameters[:, k] > 0).all():
-                raise ValueError(f"{name} must be positive, as the surrogate sees its {used}")
-        for sentence in self.parameters.outside(parameters).values():
-            warnings.warn(sentence, stacklevel=3)
+        check_first(self.model, points, first)
+        check_parameters(self.parameters, parameters, len(first))
+        known = checked_fields(self.model, points, fields or {}, len(first))
+        return first.astype(float), parameters.astype(float), known
 
     def predicted(
         self, data: Data | None = None, part: str | None = "test"
@@ -155,14 +141,23 @@ class TrainedSurrogate(TrainedOnce):
             ValueError: Where the training has seen them, for another grid, and without data for a
                 family without references.
         """
-        if data is None:
-            truth, parameters = self._solved_members(_COMPARED)
-        else:
-            dataset = as_dataset(data)
-            truth, parameters = self._part_of(dataset, part)
-        return self(truth[:, 0], parameters, truth.shape[1] - 1), truth, parameters
+        known = self._known(data, part)
+        truth, parameters = np.asarray(known.frames), np.asarray(known.parameters)
+        return self._rolled_from(known), truth, parameters
 
-    def _part_of(self, dataset: Dataset, part: str | None) -> tuple[np.ndarray, np.ndarray]:
+    def _known(self, data: Data | None, part: str | None) -> Trajectories:
+        """True trajectories to compare with; arguments as for `predicted`."""
+        if data is None:
+            return self._solved_members(_COMPARED)
+        return self._part_of(as_dataset(data), part)
+
+    def _rolled_from(self, known: Trajectories) -> np.ndarray:
+        """Rollouts as long as these trajectories, from their beginnings."""
+        frames, given = np.asarray(known.frames), self.given
+        count = frames.shape[1] - given
+        return self(frames[:, :given], np.asarray(known.parameters), count, known.fields)
+
+    def _part_of(self, dataset: Dataset, part: str | None) -> Trajectories:
         held = "data alone" if dataset.settings is None else dataset.settings["problem"]
         own = self.request["problem"]
         if isinstance(self.family, DataFamily):
@@ -176,14 +171,13 @@ class TrainedSurrogate(TrainedOnce):
                 f"{dataset.path} has the grid {grid}, and the surrogate is for {self.grid}; "
                 "refined(2) is for twice as many points"
             )
-        rows = dataset.rows(members)
-        return frames_of(self.family, dataset, rows), in_a_row(inputs_in(rows), len(members))
+        return self.model.trajectories(dataset, dataset.rows(members))
 
-    def _solved_members(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Solutions and parameters of unseen members, in the order of the parameters."""
+    def _solved_members(self, count: int) -> Trajectories:
+        """Unseen members and their solutions, in the order of the parameters."""
         with jax.enable_x64(True):
             members = unstacked(sample_members(self.family, jax.random.key(_SHOWN), range(64)), 64)
-            parameters = _parameters_of(members)
+            parameters, fields = self._seen_of(members)
         _, firsts = np.unique(parameters, axis=0, return_index=True)
         chosen = firsts[np.unique(np.linspace(0, len(firsts) - 1, count).round().astype(int))]
         references = [members[k].reference() for k in chosen]
@@ -195,10 +189,18 @@ class TrainedSurrogate(TrainedOnce):
             )
         unknowns = self.family.unknowns
         rows = {f"values/{name}": np.stack([r.values[name] for r in known]) for name in unknowns}
-        return as_frames(self.family, rows), parameters[chosen]
+        some = {name: field[chosen] for name, field in fields.items()}
+        return Trajectories(as_frames(self.family, rows), parameters[chosen], fields=some)
+
+    def _seen_of(self, members: Sequence[Problem]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """The parameters of some members in a row, and their input fields by name."""
+        each = [inputs_of(member) for member in members]
+        by_name = {name: np.stack([given[name] for given in each]) for name in each[0]}
+        return self.model.seen(by_name, len(each))
 
     def error(self, data: Data | None = None) -> Errors:
-        """Statistics of the relative L2 errors of whole rollouts, by unknown.
+        """Statistics of the relative L2 errors of whole rollouts, by unknown; the true snapshots
+        that a rollout begins with do not count.
 
         Args:
             data: A data set, of which the test part is taken; None: members of the family, solved
@@ -208,10 +210,10 @@ class TrainedSurrogate(TrainedOnce):
             ValueError: As `predicted` does.
         """
         predicted, truth, _ = self.predicted(data)
-        found = {}
+        found, first = {}, self.given
         for k, name in enumerate(self.family.unknowns):
-            off = (predicted - truth)[:, 1:, ..., k].reshape(len(truth), -1)
-            size = np.linalg.norm(truth[:, 1:, ..., k].reshape(len(truth), -1), axis=1)
+            off = (predicted - truth)[:, first:, ..., k].reshape(len(truth), -1)
+            size = np.linalg.norm(truth[:, first:, ..., k].reshape(len(truth), -1), axis=1)
             relative = np.linalg.norm(off, axis=1) / np.maximum(size, np.finfo(float).tiny)
             found[name] = error_statistics(relative, float(np.abs(off).max()))
         return found
@@ -241,10 +243,14 @@ class TrainedSurrogate(TrainedOnce):
         ``{"viscosity=0.02": {"nrmse": ..., ...}, ...}``, where there are no more than 32 values,
         and "all" of them.
         """
-        predicted, truth, parameters = self.predicted(data, part)
-        metrics = rollout_metrics(predicted, truth)
+        return self._metrics_of(*self.predicted(data, part))
+
+    def _metrics_of(
+        self, predicted: np.ndarray, truth: np.ndarray, parameters: np.ndarray
+    ) -> dict[str, dict[str, float]]:
+        metrics = rollout_metrics(predicted, truth, self.given)
         groups: dict[str, Any] = {"all": np.ones(len(truth), bool)}
-        values = np.unique(parameters, axis=0)
+        values = np.unique(parameters, axis=0) if self.parameters.names else []
         for row in values if len(values) <= _VALUES else []:
             pairs = zip(self.parameters.names, row, strict=True)
             label = ", ".join(f"{name}={value:.6g}" for name, value in pairs)
@@ -253,6 +259,24 @@ class TrainedSurrogate(TrainedOnce):
             label: {name: float(np.mean(m[chosen])) for name, m in metrics.items()}
             for label, chosen in groups.items()
         }
+
+    def lead_times(self, data: Data | None = None) -> dict[str, list[float]]:
+        """The mean relative L2 error of each snapshot that a rollout predicts, by unknown.
+
+        Args:
+            data: As for `error`.
+
+        Returns:
+            ``{"steps": [1, 2, ...], "u": [...], ...}``, by the number of steps from the last true
+            snapshot.
+        """
+        predicted, truth, _ = self.predicted(data)
+        return self._lead_times_of(predicted, truth)
+
+    def _lead_times_of(self, predicted: np.ndarray, truth: np.ndarray) -> dict[str, list[float]]:
+        errors = snapshot_errors(predicted, truth)[:, self.given :].mean(0)
+        by_name = zip(self.family.unknowns, errors.T.tolist(), strict=True)
+        return {"steps": list(range(1, len(errors) + 1)), **dict(by_name)}
 
     def residual(self, frames: Float[Any, "t *grid c"], member: Problem) -> float:
         """The root mean square of a member's equation at a trajectory.
@@ -294,7 +318,7 @@ class TrainedSurrogate(TrainedOnce):
 
     def finetuned(
         self,
-        first: Float[Any, "n *grid c"],
+        first: Float[Any, "n *k_grid c"],
         members: Sequence[Problem],
         count: int,
         *,
@@ -311,7 +335,7 @@ class TrainedSurrogate(TrainedOnce):
         a prediction, and the error may grow where it is not.
 
         Args:
-            first: The first snapshots.
+            first: The first snapshots, as for a call.
             members: The problem of each trajectory.
             count: How many snapshots follow.
             steps: Of Adam, at least 1.
@@ -323,38 +347,28 @@ class TrainedSurrogate(TrainedOnce):
             ValueError: For wrong shapes, members of another family, and where space is not
                 periodic.
         """
-        self._check_finetuning(members, steps, learning_rate, anchor)
+        self._check_members(members)
         with jax.enable_x64(self.x64):
-            parameters = _parameters_of(members)
-            before = self(first, parameters, count)[:, 1:]
-            problems = stacked(members)
-            known = [jnp.asarray(x, jnp.result_type(float)) for x in (first, parameters, before)]
+            parameters, fields = self._seen_of(members)
+            begin, seen, known = self._checked(first, parameters, count, fields)
             points = Unsolved(
-                first=known[0], parameters=known[1], problems=problems, before=known[2]
+                first=cast(begin),
+                parameters=cast(seen),
+                fields=cast(known),
+                problems=stacked(members),
+                count=count,
             )
-            descent = Optax(optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
-            training = Training(
-                model=FineTuning.of(self.model, self.params, points),
-                phases=(Phase(descent, steps),),
-                source=Given(points),
-                seed=0,
-                weighting=Fixed(auxiliary=anchor),
+            outcome = finetuned(
+                self.model,
+                self.params,
+                points,
+                steps=steps,
+                learning_rate=learning_rate,
+                anchor=anchor,
             )
-            outcome = training.run(training.init(self.params, fit=False))
-        status = "finetuned" if outcome.status == "finished" else outcome.status
-        return replace(self, params=outcome.state.params, state=None, status=status)
+        return replace(self, **tuned(outcome))
 
-    def _check_finetuning(
-        self, members: Sequence[Problem], steps: int, learning_rate: float, anchor: float
-    ) -> None:
-        if not 0 < learning_rate < float("inf"):
-            raise ValueError(
-                f"learning_rate must be finite and greater than zero, got {learning_rate}"
-            )
-        if not 0 <= anchor < float("inf"):
-            raise ValueError(f"anchor must be finite and zero or more, got {anchor}")
-        if not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+    def _check_members(self, members: Sequence[Problem]) -> None:
         if not members:
             raise ValueError(
                 "members must be the problems of the trajectories, one for each of the first "
@@ -369,7 +383,8 @@ class TrainedSurrogate(TrainedOnce):
             self.grid.check_periodic(member)
 
     def plot(self, path: str | Path | None = None, data: Data | None = None) -> Any:
-        """A figure of rollouts beside the truth, and of the training.
+        """A figure of rollouts beside the truth, of their errors by lead time and by wave number,
+        and of the training.
 
         Args:
             path: Where the figure is written.
@@ -378,61 +393,39 @@ class TrainedSurrogate(TrainedOnce):
         """
         from pinops.plotting import plot_rollouts
 
-        if data is None:
-            truth, parameters = self._solved_members(_COMPARED)
-        else:
-            dataset = as_dataset(data)
-            truth, parameters = self._part_of(dataset, "test")
+        known = self._known(data, "test")
+        parameters, names = np.asarray(known.parameters), self.parameters.names
+        chosen = np.arange(len(parameters))
+        labels = [f"trajectory {number}" for number in chosen]
+        if names:
             _, firsts = np.unique(parameters, axis=0, return_index=True)
-            shown = firsts[np.unique(np.linspace(0, len(firsts) - 1, 5).round().astype(int))]
-            truth, parameters = truth[shown], parameters[shown]
-        predicted = self(truth[:, 0], parameters, truth.shape[1] - 1)
-        names = self.parameters.names
-        labels = [
-            ", ".join(f"{name} {value:g}" for name, value in zip(names, row, strict=True))
-            for row in parameters
-        ]
-        return plot_rollouts(self, predicted, truth, labels, path)
+            if len(firsts) > 1:  # one of each value
+                chosen, labels = firsts, [_label(names, row) for row in parameters[firsts]]
+        places = np.unique(np.linspace(0, len(chosen) - 1, _COMPARED).round().astype(int))
+        some = jax.tree.map(lambda array: np.asarray(array)[chosen[places]], known)
+        labels = [labels[place] for place in places]
+        return plot_rollouts(self, self._rolled_from(some), np.asarray(some.frames), labels, path)
 
     def details(self, data: Data | None = None) -> dict[str, Any]:
-        return {
-            "rollout": self.metrics(data) if self._comparable(data) else {},
-            "coefficients": coefficients_as_json(self.family),
-        }
+        found: dict[str, Any] = {"rollout": {}, "lead_times": {}}
+        if self._comparable(data):
+            predicted, truth, parameters = self.predicted(data)
+            found["rollout"] = self._metrics_of(predicted, truth, parameters)
+            found["lead_times"] = self._lead_times_of(predicted, truth)
+        return {**found, "coefficients": coefficients_as_json(self.family)}
 
     def identified(self) -> dict[str, Any]:
         return self.request
 
     def program(self, snapshots: int | None = None) -> Program:
         count = 1 if snapshots is None else snapshots
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ValueError(f"snapshots must be a whole number of at least 1, got {count!r}")
-        names, channels = self.parameters.names, len(self.family.unknowns)
-
-        def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
-            first = inputs["first"]
-            nothing = jnp.zeros((first.shape[0], 0), first.dtype)
-            parameters = inputs.get("parameters", nothing)
-            return {"snapshots": self.model.rollout(self.params, first, parameters, count)}
-
-        frame = (*self.grid.points, channels)
-        inputs: dict[str, Shape] = {"first": ("n", *frame)}
-        if names:
-            inputs["parameters"] = ("n", len(names))
-        about = {
-            "channels": list(self.family.unknowns),
-            "parameters": list(names),
-            "grid": self.grid.to_json(),
-        }
-        return Program(call, inputs, {"snapshots": ("n", count, *frame)}, about)
+        return stepping(self.model, self.params, self.grid, self.parameters.names, count)
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
         return ()
 
 
-def _parameters_of(members: Sequence[Problem]) -> Float[np.ndarray, "n p"]:
-    """What a surrogate sees of some members, in the order of the names of the inputs."""
-    each = [inputs_of(member) for member in members]
-    by_name = {name: np.stack([given[name] for given in each]) for name in each[0]}
-    return in_a_row(by_name, len(each))
+def _label(names: Sequence[str], values: Float[np.ndarray, " p"]) -> str:
+    """The parameters of a trajectory in a figure."""
+    return ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))

@@ -30,27 +30,35 @@ from pinops.training._state import Report, TrainState
 from pinops.training._train import Training
 
 _KIND = "checkpoint"
+_PARAMS, _ANSWER = "state/.params", "answer/"  # the latter where it is not the former
 # What a resumed run may change; fingerprints are compared up to rounding.
 _FREE = ("steps", "minutes", "fingerprint")
 _ATTRIBUTES = Table({"request": Table({}, others=Anything())})
 
 
 def save_checkpoint(
-    path: Path, state: TrainState | Params, history: Sequence[Report], request: Mapping[str, Any]
+    path: Path,
+    state: TrainState | None,
+    params: Params,
+    history: Sequence[Report],
+    request: Mapping[str, Any],
 ) -> None:
-    """Write a state, or only the parameters.
+    """Write a state and the parameters to answer with.
 
     Args:
         path: The checkpoint.
-        state: What is kept.
+        state: What training goes on from; None: nothing.
+        params: The parameters to answer with; often those of the state.
         history: The reports of the training.
         request: How the training was asked for.
 
     Raises:
         OSError: If the file cannot be written.
     """
-    prefix = "state/.params" if isinstance(state, Params) else "state/"
-    arrays = {f"{prefix}{name}": leaf for name, leaf in named_leaves(state).items()}
+    arrays = {f"state/{name}": leaf for name, leaf in named_leaves(state).items()}
+    if state is None or params is not state.params:
+        prefix = _PARAMS if state is None else _ANSWER
+        arrays |= {f"{prefix}{name}": leaf for name, leaf in named_leaves(params).items()}
     arrays |= {f"history/{name}": array for name, array in history_arrays(history).items()}
     write_arrays(path, _KIND, arrays, {"request": dict(request)})
 
@@ -117,9 +125,8 @@ def load_params(
     """
     arrays, attributes = read_arrays(path, _KIND)
     _check_request(path, attributes, request)
-    return filled(path, _stored(arrays, "state/.params"), params), history_reports(
-        path, _stored(arrays, "history/")
-    )
+    stored = _stored(arrays, _ANSWER) or _stored(arrays, _PARAMS)
+    return filled(path, stored, params), history_reports(path, _stored(arrays, "history/"))
 
 
 def check_checkpoint(path: Path, request: Mapping[str, Any]) -> None:

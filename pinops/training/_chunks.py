@@ -1,8 +1,9 @@
 """Means over many rows, one chunk after the other.
 
 What a chunk computes stays in a cache, or in the memory of an accelerator: the same numbers in less
-time (`benchmarks/step_cost.py`, `benchmarks/cape.py --step`). Within the forward pass alone chunks
-do not pay, because whatever the backward pass needs is then written to memory all the same.
+time (`benchmarks/step_cost.py`, `benchmarks/chunks.py`, `benchmarks/cape.py --step`). Within the
+forward pass alone chunks do not pay, because whatever the backward pass needs is then written to
+memory all the same.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ from pinops.optimizers import Objective
 from pinops.training._contracts import Params
 from pinops.training._devices import POINTS, on_each
 
-# Measured for FNOs of one to three axes (benchmarks/darcy_map.py --step): a Fourier layer on a
+# Measured for FNOs of one to three axes (benchmarks/chunks.py): a Fourier layer on a
 # plane has a matrix for each of hundreds of modes, and few rows leave them idle.
 _SHARED = 28
 

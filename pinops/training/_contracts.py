@@ -3,9 +3,10 @@
 The loop (`train`) knows nothing else. Instances:
 
 * `Trainable`: a network for one problem (`Model`), an operator for a family (`OperatorModel`), a
-  surrogate of time steps (`SurrogateModel`, and `FineTuning` for some trajectories alone).
+  steady map (`MapModel`), a surrogate of time steps (`SurrogateModel`), and `FineTuning` of these
+  two for some samples alone.
 * `Source`: collocation points of a problem (`Collocation`), members of a family (`Draw`),
-  trajectories of a data set (`Batches`) or given ones (`Given`).
+  samples (`SampleBatches`), trajectories of a data set (`Batches`) or given ones (`Given`).
 * `Stages`: other coefficients in the first steps (`Continuation`), the epochs of a curriculum
   (`Epochs`).
 

@@ -1,9 +1,10 @@
-"""A surrogate trained further on the equations of some trajectories alone.
+"""A trained network on a grid trained further on the equations of some samples alone.
 
 Li et al. 2024, arXiv:2111.03794, section 3.2.
 """
 
 from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,104 +14,99 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.losses import Snapshot, Term, Weights
 from pinops.optimizers import Objective
-from pinops.problem import INTERIOR, Problem
+from pinops.problem import INTERIOR
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._linearised import gradient_norms
-from pinops.training._surrogate import AUXILIARY, SurrogateModel, grid_residuals
+from pinops.training._map import MapModel
+from pinops.training._surrogate import AUXILIARY, SurrogateModel
+
+P = TypeVar("P")
 
 
-class Unsolved(eqx.Module):
-    """Trajectories whose beginning and equations are known, and earlier predictions of them."""
-
-    first: Float[Array, "n *grid c"]
-    parameters: Float[Array, "n p"]
-    problems: Problem
-    before: Float[Array, "n t *grid c"]
+# What can be trained further, on trajectories and on samples.
+Tunable = SurrogateModel | MapModel
 
 
-class FineTuning(Trainable[Unsolved]):
-    """A surrogate and the equations of some trajectories.
+class FineTuning(Trainable[P], Generic[P]):
+    """A model and the equations of some samples.
 
-    Terms: the equations at the rollouts, in units of their size before; and ``anchor``, the
-        distance to the rollouts before,
-    relative to these.
+    Terms: the equations at the predictions, in units of their size before; and ``anchor``, the
+    distance to the predictions before, relative to these.
+
+    Args:
+        tuned: What is trained further.
+        before: Its predictions before.
+        unit: The size of the equations before.
+        mesh: None: one device does the work.
     """
 
-    surrogate: SurrogateModel
+    tuned: Tunable
+    before: Float[Array, "n ..."]
     unit: Float[Array, ""]
     mesh: Mesh | None = eqx.field(static=True, default=None)
 
     @property
     def owner(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.surrogate.owner
+        return self.tuned.owner
 
     @classmethod
-    def of(cls, surrogate: SurrogateModel, params: Params, points: Unsolved) -> "FineTuning":
-        """With the size of the equations at the present parameters as their unit."""
-        raw = eqx.filter_jit(cls.residuals)(cls(surrogate, jnp.ones(())), params, points)
-        squares = [term.mean_square() for term in raw.values() if term.region == INTERIOR]
-        return cls(surrogate, jnp.sqrt(sum(squares, start=jnp.zeros(()))))
+    def of(cls, tuned: Tunable, params: Params, points: P) -> "FineTuning[P]":
+        """What the present parameters give is the unit, and the anchor."""
+        unsolved: Any = type(tuned).unsolved  # each takes points of its own kind
+        before, vectors = eqx.filter_jit(unsolved)(tuned, params, points)
+        squares = [jnp.mean(jnp.square(vector)) for vector in vectors.values()]
+        return cls(tuned, before, jnp.sqrt(sum(squares, start=jnp.zeros(()))))
 
-    def at(self, stage: Mapping[str, float]) -> "FineTuning":
+    def at(self, stage: Mapping[str, float]) -> "FineTuning[P]":
         return self
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         return {}
 
-    def residuals(self, params: Params, points: Unsolved) -> dict[str, Term]:
-        model, count = self.surrogate, points.before.shape[1]
-        rolled = model.rollout(params, points.first, points.parameters, count)
-        whole = jnp.concatenate([points.first[:, None], rolled], 1)
-
-        def of(problem: Problem, snapshots: Array) -> dict[str, Array]:
-            return grid_residuals(
-                problem, snapshots, model.grid, owner=model.owner, sizes=model.sizes
-            )
-
-        vectors = eqx.filter_vmap(of)(points.problems, whole)
+    def residuals(self, params: Params, points: P) -> dict[str, Term]:
+        unsolved: Any = self.tuned.unsolved
+        predicted, vectors = unsolved(params, points)
         terms = {name: Term(v.ravel() / self.unit, INTERIOR) for name, v in vectors.items()}
-        # Each unknown in its own units.
-        scale = jnp.broadcast_to(model.scale, rolled.shape)
-        moved, before = (rolled - points.before) / scale, points.before / scale
-        size = jnp.sqrt(jnp.mean(jnp.square(before)))
-        return {**terms, "anchor": Term(moved.ravel() / size, AUXILIARY)}
+        size = jnp.sqrt(jnp.mean(jnp.square(self.before)))
+        moved = (predicted - self.before).ravel() / size
+        return {**terms, "anchor": Term(moved, AUXILIARY)}
 
-    def terms(self, params: Params, points: Unsolved, weights: Weights) -> dict[str, Array]:
+    def terms(self, params: Params, points: P, weights: Weights) -> dict[str, Array]:
         terms = self.residuals(params, points)
         return {name: term.mean_square(weights[name]) for name, term in terms.items()}
 
-    def objective(self, points: Unsolved, weights: Weights) -> Objective:
+    def objective(self, points: P, weights: Weights) -> Objective:
         def loss(params: Params) -> Array:
             return sum(self.terms(params, points, weights).values(), start=jnp.zeros(()))
 
         return jax.value_and_grad(loss)
 
-    def snapshot(self, params: Params, points: Unsolved, key: PRNGKeyArray) -> Snapshot:
+    def snapshot(self, params: Params, points: P, key: PRNGKeyArray) -> Snapshot:
         def norms() -> dict[str, Array]:
             return gradient_norms(lambda params: self.residuals(params, points), params)
 
         return Snapshot(self.residuals(params, points), {}, norms, dict, key)
 
 
-class Given(Source[Unsolved]):
-    """The same trajectories in every step."""
+class Given(Source[P], Generic[P]):
+    """The same samples in every step."""
 
-    points: Unsolved
+    points: P
     every: int = eqx.field(static=True, default=0, init=False)
     stochastic: bool = eqx.field(static=True, default=False, init=False)
 
     def drawn(
-        self, model: FineTuning, params: Params, key: PRNGKeyArray, present: Unsolved | None
-    ) -> Unsolved:
+        self, model: FineTuning[P], params: Params, key: PRNGKeyArray, present: P | None
+    ) -> P:
         return self.points
 
     def sampled(
-        self, model: FineTuning, points: Unsolved, weights: Weights, key: PRNGKeyArray
-    ) -> tuple[Unsolved, Weights]:
+        self, model: FineTuning[P], points: P, weights: Weights, key: PRNGKeyArray
+    ) -> tuple[P, Weights]:
         return points, weights
 
-    def representative(self, points: Unsolved) -> Unsolved:
+    def representative(self, points: P) -> P:
         return points
 
-    def divided(self, points: Unsolved) -> None:
+    def divided(self, points: P) -> None:
         return None

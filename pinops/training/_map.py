@@ -1,6 +1,7 @@
 """What is trained of a steady map: from input fields and numbers to fields on a grid."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -10,13 +11,16 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pinops.data import Dataset, inputs_in
+from pinops.data import Dataset, inputs_in, problems
 from pinops.losses import Snapshot, Term, Weights
+from pinops.networks import computed_in
 from pinops.operators import GridNetwork
 from pinops.optimizers import Objective
-from pinops.problem import Problem
+from pinops.problem import INTERIOR, Problem, sample_members
 from pinops.training._chunks import in_chunks, on_rows
 from pinops.training._contracts import Params, Source, Trainable
+from pinops.training._grid_equation import GridEquation
+from pinops.training._inputs import inputs_of
 from pinops.training._linearised import snapshot_without_kernel
 from pinops.training._map_inputs import MapInputs, interpolation
 from pinops.training._model import cast
@@ -35,11 +39,14 @@ class Samples(eqx.Module):
 
     Args:
         inputs: By name, a sample in each row.
-        values: The outputs, NaN where a value is missing.
+        values: The outputs, NaN where a value is missing; None: they are not known.
+        problems: The members of the family, in the leading axis of every array, where its
+            conditions or its equation are used.
     """
 
     inputs: Mapping[str, Float[Array | np.ndarray, "n ..."]]
-    values: Float[Array | np.ndarray, "n *grid c"]
+    values: Float[Array | np.ndarray, "n *grid c"] | None
+    problems: Problem | None = None
 
 
 class MapModel(Trainable[Samples]):
@@ -56,8 +63,10 @@ class MapModel(Trainable[Samples]):
             hides how it varies, else 0.
         distances: Of neighbouring points along each axis of the grid, which has the length 1.
         inputs: What the network sees.
-        loss: "H1" or "L2".
+        loss: "H1" or "L2"; None without data.
         owner: The name that messages give the family.
+        compute_dtype: Of the network, as of `computed_in`.
+        equation: The conditions and the equation of the family; None: there are data alone.
         mesh: The devices that share the samples of a step.
     """
 
@@ -69,8 +78,10 @@ class MapModel(Trainable[Samples]):
     centre: Float[Array, " c"]
     distances: tuple[Float[Array, "..."], ...]
     inputs: MapInputs = eqx.field(static=True)
-    loss: str = eqx.field(static=True)
+    loss: str | None = eqx.field(static=True)
     owner: str = eqx.field(static=True)
+    compute_dtype: str | None = eqx.field(static=True, default=None)
+    equation: GridEquation | None = None
     mesh: Mesh | None = eqx.field(static=True, default=None)
 
     def at(self, stage: Mapping[str, float]) -> "MapModel":
@@ -90,6 +101,11 @@ class MapModel(Trainable[Samples]):
         """How many points each axis has."""
         return self.mean.shape[:-1]
 
+    @property
+    def imposes(self) -> bool:
+        """Whether the outputs meet conditions of the members."""
+        return self.equation is not None and self.equation.imposes
+
     def at_places(self, places: Sequence[Float[np.ndarray, "..."]]) -> "MapModel":
         """The same map with outputs at other points, by linear interpolation of their means and
         deviations.
@@ -97,35 +113,66 @@ class MapModel(Trainable[Samples]):
         Args:
             places: Of each axis, counted in steps of the present grid.
         """
+        equation = self.equation
+        if equation is not None:
+            pairs = zip(self.grid, places, equation.lines, strict=True)
+            equation = equation.on([interpolation(n, at) @ np.asarray(x) for n, at, x in pairs])
         parts = [np.asarray(self.mean), np.asarray(self.scale)]
         for axis, line in enumerate(places):
             weights = interpolation(self.grid[axis], line)
             parts = [np.moveaxis(np.tensordot(weights, x, (1, axis)), 0, axis) for x in parts]
         mean, scale = parts[0], np.maximum(parts[1], 0.0)
         new = [jnp.asarray(x, jnp.result_type(float)) for x in (mean, scale)]
-        return eqx.tree_at(lambda model: [model.mean, model.scale], self, new)
+        return replace(self, mean=new[0], scale=new[1], equation=equation)
 
-    def predicted(self, params: Params, inputs: Mapping[str, Array]) -> Float[Array, "n *grid c"]:
-        """The outputs in their units; ``inputs``: by name, a sample in each row."""
-        out = self.network(params)(self.inputs.channels(inputs, self.grid))
+    def predicted(self, params: Params, samples: Samples) -> Float[Array, "n *grid c"]:
+        """The outputs in their units."""
+        return self._solutions(samples, self._outputs(params, samples))
+
+    def _outputs(self, params: Params, samples: Samples) -> Float[Array, "n *grid c"]:
+        """Those of the network in their units, before conditions are imposed."""
+        inputs = {name: jnp.asarray(array) for name, array in samples.inputs.items()}
+        seen = self.inputs.channels(inputs, self.grid)
+        out = computed_in(self.compute_dtype, self.network(params), seen)
         mean, scale = (jnp.broadcast_to(part[None], out.shape) for part in (self.mean, self.scale))
         return mean + scale * out
 
+    def _solutions(
+        self, samples: Samples, outputs: Float[Array, "n *grid c"]
+    ) -> Float[Array, "n *grid c"]:
+        if self.equation is None:
+            return outputs
+        return self.equation.solutions(samples.problems, outputs)
+
+    def unsolved(
+        self, params: Params, points: Samples
+    ) -> tuple[Float[Array, "n *grid c"], dict[str, Array]]:
+        """The outputs in units of their sizes, and the equations there, for `FineTuning`."""
+        assert self.equation is not None and points.problems is not None
+        outputs = self._outputs(params, points)
+        solutions = self._solutions(points, outputs)
+        sizes = jnp.broadcast_to(self.size, solutions.shape)
+        return solutions / sizes, self.equation.residuals(points.problems, outputs)
+
     def residuals(self, params: Params, samples: Samples) -> dict[str, Term]:
-        """The error of each unknown, by sample: the root of a relative error, so that the mean
-        square is the mean error.
+        """The error of each unknown, by sample, and the equations, by sample and point.
+
+        An error is the root of a relative one, so that its mean square is the mean error.
         """
         return on_rows(MapModel._residuals, self, params, samples)
 
     def _residuals(self, params: Params, samples: Samples) -> dict[str, Term]:
         """`residuals` on one device."""
-        inputs = {name: jnp.asarray(array) for name, array in samples.inputs.items()}
-        truth = jnp.asarray(samples.values)
-        predicted = self.predicted(params, inputs)
-        return {
-            f"observed {name}": Term(self._error(predicted[..., k], truth[..., k], k), DATA)
-            for k, name in enumerate(self.problem.unknowns)
-        }
+        outputs, out = self._outputs(params, samples), {}
+        if samples.values is not None:
+            truth, predicted = jnp.asarray(samples.values), self._solutions(samples, outputs)
+            for k, name in enumerate(self.problem.unknowns):
+                error = self._error(predicted[..., k], truth[..., k], k)
+                out[f"observed {name}"] = Term(error, DATA)
+        if self.equation is not None and samples.problems is not None:
+            equations = self.equation.residuals(samples.problems, outputs)
+            out |= {name: Term(vector, INTERIOR) for name, vector in equations.items()}
+        return out
 
     def _error(
         self, predicted: Float[Array, "n ..."], truth: Float[Array, "n ..."], k: int
@@ -187,31 +234,34 @@ def _shorter(x: Any, axis: int, start: int = 0) -> Any:
 
 
 class SampleBatches(Source[Samples]):
-    """Samples of a data set.
+    """Samples of a data set, or members of a family.
 
     Args:
-        dataset: Where they come from.
-        pool: The number kept in memory; if the data set has more, they are replaced now and then.
+        dataset: Where they come from; None: members are sampled, whose solutions are not known.
+        pool: The number kept in memory; if there are more, they are replaced now and then.
         batch: How many a step takes.
         stochastic: True: every step sees others.
     """
 
-    dataset: Dataset = eqx.field(static=True)
+    dataset: Dataset | None = eqx.field(static=True)
     pool: int = eqx.field(static=True)
     batch: int = eqx.field(static=True)
     stochastic: bool = eqx.field(static=True, default=True, init=False)
 
     @property
     def every(self) -> int:
-        """As many steps as a pass through the pool has, where the data set has more."""
-        whole = self.pool == len(self.dataset.splits["training"])
+        """As many steps as a pass through the pool has, where there are more samples."""
+        whole = self.dataset is not None and self.pool == len(self.dataset.splits["training"])
         return 0 if whole else max(1, self.pool // self.batch)
 
     def drawn(
         self, model: MapModel, params: Params, key: PRNGKeyArray, present: Samples | None
     ) -> Samples:
         """Random samples for training."""
-        return samples_of(model.problem, self.dataset.drawn(key, self.pool))
+        if self.dataset is None:
+            return samples_of_members(sample_members(model.problem, key, range(self.pool)))
+        rows = self.dataset.drawn(key, self.pool)
+        return samples_of(model.problem, rows, members=model.equation is not None)
 
     def sampled(
         self, model: MapModel, samples: Samples, weights: Weights, key: PRNGKeyArray
@@ -228,7 +278,9 @@ class SampleBatches(Source[Samples]):
         """None: the samples of a step may be any of them, so that each device keeps all."""
 
     def _some(self, samples: Samples, chosen: Any) -> Samples:
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], samples)
+        return jax.tree.map(
+            lambda leaf: jnp.asarray(leaf)[chosen] if eqx.is_array_like(leaf) else leaf, samples
+        )
 
 
 def mean_and_scale(
@@ -257,8 +309,22 @@ def mean_and_scale(
     return np.stack(means, -1), np.stack(scales, -1)
 
 
-def samples_of(problem: Problem, rows: Mapping[str, Any]) -> Samples:
-    """The inputs and outputs among rows of a data set, in the precision that is in force."""
-    inputs = {name: np.asarray(array, float) for name, array in inputs_in(rows).items()}
-    values = np.stack([rows[f"values/{name}"] for name in problem.unknowns], -1)
-    return cast(Samples(inputs, values.astype(float)))
+def samples_of(problem: Problem, rows: Mapping[str, Any], *, members: bool) -> Samples:
+    """The inputs and outputs among rows of a data set, in the precision that is in force.
+
+    Args:
+        problem: The family.
+        rows: Of the data set.
+        members: Whether the members of the family are among them.
+    """
+    dtype = jnp.result_type(float)  # a copy in float64 would be twice as large
+    inputs = {name: np.asarray(array, dtype) for name, array in inputs_in(rows).items()}
+    values = np.stack([rows[f"values/{name}"] for name in problem.unknowns], -1, dtype=dtype)
+    given = problems(problem, dict(rows)) if members else None
+    return cast(Samples(inputs, values, given))
+
+
+@eqx.filter_jit
+def samples_of_members(members: Problem) -> Samples:
+    """What a map sees of members of a family, in the leading axis of every array."""
+    return Samples(eqx.filter_vmap(inputs_of)(members), None, members)

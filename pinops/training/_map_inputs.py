@@ -1,5 +1,5 @@
 """What a steady map sees: fields as channels on the grid of its outputs, numbers and vectors as
-constant channels, all of them scaled.
+constant channels, all of them scaled. Of a surrogate of time steps these are the input fields.
 """
 
 from collections.abc import Mapping
@@ -120,7 +120,7 @@ class MapInputs:
             out.append(constant_channels(seen, grid))
         return jnp.concatenate(out, -1)
 
-    def grid_for(self, inputs: Mapping[str, np.ndarray], grid: tuple[int, ...]) -> tuple[int, ...]:
+    def grid_for(self, inputs: Mapping[str, Any], grid: tuple[int, ...]) -> tuple[int, ...]:
         """The grid of the outputs that belong to some inputs: finer as those are finer.
 
         Args:
@@ -152,7 +152,8 @@ class MapInputs:
         """
         if set(inputs) != set(self.names):
             raise ValueError(
-                f"the map needs the inputs {', '.join(self.names)}, got {', '.join(inputs)}"
+                f"a prediction needs the inputs {', '.join(self.names)}, got "
+                f"{', '.join(inputs) or 'none'}"
             )
         out = {name: np.asarray(array) for name, array in inputs.items()}
         sizes = {name: _width(self.of_fields, name) for name, _ in self.fields}
@@ -199,6 +200,20 @@ class MapInputs:
             of_fields=ParameterScaling.from_json(content["of_fields"]),
             of_constants=ParameterScaling.from_json(content["of_constants"]),
         )
+
+
+def fields_in(inputs: Mapping[str, np.ndarray], grid: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The inputs that are fields, by name.
+
+    Args:
+        inputs: By name, a sample in each row.
+        grid: Of the outputs.
+
+    Raises:
+        ValueError: For an input that is neither a field on such a grid nor numbers.
+    """
+    shapes = {name: np.shape(array)[1:] for name, array in inputs.items()}
+    return {n: inputs[n] for n, shape in shapes.items() if _grid_of(n, shape, grid) is not None}
 
 
 def _grid_of(name: str, shape: tuple[int, ...], grid: tuple[int, ...]) -> tuple[int, ...] | None:

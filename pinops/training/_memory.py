@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from pinops.networks import Frozen
-from pinops.optimizers import Only, Optimizer
+from pinops.optimizers import Optimizer, innermost
 from pinops.problem import Problem
 from pinops.settings import check_fits, numbers_in, shape_of, shown
 from pinops.training._operator import Functions
@@ -47,13 +47,13 @@ def check_network_fits(
     ]
     count = numbers_in(trained)
     for optimizer in optimizers:
-        inner = optimizer.optimizer if isinstance(optimizer, Only) else optimizer
+        inner = innermost(optimizer)
         # Of `Only` the part that it trains is not known without parameters; its workspace is that
         # of all.
         state = (
-            0
-            if inner is not optimizer
-            else numbers_in(shape_of(lambda o=inner: o.init(_zeros(trained))))
+            numbers_in(shape_of(lambda o=optimizer: o.init(_zeros(trained))))
+            if optimizer.trains_all
+            else 0
         )
         total = 2 * count + state + inner.workspace(count, residuals)
         check_fits(

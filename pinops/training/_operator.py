@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pinops.data import Dataset, inputs_in, problems
-from pinops.derivatives import Plan, parse_names
+from pinops.data import Dataset, problems
+from pinops.derivatives import parse_names
 from pinops.losses import Snapshot, Term, Weights, residuals
-from pinops.networks import Field, JetNetwork, field_of
-from pinops.operators import Operator, Solutions
+from pinops.networks import Field, field_of, narrowed
+from pinops.operators import Operator
 from pinops.optimizers import LeastSquares
 from pinops.problem import (
     Constraint,
@@ -62,27 +62,31 @@ class Members(eqx.Module):
         points: By region, the same for all members.
         values: Solutions ``(F, l)`` by unknown, at the points of the region `DATA`; NaN where there
             is none.
+        own: The points of these solutions where each member has its own; None: they share them.
     """
 
     problems: Problem
     points: dict[Region, Points]
-    values: dict[str, Float[Array | np.ndarray, "f l"]]
+    values: Mapping[str, Float[Array | np.ndarray, "f l"]]
+    own: Float[Array | np.ndarray, "f l d"] | None = None
 
     def map(self, function: Callable[[Problem, dict[Region, Points]], Any]) -> Any:
         """``function(problem, points)`` of every member, its own data among the points, in the
         leading axis of every array.
         """
 
-        def of(problem: Problem, values: dict[str, Array]) -> Any:
+        def of(problem: Problem, values: dict[str, Array], own: Array | None) -> Any:
             points = dict(self.points)
-            if DATA in points:
+            if own is not None:
+                points[DATA] = Points(own, data={**values})
+            elif DATA in points:
                 points[DATA] = Points(points[DATA].at, data={**values})
             return function(problem, points)
 
         values: dict[str, Array] = {}
         for name, given in self.values.items():
             values[_OBSERVED + name], values[_SHARE + name] = _shares(jnp.asarray(given))
-        return eqx.filter_vmap(of)(self.problems, values)
+        return eqx.filter_vmap(of)(self.problems, values, self.own)
 
 
 class OperatorModel(Trainable[Members]):
@@ -96,6 +100,7 @@ class OperatorModel(Trainable[Members]):
         imposition: Which conditions are met exactly.
         owner: The name that messages give the family.
         physics: Whether the equations are in the loss.
+        compute_dtype: Of the networks' values, as of `narrowed`.
         mesh: The devices that share the members of a step.
     """
 
@@ -106,6 +111,7 @@ class OperatorModel(Trainable[Members]):
     imposition: Imposition = eqx.field(static=True)
     owner: str = eqx.field(static=True)
     physics: bool = eqx.field(static=True)
+    compute_dtype: str | None = eqx.field(static=True, default=None)
     mesh: Mesh | None = eqx.field(
         static=True, default=None
     )  # the devices that share the members of a step
@@ -124,9 +130,8 @@ class OperatorModel(Trainable[Members]):
 
     def field(self, params: Params, problem: Problem) -> Field:
         """The present solution of one member."""
-        return field_of(
-            problem, self.imposition, self.operator(params)(inputs_of(problem)), self.scales
-        )
+        operator = narrowed(self.operator(params), self.compute_dtype)
+        return field_of(problem, self.imposition, operator(inputs_of(problem)), self.scales)
 
     def _constraints(self, problem: Problem) -> list[Constraint]:
         """The equations of one member, and its data."""
@@ -203,6 +208,7 @@ class OperatorModel(Trainable[Members]):
             members,
             problems=jax.tree.map(put, members.problems),
             values=jax.tree.map(put, members.values),
+            own=jax.tree.map(put, members.own),
         )
 
     def snapshot(self, params: Params, members: Members, key: PRNGKeyArray) -> Snapshot:
@@ -296,10 +302,11 @@ class Draw(Source[Members]):
     def stochastic(self) -> bool:
         """Whether every step has a loss of its own."""
         whole = self.functions.batch == self.functions.pool and not self.functions.points.stochastic
-        some = self.dataset is not None and self._data_points(len(self.dataset.points)) < len(
-            self.dataset.points
-        )
-        return some or not whole
+        if self.dataset is None:
+            return not whole
+        own = self.dataset.layout.kind == "meshes"
+        there = self.dataset.longest["points"] if own else len(self.dataset.points)
+        return self._data_points(there) < there or not whole
 
     def _data_points(self, there: int) -> int:
         return min(self.functions.data_points or there, there)
@@ -319,8 +326,11 @@ class Draw(Source[Members]):
         values: dict[str, Any] = {
             name: rows[f"values/{name}"].reshape(pool, -1) for name in model.problem.unknowns
         }
+        members = problems(model.problem, rows)
+        if "points" in rows:
+            return cast(Members(members, points, values, rows["points"]))
         points[DATA] = Points(self.dataset.points)
-        return cast(Members(problems(model.problem, rows), points, values))
+        return cast(Members(members, points, values))
 
     def sampled(
         self, model: OperatorModel, members: Members, weights: Weights, key: PRNGKeyArray
@@ -347,7 +357,7 @@ class Draw(Source[Members]):
         def take(tree: Any) -> Any:
             return jax.tree.map(lambda leaf: leaf[chosen] if eqx.is_array(leaf) else leaf, tree)
 
-        points, values = dict(members.points), take(members.values)
+        points, values, own = dict(members.points), take(members.values), take(members.own)
         of_data = points.pop(DATA, None)
         if points:
             points, _ = sampled(members.problems, self.functions.points, points, {}, where)
@@ -358,56 +368,18 @@ class Draw(Source[Members]):
                 of_data = Points(of_data.at[index])
                 values = {name: value[:, index] for name, value in values.items()}
             points[DATA] = of_data
-        return Members(take(members.problems), points, values)
+        if own is not None and (count := self._data_points(own.shape[1])) < own.shape[1]:
+            places = _known_places(values, count, data)
+            own = jnp.take_along_axis(own, places[..., None], axis=1)
+            for name, value in values.items():
+                values[name] = jnp.take_along_axis(value, places, axis=1)
+        return Members(take(members.problems), points, values, own)
 
 
-@eqx.filter_jit
-def evaluate_members(
-    model: OperatorModel, params: Params, problems: Problem, points: Float[Array, "n d"]
-) -> Float[Array, "f n c"]:
-    """The solutions of many members at the same points, in slices that keep memory small."""
-
-    def of(problem, at):
-        return model.field(params, problem).jet(at, Plan())[()]
-
-    def slices(at):
-        return jax.vmap(lambda problem: of(problem, at))(problems)
-
-    count = len(points)
-    size = min(count, 2048)
-    starts = range(0, count, size)
-    return jnp.concatenate([slices(points[k : k + size]) for k in starts], 1)
-
-
-class SolvedMembers(Solutions):
-    """The training part of a data set, as an operator architecture is fitted to it."""
-
-    def __init__(self, model: OperatorModel, dataset: Dataset):
-        self._model, self._dataset = model, dataset
-        self._part = dataset.splits["training"]
-        self.owner, self.source = model.owner, str(dataset.path)
-        self.count, self.points = len(self._part), dataset.points
-
-    def _rows(self, numbers: range) -> dict[str, np.ndarray]:
-        return self._dataset.rows(self._part[numbers.start : numbers.stop])
-
-    def members(self, numbers: range) -> Problem:
-        return cast(problems(self._model.problem, self._rows(numbers)))
-
-    def inputs(self, numbers: range) -> Mapping[str, Float[np.ndarray, "n ..."]]:
-        return inputs_in(self._rows(numbers))
-
-    def values(self, numbers: range) -> Float[np.ndarray, "n l c"]:
-        rows = self._rows(numbers)
-        unknowns = self._model.problem.unknowns
-        columns = [rows[f"values/{name}"].reshape(len(numbers), -1) for name in unknowns]
-        return np.stack(columns, -1) / np.asarray(self._model.scale)
-
-    def field(self, network: JetNetwork, problem: Problem) -> Callable[[Array], Array]:
-        model = self._model
-        field = field_of(problem, model.imposition, network, model.scales)
-
-        def scaled(at: Array) -> Array:
-            return field(at) / model.scale
-
-        return scaled
+def _known_places(
+    values: Mapping[str, Float[Array, "f l"]], count: int, key: PRNGKeyArray
+) -> Int[Array, "f {count}"]:
+    """Random points of each member, those with a value before those that fill up."""
+    known = jnp.stack([jnp.isfinite(jnp.asarray(value)) for value in values.values()]).any(0)
+    order = jax.random.uniform(key, known.shape) + jnp.where(known, 0.0, 1.0)
+    return jnp.argsort(order, axis=1)[:, :count]

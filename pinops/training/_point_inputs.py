@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from pinops.geometry import Mesh
 from pinops.operators import Graph, PointArchitecture
+from pinops.training._sizes import by_size, size_of
 
 _CLASSES = 3  # sizes that samples are filled up to: each is a part of the program
 _EIGHTH = 8  # sizes are multiples of it
@@ -82,17 +83,11 @@ class PointInputs:
         """The size that a sample with this number of points is padded to: one of the sizes, or
         twice the largest, four times it, and so on.
         """
-        size = next((size for size in self.sizes if size >= count), self.sizes[-1])
-        while size < count:
-            size *= 2
-        return size
+        return size_of(self.sizes, count)
 
     def by_size(self, counts: Iterable[int]) -> list[tuple[int, list[int]]]:
         """The padded sizes of samples with these counts, and the places of the samples of each."""
-        groups: dict[int, list[int]] = {}
-        for k, count in enumerate(counts):
-            groups.setdefault(self.size_of(count), []).append(k)
-        return sorted(groups.items())
+        return by_size(self.sizes, counts)
 
     def clouds(
         self,

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pinops.data import BLOCK, Dataset
 from pinops.losses import Snapshot, Term, Weights
+from pinops.networks import computed_in
 from pinops.operators import PointArchitecture, PointNetwork
 from pinops.optimizers import Objective
 from pinops.training._chunks import chunk_of, mean_of_chunks
@@ -50,6 +51,7 @@ class PointMapModel(Trainable[Classes]):
         scale: The deviation of each, > 0.
         unknowns: Their names.
         owner: The name that messages give the data.
+        compute_dtype: Of the network, as of `computed_in`.
     """
 
     frozen: Any
@@ -57,6 +59,7 @@ class PointMapModel(Trainable[Classes]):
     scale: Float[Array, " c"]
     unknowns: tuple[str, ...] = eqx.field(static=True)
     owner: str = eqx.field(static=True)
+    compute_dtype: str | None = eqx.field(static=True, default=None)
     mesh: None = eqx.field(static=True, default=None)
 
     def at(self, stage: Mapping[str, float]) -> "PointMapModel":
@@ -77,7 +80,7 @@ class PointMapModel(Trainable[Classes]):
 
         def one(row: Clouds) -> Float[Array, "m c"]:
             points, features, present = map(jnp.asarray, (row.points, row.features, row.present))
-            return network(points, features, present, row.graph)
+            return computed_in(self.compute_dtype, network, points, features, present, row.graph)
 
         arrays = dataclasses.replace(clouds, values=None)
         # A product of one sample is faster than a batched one, which contracts two axes.

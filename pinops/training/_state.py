@@ -62,7 +62,19 @@ class TrainState(eqx.Module):
 
 @dataclass(frozen=True)
 class Report:
-    """What callbacks see after every stretch of steps."""
+    """What callbacks see after every stretch of steps.
+
+    Attributes:
+        step: How many steps have been taken.
+        total_steps: How many there will be.
+        phase: The name of the optimizer.
+        loss: The sum of the terms.
+        terms: The weighted mean square of each term, by its name.
+        errors: The relative L2 error by unknown, where a reference is known.
+        coefficients: The present values of those that are sought.
+        seconds: Since the training began, compilation included.
+        message: What the progress line adds; empty for nothing.
+    """
 
     step: int
     total_steps: int
@@ -77,10 +89,13 @@ class Report:
 
 @dataclass
 class Outcome:
-    """How training ended: the last good state, its history, and why it stopped."""
+    """How training ended: the last good state, its history, the parameters that it answers with,
+    and why it stopped.
+    """
 
     state: TrainState
     history: list[Report]
+    params: Params
     status: str = ""
     compile_seconds: float = 0.0
 

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.data import Dataset, inputs_in, problems
 from pinops.losses import Snapshot, Term, Weights, residuals
-from pinops.networks import GridField
+from pinops.networks import GridField, computed_in
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Points, Problem, Region, constraints
@@ -21,6 +21,7 @@ from pinops.training._chunks import in_chunks, on_rows
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._inputs import in_a_row
 from pinops.training._linearised import snapshot_without_kernel
+from pinops.training._map_inputs import MapInputs
 from pinops.training._model import cast
 from pinops.training._operator import DATA
 from pinops.training._scaling import MAPS
@@ -34,12 +35,33 @@ AUXILIARY = Region("auxiliary")  # what an embedding of the parameters predicts 
 
 
 class Trajectories(eqx.Module):
-    """Solutions on a grid, and parameters; also problems where equations are in the loss."""
+    """Solutions on a grid, and what is known of each: parameters and input fields, by name; also
+    problems where equations are in the loss.
+    """
 
-    frames: Float[Array, "n t *grid c"]
-    parameters: Float[Array, "n p"]
-    problems: Problem | None
+    frames: Float[Array | np.ndarray, "n t *grid c"]
+    parameters: Float[Array | np.ndarray, "n p"]
+    problems: Problem | None = None
+    fields: Mapping[str, Any] = eqx.field(default_factory=dict)
     noise: Float[Array, "n t-1 *grid c"] | None = None  # of the states that steps begin at
+
+
+class Unsolved(eqx.Module):
+    """Trajectories of which only the beginning and the equations are known.
+
+    Args:
+        first: The first snapshots, as many as a step sees.
+        parameters: What a surrogate sees of each.
+        fields: The input fields by name.
+        problems: The members, in the leading axis of every array.
+        count: How many snapshots follow.
+    """
+
+    first: Float[Array, "n k *grid c"]
+    parameters: Float[Array, "n p"]
+    fields: dict[str, Array]
+    problems: Problem
+    count: int = eqx.field(static=True)
 
 
 class SurrogateModel(Trainable[Trajectories]):
@@ -49,7 +71,9 @@ class SurrogateModel(Trainable[Trajectories]):
 
     ``mean``, ``scale``: frames minus the one are divided by the other, for each unknown; ``sizes``:
     of the equations; ``centre``, ``spread``: of the parameters, after their ``maps``; ``free``: how
-    many frames follow from predictions; ``warm``: 1 while only the embedding is trained.
+    many frames follow from predictions; ``warm``: 1 while only the embedding is trained;
+    ``history``: how many frames a step sees; ``fields``: the input fields that it sees;
+    ``compute_dtype``: of the networks, as of `computed_in`.
     """
 
     problem: Problem
@@ -68,7 +92,10 @@ class SurrogateModel(Trainable[Trajectories]):
     noise: float = eqx.field(static=True)  # its standard deviation
     physics: bool = eqx.field(static=True)  # whether the equations are in the loss
     push_forward: bool = eqx.field(static=True)
+    history: int = eqx.field(static=True)
+    fields: MapInputs | None = eqx.field(static=True)
     owner: str = eqx.field(static=True)
+    compute_dtype: str | None = eqx.field(static=True, default=None)
     mesh: Mesh | None = eqx.field(
         static=True, default=None
     )  # the devices that share the trajectories of a step
@@ -86,6 +113,12 @@ class SurrogateModel(Trainable[Trajectories]):
         """The present surrogate, of scaled states and standardised parameters."""
         return eqx.combine(params.network, self.frozen)
 
+    def advanced(
+        self, params: Params, states: Array, seen: Float[Array, "n p"]
+    ) -> tuple[Array, Array | None]:
+        """Scaled states one step later, and what an embedding makes of them (None without one)."""
+        return computed_in(self.compute_dtype, _advanced, self.surrogate(params), states, seen)
+
     def standardised(self, parameters: Float[Array, "n p"]) -> Float[Array, "n p"]:
         """The parameters as the surrogate sees them."""
         columns = [MAPS[name](parameters[:, k]) for k, name in enumerate(self.maps)]
@@ -95,18 +128,50 @@ class SurrogateModel(Trainable[Trajectories]):
             else parameters
         )
 
+    def seen(self, inputs: Mapping[str, Any], count: int) -> tuple[np.ndarray, dict[str, Any]]:
+        """The parameters in a row and the input fields of ``count`` members.
+
+        Args:
+            inputs: By name, a member in each row.
+            count: How many members.
+        """
+        names = () if self.fields is None else self.fields.names
+        row = {name: array for name, array in inputs.items() if name not in names}
+        return in_a_row(row, count), {name: as_real(inputs[name]) for name in names}
+
+    def trajectories(self, dataset: Dataset, rows: Mapping[str, np.ndarray]) -> Trajectories:
+        """Rows of a data set, without their problems.
+
+        Raises:
+            ValueError: For a value that is not finite.
+        """
+        frames = frames_of(self.problem, dataset, rows)
+        parameters, fields = self.seen(inputs_in(rows), len(frames))
+        return Trajectories(frames, parameters, fields=fields)
+
     def rollout(
-        self, params: Params, first: Float[Array, "n *grid c"], parameters: Array, count: int
-    ) -> Array:
-        """``count`` frames that follow from the first one, ``(n, count, *grid, c)``."""
-        surrogate, seen = self.surrogate(params), self.standardised(parameters)
+        self,
+        params: Params,
+        first: Float[Array, "n k *grid c"],
+        parameters: Float[Array, "n p"],
+        fields: Mapping[str, Array],
+        count: int,
+    ) -> Float[Array, "n count *grid c"]:
+        """``count`` frames that follow from the first k, as many as a step sees."""
+        seen = self.standardised(parameters)
+        context = self._channels(fields, first.shape[2:-1])
+        (known,) = windows(jnp.moveaxis(self._scaled(first), 1, 0), self.history)
 
-        def advance(state, _):
-            state = surrogate(state, seen)
-            return state, state
+        def advance(known, _):
+            state, _ = self.advanced(params, _beside(context, known), seen)
+            return _shifted(known, state), state
 
-        _, frames = jax.lax.scan(advance, self._scaled(first), length=count)
+        _, frames = jax.lax.scan(advance, known, length=count)
         return self._unscaled(jnp.moveaxis(frames, 0, 1))
+
+    def _channels(self, fields: Mapping[str, Array], grid: tuple[int, ...]) -> Array | None:
+        """The input fields as channels on a grid; None where there are none."""
+        return None if self.fields is None else self.fields.channels(fields, grid)
 
     def _scaled(self, frames: Float[Array, "*n c"]) -> Float[Array, "*n c"]:
         """Frames as a surrogate sees them."""
@@ -118,40 +183,54 @@ class SurrogateModel(Trainable[Trajectories]):
         mean, scale = (jnp.broadcast_to(part, frames.shape) for part in (self.mean, self.scale))
         return mean + scale * frames
 
+    def unsolved(
+        self, params: Params, points: Unsolved
+    ) -> tuple[Float[Array, "n t *grid c"], dict[str, Array]]:
+        """Rollouts in units of their sizes, and the equations there, for `FineTuning`."""
+        rolled = self.rollout(params, points.first, points.parameters, points.fields, points.count)
+        whole = jnp.concatenate([points.first, rolled], 1)
+
+        def of(problem: Problem, frames: Array) -> dict[str, Array]:
+            return grid_residuals(problem, frames, self.grid, owner=self.owner, sizes=self.sizes)
+
+        vectors = eqx.filter_vmap(of)(points.problems, whole)
+        return rolled / jnp.broadcast_to(self.scale, rolled.shape), vectors
+
     def predictions(
         self, params: Params, trajectories: Trajectories
     ) -> tuple[Array, Array | None, Array]:
-        """All snapshots but the first, ``(t, n, ...)``: predicted, guessed by an embedding, true.
+        """All snapshots but the first k, as many as a step sees, ``(t - k, n, ...)``: predicted,
+        guessed by an embedding, true.
 
         The guess is None without an embedding.
         """
-        surrogate, seen = (
-            self.surrogate(params),
-            self.standardised(jnp.asarray(trajectories.parameters)),
-        )
+        seen = self.standardised(jnp.asarray(trajectories.parameters))
         frames = jnp.moveaxis(jnp.asarray(trajectories.frames), 1, 0)
         truth = self._scaled(frames)
-        before, after = truth[:-1], truth[1:]
+        context = self._channels(trajectories.fields, truth.shape[2:-1])
+        before, after = windows(truth[:-1], self.history), truth[self.history :]
         noise = (
             jnp.zeros_like(before)
             if trajectories.noise is None
-            else jnp.moveaxis(trajectories.noise, 1, 0)
+            else windows(jnp.moveaxis(trajectories.noise, 1, 0), self.history)
         )
 
         def forced(_):
             """All steps at once."""
-            states = (before + noise).reshape(-1, *before.shape[2:])
-            out = surrogate.advanced(states, jnp.tile(seen, (len(before), 1)))
-            return jax.tree.map(lambda x: x.reshape(before.shape), out)
+            steps = len(before)
+            known = (before + noise).reshape(-1, *before.shape[2:])
+            again = None if context is None else jnp.concatenate([context] * steps)
+            out = self.advanced(params, _beside(again, known), jnp.tile(seen, (steps, 1)))
+            return jax.tree.map(lambda x: x.reshape(after.shape), out)
 
         def in_turn(_):
             @jax.checkpoint
             def advance(last, step):
                 number, true, noise = step
                 last = jax.lax.stop_gradient(last) if self.push_forward else last
-                state = jnp.where((number > 0) & (number < self.free), last, true)
-                out = surrogate.advanced(state + noise, seen)
-                return out[0], out
+                known = jnp.where((number > 0) & (number < self.free), last, true)
+                out = self.advanced(params, _beside(context, known + noise), seen)
+                return _shifted(known, out[0]), out
 
             return jax.lax.scan(
                 advance, jnp.zeros_like(before[0]), (jnp.arange(len(before)), before, noise)
@@ -175,7 +254,7 @@ class SurrogateModel(Trainable[Trajectories]):
         if guessed is not None:
             out["embedding"] = Term(jnp.sqrt(relative(guessed, truth)), AUXILIARY)
         if trajectories.problems is not None:
-            first = jnp.asarray(trajectories.frames)[:, :1]
+            first = jnp.asarray(trajectories.frames)[:, : self.history]
             frames = jnp.moveaxis(predicted, 0, 1)
             whole = jnp.concatenate([first, self._unscaled(frames)], 1)
 
@@ -215,6 +294,34 @@ class SurrogateModel(Trainable[Trajectories]):
         return snapshot_without_kernel(
             lambda params: self.residuals(params, trajectories), params, key
         )
+
+
+def _advanced(
+    surrogate: Surrogate, states: Array, seen: Float[Array, "n p"]
+) -> tuple[Array, Array | None]:
+    return surrogate.advanced(states, seen)
+
+
+def as_real(array: Any) -> np.ndarray:
+    """An array of floating-point numbers: a medium of zeros and ones has none."""
+    array = np.asarray(array)
+    return array.astype(np.result_type(array.dtype, np.float32), copy=False)
+
+
+def windows(frames: Float[Array, "t n *grid c"], history: int) -> Float[Array, "s n *grid kc"]:
+    """Every ``history`` = k consecutive snapshots as channels, the oldest first; s = t - k + 1."""
+    count = len(frames) - history + 1
+    return jnp.concatenate([frames[k : k + count] for k in range(history)], -1)
+
+
+def _shifted(known: Float[Array, "n *grid kc"], state: Float[Array, "n *grid c"]) -> Array:
+    """The snapshots that the next step sees: the oldest one gives way to a new one."""
+    return jnp.concatenate([known[..., state.shape[-1] :], state], -1)
+
+
+def _beside(context: Array | None, known: Array) -> Array:
+    """What a surrogate is given: its input fields, if there are any, and the snapshots."""
+    return known if context is None else jnp.concatenate([context, known], -1)
 
 
 def relative(
@@ -282,15 +389,8 @@ class Batches(Source[Trajectories]):
         """The trajectories of an epoch."""
         rows = self.dataset.drawn(key, self.pool)
         members = problems(model.problem, rows) if model.physics else None
-        return Trajectories(
-            *cast(
-                (
-                    frames_of(model.problem, self.dataset, rows),
-                    in_a_row(inputs_in(rows), self.pool),
-                    members,
-                )
-            )
-        )
+        found = dataclasses.replace(model.trajectories(self.dataset, rows), problems=members)
+        return cast(found)
 
     def sampled(
         self, model: SurrogateModel, trajectories: Trajectories, weights: Weights, key: PRNGKeyArray

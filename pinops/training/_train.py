@@ -13,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting
-from pinops.optimizers import Only
 from pinops.training._compilation import compiled
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import agreed, check_shared, gathered, spread
@@ -68,7 +67,7 @@ class Training:
         zero, one = _counted(0), _counted(1)
         model = self.model_at(0)
         points = self._points(model, params, 0)
-        if fit and not isinstance(self.phases[0].optimizer, Only):
+        if fit and self.phases[0].optimizer.trains_all:
             params = model.fitted(params, points)
         weighting = weigh(
             model,
@@ -154,7 +153,7 @@ class Training:
     def _relocated(self, model: Trainable, state: TrainState) -> TrainState:
         """The state after idle parts of the network have moved; then the optimizer starts anew."""
         optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
-        if isinstance(optimizer, Only):
+        if not optimizer.trains_all:
             return state
         params, points = gathered((state.params, state.points), model.mesh)
         moved = model.relocated(params, points)
@@ -163,6 +162,11 @@ class Training:
         return eqx.tree_at(
             lambda s: (s.params, s.optimizer), state, (moved, started(optimizer, moved))
         )
+
+    def answered(self, state: TrainState) -> Params:
+        """The parameters that the training answers with in a state."""
+        optimizer = self.phases[self.phase_at(int(state.step))[0]].optimizer
+        return optimizer.answered(state.params, state.optimizer)
 
     def run(self, state: TrainState, **options: Any) -> Outcome:
         """`train` for this one alone."""
@@ -237,7 +241,7 @@ class Training:
         )
         if bool(done.stalled):
             state = self._redraw(state)
-        params = gathered(done.params, self.model.mesh)
+        params = gathered(optimizer.answered(done.params, done.optimizer), self.model.mesh)
         coefficients, errors = _numbers(self.model.coefficients(params)), self.measure(params)
         return state, report(step=step, errors=errors, coefficients=coefficients, seconds=seconds)
 
@@ -270,7 +274,7 @@ def train(
     """
     states = list(states)
     pairs = zip(states, histories or [[]] * len(states), strict=True)
-    outcomes = [Outcome(state, list(history)) for state, history in pairs]
+    outcomes = [Outcome(state, list(history), state.params) for state, history in pairs]
     earlier = max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
     start = time.monotonic() - before - earlier
     clock = _Clock(None if minutes is None else time.monotonic() - before + 60 * minutes)
@@ -323,7 +327,8 @@ def train(
         if agreed(clock.is_over()):
             _end([outcomes[k] for k in going()], "out of time")
     _end(outcomes, "finished")
-    for outcome in outcomes:
+    for training, outcome in zip(trainings, outcomes, strict=True):
+        outcome.params = training.answered(outcome.state)
         outcome.compile_seconds = compiled() - mark
     return outcomes
 

@@ -30,6 +30,7 @@ def test_there_are_notebooks():
         "multi_task_deeponet",
         "cape",
         "your_own_data",
+        "beam_in_si_units",
     ]
     assert [path.stem for path in NOTEBOOKS] == [
         f"{number:02d}_{name}" for number, name in enumerate(names, 1)

@@ -1,4 +1,4 @@
-"""Benchmarks and scripts answer, run a tiny case, and the README has what is recorded."""
+"""Benchmarks and scripts answer, run a tiny case, and the pages have what is recorded."""
 
 import json
 import os
@@ -19,9 +19,10 @@ SMOKE = {
     "cape": ["--data", "{folder}"],
     "cape --step": [],
     "darcy_map": [],
+    "darcy_map --cases family_both": [],
     "own_arrays": [],
-    "darcy_map --step": [],
     "catalogue": ["--cases", "poisson"],
+    "chunks": [],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],
     "meshes": [],
@@ -30,12 +31,20 @@ SMOKE = {
     "operators --step": [],
     "pig": ["--cases", "klein_gordon"],
     "pig --step": [],
+    "rollouts": [],
     "scales": [],
     "step_cost": [],
+    "streaming": [],
     "time_to_accuracy": ["--cases", "klein_gordon"],
 }
 
-PAGES = {"scales": "docs/scales.md"}  # tables outside of the README
+# Tables outside of docs/benchmarks.md.
+PAGES = {
+    "_summary": ("README.md",),
+    "rollouts": ("docs/guide/steppers.md",),
+    "scales": ("docs/scales.md",),
+    "darcy_map": ("docs/benchmarks.md", "docs/guide/physics.md"),
+}
 
 
 def python(*command: object, seconds: float = 120) -> str:
@@ -65,14 +74,19 @@ def test_a_benchmark_says_what_it_does_at_once(name):
 
 @pytest.mark.parametrize(
     "name",
-    [name for name in BENCHMARKS if "--markdown" in (ROOT / f"benchmarks/{name}.py").read_text()],
+    [
+        name
+        for name in ("_summary", *BENCHMARKS)
+        if "--markdown" in (ROOT / f"benchmarks/{name}.py").read_text()
+    ],
 )
-def test_the_readme_has_what_is_recorded(name, tmp_path):
+def test_the_pages_have_what_is_recorded(name, tmp_path):
     """Every table of the README and of the pages is what its benchmark writes from its results."""
-    page, copy = ROOT / PAGES.get(name, "README.md"), tmp_path / "page.md"
-    copy.write_text(page.read_text())
-    python(ROOT / f"benchmarks/{name}.py", "--markdown", copy)
-    assert copy.read_text() == page.read_text()
+    copy = tmp_path / "page.md"
+    for page in PAGES.get(name, ("docs/benchmarks.md",)):
+        copy.write_text((ROOT / page).read_text())
+        python(ROOT / f"benchmarks/{name}.py", "--markdown", copy)
+        assert copy.read_text() == (ROOT / page).read_text()
 
 
 @pytest.mark.parametrize("name", SMOKE)
@@ -157,3 +171,11 @@ def test_the_script_that_trains_a_surrogate_at_full_size(tmp_path):
         ROOT / "scripts/train_cape_full_size.py", *files, *options, "--out", tmp_path / "run"
     )
     assert "nRMSE" in shown
+
+
+def test_the_script_that_draws_the_figure_of_the_readme(tmp_path):
+    picture = tmp_path / "burgers.png"
+    assert "Solution(burgers" in python(
+        ROOT / "scripts/readme_figure.py", "--steps", 3, "--out", picture
+    )
+    assert 0 < picture.stat().st_size < 200_000
