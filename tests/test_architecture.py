@@ -50,12 +50,15 @@ ONLY_IN = {
     "flax": lambda path: path == "networks/_flax.py",
     "h5py": lambda path: path.startswith("data/"),
     "matplotlib": lambda path: path.startswith("plotting/"),
+    "jax2onnx": lambda path: path == "solvers/_export.py",
     "meshio": lambda path: path.startswith("data/readers/"),
+    "safetensors": lambda path: path == "data/_weights.py",
     "xarray": lambda path: path.startswith("data/readers/"),
     "optax": lambda path: not path.startswith("problem/"),
 }
 # Slow to import: only inside the function that uses them.
 LAZY = {"matplotlib", "scipy", "shapely", "skfem", "exponax", "meshio", "xarray", "zarr"}
+LAZY |= {"jax2onnx", "safetensors"}
 CATALOGUE_MAY_IMPORT = {"", "problem", "geometry", "functions", "derivatives", "reference"}
 
 

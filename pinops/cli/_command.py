@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from pinops.cli import _data, _evaluate, _plot, _problems, _settings, _solve, _train
+from pinops.cli import _data, _evaluate, _export, _plot, _problems, _settings, _solve, _train
 from pinops.cli._arguments import Parser, Usage
 from pinops.cli._devices import switch_on_compilation_cache
 from pinops.settings import shown
@@ -19,6 +19,7 @@ COMMANDS: dict[str, ModuleType] = {
     "data": _data,
     "evaluate": _evaluate,
     "plot": _plot,
+    "export": _export,
 }
 _ABOUT = "Physics-informed networks and neural operators in JAX."
 _LONGEST = 600  # characters of an error sentence, whatever the user wrote

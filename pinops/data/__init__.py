@@ -14,12 +14,14 @@ from pinops.data._hdf5 import DataFileError as DataFileError
 from pinops.data._hdf5 import attributes_of as attributes_of
 from pinops.data._hdf5 import opened as opened
 from pinops.data._hdf5 import read_arrays as read_arrays
+from pinops.data._hdf5 import replacing as replacing
 from pinops.data._hdf5 import said as said
 from pinops.data._hdf5 import write_arrays as write_arrays
 from pinops.data._mesh_families import MESH_FAMILIES as MESH_FAMILIES
 from pinops.data._mesh_families import NODES as NODES
 from pinops.data._mesh_families import mesh_contents as mesh_contents
 from pinops.data._of_family import as_dataset as as_dataset
+from pinops.data._of_family import bounds_of as bounds_of
 from pinops.data._of_family import check_data as check_data
 from pinops.data._of_family import check_values as check_values
 from pinops.data._of_family import family_of as family_of
@@ -30,7 +32,10 @@ from pinops.data._pdebench import from_pdebench as from_pdebench
 from pinops.data._reference_cache import cache_folder as cache_folder
 from pinops.data._reference_cache import cached_reference as cached_reference
 from pinops.data._rows import inputs_in as inputs_in
+from pinops.data._run_file import described_by as described_by
+from pinops.data._run_file import read_description as read_description
 from pinops.data._run_file import read_run as read_run
+from pinops.data._run_file import write_description as write_description
 from pinops.data._run_file import write_run as write_run
 from pinops.data._schema import Anything as Anything
 from pinops.data._schema import Table as Table
@@ -39,5 +44,7 @@ from pinops.data._schema import shown as shown
 from pinops.data._sensors import as_sensors as as_sensors
 from pinops.data._sensors import readings as readings
 from pinops.data._store import BLOCK as BLOCK
+from pinops.data._weights import read_weights as read_weights
+from pinops.data._weights import weights_as_bytes as weights_as_bytes
 from pinops.data.readers import describe_file as describe_file
 from pinops.data.readers import read_contents as read_contents

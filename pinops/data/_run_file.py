@@ -1,8 +1,8 @@
 """``run.json``: what was asked, with which versions, and what came out, with checksums of itself
-and of the files beside it.
+and of the files beside it. An exported file has a description of the same form, ``FILE.json``.
 
-It is read through one schema, so that whoever reads a run afterwards finds the names and types that
-it expects.
+Both are read through one schema, so that whoever reads a run afterwards finds the names and types
+that it expects.
 """
 
 import hashlib
@@ -30,6 +30,7 @@ from pinops.data._schema import (
 )
 
 _NAME = "run.json"
+_EXPORTED = "file"  # the only part of the description of an exported file, whatever its name
 _PACKAGES = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
 _LARGEST = 8 * 2**20  # bytes of run.json
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}\.h5")
@@ -74,6 +75,7 @@ _MAYBE: Mapping[str, Kind] = {
     "drawn": Optional(Row((_SEED, _DTYPE))),
     "data": Optional(_DIGEST),
     "data_members": Optional(_SEEN),
+    "units": Table({}, others=Text(longest=200)),
     "physics": _WEIGHT,
     "fingerprint": Table({}, others=Anything()),
     "family": Table(
@@ -175,6 +177,7 @@ _RESULT = Table(
         "seconds": Number(least=0),
         "compile_seconds": Number(least=0),
     },
+    {"loss": Optional(Number(finite=False))},
     others=Anything(),
 )
 _PART = Table({"bytes": Number(least=0, whole=True), "sha256": _DIGEST})
@@ -185,7 +188,8 @@ _CONTENT = Table(
         "result": Optional(_RESULT),
         "parts": Table({}, others=_PART),
         "sha256": _DIGEST,
-    }
+    },
+    {"interface": Table({}, others=Anything())},
 )
 
 
@@ -210,21 +214,55 @@ def write_run(
     Raises:
         OSError: when it cannot be written.
     """
+    _write(folder / _NAME, request, result, {name: folder / name for name in parts})
+
+
+def write_description(
+    file: Path,
+    request: Mapping[str, Any],
+    result: Mapping[str, Any] | None,
+    interface: Mapping[str, Any],
+) -> None:
+    """Write ``FILE.json`` beside an exported file.
+
+    Args:
+        file: the exported file.
+        request: what was asked, as JSON.
+        result: what came out, None as long as the file is not written.
+        interface: what the exported function takes and gives.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    parts = {} if result is None else {_EXPORTED: file}
+    _write(described_by(file), request, result, parts, {"interface": interface})
+
+
+def described_by(file: Path) -> Path:
+    """The description of an exported file."""
+    return file.with_name(f"{file.name}.json")
+
+
+def _write(
+    path: Path,
+    request: Mapping[str, Any],
+    result: Mapping[str, Any] | None,
+    parts: Mapping[str, Path],
+    more: Mapping[str, Any] | None = None,
+) -> None:
     content = {
         "request": request,
         "versions": {name: version(name) for name in _PACKAGES},
         "result": result,
+        **(more or {}),
         "parts": {
-            name: {
-                "bytes": (folder / name).stat().st_size,
-                "sha256": _digest_of_file(folder / name),
-            }
-            for name in parts
+            name: {"bytes": part.stat().st_size, "sha256": _digest_of_file(part)}
+            for name, part in parts.items()
         },
         "sha256": "",
     }
     text = json.dumps(content, indent=2) + "\n"
-    with replacing(folder / _NAME) as temporary:
+    with replacing(path) as temporary:
         temporary.write_bytes(_signed(text.encode()))
 
 
@@ -246,6 +284,48 @@ def read_run(folder: str | Path) -> dict[str, Any]:
     path = folder / _NAME
     if not path.is_file():
         raise FileNotFoundError(f"{folder} holds no run: there is no {path}")
+    content = _read(path)
+    for name, part in content["parts"].items():
+        if _PLAIN.fullmatch(name) is None:
+            raise DataFileError(
+                f"{path}: parts.{name[:40]!r} is no name of a file of a run; restore a copy"
+            )
+        if not (folder / name).is_file():
+            raise DataFileError(
+                f"{folder} is incomplete: {name}, which its run.json lists, is missing; restore a "
+                "copy"
+            )
+        _check_part(folder / name, part, path)
+    return content
+
+
+def read_description(file: Path, *, written: bool = True) -> dict[str, Any]:
+    """The description of an exported file, which agrees with its checksums and the schema.
+
+    Args:
+        file: the exported file.
+        written: whether the file must be there, and be the described one.
+
+    Raises:
+        FileNotFoundError: when there is no such file, or no description beside it.
+        DataFileError: when the file or its description is altered, or a name or type in it is not
+            as written by pinops.
+    """
+    path = described_by(file)
+    if written and not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{file} has no description: there is no {path}; copy both files")
+    content = _read(path)
+    if written:
+        if set(content["parts"]) != {_EXPORTED}:
+            raise DataFileError(f"{file} was not written to its end; export it again")
+        _check_part(file, content["parts"][_EXPORTED], path)
+    return content
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The contents of a description, which agree with its own checksum and the schema."""
     if (size := size_of(path)) > _LARGEST:
         raise DataFileError(f"{path} cannot be read: it has {size} bytes, more than {_LARGEST}")
     try:
@@ -261,8 +341,6 @@ def read_run(folder: str | Path) -> dict[str, Any]:
             f"{path} is damaged: its checksum does not match its content; restore a copy"
         )
     check(content, Table({"request": _kind_of(content["request"])}, others=Anything()), str(path))
-    for name, part in content["parts"].items():
-        _check_part(folder, name, part)
     return content
 
 
@@ -283,20 +361,11 @@ def _kind_of(request: Mapping[str, Any]) -> Table:
     return Table({**_EVERY, **own}, optional, Anything())
 
 
-def _check_part(folder: Path, name: str, part: Mapping[str, Any]) -> None:
-    """Raises DataFileError when a listed file is missing or altered."""
-    path = folder / name
-    if _PLAIN.fullmatch(name) is None:
-        raise DataFileError(
-            f"{folder / _NAME}: parts.{name[:40]!r} is no name of a file of a run; restore a copy"
-        )
-    if not path.is_file():
-        raise DataFileError(
-            f"{folder} is incomplete: {name}, which its run.json lists, is missing; restore a copy"
-        )
+def _check_part(path: Path, part: Mapping[str, Any], description: Path) -> None:
+    """Raises DataFileError when a file is not the described one."""
     if size_of(path) != part["bytes"] or _digest_of_file(path) != part["sha256"]:
         raise DataFileError(
-            f"{path} is damaged: its checksum is not that in run.json; restore a copy"
+            f"{path} is damaged: its checksum is not that in {description.name}; restore a copy"
         )
 
 

@@ -295,9 +295,9 @@ def number(value: T, *, owner: str, what: str, remedy: str) -> T:
     if not isinstance(value, Array | np.ndarray | np.generic | float | int | complex):
         shown = "None" if value is None else f"{value}, of type {type(value).__name__},"
         raise ValueError(f"{owner}: {what} returned {shown} at one point; {remedy}")
-    if jnp.shape(value) != ():
+    if np.shape(value) != ():
         raise ValueError(
-            f"{owner}: {what} returned an array of shape {jnp.shape(value)} at one point; {remedy}"
+            f"{owner}: {what} returned an array of shape {np.shape(value)} at one point; {remedy}"
         )
     return real(value, f"{owner}: {what}")
 

@@ -49,7 +49,7 @@ class Gain(eqx.Module):
 
     def __call__(self, parameters: Parameters, axes: int) -> Float[Array, "b *ones w"]:
         gains = self.out(gelu(self.hidden(parameters)))
-        return gains.reshape(len(gains), *[1] * axes, -1)
+        return gains.reshape(gains.shape[0], *[1] * axes, -1)
 
 
 class Embedding(eqx.Module):

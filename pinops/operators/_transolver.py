@@ -35,16 +35,16 @@ class SliceAttention(eqx.Module):
 
     def __call__(self, x: Float[Array, "m w"], present: Bool[Array, " m"]) -> Float[Array, "m w"]:
         heads, channels, _ = self.query.shape
-        weights = jax.nn.softmax(self.assignment(x).reshape(len(x), heads, -1), axis=2)
+        weights = jax.nn.softmax(self.assignment(x).reshape(x.shape[0], heads, -1), axis=2)
         # Only present points write: a token is a mean over the sample, whatever fills it up.
         written = weights * present[:, None, None]
-        values = self.value(x).reshape(len(x), heads, channels)
+        values = self.value(x).reshape(x.shape[0], heads, channels)
         total = jnp.einsum("mhs,mhc->hsc", written, values)
         tokens = total / (written.sum(0)[:, :, None] + 1e-5)
         asked, known = tokens @ self.query, tokens @ self.key
         scores = jnp.einsum("hsc,htc->hst", asked, known) / jnp.sqrt(jnp.asarray(channels, x.dtype))
         mixed = jax.nn.softmax(scores, axis=2) @ (tokens @ self.token)
-        return self.out(jnp.einsum("mhs,hsc->mhc", weights, mixed).reshape(len(x), -1))
+        return self.out(jnp.einsum("mhs,hsc->mhc", weights, mixed).reshape(x.shape[0], -1))
 
 
 class TransolverLayer(eqx.Module):

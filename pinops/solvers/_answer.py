@@ -15,11 +15,12 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from pinops._numbers import real
-from pinops.data import cached_reference, write_arrays
+from pinops.data import bounds_of, cached_reference, write_arrays
 from pinops.metrics import deviations, errors
 from pinops.problem import Problem, fingerprint, warn_outside
 from pinops.reference import Reference
-from pinops.solvers._trained import Errors, Trained, error_statistics
+from pinops.solvers._export import Program, Shape
+from pinops.solvers._trained import Errors, Trained, error_statistics, refuse_snapshots
 
 
 class Answer(Trained):
@@ -166,6 +167,18 @@ class Answer(Trained):
         if self.request.get("fingerprint") is not None:
             return self.request
         return self.request | {"fingerprint": fingerprint(self.problem)}
+
+    def program(self, snapshots: int | None = None) -> Program:
+        refuse_snapshots(self, snapshots)
+        names, unknowns, field = self.problem.domain.coordinates, self.problem.unknowns, self.field
+
+        def call(given: Mapping[str, Array]) -> dict[str, Array]:
+            out = jax.vmap(field)(jnp.stack([given[name] for name in names], -1))
+            return {name: out[:, k] for k, name in enumerate(unknowns)}
+
+        shapes: dict[str, Shape] = dict.fromkeys(names, ("n",))
+        about = {"bounds": bounds_of(self.problem)}
+        return Program(call, shapes, dict.fromkeys(unknowns, ("n",)), about)
 
     def write_grid(self, folder: Path) -> None:
         """``solution.h5``: the solution on the grid of the reference, and its error."""

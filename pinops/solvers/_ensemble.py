@@ -1,15 +1,24 @@
 """Several results that differ in their seed: mean and spread."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from pinops.data import write_run
-from pinops.solvers._trained import Errors, Trained, check_folder, error_statistics
+from pinops.solvers._export import Program
+from pinops.solvers._trained import (
+    Errors,
+    Trained,
+    check_folder,
+    error_statistics,
+    refuse_weights,
+)
 from pinops.training import Report
 
 
@@ -100,6 +109,23 @@ class Ensemble(Trained):
 
     def identified(self) -> dict[str, Any]:
         return self.members[0].identified() | {"ensemble": self.request["ensemble"]}
+
+    def program(self, snapshots: int | None = None) -> Program:
+        """Mean and standard deviation over the members, each from the same inputs."""
+        programs = [member.program(snapshots) for member in self.members]
+        first = programs[0]
+
+        def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            found = [program.call(inputs) for program in programs]
+            stacks = {name: jnp.stack([one[name] for one in found]) for name in first.outputs}
+            means = {name: jnp.mean(stack, 0) for name, stack in stacks.items()}
+            return means | {f"{name}_spread": jnp.std(s, 0) for name, s in stacks.items()}
+
+        spreads = {f"{name}_spread": shape for name, shape in first.outputs.items()}
+        return Program(call, first.inputs, {**first.outputs, **spreads}, first.about)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        raise refuse_weights(self)
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         for member in self.members:

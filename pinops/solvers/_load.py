@@ -1,4 +1,4 @@
-"""Run directories read again. No code from them is executed."""
+"""Run directories and files of weights read again. No code from them is executed."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from pinops.data import DataFileError, read_arrays, read_run
+from pinops.data import DataFileError, read_run
 from pinops.networks import Architecture, embedding_of
 from pinops.operators import (
     GridArchitecture,
@@ -37,15 +37,15 @@ from pinops.solvers._point_plan import built_point_map
 from pinops.solvers._rebuild import (
     ARCHITECTURES,
     architecture_of,
-    check_stored,
     problem_of,
     rebuilding,
 )
 from pinops.solvers._request import Drawing, as_drawn
 from pinops.solvers._solution import Solution
+from pinops.solvers._stored import RunFolder, Stored, stored_at
 from pinops.solvers._surrogate_plan import built_surrogate, surrogate_sizes
-from pinops.solvers._trained import CHECKPOINT, Trained
-from pinops.solvers._trained_map import SCALING, TrainedMap
+from pinops.solvers._trained import Trained
+from pinops.solvers._trained_map import TrainedMap
 from pinops.solvers._trained_operator import TrainedOperator
 from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.solvers._trained_surrogate import TrainedSurrogate
@@ -56,7 +56,6 @@ from pinops.training import (
     PointInputs,
     Report,
     difference_of_problems,
-    load_params,
     numbers_of,
     split,
 )
@@ -66,18 +65,19 @@ _HANDED = 10_000_000  # numbers that a window hands to the next
 
 
 def load(
-    folder: str | Path,
+    path: str | Path,
     *,
     problem: Problem | None = None,
     network: Any = None,
     changed: bool = False,
 ) -> Any:
-    """Read a training from its run directory: whatever `solve`, `invert` or `train` returned.
+    """Read a training: whatever `solve`, `invert` or `train` returned.
 
-    No code from the directory is executed.
+    No code from its files is executed.
 
     Args:
-        folder: The run directory.
+        path: The run directory, or a ``.safetensors`` file with its description ``FILE.json`` (see
+            `Trained.export`), which holds the end of the history alone.
         problem: That of the run; only needed where it was not registered under a name.
         network: The network or architecture of the run; only needed where it was not one of pinops.
         changed: Whether problem and network may differ from those of the run.
@@ -86,32 +86,30 @@ def load(
         FileNotFoundError: Where there is no run.
         DataFileError: A ValueError, for a run that is damaged or not as pinops writes it.
         ValueError: For another problem or network than that of the run; the sentence names the
-            first difference.
+            first difference. For a file that holds a program.
     """
-    folder = Path(folder)
-    content = read_run(folder)
-    with rebuilding(folder), jax.enable_x64(content["request"]["dtype"] == "float64"):
-        request = content["request"]
-        problem = problem_of(folder, request, problem, changed)
+    path = Path(path)
+    stored = stored_at(path)
+    request = stored.request
+    with rebuilding(path), jax.enable_x64(request["dtype"] == "float64"):
+        problem = problem_of(path, request, problem, changed)
         if "ensemble" in request:
-            return _load_ensemble(folder, request, problem, network, changed)
-        return _load_one(folder, content, problem, network, changed)
+            return _load_ensemble(path, request, problem, network, changed)
+        return _load_one(stored, problem, network, changed)
 
 
-def _load_one(
-    folder: Path, content: dict[str, Any], problem: Problem, network: Any, changed: bool
-) -> Trained:
+def _load_one(stored: Stored, problem: Problem, network: Any, changed: bool) -> Trained:
     """What one training has left; the precision of the run is in force."""
-    request = content["request"]
+    request = stored.request
     if "windows" in request:
-        return _load_windows(folder, request, problem, network, changed)
+        return _load_windows(stored.where, request, problem, network, changed)
     if "map" in request:
-        return _load_map(folder, content, problem, network, changed)
+        return _load_map(stored, problem, network, changed)
     if "operator" in request or "surrogate" in request:
-        return _load_family(folder, content, problem, network, changed)
+        return _load_family(stored, problem, network, changed)
     if "point_map" in request:
-        return _load_point_map(folder, content, problem, network, changed)
-    return _load_solution(folder, content, problem, network, changed)
+        return _load_point_map(stored, problem, network, changed)
+    return _load_solution(stored, problem, network, changed)
 
 
 def _load_ensemble(
@@ -122,32 +120,31 @@ def _load_ensemble(
         raise DataFileError(f"{folder}: run.json has the same seed twice; restore a copy")
     members = []
     for seed in seeds:
-        inner = folder / f"seed_{seed}"
-        content = read_run(inner)
-        own = content["request"]
+        inner = RunFolder(folder / f"seed_{seed}")
+        own = inner.request
         same = [own[name] == request[name] for name in ("problem", "dtype")]
         kinds = [name for name in _KINDS if name in own]
         wanted = [name for name in _KINDS if name in request]
         if "ensemble" in own or own["seed"] != seed or not all(same) or kinds != wanted:
-            raise DataFileError(f"{inner} is no member of the run in {folder}; restore a copy")
+            raise DataFileError(
+                f"{inner.where} is no member of the run in {folder}; restore a copy"
+            )
         words = difference_of_problems(request, own)
         if words is not None:
-            raise DataFileError(f"{inner} is no member of the run in {folder}: {words}")
-        members.append(_load_one(inner, content, problem, network, changed))
+            raise DataFileError(f"{inner.where} is no member of the run in {folder}: {words}")
+        members.append(_load_one(inner, problem, network, changed))
     return Ensemble(tuple(members))
 
 
-def _load_solution(
-    folder: Path, content: dict[str, Any], problem: Problem, network: Any, changed: bool
-) -> Solution:
-    request, owner = content["request"], content["request"]["problem"]
+def _load_solution(stored: Stored, problem: Problem, network: Any, changed: bool) -> Solution:
+    folder, request, owner = stored.where, stored.request, stored.request["problem"]
     network = architecture_of(request["network"], folder, network, changed)
     imposition = impose(problem)
     embedding = embedding_of(problem, imposition, network)
     built = network
     if isinstance(network, Architecture):
         build = Drawing(network, (embedding.size, len(problem.unknowns)))
-        check_stored(build, folder / CHECKPOINT, request)
+        stored.check(build)
         built = as_drawn(request, build)
     elif isinstance(network, OperatorArchitecture):
         raise ValueError(
@@ -166,11 +163,11 @@ def _load_solution(
             )
     # Observations are not kept, but the coefficients found from them remain trainable.
     shifts = {name: jnp.zeros(np.shape(known[name])) for name in request["trainable"]}
-    params, history = load_params(folder / CHECKPOINT, Params(params.network, shifts), request)
+    params, history = stored.params(Params(params.network, shifts))
     return Solution(
         problem=problem,
         request=request,
-        **_trained(model, params, history, content),
+        **_trained(model, params, history, stored.content),
     )
 
 
@@ -196,8 +193,8 @@ def _load_windows(
     low, high = problem.domain.bounds[problem.domain.time or ""]
     passed = Fraction(0)
     while passed < 1 and ((inner := folder / f"window_{len(parts)}") / "run.json").exists():
-        content = read_run(inner)
-        own = content["request"]
+        kept = RunFolder(inner)
+        own = kept.request
         if "network" not in own or "windows" in own or "ensemble" in own or not own.get("window"):
             raise DataFileError(f"{inner} is no part of the run in {folder}; restore a copy")
         # One that did not converge was halved.
@@ -211,7 +208,7 @@ def _load_windows(
             words = difference(own["fingerprint"], in_window(request["fingerprint"], window))
             if words is not None:
                 raise DataFileError(f"{inner} is no part of the run in {folder}: {words}")
-        parts.append(_load_solution(inner, content, window, network, changed))
+        parts.append(_load_solution(kept, window, network, changed))
         passed += share
     if not parts:
         raise DataFileError(f"{folder} is incomplete: there is no window_0; restore a copy")
@@ -220,11 +217,9 @@ def _load_windows(
     return WindowedSolution(problem, request, tuple(parts), ended)
 
 
-def _load_family(
-    folder: Path, content: dict[str, Any], problem: Problem, architecture: Any, changed: bool
-) -> Trained:
+def _load_family(stored: Stored, problem: Problem, architecture: Any, changed: bool) -> Trained:
     """An operator or a surrogate: what was trained on a family."""
-    request = content["request"]
+    folder, request = stored.where, stored.request
     kind = "operator" if "operator" in request else "surrogate"
     fresh: Any = built_operator if kind == "operator" else built_surrogate
     make: Any = TrainedOperator if kind == "operator" else TrainedSurrogate
@@ -244,21 +239,21 @@ def _load_family(
         return architecture.build(centre, deviation, features, count, key=key)
 
     if isinstance(architecture, OperatorArchitecture | SurrogateArchitecture):
-        check_stored(build, folder / CHECKPOINT, request)
+        stored.check(build)
     # Only the shape: what the inputs were divided by is kept with the parameters.
     model, params = fresh(problem, architecture, request)
-    params, history = load_params(folder / CHECKPOINT, params, request)
+    params, history = stored.params(params)
     return make(
         family=problem,
         request=request,
-        **_trained(model, params, history, content),
+        **_trained(model, params, history, stored.content),
     )
 
 
 def _load_point_map(
-    folder: Path, content: dict[str, Any], problem: Problem, architecture: Any, changed: bool
+    stored: Stored, problem: Problem, architecture: Any, changed: bool
 ) -> TrainedPointMap:
-    request = content["request"]
+    folder, request = stored.where, stored.request
     architecture = architecture_of(request["point_map"], folder, architecture, changed)
     if not isinstance(architecture, PointArchitecture) or not isinstance(problem, DataFamily):
         raise ValueError(
@@ -281,40 +276,38 @@ def _load_point_map(
             f"{folder}: run.json: the lists of points are not of one length; restore a copy"
         )
     build = Drawing(architecture, (seen.features, len(problem.unknowns), len(seen.middle)))
-    check_stored(build, folder / CHECKPOINT, request)
+    stored.check(build)
     model, params = built_point_map(problem, architecture, request)
-    params, history = load_params(folder / CHECKPOINT, params, request)
+    params, history = stored.params(params)
     return TrainedPointMap(
         family=problem,
         request=request,
         architecture=architecture,
-        **_trained(model, params, history, content),
+        **_trained(model, params, history, stored.content),
     )
 
 
-def _load_map(
-    folder: Path, content: dict[str, Any], problem: Problem, architecture: Any, changed: bool
-) -> TrainedMap:
+def _load_map(stored: Stored, problem: Problem, architecture: Any, changed: bool) -> TrainedMap:
     """A steady map on a grid."""
-    request = content["request"]
+    folder, request = stored.where, stored.request
     architecture = architecture_of(request["map"], folder, architecture, changed)
     _check_kind(folder, "map", architecture)
     inputs, grid = _check_map(folder, request, problem)
     if request["scales"] is not None:
         _check_scales(folder, request, problem)
-    scaling, _ = read_arrays(folder / SCALING, "scaling")
+    file, scaling = stored.scaling()
     parts = scaling.get("mean", np.zeros(0)), scaling.get("scale", np.zeros(0))
     if any(part.shape != (*grid, len(problem.unknowns)) for part in parts):
-        raise DataFileError(f"{folder / SCALING} is not for a grid of {grid}; restore a copy")
+        raise DataFileError(f"{file} is not for a grid of {grid}; restore a copy")
     if isinstance(architecture, GridArchitecture):
         build = Drawing(architecture, (inputs.count, len(problem.unknowns), grid))
-        check_stored(build, folder / CHECKPOINT, request)
+        stored.check(build)
     model, params = built_map(problem, architecture, request, parts)
-    params, history = load_params(folder / CHECKPOINT, params, request)
+    params, history = stored.params(params)
     return TrainedMap(
         family=problem,
         request=request,
-        **_trained(model, params, history, content),
+        **_trained(model, params, history, stored.content),
     )
 
 

@@ -76,6 +76,8 @@ class FamilyPlan(abc.ABC):
         }
         if isinstance(problem, DataFamily):
             request["family"] = problem.to_json()
+        if dataset is not None and dataset.layout.units:
+            request["units"] = dict(dataset.layout.units)
         return request
 
 

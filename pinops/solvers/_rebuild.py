@@ -2,14 +2,10 @@
 executed or believed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import equinox as eqx
-import jax
-from jaxtyping import PRNGKeyArray
 
 from pinops.data import DataFileError, said, shown
 from pinops.networks import Architecture, EncoderArchitecture
@@ -23,7 +19,6 @@ from pinops.problem import DataFamily, Problem, available, difference, load_prob
 from pinops.settings import from_description
 from pinops.solvers._allowed import allowed
 from pinops.solvers._request import describe
-from pinops.training import check_checkpoint
 
 ARCHITECTURES = (
     Architecture,
@@ -36,8 +31,6 @@ ARCHITECTURES = (
 _MOST = 1_000_000  # of a coefficient that is a whole number
 _SENTENCE = 200  # characters of what an architecture says of its settings
 _LONGEST = 360  # characters of the whole sentence
-_SPARE = 64 * 2**20  # bytes that a network may have beside what is in its checkpoint
-_FROZEN = 256  # numbers that are not trained for each one that is
 
 
 @contextmanager
@@ -155,32 +148,3 @@ def _architecture(description: Any, folder: Path) -> Any:
             f"the network of the run in {folder} cannot be made again ({said(error, _SENTENCE)}); "
             "give the same one, load(..., network=...)"
         ) from error
-
-
-def check_stored(
-    build: Callable[[PRNGKeyArray], Any], checkpoint: Path, request: Mapping[str, Any]
-) -> None:
-    """Raises DataFileError for a network that its checkpoint cannot hold, before anything of it is
-    allocated.
-    """
-    check_checkpoint(checkpoint, request)
-    try:
-        shapes = eqx.filter_eval_shape(build, jax.random.key(0))
-    except jax.errors.JAXTypeError:  # one that looks at its numbers while it is built
-        return
-    leaves = [leaf for leaf in jax.tree.leaves(shapes) if hasattr(leaf, "dtype")]
-    sizes = [leaf.dtype.itemsize * _product(leaf.shape) for leaf in leaves]
-    found = checkpoint.stat().st_size
-    if sum(sizes) > _SPARE + _FROZEN * found:
-        raise DataFileError(
-            f"{checkpoint} is a checkpoint of another training: "
-            f"a network of {sum(sizes)} bytes does not lie in {found}; restore the right file"
-        )
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    """As Python integers, which do not overflow."""
-    out = 1
-    for length in shape:
-        out *= int(length)
-    return out

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from pinops.data import read_run, write_arrays, write_run
+from pinops.solvers._export import Program, export_file
 from pinops.training import (
     Params,
     Report,
@@ -20,10 +21,13 @@ from pinops.training import (
     difference,
     difference_of_problems,
     history_arrays,
+    named_leaves,
     save_checkpoint,
 )
 
 CHECKPOINT = Path("checkpoint") / "state.h5"
+SCALING = "scaling.h5"  # of outputs at every point
+PARAMS, SCALES = "params", "scaling."  # what names in a file of weights begin with
 
 # {unknown: {"mean", "std", "median", "worst": of the relative L2 errors, "max_abs": the largest
 # error}}
@@ -111,6 +115,53 @@ class Trained(abc.ABC):
     def known_errors(self, data: Any = None) -> Errors:
         """`error`, or an empty dict where there is nothing to compare with."""
 
+    @abc.abstractmethod
+    def program(self, snapshots: int | None = None) -> Program:
+        """The function that `export` writes, in the precision that is in force.
+
+        Args:
+            snapshots: Of a surrogate, as for `export`.
+
+        Raises:
+            ValueError: Where there is no such function, and for ``snapshots`` of anything else.
+        """
+
+    @abc.abstractmethod
+    def weights(self) -> dict[str, np.ndarray]:
+        """The trained arrays by name, with what else `load` needs of them.
+
+        Raises:
+            ValueError: For what consists of several trainings.
+        """
+
+    def export(self, path: str | Path, *, snapshots: int | None = None) -> Path:
+        """Write one file for others, and its description ``FILE.json``: names, shapes, types and
+        units of what goes in and comes out, versions, and what was asked for.
+
+        The suffix says what is written. A program maps physical values to physical values, for any
+        number of samples and points:
+
+        * ``.stablehlo``: a program for ``jax.export.deserialize``; needs the extra ``export``.
+        * ``.onnx``: a program for ONNX Runtime; needs the extra ``onnx``.
+        * ``.safetensors``: the weights alone, which `pinops.load` reads; needs the extra
+          ``export``.
+
+        Args:
+            path: The file.
+            snapshots: Of a surrogate: how many snapshots a call of the program gives, each from
+                the one before; None: 1.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: For another suffix, for a missing extra, for what cannot be exported, and
+                for a file that is not an export of the same run.
+            OSError: When it cannot be written.
+        """
+        with jax.enable_x64(self.x64):
+            return export_file(self, Path(path), snapshots)
+
     def summary(self, data: Any = None) -> dict[str, Any]:
         """What was trained and what came out: the result in ``run.json`` and the output of
         ``--json``.
@@ -187,6 +238,32 @@ class TrainedOnce(Trained):
     @property
     def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return count_parameters(self.params)
+
+    def scaling(self) -> dict[str, np.ndarray]:
+        """What outputs at every point are scaled by: nothing but for a map on a grid."""
+        return {}
+
+    def weights(self) -> dict[str, np.ndarray]:
+        arrays = {f"{PARAMS}{name}": leaf for name, leaf in named_leaves(self.params).items()}
+        arrays |= {f"{SCALES}{name}": array for name, array in self.scaling().items()}
+        return {name: np.asarray(array) for name, array in arrays.items()}
+
+
+def refuse_snapshots(trained: Trained, snapshots: int | None) -> None:
+    """Raises ValueError where a number of snapshots is asked of what is no surrogate."""
+    if snapshots is not None:
+        raise ValueError(
+            f"snapshots= is for surrogates of time steps, and this is a {type(trained).__name__}; "
+            "leave it out"
+        )
+
+
+def refuse_weights(trained: Trained) -> ValueError:
+    """What is said of several trainings, which no file of weights holds."""
+    return ValueError(
+        f"a {type(trained).__name__} consists of several trainings, and a .safetensors file holds "
+        "one; export it as .stablehlo, or keep it with save(FOLDER)"
+    )
 
 
 def check_folder(folder: Path, request: Mapping[str, Any]) -> None:

@@ -11,16 +11,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from pinops.data import Dataset, as_dataset, check_data, inputs_in, problems, write_arrays
 from pinops.problem import Problem
+from pinops.solvers._export import Program, Shape
 from pinops.solvers._finetuned import finetuned, tuned
 from pinops.solvers._map_answers import evaluated, places_of, referenced, relative_errors
+from pinops.solvers._member_arrays import as_arrays
 from pinops.solvers._trained import (
+    SCALING,
     Errors,
     TrainedOnce,
     error_statistics,
+    refuse_snapshots,
     write_state,
 )
 from pinops.solvers._trained_operator import stacked, test_members, with_references
@@ -35,7 +39,6 @@ from pinops.training import (
 )
 
 _ROWS = 256  # samples that are read and compared together
-SCALING, _KIND = "scaling.h5", "scaling"  # of outputs at every point
 _SHOWN = 3  # samples in a figure
 Data = Dataset | str | Path
 
@@ -399,8 +402,29 @@ class TrainedMap(TrainedOnce):
     def identified(self) -> dict[str, Any]:
         return self.request
 
+    def scaling(self) -> dict[str, np.ndarray]:
+        return {"mean": np.asarray(self.model.mean), "scale": np.asarray(self.model.scale)}
+
+    def program(self, snapshots: int | None = None) -> Program:
+        refuse_snapshots(self, snapshots)
+        unknowns, shapes = self.family.unknowns, self.inputs.shapes
+        member: Any = None
+        if self.model.imposes:  # on members, which inputs do not tell
+            shapes, member = as_arrays(self.family)
+
+        def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            if member is None:
+                samples = Samples(inputs, None)
+            else:
+                samples = samples_of_members(jax.vmap(member)(inputs))
+            out = self.model.predicted(self.params, samples)
+            return {name: out[..., k] for k, name in enumerate(unknowns)}
+
+        axes = {name: line.tolist() for name, line in self.axes.items()}
+        inputs: dict[str, Shape] = {name: ("n", *shape) for name, shape in shapes.items()}
+        return Program(call, inputs, dict.fromkeys(unknowns, ("n", *self.grid)), {"axes": axes})
+
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
-        scaling = {"mean": np.asarray(self.model.mean), "scale": np.asarray(self.model.scale)}
-        write_arrays(folder / SCALING, _KIND, scaling)
+        write_arrays(folder / SCALING, "scaling", self.scaling())
         return (SCALING,)

@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from pinops._numbers import real
 from pinops.data import (
     Dataset,
     as_dataset,
     as_sensors,
+    bounds_of,
     check_data,
     check_values,
     readings,
@@ -31,11 +33,14 @@ from pinops.problem import (
     unstacked,
 )
 from pinops.reference import Reference
+from pinops.solvers._export import Program, Shape
+from pinops.solvers._member_arrays import as_arrays
 from pinops.solvers._solution import Solution
 from pinops.solvers._trained import (
     Errors,
     TrainedOnce,
     error_statistics,
+    refuse_snapshots,
     write_state,
 )
 from pinops.training import (
@@ -288,6 +293,31 @@ class TrainedOperator(TrainedOnce):
 
     def identified(self) -> dict[str, Any]:
         return self.request
+
+    def program(self, snapshots: int | None = None) -> Program:
+        refuse_snapshots(self, snapshots)
+        coordinates, unknowns = self.family.domain.coordinates, self.family.unknowns
+        shapes, member = as_arrays(self.family)
+        twice = set(shapes) & set(coordinates)
+        if twice:
+            raise ValueError(
+                f"{min(twice)} is an input and a coordinate, which a program cannot tell apart; "
+                "rename one, or export the operator as .safetensors"
+            )
+
+        def call(given: Mapping[str, Array]) -> dict[str, Array]:
+            at = jnp.stack([given[name] for name in coordinates], -1)
+
+            def values(inputs: Mapping[str, Array]) -> Array:
+                return jax.vmap(self.model.field(self.params, member(inputs)))(at)
+
+            out = jax.vmap(values)({name: given[name] for name in shapes})
+            return {name: out[..., k] for k, name in enumerate(unknowns)}
+
+        inputs: dict[str, Shape] = {name: ("n", *shape) for name, shape in shapes.items()}
+        inputs |= dict.fromkeys(coordinates, ("m",))
+        about = {"bounds": bounds_of(self.family)}
+        return Program(call, inputs, dict.fromkeys(unknowns, ("n", "m")), about)
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)

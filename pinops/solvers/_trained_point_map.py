@@ -7,21 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from pinops.data import BLOCK, Dataset, as_dataset
 from pinops.geometry import Mesh
 from pinops.operators import PointArchitecture
 from pinops.plotting import plot_points
 from pinops.problem import DataFamily
+from pinops.solvers._export import Program, Shape
 from pinops.solvers._trained import (
     Errors,
     TrainedOnce,
     error_statistics,
+    refuse_snapshots,
     write_state,
 )
 from pinops.training import (
+    Clouds,
     PointInputs,
     PointMapModel,
     PointSample,
@@ -208,6 +212,33 @@ class TrainedPointMap(TrainedOnce):
 
     def identified(self) -> dict[str, Any]:
         return self.request
+
+    def program(self, snapshots: int | None = None) -> Program:
+        refuse_snapshots(self, snapshots)
+        seen, unknowns = self.inputs, self.model.unknowns
+        if seen.tables != (0, 0) or self.architecture.boundary:
+            raise ValueError(
+                f"a program cannot find the edges or the distance from the boundary, which "
+                f"{type(self.architecture).__name__} sees of a mesh; export it as .safetensors"
+            )
+
+        def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            points = inputs["points"]
+            n, m = points.shape[:2]
+            known = [jnp.zeros((n, m, 0), points.dtype)]
+            for name, local in zip(seen.names, seen.local, strict=True):
+                rows = inputs[name].reshape(n, m if local else 1, -1)
+                known.append(jnp.broadcast_to(rows, (n, m, rows.shape[2])))
+            places, features = seen.scaled(points, jnp.concatenate(known, 2))
+            clouds = Clouds(places, features, jnp.ones((n, m), bool), None, None)
+            out = self.model.predicted(self.params, clouds)
+            return {name: out[..., k] for k, name in enumerate(unknowns)}
+
+        inputs: dict[str, Shape] = {"points": ("n", "m", len(seen.middle))}
+        for name, shape, local in zip(seen.names, seen.shapes, seen.local, strict=True):
+            inputs[name] = ("n", *(("m",) if local else ()), *shape)
+        about = {"coordinates": list(self.family.domain.coordinates)}
+        return Program(call, inputs, dict.fromkeys(unknowns, ("n", "m")), about)
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)

@@ -24,7 +24,9 @@ from pinops.problem import (
     unstacked,
 )
 from pinops.solvers._beginnings import check_first, check_parameters, checked_fields
+from pinops.solvers._export import Program
 from pinops.solvers._finetuned import finetuned, tuned
+from pinops.solvers._stepping import stepping
 from pinops.solvers._trained import (
     Errors,
     TrainedOnce,
@@ -414,6 +416,10 @@ class TrainedSurrogate(TrainedOnce):
 
     def identified(self) -> dict[str, Any]:
         return self.request
+
+    def program(self, snapshots: int | None = None) -> Program:
+        count = 1 if snapshots is None else snapshots
+        return stepping(self.model, self.params, self.grid, self.parameters.names, count)
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)

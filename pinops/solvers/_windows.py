@@ -15,6 +15,7 @@ from pinops.problem import Problem, TimeWindows, Window, nodes_of, series_of, wa
 from pinops.solvers._answer import Answer
 from pinops.solvers._diagnose import Diagnosis
 from pinops.solvers._solution import Solution
+from pinops.solvers._trained import refuse_weights
 from pinops.training import Report
 
 NOT_CONVERGED = "not converged"
@@ -123,6 +124,9 @@ class WindowedSolution(Answer):
     def diagnose(self) -> Diagnosis:
         """What limits the answer: that of the window with the largest loss."""
         return max(self.parts, key=lambda part: part.history[-1].loss).diagnose()
+
+    def weights(self) -> dict[str, np.ndarray]:
+        raise refuse_weights(self)
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         for k, part in enumerate(self.parts):

@@ -18,9 +18,11 @@ follow from predictions.
 from pinops.training._checkpoint import check_checkpoint as check_checkpoint
 from pinops.training._checkpoint import difference as difference
 from pinops.training._checkpoint import difference_of_problems as difference_of_problems
+from pinops.training._checkpoint import filled as filled
 from pinops.training._checkpoint import history_arrays as history_arrays
 from pinops.training._checkpoint import load_checkpoint as load_checkpoint
 from pinops.training._checkpoint import load_params as load_params
+from pinops.training._checkpoint import named_leaves as named_leaves
 from pinops.training._checkpoint import save_checkpoint as save_checkpoint
 from pinops.training._chunks import chunk_for as chunk_for
 from pinops.training._chunks import chunk_of as chunk_of

@@ -55,10 +55,10 @@ def save_checkpoint(
     Raises:
         OSError: If the file cannot be written.
     """
-    arrays = {f"state/{name}": leaf for name, leaf in _named_leaves(state).items()}
+    arrays = {f"state/{name}": leaf for name, leaf in named_leaves(state).items()}
     if state is None or params is not state.params:
         prefix = _PARAMS if state is None else _ANSWER
-        arrays |= {f"{prefix}{name}": leaf for name, leaf in _named_leaves(params).items()}
+        arrays |= {f"{prefix}{name}": leaf for name, leaf in named_leaves(params).items()}
     arrays |= {f"history/{name}": array for name, array in history_arrays(history).items()}
     write_arrays(path, _KIND, arrays, {"request": dict(request)})
 
@@ -111,7 +111,7 @@ def load_checkpoint(
     first = training.init(params)
     optimizer = training.phases[number].optimizer.init(params)
     template = dataclasses.replace(first, optimizer=optimizer)
-    return _fill(path, stored, template), history_reports(path, _stored(arrays, "history/"))
+    return filled(path, stored, template), history_reports(path, _stored(arrays, "history/"))
 
 
 def load_params(
@@ -126,7 +126,7 @@ def load_params(
     arrays, attributes = read_arrays(path, _KIND)
     _check_request(path, attributes, request)
     stored = _stored(arrays, _ANSWER) or _stored(arrays, _PARAMS)
-    return _fill(path, stored, params), history_reports(path, _stored(arrays, "history/"))
+    return filled(path, stored, params), history_reports(path, _stored(arrays, "history/"))
 
 
 def check_checkpoint(path: Path, request: Mapping[str, Any]) -> None:
@@ -165,13 +165,18 @@ def _stored(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarr
     }
 
 
-def _fill(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any:
+def filled(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any:
     """The template with the stored leaves.
+
+    Args:
+        path: The file that they are from.
+        stored: As `named_leaves` names them.
+        template: With leaves of the same shapes and types.
 
     Raises:
         DataFileError: If one is missing, or has another shape or type.
     """
-    expected = _named_leaves(template)
+    expected = named_leaves(template)
     for name, leaf in expected.items():
         found = stored.get(name)
         if found is None or found.shape != jnp.shape(leaf) or found.dtype != np.asarray(leaf).dtype:
@@ -185,7 +190,8 @@ def _fill(path: Path, stored: Mapping[str, np.ndarray], template: PyTree) -> Any
     )
 
 
-def _named_leaves(tree: PyTree) -> dict[str, Any]:
+def named_leaves(tree: PyTree) -> dict[str, Any]:
+    """Every array of a tree by its path, such as ``.network.layers[0].weight``."""
     return {
         jax.tree_util.keystr(path): leaf
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]

@@ -87,6 +87,13 @@ class MapInputs:
         return tuple(name for name, _ in (*self.fields, *self.constants))
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of one sample of every input, as in the training."""
+        widths = {name: _width(self.of_fields, name) for name, _ in self.fields}
+        fields = {n: (*own, *([widths[n]] if widths[n] > 1 else [])) for n, own in self.fields}
+        return fields | {name: (size,) if size > 1 else () for name, size in self.constants}
+
+    @property
     def count(self) -> int:
         """How many channels there are."""
         return len(self.of_fields.names) + len(self.of_constants.names)
@@ -107,7 +114,8 @@ class MapInputs:
             columns = [_on_grid(inputs[n], own, grid) for n, own in self.fields]
             out.append(_scaled(jnp.concatenate(columns, -1), self.of_fields))
         if self.constants:
-            rows = [jnp.reshape(inputs[n], (len(inputs[n]), -1)) for n, _ in self.constants]
+            # A program for any number of samples knows the number by its shape only.
+            rows = [jnp.reshape(inputs[n], (inputs[n].shape[0], m)) for n, m in self.constants]
             seen = _scaled(jnp.concatenate(rows, -1), self.of_constants)
             out.append(constant_channels(seen, grid))
         return jnp.concatenate(out, -1)

@@ -112,6 +112,20 @@ class PointInputs:
         graph = None if graphs[0] is None else _stacked(graphs)
         return Clouds(np.stack(points), np.stack(features), np.stack(present), graph, values)
 
+    def scaled(self, points: Any, features: Any) -> tuple[Any, Any]:
+        """Coordinates and features as a network sees them, in arrays of NumPy or JAX.
+
+        Args:
+            points: ``(..., d)``.
+            features: ``(..., i)``.
+        """
+
+        def along(numbers: Sequence[float]) -> np.ndarray:
+            return np.reshape(numbers, (1,) * (points.ndim - 1) + (-1,))
+
+        standard = (features - along(self.centre)) / along(self.deviation)
+        return (points - along(self.middle)) / self.radius, standard
+
     def _row(
         self,
         architecture: PointArchitecture,
@@ -125,8 +139,7 @@ class PointInputs:
         if queries is not None:
             known = np.concatenate([known, mesh.interpolated(known, queries)])
         known = np.concatenate([known, architecture.channels(mesh, queries)], 1)
-        scaled = (places - np.asarray(self.middle)) / self.radius
-        standard = (known - np.asarray(self.centre)) / np.asarray(self.deviation)
+        scaled, standard = self.scaled(places, known)
         edges = architecture.edges(mesh, queries)
         graph = None if edges is None else Graph.of(edges, size, self.tables)
         present = np.arange(size) < len(mesh.points)

@@ -84,7 +84,7 @@ class PointMapModel(Trainable[Classes]):
 
         arrays = dataclasses.replace(clouds, values=None)
         # A product of one sample is faster than a batched one, which contracts two axes.
-        if len(arrays.points) == 1:
+        if arrays.points.shape[0] == 1:
             out = one(jax.tree.map(lambda leaf: leaf[0], arrays))[None]
         else:
             out = jax.vmap(one)(arrays)
