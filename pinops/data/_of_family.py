@@ -45,7 +45,7 @@ def as_dataset(data: Dataset | str | Path) -> Dataset:
     raise ValueError(
         f"data must be a Dataset or the file of one, got {what}; make one of arrays with "
         "po.Dataset.from_arrays(inputs=..., outputs=..., coordinates=...), or of solutions of a "
-        "family with po.generate(family, path)"
+        "family with pinops.data.generate(family, path)"
     )
 
 
