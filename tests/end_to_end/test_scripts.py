@@ -31,6 +31,7 @@ SMOKE = {
     "operators --step": [],
     "pig": ["--cases", "klein_gordon"],
     "pig --step": [],
+    "public_references": [],
     "rollouts": [],
     "scales": [],
     "step_cost": [],
@@ -41,6 +42,7 @@ SMOKE = {
 # Tables outside of docs/benchmarks.md.
 PAGES = {
     "_summary": ("README.md",),
+    "public_references": ("docs/guide/accuracy.md",),
     "rollouts": ("docs/guide/steppers.md",),
     "scales": ("docs/scales.md",),
     "darcy_map": ("docs/benchmarks.md", "docs/guide/physics.md"),
