@@ -1,16 +1,20 @@
-"""The wheel: built, installed elsewhere, and solving from there."""
+"""The sdist and the wheel made from it: what they hold, and a wheel that solves elsewhere."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tomllib
 import zipfile
+from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def run(*command: str | Path, **options) -> str:
@@ -31,12 +35,21 @@ def source(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(source, tmp_path_factory) -> Path:
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+def built(source, tmp_path_factory) -> Path:
+    """The folder with the sdist and the wheel; the wheel is built from the unpacked sdist."""
+    beside = ["pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md"]
+    for name in (*beside, "CITATION.cff"):
         shutil.copy(ROOT / name, source / name)
-    out = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source)
-    (wheel,) = out.glob("*.whl")
+    (source / "tests").mkdir()
+    shutil.copy(__file__, source / "tests")
+    out = tmp_path_factory.mktemp("built")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source)
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(built) -> Path:
+    (wheel,) = built.glob("*.whl")
     return wheel
 
 
@@ -71,6 +84,28 @@ def test_everything_is_in_the_wheel(wheel):
     sources |= {f"pinops/problems/{path.name}" for path in (ROOT / "problems").glob("*.py")}
     assert "pinops/problems/burgers.py" in sources and sources <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
+
+
+def test_the_sdist_holds_the_sources_and_no_part_of_the_tests(built):
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+    assert {"pyproject.toml", "LICENSE", "CHANGELOG.md", "CITATION.cff"} <= names
+    assert {"pinops/__main__.py", "problems/burgers.py"} <= names
+    assert not [name for name in names if name.startswith(("tests", "benchmarks", "docs"))]
+
+
+def test_the_metadata_are_those_of_pyproject(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = HeaderParser().parsestr(file.read(name).decode())
+    assert wheel.name == f"pinops-{PROJECT['version']}-py3-none-any.whl"
+    assert metadata["Version"] == PROJECT["version"]
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert set(metadata.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
+    needed = {need for need in metadata.get_all("Requires-Dist") if "extra ==" not in need}
+    assert needed == set(PROJECT["dependencies"])
+    assert all(">=" in need for need in needed), "a lowest version is stated for each"
 
 
 def test_the_catalogue_is_found_in_a_clone_that_is_not_installed(source):
