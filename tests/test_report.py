@@ -5,6 +5,7 @@ import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import optax
 import pytest
 from decay import Decay
@@ -53,6 +54,22 @@ def solution():
 @pytest.fixture(scope="module")
 def registered():
     return po.solve("heat", optimizer=PHASES, seed=3, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    a = np.random.default_rng(0).uniform(1, 2, (6, 8))
+    return po.Dataset.from_arrays(
+        inputs={"a": a},
+        outputs={"u": 2 * a},
+        coordinates={"x": np.linspace(0, 1, 8)},
+        units={"u": "a<b"},
+    )
+
+
+@pytest.fixture(scope="module")
+def trained_map(dataset):
+    return po.train(dataset, po.operators.FNO(4, 2, depth=1), steps=2, progress=False)
 
 
 def test_a_report_has_everything_and_needs_nothing(solution, tmp_path):
@@ -142,6 +159,34 @@ def test_what_no_text_describes_has_a_remark(solution, registered):
     repeat = repeat_of(registered.request | {"continuation": stages}, registered.subject)
     assert "continuation=po.Continuation(9, viscosity=(1.0, 0.1))" in repeat.python
     assert "--continuation viscosity=1.0,0.1 --stage-steps 9" in repeat.command
+
+
+def test_a_map_on_data_has_a_report(trained_map, tmp_path):
+    text = trained_map.report(tmp_path / "map.html").read_text("utf-8")
+    page = Page(text)
+    assert "Diagnosis" not in page.text and "a&lt;b" in text and "a<b" not in text
+    assert 'po.Dataset.open("DATA.h5"),\n    po.operators.FNO(' in page.text
+    assert "pinops train --data DATA.h5 --operator 'FNO(width=4, modes=2, depth=1)'" in page.text
+
+
+def test_the_command_writes_the_page_of_a_run(trained_map, registered, dataset, tmp_path, capsys):
+    folder, data = trained_map.save(tmp_path / "run"), dataset.save(tmp_path / "data.h5")
+    assert run(["report", str(folder), "--data", str(data)]) == 0
+    path = folder / "report.html"
+    assert capsys.readouterr().out.strip() == str(path) and "FNO" in path.read_text("utf-8")
+    folder = registered.save(tmp_path / "heat")
+    assert run(["report", str(folder), "--data", "x.h5"]) == 2
+    assert "are for what was trained on a family" in capsys.readouterr().err
+
+
+def test_notebooks_show_tables(solution, dataset):
+    shown = Page(solution._repr_html_())
+    assert "Solution" in shown.text and "finished after 5 steps" in shown.text
+    shown = Page(solution.problem._repr_html_())
+    assert "u = 1 at t = 0" in shown.text and "t from 0 to 1" in shown.text
+    text = dataset._repr_html_()
+    assert "a&lt;b" in text and "a<b" in Page(text).text and "a grid of 8" in Page(text).text
+    assert "<table>" in po.Ensemble((solution, solution))._repr_html_()
 
 
 def test_a_problem_without_a_docstring_is_known_by_its_residual():
