@@ -25,7 +25,7 @@ CATALOGUE = PACKAGE.parent / "problems"
 # The floors of design.md section 2, ground floor first; rooms of one floor do not import each
 # other. One departure: metrics measure against a `Reference`, so they stand above that room.
 FLOORS = (
-    ("_numbers",),
+    ("_numbers", "_html"),
     ("_types",),
     ("settings",),
     ("derivatives", "geometry", "sampling", "functions", "optimizers", "reference"),

@@ -1,14 +1,26 @@
 """The table of commands, and the way from a command line to an exit code."""
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from pinops.cli import _data, _evaluate, _export, _plot, _problems, _settings, _solve, _train
+from pinops.cli import (
+    _data,
+    _evaluate,
+    _export,
+    _plot,
+    _problems,
+    _report,
+    _settings,
+    _solve,
+    _train,
+)
 from pinops.cli._arguments import Parser, Usage
 from pinops.cli._devices import switch_on_compilation_cache
+from pinops.data import environment
 from pinops.settings import shown
 
 COMMANDS: dict[str, ModuleType] = {
@@ -20,15 +32,28 @@ COMMANDS: dict[str, ModuleType] = {
     "evaluate": _evaluate,
     "plot": _plot,
     "export": _export,
+    "report": _report,
 }
 _ABOUT = "Physics-informed networks and neural operators in JAX."
 _LONGEST = 600  # characters of an error sentence, whatever the user wrote
+
+
+class _Versions(argparse.Action):
+    """The option ``--versions``, which prints what an issue report needs and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        for name, value in environment().items():
+            print(f"{name:10}{value}")
+        parser.exit()
 
 
 def parser() -> Parser:
     """The parser of all commands."""
     usage = "pinops COMMAND [options]"
     whole = Parser(prog="pinops", description=_ABOUT, usage=usage)
+    whole.add_argument(
+        "--versions", action=_Versions, nargs=0, help="print what a report of a fault needs"
+    )
     commands = whole.add_subparsers(
         title="commands", metavar="COMMAND", required=True, dest="command"
     )

@@ -44,6 +44,8 @@ from pinops.data._schema import shown as shown
 from pinops.data._sensors import as_sensors as as_sensors
 from pinops.data._sensors import readings as readings
 from pinops.data._store import BLOCK as BLOCK
+from pinops.data._versions import environment as environment
+from pinops.data._versions import versions as versions
 from pinops.data._weights import read_weights as read_weights
 from pinops.data._weights import weights_as_bytes as weights_as_bytes
 from pinops.data.readers import describe_file as describe_file

@@ -80,6 +80,19 @@ class Layout:
         size = " x ".join(str(n) for n in grid)
         return f"a grid of {size}" if self.kind == "grid" else f"{size} points"
 
+    def summary(self, coordinates: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """All of it by name, as JSON."""
+        return {
+            "layout": self.kind,
+            "coordinates": list(self.names),
+            "points": self.shape(coordinates),
+            "inputs": list(self.inputs),
+            "parameters": list(self.parameters),
+            "outputs": list(self.unknowns),
+            "time": self.time,
+            "units": dict(self.units),
+        }
+
 
 @dataclass(frozen=True)
 class Arrays:

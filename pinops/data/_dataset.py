@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
+from pinops._html import as_table
 from pinops.data._contents import Contents, Layout, checked
 from pinops.data._file_store import FileStore, is_ours, write_store
 from pinops.data._rows import (
@@ -68,7 +69,9 @@ class Dataset:
         """A data set of arrays in memory, or of lazy ones.
 
         Example:
-            ``po.Dataset.from_arrays(inputs={"a": a}, outputs={"u": u}, coordinates={"x": x})``.
+            >>> a, grid = np.ones((4, 8)), {"x": np.linspace(0, 1, 8)}
+            >>> po.Dataset.from_arrays(inputs={"a": a}, outputs={"u": a}, coordinates=grid).count
+            4
 
         Args:
             outputs: By name ``(n, *grid)`` on a grid, ``(n, l)`` at l shared points, or a list of n
@@ -428,21 +431,18 @@ class Dataset:
 
     def summary(self) -> dict[str, Any]:
         """What there is: the layout, counts, and mean and deviation of the unknowns."""
-        layout = self.layout
         return {
             "source": str(self.path),
             "samples": self.count,
-            "layout": layout.kind,
-            "coordinates": list(layout.names),
-            "points": self.layout.shape(self.coordinates),
-            "inputs": list(layout.inputs),
-            "parameters": list(layout.parameters),
-            "outputs": list(layout.unknowns),
-            "time": layout.time,
-            "units": dict(layout.units),
+            **self.layout.summary(self.coordinates),
             "mean": self.mean,
             "deviation": self.scale,
         }
+
+    def _repr_html_(self) -> str:
+        """The table that notebooks show; no sample is read for it."""
+        layout = self.layout.summary(self.coordinates)
+        return as_table({"samples": self.count, **layout, "source": self.path}, "Dataset")
 
     def __repr__(self) -> str:
         maps = f"{', '.join(self.layout.inputs) or 'nothing'} to {', '.join(self.unknowns)}"

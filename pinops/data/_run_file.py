@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +27,10 @@ from pinops.data._schema import (
     Text,
     check,
 )
+from pinops.data._versions import versions
 
 _NAME = "run.json"
 _EXPORTED = "file"  # the only part of the description of an exported file, whatever its name
-_PACKAGES = ("pinops", "jax", "jaxlib", "equinox", "optax", "numpy")
 _LARGEST = 8 * 2**20  # bytes of run.json
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,100}\.h5")
 
@@ -252,7 +251,7 @@ def _write(
 ) -> None:
     content = {
         "request": request,
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": versions(),
         "result": result,
         **(more or {}),
         "parts": {

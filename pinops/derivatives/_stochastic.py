@@ -26,7 +26,9 @@ class STDE(eqx.Module):
         ValueError: for another kind, or without any direction.
 
     Example:
-        ``po.solve("poisson_nd", points=po.Collocation(laplacian=po.STDE(directions=16)))``
+        For ``po.solve("poisson_nd", points=points)``:
+
+        >>> points = po.Collocation(laplacian=po.STDE(directions=16))
     """
 
     directions: int = whole(16, most=100_000)

@@ -20,7 +20,9 @@ class GaussianProcess(eqx.Module):
         ValueError: for a setting that is not a positive, finite number.
 
     Example:
-        ``GaussianProcess(length=0.2).sample(key, np.linspace(0, 1, 100))``
+        >>> process = po.functions.GaussianProcess(length=0.2)
+        >>> process.sample(jax.random.key(0), np.linspace(0, 1, 100)).shape
+        (100,)
     """
 
     length: float = number(0.2, above=0)

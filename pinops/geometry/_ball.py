@@ -25,7 +25,8 @@ class Ball(Domain):
             invalid radius.
 
     Example:
-        `Ball(center={"x": 0, "y": 0, "z": 0}, radius=1)`
+        >>> po.Ball(center={"x": 0, "y": 0, "z": 0}, radius=1).coordinates
+        ('x', 'y', 'z')
     """
 
     center: tuple[tuple[str, float], ...] = eqx.field(static=True)
@@ -118,7 +119,8 @@ def Disk(*, radius: float, name: str | None = None, **center: float) -> Ball:
         ValueError: for another number of coordinates.
 
     Example:
-        `Disk(x=0.3, y=0.3, radius=0.1, name="hole")`
+        >>> po.Disk(x=0.3, y=0.3, radius=0.1, name="hole").name
+        'hole'
     """
     if len(center) != 2:
         raise ValueError(

@@ -12,7 +12,9 @@ from ._domain import Domain, Face, checked_interval
 class Box(Domain):
     """The product of intervals, in the order of the keywords.
 
-    Example: `Box(x=(0, 1), y=(-1, 1), t=(0, 2))`.
+    Example:
+        >>> po.Box(x=(0, 1), y=(-1, 1), t=(0, 2)).space
+        ('x', 'y')
 
     Boundary parts: "x_min", "x_max", "y_min", ..., or one part `name` for the whole surface in
     space.

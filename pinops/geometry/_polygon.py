@@ -28,7 +28,8 @@ class Polygon(Domain):
         ValueError: for fewer than three vertices, repeated vertices, or edges that cross.
 
     Example:
-        `Polygon([(0, 0), (1, 0), (0, 1)])`
+        >>> po.Polygon([(0, 0), (1, 0), (0, 1)]).coordinates
+        ('x', 'y')
     """
 
     vertices: tuple[tuple[float, float], ...] = eqx.field(static=True)

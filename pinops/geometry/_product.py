@@ -9,7 +9,10 @@ from ._domain import Domain, Face
 class Product(Domain):
     """All pairs of a point of `first` and a point of `second`.
 
-    Example: `Disk(x=0, y=0, radius=1) * Box(z=(0, 2), t=(0, 1))`.
+    Example:
+        >>> cylinder = po.Disk(x=0, y=0, radius=1) * po.Box(z=(0, 2), t=(0, 1))
+        >>> cylinder.coordinates
+        ('x', 'y', 'z', 't')
 
     The boundary is first's surface times second, and first times second's surface, with their
     names.

@@ -83,7 +83,10 @@ class NNXNetwork(eqx.Module):
 class FromNNX(Architecture):
     """An NNX module as an architecture.
 
-    Example: ``FromNNX(lambda i, o, rngs: MyModule(i, o, rngs=rngs))``.
+    Example:
+        >>> from flax import nnx
+        >>> from pinops.networks import FromNNX
+        >>> network = FromNNX(lambda i, o, rngs: nnx.Linear(i, o, rngs=rngs))
 
     Args:
         factory: From the numbers of inputs and outputs and random keys to a module.

@@ -16,7 +16,9 @@ from pinops.settings import Function, setting
 class Only(Wrapper):
     """Any optimizer, of some of the parameters.
 
-    Example: ``Only(Adam(1e-3), lambda params: params.network.branch.network.head)``.
+    Example:
+        >>> from pinops.optimizers import Adam, Only
+        >>> optimizer = Only(Adam(1e-3), lambda params: params.network.branch.network.head)
 
     The optimizer sees a smaller problem; the gradient or Jacobian is that of all.
 

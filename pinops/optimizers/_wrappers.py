@@ -74,7 +74,8 @@ class Averaged(Wrapper):
     from the parameters themselves. ``1 / (1 - decay)`` steps should be a small part of the
     training.
 
-    Example: ``Averaged(Adam(1e-3, None), 0.999)``.
+    Example:
+        >>> optimizer = po.optimizers.Averaged(po.optimizers.Adam(1e-3, None), 0.999)
 
     Args:
         optimizer: One of `pinops.optimizers`, or an optax transformation.
@@ -133,7 +134,8 @@ class Accumulated(Wrapper):
 
     A step takes one batch; parameters change in one step of ``batches``.
 
-    Example: ``Accumulated(Adam(1e-3, None), 4)``.
+    Example:
+        >>> optimizer = po.optimizers.Accumulated(po.optimizers.Adam(1e-3, None), 4)
 
     Args:
         optimizer: Adam, SOAP or an optax transformation without a line search.

@@ -7,6 +7,7 @@ per unknown, the history below.
 
 from pinops.plotting._drawing import Drawable as Drawable
 from pinops.plotting._drawing import Rollouts as Rollouts
+from pinops.plotting._drawing import as_png as as_png
 from pinops.plotting._drawing import write_figure as write_figure
 from pinops.plotting._gaussians import plot_gaussians as plot_gaussians
 from pinops.plotting._maps import plot_maps as plot_maps

@@ -103,12 +103,17 @@ def write_figure(figure: "Figure", path: str | Path) -> None:
     figure.savefig(path, dpi=DPI, bbox_inches="tight")
 
 
+def as_png(figure: "Figure") -> bytes:
+    """A picture of a figure, as the content of a file."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return buffer.getvalue()
+
+
 def _show_in_notebooks(figure: "Figure") -> None:
     """Give the figure a picture of itself: without pyplot, IPython does not know how to draw it."""
 
     def picture() -> bytes:
-        buffer = BytesIO()
-        figure.savefig(buffer, format="png", bbox_inches="tight")
-        return buffer.getvalue()
+        return as_png(figure)
 
     figure._repr_png_ = picture  # pyright: ignore[reportAttributeAccessIssue]

@@ -46,7 +46,10 @@ class Dirichlet(Condition):
         soft: Make it a loss term even where it could be imposed exactly.
 
     Example:
-        ``Dirichlet(lambda x: jnp.maximum(x - strike, 0), on="t_max")`` is a payoff.
+        A payoff:
+
+        >>> strike = 1.0
+        >>> payoff = po.Dirichlet(lambda x: jnp.maximum(x - strike, 0), on="t_max")
     """
 
     value: Data | dict[str, Data]
@@ -153,7 +156,7 @@ class Equation(Condition):
         on: As for `Dirichlet`.
 
     Example:
-        ``Equation(lambda u_xx: u_xx, on="x")``.
+        >>> no_moment = po.Equation(lambda u_xx: u_xx, on="x")
     """
 
     residual: Callable[..., Any]
@@ -295,7 +298,9 @@ def sentence(problem: "Problem", condition: Condition) -> str:
     """What a condition says, with its unknowns and where it holds.
 
     Example:
-        ``"u = 0 on x_min and x_max"``, ``"51 observations of u"``.
+        >>> problem = po.load_problem("burgers")
+        >>> sentence(problem, problem.conditions()[1])
+        'u = 0 on x_min and x_max'
     """
     unknowns = named_unknowns(condition, problem.unknowns)
     match condition:

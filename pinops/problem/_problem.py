@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
+from pinops._html import as_table
 from pinops.derivatives import Names, Signature, call_by_name, number, parse_signature
 from pinops.geometry import Domain
 from pinops.problem._conditions import Condition
@@ -126,6 +127,12 @@ class Problem(eqx.Module):
     def reference(self) -> Reference | None:
         """A trusted solution on a grid with its error bar; by default the exact one, if known."""
         return exact_reference(self)
+
+    def _repr_html_(self) -> str:
+        """The table that notebooks show."""
+        from pinops.problem._described import described  # needs the whole room
+
+        return as_table(described(self), type(self).__name__)
 
 
 class DerivedProblem(Problem):

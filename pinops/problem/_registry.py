@@ -162,7 +162,8 @@ def load_problem(name: str, **coefficients: Any) -> Problem:
     """The problem registered under ``name``, with some coefficients changed.
 
     Example:
-        ``load_problem("burgers", viscosity=0.05)``.
+        >>> float(po.load_problem("burgers", viscosity=0.05).viscosity)
+        0.05
 
     Raises:
         ValueError: For an unknown problem (suggesting the nearest), an unknown coefficient

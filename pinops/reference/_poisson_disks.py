@@ -44,9 +44,8 @@ def poisson_disks(
     Raises:
         ValueError: for disks that overlap or leave the square.
 
-    Example:
-        PINNacle's Poisson2d-C is `half_width=0.5, centers=(±0.3, ±0.3), radius=0.1, outer=1,
-        inner=0`.
+    PINNacle's Poisson2d-C is `half_width=0.5, centers=(±0.3, ±0.3), radius=0.1, outer=1,
+    inner=0`.
     """
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     disks = np.array([complex(*center) for center in centers])

@@ -46,3 +46,4 @@ from pinops.settings._written import allowed_in as allowed_in
 from pinops.settings._written import describe_settings as describe_settings
 from pinops.settings._written import from_description as from_description
 from pinops.settings._written import parsed as parsed
+from pinops.settings._written import source_of as source_of

@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -70,7 +71,9 @@ def _is_abstract(cls: type) -> bool:
 def describe_settings(cls: type) -> dict[str, str]:
     """Every setting of a class in one line, for help texts.
 
-    Example: ``describe_settings(MLP)["width"]`` is "a whole number from 1 to 100000 (20)".
+    Example:
+        >>> describe_settings(po.networks.MLP)["width"]
+        'a whole number from 1 to 100000 (20)'
     """
     lines = {}
     for field in _settings(cls).values():
@@ -122,6 +125,59 @@ def from_description(description: Any, allowed: Allowed) -> Any:
         ValueError: in one sentence, as `parsed`.
     """
     return _Describer(allowed).object(description, 0)
+
+
+def source_of(description: Any, allowed: Allowed, spelled: Callable[[str], str] = str) -> str:
+    """The text that `parsed` reads as the object of a description; the inverse of both readers.
+
+    Settings that have their default are left out.
+
+    Args:
+        description: as for `from_description`, or a list of them.
+        allowed: the names that may occur.
+        spelled: how the name of an object or a function is written: "po.networks.MLP" in Python.
+
+    Raises:
+        ValueError: for a description of anything else.
+    """
+    return _source_of(description, allowed, spelled, None)
+
+
+def _source_of(
+    value: Any, allowed: Allowed, spelled: Callable[[str], str], rule: Rule | None
+) -> str:
+    def inside(each: Any, its: Rule | None) -> str:
+        return _source_of(each, allowed, spelled, its)
+
+    if isinstance(value, list | tuple):
+        items = [inside(item, rule) for item in value]
+        return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+    if isinstance(value, dict):
+        name, content = next(iter(value.items()), ("", None))
+        if len(value) != 1 or name not in allowed.objects or not isinstance(content, dict):
+            if any(isinstance(each, dict | list) for each in value.values()):
+                raise ValueError(f"{shown(value)} does not describe an object")
+            return f"{{{', '.join(f'{key!r}: {inside(v, None)}' for key, v in value.items())}}}"
+        fields = _settings(allowed.objects[name])
+        given = [
+            f"{setting}={inside(content[setting], rule_of(field))}"
+            for setting, field in fields.items()
+            if setting in content and not _is_default(content[setting], field)
+        ]
+        return f"{spelled(name)}({', '.join(given)})"
+    if isinstance(value, str) and isinstance(_inner(rule), Function):
+        if value not in allowed.functions:
+            raise _unknown(value, allowed.functions)
+        return spelled(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no literal")
+    return repr(value)
+
+
+def _is_default(value: Any, field: "dataclasses.Field[Any]") -> bool:
+    """Whether a value in JSON is the default of a setting; of objects inside nothing is said."""
+    default = getattr(field.default, "__name__", field.default)
+    return type(default) is type(value) and default == value
 
 
 def _settings(cls: type) -> dict[str, "dataclasses.Field[Any]"]:

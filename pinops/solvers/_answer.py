@@ -19,6 +19,7 @@ from pinops.data import bounds_of, cached_reference, write_arrays
 from pinops.metrics import deviations, errors
 from pinops.problem import Problem, fingerprint, warn_outside
 from pinops.reference import Reference
+from pinops.solvers._diagnose import Diagnosis
 from pinops.solvers._export import Program, Shape
 from pinops.solvers._trained import Errors, Trained, error_statistics, refuse_snapshots
 
@@ -50,6 +51,17 @@ class Answer(Trained):
     @abc.abstractmethod
     def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:
         """Every interior equation at named coordinates, by its name, in its own units."""
+
+    @abc.abstractmethod
+    def diagnose(self) -> Diagnosis:
+        """What limits the answer."""
+
+    def diagnosis(self) -> str:
+        return str(self.diagnose()) if self.history else ""
+
+    @property
+    def subject(self) -> Problem:
+        return self.problem
 
     @cached_property
     def reference(self) -> Reference | None:

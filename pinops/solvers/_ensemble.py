@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array
 
 from pinops.data import write_run
+from pinops.problem import Problem
 from pinops.solvers._export import Program
 from pinops.solvers._trained import (
     Errors,
@@ -35,6 +36,10 @@ class Ensemble(Trained):
     def request(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The request of the first member, with the seeds of all."""
         return self.members[0].request | {"ensemble": [m.request["seed"] for m in self.members]}
+
+    @property
+    def subject(self) -> Problem:
+        return self.members[0].subject
 
     @property
     def history(self) -> list[Report]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -26,7 +26,7 @@ from pinops.data import (
     weights_as_bytes,
     write_description,
 )
-from pinops.training import difference, difference_of_problems
+from pinops.solvers._request import check_same
 
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 _OPSET = 23  # of ONNX
@@ -246,13 +246,5 @@ def _check_target(path: Path, request: Mapping[str, Any]) -> None:
             raise ValueError(f"{path} is no export of this run; choose another name")
         return
     before = read_description(path, written=False)["request"]
-    name = difference(before, request)
-    if name is not None:
-        raise ValueError(
-            f"{path} is an export of another run, with a different {name}; choose another name"
-        )
-    words = difference_of_problems(before, request)
-    if words is not None:
-        raise ValueError(
-            f"{path} is an export of a run of another problem: {words}; choose another name"
-        )
+    holds = f"{path} is an export of"
+    check_same(before, request, holds=holds, remedy="choose another name")

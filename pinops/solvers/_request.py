@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pinops.networks import activations
 from pinops.settings import quick
-from pinops.training import cast
+from pinops.training import cast, difference, difference_of_problems
 
 
 def digest(arrays: Sequence[Any]) -> str:
@@ -39,6 +39,25 @@ def as_drawn(request: Mapping[str, Any], build: Callable[[PRNGKeyArray], Any]) -
         built = _drawn(build, np.uint32(seed))
         there = jnp.result_type(float)
     return built if jnp.result_type(float) == there else cast(built)
+
+
+def check_same(
+    before: Mapping[str, Any], request: Mapping[str, Any], *, holds: str, remedy: str
+) -> None:
+    """Raises ValueError for the request of another run, in the sentence of what holds it.
+
+    Args:
+        before: What a folder or file is of.
+        request: What would be written there.
+        holds: The beginning of the sentence: "runs/a holds".
+        remedy: Its end: "choose another folder".
+    """
+    name = difference(before, request)
+    if name is not None:
+        raise ValueError(f"{holds} another run, with a different {name}; {remedy}")
+    words = difference_of_problems(before, request)
+    if words is not None:
+        raise ValueError(f"{holds} a run of another problem: {words}; {remedy}")
 
 
 class Drawing(eqx.Module):

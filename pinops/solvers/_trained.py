@@ -12,14 +12,16 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from pinops._html import as_table
 from pinops.data import read_run, write_arrays, write_run
+from pinops.problem import Problem
 from pinops.solvers._export import Program, export_file
+from pinops.solvers._report import rows_of, write_report
+from pinops.solvers._request import check_same
 from pinops.training import (
     Params,
     Report,
     TrainState,
-    difference,
-    difference_of_problems,
     history_arrays,
     named_leaves,
     save_checkpoint,
@@ -54,6 +56,11 @@ class Trained(abc.ABC):
     status: Any
     compile_seconds: Any
     num_parameters: Any
+
+    @property
+    @abc.abstractmethod
+    def subject(self) -> Problem:
+        """The problem, or the family of problems, that it was trained on."""
 
     @property
     def x64(self) -> bool:
@@ -205,6 +212,34 @@ class Trained(abc.ABC):
         write_run(folder, request, summary, ("history.h5", *parts))
         return folder
 
+    def report(self, path: str | Path, data: Any = None) -> Path:
+        """Write one page for others: equation and conditions, errors, figure, diagnosis, settings,
+        versions, and the lines that repeat the training.
+
+        It is HTML without scripts, with the figure inside: it needs neither other files nor a
+        network.
+
+        Args:
+            path: The file, such as "report.html": a new one, or the report of the same run.
+            data: What the errors and the figure are taken from, as for `error`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: For a file that is no report of this run.
+            OSError: When it cannot be written.
+        """
+        return write_report(self, Path(path), data)
+
+    def diagnosis(self) -> str:
+        """What limits the result, for the report; "" where nothing is known of it."""
+        return ""
+
+    def _repr_html_(self) -> str:
+        """The table that notebooks show."""
+        return as_table(rows_of(self), type(self).__name__)
+
     def __repr__(self) -> str:
         last = self.history[-1].errors if self.history else {}
         errors = ", ".join(f"{name} {value:.1e}" for name, value in last.items())
@@ -273,14 +308,7 @@ def check_folder(folder: Path, request: Mapping[str, Any]) -> None:
     if not (folder / "run.json").exists():
         return
     before = read_run(folder)["request"]
-    name = difference(before, request)
-    if name is not None:
-        raise ValueError(
-            f"{folder} holds another run, with a different {name}; choose another folder"
-        )
-    words = difference_of_problems(before, request)
-    if words is not None:
-        raise ValueError(f"{folder} holds a run of another problem: {words}; choose another folder")
+    check_same(before, request, holds=f"{folder} holds", remedy="choose another folder")
 
 
 def write_state(

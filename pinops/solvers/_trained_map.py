@@ -59,6 +59,10 @@ class TrainedMap(TrainedOnce):
     dataset: Dataset | None = None
 
     @property
+    def subject(self) -> Problem:
+        return self.family
+
+    @property
     def inputs(self) -> MapInputs:
         """What it sees, and the ranges of that in the training."""
         return self.model.inputs

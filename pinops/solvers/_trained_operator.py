@@ -73,6 +73,10 @@ class TrainedOperator(TrainedOnce):
     family: Problem
     model: OperatorModel
 
+    @property
+    def subject(self) -> Problem:
+        return self.family
+
     def __call__(
         self,
         members: Problem | Sequence[Problem] | Mapping[str, Any] | Any,

@@ -49,6 +49,10 @@ class TrainedPointMap(TrainedOnce):
     architecture: PointArchitecture
     model: PointMapModel
 
+    @property
+    def subject(self) -> DataFamily:
+        return self.family
+
     @cached_property
     def inputs(self) -> PointInputs:
         """What it sees of a sample."""

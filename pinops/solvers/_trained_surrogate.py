@@ -65,6 +65,10 @@ class TrainedSurrogate(TrainedOnce):
     family: Problem
     model: SurrogateModel
 
+    @property
+    def subject(self) -> Problem:
+        return self.family
+
     @cached_property
     def grid(self) -> GridSpec:
         """The grid that it works on."""

@@ -12,7 +12,10 @@ class Continuation(Stages):
     """Parameter continuation: training at other coefficients first, then at the declared ones.
 
     Example:
-        ``Continuation(1000, reynolds=(100, 400))`` trains 1000 steps at each of these values.
+        1000 steps at each of these values:
+
+        >>> po.Continuation(1000, reynolds=(100, 400)).stages
+        2
 
     Network and optimizer go on from stage to stage; nothing is compiled again.
 

@@ -1,0 +1,56 @@
+"""What a problem says of itself, for people: its equation, where it holds, and its conditions."""
+
+import inspect
+import textwrap
+
+import numpy as np
+
+from pinops.problem._conditions import sentence
+from pinops.problem._data_family import DataFamily
+from pinops.problem._inverse import coefficients_as_json, holder
+from pinops.problem._problem import Problem
+
+
+def heading_of(problem: Problem) -> str:
+    """The first paragraph of its docstring in one line, the equation; "" without one."""
+    cls = type(holder(problem))
+    doc = cls.__dict__.get("__doc__") or ""
+    # A dataclass without a docstring is given its signature.
+    return (
+        ""
+        if doc.startswith(f"{cls.__name__}(")
+        else " ".join(inspect.cleandoc(doc).split("\n\n")[0].split())
+    )
+
+
+def residual_source(problem: Problem) -> str:
+    """The lines of Python that define its equation; "" where there are none to be read."""
+    residual = type(holder(problem)).residual
+    if residual is Problem.residual or not inspect.isfunction(residual):
+        return ""
+    try:
+        return textwrap.dedent(inspect.getsource(residual))
+    except (OSError, TypeError):  # written at a prompt
+        return ""
+
+
+def described(problem: Problem) -> dict[str, str | list[str]]:
+    """Equation, unknowns, coordinates with their ranges, coefficients and conditions, by name."""
+    bounds = problem.domain.bounds
+    known = {} if isinstance(problem, DataFamily) else coefficients_as_json(problem)
+    numbers = {name: np.asarray(value) for name, value in known.items()}
+    return {
+        "equation": heading_of(problem),
+        "unknowns": ", ".join(problem.unknowns),
+        "coordinates": ", ".join(
+            f"{name} from {low:g} to {high:g}" for name, (low, high) in bounds.items()
+        ),
+        "coefficients": [
+            f"{name} = {value.item()}"
+            if value.size == 1
+            else f"{name}: array of shape {value.shape}"
+            for name, value in numbers.items()
+        ],
+        "to be found": ", ".join(problem.trainable),
+        "conditions": [sentence(problem, condition) for condition in problem.conditions()],
+    }
