@@ -195,3 +195,21 @@ def _power(x: Float[np.ndarray, "n t *grid c"]) -> tuple[np.ndarray, np.ndarray]
 
 def _rms(x: np.ndarray, axes: int | tuple[int, ...]) -> np.ndarray:
     return np.sqrt(np.mean(np.square(x), axes))
+
+
+def ratio(
+    error: Float[np.ndarray, "..."] | float, size: Float[np.ndarray, "..."] | float
+) -> Float[np.ndarray, "..."]:
+    """A relative error: the norm of an error over that of the truth.
+
+    Args:
+        error: Norms of errors.
+        size: Norms of the truth.
+
+    Returns:
+        The ratios: 0 where the truth is zero and met, infinite where it is zero and missed, and
+        where the error is not finite.
+    """
+    error, size = np.asarray(error, np.float64), np.asarray(size, np.float64)
+    missed = ~np.isfinite(error) | ((size == 0) & (error > 0))
+    return np.where(missed, np.inf, error / np.where(missed | (size == 0), 1.0, size))

@@ -8,7 +8,12 @@ import pinops
 from pinops.cli._arguments import Usage, pairs
 from pinops.losses import Weighting
 from pinops.networks import Architecture, EncoderArchitecture
-from pinops.operators import GridArchitecture, OperatorArchitecture, SurrogateArchitecture
+from pinops.operators import (
+    GridArchitecture,
+    OperatorArchitecture,
+    PointArchitecture,
+    SurrogateArchitecture,
+)
 from pinops.optimizers import Optimizer
 from pinops.sampling import Refinement, Sampler
 from pinops.settings import Allowed, parsed, shown
@@ -36,7 +41,7 @@ _POINTS = (Sampler, Refinement, pinops.STDE)
 OBJECTS = {
     "network": Written((Architecture,), (), "MLP(width=30, depth=3)", "the architecture"),
     "operator": Written(
-        (OperatorArchitecture, SurrogateArchitecture, GridArchitecture),
+        (OperatorArchitecture, SurrogateArchitecture, GridArchitecture, PointArchitecture),
         (Architecture, EncoderArchitecture),
         "CAPE(FNO(20, 12), width=64)",
         "what is trained",

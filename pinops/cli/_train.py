@@ -64,6 +64,9 @@ def run(options: argparse.Namespace) -> int:
         check_family(what)
         data = options.data
     elif options.data is not None:
+        for option, given in (("--set", options.set), ("--problems", options.problems)):
+            if given:
+                raise Usage(f"{option} is for a family; give its NAME too, or leave {option} out")
         what, data = pinops.Dataset.open(options.data), None
     else:
         raise Usage("give the name of a family, or --data FILE for data alone")

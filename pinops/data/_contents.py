@@ -248,6 +248,8 @@ def _lazy(array: Any) -> bool:
 def _parameter(given: Any, name: str, count: int, where: str) -> np.ndarray:
     array = np.asarray(given)
     array = real(np.full(count, array) if array.ndim == 0 else array, f"{where}: {name}")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{where}: the parameter {name} holds {array.dtype}; give numbers")
     if array.shape != (count,):
         raise ValueError(
             f"{where}: the parameter {name} must be one number, or one for each of the {count} "

@@ -225,6 +225,8 @@ def gathered(store: Store, numbers: np.ndarray) -> Rows:
     found: Rows = {}
     for name, parts in out.items():
         whole = joined(parts)
+        if not isinstance(whole, list) and whole.dtype == np.float16:
+            whole = whole.astype(np.float32)  # whose squares do not overflow beyond 256
         found[name] = [whole[i] for i in back] if isinstance(whole, list) else whole[back]
     return found
 

@@ -22,6 +22,8 @@ def check_first(model: SurrogateModel, points: tuple[int, ...], first: np.ndarra
     """
     unknowns, given = model.problem.unknowns, model.history
     channels = len(unknowns)
+    if not len(first):
+        raise ValueError("first snapshots are of no trajectory; give one at least")
     if first.ndim != len(points) + 3:
         many = f"{given}, " if given > 1 else ""
         raise ValueError(

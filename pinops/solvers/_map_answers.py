@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pinops.metrics import ratio
 from pinops.problem import Problem
 from pinops.reference import Reference
 from pinops.solvers._trained_operator import stacked
@@ -67,13 +68,15 @@ def relative_errors(
     predicted: Float[np.ndarray, "n *grid c"], truth: Float[np.ndarray, "n *grid c"]
 ) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, " c"]]:
     """The relative L2 error of each sample and unknown over the values that are known (NaN where
-    there are none), and the largest error of each unknown.
+    there are none, infinite where a prediction is not finite), and the largest error of each
+    unknown.
     """
     known = np.isfinite(truth)
     flat = (len(truth), -1, truth.shape[-1])
+    truth = truth.astype(np.float64)
     off = np.where(known, predicted - truth, 0.0).reshape(flat)
     size = np.linalg.norm(np.where(known, truth, 0.0).reshape(flat), axis=1)
-    relative = np.linalg.norm(off, axis=1) / np.maximum(size, np.finfo(float).tiny)
+    relative = ratio(np.linalg.norm(off, axis=1), size)
     some = known.reshape(flat).any(1)
     return np.where(some, relative, np.nan), np.abs(off).max((0, 1))
 

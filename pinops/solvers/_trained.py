@@ -335,9 +335,11 @@ def error_statistics(relative: Sequence[float] | np.ndarray, largest: float) -> 
     point.
     """
     values = np.asarray(relative, np.float64)
+    with np.errstate(invalid="ignore"):  # the spread of infinite errors is not a number
+        spread = float(np.std(values))
     return {
         "mean": float(np.mean(values)),
-        "std": float(np.std(values)),
+        "std": spread,
         "median": float(np.median(values)),
         "worst": float(np.max(values)),
         "max_abs": float(largest),

@@ -298,11 +298,9 @@ class TrainedMap(TrainedOnce):
         each = [relative_errors(out, truth) for _, out, truth in blocks]
         errors = np.concatenate([relative for relative, _ in each])
         largest = np.max([largest for _, largest in each], axis=0)
+        known = [column[~np.isnan(column)] for column in errors.T]
         return {
-            name: error_statistics(
-                errors[np.isfinite(errors[:, k]), k] if np.isfinite(errors[:, k]).any() else [0.0],
-                float(largest[k]),
-            )
+            name: error_statistics(known[k] if len(known[k]) else [np.nan], float(largest[k]))
             for k, name in enumerate(self.family.unknowns)
         }
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from pinops.data import BLOCK, Dataset, as_dataset
 from pinops.geometry import Mesh
+from pinops.metrics import ratio
 from pinops.operators import PointArchitecture
 from pinops.plotting import plot_points
 from pinops.problem import DataFamily
@@ -182,11 +183,12 @@ class TrainedPointMap(TrainedOnce):
         for sample, values in self.predicted(data):
             assert sample.values is not None
             known = np.isfinite(sample.values)
-            off = np.where(known, values - sample.values, 0.0)
-            size = np.linalg.norm(np.where(known, sample.values, 0.0), axis=0)
+            truth = np.where(known, sample.values, 0.0).astype(np.float64)
+            off = np.where(known, values - truth, 0.0)
+            size = np.linalg.norm(truth, axis=0)
             for k, row in enumerate(relative):
                 if known[:, k].any():
-                    row.append(np.linalg.norm(off[:, k]) / max(size[k], np.finfo(float).tiny))
+                    row.append(float(ratio(np.linalg.norm(off[:, k : k + 1], axis=0), size[k])[0]))
             largest = np.maximum(largest, np.abs(off).max(0))
         return {
             name: error_statistics(relative[k], largest[k])

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from pinops._numbers import real
 from pinops.data import Dataset, GridSpec, as_dataset, check_data
 from pinops.metrics import rollout_metrics, snapshot_errors
 from pinops.operators import CAPESurrogate
@@ -119,7 +120,8 @@ class TrainedSurrogate(TrainedOnce):
         self, first: Any, parameters: Any, count: int, fields: Mapping[str, Any] | None
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """The first snapshots ``(n, k, *grid, c)``, parameters and fields of a rollout."""
-        first, parameters = np.asarray(first), np.asarray(parameters)
+        first = real(np.asarray(first), "first snapshots")
+        parameters = real(np.asarray(parameters), "parameters")
         points = self.grid.points
         if self.given == 1 and first.ndim == len(points) + 2:
             first = first[:, None]
@@ -152,6 +154,11 @@ class TrainedSurrogate(TrainedOnce):
     def _known(self, data: Data | None, part: str | None) -> Trajectories:
         """True trajectories to compare with; arguments as for `predicted`."""
         if data is None:
+            if isinstance(self.family, DataFamily):
+                raise ValueError(
+                    "a surrogate of data alone is compared with data: give error(data), such as "
+                    "the test part of data.split()"
+                )
             return self._solved_members(_COMPARED)
         return self._part_of(as_dataset(data), part)
 
