@@ -180,6 +180,8 @@ class MapInputs:
         if len(set(counts.values())) > 1:
             words = ", ".join(f"{count} of {name}" for name, count in counts.items())
             raise ValueError(f"inputs need as many samples of each, got {words}")
+        if 0 in counts.values():
+            raise ValueError("the inputs hold no sample; give one at least")
         return out
 
     def to_json(self) -> dict[str, Any]:
