@@ -11,6 +11,7 @@ import pytest
 import pinops as po
 from pinops.data import generate
 from pinops.operators import CNO, FNO, Direct, UNet
+from pinops.solvers._map_answers import relative_errors
 from pinops.training import MapInputs, Samples, places_on
 from pinops.training._map import mean_and_scale
 
@@ -91,6 +92,29 @@ def test_the_loss_is_the_mean_of_relative_errors(loss):
         (above, slope), (below, steep) = size(predicted - u, k), size(u, k)
         expected = np.sqrt(above / below + (slope / steep if loss == "H1" else 0)).mean()
         np.testing.assert_allclose(found[f"observed u{k}"], expected, rtol=1e-4)
+
+
+def test_relative_errors_of_what_is_not_finite_not_known_or_zero():
+    truth = np.ones((5, 4, 1))
+    predicted = np.full((5, 4, 1), 1.5)
+    predicted[1, 0] = np.nan  # a prediction that is no number
+    predicted[2, 0] = np.inf
+    truth[3] = np.nan  # nothing is known
+    truth[4] = 0.0
+    relative, _ = relative_errors(predicted, truth)
+    np.testing.assert_array_equal(relative[:, 0], [0.5, np.inf, np.inf, np.nan, np.inf])
+    predicted[4] = 0.0
+    assert relative_errors(predicted, truth)[0][4] == 0
+
+
+def test_half_precision_is_widened_when_it_is_read():
+    a = waves(8)
+    large = po.Dataset.from_arrays(
+        inputs={"a": a}, outputs={"u": (1000 * a).astype(np.float16)}, coordinates={"x": X}
+    )
+    values = large.rows(range(8))["values/u"]
+    assert values.dtype == np.float32
+    assert large.scale["u"] == pytest.approx(np.std(values), rel=0.2)
 
 
 def test_missing_values_do_not_count():
@@ -229,6 +253,7 @@ def test_wrong_inputs_are_refused_in_a_sentence(result):
         ({"a": a[..., None, None], "force": force}, r"the input a needs the shape \(n, \*grid\)"),
         ({"a": a * np.nan, "force": force}, "the input a has a value that is not finite"),
         ({"a": a[:2], "force": force}, "as many samples of each, got 2 of a, 3 of force"),
+        ({"a": a[:0], "force": force[:0]}, "the inputs hold no sample"),
     ):
         with pytest.raises(ValueError, match=said):
             result(inputs)

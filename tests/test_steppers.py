@@ -287,6 +287,12 @@ def test_what_cannot_be_meant_is_a_sentence(waves, two, fading):
     ):
         with pytest.raises(ValueError, match=said):
             result(wrong, none, 3)
+    with pytest.raises(ValueError, match="first snapshots: complex numbers are not supported"):
+        result(first + 0j, none, 3)
+    with pytest.raises(ValueError, match="first snapshots are of no trajectory"):
+        result(first[:0], none[:0], 3)
+    with pytest.raises(ValueError, match="a surrogate of data alone is compared with data"):
+        result.error()
     with pytest.raises(ValueError, match="sees no input fields, got k; leave fields out"):
         result(first, none, 3, fields={"k": np.zeros((3, 16))})
     other, at = fading[1], np.full((3, 1), 0.5)
@@ -321,5 +327,7 @@ def test_on_the_command_line(tmp_path, capsys):
     assert result["lead_times"]["steps"] == [1, 2, 3, 4]
     assert cli.run(["evaluate", str(run), "--data", str(given)]) == 0
     assert "relative L2 error after steps  1" in capsys.readouterr().out
+    assert cli.run([*train, "--operator", "Direct(FNO(4, 2))", "--set", "a=1"]) == 2
+    assert "--set is for a family; give its NAME too" in capsys.readouterr().err
     assert cli.run([*train, "--operator", "Direct(FNO(4, 2), history=0)"]) == 2
     assert "history must be a whole number from 1 to 1000, got 0" in capsys.readouterr().err
