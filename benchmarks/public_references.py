@@ -137,7 +137,7 @@ def row_of(case: str, folder: Path) -> dict[str, Any]:
         "largest_value": [float(values.max()), float(ours.max())],
         "error_bar": bar,
         "points": int(known.sum()),
-        "process_seconds": round(time.perf_counter() - began, 1),
+        "process_seconds": round(time.perf_counter() - began, 4),
     }
 
 
