@@ -6,10 +6,9 @@ rollouts.
 Run by ``rollouts.py --peers PYTHON`` in a Python with neuraloperator and torch. ``FILE`` has
 ``train`` and ``test`` of shape (n, t, x). The recipe is "one step" (from true snapshots), "change"
 (the same, and the network gives the change of the state) or "rollout" (the gradient goes through
-whole rollouts). All use the library's FNO with its defaults,
-its grid embedding and its relative L2 loss, AdamW with a rate from 3e-3 to zero by a cosine of the
-processor time, and gradients no longer than 1. Training ends after so many seconds of the
-processor, from the start of the process.
+whole rollouts). All use the library's FNO with its defaults, its grid embedding and its relative L2
+loss, AdamW whose rate falls from 3e-3 to zero by a cosine of the CPU time, and gradients clipped to
+norm 1. Training ends after a given CPU time, counted from the start of the process.
 """
 
 import json

@@ -184,7 +184,7 @@ def test_a_damaged_file_of_sensors_is_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"sensors": {"g": [[0.0]] * 12}}, "sensors has the name g, which is no input; the .* f"),
+        ({"sensors": {"g": [[0.0]] * 12}}, "sensors names g, which is not an input; the .* f"),
         ({"sensors": {"f": [[0.0]] * 3}}, "has 12 samples, and sensors.* has 3; give one array"),
         ({"sensors": {"f": [[0.0]] * 12}}, "f of sample 0 has . values at 1 sensors; give as many"),
         ({"sensors": {"f": 3.0}}, "must be a list of arrays, one for each sample"),

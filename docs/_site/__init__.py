@@ -20,7 +20,7 @@ def write_if_changed(path: Path, text: str) -> None:
 
 
 def make_pages(app: Any, config: Any) -> None:
-    """Write all generated pages, and remove those of a name that there is no longer."""
+    """Write all generated pages, and remove those whose name has gone."""
     source = Path(app.srcdir)
     pages = {
         **{f"{GENERATED}/api/{name}.md": text for name, text in _api.pages().items()},

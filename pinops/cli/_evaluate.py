@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pinops
 from pinops.cli._arguments import Usage, add_json, add_problems, add_set, pairs, path
-from pinops.cli._folders import check_family_options
+from pinops.cli._folders import kept
 from pinops.cli._tables import show
 from pinops.problem import coefficients_as_json
 from pinops.solvers import Trained
@@ -33,11 +33,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate; returns the exit code."""
-    if options.problems is not None:
-        pinops.load_folder(options.problems)
     changed = pairs(options.set, "--set")
-    result = pinops.load(options.folder)
-    check_family_options(result, options.folder, bool(changed) or options.data is not None)
+    result = kept(options, family=bool(changed) or options.data is not None)
     data = None if options.data is None else pinops.Dataset.open(options.data)
     if changed:
         result = _with_members(result, changed)

@@ -2,8 +2,8 @@
 
 import argparse
 
-import pinops
 from pinops.cli._arguments import add_problems, path, whole
+from pinops.cli._folders import kept
 
 USAGE = "pinops export FOLDER FILE [options]"
 ABOUT = "Write what a run has trained as one file for other programs."
@@ -31,8 +31,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export; returns the exit code."""
-    if options.problems is not None:
-        pinops.load_folder(options.problems)
-    result = pinops.load(options.folder)
-    print(result.export(options.file, snapshots=options.snapshots))
+    print(kept(options).export(options.file, snapshots=options.snapshots))
     return 0

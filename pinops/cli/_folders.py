@@ -26,6 +26,28 @@ def loaded(options: argparse.Namespace) -> pinops.Problem:
         raise Usage(f"the problem {options.name!r}: {error}") from error
 
 
+def kept(options: argparse.Namespace, *, family: bool = False) -> Trained:
+    """What the run directory of a command holds, with the user's folder of problems.
+
+    Args:
+        options: Of the command line.
+        family: Whether options are given that are for families alone.
+
+    Raises:
+        Usage: Where they are, and it holds the solution of one problem.
+    """
+    if options.problems is not None:
+        pinops.load_folder(options.problems)
+    result = pinops.load(options.folder)
+    first = result[0] if isinstance(result, Ensemble) else result
+    if family and isinstance(first, pinops.Solution | pinops.WindowedSolution):
+        raise Usage(
+            f"--set and --data are for what was trained on a family; {options.folder} holds a "
+            "solution of one problem"
+        )
+    return result
+
+
 def run_folder(options: argparse.Namespace) -> Path:
     """The folder of a run: the one that is given, or a new one."""
     if options.out is not None:
@@ -77,16 +99,6 @@ def trained(
         )
         return 3
     return 0
-
-
-def check_family_options(result: Trained, folder: Path, given: bool) -> None:
-    """Raises Usage when options for families are given for the solution of one problem."""
-    first = result[0] if isinstance(result, Ensemble) else result
-    if given and isinstance(first, pinops.Solution | pinops.WindowedSolution):
-        raise Usage(
-            f"--set and --data are for what was trained on a family; {folder} holds a solution of "
-            "one problem"
-        )
 
 
 def draw(result: Trained, folder: Path, data: Path | None) -> Path:

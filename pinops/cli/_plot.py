@@ -2,9 +2,8 @@
 
 import argparse
 
-import pinops
 from pinops.cli._arguments import add_problems, path
-from pinops.cli._folders import check_family_options, draw
+from pinops.cli._folders import draw, kept
 
 USAGE = "pinops plot FOLDER [options]"
 ABOUT = "Draw the figure of a run again."
@@ -27,9 +26,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw; returns the exit code."""
-    if options.problems is not None:
-        pinops.load_folder(options.problems)
-    result = pinops.load(options.folder)
-    check_family_options(result, options.folder, options.data is not None)
+    result = kept(options, family=options.data is not None)
     print(draw(result, options.folder, options.data))
     return 0

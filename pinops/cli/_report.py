@@ -4,7 +4,7 @@ import argparse
 
 import pinops
 from pinops.cli._arguments import add_problems, path
-from pinops.cli._folders import check_family_options
+from pinops.cli._folders import kept
 
 USAGE = "pinops report FOLDER [FILE] [options]"
 ABOUT = "Write one page of HTML about a run."
@@ -30,10 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page; returns the exit code."""
-    if options.problems is not None:
-        pinops.load_folder(options.problems)
-    result = pinops.load(options.folder)
-    check_family_options(result, options.folder, options.data is not None)
+    result = kept(options, family=options.data is not None)
     data = None if options.data is None else pinops.Dataset.open(options.data)
     print(result.report(options.file or options.folder / "report.html", data))
     return 0

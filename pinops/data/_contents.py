@@ -208,7 +208,7 @@ def _check_names(contents: Contents) -> None:
     for name in contents.sensors:
         if name not in contents.inputs:
             raise ValueError(
-                f"{contents.source}: sensors has the name {name}, which is no input; the inputs "
+                f"{contents.source}: sensors names {name}, which is not an input; the inputs "
                 f"are {', '.join(contents.inputs) or 'none'}"
             )
     if contents.time not in (None, "t"):

@@ -225,10 +225,16 @@ def gathered(store: Store, numbers: np.ndarray) -> Rows:
     found: Rows = {}
     for name, parts in out.items():
         whole = joined(parts)
-        if not isinstance(whole, list) and whole.dtype == np.float16:
-            whole = whole.astype(np.float32)  # whose squares do not overflow beyond 256
-        found[name] = [whole[i] for i in back] if isinstance(whole, list) else whole[back]
+        if isinstance(whole, list):
+            found[name] = [_widened(whole[i]) for i in back]
+        else:
+            found[name] = _widened(whole[back])
     return found
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    """Half precision as single, whose squares do not overflow beyond 256; others as they are."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 class Taken(Store):

@@ -28,7 +28,7 @@ class GridField(Field):
         shares: Along each axis, how far the boundary of a shape is from each point on the way to
             its lower and to its upper neighbour, as shares of the step, ``(*grid, c)`` from 0 to 1;
             1 where it is not on the way. The values vanish on that boundary, and differences end
-            there (Shortley & Weller 1938). None: there is no shape.
+            there (Shortley & Weller 1938). None: the whole box counts.
     """
 
     values: Float[Array, "*grid c"]

@@ -11,6 +11,7 @@ import numpy as np
 
 from pinops.data import BLOCK, Dataset, check_values
 from pinops.losses import Fixed, Weighting
+from pinops.metrics import ratio
 from pinops.networks import trainable
 from pinops.operators import PointArchitecture
 from pinops.optimizers import SOAP
@@ -230,7 +231,7 @@ def _monitor(model: PointMapModel, source: CloudBatches) -> Callable[[Params], d
             predicted = np.asarray(evaluate_clouds(model, params, clouds))
             off = np.where(known, predicted - truth, 0.0)
             size = np.linalg.norm(np.where(known, truth, 0.0), axis=1)
-            errors.append(np.linalg.norm(off, axis=1) / np.maximum(size, np.finfo(float).tiny))
+            errors.append(ratio(np.linalg.norm(off, axis=1), size))
         means = np.concatenate(errors).mean(0)
         return {name: float(means[k]) for k, name in enumerate(model.unknowns)}
 

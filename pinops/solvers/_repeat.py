@@ -149,7 +149,7 @@ class _Lines:
             )
 
     def rest(self) -> None:
-        """Everything that is no object."""
+        """Settings that are plain numbers or texts, and the start."""
         request = self._request
         plain = [name for name in _PLAIN if name != "physics" or "family" not in request]
         for name in plain:

@@ -173,7 +173,7 @@ def _figure(trained: Reportable, data: Any) -> str:
     try:
         picture = base64.b64encode(as_png(trained.plot(None, data))).decode()
     except ValueError as error:
-        return f"<p>There is no figure: {escape(str(error))}.</p>"
+        return f"<p>No figure was drawn: {escape(str(error))}.</p>"
     return f'<img alt="figure of the result" src="data:image/png;base64,{picture}">'
 
 

@@ -32,7 +32,7 @@ _FROZEN = 256  # numbers that are not trained for each one that is
 
 
 class Stored(abc.ABC):
-    """Abstract: one training, as it was kept.
+    """Abstract: a training as stored in a folder or a file.
 
     Attributes:
         where: Its folder or file, for messages.

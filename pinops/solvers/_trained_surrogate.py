@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from pinops._numbers import real
 from pinops.data import Dataset, GridSpec, as_dataset, check_data
-from pinops.metrics import rollout_metrics, snapshot_errors
+from pinops.metrics import ratio, rollout_metrics, snapshot_errors
 from pinops.operators import CAPESurrogate
 from pinops.problem import (
     DataFamily,
@@ -223,9 +223,9 @@ class TrainedSurrogate(TrainedOnce):
         predicted, truth, _ = self.predicted(data)
         found, first = {}, self.given
         for k, name in enumerate(self.family.unknowns):
-            off = (predicted - truth)[:, first:, ..., k].reshape(len(truth), -1)
+            off = (predicted - truth)[:, first:, ..., k].astype(np.float64).reshape(len(truth), -1)
             size = np.linalg.norm(truth[:, first:, ..., k].reshape(len(truth), -1), axis=1)
-            relative = np.linalg.norm(off, axis=1) / np.maximum(size, np.finfo(float).tiny)
+            relative = ratio(np.linalg.norm(off, axis=1), size)
             found[name] = error_statistics(relative, float(np.abs(off).max()))
         return found
 
