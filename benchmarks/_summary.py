@@ -1,4 +1,4 @@
-"""The two tables of the README: ten rows of what is recorded, and other libraries.
+"""Tables of what other scripts recorded: two of the README, and one of the guide to operators.
 
     python benchmarks/_summary.py --markdown [FILE]
 
@@ -13,6 +13,7 @@ import _record
 from _record import RESULTS, Row, measure
 
 MARKS = ("<!-- summary: benchmarks/_summary.py --markdown -->", "<!-- end of summary -->")
+GUIDE = ("<!-- families: benchmarks/_summary.py --markdown -->", "<!-- end of families -->")
 OTHERS = ("<!-- libraries: benchmarks/_summary.py --markdown -->", "<!-- end of libraries -->")
 # Published relative L2 errors of the same problem, the smallest that we know of.
 PUBLISHED = {
@@ -28,6 +29,20 @@ OPERATORS = {
     "eikonal_family": "2.8e-3 (arXiv:2103.10974)",
     "diffusion_reaction": "5.3e-3 (arXiv:2103.10974)",
     "burgers_family": "1.4e-2 (arXiv:2103.10974)",
+}
+# Of the guide: by case, what is trained on.
+TRAINED_ON = {
+    "antiderivative": "the equation",
+    "diffusion_reaction": "the equation",
+    "eikonal_family": "the equation",
+    "burgers_family": "the equation",
+    "burgers_family, on data": "512 solutions",
+    "burgers_family, POD, on data": "512 solutions, `PODDeepONet`",
+    "advection_family": "the equation",
+    "fisher_family": "2400 solutions",
+    "fisher_family, on equations": "the equation",
+    "darcy_family": "1920 solutions",
+    "plate_family": "240 solutions",
 }
 
 
@@ -52,6 +67,19 @@ def table() -> list[str]:
     return lines
 
 
+def guide() -> list[str]:
+    """Families on their equation and on data."""
+    lines = ["| family | on | error | seconds | published |", "|---|---|---|---|---|"]
+    families = _record.Record(RESULTS / "operators.json").cases()
+    for case, what in TRAINED_ON.items():
+        entry = families[case]
+        error = _record.median(entry, error_of_family)
+        seconds = statistics.median(run["process_seconds"] for run in entry["runs"])
+        name, known = case.split(",")[0], entry["published"]
+        lines.append(f"| `{name}` | {what} | {error:.1e} | {seconds:.0f} | {known} |")
+    return lines
+
+
 def others() -> list[str]:
     """The errors of other libraries on Burgers' equation at the end of their time."""
     lines = ["| compared with | error | seconds |", "|---|---|---|"]
@@ -73,8 +101,9 @@ def main() -> None:
     _record.add_markdown(options, _record.ROOT / "README.md")
     page: Path | None = options.parse_args().markdown
     if page is not None:
-        _record.into_page(table(), MARKS, page)
-        _record.into_page(others(), OTHERS, page)
+        for marks, rows in ((MARKS, table), (OTHERS, others), (GUIDE, guide)):
+            if marks[0] in page.read_text():
+                _record.into_page(rows(), marks, page)
 
 
 if __name__ == "__main__":

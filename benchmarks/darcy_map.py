@@ -80,15 +80,36 @@ def row_of(case: str, seed: int, path: Path, smoke: bool) -> dict[str, Any]:
         progress=False,
     )
     errors = {n: result.error(dataset("test", n))["u"]["mean"] for n in (16, 32)}
+    seconds = round(time.process_time(), 1)
     return {
         "error_16": errors[16],
         "error_32": errors[32],
         "validation": result.history[-1].errors["u"],
-        "cpu_seconds": round(time.process_time(), 1),
+        "cpu_seconds": seconds,
         "parameters": result.num_parameters,
         "steps": result.steps,
         "relative_l2": {"u": errors[16]},
+        **prediction(result, given["test16_x"], 20 if smoke else 1000),
     }
+
+
+def prediction(result: Any, some: Any, count: int) -> dict[str, float]:
+    """Seconds in which many samples are predicted by one call, and by the bare network."""
+    import jax
+    import numpy as np
+
+    program = result.program()
+    forward = jax.jit(program.call)
+    samples = np.resize(some, (count, *some.shape[1:])).astype(np.float32)
+    times: dict[str, list[float]] = {"prediction_seconds": [], "forward_seconds": []}
+    for _ in range(6):  # the first compiles
+        began = time.perf_counter()
+        result({"a": samples})
+        between = time.perf_counter()
+        jax.block_until_ready(forward({"a": samples}))
+        times["prediction_seconds"].append(between - began)
+        times["forward_seconds"].append(time.perf_counter() - between)
+    return {name: round(float(np.median(found[1:])), 4) for name, found in times.items()}
 
 
 def family_row(case: str, seed: int, smoke: bool) -> dict[str, Any]:

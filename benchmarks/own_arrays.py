@@ -24,6 +24,7 @@ CASES = {
     "DeepONet()": 3000,
     "PODDeepONet()": 300,
     f"DeepONet(), {POINTS}": 3000,
+    f"DeepONet(Kriging()), {SENSORS}": 3000,
     f"DeepONet(DeepSet()), {SENSORS}": 3000,
     f"DeepONet(Attention()), {SENSORS}": 3000,
 }
@@ -78,6 +79,7 @@ def row_of(case: str, seed: int, smoke: bool) -> dict[str, Any]:
     kinds = {
         "DeepONet()": po.operators.DeepONet(),
         "PODDeepONet()": po.operators.PODDeepONet(),
+        "DeepONet(Kriging())": po.operators.DeepONet(po.networks.Kriging()),
         "DeepONet(DeepSet())": po.operators.DeepONet(po.networks.DeepSet()),
         "DeepONet(Attention())": po.operators.DeepONet(po.networks.Attention()),
     }

@@ -12,6 +12,7 @@ equation in a Python with DeepXDE, PINA or jinns. The last writes the table of i
 
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -176,22 +177,27 @@ def peers(python: str, seeds: list[int], seconds: float) -> Row:
     return {"burgers": found, "installed": installed}
 
 
-def table(cases: dict[str, Row]) -> list[str]:
-    """The table."""
+def table(cases: dict[str, Row], present: dict[str, list[str]]) -> list[str]:
+    """The table, and the settings of each case: those of ``present`` where the case is still run,
+    since recorded ones may be in an older notation.
+    """
     lines = [
         "| case | relative L2 error (worst unknown), each seed | seconds, each seed | cores | "
-        "target | option |",
-        "|---|---|---|---|---|---|",
+        "target |",
+        "|---|---|---|---|---|",
     ]
+    settings = []
     for case, entry in cases.items():
         good = [run for run in entry["runs"] if "relative_l2" in run]
         errors = _record.each(good, lambda run: f"{measure(run):.1e}")
         errors += " of the coefficient" if any("coefficient_error" in row for row in good) else ""
         cores = entry["runs"][0]["machine"]["cores"]
         target = _record.target(entry, _record.met(entry))
-        options = " ".join(entry["options"]) or "none"
         seconds = _record.seconds(entry)
-        lines.append(f"| {case} | {errors} | {seconds} | {cores} | {target} | {options} |")
+        lines.append(f"| {case} | {errors} | {seconds} | {cores} | {target} |")
+        if options := present.get(case, entry["options"]):
+            settings.append(f"- {case}: `{shlex.join(options)}`")
+    lines += ["", "Cases that have other settings than the default:", "", *settings]
     return [*lines, "", f"Processor: {_record.processors(cases)}."]
 
 
@@ -250,7 +256,11 @@ def main() -> None:
     arguments = _record.parse(options)
     results = Record(arguments.record)
     if arguments.markdown:
-        _record.into_page(table(results.cases()), MARKS, arguments.markdown)
+        _record.into_page(
+            table(results.cases(), {name: case[2] for name, case in CASES.items()}),
+            MARKS,
+            arguments.markdown,
+        )
         if arguments.markdown == _record.PAGE:
             plot(results.read(), results.path.with_suffix(".png"))
     elif arguments.peers:

@@ -9,8 +9,12 @@ from html import escape
 _NO: tuple[object, ...] = ("", [], (), {})
 
 
+class Markup(str):
+    """A text that is HTML already, such as a formula."""
+
+
 def as_table(rows: Mapping[str, object], title: str = "") -> str:
-    """A table of two columns, all of it escaped; rows without a value are left out.
+    """A table of two columns, escaped but for `Markup`; rows without a value are left out.
 
     Args:
         rows: What stands beside each name: a text, a number, or a list or table of them, each in a
@@ -37,6 +41,8 @@ def as_grid(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, Markup):
+        return value
     if isinstance(value, Mapping):
         return "<br>".join(f"{escape(str(name))}: {_cell(each)}" for name, each in value.items())
     if isinstance(value, list | tuple):

@@ -158,6 +158,13 @@ def test_plot_draws_again(folder, finished, capsys):
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+def test_plot_writes_where_it_is_told(folder, finished, tmp_path, capsys):
+    out = tmp_path / "new" / "decay.svg"
+    assert cli.run(["plot", str(finished), "--problems", str(folder), "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert "<svg" in out.read_text("utf-8")
+
+
 def test_problems_as_json(capsys):
     assert cli.run(["problems", "--json"]) == 0
     out = capsys.readouterr().out
@@ -168,6 +175,19 @@ def test_problems_as_json(capsys):
     assert rows["heat"]["reference"] == "closed form"
     for row in rows.values():
         assert row["equation"] and row["unknowns"] and row["reference"] != "none"
+
+
+def test_problems_in_latex(monkeypatch, capsys):
+    monkeypatch.setattr("pinops.available", lambda: ("heat", "advection_family"))
+    assert cli.run(["problems", "--latex"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        r"heat: u_{t} - \mathrm{diffusivity}\,u_{xx} = 0",
+        r"advection_family: u_{t} + \mathrm{speed}(x)\,u_{x} = 0",
+    ]
+    assert cli.run(["problems", "--latex", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["heat"]["latex"] == (
+        r"u_{t} - \mathrm{diffusivity}\,u_{xx} = 0"
+    )
 
 
 def test_problems_as_a_table_of_80_columns(monkeypatch, capsys):
@@ -234,7 +254,13 @@ def test_coefficients_network_and_optimizer_from_the_command_line(folder, tmp_pa
     request = json.loads((tmp_path / "run" / "run.json").read_text())["request"]
     assert request["network"] == {"MLP": {"width": 4, "depth": 1, "activation": "sin"}}
     assert request["phases"][0] == {
-        "Adam": {"learning_rate": 0.01, "decay_steps": 0, "largest": 0.0, "warm_up": 0.0}
+        "Adam": {
+            "learning_rate": 0.01,
+            "decay_steps": 0,
+            "largest": 0.0,
+            "warm_up": 0.0,
+            "weight_decay": 0.0,
+        }
     }
 
 
@@ -414,8 +440,28 @@ MISTAKES = {
         "solve decay_in_a_folder --problems {folder} --set rate=3 --out {run} --resume",
         "holds a run with coefficients = {{'rate': 2.0}}, not {{'rate': 3.0}}",
     ),
+    "plot into a file without suffix": (
+        "plot {run} --problems {folder} --out {tmp}/figure",
+        "got {tmp}/figure; name it so",
+    ),
+    "meshes into a file that exists": (
+        "data heat_in_time --count 100000 --out {run}/history.h5",
+        "exists already; choose another file",
+    ),
+    "meshes into another format": (
+        "data heat_in_time --count 100000 --out {tmp}/heat.vtu",
+        "would be an HDF5 file; choose a name that ends in .h5",
+    ),
     "evaluate nothing": ("evaluate {tmp}/nothing", "holds no run: there is no"),
     "plot nothing": ("plot {tmp}/nothing", "holds no run: there is no"),
+    "animate without space": (
+        "plot {run} --problems {folder} --out {tmp}/a.gif",
+        "has no coordinates of space, and an animation shows",
+    ),
+    "plot into another format": (
+        "plot {run} --problems {folder} --out {tmp}/a.xyz",
+        "is a .png, .pdf or .svg file, got {tmp}/a.xyz; name it so",
+    ),
     "evaluate a cut file": ("evaluate {cut} --problems {folder}", "is truncated or not HDF5"),
     "plot a cut file": ("plot {cut} --problems {folder}", "is truncated or not HDF5"),
     "resume a cut file": (

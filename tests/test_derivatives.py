@@ -582,7 +582,7 @@ def test_equations_are_evaluated_at_every_point():
         ),
         (
             lambda u, point: (u, u),
-            r"heat: the equation returned .*, of type tuple, at one point; return one scalar",
+            r"heat: the equation returned a tuple of 2 at one point; return one scalar",
         ),
         (
             lambda u, point: {"a": u, "b": None},

@@ -126,14 +126,13 @@ DISK = po.Disk(x=0, y=0, radius=1) * po.Time(0, 2)
 
 
 def test_terminal_conditions_are_hard_wherever_time_is_a_factor():
-    both = heat(
-        po.Dirichlet(1.0, on=("circle", "t_max")),
-        po.Dirichlet(lambda x, y: x * y, on="t_max"),
-        domain=DISK,
-        residual=lambda self, u_t, lap_u: u_t - lap_u,
-    )
+    options = {"domain": DISK, "residual": lambda self, u_t, lap_u: u_t - lap_u}
+    product = po.Dirichlet(lambda x, y: x * y, on="t_max")
+    both = heat(po.Dirichlet(1.0, on="circle"), product, **options)
     assert impose(both).how == ("soft", "hard")
-    soft = constraints(both, (0,))[1:]
+    together = heat(po.Dirichlet(1.0, on=("circle", "t_max")), **options)
+    assert impose(together).how == ("soft",)
+    soft = constraints(together, (0,))[1:]
     assert [one.name for one in soft] == ["dirichlet u on circle", "dirichlet u on t_max"]
     slope = heat(po.Neumann(0.0, on="t_max"), po.Robin(1.0, on="t_max", soft=True))
     assert impose(slope).how == ("hard", "soft")
@@ -357,7 +356,7 @@ def test_a_residual_that_raises(case):
 RETURNS = {
     "nothing": (lambda self, u_t: None, "the equation returned None at one point; return one"),
     "a text": (lambda self, u_t: "u_t", "returned u_t, of type str, at one point"),
-    "a list": (lambda self, u_t: [u_t], "of type list, at one point"),
+    "a list": (lambda self, u_t: [u_t], "returned a list of 1 at one point"),
     "an array": (lambda self, u_t: jnp.ones(3) * u_t, r"an array of shape \(3,\) at one point"),
     "a dict of arrays": (
         lambda self, u_t: {"a": u_t, "b": jnp.ones((2, 2))},

@@ -26,25 +26,32 @@ def ensemble():
 
 
 def test_each_seed_is_trained_as_it_would_be_alone(ensemble):
-    """To round-off, which a quasi-Newton method then amplifies: batched products add in another
-    order.
-    """
     assert len(ensemble) == 3 and [solution.request["seed"] for solution in ensemble] == [4, 5, 6]
     t = np.linspace(0, 1, 11)
     for solution in ensemble:
         alone = po.solve(Decay(), seed=solution.request["seed"], **OPTIONS)
         assert solution.status == "finished" and solution.steps == alone.steps == 130
-        adam, loss = (
-            [row.loss for row in run.history if row.step <= 60] for run in (solution, alone)
-        )
+        assert [row.loss for row in solution.history] == [row.loss for row in alone.history]
+        np.testing.assert_array_equal(solution(t=t), alone(t=t))
+
+
+def test_an_accelerator_trains_all_in_one_program(ensemble, monkeypatch):
+    """To round-off, which a quasi-Newton method then amplifies: batched products add in another
+    order.
+    """
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    batched = po.solve(Decay(), ensemble=3, seed=4, **OPTIONS)
+    t = np.linspace(0, 1, 11)
+    for one, other in zip(batched, ensemble, strict=True):
+        adam, loss = ([row.loss for row in run.history if row.step <= 60] for run in (one, other))
         np.testing.assert_allclose(adam, loss, rtol=1e-8)
-        np.testing.assert_allclose(solution(t=t), alone(t=t), atol=1e-4)
+        np.testing.assert_allclose(one(t=t), other(t=t), atol=1e-4)
 
 
 def test_mean_and_spread(ensemble):
     values = np.stack([solution(t=[0.2, 0.9]) for solution in ensemble])
     np.testing.assert_array_equal(ensemble.mean(t=[0.2, 0.9]), values.mean(0))
-    np.testing.assert_array_equal(ensemble.spread(t=[0.2, 0.9]), values.std(0))
+    np.testing.assert_array_equal(ensemble.spread(t=[0.2, 0.9]), values.std(0, ddof=1))
     errors = [solution.error()["u"]["mean"] for solution in ensemble]
     largest = max(solution.error()["u"]["max_abs"] for solution in ensemble)
     assert ensemble.error()["u"] == pytest.approx(

@@ -7,12 +7,27 @@ import math
 import jax
 import numpy as np
 import pytest
+from scipy.special import ellipe
 from scipy.stats import qmc
 
-from pinops.geometry import Ball, Box, Disk, Domain, Interval, Polygon, Time
+from pinops.geometry import (
+    Ball,
+    Box,
+    Disk,
+    Domain,
+    Ellipse,
+    Interval,
+    Polygon,
+    Revolution,
+    RoundedRectangle,
+    Spline,
+    Time,
+)
 
 L = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]
 SQUARE = Box(x=(0, 1), y=(0, 1))
+ANGLES = 2 * np.pi * np.arange(40) / 40
+CIRCLE = np.stack([1 + 2 * np.cos(ANGLES), 2 * np.sin(ANGLES)], 1)
 
 
 def cube(m, d):
@@ -70,6 +85,39 @@ SHAPES: dict[str, tuple[Domain, float, float]] = {
         Box(x=(0, 4), y=(0, 2)) - (Disk(x=1, y=1, radius=0.5) | Disk(x=3, y=1, radius=0.5)),
         8 - math.pi / 2,
         12 + 2 * math.pi,
+    ),
+    "ellipse": (
+        Ellipse(x=1, y=-1, radii=(0.5, 2)),
+        math.pi,
+        8 * ellipe(1 - 1 / 16),
+    ),
+    "rounded": (
+        RoundedRectangle(x=(0, 3), y=(1, 2), radius=0.25),
+        3 - (4 - math.pi) / 16,
+        6 + math.pi / 2,
+    ),
+    "circle as a spline": (Spline(CIRCLE[::-1]), 4 * math.pi, 4 * math.pi),
+    "polygon with a hole": (
+        Polygon(L) - Polygon([(0.2, 0.2), (0.8, 0.2), (0.2, 0.8)], name="hole"),
+        3 - 0.18,
+        8 + 1.2 + 0.6 * math.sqrt(2),
+    ),
+    "moved box": (SQUARE.moved(x=5.0).scaled(2.0), 4.0, 8.0),
+    "turned ellipse": (
+        Ellipse(x=0, y=0, radii=(1, 2)).rotated(0.7).moved(y=3.0),
+        2 * math.pi,
+        8 * ellipe(0.75),
+    ),
+    "turned ring": (
+        (Disk(x=1, y=0, radius=1) - Disk(x=1, y=0.2, radius=0.5)).rotated(1.0).scaled(0.5),
+        0.75 * math.pi / 4,
+        1.5 * math.pi,
+    ),
+    "turned prism": ((Polygon(L) * Interval(z=(0, 2))).rotated(0.3, axis="x"), 6.0, 22.0),
+    "torus": (
+        Revolution(Disk(r=2, z=1, radius=0.5)),
+        math.pi**2,
+        4 * math.pi**2,
     ),
     "disk and time": (Disk(x=0, y=0, radius=2) * Time(1, 3), 4 * math.pi, 4 * math.pi),
     "time and disk": (Time(1, 3) * Disk(x=0, y=0, radius=2), 4 * math.pi, 4 * math.pi),
@@ -136,6 +184,14 @@ def test_normals_point_out(name):
         moved[:, columns] += step * normals
         # but for points within the step of a corner, the sign follows the side
         assert np.mean(np.sign(domain.signed_distance(moved)) == np.sign(step)) > 0.995
+
+
+def test_a_corner_that_is_cut_out_takes_its_walls_with_it():
+    """Its points at the wall of the whole are no points of what is left, but where these meet."""
+    ell = Box(x=(-1, 1), y=(-1, 1)) - Box(x=(0, 1), y=(0, 1))
+    gone = np.array([[1, 0.5], [0.5, 1], [1, 1], [0.5, 0.5]])
+    left = np.array([[0, 0.5], [0.5, 0], [0, 0], [1, 0], [0, 1], [1, -0.5], [-1, 1]])
+    assert not ell.contains(gone).any() and ell.contains(left).all()
 
 
 @EACH

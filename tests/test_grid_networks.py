@@ -14,6 +14,7 @@ from pinops.operators import (
     UNet,
 )
 from pinops.operators._cno import _resampling
+from pinops.operators._convolution import Convolution
 
 KEY = jax.random.key(0)
 
@@ -104,6 +105,14 @@ def test_resampling_keeps_what_both_grids_carry(n, m, periodic):
     shift = 0.0 if periodic else 0.5
     here, there = ((np.arange(k) + shift) / k for k in (n, m))
     np.testing.assert_allclose(up @ wave(here), wave(there), atol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("padding", ["circular", "zeros", "reflect"])
+def test_both_ways_of_a_convolution_agree(axes, padding, float64):
+    layer = Convolution.drawn(3, 4, 3, axes, padding, key=KEY)
+    x = jax.random.normal(KEY, (2, *(5, 6, 4)[:axes], 3))
+    np.testing.assert_allclose(layer(x), layer._by_xla(x), atol=1e-12)
 
 
 def test_an_activation_of_a_convolutional_operator_makes_no_aliases(float64):

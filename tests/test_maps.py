@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import pinops as po
-from pinops.data import generate
+from pinops.data import generate, read_run
 from pinops.operators import CNO, FNO, Direct, UNet
 from pinops.solvers._map_answers import relative_errors
 from pinops.training import MapInputs, Samples, places_on
@@ -63,6 +63,14 @@ def model_of(dataset, loss):
     """A map that is trained for one step, and its model."""
     one = trained(dataset, FNO(2, 2, 1), 1, loss=loss)
     return one, one.model
+
+
+def test_a_part_without_a_test_part_is_trained_on_and_saved(tmp_path):
+    """A training of what `split` has left ended in an error when it was saved."""
+    train, test = data().split(test=5)
+    result = po.train(train, FNO(4, 2, 1), steps=2, progress=False, out=tmp_path / "run")
+    assert read_run(tmp_path / "run")["result"]["relative_l2"] == {}
+    assert result.known_errors() == {} and result.error(test).keys() == {"u"}
 
 
 @pytest.mark.parametrize("loss", ["L2", "H1"])

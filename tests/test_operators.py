@@ -1056,7 +1056,7 @@ def test_the_command_line_makes_data_trains_and_evaluates(tmp_path, capsys):
     )
     capsys.readouterr()
     moved = dataclasses.replace(
-        trained, request=trained.request | {"data_members": [dataset.origin, [[0, 80]]]}
+        trained, request=trained.request | {"data_members": {dataset.origin: [[0, 80]]}}
     )
     with pytest.raises(
         ValueError,

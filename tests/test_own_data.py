@@ -59,6 +59,8 @@ def test_channels_are_unknowns():
     ("change", "said"),
     [
         ({"outputs": {}}, "outputs is empty"),
+        ({"outputs": np.zeros((40, 6, 5))}, r"outputs must be a dict by name, .* got ndarray"),
+        ({"inputs": np.zeros((40, 6, 5))}, r"inputs must be a dict by name, .* got ndarray"),
         ({"outputs": {"u": np.zeros((40, 5, 6))}}, r"the shape \(40, 5, 6\), .* 6 x 5 points"),
         ({"outputs": {"u": np.zeros((39, 6, 5))}}, "39 samples; the first axis"),
         ({"outputs": {"u": np.zeros((40, 6, 5), complex)}}, "complex numbers are not supported"),
@@ -150,17 +152,110 @@ def test_samples_are_taken_and_joined(tmp_path):
     other = on_a_grid(coordinates={"x": X, "y": 2 * Y})
     with pytest.raises(ValueError, match="cannot be joined: their points of y differ"):
         _ = data + other
+    with pytest.raises(TypeError, match="unsupported operand"):
+        _ = data + 1
+    with pytest.raises(ValueError, match=r"would be an HDF5 file; choose a name that ends in .h5"):
+        data.save(tmp_path / "four.npz")
+    with pytest.raises(ValueError, match="has 40 samples, and no sample 400"):
+        data.rows([400])
+
+
+def test_a_forgotten_coordinate_is_not_taken_for_channels():
+    given = {"inputs": {"f": np.ones((5, 8))}, "coordinates": {"x": np.arange(8) / 8}}
+    with pytest.raises(ValueError, match="one coordinate of 8 points; give the other coordinate"):
+        po.Dataset.from_arrays(outputs={"u": np.ones((5, 8, 8))}, **given)
+    assert len(po.Dataset.from_arrays(outputs={"u": np.ones((5, 8, 3))}, **given).unknowns) == 3
 
 
 def test_samples_of_a_training_are_known_in_a_file_of_them(tmp_path):
     data = on_a_grid()
-    trained = [data.origin, data.seen("training")]
+    trained = data.seen("training")
     again = po.Dataset.open(data.save(tmp_path / "mine.h5"))
     for known in (data, again):
         np.testing.assert_array_equal(known.unseen(trained), data.splits["test"])
     with pytest.raises(ValueError, match="has seen samples of this part"):
         again.unseen(trained, None)
     assert len(on_a_grid(12).unseen(trained)) == 12
+
+
+def test_samples_of_a_training_are_known_however_they_were_split_and_joined():
+    ours, theirs = on_a_grid().split(test=10, seed=3)
+    more = on_a_grid(12)
+    trained = (ours + more).seen("training")
+    assert set(trained) == {ours.origin, more.origin}
+    np.testing.assert_array_equal(theirs.unseen(trained), np.arange(10))
+    for known in (ours, ours + theirs, more + theirs):
+        with pytest.raises(ValueError, match="has seen samples of this part"):
+            known.unseen(trained, None)
+
+
+def test_samples_of_a_training_are_known_in_a_file_of_a_part_of_them(tmp_path):
+    data = on_a_grid()
+    ours, theirs = data.split(test=10, seed=3)
+    trained = ours.seen("training")
+    for k, known in enumerate((ours, theirs + ours, data.take(range(20)), ours + on_a_grid(12))):
+        again = po.Dataset.open(known.save(tmp_path / f"{k}.h5"))
+        with pytest.raises(ValueError, match="has seen samples of this part"):
+            again.unseen(trained, None)
+        for name, pairs in known._store.identified(np.arange(4)).items():
+            assert name in trained or name == on_a_grid(12).origin
+            assert pairs.shape == (4, 2)
+        twice = po.Dataset.open((again + on_a_grid(5)).save(tmp_path / f"again{k}.h5"))
+        assert twice.take(range(known.count)).seen("test") == known.take(range(known.count)).seen(
+            "test"
+        )
+    # The others are tested on as a whole, in memory and in a file.
+    few = data.take(np.sort(theirs.rows(range(10))["number"])[:4])
+    for other in (theirs, few, po.Dataset.open(few.save(tmp_path / "few.h5"))):
+        np.testing.assert_array_equal(other.unseen(trained), np.arange(other.count))
+
+
+def test_what_is_saved_can_be_read_whatever_types_the_samples_had(tmp_path):
+    x = {"x": np.linspace(0, 1, 8)}
+    values = np.random.default_rng(0).standard_normal((40, 8))
+    half, single, double, integers = (
+        po.Dataset.from_arrays(inputs={"a": a}, outputs={"u": a}, coordinates=x)
+        for a in (
+            values.astype(np.float16),
+            values.astype(np.float32),
+            values,
+            np.arange(320).reshape(40, 8),
+        )
+    )
+    for k, both in enumerate((single + double, integers + double, half + single)):
+        again = po.Dataset.open(both.save(tmp_path / f"{k}.h5")).rows(range(80))["values/u"]
+        np.testing.assert_array_equal(again, both.rows(range(80))["values/u"])
+        exact = values if k < 2 else values.astype(np.float32)
+        np.testing.assert_array_equal(again[40:], exact)
+    points = [np.full((3 + k % 2, 2), 0.1 + k) for k in range(40)]
+    mixed = [(p[:, 0].astype(np.float32) if k < 35 else p[:, 0]) for k, p in enumerate(points)]
+    meshes = po.Dataset.from_arrays(outputs={"u": mixed}, coordinates=points)
+    again = po.Dataset.open(meshes.save(tmp_path / "meshes.h5")).rows([39])["values/u"]
+    np.testing.assert_array_equal(again[0], points[39][:, 0])
+
+
+def test_data_sets_that_cannot_be_joined_say_why():
+    x, u = {"x": np.linspace(0, 1, 8)}, np.ones((4, 8))
+
+    def data(a=u, units=None):
+        return po.Dataset.from_arrays(
+            inputs={"a": a}, outputs={"u": u}, coordinates=x, units=units, source="mine"
+        )
+
+    with pytest.raises(ValueError, match=r"a sample of a is of the shape \(8,\) and of the shape"):
+        data() + data(np.ones((4, 16)))
+    with pytest.raises(ValueError, match="the unit of u is K and C; convert one of them"):
+        data(units={"u": "K"}) + data(units={"u": "C"})
+    assert (data(units={"u": "K"}) + data(units={"a": "m"})).layout.units == {"u": "K", "a": "m"}
+
+
+def test_splits_take_whole_numbers_of_any_kind():
+    data = on_a_grid()
+    assert len(data.split(test=np.int64(5))[1]) == 5
+    with pytest.raises(
+        ValueError, match="seed must be a whole number from 0 to 4294967295, got -1"
+    ):
+        data.split(test=5, seed=-1)
 
 
 class Slow:
@@ -248,6 +343,8 @@ def test_on_the_command_line(tmp_path, capsys):
     assert cli.run(["data", "--describe", str(given)]) == 0
     assert "inputs: f (30, 8, 8)" in capsys.readouterr().out
     assert cli.run(["data", "--from", str(given), "--out", str(mine)]) == 0
+    assert cli.run(["data", "--describe", str(mine)]) == 0
+    assert "a data set of pinops\n  samples: 30" in capsys.readouterr().out
     train = ["train", "--data", str(mine), "--operator", "FNO(4, 2, depth=1)", "--out", str(run)]
     capsys.readouterr()
     assert cli.run([*train, "--steps", "4", "--json"]) == 0

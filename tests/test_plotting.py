@@ -6,10 +6,12 @@ import types
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import pinops as po
 from pinops.plotting import plot_gaussians, plot_history, plot_rollouts, plot_solution
-from pinops.plotting._panels import colours_of
+from pinops.plotting._drawing import drawn
+from pinops.plotting._panels import colours_of, error_colours, map_panel
 from pinops.reference import Reference
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -248,6 +250,7 @@ class Stub:
     history: list[po.Report]
     reference: Reference | None
     request: dict = dataclasses.field(default_factory=lambda: {"problem": "stub"})
+    deviation: None = None
 
     def error(self, data=None):
         return {"u": {"mean": 0.1}}
@@ -273,6 +276,21 @@ def test_an_error_bar_is_inside_the_axes_or_left_out(bar, shown):
     assert (f"{bar:.0e}" in errors.get_title()) == (not shown)
 
 
+def test_a_long_name_beside_a_panel_takes_several_lines():
+    """A condition on six edges took the width of the whole figure."""
+    from pinops.plotting._history import legend_beside
+
+    ax = Figure().subplots()
+    edges = "+".join(f"edge_{k}" for k in range(6))
+    for label in (f"dirichlet u on {edges}", "error bar of\nreference: 1e-05", "sum"):
+        ax.plot([0, 1], label=label)
+    legend_beside(ax)
+    first, *others = (text.get_text() for text in ax.get_legend().get_texts())
+    assert first.split() == ["dirichlet", "u", "on", *edges.replace("+", " + ").split()]
+    assert all(len(line) <= 28 for line in first.splitlines())
+    assert others == ["error bar of\nreference: 1e-05", "sum"]
+
+
 def test_a_figure_has_one_colour_map_for_fields():
     """Also where one unknown has both signs and another one has not."""
     both = colours_of({"u": [np.array([-1.0, 2.0])], "v": [np.array([-3.0, 1.0])]})
@@ -281,6 +299,46 @@ def test_a_figure_has_one_colour_map_for_fields():
     mixed = colours_of({"u": [np.array([-1.0, 1.0])], "p": [np.array([4.0, 5.0]), None]})
     assert {found.map for found in mixed.values()} == {"viridis"}
     assert (mixed["p"].norm.vmin, mixed["p"].norm.vmax) == (4.0, 5.0)
+
+
+def test_colours_of_what_is_not_known():
+    """Not a number, infinite, or zero everywhere: figures are drawn all the same."""
+    found = colours_of({"u": [np.full(3, np.nan)], "v": [np.array([np.inf, 1.0, 2.0])]})
+    assert [found[u].norm.vmin for u in "uv"] == [0, 1] and found["v"].norm.vmax == 2
+    norm = error_colours(np.array([0.0, 0.0, 0.0, 2e-3, 5e-3, np.inf, np.nan])).norm
+    assert (norm.vmin, norm.vmax) == (1e-3, 1e-2)  # the zeros took three decades more
+    assert error_colours(np.zeros(3)).norm.vmax == pytest.approx(1e-16)
+
+
+@pytest.mark.parametrize(
+    "extent, scale", [((1.0, 5.0), "auto"), ((1000.0, 1.0), "auto"), ((1.0, 3.0), 1.0)]
+)
+def test_maps_are_on_one_scale_unless_they_would_be_lines(extent, scale):
+    axes = {name: np.linspace(0, length, 5) for name, length in zip("xy", extent, strict=True)}
+    ax = Figure().subplots()
+    colours = colours_of({"u": [np.eye(5)]})["u"]
+    map_panel(
+        "a_name_of_more_than_thirty_characters, t = 0.5",
+        "u" * 30,
+        axes,
+        ("x", "y"),
+        np.eye(5),
+        colours,
+    )(ax)
+    assert ax.get_aspect() == scale
+    (bar,) = ax.child_axes
+    assert bar.get_title(loc="left") == "u" * 21 + "..."
+
+
+def test_long_titles_take_several_lines():
+    def panel(ax):
+        ax.set_title("a_name_of_more_than_thirty_characters, t = 0.5")
+
+    long = "a_name_of_more_than_thirty_characters,"
+    (alone,) = drawn("stub", [[panel]], [], None).subfigs[0].axes
+    assert alone.get_title() == f"{long}\nt = 0.5"
+    first, *_ = drawn("stub", [[panel] * 3], [], None).subfigs[0].axes  # each has less room
+    assert first.get_title() == f"{long[:32]}\n{long[32:]}\nt = 0.5"
 
 
 def test_rows_of_rollouts_share_their_colours():

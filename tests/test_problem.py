@@ -588,6 +588,14 @@ def test_what_is_declared_twice_is_refused(conditions):
         impose(problem(ROD, *conditions))
 
 
+def test_values_on_a_curved_part_are_declared_once():
+    """As terms of the loss they would fight; values and slopes may share a part."""
+    domain = po.Box(x=(0, 1), y=(0, 1)) - po.Disk(x=0.5, y=0.5, radius=0.2, name="hole")
+    impose(problem(domain, D(("x", "y")), D("hole"), N("hole")))
+    with pytest.raises(ValueError, match="Mine: u is declared twice on hole; keep one condition"):
+        impose(problem(domain, D(None), po.Dirichlet(1.0, on="hole")))
+
+
 def test_initial_data_must_be_even_where_the_solution_is():
     rod = po.Box(x=(-1, 1), t=(0, 1))
 

@@ -87,12 +87,15 @@ GIVEN = {
     "Selected": {"names": ("a",)},
     "Direct": {"network": FNO(4, 2)},
     "RandomGas": {"dimensions": 1, "heat_ratio": 1.4},
+    "RandomLinearProblems": {"pool": functions.Pool(np.zeros((1, 10, 7)), 1.0)},
     "TimeWindows": {"count": 2},
     "Phase": {"optimizer": Adam(), "steps": 1},
     "Continuation": {"a": (1.0, 2.0)},
     "Only": {"optimizer": Adam(), "where": lambda params: params},
     "Averaged": {"optimizer": Adam()},
     "Accumulated": {"optimizer": Adam()},
+    "JSONLines": {"path": "log.jsonl"},
+    "TensorBoard": {"folder": "logs"},
 }
 # They have an ``__init__`` of their own, of which the run-time type checker of the tests speaks
 # first.

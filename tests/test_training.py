@@ -25,7 +25,7 @@ from pinops.problem import (
     scales_of,
 )
 from pinops.solvers._recipe import phases
-from pinops.training import UNLIMITED, Model, Report, Training, _chunks, _train, split
+from pinops.training import UNLIMITED, Model, Report, Training, _chunks, _clock, split
 from pinops.training._points import draw, refine
 from pinops.training._progress import describe
 
@@ -526,8 +526,8 @@ def test_every_number_of_steps_that_can_be_asked_for_is_shown():
 def test_the_first_reports_of_a_phase_do_not_count_as_its_pace(monkeypatch):
     """They compile: a learning rate that took them for steps fell to zero within the next ones."""
     now = [100.0]
-    monkeypatch.setattr(_train.time, "monotonic", lambda: now[0])
-    clock = _train._Clock(200.0)
+    monkeypatch.setattr(_clock.time, "monotonic", lambda: now[0])
+    clock = _clock.Clock(200.0)
     now[0] = 110.0  # steps are compiled
     clock.note(0, 10.0, 1)
     now[0] = 150.0  # and reports

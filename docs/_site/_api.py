@@ -14,6 +14,7 @@ import pinops
 # The front page in the order of use; a name that is in none of these comes last.
 FRONT = {
     "Solve, train, load": ("solve", "invert", "train", "load"),
+    "Error bars": ("uncertain", "Prediction", "TrainedUncertain", "acquire", "distill"),
     "Problems": (
         "Problem",
         "register",
@@ -35,8 +36,30 @@ FRONT = {
         "Equation",
         "Observed",
     ),
-    "Domains": ("Box", "Interval", "Time", "Disk", "Ball", "Polygon", "Domain"),
-    "Data": ("Dataset",),
+    "Equations as data": (
+        "latex",
+        "tokens",
+        "discover",
+        "Expression",
+        "Tokens",
+        "TermLibrary",
+        "Mixture",
+    ),
+    "Domains": (
+        "Box",
+        "Interval",
+        "Time",
+        "Disk",
+        "Ball",
+        "Ellipse",
+        "RoundedRectangle",
+        "Polygon",
+        "Spline",
+        "Revolution",
+        "Surface",
+        "Domain",
+    ),
+    "Data": ("Dataset", "MultiFidelity"),
     "Results": (
         "Trained",
         "Solution",
@@ -44,7 +67,10 @@ FRONT = {
         "Ensemble",
         "TrainedOperator",
         "TrainedMap",
+        "TrainedMMGP",
+        "TrainedMultiFidelity",
         "TrainedPointMap",
+        "TrainedPointSurrogate",
         "TrainedSurrogate",
     ),
     "Points, steps and stages": (
@@ -58,6 +84,7 @@ FRONT = {
         "Functions",
         "Curriculum",
     ),
+    "Logs": ("JSONLines", "TensorBoard", "WeightsAndBiases", "MLflow"),
 }
 
 
@@ -106,19 +133,44 @@ ROOMS = {
     "pinops.data": Room(
         "Data",
         "Files and families of data; `po.Dataset` is on the [front page](pinops.md).",
-        names=("generate", "from_pdebench", "describe_file", "mesh_contents", "DataFileError"),
+        names=(
+            "generate",
+            "from_pdebench",
+            "describe_file",
+            "mesh_contents",
+            "fidelity_contents",
+            "chaotic_contents",
+            "DataFileError",
+        ),
     ),
-    "pinops.metrics": Room("Metrics", "How errors are measured."),
+    "pinops.metrics": Room(
+        "Metrics",
+        "How errors are measured, and error bars: "
+        "[Calibrated error bars](../../guide/calibration.md).",
+    ),
     "pinops.plotting": Room(
         "Plotting", "Figures; `solution.plot()` calls the one that fits.",
         names=(
             "plot_solution",
             "plot_history",
+            "plot_bands",
+            "plot_calibration",
+            "plot_domain",
             "plot_gaussians",
             "plot_maps",
             "plot_points",
+            "plot_reference",
             "plot_rollouts",
+            "plot_point_rollouts",
+            "animate_point_rollouts",
+            "animate_rollouts",
+            "animate_solution",
         ),
+    ),
+    "pinops.discovery": Room(
+        "Discovery",
+        "What `po.discover` takes and returns: [Equations from data](../../guide/discovery.md).",
+        names=("Weak", "Strong", "Form", "Discovery", "Candidate", "Fit", "DiscoveredProblem"),
     ),
     "pinops.training": Room(
         "Contracts of a training",

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from pinops.cli import (
     _data,
+    _discover,
     _evaluate,
     _export,
     _plot,
@@ -29,6 +30,7 @@ COMMANDS: dict[str, ModuleType] = {
     "solve": _solve,
     "train": _train,
     "data": _data,
+    "discover": _discover,
     "evaluate": _evaluate,
     "plot": _plot,
     "export": _export,

@@ -10,11 +10,18 @@ from pinops.cli._arguments import Usage, add_problems, add_set, path, whole
 from pinops.cli._devices import cores
 from pinops.cli._folders import loaded
 from pinops.data import (
+    CHAOTIC_SYSTEMS,
+    FIDELITY_FAMILIES,
+    FIDELITY_LEVELS,
     MESH_FAMILIES,
     Dataset,
+    chaotic_contents,
+    check_new,
     describe_file,
+    fidelity_contents,
     from_pdebench,
     generate,
+    is_ours,
     mesh_contents,
 )
 
@@ -23,8 +30,12 @@ ABOUT = "Solve random members of a family, and write them to one file."
 TEXT = """\
 Solve random members of a family with the reference solver, and write them to one
 HDF5 file; after an interruption the same command resumes. elasticity_hole,
-heat_polygons and flow_bodies make samples on meshes. --describe says what is in
-a file of others, and --from turns it into one of pinops."""
+elliptical_hole, notched_plate, heat_polygons, heat_sink, heat_in_time, flow_bodies
+and poisson_stars make samples on meshes, which are written at the end;
+burgers_levels and column_levels samples of two fidelities, --set level=high, low
+or outside; lorenz, thomas, double_pendulum and twelve others trajectories of
+chaotic systems. --describe says what is in a file of others, and --from turns it
+into one of pinops."""
 EXAMPLES = """\
 pinops data fisher_family --count 2400 --out fisher.h5
 pinops data --from 2D_DarcyFlow_beta1.0_Train.hdf5 --out darcy.h5"""
@@ -71,7 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make the data; returns the exit code."""
     if options.describe is not None:
-        print(describe_file(options.describe))
+        print(_described(options.describe))
         return 0
     if (options.name is None) == (options.given is None):
         raise Usage("give the name of a family, or --from FILE for a file of others")
@@ -88,6 +99,10 @@ def run(options: argparse.Namespace) -> int:
         raise Usage(f"--workers must be a whole number from 1 to {most} here, got {workers}")
     if options.name in MESH_FAMILIES:
         return _on_meshes(options, workers)
+    if options.name in FIDELITY_FAMILIES:
+        return _of_a_level(options)
+    if options.name in CHAOTIC_SYSTEMS:
+        return _chaotic(options)
     family = loaded(options)
     _check_writable(options.out)
     try:
@@ -101,16 +116,57 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _on_meshes(options: argparse.Namespace, workers: int) -> int:
-    """Make a family of random shapes, each on its own mesh; returns the exit code."""
+def _described(file: Path) -> str:
+    """What is in a file of ours or of others."""
+    if not (file.is_file() and is_ours(file)):
+        return describe_file(file)
+    summary = Dataset.open(file).summary()
+    lines = [f"  {name}: {value}" for name, value in summary.items() if name != "source"]
+    return "\n".join([f"{file}: a data set of pinops", *lines])
+
+
+def _check_plain(options: argparse.Namespace, what: str) -> None:
+    """Raises Usage for options of families of equations."""
     for name, given in (("--set", options.set), ("--pdebench", options.pdebench)):
         if given:
-            raise Usage(f"{name} is not for {options.name}, whose shapes are random; leave it out")
+            raise Usage(f"{name} is not for {options.name}, whose {what} are random; leave it out")
+
+
+def _on_meshes(options: argparse.Namespace, workers: int) -> int:
+    """Make a family of random shapes, each on its own mesh; returns the exit code."""
+    _check_plain(options, "shapes")
+    check_new(options.out)
     _check_writable(options.out)
-    contents = mesh_contents(
-        options.name, options.count, seed=options.seed, workers=workers, report=_progress
-    )
+    try:
+        contents = mesh_contents(
+            options.name, options.count, seed=options.seed, workers=workers, report=_progress
+        )
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing was written", file=sys.stderr)
+        return 130
     print("", file=sys.stderr)
+    print(Dataset.of(contents).save(options.out))
+    return 0
+
+
+def _of_a_level(options: argparse.Namespace) -> int:
+    """Make one level of a problem with two fidelities; returns the exit code."""
+    levels = {f"level={level}": level for level in FIDELITY_LEVELS}
+    if options.pdebench or len(options.set) != 1 or options.set[0] not in levels:
+        raise Usage(f"{options.name} needs --set with one of {', '.join(levels)}, and no other")
+    _check_writable(options.out)
+    level = levels[options.set[0]]
+    contents = fidelity_contents(options.name, level, options.count, seed=options.seed)
+    print(Dataset.of(contents).save(options.out))
+    return 0
+
+
+def _chaotic(options: argparse.Namespace) -> int:
+    """Make trajectories of a chaotic system; returns the exit code."""
+    _check_plain(options, "coefficients")
+    check_new(options.out)
+    _check_writable(options.out)
+    contents = chaotic_contents(options.name, options.count, seed=options.seed)
     print(Dataset.of(contents).save(options.out))
     return 0
 

@@ -9,17 +9,22 @@ from typing import Any
 import pinops
 from pinops.cli._arguments import Usage, pairs
 from pinops.cli._tables import show
-from pinops.solvers import Ensemble, Trained, read_run
+from pinops.plotting import MOVING
+from pinops.solvers import Ensemble, Trained, TrainedUncertain, read_run
 
 
 def loaded(options: argparse.Namespace) -> pinops.Problem:
-    """The problem of a command, from the user's folder of problems too.
+    """The problem of a command, from the user's folder of problems too; ``A+B`` is a mixture.
 
     Raises:
         Usage: For an unknown coefficient, or one that the problem does not take.
     """
     if options.problems is not None:
         pinops.load_folder(options.problems)
+    if "+" in options.name:
+        if options.set:
+            raise Usage("--set is for one family; the families of a mixture are as registered")
+        return pinops.Mixture(options.name.split("+"))
     try:
         return pinops.load_problem(options.name, **pairs(options.set, "--set"))
     except TypeError as error:
@@ -39,7 +44,7 @@ def kept(options: argparse.Namespace, *, family: bool = False) -> Trained:
     if options.problems is not None:
         pinops.load_folder(options.problems)
     result = pinops.load(options.folder)
-    first = result[0] if isinstance(result, Ensemble) else result
+    first = result[0] if isinstance(result, Ensemble | TrainedUncertain) else result
     if family and isinstance(first, pinops.Solution | pinops.WindowedSolution):
         raise Usage(
             f"--set and --data are for what was trained on a family; {options.folder} holds a "
@@ -81,12 +86,12 @@ def trained(
         result = train(out)
     except KeyboardInterrupt:
         print(
-            f"\ninterrupted; go on with the same command and: --out {out} --resume",
+            f"interrupted; go on with the same command and: --out {out} --resume",
             file=sys.stderr,
         )
         return 130
     try:
-        draw(result, out, data)
+        draw(result, picture_in(out), data)
     except (OSError, ValueError) as error:  # the run is there all the same
         print(f"pinops: there is no figure: {error}", file=sys.stderr)
     # Its errors are not computed again: references of a hundred problems take time.
@@ -101,9 +106,17 @@ def trained(
     return 0
 
 
-def draw(result: Trained, folder: Path, data: Path | None) -> Path:
-    """The figure of a run directory, beside the solutions of a data set where one is given."""
-    path = folder / "figures" / "solution.png"
+def picture_in(folder: Path) -> Path:
+    """The figure of a run directory."""
+    return folder / "figures" / "solution.png"
+
+
+def draw(result: Trained, path: Path, data: Path | None) -> Path:
+    """The figure of a result, or by the suffix an animation, beside the solutions of a data set
+    where one is given.
+    """
     dataset = None if data is None else pinops.Dataset.open(data)
+    if path.suffix.lower() in MOVING:
+        return result.animate(path, dataset)
     result.plot(path, dataset)
     return path

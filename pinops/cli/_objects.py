@@ -9,16 +9,18 @@ from pinops.cli._arguments import Usage, pairs
 from pinops.losses import Weighting
 from pinops.networks import Architecture, EncoderArchitecture
 from pinops.operators import (
+    MMGP,
     GridArchitecture,
     OperatorArchitecture,
     PointArchitecture,
     SurrogateArchitecture,
+    Uncertain,
 )
 from pinops.optimizers import Optimizer
 from pinops.sampling import Refinement, Sampler
 from pinops.settings import Allowed, parsed, shown
 from pinops.solvers import allowed
-from pinops.training import Collocation, Curriculum, Functions, Phase
+from pinops.training import Collocation, Curriculum, Functions, Log, Phase
 
 
 class Written(NamedTuple):
@@ -39,9 +41,16 @@ class Written(NamedTuple):
 
 _POINTS = (Sampler, Refinement, pinops.STDE)
 OBJECTS = {
-    "network": Written((Architecture,), (), "MLP(width=30, depth=3)", "the architecture"),
+    "network": Written((Architecture, Uncertain), (), "MLP(width=30, depth=3)", "the architecture"),
     "operator": Written(
-        (OperatorArchitecture, SurrogateArchitecture, GridArchitecture, PointArchitecture),
+        (
+            OperatorArchitecture,
+            SurrogateArchitecture,
+            GridArchitecture,
+            PointArchitecture,
+            MMGP,
+            Uncertain,
+        ),
         (Architecture, EncoderArchitecture),
         "CAPE(FNO(20, 12), width=64)",
         "what is trained",
@@ -69,6 +78,7 @@ OBJECTS = {
     "curriculum": Written(
         (Curriculum,), (), "Curriculum(30)", "epochs of a surrogate, from truth to rollouts"
     ),
+    "log": Written((Log,), (), 'JSONLines("log.jsonl")', "where losses and errors are logged"),
 }
 
 
@@ -115,6 +125,11 @@ def written(name: str, text: str | None) -> Any:
     if several == () or not all(isinstance(phase, Phase) for phase in several or ()):
         raise Usage(f"--{name}: a tuple has a Phase in each place, such as (Phase(Adam(), 300),)")
     return found
+
+
+def logs(options: argparse.Namespace) -> list[Log]:
+    """The callbacks of a command: what ``--log`` asks for."""
+    return [] if options.log is None else [written("log", options.log)]
 
 
 def continuation(texts: Sequence[str], steps: int) -> pinops.Continuation | None:

@@ -14,14 +14,16 @@ USAGE = "pinops problems [options]"
 ABOUT = "List the registered problems."
 TEXT = """\
 List the registered problems: equation, unknowns, reference and its error bar. A
-numerical reference is computed when a problem is first solved."""
+numerical reference is computed when a problem is first solved. With --latex the
+equations in LaTeX, read from the residuals."""
 EXAMPLES = """\
-pinops problems
+pinops problems --latex
 pinops problems --problems my_problems --json"""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
+    parser.add_argument("--latex", action="store_true", help="the equations in LaTeX")
     add_json(parser)
     add_problems(parser)
 
@@ -31,8 +33,15 @@ def run(options: argparse.Namespace) -> int:
     if options.problems is not None:
         pinops.load_folder(options.problems)
     rows = {name: _row(pinops.load_problem(name)) for name in pinops.available()}
+    if options.latex:
+        for name, row in rows.items():
+            row["latex"] = pinops.latex(name)
     if options.json:
         print(json.dumps(rows))
+        return 0
+    if options.latex:
+        for name, row in rows.items():
+            print(f"{name}: {row['latex']}")
         return 0
     header = ("problem", "unknowns", "reference", "equation")
     print(table(header, [_cells(name, row) for name, row in rows.items()]))

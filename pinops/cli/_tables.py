@@ -48,7 +48,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
     lines += [f"  {line}" for line in result.get("conditions", ())]
     if "tested" not in result and "rollout" not in result:
         lines += [f"  {k} = {v}" for k, v in result.get("coefficients", {}).items()]
-    return [*lines, f"written to {result['out']}"]
+    return [*lines, f"kept in {result['out']}"]
 
 
 def _errors(result: dict[str, Any]) -> list[str]:
@@ -74,6 +74,8 @@ def _errors(result: dict[str, Any]) -> list[str]:
         lines.append(f"over {result['tested']} unseen problems")
     if result.get("members"):
         lines.append(f"over {len(result['members'])} members of the ensemble")
+    if result.get("averaged"):
+        lines.append(f"of the mean of {result['averaged']} members")
     return lines
 
 

@@ -7,8 +7,8 @@ import pinops
 from pinops.cli._arguments import Usage, add_run, add_set, number, path, run_options, whole
 from pinops.cli._devices import sharing, use_devices
 from pinops.cli._folders import loaded, trained
-from pinops.cli._objects import add_objects, written
-from pinops.operators import SurrogateArchitecture
+from pinops.cli._objects import add_objects, logs, written
+from pinops.operators import MMGP, SurrogateArchitecture, Uncertain
 from pinops.problem import check_family
 from pinops.solvers import Trained
 
@@ -29,7 +29,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "name",
         metavar="NAME",
         nargs="?",
-        help="the family; pinops problems lists them. Without it: data alone, --data FILE",
+        help="the family; pinops problems lists them. A+B is a mixture of two. Without NAME: data "
+        "alone, --data FILE",
     )
     add_set(parser, "coefficients of the family, such as viscosity=0.01")
     parser.add_argument(
@@ -52,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DTYPE",
         help="bfloat16: inside of networks that are trained on data (default: as --dtype)",
     )
-    add_objects(parser, "operator", "functions", "curriculum", "optimizer", "weighting")
+    add_objects(parser, "operator", "functions", "curriculum", "optimizer", "weighting", "log")
     add_run(parser, dtype="float32", checkpoint_seconds=30.0)
 
 
@@ -73,14 +74,17 @@ def run(options: argparse.Namespace) -> int:
     names = ("functions", "curriculum", "optimizer", "weighting")
     objects = {name: written(name, getattr(options, name)) for name in names}
     architecture = written("operator", options.operator)
-    steps_on_grid = isinstance(architecture, SurrogateArchitecture)
+    several = options.ensemble is not None or isinstance(architecture, Uncertain)
+    kind = architecture.architecture if isinstance(architecture, Uncertain) else architecture
+    steps_on_grid = isinstance(kind, SurrogateArchitecture)
     if steps_on_grid and options.data is None:
         raise Usage(
             f"a surrogate is trained on data: make them with pinops data {options.name} --out FILE,"
             " and give --data FILE"
         )
     devices = options.devices
-    if devices is None and not steps_on_grid and options.ensemble is None:
+    alone = steps_on_grid or isinstance(architecture, MMGP)
+    if devices is None and not alone and not several:
         devices = sharing((objects["functions"] or pinops.Functions()).batch)
 
     def train(out: Path) -> Trained:
@@ -94,6 +98,7 @@ def run(options: argparse.Namespace) -> int:
             compute_dtype=options.compute_dtype,
             devices=devices,
             out=out,
+            callbacks=logs(options),
             **run_options(options),
         )
 

@@ -5,11 +5,20 @@ checked and read. A random part of the training data consists of some blocks, so
 larger than memory are read in order.
 """
 
+from pinops.data._chaotic_systems import CHAOTIC_SYSTEMS as CHAOTIC_SYSTEMS
+from pinops.data._chaotic_systems import ChaoticSystem as ChaoticSystem
+from pinops.data._chaotic_systems import chaotic_contents as chaotic_contents
 from pinops.data._contents import Contents as Contents
 from pinops.data._contents import Layout as Layout
 from pinops.data._dataset import Dataset as Dataset
+from pinops.data._fidelity_families import FIDELITY_FAMILIES as FIDELITY_FAMILIES
+from pinops.data._fidelity_families import FIDELITY_LEVELS as FIDELITY_LEVELS
+from pinops.data._fidelity_families import fidelity_contents as fidelity_contents
+from pinops.data._file_store import check_new as check_new
+from pinops.data._file_store import is_ours as is_ours
 from pinops.data._generate import generate as generate
 from pinops.data._grid import GridSpec as GridSpec
+from pinops.data._grid import step_of as step_of
 from pinops.data._hdf5 import DataFileError as DataFileError
 from pinops.data._hdf5 import attributes_of as attributes_of
 from pinops.data._hdf5 import opened as opened
@@ -25,7 +34,7 @@ from pinops.data._of_family import bounds_of as bounds_of
 from pinops.data._of_family import check_data as check_data
 from pinops.data._of_family import check_values as check_values
 from pinops.data._of_family import family_of as family_of
-from pinops.data._of_family import leaves_of as leaves_of
+from pinops.data._of_family import problem_in as problem_in
 from pinops.data._of_family import problems as problems
 from pinops.data._of_family import solved as solved
 from pinops.data._pdebench import from_pdebench as from_pdebench

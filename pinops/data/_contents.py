@@ -1,16 +1,19 @@
 """The contents of a data set: named arrays of samples, from a user or a file reader."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from pinops._numbers import real
 from pinops.data._lazy import columns
+from pinops.data._ragged import at_points, by_channel, cells_of, in_time
 from pinops.data._sensors import readings
 
 SPACE = ("x", "y", "z")  # the names of the coordinates of points
+_CHANNELS = 4  # more than these, and as many as points, are not taken for unknowns
+POINTS = "points"  # stands beside the times where values lie at points and not on a grid
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,12 @@ class Contents:
 
     Attributes:
         outputs: By name ``(n, *grid)`` on a grid, ``(n, l)`` at l shared points, or n arrays
-            ``(m_k,)`` at the points of each sample. An axis at the end makes several unknowns.
+            ``(m_k,)``, with a time ``(t, m_k)``, at the points of each sample; beside these, where
+            samples have points of their own, numbers of whole samples ``(n,)``. An axis at the end
+            makes several unknowns.
         coordinates: The axes of a grid by name, in the order of the arrays' axes (with a time, that
             comes first); or points ``(l, d)`` that all samples share; or n arrays ``(m_k, d)``.
+            Points with a time are ``{"t": t, "points": points}``.
         inputs: By name ``(n,)``, ``(n, m)``, a field ``(n, *grid[, c])``, or n arrays
             ``(m_k[, c])`` at the points, or at the sensors, of each sample.
         parameters: By name one number for each sample, ``(n,)``; a single number is that of all.
@@ -53,13 +59,14 @@ class Layout:
     Attributes:
         kind: "grid", "points" (shared by all samples) or "meshes" (points of each sample).
         names: Of the coordinates, in the order of the axes of a grid or the columns of points.
-        unknowns: Names of the outputs.
+        unknowns: Names of the outputs that have values at points.
         inputs: Names of the inputs, parameters among them.
         parameters: Those of them that are one number for each sample.
         time: "t" or None.
         units: By name.
         cells: Whether a mesh has cells.
         sensors: The dimension of the sensors of each input that has its own in every sample.
+        scalars: Names of the outputs that are one number for each sample.
     """
 
     kind: str
@@ -71,11 +78,12 @@ class Layout:
     units: Mapping[str, str] = field(default_factory=dict)
     cells: bool = False
     sensors: Mapping[str, int] = field(default_factory=dict)
+    scalars: tuple[str, ...] = ()
 
     def shape(self, coordinates: Mapping[str, np.ndarray]) -> str:
         """Where values lie, in words: ``a grid of 64 x 64``."""
         if self.kind == "meshes":
-            return "meshes"
+            return f"meshes at {np.size(coordinates['t'])} times" if self.time else "meshes"
         grid = np.broadcast_shapes(*(np.shape(axis) for axis in coordinates.values()))
         size = " x ".join(str(n) for n in grid)
         return f"a grid of {size}" if self.kind == "grid" else f"{size} points"
@@ -88,7 +96,7 @@ class Layout:
             "points": self.shape(coordinates),
             "inputs": list(self.inputs),
             "parameters": list(self.parameters),
-            "outputs": list(self.unknowns),
+            "outputs": [*self.unknowns, *self.scalars],
             "time": self.time,
             "units": dict(self.units),
         }
@@ -101,8 +109,8 @@ class Arrays:
     Attributes:
         count: How many samples.
         coordinates: Shared ones, which broadcast against each other to the shape of the values.
-        stored: "inputs/NAME", "values/UNKNOWN"; for meshes "points" and "cells" too: arrays or
-            lists of n arrays.
+        stored: "inputs/NAME", "values/UNKNOWN"; for meshes "scalars/NAME", "points" and "cells"
+            too: arrays or lists of n arrays.
         layout: What they are.
         source: For messages.
     """
@@ -121,11 +129,20 @@ def checked(contents: Contents) -> Arrays:
         ValueError: Naming the array, what it has and what it needs.
     """
     where = contents.source
+    for table in ("outputs", "inputs", "parameters", "units", "sensors"):
+        if not isinstance(given := getattr(contents, table), Mapping):
+            raise ValueError(
+                f"{where}: {table} must be a dict by name, such as {table}={{'a': ...}}, got "
+                f"{type(given).__name__}"
+            )
     if not contents.outputs:
         raise ValueError(f"{where}: outputs is empty; give one array at least, outputs={{'u': u}}")
     _check_names(contents)
-    if isinstance(contents.coordinates, list | tuple):
-        return _of_meshes(contents)
+    given = contents.coordinates
+    if isinstance(given, Mapping) and POINTS in given:
+        return _moving(contents, given)
+    if _own_points(given):
+        return _of_meshes(contents, contents.coordinates, None)
     coordinates, names, shape, kind = _shared(contents)
     outputs: dict[str, Any] = {}
     for name, array in contents.outputs.items():
@@ -149,6 +166,14 @@ def checked(contents: Contents) -> Arrays:
     stored |= {f"values/{name}": array for name, array in outputs.items()}
     layout = _layout(contents, kind, names, outputs, given, sensors)
     return Arrays(count, coordinates, stored, layout, where)
+
+
+def _field(array: Any, sizes: Sequence[int]) -> bool:
+    """Whether one array for all samples has a number for each of their points, which are as many
+    in all; else it is a vector.
+    """
+    shape = getattr(array, "shape", ())
+    return len(shape) > 1 and set(sizes) == {shape[1]} and not _lazy(array)
 
 
 def _functions(contents: Contents, count: int) -> tuple[dict[str, Any], dict[str, int]]:
@@ -292,9 +317,10 @@ def _names_of_points(points: np.ndarray, contents: Contents) -> tuple[str, ...]:
         )
     if not np.isfinite(points).all():
         raise ValueError(f"{where}: a point is not finite")
-    if contents.time:
+    if contents.time and not isinstance(contents.coordinates, Mapping):
         raise ValueError(
-            f"{where}: a time axis needs the axes of a grid, coordinates={{'t': t, 'x': x}}"
+            f"{where}: a time axis needs the times too; give "
+            "coordinates={'t': t, 'points': points}, or {'t': t, 'x': x} on a grid"
         )
     return SPACE[: points.shape[1]]
 
@@ -318,6 +344,12 @@ def _split(name: str, array: Any, shape: tuple[int, ...], where: str) -> dict[st
     if found[:-1] == shape:
         if found[-1] == 1:
             return columns(array, (name,))
+        if len(shape) == 1 and found[-1] == shape[0] > _CHANNELS:  # rather a forgotten coordinate
+            raise ValueError(
+                f"{where}: outputs[{name!r}] has the shape {tuple(array.shape)}, with one "
+                f"coordinate of {shape[0]} points; give the other coordinate, or name {found[-1]} "
+                "outputs"
+            )
         return columns(array, [f"{name}{k}" for k in range(found[-1])])
     words = " x ".join(str(n) for n in shape)
     raise ValueError(
@@ -327,9 +359,39 @@ def _split(name: str, array: Any, shape: tuple[int, ...], where: str) -> dict[st
     )
 
 
-def _of_meshes(contents: Contents) -> Arrays:
-    """Samples with points of their own: every array is a list."""
-    where, coordinates = contents.source, contents.coordinates
+def _moving(contents: Contents, given: Mapping[str, Any]) -> Arrays:
+    """Trajectories at points: those of each sample, or points that all share, which are then those
+    of each.
+    """
+    where, points = contents.source, given[POINTS]
+    if set(given) != {"t", POINTS} or contents.time is None:
+        raise ValueError(
+            f"{where}: the coordinates are {', '.join(given)} and time is {contents.time!r}; "
+            "trajectories at points need coordinates={'t': t, 'points': points} and time='t'"
+        )
+    times = _axis(given["t"], "t", where)
+    if _own_points(points):
+        return _of_meshes(contents, points, times)
+    outputs = {name: list(array) for name, array in contents.outputs.items()}
+    contents = replace(contents, outputs=outputs)
+    return _of_meshes(contents, [points] * len(next(iter(outputs.values()))), times)
+
+
+def _own_points(points: Any) -> bool:
+    """Whether they are a list of arrays, or ``(n, m, d)``: the points of each sample."""
+    return isinstance(points, list | tuple) or len(getattr(points, "shape", ())) == 3
+
+
+def _numbers_of_samples(given: Any) -> bool:
+    """Whether an output is one number for each sample."""
+    return np.ndim(given[0]) == 0 if isinstance(given, list | tuple) else np.ndim(given) == 1
+
+
+def _of_meshes(contents: Contents, coordinates: Sequence[Any], times: np.ndarray | None) -> Arrays:
+    """Samples with points of their own: every array is a list. Values are kept with the point in
+    the first axis and the time in the second.
+    """
+    where = contents.source
     count = len(coordinates)
     if not count:
         raise ValueError(f"{where}: there are no samples")
@@ -345,15 +407,23 @@ def _of_meshes(contents: Contents) -> Arrays:
             raise ValueError(f"{where}: sample {k} has a point that is not finite")
     sizes = [len(own) for own in points]
     outputs: dict[str, Any] = {}
+    scalars = {n: a for n, a in contents.outputs.items() if _numbers_of_samples(a)}
     for name, given in contents.outputs.items():
-        outputs |= _ragged(name, given, sizes, where, split=True)
+        if name in scalars:
+            scalars[name] = _parameter(given, name, count, where)
+        elif times is None:
+            outputs |= by_channel(name, at_points(name, given, sizes, where), 1)
+        else:
+            outputs |= by_channel(name, in_time(name, given, sizes, len(times), where), 2)
+    if not outputs:
+        raise ValueError(f"{where}: outputs has numbers alone; give values at the points, too")
     inputs: dict[str, Any] = {}
     functions, sensors = _functions(contents, count)
     for name, given in contents.inputs.items():
         if name in sensors:
             inputs[name] = functions[name]
-        elif isinstance(given, list | tuple):
-            inputs |= _ragged(name, given, sizes, where, split=False)
+        elif isinstance(given, list | tuple) or _field(given, sizes):
+            inputs[name] = at_points(name, given, sizes, where)
         else:
             inputs[name] = _array(given, f"inputs[{name!r}]", where)
     inputs |= {n: _parameter(a, n, count, where) for n, a in contents.parameters.items()}
@@ -362,50 +432,10 @@ def _of_meshes(contents: Contents) -> Arrays:
             raise ValueError(f"{where}: {name} has {len(array)} samples, and there are {count}")
     stored: dict[str, Any] = {"points": points}
     if contents.cells is not None:
-        stored["cells"] = _cells(contents.cells, sizes, where)
+        stored["cells"] = cells_of(contents.cells, sizes, where)
     stored |= {f"inputs/{name}": array for name, array in inputs.items()}
     stored |= {f"values/{name}": array for name, array in outputs.items()}
+    stored |= {f"scalars/{name}": array for name, array in scalars.items()}
     layout = _layout(contents, "meshes", names, outputs, inputs, sensors)
-    return Arrays(count, {}, stored, layout, where)
-
-
-def _ragged(
-    name: str, given: Any, sizes: Sequence[int], where: str, *, split: bool
-) -> dict[str, Any]:
-    """A list of arrays, one number (or a row of them) for each point of each sample."""
-    arrays = [real(np.asarray(a), f"{where}: {name}[{k}]") for k, a in enumerate(given)]
-    if len(arrays) != len(sizes):
-        raise ValueError(f"{where}: {name} has {len(arrays)} samples, and there are {len(sizes)}")
-    tail = arrays[0].shape[1:]
-    for k, (array, size) in enumerate(zip(arrays, sizes, strict=True)):
-        if array.shape != (size, *tail) or len(tail) > 1:
-            raise ValueError(
-                f"{where}: {name} of sample {k} has the shape {array.shape}, and the sample has "
-                f"{size} points"
-            )
-    if not split or not tail:
-        return {name: arrays}
-    if tail == (1,):
-        return {name: [array[:, 0] for array in arrays]}
-    return {f"{name}{c}": [array[:, c] for array in arrays] for c in range(tail[0])}
-
-
-def _cells(given: Any, sizes: Sequence[int], where: str) -> list[np.ndarray]:
-    cells = list(given) if isinstance(given, list | tuple) else [given] * len(sizes)
-    if len(cells) != len(sizes):
-        raise ValueError(f"{where}: there are cells of {len(cells)} samples, and {len(sizes)}")
-    out = []
-    for k, (own, size) in enumerate(zip(cells, sizes, strict=True)):
-        array = np.asarray(own)
-        if array.ndim != 2 or array.dtype.kind not in "iu":
-            raise ValueError(
-                f"{where}: the cells of sample {k} must be whole numbers (cells, corners), got "
-                f"{array.dtype} of the shape {array.shape}"
-            )
-        if array.size and (array.min() < 0 or array.max() >= size):
-            raise ValueError(
-                f"{where}: a cell of sample {k} has the corner {int(array.max())}, and the sample "
-                f"has {size} points, numbered from 0"
-            )
-        out.append(array.astype(np.int32))
-    return out
+    layout = replace(layout, scalars=tuple(scalars))
+    return Arrays(count, {} if times is None else {"t": times}, stored, layout, where)

@@ -5,7 +5,7 @@ validation and testing; those for testing are read by no training.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,25 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from pinops._html import as_table
 from pinops.data._contents import Contents, Layout, checked
-from pinops.data._file_store import FileStore, is_ours, write_store
+from pinops.data._file_store import FileStore, check_new, is_ours, write_store
 from pinops.data._rows import (
     TENTH,
+    Members,
     filled,
     inputs_in,
+    places_in,
     random_parts,
     random_tenths,
-    ranges_of,
     tenths_of_blocks,
 )
+from pinops.data._seen import Seen, any_seen, origins_in, seen_in
 from pinops.data._store import ArrayStore, Joined, Store, Taken, gathered
 from pinops.data.readers import read_contents
+from pinops.settings import Whole, require
 
 PARTS = ("training", "validation", "test")
 _CENTRED = 10.0  # in standard deviations; a larger mean is taken out of an unknown
 _STATISTICS = 8  # blocks that means and sizes are taken from
-
-Members = range | Sequence[int] | Int[np.ndarray, " b"]
 
 
 class Dataset:
@@ -47,10 +48,12 @@ class Dataset:
         store: Store,
         numbers: Int[np.ndarray, " n"] | None = None,
         parts: Mapping[str, Members] | None = None,
+        typical: Mapping[str, Any] | None = None,
     ):
         self._store = store
         self._numbers = numbers
         self._parts = parts
+        self.typical = typical or {}  # rows for means and deviations, instead of its own
         self.checked: set[tuple[str, bool, bool]] = set()
 
     @classmethod
@@ -75,10 +78,12 @@ class Dataset:
 
         Args:
             outputs: By name ``(n, *grid)`` on a grid, ``(n, l)`` at l shared points, or a list of n
-                arrays ``(m_k,)``. An axis at the end makes several unknowns, ``u0``, ``u1``, ...;
-                NaN where a value is missing.
+                arrays ``(m_k,)``; of trajectories at points ``(n, t, l)``, or n arrays
+                ``(t, m_k)``. An axis at the end makes several unknowns, ``u0``, ``u1``, ...; NaN
+                where a value is missing. On meshes also numbers of whole samples, ``(n,)``.
             coordinates: The axes of a grid by name, in the order of the axes of the arrays; or
-                points ``(l, d)`` that all samples share; or a list of n arrays ``(m_k, d)``.
+                points ``(l, d)`` that all samples share; or a list of n arrays ``(m_k, d)``, or
+                ``(n, m, d)``. Of trajectories at points ``{"t": t, "points": points}``.
             inputs: By name: a field ``(n, *grid[, c])`` on this or another grid, a vector
                 ``(n, m)``, a number ``(n,)``, or a list of n arrays ``(m_k[, c])``.
             parameters: By name one number for each sample; a single number is that of all.
@@ -96,20 +101,20 @@ class Dataset:
         contents = Contents(
             outputs=outputs,
             coordinates=coordinates,
-            inputs=inputs or {},
-            parameters=parameters or {},
+            inputs={} if inputs is None else inputs,
+            parameters={} if parameters is None else parameters,
             time=time,
-            units=units or {},
+            units={} if units is None else units,
             cells=cells,
-            sensors=sensors or {},
+            sensors={} if sensors is None else sensors,
             source=source,
         )
         return cls.of(contents)
 
     @classmethod
-    def of(cls, contents: Contents) -> "Dataset":
-        """A data set of what a reader has found; errors as for `from_arrays`."""
-        return cls(ArrayStore(checked(contents)))
+    def of(cls, contents: Contents, parts: Any = None, typical: Any = None) -> "Dataset":
+        """What a reader has found, perhaps in given parts; errors as for `from_arrays`."""
+        return cls(ArrayStore(checked(contents)), None, parts, typical)
 
     @classmethod
     def open(cls, path: str | Path) -> "Dataset":
@@ -155,7 +160,7 @@ class Dataset:
 
     @property
     def coordinates(self) -> dict[str, np.ndarray]:
-        """Those that all samples share, as they broadcast against each other; none of meshes."""
+        """Those that all samples share, which broadcast; of meshes none, or the times alone."""
         return self._store.coordinates
 
     @property
@@ -216,16 +221,17 @@ class Dataset:
             seed: Of the choice, from 0 to 2^32 - 1.
 
         Raises:
-            ValueError: Where nothing would be left on one side.
+            ValueError: Where nothing would be left on one side, and for another seed.
         """
         share = isinstance(test, float) and 0 < test < 1
         count = round(test * self.count) if share else test
-        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count < self.count:
+        if not Whole(most=self.count - 1).allows(count):
             raise ValueError(
                 f"test must be a number of samples from 1 to {self.count - 1}, or a share between "
                 f"0 and 1, got {test!r}"
             )
-        theirs, ours = random_parts(self.count, count, seed=seed)
+        require("split", "seed", seed, Whole(least=0, most=2**32 - 1))
+        theirs, ours = random_parts(self.count, int(count), seed=seed)
         few = max(1, len(ours) // TENTH) if len(ours) > 1 else 0
         inner, training = random_parts(len(ours), few, seed=seed + 1)
         nothing = np.arange(0)
@@ -239,24 +245,24 @@ class Dataset:
         Raises:
             ValueError: For a place that there is not.
         """
-        chosen = np.asarray(members)
-        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not chosen.size:
-            raise ValueError(f"take needs whole numbers, such as range(100), got {members!r}")
-        if chosen.min() < 0 or chosen.max() >= self.count:
-            bad = chosen[(chosen < 0) | (chosen >= self.count)][0]
-            raise ValueError(f"{self.path} has {self.count} samples, and no sample {bad}")
-        return self._some(chosen, None)
+        return self._some(places_in(members, self.count, self.path), None)
+
+    def _numbered(self, places: Int[np.ndarray, " b"]) -> Int[np.ndarray, " b"]:
+        """The numbers in the store of samples at these places."""
+        return places if self._numbers is None else self._numbers[places]
 
     def _some(self, chosen: np.ndarray, parts: Mapping[str, Members] | None) -> "Dataset":
-        numbers = chosen if self._numbers is None else self._numbers[chosen]
-        return Dataset(self._store, numbers, parts)
+        return Dataset(self._store, self._numbered(chosen), parts)
 
     def __add__(self, other: "Dataset") -> "Dataset":
         """The samples of both, one behind the other.
 
         Raises:
             ValueError: Where names or coordinates differ.
+            TypeError: For something else than a data set.
         """
+        if not isinstance(other, Dataset):
+            return NotImplemented
         return Dataset(Joined([self._whole(), other._whole()]))
 
     def _whole(self) -> Store:
@@ -267,19 +273,17 @@ class Dataset:
         """Write a file that `open` reads; it appears whole or not at all.
 
         Args:
-            path: Of the file, which must not exist.
+            path: Of the file, which must not exist, with the suffix ``.h5`` or ``.hdf5``.
 
         Raises:
-            ValueError: For a file that exists.
+            ValueError: For a file that exists, or another suffix.
             OSError: When it cannot be written.
         """
         path = Path(path)
-        if path.exists():
-            raise ValueError(f"{path} exists already; choose another file, or delete it")
+        check_new(path)
         store = self._whole()
         # The same samples in memory and in the file are known to be the same.
-        attributes: dict[str, Any] = {"source": store.source, "kind": store.kind}
-        attributes["origin"] = store.origin
+        attributes: dict[str, Any] = {n: getattr(store, n) for n in ("source", "kind", "origin")}
         if store.settings is not None:
             attributes["settings"] = store.settings
         write_store(
@@ -290,6 +294,7 @@ class Dataset:
             coordinates=store.coordinates,
             layout=store.layout,
             attributes=attributes,
+            origins=origins_in(store),
         )
         return path
 
@@ -304,10 +309,10 @@ class Dataset:
         """Samples for training (any, where none are) from all over the data, of few blocks."""
         training = self.splits["training"]
         training = training if len(training) else np.arange(self.count)
-        numbers = training if self._numbers is None else self._numbers[training]
+        numbers = self._numbered(training)
         blocks = np.unique(numbers // self._store.block)
         some = blocks[np.linspace(0, len(blocks) - 1, _STATISTICS).astype(int)]
-        return self.rows(training[np.isin(numbers // self._store.block, some)])
+        return self.rows(training[np.isin(numbers // self._store.block, some)]) | dict(self.typical)
 
     def sample_points(self) -> list[Float[np.ndarray, "m d"]]:
         """The points of some samples for training, of meshes."""
@@ -317,11 +322,13 @@ class Dataset:
 
     @cached_property
     def scale(self) -> dict[str, float]:
-        """The standard deviation of each unknown over samples for training; 1 where it is 0."""
+        """The deviation of each unknown over samples for training; of a constant its size, or 1."""
         found = {}
         for name in self.unknowns:
             deviation = float(np.nanstd(self._typical[f"values/{name}"], dtype=np.float64))
-            found[name] = float(f"{deviation or 1.0:.6g}")
+            size = abs(self.mean[name])
+            varies = deviation > 1e-9 * size  # the mean has no more digits, and sums are rounded
+            found[name] = float(f"{deviation if varies else size or 1.0:.6g}")
         return found
 
     @cached_property
@@ -368,13 +375,13 @@ class Dataset:
                 longest of the data set, and not to that of these samples.
 
         Returns:
-            ``inputs/NAME``, ``values/UNKNOWN`` with a sample in each row, and ``number``, that in
-            the file; of a family also ``members/COEFFICIENT`` and ``error_bar/UNKNOWN``. Of meshes
-            arrays are padded, values with NaN; ``points`` ``(b, m, d)``, ``present`` ``(b, m)``,
-            and ``cells``, a list, if there are any. Inputs at sensors of their own are `Sensors`.
+            ``inputs/NAME``, ``values/UNKNOWN`` and ``scalars/NAME`` with a sample in each row, and
+            ``number``, that in the file; of a family also ``members/COEFFICIENT`` and
+            ``error_bar/UNKNOWN``. Of meshes arrays are padded, values ``(b, m[, t])`` with NaN;
+            ``points`` ``(b, m, d)``, ``present`` ``(b, m)``, and ``cells``, a list, if there are
+            any. Inputs at sensors of their own are `Sensors`.
         """
-        places = np.asarray(members, np.int64)
-        numbers = places if self._numbers is None else self._numbers[places]
+        numbers = self._numbered(places_in(members, self.count, self.path))
         rows = gathered(self._store, numbers)
         rows = filled(rows, self.layout.sensors, self.longest if alike else {})
         return rows | {"number": numbers}
@@ -382,7 +389,7 @@ class Dataset:
     def drawn(self, key: PRNGKeyArray, count: int, part: str = "training") -> dict[str, Any]:
         """``count`` random samples of a part, read from as few blocks as possible; `rows` alike."""
         places = self.splits[part]
-        numbers = places if self._numbers is None else self._numbers[places]
+        numbers = self._numbered(places)
         owner = numbers // self._store.block
         blocks, sizes = np.unique(owner, return_counts=True)
         order = np.asarray(jax.random.permutation(key, len(blocks)))
@@ -391,38 +398,31 @@ class Dataset:
         chosen = np.asarray(jax.random.permutation(jax.random.fold_in(key, 1), len(there)))[:count]
         return self.rows(there[chosen], alike=True)
 
-    def seen(self, part: str) -> list[list[int]]:
-        """The numbers of the samples of a part as ranges ``[start, stop]``, for ``run.json``."""
-        places = self.splits[part]
-        return ranges_of(places if self._numbers is None else self._numbers[places])
+    def seen(self, part: str) -> Seen:
+        """Which samples are in a part, as `run.json` keeps them."""
+        return seen_in(self._store, self._numbered(self.splits[part]))
 
-    def unseen(
-        self, trained: Sequence[Any] | None, part: str | None = "test"
-    ) -> Int[np.ndarray, " b"]:
+    def unseen(self, trained: Seen | None, part: str | None = "test") -> Int[np.ndarray, " b"]:
         """The samples to test on: the test part of the data of a training, all of other data.
 
         Args:
-            trained: The origin of the data of the training and the ranges of its samples, None
-                without data.
+            trained: What `seen` said of the part that was trained on; None without data.
             part: The one that is asked for; None: all samples.
 
         Raises:
             ValueError: Where the training has seen one of them.
         """
-        origin, ranges = trained or ("", [])
-        others = origin != self.origin and self._parts is None and self.settings is None
-        if part is None or (part == "test" and others):
-            members = np.arange(self.count)
-        else:
-            members = self.splits[part]
+        trained, every = trained or {}, np.arange(self.count)
+        known = any_seen(self._store, self._numbered(every), trained)
+        others = not known and self._parts is None and self.settings is None
+        whole = part is None or (part == "test" and others)
+        members = every if whole else self.splits[part or "test"]
         if not len(members):
             raise ValueError(
-                f"{self.path} has nothing to test on: what split() has left for training is not; "
+                f"{self.path}: there is nothing to test on, because split() has set that apart; "
                 "give the other part"
             )
-        numbers = members if self._numbers is None else self._numbers[members]
-        known = [(numbers >= start) & (numbers < stop) for start, stop in ranges]
-        if origin == self.origin and np.any(known):
+        if any_seen(self._store, self._numbered(members), trained):
             raise ValueError(
                 f"{self.path}: the training has seen samples of this part; choose the test part, "
                 "or data made with another seed"
@@ -446,5 +446,5 @@ class Dataset:
 
     def __repr__(self) -> str:
         maps = f"{', '.join(self.layout.inputs) or 'nothing'} to {', '.join(self.unknowns)}"
-        shape = self.layout.shape(self.coordinates)
-        return f"Dataset({self.count} samples of {maps} on {shape}, {self.path})"
+        shape, many = self.layout.shape(self.coordinates), "s" if self.count > 1 else ""
+        return f"Dataset({self.count} sample{many} of {maps} on {shape}, {self.path})"

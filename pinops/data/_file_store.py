@@ -20,10 +20,11 @@ from pinops.data._hdf5 import (
     text_of,
 )
 from pinops.data._schema import Anything, Either, Flag, Items, Number, Table, Text, check
-from pinops.data._store import Rows, Store
+from pinops.data._store import Numbers, Pairs, Rows, Store
 
 KIND = "data set"
-_GROUPS = ("inputs", "members", "values", "error_bar")  # of arrays with a sample in each row
+_SUFFIXES = (".h5", ".hdf5")
+_GROUPS = ("inputs", "members", "values", "error_bar", "scalars")  # with a sample in each row
 _TEXTS = Items(Text(longest=200), least=1)
 _SETTINGS = Table(
     {
@@ -46,7 +47,10 @@ _LAYOUT = Table(
         "units": Table({}, others=Text(longest=200)),
         "cells": Flag(),
     },
-    {"sensors": Table({}, others=Number(least=1, most=3, whole=True))},
+    {
+        "sensors": Table({}, others=Number(least=1, most=3, whole=True)),
+        "scalars": Items(Text(longest=200)),
+    },
 )
 _ATTRIBUTES = Table(
     {
@@ -60,6 +64,14 @@ _ATTRIBUTES = Table(
     },
     {"settings": _SETTINGS, "kind": Text(longest=200), "origin": Text(longest=64)},
 )
+
+
+def check_new(path: Path) -> None:
+    """Raises ValueError for a file that exists, and for a name that is not that of an HDF5 file."""
+    if path.exists():
+        raise ValueError(f"{path} exists already; choose another file, or delete it")
+    if path.suffix not in _SUFFIXES:
+        raise ValueError(f"{path} would be an HDF5 file; choose a name that ends in .h5")
 
 
 def is_ours(path: Path) -> bool:
@@ -104,8 +116,10 @@ class FileStore(Store):
             ]
             self._ragged = [name for name in file if name in ("points", "cells")]
             self._offsets = {key: file[f"offsets/{key}"][()] for key in (file.get("offsets") or ())}
+            self._origins = {key: file[f"origins/{key}"][()] for key in (file.get("origins") or ())}
             self._check_lengths(file)
             self._check_offsets()
+            self._check_origins()
         self.longest = {
             name: int(np.diff(self._offsets[key]).max())
             for name in [*self._stored, *self._ragged]
@@ -116,6 +130,7 @@ class FileStore(Store):
 
     def _shared(self) -> dict[str, np.ndarray]:
         found = {f"coordinates/{name}": array for name, array in self.coordinates.items()}
+        found |= {f"origins/{name}": array for name, array in self._origins.items()}
         return found | {f"offsets/{name}": array for name, array in self._offsets.items()}
 
     def _check_lengths(self, file: Any) -> None:
@@ -138,13 +153,21 @@ class FileStore(Store):
         if len(self._attributes["sha256"]) != -(-self.count // self.block):
             raise self._damaged("damaged: it has not one checksum for each block of samples")
         wanted = {"values": self.layout.unknowns, "inputs": self.layout.inputs}
+        wanted["scalars"] = self.layout.scalars
         for group, names in wanted.items():
             if set(file.get(group) or ()) != set(names):
                 raise self._damaged(f"damaged: its {group} are not those that it names")
+        if any(file[f"scalars/{name}"].shape != (self.count,) for name in self.layout.scalars):
+            raise self._damaged("damaged: its scalars are not one number for each sample")
         if "error_bar" in file and set(file["error_bar"]) != set(self.layout.unknowns):
             raise self._damaged("damaged: its error bars are not those of the unknowns")
         if set(file.get("coordinates") or ()) != set(self.coordinates):
             raise self._damaged("damaged: its coordinates are not those that it names")
+        if meshes and (list(self.coordinates) == ["t"]) != (self.layout.time == "t"):
+            raise self._damaged("damaged: trajectories on meshes need their times, and no others")
+        times = (np.size(self.coordinates["t"]),) if meshes and self.layout.time else ()
+        if meshes and any(file[f"values/{u}"].shape[1:] != times for u in self.layout.unknowns):
+            raise self._damaged("damaged: its values have not one number for each time")
 
     def _check_offsets(self) -> None:
         for key, offsets in self._offsets.items():
@@ -159,6 +182,14 @@ class FileStore(Store):
             key = _own_offsets(name, self.layout)
             if key and key not in self._offsets:
                 raise self._damaged(f"damaged: the offsets of its {name[:60]} are missing")
+
+    def _check_origins(self) -> None:
+        pairs = [*self._origins.values()]
+        if not pairs:
+            return
+        good = all(p.shape[1:] == (2,) and p.dtype.kind in "iu" for p in pairs)
+        if not good or sorted(np.concatenate(pairs)[:, 0]) != list(range(self.count)):
+            raise self._damaged("damaged: it does not say of each sample where it comes from")
 
     def _damaged(self, how: str) -> DataFileError:
         return DataFileError(
@@ -179,6 +210,18 @@ class FileStore(Store):
     def digest(self) -> str:
         digests = [self._attributes["coordinates_sha256"], *self._attributes["sha256"]]
         return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
+
+    def identified(self, numbers: Numbers) -> dict[str, Pairs]:
+        if not self._origins:
+            return super().identified(numbers)
+        found = {}
+        for origin, pairs in self._origins.items():
+            there = np.full(self.count, -1)
+            there[pairs[:, 0]] = pairs[:, 1]
+            which = np.flatnonzero(there[numbers] >= 0)
+            if len(which):
+                found[origin] = np.stack([which, there[numbers[which]]], -1)
+        return found
 
     def read(self, block: int) -> Rows:
         here = slice(block * self.block, min((block + 1) * self.block, self.count))
@@ -249,6 +292,7 @@ def write_store(
     coordinates: Mapping[str, np.ndarray],
     layout: Layout,
     attributes: Mapping[str, Any],
+    origins: Mapping[str, Pairs] | None = None,
     report: Callable[[int, int], None] = lambda done, count: None,
 ) -> None:
     """One file of all blocks, with the checksum of each; it appears whole or not at all.
@@ -261,6 +305,8 @@ def write_store(
         coordinates: Those that all samples share.
         layout: What the arrays are.
         attributes: "source", and for members of a family "settings" and "kind".
+        origins: Where samples come from that are a part of other data, or of several, as
+            `Store.identified` says it.
         report: ``report(done, count)`` is called after every block.
 
     Raises:
@@ -281,6 +327,7 @@ def write_store(
             digests.append(digest_of(flat))
             report(min((number + 1) * block, count), count)
         shared = {f"coordinates/{name}": array for name, array in coordinates.items()}
+        shared |= {f"origins/{name}": pairs for name, pairs in (origins or {}).items()}
         for name, lengths in sizes.items():
             shared[f"offsets/{name}"] = np.concatenate([[0], np.cumsum(lengths)])
         for name, array in shared.items():

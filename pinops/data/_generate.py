@@ -16,23 +16,22 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from pinops.data._contents import Layout
 from pinops.data._dataset import Dataset
-from pinops.data._file_store import FileStore, write_store
+from pinops.data._file_store import FileStore, check_new, write_store
 from pinops.data._hdf5 import read_arrays, write_arrays
-from pinops.data._of_family import bounds_of, leaves_of
+from pinops.data._of_family import problem_in, settings_of
 from pinops.data._store import BLOCK
 from pinops.problem import (
     Problem,
     check_family,
-    coefficients_as_json,
     load_folder,
-    load_problem,
-    name_of,
     sample_members,
     unstacked,
 )
+from pinops.reference import Reference
 
 PART = "part of a data set"
 INPUTS = "inputs/"  # the group of what operators see, in a file and in rows
@@ -75,8 +74,7 @@ def generate(
         raise ValueError(f"count must be a whole number of at most {_MOST}, got {count}")
     if not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ValueError(f"seed must be a whole number from 0 to 2^32 - 1, got {seed!r}")
-    if path.exists():
-        raise ValueError(f"{path} exists already; choose another file, or delete it")
+    check_new(path)
     settings = settings_of(family, count, seed)
     parts = path.with_name(f"{path.name}.parts")
     names = [parts / f"{start:08d}.h5" for start in range(0, count, BLOCK)]
@@ -117,25 +115,14 @@ def generate(
     return Dataset(FileStore(path))
 
 
-def settings_of(family: Problem, count: int, seed: int | str) -> dict[str, Any]:
-    """What data depend on: the family, its coefficients and domain, and how members are drawn."""
-    return {
-        "problem": name_of(family),
-        "coefficients": coefficients_as_json(family),
-        "domain": bounds_of(family),
-        "count": count,
-        "seed": seed,
-    }
-
-
 def _in_process(settings: dict[str, Any], folder: Path | None, block: int, path: Path) -> None:
     if folder is not None:
         load_folder(folder)
-    _solve_block(
-        load_problem(settings["problem"], **settings["coefficients"]), settings, block, path
-    )
+    _solve_block(problem_in(settings), settings, block, path)
 
 
+# Rounding depends on the number of threads; data do not depend on the cores.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Path) -> None:
     """The members of one block, their solutions and error bars, in a file."""
     start, stop = block * BLOCK, min((block + 1) * BLOCK, settings["count"])
@@ -156,12 +143,17 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
                     f"{name}; look at it"
                 )
     first = references[0]
+    for k, reference in enumerate(references):
+        if not _same_grid(first, reference):
+            raise ValueError(
+                f"the reference of member {start + k} of {settings['problem']} lies on another "
+                "grid than the first; give all references one"
+            )
     arrays = {f"coordinates/{name}": array for name, array in first.coordinates.items()}
     arrays |= {f"{INPUTS}{name}": np.asarray(array) for name, array in inputs.items()}
-    for name in leaves_of(family):
-        arrays[f"members/{name}"] = np.stack(
-            [np.asarray(getattr(member, name)) for member in members]
-        )
+    each = [member.arrays() for member in members]
+    for name in each[0]:
+        arrays[f"members/{name}"] = np.stack([np.asarray(one[name]) for one in each])
     for unknown in first.values:
         arrays[f"values/{unknown}"] = np.stack(
             [reference.values[unknown] for reference in references]
@@ -175,6 +167,11 @@ def _solve_block(family: Problem, settings: dict[str, Any], block: int, path: Pa
         "unknowns": list(first.values),
     }
     write_arrays(path, PART, arrays, attributes | {"kind": first.kind, "source": first.source})
+
+
+def _same_grid(one: Reference, other: Reference) -> bool:
+    pairs = zip(one.coordinates.values(), other.coordinates.values(), strict=True)
+    return all(np.array_equal(*pair) for pair in pairs)
 
 
 def join(path: Path, parts: list[Path], settings: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from pinops.data._dataset import Dataset
 from pinops.problem import Problem, name_of, space_of
@@ -47,20 +48,21 @@ class GridSpec:
         names = tuple(dataset.coordinates)
         for axis, (name, values) in enumerate(dataset.coordinates.items()):
             line = np.ravel(values)
-            apart = np.diff(line)
             own = np.ndim(values) == len(names) and np.shape(values)[axis] == line.size
-            # Files keep coordinates in single precision, whose rounding is not small beside a step.
-            rounding = 4 * np.finfo(np.float32).eps * np.max(np.abs(line))
-            equal = len(line) >= 2 and apart[0] > 0
-            equal = equal and np.ptp(apart) <= 1e-6 * apart[0] + rounding
-            if not own or not equal:
+            if line.size < 2:
+                raise ValueError(
+                    f"{dataset.path} has one number along {name}, {line[0]:g}, and surrogates need "
+                    "two at least of each coordinate; give more"
+                )
+            step = step_of(line)
+            if not own or step is None:
                 raise ValueError(
                     f"{dataset.path}: surrogates need a regular grid, an axis for each coordinate "
                     "in the order "
                     f"{', '.join(names)}; {name} is not equally spaced along axis {axis} alone"
                 )
             first.append(_rounded(line[0]))
-            steps.append(_rounded((line[-1] - line[0]) / (len(line) - 1)))
+            steps.append(step)
             sizes[name] = len(line)
         snapshots = sizes.pop(time)
         return cls(
@@ -130,6 +132,20 @@ class GridSpec:
         """The inverse of `to_json`."""
         lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
         return cls(snapshots=content["snapshots"], time=content["time"], **lists)
+
+
+def step_of(line: Float[np.ndarray, " n"]) -> float | None:
+    """The distance between equally spaced numbers, which rise; None for others."""
+    apart = np.diff(line)
+    # Files keep coordinates in single precision, whose rounding is not small beside a step; the
+    # seconds since 1970 are in double precision, and many steps below the rounding of single.
+    single = np.array_equal(line, np.asarray(line, np.float32))
+    rounding = 4 * np.finfo(np.float32).eps * (np.max(np.abs(line)) if single else np.ptp(line))
+    if len(line) < 2 or apart[0] <= 0:
+        return None
+    if np.ptp(apart) > 1e-6 * apart[0] + min(rounding, float(np.mean(apart)) / 2):
+        return None
+    return _rounded((line[-1] - line[0]) / (len(line) - 1))
 
 
 def _rounded(number: float) -> float:

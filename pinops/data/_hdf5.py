@@ -11,7 +11,7 @@ import io
 import json
 import os
 import platform
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,15 +78,15 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: If the folder cannot be written or the disk is full; the sentence names the file.
     """
+    # The name says whose it is, so that the next writer sees whether its owner is still there.
+    owner = f"{os.getpid()}@{platform.node()}.{secrets.token_hex(4)}"
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
-        # The name says whose it is, so that the next writer sees whether its owner is still there.
-        prefix = f".{path.name}.{os.getpid()}@{platform.node()}."
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=".part")
-        temporary = Path(name)
-        os.close(handle)
+        part = path.parent / f".{path.name}.{owner}.part"
+        part.touch(exist_ok=False)  # unlike mkstemp, for all who may read new files here
+        temporary = part
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import numpy as np
 
 from pinops.data._dataset import Dataset, Members
@@ -14,11 +13,13 @@ from pinops.data._rows import inputs_in
 from pinops.data._store import BLOCK
 from pinops.problem import (
     DataFamily,
+    Mixture,
     Problem,
     Sensors,
     at_sensors,
     coefficients_as_json,
     in_words,
+    load_problem,
     name_of,
     shapes_of,
     unstacked,
@@ -76,13 +77,23 @@ def bounds_of(family: Problem) -> dict[str, list[float]]:
     return {name: [float(b) for b in bounds[name]] for name in family.domain.coordinates}
 
 
-def leaves_of(family: Problem) -> list[str]:
-    """The coefficients that may differ from member to member: those that are arrays."""
-    return [
-        field.name
-        for field in dataclasses.fields(family)
-        if eqx.is_array_like(getattr(family, field.name)) and not field.metadata.get("static")
-    ]
+def settings_of(family: Problem, count: int, seed: int | str) -> dict[str, Any]:
+    """What data depend on: the family, its coefficients and domain, and how members are drawn."""
+    mixture = {"mixture": family.to_json()} if isinstance(family, Mixture) else {}
+    return mixture | {
+        "problem": name_of(family),
+        "coefficients": coefficients_as_json(family),
+        "domain": bounds_of(family),
+        "count": count,
+        "seed": seed,
+    }
+
+
+def problem_in(settings: Mapping[str, Any]) -> Problem:
+    """The family of the `settings_of` data."""
+    if "mixture" in settings:
+        return Mixture.from_json(settings["mixture"])
+    return load_problem(settings["problem"], **settings["coefficients"])
 
 
 def check_data(dataset: Dataset, family: Problem) -> None:
@@ -123,6 +134,12 @@ def _check_members(dataset: Dataset, family: Problem) -> None:
         )
     if settings["problem"] != owner:
         raise ValueError(f"{dataset.path} holds data of {settings['problem']}, not of {owner}")
+    made_of = settings_of(family, 1, 0).get("mixture")
+    if settings.get("mixture") != json.loads(json.dumps(made_of)):
+        raise ValueError(
+            f"{dataset.path} was made of another mixture; give its families and weights, or "
+            "train(dataset, ...)"
+        )
     for name, value in json.loads(json.dumps(coefficients_as_json(family))).items():
         there = settings["coefficients"].get(name)
         if there != value:
@@ -229,9 +246,7 @@ def problems(family: Problem, rows: dict[str, Any]) -> Problem:
     """The members of such rows, in the leading axis of every array."""
     if isinstance(family, DataFamily):
         return dataclasses.replace(family, given=inputs_in(rows))
-    return dataclasses.replace(
-        family, **{name: rows[f"members/{name}"] for name in leaves_of(family)}
-    )
+    return family.with_arrays({name: rows[f"members/{name}"] for name in family.arrays()})
 
 
 def _unusable(
@@ -248,6 +263,8 @@ def _unusable(
     for name, value in inputs_in(rows).items():
         array = value.values if isinstance(value, Sensors) else value
         note(~np.isfinite(array), f"has an input {name} that is not finite")
+    for name in () if gaps else [name for name in rows if name.startswith("scalars/")]:
+        note(~np.isfinite(rows[name]), f"has a number {name.removeprefix('scalars/')} that is none")
     for unknown in unknowns:
         values = rows[f"values/{unknown}"]
         if gaps:
@@ -255,7 +272,11 @@ def _unusable(
             flat = values.reshape(len(values), -1)
             note(np.asarray(np.isnan(flat).all(1)), f"has no value of {unknown}")
         else:
-            note(~np.isfinite(values), f"has values of {unknown} that are not finite")
+            missing = ~np.isfinite(values)
+            if "present" in rows:  # what fills a mesh up is missing in any case
+                present = rows["present"]
+                missing &= present.reshape(*present.shape, *[1] * (values.ndim - 2))
+            note(missing, f"has values of {unknown} that are not finite")
         bar = rows.get(f"error_bar/{unknown}", np.ones(1))
         note(~(bar > 0), f"has an error bar of {unknown} that is not greater than zero")
     if coefficients:

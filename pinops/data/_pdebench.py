@@ -16,9 +16,10 @@ import numpy as np
 
 from pinops.data._contents import Contents
 from pinops.data._dataset import Dataset
+from pinops.data._file_store import check_new
 from pinops.data._generate import PART, join, settings_of
 from pinops.data._hdf5 import DataFileError, read_arrays, said, write_arrays
-from pinops.data._of_family import bounds_of, leaves_of
+from pinops.data._of_family import bounds_of
 from pinops.data._store import BLOCK
 from pinops.data.readers import read_contents
 from pinops.problem import Problem, name_of
@@ -56,7 +57,7 @@ def from_pdebench(
             equation or another domain.
     """
     path, files = Path(path), [Path(file) for file in files]
-    leaves = leaves_of(family)
+    leaves = list(family.arrays())
     known = {field.name for field in fields(family)}
     if (
         family.domain.coordinates != ("x", "t")
@@ -69,8 +70,7 @@ def from_pdebench(
             f"{name_of(family)}"
         )
     (coefficient,) = (name for name in leaves if name != "initial")
-    if path.exists():
-        raise ValueError(f"{path} exists already; choose another file, or delete it")
+    check_new(path)
     if not files:
         raise ValueError("there is no PDEBench file to read; give some")
     sources = [_Source(file, family, coefficient) for file in files]

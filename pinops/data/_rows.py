@@ -1,6 +1,7 @@
 """Rows of samples: which of them, by part, and how those of different size lie in one array."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,25 @@ from jaxtyping import Int
 from pinops.data._sensors import as_sensors
 
 TENTH = 10  # of the samples one is for testing
+Members = range | Sequence[int] | Int[np.ndarray, " b"]
 _RUNS = 1000  # of consecutive samples, of which a random part consists
+
+
+def places_in(members: Members, count: int, path: Path | str) -> Int[np.ndarray, " b"]:
+    """The places of samples as an array.
+
+    Raises:
+        ValueError: For none, for what is not whole numbers, and for a place that there is not.
+    """
+    chosen = np.asarray(members)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or not chosen.size:
+        raise ValueError(
+            f"samples are chosen by whole numbers, such as range(100), got {members!r}"
+        )
+    if chosen.min() < 0 or chosen.max() >= count:
+        bad = chosen[(chosen < 0) | (chosen >= count)][0]
+        raise ValueError(f"{path} has {count} samples, and no sample {bad}")
+    return chosen.astype(np.int64)
 
 
 def random_parts(
@@ -93,7 +112,7 @@ def _on_meshes(rows: Mapping[str, Any], longest: int) -> dict[str, Any]:
             out[name] = value
             continue
         missing = np.nan if name.startswith("values/") else 0
-        dtype = np.result_type(value[0].dtype, np.float32)
+        dtype = np.result_type(np.float32, *{one.dtype for one in value})
         whole = np.full((len(value), longest, *value[0].shape[1:]), missing, dtype)
         for k, one in enumerate(value):
             whole[k, : len(one)] = one

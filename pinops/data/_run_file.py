@@ -50,8 +50,8 @@ _SIZES = Table({name: _BY_NAME for name in ("centre", "spread", "sizes", "terms"
 _DESCRIPTION = Either((Text(), Table({}, others=Anything())))
 
 _PLACE = Number(least=0, whole=True)
-# The origin of data, and the samples of it for training as ranges from a number to another.
-_SEEN = Row((Text(), Items(Row((_PLACE, _PLACE)))))
+# By the origin of data the samples of them for training, as ranges from a number to another.
+_SEEN = Table({}, others=Items(Row((_PLACE, _PLACE))))
 
 # What every request has, whatever was trained. Names that are only compared or shown have no type
 # here.
@@ -63,11 +63,13 @@ _EVERY: Mapping[str, Kind] = {
 }
 _MAYBE: Mapping[str, Kind] = {
     "trainable": _NAMES,
+    "exact": Flag(),
     "steps": _COUNT,
     "minutes": Optional(Number(above=0)),
     "phases": Items(_DESCRIPTION),
     "phase_steps": Items(_COUNT),
     "ensemble": Items(_SEED, least=1),
+    "uncertain": Table({"prior": Number(least=0), "bootstrap": Number(above=0, most=1)}),
     "compute_dtype": Optional(Text(("bfloat16",))),
     "observations": Optional(_DIGEST),
     "start": Optional(_DIGEST),
@@ -82,6 +84,15 @@ _MAYBE: Mapping[str, Kind] = {
             "bounds": Table({}, others=Items(Number(), length=2)),
             "unknowns": Items(Text(longest=200), least=1),
             "inputs": Table({}, others=Items(_SIZE_OR_ANY)),
+        }
+    ),
+    "mixture": Table(
+        {
+            "families": Items(
+                Table({"name": Text(longest=200), "coefficients": Table({}, others=Anything())}),
+                least=1,
+            ),
+            "weights": Items(_WEIGHT, least=1),
         }
     ),
 }
@@ -100,12 +111,13 @@ _OPERATOR: Mapping[str, Kind] = {
     "scales": _SIZES,
     "physics": _WEIGHT,
 }
+_MAPS = ("identity", "log", "sigmoid_log")
 _SCALING = Table(
     {
         "names": _NAMES,
         "low": _NUMBERS,
         "high": _NUMBERS,
-        "maps": Items(Text(("identity", "log", "sigmoid_log"))),
+        "maps": Items(Text(_MAPS)),
         "mean": _NUMBERS,
         "deviation": _NUMBERS,
     }
@@ -117,6 +129,9 @@ _MAP_INPUTS = Table(
         "of_fields": _SCALING,
         "of_constants": _SCALING,
     }
+)
+_CURRICULUM = Table(
+    {"Curriculum": Table({"noise": _WEIGHT, "push_forward": Flag()}, others=Anything())}
 )
 _SURROGATE: Mapping[str, Kind] = {
     "surrogate": _DESCRIPTION,
@@ -137,9 +152,7 @@ _SURROGATE: Mapping[str, Kind] = {
     "scale": _BY_NAME,
     "scales": _SIZES,
     "physics": _WEIGHT,
-    "curriculum": Table(
-        {"Curriculum": Table({"noise": _WEIGHT, "push_forward": Flag()}, others=Anything())}
-    ),
+    "curriculum": _CURRICULUM,
 }
 _MAP: Mapping[str, Kind] = {
     "map": _DESCRIPTION,
@@ -151,13 +164,13 @@ _MAP: Mapping[str, Kind] = {
     "physics": _WEIGHT,
     "loss": Optional(Text(("H1", "L2"))),
 }
-_POINT_MAP: Mapping[str, Kind] = {
-    "point_map": _DESCRIPTION,
+_ON_POINTS: Mapping[str, Kind] = {
     "points": Table(
         {
             "names": _NAMES,
             "shapes": Items(Items(_SIZE)),
             "local": Items(Flag()),
+            "maps": Items(Text(_MAPS)),
             "middle": Items(Number(), least=1),
             "radius": Number(above=0),
             "centre": _NUMBERS,
@@ -168,6 +181,59 @@ _POINT_MAP: Mapping[str, Kind] = {
     ),
     "mean": _BY_NAME,
     "scale": _BY_NAME,
+}
+_POINT_MAP: Mapping[str, Kind] = {"point_map": _DESCRIPTION, **_ON_POINTS}
+_POINT_SURROGATE: Mapping[str, Kind] = {
+    "surrogate": _DESCRIPTION,
+    "data_members": _SEEN,
+    "step": Number(above=0),
+    "curriculum": _CURRICULUM,
+    **_ON_POINTS,
+}
+_MODES = Number(least=0, most=1e5, whole=True)
+_MMGP: Mapping[str, Kind] = {
+    "mmgp": _DESCRIPTION,
+    "data_members": _SEEN,
+    "points": Table(
+        {
+            "names": _NAMES,
+            "shapes": Items(Items(_SIZE)),
+            "local": Items(Flag()),
+            "dimension": Number(least=2, most=3, whole=True),
+            "scalars": _NAMES,
+        }
+    ),
+    "sizes": Table(
+        {
+            "samples": _SIZE,
+            "points": _SIZE,
+            "cells": _SIZE,
+            "landmarks": _MODES,
+            "dimension": Number(least=2, most=3, whole=True),
+            "shape": _MODES,
+            "fields": Table({}, others=Row((_SIZE, _MODES))),
+            "numbers": _MODES,
+            "outputs": Items(_MODES, least=1),
+            "scalars": _MODES,
+        }
+    ),
+}
+_HYPERNETWORK: Mapping[str, Kind] = {
+    "hypernetwork": _DESCRIPTION,
+    "first_steps": _COUNT,
+    "problems": _DESCRIPTION,
+    "family": _MAYBE["family"],
+}
+_MULTI_FIDELITY: Mapping[str, Kind] = {
+    "multi_fidelity": Table(
+        {
+            "mode": Text(("residual", "compose", "concat")),
+            "low": Text(("trained", "function")),
+        }
+    ),
+    "axes": Table({}, others=_NUMBERS),
+    "data_members": _SEEN,
+    "family": _MAYBE["family"],
 }
 _RESULT = Table(
     {
@@ -351,11 +417,17 @@ def _kind_of(request: Mapping[str, Any]) -> Table:
     elif "operator" in request:
         own = _OPERATOR
     elif "surrogate" in request:
-        own = _SURROGATE
+        own = _POINT_SURROGATE if "points" in request else _SURROGATE
     elif "map" in request:
         own = _MAP
     elif "point_map" in request:
         own = _POINT_MAP
+    elif "mmgp" in request:
+        own = _MMGP
+    elif "multi_fidelity" in request:
+        own = _MULTI_FIDELITY
+    elif "hypernetwork" in request:
+        own = _HYPERNETWORK
     optional = {name: kind for name, kind in _MAYBE.items() if name not in own}
     return Table({**_EVERY, **own}, optional, Anything())
 

@@ -81,7 +81,7 @@ def _columns(name: str, given: Any, what: str, where: str) -> list[np.ndarray]:
 
 def as_sensors(rows: Sequence[Float[np.ndarray, "_k _w"]], dimensions: int, size: int) -> Sensors:
     """Samples in the leading axis, each filled up to ``size`` sensors."""
-    dtype = np.result_type(rows[0].dtype, np.float32)
+    dtype = np.result_type(np.float32, *{own.dtype for own in rows})
     whole = np.zeros((len(rows), size, rows[0].shape[1]), dtype)
     for k, own in enumerate(rows):
         whole[k, : len(own)] = own

@@ -9,21 +9,23 @@ import abc
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from pinops.data._contents import Arrays, Layout
-from pinops.data._hdf5 import (
-    digest_of,
-)
+from pinops.data._hdf5 import digest_of
 from pinops.settings import share_of_memory
 
 BLOCK = 32  # samples that are read together, fewer where they are large
 _BLOCK_BYTES = 16 * 2**20
 _CACHE_BYTES = 256 * 2**20  # less where memory is small
 Rows = dict[str, Any]  # arrays with a sample in each row, or lists of arrays
+Numbers = Int[np.ndarray, " b"]
+Pairs = Int[np.ndarray, "k 2"]
 
 
 class Store(abc.ABC):
@@ -69,6 +71,12 @@ class Store(abc.ABC):
         """What tells whether samples of the same number are the same; by default the digest."""
         return self.digest
 
+    def identified(self, numbers: Numbers) -> dict[str, Pairs]:
+        """Where samples first come from: by origin, which of ``numbers`` are from there, and their
+        numbers there.
+        """
+        return {self.origin: np.stack([np.arange(len(numbers)), numbers], -1)}
+
     def cached(self, block: int) -> Rows:
         """The samples of one block, from memory where they were read lately."""
         if block in self._cache:
@@ -88,6 +96,17 @@ def _bytes(value: Any) -> int:
     return sum(a.nbytes for a in value) if isinstance(value, list) else value.nbytes
 
 
+def _type_of(value: Any) -> np.dtype:
+    """Of an array, or the one that holds the numbers of all arrays of a list."""
+    return np.result_type(*{one.dtype for one in value}) if isinstance(value, list) else value.dtype
+
+
+def _as_type(value: Any, dtype: np.dtype) -> Any:
+    if isinstance(value, list):
+        return [one.astype(dtype, copy=False) for one in value]
+    return value.astype(dtype, copy=False)
+
+
 class ArrayStore(Store):
     """Arrays in memory, or lazy ones."""
 
@@ -96,13 +115,17 @@ class ArrayStore(Store):
         self.path, self.count = arrays.source, arrays.count
         self.coordinates, self.layout = arrays.coordinates, arrays.layout
         self.source = arrays.source
-        self._stored = arrays.stored
-        self.block = _block_of(arrays.stored)
+        # Of one type each, as in a file, whose blocks would lose digits otherwise.
+        self._stored = {
+            name: _as_type(array, _type_of(array)) if isinstance(array, list) else array
+            for name, array in arrays.stored.items()
+        }
+        self.block = _block_of(self._stored)
         own = ["points", "cells", *(f"inputs/{name}" for name in arrays.layout.sensors)]
         self.longest = {
-            name: max(len(one) for one in arrays.stored[name])
+            name: max(len(one) for one in self._stored[name])
             for name in own
-            if name in arrays.stored
+            if name in self._stored
         }
         self._digest = ""
 
@@ -156,13 +179,19 @@ class Joined(Store):
         self.path = " + ".join(str(store.path) for store in stores)
         self.count = sum(store.count for store in stores)
         self.block = min(store.block for store in stores)
-        self.coordinates, self.layout = first.coordinates, first.layout
+        for other in stores[1:]:
+            _check_joinable(first, other)
+        self.coordinates, self.layout = first.coordinates, _joined_layout(stores)
         self.settings, self.kind, self.source = None, first.kind, self.path
+        # Of one type each, whichever store a block comes from.
+        samples = [gathered(store, np.arange(1)) for store in stores]
+        self._types = {
+            name: np.result_type(*(_type_of(rows[name]) for rows in samples))
+            for name in sorted(set.intersection(*map(set, samples)))
+        }
         self.longest = {
             name: max(store.longest.get(name, 0) for store in stores) for name in first.longest
         }
-        for other in stores[1:]:
-            _check_joinable(first, other)
 
     def read(self, block: int) -> Rows:
         numbers = range(block * self.block, min((block + 1) * self.block, self.count))
@@ -172,12 +201,22 @@ class Joined(Store):
             if len(own):
                 parts.append(gathered(store, np.asarray(own)))
             begin += store.count
-        names = self._names()
-        return {name: joined([part[name] for part in parts]) for name in names}
+        return {
+            name: _as_type(joined([part[name] for part in parts]), dtype)
+            for name, dtype in self._types.items()
+        }
 
-    def _names(self) -> list[str]:
-        groups = [set(store.cached(0)) for store in self._stores]
-        return sorted(set.intersection(*groups))
+    def identified(self, numbers: Numbers) -> dict[str, Pairs]:
+        found: dict[str, list[Pairs]] = {}
+        begin = 0
+        for store in self._stores:
+            own = np.flatnonzero((numbers >= begin) & (numbers < begin + store.count))
+            known = store.identified(numbers[own] - begin) if len(own) else {}
+            for origin, pairs in known.items():
+                which, theirs = pairs.T
+                found.setdefault(origin, []).append(np.stack([own[which], theirs], -1))
+            begin += store.count
+        return {origin: np.concatenate(parts) for origin, parts in found.items()}
 
     @property
     def digest(self) -> str:
@@ -187,18 +226,48 @@ class Joined(Store):
 
 def _check_joinable(first: Store, other: Store) -> None:
     """Raises ValueError where samples of two stores cannot be rows of one array."""
-    for what in ("kind", "names", "unknowns", "inputs", "parameters", "sensors"):
+    both = f"{first.path} and {other.path} cannot be joined"
+    for what in ("kind", "time", "names", "unknowns", "inputs", "parameters", "sensors", "scalars"):
         own, theirs = getattr(first.layout, what), getattr(other.layout, what)
         if own != theirs:
+            verb = "is" if what in ("kind", "time") else "are"
+            raise ValueError(f"{both}: {what} {verb} {own} and {theirs}; make them the same")
+    units = other.layout.units
+    for name, unit in first.layout.units.items():
+        if units.get(name, unit) != unit:
             raise ValueError(
-                f"{first.path} and {other.path} cannot be joined: {what} are {own} and {theirs}"
+                f"{both}: the unit of {name} is {unit} and {units[name]}; convert one of them"
             )
     for name, axis in first.coordinates.items():
         there = other.coordinates[name]
         if axis.shape != there.shape or not np.allclose(axis, there, rtol=1e-6, atol=0):
+            raise ValueError(f"{both}: their points of {name} differ; interpolate one of them")
+    own, theirs = (_shapes_of_rows(store.cached(0)) for store in (first, other))
+    for name in own.keys() & theirs.keys():
+        if own[name] != theirs[name]:
             raise ValueError(
-                f"{first.path} and {other.path} cannot be joined: their points of {name} differ"
+                f"{both}: a sample of {name.rpartition('/')[2]} is {own[name]} and {theirs[name]}; "
+                "bring them to one shape"
             )
+
+
+def _shapes_of_rows(rows: Rows) -> dict[str, str]:
+    """What is the same in every sample of an array or a list, in words."""
+    return {
+        name: f"of any length, with rows of the shape {value[0].shape[1:]}"
+        if isinstance(value, list)
+        else f"of the shape {value.shape[1:]}"
+        for name, value in rows.items()
+    }
+
+
+def _joined_layout(stores: Sequence[Store]) -> Layout:
+    """The layout of stores that can be joined, with the units and the cells that it then has."""
+    units: dict[str, str] = {}
+    for store in stores:
+        units |= store.layout.units
+    cells = all(store.layout.cells for store in stores)
+    return replace(stores[0].layout, units=units, cells=cells)
 
 
 def joined(parts: Sequence[Any]) -> Any:
@@ -250,6 +319,9 @@ class Taken(Store):
     def read(self, block: int) -> dict[str, Any]:
         here = slice(block * self.block, (block + 1) * self.block)
         return gathered(self._of, self._numbers[here])
+
+    def identified(self, numbers: Numbers) -> dict[str, Pairs]:
+        return self._of.identified(self._numbers[numbers])
 
     @property
     def digest(self) -> str:

@@ -28,6 +28,7 @@ from pinops.derivatives._names import number as number
 from pinops.derivatives._names import parse_name as parse_name
 from pinops.derivatives._names import parse_names as parse_names
 from pinops.derivatives._names import parse_signature as parse_signature
+from pinops.derivatives._names import taking as taking
 from pinops.derivatives._stochastic import STDE as STDE
 from pinops.derivatives._taylor import LAPLACIAN as LAPLACIAN
 from pinops.derivatives._taylor import Index as Index

@@ -277,6 +277,19 @@ def call_by_name(function: Callable[..., Any], values: Mapping[str, Any], *, own
     return guarded(function, *(values[name] for name in by_position), owner=owner, named=by_name)
 
 
+def taking(function: Callable[..., T], names: Iterable[str]) -> Callable[..., T]:
+    """A function of ``**values`` whose signature says which names it takes.
+
+    Args:
+        function: Takes keywords; its signature is set.
+        names: Of them, in order.
+    """
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    signature = inspect.Signature([inspect.Parameter(name, keyword) for name in names])
+    function.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+    return function
+
+
 def number(value: T, *, owner: str, what: str, remedy: str) -> T:
     """What a user's function gives at one point, checked to be one real number.
 
@@ -293,7 +306,9 @@ def number(value: T, *, owner: str, what: str, remedy: str) -> T:
         ValueError: For None, a text, an array that is no scalar, a complex number.
     """
     if not isinstance(value, Array | np.ndarray | np.generic | float | int | complex):
-        shown = "None" if value is None else f"{value}, of type {type(value).__name__},"
+        shown = f"{value}, of type {type(value).__name__},"
+        if value is None or isinstance(value, tuple | list):
+            shown = "None" if value is None else f"a {type(value).__name__} of {len(value)}"
         raise ValueError(f"{owner}: {what} returned {shown} at one point; {remedy}")
     if np.shape(value) != ():
         raise ValueError(

@@ -40,3 +40,22 @@ class PeriodicGaussianField(eqx.Module):
         """Coefficients ``(2, k)`` for `fourier_series`."""
         amplitudes = jnp.asarray(self.amplitudes, jnp.result_type(float))
         return amplitudes[None] * jax.random.normal(key, (2, len(self.amplitudes)))
+
+
+class BoundedSeries(eqx.Module):
+    """Random periodic functions of mean 0 that stay between -1 and 1.
+
+    The coefficients of the wave number k are normal with standard deviation 1/k; all are divided by
+    the sum of the amplitudes of all wave numbers, which the function cannot exceed.
+
+    Args:
+        modes: the number of wave numbers.
+    """
+
+    modes: int = eqx.field(static=True)
+
+    def sample(self, key: PRNGKeyArray) -> Float[Array, "2 k"]:
+        """Coefficients ``(2, modes)`` for `fourier_series`."""
+        numbers = jnp.arange(1, self.modes + 1, dtype=jnp.result_type(float))
+        drawn = jax.random.normal(key, (2, self.modes)) / numbers[None]
+        return drawn / jnp.sum(jnp.sqrt(jnp.sum(drawn**2, 0)))

@@ -74,6 +74,9 @@ class Ball(Domain):
         d = len(self.center)
         return math.pi ** (d / 2) / math.gamma(d / 2 + 1) * self.radius**d
 
+    def _extent(self, direction: np.ndarray) -> float:
+        return float(self._middle() @ direction + self.radius * np.linalg.norm(direction))
+
     def _distance(self, points: np.ndarray) -> np.ndarray:
         return np.linalg.norm(points - self._middle(), axis=1) - self.radius
 

@@ -6,7 +6,10 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from ._domain import Domain, Face, checked_interval
+from pinops._numbers import real
+from pinops.settings import shown
+
+from ._domain import Domain, Face
 
 
 class Box(Domain):
@@ -153,3 +156,28 @@ def Time(start: float, end: float) -> Box:
         end: The last instant, after the first.
     """
     return Box(t=(start, end))
+
+
+def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tuple[float, float]:
+    """(low, high) as floats, finite and low < high."""
+    real(interval, f"{owner}: {name}")
+    try:
+        if any(isinstance(end, str | bytes | bool) for end in interval):
+            raise TypeError(
+                "text and truth values are no ends, although Python makes floats of them"
+            )
+        low, high = (float(end) for end in interval)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{owner}: {name} must be a pair of numbers (low, high), got {shown(interval)}."
+        ) from error
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(
+            f"{owner}: {name} must be bounded, got ({low:g}, {high:g}); cut it at finite ends."
+        )
+    if low >= high:
+        remedy = "swap the ends" if low > high else "give it a positive length"
+        raise ValueError(
+            f"{owner}: {name} must run from low to high, got ({low:g}, {high:g}); {remedy}."
+        )
+    return low, high

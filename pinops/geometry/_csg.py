@@ -10,16 +10,18 @@ coincide:
 """
 
 import abc
-import math
 from collections.abc import Callable
 
 import equinox as eqx
 import numpy as np
 
-from ._domain import Domain, Face, propose_from_bounds, sobol
+from ._domain import Domain, Face, sobol
+from ._within_bounds import WithinBounds
+
+_AROUND = 64  # steps from a point
 
 
-class _Combination(Domain):
+class _Combination(WithinBounds):
     """Two spatial domains with the same coordinates; their boundary parts are merged by name.
 
     Args:
@@ -58,10 +60,6 @@ class _Combination(Domain):
         return self.left.coordinates
 
     @property
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        return {}
-
-    @property
     def parts(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.left.parts + self.right.parts))
 
@@ -71,21 +69,13 @@ class _Combination(Domain):
         return self._proposal_measure * float(np.mean(keep))
 
     @property
-    def _width(self) -> int:
-        return len(self.coordinates)
-
-    @property
-    def _proposal_measure(self) -> float:
-        return math.prod(high - low for low, high in self.bounds.values())
-
-    def _propose(self, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return propose_from_bounds(self, cube)
+    def _step(self) -> float:
+        """Far above rounding, far below the features of the shape."""
+        sides = (high - low for low, high in self.bounds.values())
+        return 1e-8 * max(sides) + 1e-12 * self._magnitude
 
     def _faces(self) -> list[Face]:
-        # Far above rounding, far below the features of the shape.
-        step = (
-            1e-8 * max(high - low for low, high in self.bounds.values()) + 1e-12 * self._magnitude
-        )
+        step = self._step
 
         def of_left(p: np.ndarray, n: np.ndarray) -> np.ndarray:
             return self._left_stays(p - step * n, p + step * n)
@@ -96,9 +86,6 @@ class _Combination(Domain):
 
         right = [_cut(face, of_right, self._right_sign()) for face in self.right._faces()]
         return [_cut(face, of_left, 1.0) for face in self.left._faces()] + right
-
-    def _without_time(self) -> Domain:
-        return self
 
     @abc.abstractmethod
     def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
@@ -129,6 +116,9 @@ class Union(_Combination):
         a, b = self.left.bounds, self.right.bounds
         return {c: (min(a[c][0], b[c][0]), max(a[c][1], b[c][1])) for c in self.coordinates}
 
+    def _extent(self, direction: np.ndarray) -> float:
+        return max(self.left._extent(direction), self.right._extent(direction))
+
     def _distance(self, points: np.ndarray) -> np.ndarray:
         return np.minimum(self.left._distance(points), self.right._distance(points))
 
@@ -154,6 +144,9 @@ class Intersection(_Combination):
     def bounds(self) -> dict[str, tuple[float, float]]:
         a, b = self.left.bounds, self.right.bounds
         return {c: (max(a[c][0], b[c][0]), min(a[c][1], b[c][1])) for c in self.coordinates}
+
+    def _extent(self, direction: np.ndarray) -> float:
+        return min(self.left._extent(direction), self.right._extent(direction))
 
     def _distance(self, points: np.ndarray) -> np.ndarray:
         return np.maximum(self.left._distance(points), self.right._distance(points))
@@ -182,8 +175,21 @@ class Difference(_Combination):
     def bounds(self) -> dict[str, tuple[float, float]]:
         return self.left.bounds
 
+    def _extent(self, direction: np.ndarray) -> float:
+        return self.left._extent(direction)
+
     def _distance(self, points: np.ndarray) -> np.ndarray:
-        return np.maximum(self.left._distance(points), -self.right._distance(points))
+        left, right = self.left._distance(points), self.right._distance(points)
+        distance, step = np.maximum(left, -right), self._step
+        # A box cut out of a corner has walls in common with the whole, beside which nothing is
+        # left: steps to all sides tell.
+        common = np.flatnonzero((np.abs(left) < step) & (np.abs(right) < step))
+        if len(common):
+            around = step * (4 * sobol(_AROUND, self._width) - 2)
+            beside = (points[common, None] + around).reshape(-1, self._width)
+            out = np.maximum(self.left._distance(beside), -self.right._distance(beside)) > 0
+            distance[common[out.reshape(-1, _AROUND).all(1)]] = step
+        return distance
 
     def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
         return self.right._distance(inside) > 0

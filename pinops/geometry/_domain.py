@@ -4,14 +4,14 @@ import abc
 import difflib
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Bool, Float
 
 from pinops._numbers import real
-from pinops.settings import shown
 
 Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
 """`cube(m, d)`: m points of the unit cube [0, 1)^d; asked for more, a new set or a longer one."""
@@ -73,6 +73,11 @@ class Domain(eqx.Module):
     @abc.abstractmethod
     def _distance(self, points: np.ndarray) -> np.ndarray:
         """`signed_distance` of points that are known to be (n, d) float64."""
+
+    def _extent(self, direction: np.ndarray) -> float:
+        """The largest of direction · x in the domain, or more: of a shape in space alone."""
+        low, high = np.array([self.bounds[c] for c in self.space]).T
+        return float(np.sum(np.maximum(low * direction, high * direction)))
 
     # Proposals: `_propose` maps the unit cube of `_width` dimensions uniformly onto a set of
     # measure `_proposal_measure` (in space) that covers the domain, and says which of the points
@@ -304,6 +309,61 @@ class Domain(eqx.Module):
 
         return product(self, other)
 
+    def moved(self, **by: float) -> "Domain":
+        """The domain at another place: `disk.moved(x=1.0)`. Names of parts are kept.
+
+        Args:
+            by: How far, by coordinate; those left out stay.
+
+        Raises:
+            ValueError: For a domain with time, an unknown coordinate, and infinite distances.
+        """
+        from ._transformed import moved
+
+        return moved(self, by)
+
+    def rotated(self, angle: float, axis: str | None = None) -> "Domain":
+        """The domain turned about the origin. Names of parts are kept.
+
+        Args:
+            angle: In radians; in the plane from the first coordinate towards the second, in three
+                dimensions right-handed about `axis`.
+            axis: The coordinate that keeps its values, in three dimensions.
+
+        Raises:
+            ValueError: For a domain with time, other than two or three coordinates, and another
+                axis.
+        """
+        from ._transformed import rotated
+
+        return rotated(self, angle, axis)
+
+    def scaled(self, factor: float) -> "Domain":
+        """The domain enlarged about the origin. Names of parts are kept.
+
+        Args:
+            factor: > 0, of all lengths.
+
+        Raises:
+            ValueError: For a domain with time, and another factor.
+        """
+        from ._transformed import scaled
+
+        return scaled(self, factor)
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """A Matplotlib figure of the boundary parts by name, with normals.
+
+        Args:
+            path: A .png, .pdf or .svg file; None: nowhere.
+
+        Raises:
+            ValueError: For other than two or three coordinates of space.
+        """
+        from pinops.plotting import plot_domain
+
+        return plot_domain(self, path)
+
     @property
     def _magnitude(self) -> float:
         """The largest coordinate in space, against which rounding is measured."""
@@ -336,43 +396,11 @@ class Domain(eqx.Module):
         return f"{type(self).__name__}: no boundary part {name!r}; {hint}it has {available}."
 
 
-def checked_interval(owner: str, name: str, interval: tuple[float, float]) -> tuple[float, float]:
-    """(low, high) as floats, finite and low < high."""
-    real(interval, f"{owner}: {name}")
-    try:
-        if any(isinstance(end, str | bytes | bool) for end in interval):
-            raise TypeError(
-                "text and truth values are no ends, although Python makes floats of them"
-            )
-        low, high = (float(end) for end in interval)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(
-            f"{owner}: {name} must be a pair of numbers (low, high), got {shown(interval)}."
-        ) from error
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(
-            f"{owner}: {name} must be bounded, got ({low:g}, {high:g}); cut it at finite ends."
-        )
-    if low >= high:
-        remedy = "swap the ends" if low > high else "give it a positive length"
-        raise ValueError(
-            f"{owner}: {name} must run from low to high, got ({low:g}, {high:g}); {remedy}."
-        )
-    return low, high
-
-
 def sobol(m: int, d: int) -> np.ndarray:
     """The library's own fixed points of the unit cube, for measures and evaluation."""
     from scipy.stats import qmc
 
     return qmc.Sobol(d, rng=0).random_base2(max(m - 1, 0).bit_length())[:m]
-
-
-def propose_from_bounds(domain: Domain, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Uniform points of the bounding box, and which of them are inside."""
-    low, high = np.array(list(domain.bounds.values())).T
-    points = low + (high - low) * cube
-    return points, domain._distance(points) <= 0
 
 
 def _columns(cube: Cube, m: int, d: int) -> np.ndarray:

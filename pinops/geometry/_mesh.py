@@ -27,7 +27,8 @@ class Mesh:
         cells: ``(k, corners)``, numbers of points from 0; None: a cloud without cells.
 
     Raises:
-        ValueError: For other shapes, cells of another kind, and corners that are no points.
+        ValueError: For other shapes, cells of another kind, and corners that are no points or no
+            whole numbers.
     """
 
     points: Float[np.ndarray, "m d"]
@@ -48,6 +49,11 @@ class Mesh:
             raise ValueError(
                 "Mesh: cells are triangles (k, 3), quadrilaterals of the plane (k, 4) or "
                 f"tetrahedra (k, 4), got the shape {np.shape(self.cells)} in {shape[1]} dimensions"
+            )
+        if np.asarray(self.cells).dtype.kind not in "iu":
+            raise ValueError(
+                f"Mesh: cells must be whole numbers, got {np.asarray(self.cells).dtype}; give the "
+                "numbers of their corners"
             )
         low, high = np.min(self.cells, initial=0), np.max(self.cells, initial=0)
         if low < 0 or high >= shape[0]:

@@ -9,11 +9,12 @@ from jaxtyping import Float
 
 from pinops._numbers import real
 
-from ._domain import Domain, Face, propose_from_bounds
+from ._domain import Face
 from ._edges import between_edges, nearest_on_edges
+from ._within_bounds import WithinBounds
 
 
-class Polygon(Domain):
+class Polygon(WithinBounds):
     """The inside of a closed polygon.
 
     Boundary parts are "edge_0" (from the first vertex to the second), "edge_1", ..., or one part
@@ -43,30 +44,8 @@ class Polygon(Domain):
         coordinates: tuple[str, str] = ("x", "y"),
         name: str | None = None,
     ):
-        real(vertices, "Polygon: vertices")
-        self.vertices = tuple((float(a), float(b)) for a, b in vertices)
-        self.axes = (coordinates[0], coordinates[1])
+        self.vertices, self.axes = checked_outline("Polygon", vertices, coordinates)
         self.name = name
-        if self.axes[0] == self.axes[1] or "t" in self.axes:
-            raise ValueError(f"Polygon: give two different coordinates of space, got {self.axes}.")
-        if len(self.vertices) < 3:
-            raise ValueError(
-                f"Polygon: it needs at least three vertices, got {len(self.vertices)}."
-            )
-        for i, vertex in enumerate(self.vertices):
-            if not all(map(math.isfinite, vertex)):
-                raise ValueError(f"Polygon: vertices must be finite, got {vertex} at {i}.")
-            if vertex == self.vertices[i - 1]:
-                raise ValueError(
-                    f"Polygon: vertex {i} repeats the one before it, {vertex}; leave it out, "
-                    "a polygon closes itself."
-                )
-        crossing = _crossing(np.array(self.vertices))
-        if crossing is not None:
-            raise ValueError(
-                f"Polygon: edge_{crossing[0]} and edge_{crossing[1]} meet; "
-                "order the vertices along the boundary."
-            )
 
     @property
     def coordinates(self) -> tuple[str, ...]:
@@ -80,10 +59,6 @@ class Polygon(Domain):
         }
 
     @property
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        return {}
-
-    @property
     def parts(self) -> tuple[str, ...]:
         if self.name is not None:
             return (self.name,)
@@ -93,23 +68,15 @@ class Polygon(Domain):
     def measure(self) -> float:
         return abs(self._oriented_area())
 
+    def _extent(self, direction: np.ndarray) -> float:
+        return float(np.max(np.array(self.vertices) @ direction))
+
     def _distance(self, points: np.ndarray) -> np.ndarray:
         starts = np.array(self.vertices)
         ends = np.roll(starts, -1, 0)
         inside = between_edges(starts, ends, points)
         squared, _, _ = nearest_on_edges(starts, ends, points)
         return np.where(inside, -1.0, 1.0) * np.sqrt(squared)
-
-    @property
-    def _width(self) -> int:
-        return 2
-
-    @property
-    def _proposal_measure(self) -> float:
-        return math.prod(high - low for low, high in self.bounds.values())
-
-    def _propose(self, cube: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return propose_from_bounds(self, cube)
 
     def _faces(self) -> list[Face]:
         return [
@@ -126,9 +93,6 @@ class Polygon(Domain):
 
         return Face(f"edge_{i}" if self.name is None else self.name, length, 1, draw)
 
-    def _without_time(self) -> Domain:
-        return self
-
     def _edges(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
         return list(zip(self.vertices, self.vertices[1:] + self.vertices[:1], strict=True))
 
@@ -141,7 +105,47 @@ class Polygon(Domain):
         return sum(crosses) / 2
 
 
-def _crossing(vertices: np.ndarray) -> tuple[int, int] | None:
+def checked_outline(
+    owner: str, vertices: Sequence[Sequence[float]] | np.ndarray, coordinates: tuple[str, str]
+) -> tuple[tuple[tuple[float, float], ...], tuple[str, str]]:
+    """The vertices of a closed outline as floats, and its coordinates.
+
+    Args:
+        owner: Whose they are, the beginning of a sentence.
+        vertices: ``(n, 2)``, n >= 3, finite; neither neighbours nor edges meet.
+        coordinates: Two different ones of space.
+
+    Raises:
+        ValueError: For others.
+    """
+    real(vertices, f"{owner}: vertices")
+    shape = np.shape(vertices)
+    if len(shape) != 2 or shape[1] != 2:
+        raise ValueError(f"{owner}: vertices must have the shape (n, 2), got {shape}.")
+    outline = tuple((float(a), float(b)) for a, b in vertices)
+    axes = (coordinates[0], coordinates[1])
+    if axes[0] == axes[1] or "t" in axes:
+        raise ValueError(f"{owner}: give two different coordinates of space, got {axes}.")
+    if len(outline) < 3:
+        raise ValueError(f"{owner}: it needs at least three vertices, got {len(outline)}.")
+    for i, vertex in enumerate(outline):
+        if not all(map(math.isfinite, vertex)):
+            raise ValueError(f"{owner}: vertices must be finite, got {vertex} at {i}.")
+        if vertex == outline[i - 1]:
+            raise ValueError(
+                f"{owner}: vertex {i} repeats the one before it, {vertex}; leave it out, "
+                f"a {owner.lower()} closes itself."
+            )
+    crossing = first_crossing(np.array(outline))
+    if crossing is not None:
+        raise ValueError(
+            f"{owner}: edge_{crossing[0]} and edge_{crossing[1]} meet; "
+            "order the vertices along the boundary."
+        )
+    return outline, axes
+
+
+def first_crossing(vertices: np.ndarray) -> tuple[int, int] | None:
     """The first two edges that meet anywhere but at their common vertex, or None."""
     a, b = vertices, np.roll(vertices, -1, axis=0)
     n = len(a)

@@ -55,6 +55,10 @@ class Product(Domain):
     def measure(self) -> float:
         return self.first.measure * self.second.measure
 
+    def _extent(self, direction: np.ndarray) -> float:
+        d = len(self.first.space)
+        return self.first._extent(direction[:d]) + self.second._extent(direction[d:])
+
     def _distance(self, points: np.ndarray) -> np.ndarray:
         d = len(self.first.coordinates)
         a, b = self.first._distance(points[:, :d]), self.second._distance(points[:, d:])

@@ -44,9 +44,15 @@ from pinops.networks._field import check_network as check_network
 from pinops.networks._field import embedding_of as embedding_of
 from pinops.networks._gated import ModifiedMLP as ModifiedMLP
 from pinops.networks._gated import PirateNet as PirateNet
+from pinops.networks._gated_fourier import GatedFourier as GatedFourier
+from pinops.networks._gated_fourier import GatedFourierNetwork as GatedFourierNetwork
+from pinops.networks._gated_fourier import Superposition as Superposition
+from pinops.networks._gated_fourier import frequencies as frequencies
 from pinops.networks._gaussians import PIG as PIG
 from pinops.networks._gaussians import GaussianNetwork as GaussianNetwork
 from pinops.networks._grid import GridField as GridField
+from pinops.networks._kriging import Kriging as Kriging
+from pinops.networks._kriging import KrigingEncoder as KrigingEncoder
 from pinops.networks._network import MAX_DEPTH as MAX_DEPTH
 from pinops.networks._network import MAX_WIDTH as MAX_WIDTH
 from pinops.networks._network import MLP as MLP
@@ -61,6 +67,8 @@ from pinops.networks._network import trainable as trainable
 from pinops.networks._precision import COMPUTE_DTYPES as COMPUTE_DTYPES
 from pinops.networks._precision import computed_in as computed_in
 from pinops.networks._precision import narrowed as narrowed
+from pinops.networks._prior import Prior as Prior
+from pinops.networks._prior import RandomisedPrior as RandomisedPrior
 from pinops.networks._product import Product as Product
 from pinops.networks._product import ProductEncoder as ProductEncoder
 from pinops.networks._product import Selected as Selected

@@ -69,8 +69,8 @@ class ConstrainedField(Field):
     ) -> Jet:
         corrected = list(self._corrected_axes())
         if directions is None:
-            lift, factor = self.fixed(points, plan) if fixed is None else fixed
-            return add(lift, self._homogeneous(points, plan, corrected, factor))
+            lift, *others = self.fixed(points, plan) if fixed is None else fixed
+            return add(lift, self._homogeneous(points, plan, corrected, *others))
         if corrected:
             raise ValueError(
                 "lap_u cannot be estimated where a slope is imposed exactly; give that condition "
@@ -81,9 +81,10 @@ class ConstrainedField(Field):
         )
         return add(lift, product(factor, self.field.jet(points, plan, directions=directions), plan))
 
-    def fixed(self, points: Float[Array, "n d"], plan: Plan) -> tuple[Jet, Jet]:
-        """The jets of lift and factor."""
-        return nested(self._lift, points, plan), nested(self._factor, points, plan)
+    def fixed(self, points: Float[Array, "n d"], plan: Plan) -> tuple[Jet, Jet, Any]:
+        """The jets of lift and factor, and what is fixed of the network's field."""
+        lift, factor = (nested(part, points, plan) for part in (self._lift, self._factor))
+        return lift, factor, self.field.fixed(points, plan)
 
     def _corrected_axes(self) -> dict[int, list[Face]]:
         """Faces whose condition no factor meets: a slope or a Robin flux without the value."""
@@ -215,15 +216,20 @@ class ConstrainedField(Field):
         return jnp.stack([of(component) for component in range(self.components)])
 
     def _homogeneous(
-        self, points: Float[Array, "n d"], plan: Plan, axes: list[int], factor: Jet
+        self,
+        points: Float[Array, "n d"],
+        plan: Plan,
+        axes: list[int],
+        factor: Jet,
+        fixed: Any = None,
     ) -> Jet:
         """The jet of ``C[factor * field]``, where ``C`` corrects the given axes, the last one
-        outermost.
+        outermost; ``fixed``: that of the field at these points.
         """
         if not axes:
-            return product(factor, self.field.jet(points, plan), plan)
+            return product(factor, self.field.jet(points, plan, fixed), plan)
         *inner, axis = axes
-        out = self._homogeneous(points, plan, inner, factor)
+        out = self._homogeneous(points, plan, inner, factor, fixed)
         corrected = self._corrected_axes()[axis]
         for upper in sorted({face.upper for face in corrected}):
             here = {face.component: face for face in corrected if face.upper == upper}

@@ -44,8 +44,8 @@ class ConstrainedGrid(Field):
         """At all points of the grid, in the order of its axes: ``points`` must be these."""
         grid = self.constrained.field
         assert isinstance(grid, GridField)
-        lift, _ = self.constrained.fixed(points, plan)
-        _, factor = self.constrained.fixed(points, Plan())
+        lift, *_ = self.constrained.fixed(points, plan)
+        _, factor, _ = self.constrained.fixed(points, Plan())
         product = factor[()].reshape(grid.values.shape) * grid.values
         return add(lift, replace(grid, values=product, shares=self.shares).jet(points, plan))
 

@@ -2,9 +2,9 @@
 
 An operator sees ``{"source": (50,), "medium": (29, 29, 2), "viscosity": ()}``. How vectors, images
 or anything else become numbers is the affair of an *encoder*: ``Vectors(MLP(100, 4))`` concatenates
-vectors and numbers, `Convolutional` looks at images, `DeepSet` and `Attention` at functions whose
-sensors differ from problem to problem, ``Product`` multiplies what several make of their own
-inputs. A new one subclasses `EncoderArchitecture` and `Encoder`; no operator changes for
+vectors and numbers, `Convolutional` looks at images, `Kriging`, `Attention` and `DeepSet` at
+functions whose sensors differ from problem to problem, ``Product`` multiplies what several make of
+their own inputs. A new one subclasses `EncoderArchitecture` and `Encoder`; no operator changes for
 it.
 """
 
@@ -88,8 +88,8 @@ class Vectors(EncoderArchitecture):
             if at_sensors(shape):
                 raise ValueError(
                     f"the input {name} has sensors that differ from sample to sample, which "
-                    f"{type(self.network).__name__} does not take; choose Attention() or "
-                    "DeepSet() as branch, or Product() for several inputs"
+                    f"{type(self.network).__name__} does not take; choose Kriging() or "
+                    "Attention() as branch, or Product() for several inputs"
                 )
             if len(shape) > 1:
                 raise ValueError(

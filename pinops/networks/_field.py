@@ -19,6 +19,7 @@ from pinops._numbers import real
 from pinops.derivatives import (
     Jet,
     Plan,
+    add,
     concatenate,
     coordinates,
     derivatives_of,
@@ -26,6 +27,7 @@ from pinops.derivatives import (
     nested,
 )
 from pinops.networks._network import JetNetwork
+from pinops.networks._prior import RandomisedPrior
 from pinops.problem import (
     Imposition,
     Problem,
@@ -52,7 +54,9 @@ class Field(abc.ABC):
         """
 
     def fixed(self, points: Float[Array, "n d"], plan: Plan) -> Any:
-        """What of the jet does not depend on the network: computed once, it serves many steps."""
+        """What of the jet does not depend on trained parameters: computed once, it serves many
+        steps.
+        """
         return None
 
     def __call__(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
@@ -146,14 +150,23 @@ class NetworkField(Field):
         fixed: Any = None,
         directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
-        if isinstance(self.network, JetNetwork):
-            return self.network.jet(self.embedding.jet(points, plan, directions), plan)
+        network = self.network
+        if isinstance(network, RandomisedPrior) and fixed is not None:
+            return add(network.network.jet(self.embedding.jet(points, plan), plan), fixed)
+        if isinstance(network, JetNetwork):
+            return network.jet(self.embedding.jet(points, plan, directions), plan)
         return nested(
-            lambda point: self.network(self.embedding.jet(point[None], Plan())[()][0]),
+            lambda point: network(self.embedding.jet(point[None], Plan())[()][0]),
             points,
             plan,
             directions,
         )
+
+    def fixed(self, points: Float[Array, "n d"], plan: Plan) -> Jet | None:
+        """The jet of the prior, if the network has one."""
+        if not isinstance(self.network, RandomisedPrior):
+            return None
+        return self.network.added(self.embedding.jet(points, plan), plan)
 
 
 @dataclass(frozen=True)
@@ -171,10 +184,13 @@ class ScaledField(Field):
         fixed: Any = None,
         directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
-        jet = self.field.jet(points, plan, directions=directions)
+        jet = self.field.jet(points, plan, fixed, directions)
         out: Jet = {index: self.spread[None] * stream for index, stream in jet.items()}
         out[()] = self.centre[None] + out[()]
         return out
+
+    def fixed(self, points: Float[Array, "n d"], plan: Plan) -> Any:
+        return self.field.fixed(points, plan)
 
 
 def bounds_of(problem: Problem) -> tuple[tuple[float, float], ...]:

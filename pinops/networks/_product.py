@@ -8,8 +8,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.networks._convolutional import Convolutional
 from pinops.networks._encoder import Encoder, EncoderArchitecture, Shapes, Vectors
+from pinops.networks._kriging import Kriging
 from pinops.networks._network import Architecture
-from pinops.networks._sets import Attention
 from pinops.problem import Inputs, at_sensors
 from pinops.settings import Instance, Several, instance, setting
 
@@ -126,7 +126,7 @@ def encoder_for(
 ) -> EncoderArchitecture:
     """What was chosen as an encoder; None: the one that fits the shapes.
 
-    That is `Vectors` for vectors and numbers, `Convolutional` for images of one size, `Attention`
+    That is `Vectors` for vectors and numbers, `Convolutional` for images of one size, `Kriging`
     for a function at sensors of its own, `Product` for several of these.
 
     Args:
@@ -146,7 +146,7 @@ def encoder_for(
     if all(len(shape) < 2 for shape in shapes.values()):
         return Vectors()
     if any(at_sensors(shape) for shape in shapes.values()):
-        return Attention() if len(shapes) == 1 else Product()
+        return Kriging() if len(shapes) == 1 else Product()
     sizes = {shape[:2] for shape in shapes.values()}
     images = all(len(shape) > 1 for shape in shapes.values())
     return Convolutional() if images and len(sizes) == 1 else Product()

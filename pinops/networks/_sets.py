@@ -35,7 +35,7 @@ class MeanEncoder(Encoder):
     after: Callable[[Array], Array]
 
     def __call__(self, inputs: Inputs) -> Float[Array, " o"]:
-        sensors = _sensors(inputs, self.name)
+        sensors = sensors_of(inputs, self.name)
         present = jnp.asarray(sensors.present)
         mean = present @ _seen(self.each, sensors) / jnp.maximum(jnp.sum(present), 1)
         return self.after(mean)
@@ -58,9 +58,9 @@ class DeepSet(EncoderArchitecture):
     latent: int = whole(100, most=100_000)
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> MeanEncoder:
-        name, size = _one_function(self, shapes)
+        name, sizes = one_function(self, shapes)
         first, second = jax.random.split(key)
-        each = self.each.build(size, self.latent, key=first)
+        each = self.each.build(sum(sizes), self.latent, key=first)
         return MeanEncoder(name, each, self.after.build(self.latent, out_size, key=second))
 
 
@@ -81,7 +81,7 @@ class AttentionEncoder(Encoder):
     after: Callable[[Array], Array]
 
     def __call__(self, inputs: Inputs) -> Float[Array, " o"]:
-        sensors = _sensors(inputs, self.name)
+        sensors = sensors_of(inputs, self.name)
         seen = _seen(self.each, sensors)
         scores, values = seen[:, : self.heads], seen[:, self.heads :]
         scores = jnp.where(jnp.asarray(sensors.present)[:, None] > 0, scores, -jnp.inf)
@@ -91,7 +91,7 @@ class AttentionEncoder(Encoder):
 
 
 class Attention(EncoderArchitecture):
-    """Weighted means over sensors between two networks; the default for sensors that differ.
+    """Weighted means over sensors between two networks.
 
     Source: Prasthofer, De Ryck & Mishra 2022 (arXiv:2205.11404), here with weights and values
     from one network. Weights make up for sensors that are denser in one place than in another.
@@ -109,17 +109,17 @@ class Attention(EncoderArchitecture):
     latent: int = whole(8, most=10_000)
 
     def build(self, shapes: Shapes, out_size: int, *, key: PRNGKeyArray) -> AttentionEncoder:
-        name, size = _one_function(self, shapes)
+        name, sizes = one_function(self, shapes)
         first, second = jax.random.split(key)
-        each = self.each.build(size, self.heads * (1 + self.latent), key=first)
+        each = self.each.build(sum(sizes), self.heads * (1 + self.latent), key=first)
         size = self.heads * self.latent
         return AttentionEncoder(
             name, self.heads, each, self.after.build(size, out_size, key=second)
         )
 
 
-def _one_function(architecture: EncoderArchitecture, shapes: Shapes) -> tuple[str, int]:
-    """The name of the only input, and how many numbers a sensor gives of it.
+def one_function(architecture: EncoderArchitecture, shapes: Shapes) -> tuple[str, tuple[int, int]]:
+    """The name of the only input, its dimensions and its channels.
 
     Raises:
         ValueError: For other inputs.
@@ -128,7 +128,7 @@ def _one_function(architecture: EncoderArchitecture, shapes: Shapes) -> tuple[st
     if len(shapes) == 1:
         ((name, shape),) = shapes.items()
         if at_sensors(shape):
-            return name, shape[1] + shape[2]
+            return name, (shape[1], shape[2])
     raise ValueError(
         f"{owner}: takes one input at sensors of its own, got {in_words(shapes)}; give "
         f"sensors={{...}} with the data, and Product((Selected((NAME,), {owner}()), ...)) for "
@@ -136,7 +136,8 @@ def _one_function(architecture: EncoderArchitecture, shapes: Shapes) -> tuple[st
     )
 
 
-def _sensors(inputs: Inputs, name: str) -> Sensors:
+def sensors_of(inputs: Inputs, name: str) -> Sensors:
+    """The input with this name."""
     found = inputs[name]
     assert isinstance(found, Sensors), "an encoder is built for the inputs that it sees"
     return found

@@ -27,6 +27,12 @@ again for the gradient, so that memory does not grow with their number.
 
 **Points that fill a sample up are read only.** They read from the points of the sample and nothing
 reads from them, so that they are also how a network on points is asked for values anywhere else.
+
+**Cross-attention of a point is a layer of a network**, ``softmax(h A) B`` with matrices that the
+tokens of the problem make, so that PROSE propagates derivatives as a multilayer perceptron does.
+
+**Gaussian processes on morphed meshes are fitted, not trained.** `MMGP.fitted` takes modes and
+processes from samples in closed form; what it leaves is a pytree of arrays like any other.
 """
 
 from pinops.operators._cape import CAPE as CAPE
@@ -39,10 +45,20 @@ from pinops.operators._deeponet import PODDeepONet as PODDeepONet
 from pinops.operators._deeponet import PODDeepONetwork as PODDeepONetwork
 from pinops.operators._fno import FNO as FNO
 from pinops.operators._fno import FNONetwork as FNONetwork
+from pinops.operators._grid_mlp import GridMLP as GridMLP
+from pinops.operators._grid_mlp import GridMLPNetwork as GridMLPNetwork
+from pinops.operators._hypernetwork import Hypernetwork as Hypernetwork
+from pinops.operators._hypernetwork import HyPINO as HyPINO
 from pinops.operators._mesh_graph import MeshGraphNet as MeshGraphNet
 from pinops.operators._mesh_graph import MeshGraphNetwork as MeshGraphNetwork
 from pinops.operators._message_passing import MessagePassing as MessagePassing
 from pinops.operators._message_passing import MessagePassingNetwork as MessagePassingNetwork
+from pinops.operators._mmgp import LEAST as LEAST
+from pinops.operators._mmgp import MMGP as MMGP
+from pinops.operators._mmgp import Answer as Answer
+from pinops.operators._mmgp import MeshSamples as MeshSamples
+from pinops.operators._mmgp import MorphedProcesses as MorphedProcesses
+from pinops.operators._mmgp import Sizes as Sizes
 from pinops.operators._operator import Numbers as Numbers
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
@@ -51,6 +67,9 @@ from pinops.operators._points import POINT_NETWORK as POINT_NETWORK
 from pinops.operators._points import Graph as Graph
 from pinops.operators._points import PointArchitecture as PointArchitecture
 from pinops.operators._points import PointNetwork as PointNetwork
+from pinops.operators._prior import with_prior as with_prior
+from pinops.operators._prose import PROSE as PROSE
+from pinops.operators._prose import PROSENetwork as PROSENetwork
 from pinops.operators._spectral import (
     FactorisedSpectralConvolution as FactorisedSpectralConvolution,
 )
@@ -64,7 +83,12 @@ from pinops.operators._surrogate import Surrogate as Surrogate
 from pinops.operators._surrogate import SurrogateArchitecture as SurrogateArchitecture
 from pinops.operators._surrogate import check_architecture as check_architecture
 from pinops.operators._surrogate import constant_channels as constant_channels
+from pinops.operators._swin import Blocks as Blocks
+from pinops.operators._swin import ResidualConvolutions as ResidualConvolutions
+from pinops.operators._swin import Swin as Swin
 from pinops.operators._transolver import Transolver as Transolver
 from pinops.operators._transolver import TransolverNetwork as TransolverNetwork
+from pinops.operators._uncertain import Uncertain as Uncertain
+from pinops.operators._uncertain import uncertain as uncertain
 from pinops.operators._unet import UNet as UNet
 from pinops.operators._unet import UNetNetwork as UNetNetwork

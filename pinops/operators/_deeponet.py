@@ -70,7 +70,7 @@ class BranchAndTrunk(Operator):
                 "and as many sensors"
             )
         some = {name: inputs[name] for name in centre}
-        return self.branch(jax.tree.map(_standardised, some, centre, deviation))
+        return self.branch(jax.tree.map(standardised, some, centre, deviation))
 
 
 class DeepONetwork(BranchAndTrunk):
@@ -164,7 +164,7 @@ class DeepONet(OperatorArchitecture):
                 f"{self.trunk} does not"
             )
         branch = _built_branch(self, centre, self.latent * unknowns, first)
-        return DeepONetwork(branch, trunk, _frozen(centre), _frozen(deviation), unknowns)
+        return DeepONetwork(branch, trunk, frozen(centre), frozen(deviation), unknowns)
 
 
 class PODDeepONet(OperatorArchitecture):
@@ -214,8 +214,8 @@ class PODDeepONet(OperatorArchitecture):
         return PODDeepONetwork(
             branch=branch,
             trunk=trunk,
-            centre=_frozen(centre),
-            deviation=_frozen(deviation),
+            centre=frozen(centre),
+            deviation=frozen(deviation),
             unknowns=unknowns,
             matrix=jnp.zeros((numbers, self.latent)),
             added=jnp.zeros(self.latent),
@@ -265,11 +265,11 @@ def _built_branch(
     return built
 
 
-def _standardised(value: Array, centre: Array, deviation: Array) -> Array:
+def standardised(value: Array, centre: Array, deviation: Array) -> Array:
     return (value - centre) / deviation
 
 
-def _frozen(arrays: Mapping[str, Numbers]) -> Frozen:
+def frozen(arrays: Mapping[str, Numbers]) -> Frozen:
     def number(leaf: Any) -> Array:
         return jnp.asarray(leaf, jnp.result_type(float))
 

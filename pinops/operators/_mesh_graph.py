@@ -10,12 +10,11 @@ from pinops.geometry import Mesh
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
 from pinops.operators._points import (
     Graph,
-    Normalised,
+    LayeredPointNetwork,
     PointArchitecture,
-    PointNetwork,
     boundary_setting,
 )
-from pinops.operators._pointwise import Affine, Perceptron
+from pinops.operators._pointwise import Affine, Normalised, Perceptron
 from pinops.settings import number, whole
 
 
@@ -63,7 +62,7 @@ class EdgeLayer(eqx.Module):
         return f + self.update(jnp.concatenate([known, mean], 1))
 
 
-class MeshGraphNetwork(PointNetwork):
+class MeshGraphNetwork(LayeredPointNetwork):
     """Encoder, layers of messages, decoder.
 
     Attributes:

@@ -10,13 +10,12 @@ import abc
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pinops.geometry import Mesh
-from pinops.operators._pointwise import Affine, Perceptron
+from pinops.operators._pointwise import Affine, Normalised, Perceptron
 from pinops.settings import check_settings, flag
 
 POINT_NETWORK = "a network on points such as Transolver()"
@@ -67,25 +66,32 @@ def _place_in_group(sorted_numbers: Int[np.ndarray, " e"], size: int) -> Int[np.
     return np.arange(len(sorted_numbers)) - (np.cumsum(counts) - counts)[sorted_numbers]
 
 
-class Normalised(eqx.Module):
-    """Layer normalisation of the features of every point."""
-
-    scale: Float[Array, " w"]
-    offset: Float[Array, " w"]
-
-    @classmethod
-    def fresh(cls, width: int) -> "Normalised":
-        return cls(jnp.ones(width), jnp.zeros(width))
-
-    def __call__(self, x: Float[Array, "m w"]) -> Float[Array, "m w"]:
-        centred = x - x.mean(1, keepdims=True)
-        unit = centred * jax.lax.rsqrt((centred**2).mean(1, keepdims=True) + 1e-6)
-        return unit * self.scale[None] + self.offset[None]
-
-
 class PointNetwork(eqx.Module):
     """Abstract: a function of the points of one sample and of what is known there; batches are
     `jax.vmap`.
+    """
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        points: Float[Array, "m d"],
+        features: Float[Array, "m i"],
+        present: Bool[Array, " m"],
+        graph: Graph | None = None,
+    ) -> Float[Array, "m o"]:
+        """The values at all points.
+
+        Args:
+            points: Coordinates, scaled to about -1 to 1.
+            features: What is known at each point, standardised.
+            present: Whether a point belongs to the sample. The others are read only: they have
+                values, and change nothing.
+            graph: Who sends messages to whom, for networks with `PointArchitecture.edges`.
+        """
+
+
+class LayeredPointNetwork(PointNetwork):
+    """Abstract: an encoder, layers of channels at every point, and a decoder.
 
     Attributes:
         encoder: From what is known at a point to channels.
@@ -112,15 +118,6 @@ class PointNetwork(eqx.Module):
         present: Bool[Array, " m"],
         graph: Graph | None = None,
     ) -> Float[Array, "m o"]:
-        """The values at all points.
-
-        Args:
-            points: Coordinates, scaled to about -1 to 1.
-            features: What is known at each point, standardised.
-            present: Whether a point belongs to the sample. The others are read only: they have
-                values, and change nothing.
-            graph: Who sends messages to whom, for networks with `PointArchitecture.edges`.
-        """
         seen = self.seen(points, present, graph)
         x = self.encoder(jnp.concatenate([points, features], 1))
         for layer in self.layers:

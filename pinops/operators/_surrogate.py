@@ -4,6 +4,8 @@ one step later.
 States are batches ``(b, *grid, c)`` of c unknowns at equally spaced grid points; parameters are
 ``(b, p)``. A surrogate may also see m channels of *context*, input fields and earlier snapshots:
 then it is given ``(b, *grid, m + c)``, the present state last.
+
+`Direct` of a network on points is no `Surrogate`: `pinops.training` steps with the network itself.
 """
 
 import abc
@@ -13,8 +15,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from pinops.operators._hypernetwork import HyPINO
+from pinops.operators._mmgp import MMGP
 from pinops.operators._operator import OperatorArchitecture
-from pinops.operators._points import PointArchitecture
+from pinops.operators._points import POINT_NETWORK, PointArchitecture
 from pinops.settings import check_settings, flag, instance, one_of, whole
 
 GRID_NETWORK = "a network on grids such as FNO(20, 12)"
@@ -132,15 +136,22 @@ def check_architecture(architecture: object) -> None:
     Raises:
         ValueError: With architectures that can.
     """
-    kinds = SurrogateArchitecture | OperatorArchitecture | GridArchitecture | PointArchitecture
+    kinds = (
+        SurrogateArchitecture
+        | OperatorArchitecture
+        | GridArchitecture
+        | PointArchitecture
+        | HyPINO
+        | MMGP
+    )
     if isinstance(architecture, kinds):
         return
     if isinstance(architecture, type):
         name = architecture.__name__
         raise ValueError(f"{name} is a class; give an architecture made of it, such as {name}()")
     raise ValueError(
-        "an architecture such as DeepONet(), FNO(32), CAPE(FNO(20)), Direct(FNO(20)) or "
-        "Transolver() is needed, got "
+        "an architecture such as DeepONet(), FNO(32), CAPE(FNO(20)), Direct(FNO(20)), "
+        "Transolver(), MMGP() or HyPINO() is needed, got "
         f"{architecture!r}"
     )
 
@@ -169,12 +180,12 @@ class DirectSurrogate(Surrogate):
 
 
 class Direct(SurrogateArchitecture):
-    """A network that maps a state to the next one.
+    """A network that maps a state to the next one, on a grid or on the points of each sample.
 
     It also sees the input fields of the data, such as a coefficient a(x), as further channels.
 
     Args:
-        network: its architecture.
+        network: its architecture, on grids or on points.
         conditional: whether it sees the parameters, as constant channels.
         parameter_map: what is made of parameters before they are standardised: "identity", "log",
             "sigmoid_log", x / (1 + x), or "auto": the logarithm where all are positive and the
@@ -185,12 +196,19 @@ class Direct(SurrogateArchitecture):
             is easier to learn where steps are short.
     """
 
-    network: GridArchitecture = instance(GridArchitecture, what=GRID_NETWORK)
+    network: GridArchitecture | PointArchitecture = instance(
+        (GridArchitecture, PointArchitecture), what=f"{GRID_NETWORK}, or {POINT_NETWORK}"
+    )
     conditional: bool = flag(True)
     parameter_map: str = parameter_map_setting()
     history: int = history_setting()
     change: bool = flag(False)
     auxiliary: ClassVar[float] = 0.0
+
+    @property
+    def on_points(self) -> PointArchitecture | None:
+        """The network, if it is one on points."""
+        return self.network if isinstance(self.network, PointArchitecture) else None
 
     def build(
         self,
@@ -201,6 +219,7 @@ class Direct(SurrogateArchitecture):
         *,
         key: PRNGKeyArray,
     ) -> DirectSurrogate:
+        assert isinstance(self.network, GridArchitecture), "points have no grid"
         channels = context + unknowns + parameters * self.conditional
         return DirectSurrogate(
             self.network.build(channels, unknowns, grid, key=key), self.conditional, self.change

@@ -8,12 +8,11 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
 from pinops.operators._points import (
     Graph,
-    Normalised,
+    LayeredPointNetwork,
     PointArchitecture,
-    PointNetwork,
     boundary_setting,
 )
-from pinops.operators._pointwise import Affine, Perceptron
+from pinops.operators._pointwise import Affine, Normalised, Perceptron
 from pinops.settings import check_settings, whole
 
 
@@ -60,7 +59,7 @@ class TransolverLayer(eqx.Module):
         return x + self.perceptron(self.between(x))
 
 
-class TransolverNetwork(PointNetwork):
+class TransolverNetwork(LayeredPointNetwork):
     """Encoder, layers of slice attention, decoder.
 
     Attributes:

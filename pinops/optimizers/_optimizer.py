@@ -309,12 +309,15 @@ class Adam(OptaxMethod):
             2013). 0: none is.
         warm_up: the share of ``decay_steps`` in which it first rises linearly from a
             twenty-fifth, from 0 to below 1.
+        weight_decay: by which share of it, times the learning rate, a parameter shrinks in a step
+            (AdamW, Loshchilov & Hutter 2019).
     """
 
     learning_rate: float = number(5e-3, above=0)
     decay_steps: int | None = decay_setting()
     largest: float = number(0.0, least=0)
     warm_up: float = number(0.0, least=0, below=1)
+    weight_decay: float = number(0.0, least=0)
 
     def over(self, steps: int) -> "Adam":
         return replace(self, decay_steps=decay_over(self.decay_steps, steps))
@@ -323,7 +326,10 @@ class Adam(OptaxMethod):
         return self.decay_steps or 0
 
     def transformation(self, position: Array | None = None) -> optax.GradientTransformation:
-        adam = optax.adam(falling(self.learning_rate, self.decays_over(), position, self.warm_up))
+        rate = falling(self.learning_rate, self.decays_over(), position, self.warm_up)
+        adam = optax.adam(rate)
+        if self.weight_decay:
+            adam = optax.adamw(rate, weight_decay=self.weight_decay)
         if not self.largest:
             return adam
         return optax.chain(optax.clip_by_global_norm(self.largest), adam)

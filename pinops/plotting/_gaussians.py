@@ -51,7 +51,7 @@ def plot_gaussians(solution: Drawable, path: str | Path | None = None) -> "Figur
         -1, 2, 2
     )  # one standard deviation along each axis, in columns
     strength = np.abs(weights).ravel() / max(np.abs(weights).max(), np.finfo(weights.dtype).tiny)
-    grid = display_axes(solution)
+    grid = display_axes(solution.problem)
     values = evaluated(solution, grid)
     circle = np.stack([np.cos(angle := np.linspace(0, 2 * np.pi, 40)), np.sin(angle)])
 
@@ -75,7 +75,9 @@ def plot_gaussians(solution: Drawable, path: str | Path | None = None) -> "Figur
     ]
     colours = colours_of_solution(solution, values, None)
     maps = [
-        map_panel(u, label_of(solution, u), grid, domain.coordinates, values[u].T, colours[u])
+        map_panel(
+            u, label_of(solution.problem, u), grid, domain.coordinates, values[u].T, colours[u]
+        )
         for u in solution.problem.unknowns
     ]
     return drawn(

@@ -1,6 +1,7 @@
 """Panels of a training: terms of the loss, errors and coefficients over the steps."""
 
 from itertools import cycle, pairwise
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +12,15 @@ from pinops.reference import Reference
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_WIDEST = 28  # characters of a line beside a panel
+
 
 def history_panels(solution: Drawable, reference: Reference | None) -> list[Panel]:
     """Panels of loss terms, of errors where they are known, and of each coefficient sought."""
     history = solution.history
     if not history:
         return []
-    panels = [loss_panel(solution)]
+    panels = loss_panels(solution)
     if history[-1].errors and reference is not None:
         panels.append(_errors(solution, reference))
     return panels + [_coefficient(solution, name) for name in history[-1].coefficients]
@@ -33,6 +36,7 @@ def _over_steps(ax: "Axes", solution: Any, curves: dict[str, list[float]], **sty
         if before.phase != after.phase:
             ax.axvline(before.step, color="0.6", linewidth=0.8)
     ax.set_xlabel("step")
+    ax.locator_params(axis="x", integer=True)
 
 
 def logarithmic(ax: "Axes", mark: float = np.nan) -> bool:
@@ -59,11 +63,29 @@ def logarithmic(ax: "Axes", mark: float = np.nan) -> bool:
 
 
 def legend_beside(ax: "Axes") -> None:
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), handlelength=1.4, frameon=False)
+    """A legend on the right; long names, as of a condition on six edges, take several lines."""
+    handles, names = ax.get_legend_handles_labels()
+    lines = [
+        fill(name.replace("+", " + "), _WIDEST)
+        if max(map(len, name.split("\n"))) > _WIDEST
+        else name
+        for name in names
+    ]
+    ax.legend(
+        handles,
+        lines,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.02),
+        handlelength=1.4,
+        frameon=False,
+    )
 
 
-def loss_panel(solution: Any, measure: str = "mean square") -> Panel:
+def loss_panels(solution: Any, measure: str = "mean square") -> list[Panel]:
+    """The loss over the steps; nothing of what was loaded as weights, which have no history."""
     history = solution.history
+    if not history or not history[-1].terms:
+        return []
     phases = list(dict.fromkeys(report.phase for report in history))
     names = list(history[-1].terms)
     curves = {name: [report.terms.get(name, np.nan) for report in history] for name in names}
@@ -83,7 +105,7 @@ def loss_panel(solution: Any, measure: str = "mean square") -> Panel:
         logarithmic(ax)
         ax.set(title=f"loss: {', then '.join(phases)}", ylabel=quantity)
 
-    return panel
+    return [panel]
 
 
 def _errors(solution: Drawable, reference: Reference) -> Panel:

@@ -9,8 +9,14 @@ import numpy as np
 
 from pinops.metrics import snapshot_errors, spectrum
 from pinops.plotting._drawing import COLORS, Panel, Rollouts, Rows, drawn
-from pinops.plotting._history import legend_beside, logarithmic, loss_panel
-from pinops.plotting._panels import colours_of, error_colours, error_map, map_panel
+from pinops.plotting._history import legend_beside, logarithmic, loss_panels
+from pinops.plotting._panels import (
+    colours_of,
+    error_colours,
+    error_map,
+    held_at,
+    map_panel,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +29,7 @@ def plot_rollouts(
     truth: np.ndarray,
     labels: Sequence[str],
     path: str | Path | None = None,
+    spread: np.ndarray | None = None,
 ) -> "Figure":
     """Trajectories of a surrogate beside the true ones, their errors by lead time and by wave
     number, and the training.
@@ -36,16 +43,12 @@ def plot_rollouts(
         truth: The true ones, of the same shape.
         labels: What each trajectory is, such as "viscosity 0.01".
         path: Where the figure is written; None: nowhere.
+        spread: The standard deviation of the trajectories over members; None: there is one
+            surrogate.
     """
     names = trained.family.domain.coordinates
     time = names.index(trained.family.domain.time)
-    first, steps = trained.grid.first, trained.grid.steps
-    sizes = list(truth.shape[2:-1])
-    sizes.insert(time, truth.shape[1])
-    axes = {
-        name: at + step * np.arange(n)
-        for name, at, step, n in zip(names, first, steps, sizes, strict=True)
-    }
+    axes = axes_of_rollouts(trained, truth.shape)
     space = [name for name in names if name != names[time]]
     if len(space) == 1:
         chosen: tuple[Any, ...] = ()
@@ -54,6 +57,7 @@ def plot_rollouts(
         middle, *others = (n // 2 for n in (truth.shape[1], *truth.shape[4:-1]))
         chosen = (middle, slice(None), slice(None), *others)
         plane, when = (space[0], space[1]), f" at {names[time]} = {axes[names[time]][middle]:.3g}"
+        when += held_at(axes, space[2:])
 
     def image(field: np.ndarray) -> np.ndarray:
         """The plane of a trajectory that is shown, (up, across)."""
@@ -67,6 +71,9 @@ def plot_rollouts(
     off = np.abs(predicted - truth)[shown]
     of_errors = {u: error_colours(off[..., c]) for c, u in enumerate(unknowns)}
     rows: Rows = []
+    given = trained.given
+    if spread is not None:  # of the true snapshots there is none
+        spread = np.concatenate([np.zeros_like(truth[:, :given]), spread[:, given:]], 1)
     for k, c in pairs:
         unknown, norm = unknowns[c], colours[f"{k} {c}"]
         found, true = predicted[k, ..., c], truth[k, ..., c]
@@ -74,13 +81,16 @@ def plot_rollouts(
         rows.append(
             [
                 map_panel(
-                    f"{unknown}{when}, {labels[k]}", unknown, axes, plane, image(found), norm
+                    f"{unknown}{when}\n{labels[k]}", unknown, axes, plane, image(found), norm
                 ),
-                map_panel("reference", unknown, axes, plane, image(true), norm),
+                map_panel("reference", "", axes, plane, image(true), norm),
                 error_map(unknown, axes, plane, image(np.abs(found - true)), error),
             ]
         )
-    given = trained.given
+        if spread is not None:
+            rows[-1].append(
+                error_map(unknown, axes, plane, image(spread[k, ..., c]), error, "spread")
+            )
     later = axes[names[time]][given:]
     off = (predicted - truth)[:, given:]
     errors = snapshot_errors(predicted, truth)[:, given:]
@@ -88,13 +98,24 @@ def plot_rollouts(
         _growing(names[time], later, errors, labels, unknowns),
         _by_wave_number(truth[:, given:], off, unknowns),
     ]
-    below += [loss_panel(trained, "relative L2")] if trained.history else []
+    below += loss_panels(trained, "relative L2")
     return drawn(
         f"{trained.request['problem']}, rollouts of {truth.shape[1] - given} steps",
         rows,
         below,
         path,
     )
+
+
+def axes_of_rollouts(trained: Rollouts, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The points of each coordinate of trajectories of this shape, ``(n, t, *grid, c)``."""
+    domain, grid = trained.family.domain, trained.grid
+    sizes = list(shape[2:-1])
+    sizes.insert(domain.coordinates.index(domain.time), shape[1])
+    return {
+        name: at + step * np.arange(n)
+        for name, at, step, n in zip(domain.coordinates, grid.first, grid.steps, sizes, strict=True)
+    }
 
 
 def _growing(

@@ -13,6 +13,7 @@ from pinops.plotting._layouts import (
     rows_of_scattered,
     rows_of_space_time,
 )
+from pinops.plotting._space import rows_of_space
 from pinops.reference import Reference
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ def plot_solution(
     """Solution, reference, error and training history in one figure.
 
     One coordinate: curves. Two: maps, with cuts at several times where there is time. Three: maps
-    at several times, or at values of the third coordinate. More, or scattered points: solution
-    against reference, histogram of the error. Colours of |error| are logarithmic. An unknown that
-    is determined up to a constant is shown without its mean.
+    at several times; three of space: slices through the middle and the surface. More, or scattered
+    points: solution against reference, histogram of the error. Colours of |error| are logarithmic.
+    An unknown that is determined up to a constant is shown without its mean.
 
     Args:
         solution: What is drawn.
@@ -43,12 +44,15 @@ def plot_solution(
     layout = {1: rows_of_curves, 2: rows_of_space_time if domain.time else rows_of_plane}.get(
         len(domain.coordinates), rows_of_cuts
     )
+    layout = rows_of_space if len(domain.space) == 3 else layout
     reference = solution.reference if reference is None else reference
     if reference is None:
         rows = layout(solution, None)
     else:
         grid = grid_of(solution, reference)
         rows = rows_of_scattered(solution, reference) if grid is None else layout(solution, grid)
+        if grid is None and len(domain.space) == 3:
+            rows = rows_of_space(solution, None) + rows
     history = history_panels(solution, reference)
     return drawn(_title(solution, reference, of), rows, history, path)
 

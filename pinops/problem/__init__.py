@@ -21,6 +21,15 @@ up to a constant (pressures); errors remove their mean. `trainable` names coeffi
 found; positive ones are trained through their logarithm. `Equation` is the general boundary
 condition, written by names, for what Dirichlet, Neumann and Robin do not cover (``u_xx = 0``).
 
+**Equations are data too.** A residual is a pure function of named derivatives, so that its traced
+program is the tree of the equation: nobody writes it a second time. `Expression` is that tree as a
+sum of products, with coefficients by name; tokens for a transformer, LaTeX, JSON and rows of a
+`TermLibrary` are made from it. What no symbol describes has a name and no value.
+
+**A mixture is a family like any other.** Each of its families keeps arrays of its own, and a member
+chooses one; so members of different equations stack, and drawing, data, training, resuming and
+loading need nothing new. Initial values are in its lift, because the order in time differs.
+
 **Time windows hand over a series**, the Fourier or Chebyshev coefficients of every unknown, not a
 network. The initial condition of a window is then data, all windows are one program, and the
 cost does not grow with their number. Windows need a box.
@@ -46,7 +55,10 @@ from pinops.problem._data_family import DataFamily as DataFamily
 from pinops.problem._described import described as described
 from pinops.problem._described import heading_of as heading_of
 from pinops.problem._described import residual_source as residual_source
+from pinops.problem._described import written_equation as written_equation
 from pinops.problem._difference import difference as difference
+from pinops.problem._expression import Expression as Expression
+from pinops.problem._expression import latex as latex
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import faces as faces
 from pinops.problem._faces import onto_face as onto_face
@@ -69,7 +81,17 @@ from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_as_json as coefficients_as_json
 from pinops.problem._inverse import coefficients_of as coefficients_of
 from pinops.problem._inverse import holder as holder
+from pinops.problem._linear_encoding import EncodedProblem as EncodedProblem
+from pinops.problem._linear_encoding import SquareMap as SquareMap
+from pinops.problem._linear_encoding import encoded as encoded
+from pinops.problem._linear_samples import LinearSamples as LinearSamples
+from pinops.problem._linear_samples import pixels as pixels
 from pinops.problem._manufactured import manufacture as manufacture
+from pinops.problem._mixture import CONSTANTS as CONSTANTS
+from pinops.problem._mixture import FAMILY as FAMILY
+from pinops.problem._mixture import WORDS as WORDS
+from pinops.problem._mixture import Mixture as Mixture
+from pinops.problem._periodic_family import PeriodicFamily as PeriodicFamily
 from pinops.problem._problem import Problem as Problem
 from pinops.problem._problem import check_family as check_family
 from pinops.problem._problem import features_at as features_at
@@ -79,6 +101,7 @@ from pinops.problem._problem import residual_signature as residual_signature
 from pinops.problem._problem import sample_members as sample_members
 from pinops.problem._problem import unstacked as unstacked
 from pinops.problem._problem import values_at as values_at
+from pinops.problem._random_linear import RandomLinearProblems as RandomLinearProblems
 from pinops.problem._registry import available as available
 from pinops.problem._registry import load_folder as load_folder
 from pinops.problem._registry import load_problem as load_problem
@@ -88,6 +111,12 @@ from pinops.problem._scales import Scales as Scales
 from pinops.problem._scales import check_resolved as check_resolved
 from pinops.problem._scales import scales_of as scales_of
 from pinops.problem._scales import scales_of_family as scales_of_family
+from pinops.problem._term_library import TermLibrary as TermLibrary
+from pinops.problem._term_library import evolution_terms as evolution_terms
+from pinops.problem._tokens import Tokens as Tokens
+from pinops.problem._tokens import constants_of as constants_of
+from pinops.problem._tokens import tokens as tokens
+from pinops.problem._vocabulary import VOCABULARY as VOCABULARY
 from pinops.problem._windows import TimeWindows as TimeWindows
 from pinops.problem._windows import Window as Window
 from pinops.problem._windows import nodes_of as nodes_of

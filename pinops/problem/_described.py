@@ -7,8 +7,11 @@ import numpy as np
 
 from pinops.problem._conditions import sentence
 from pinops.problem._data_family import DataFamily
+from pinops.problem._expression import Expression
 from pinops.problem._inverse import coefficients_as_json, holder
 from pinops.problem._problem import Problem
+
+_WIDEST = 1500  # characters of LaTeX
 
 
 def heading_of(problem: Problem) -> str:
@@ -32,6 +35,18 @@ def residual_source(problem: Problem) -> str:
         return textwrap.dedent(inspect.getsource(residual))
     except (OSError, TypeError):  # written at a prompt
         return ""
+
+
+def written_equation(problem: Problem) -> str:
+    """Its residual in MathML, for a page; "" without one, and where no page is wide enough.
+
+    Raises:
+        ValueError: For a residual that raises.
+    """
+    if type(holder(problem)).residual is Problem.residual:
+        return ""
+    expression = Expression.of(problem)
+    return expression.mathml() if len(expression.latex()) <= _WIDEST else ""
 
 
 def described(problem: Problem) -> dict[str, str | list[str]]:

@@ -34,6 +34,7 @@ from pinops.problem._conditions import (
 from pinops.problem._data_family import DataFamily
 from pinops.problem._inputs import shapes_of
 from pinops.problem._inverse import coefficients_as_json, holder
+from pinops.problem._mixture import Mixture
 from pinops.problem._problem import (
     Problem,
     by_unknown,
@@ -83,13 +84,27 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
     return {
         "problem": name_of(holder(problem)),
         "unknowns": list(problem.unknowns),
-        "coefficients": {name: _short(value) for name, value in coefficients.items()},
+        "coefficients": {
+            **{name: _short(value) for name, value in coefficients.items()},
+            **(_families(problem) if isinstance(problem, Mixture) else {}),
+        },
         "domain": _domain(problem),
         "equation": {name: _text(array) for name, array in _group(values, "equation ").items()},
         "conditions": rows,
         "known": {name: _text(array) for name, array in _group(values, "known ").items()},
         "observations": _observations(conditions),
     }
+
+
+def _families(mixture: Mixture) -> dict[str, Any]:
+    """The equations and coefficients of the families of a mixture."""
+    out: dict[str, Any] = {}
+    each = zip(mixture.names, mixture.families, mixture.grammar.expressions, strict=True)
+    for name, family, expression in each:
+        out[f"the equation of {name}"] = expression.latex()
+        for coefficient, value in coefficients_as_json(family).items():
+            out[f"{coefficient} of {name}"] = _short(value)
+    return out
 
 
 def _of_data(family: DataFamily) -> dict[str, Any]:

@@ -4,8 +4,9 @@ meet.
 All that is compared is computed in one program for each condition, on a few points.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ from pinops.problem._conditions import (
     Observed,
     Periodic,
     Robin,
+    named_unknowns,
 )
 from pinops.problem._faces import Face, PointFunction, faces_of
 from pinops.problem._inside import check_observed
@@ -53,7 +55,7 @@ class Imposition:
         return tuple(k for k, how in enumerate(self.how) if how == "soft")
 
 
-def impose(problem: Problem) -> Imposition:
+def impose(problem: Problem, exact: bool = True) -> Imposition:
     """Decide for each condition whether it is imposed exactly.
 
     Boundary conditions are taken first, in the order of declaration, then initial and terminal
@@ -61,6 +63,11 @@ def impose(problem: Problem) -> Imposition:
     lift over more than three coordinates, or disagrees with one already taken (at a corner, or
     because periodicity would put a kink into lifted initial data, which the lift would then keep
     for all times).
+
+    Args:
+        problem: Whose conditions they are.
+        exact: Whether any but periodic ones are imposed; generated networks approximate solutions
+            as they are.
 
     Raises:
         ValueError: For a condition on a part or unknown that does not exist, a periodic coordinate
@@ -95,6 +102,7 @@ def impose(problem: Problem) -> Imposition:
                 "embedded",
                 f"coordinate enters through {'cosine' if condition.even else 'sine and cosine'}",
             )
+    _check_once(problem, conditions)
     taken: list[Face] = []
     order = sorted(range(len(conditions)), key=lambda k: _is_in_time(problem, conditions[k]))
     for k in order:
@@ -118,6 +126,8 @@ def impose(problem: Problem) -> Imposition:
             why[k] = "it is an equation to be satisfied in the least-squares sense"
         elif condition.soft:
             why[k] = "declared soft"
+        elif not exact:
+            why[k] = "the network was generated without it"
         else:
             reason = _conflict(problem, k, new, taken, tuple(periodic))
             if reason:
@@ -127,6 +137,22 @@ def impose(problem: Problem) -> Imposition:
                 taken += new
     _check_known(problem, periodic, even)
     return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
+
+
+def _check_once(problem: Problem, conditions: Sequence[Condition]) -> None:
+    """Raises ValueError where the values of an unknown are given twice on a part."""
+    given = set()
+    for condition in conditions:
+        if not isinstance(condition, Dirichlet):
+            continue
+        unknowns = named_unknowns(condition, problem.unknowns)
+        for unknown, part in product(unknowns, problem.domain.select(condition.on)):
+            if (unknown, part) in given:
+                raise ValueError(
+                    f"{type(problem).__name__}: {unknown} is declared twice on {part}; keep one "
+                    "condition"
+                )
+            given.add((unknown, part))
 
 
 def _is_in_time(problem: Problem, condition: Condition) -> bool:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.derivatives import Jet, Names, Normal, Plan, Signature, nested, parse_signature
+from pinops.derivatives import Jet, Names, Normal, Plan, Signature, nested, parse_signature, taking
 from pinops.geometry import TERMINAL, Domain
 from pinops.problem._conditions import (
     Condition,
@@ -87,9 +87,7 @@ class ManufacturedProblem(DerivedProblem):
             and "normal" not in arguments
         ):
             arguments.append("normal")
-        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in arguments]
-        shifted.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-        return shifted
+        return taking(shifted, arguments)
 
     def _derivative(self, unknown: str, axis: int | None) -> Callable[..., Any]:
         """The chosen solution of one unknown, or its derivative along one axis, as data."""
@@ -104,11 +102,7 @@ class ManufacturedProblem(DerivedProblem):
         def by_coordinates(**values):
             return data(jnp.stack([values[name] for name in coordinates]))
 
-        parameters = [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in coordinates
-        ]
-        by_coordinates.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-        return by_coordinates
+        return taking(by_coordinates, coordinates)
 
     def _with_data(self, condition: Condition) -> list[Condition]:
         """The condition with data from the chosen solution, a normal derivative split by faces."""
@@ -171,8 +165,7 @@ class ManufacturedProblem(DerivedProblem):
         def data(**coordinates):
             return alpha * value(**coordinates) + slope * derivative(**coordinates)
 
-        data.__signature__ = inspect.signature(value)  # pyright: ignore[reportFunctionMemberAccess]
-        return data
+        return taking(data, inspect.signature(value).parameters)
 
     def _flux(self, unknown: str, alpha: Any, beta: Any) -> Callable[..., Any]:
         """``alpha u + beta u_n`` minus the same of the chosen solution, on curved boundary."""
@@ -181,8 +174,7 @@ class ManufacturedProblem(DerivedProblem):
             return alpha * values[unknown] + beta * values[f"{unknown}_n"]
 
         names = (unknown, f"{unknown}_n")
-        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
-        equation.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        taking(equation, names)
         return self._shifted(
             equation, parse_signature(equation, names_of(self), owner="manufacture", boundary=True)
         )

@@ -5,7 +5,7 @@ That is algebra between partial derivatives, a domain, conditions and, if known,
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, ClassVar, cast
 
 import equinox as eqx
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from pinops._html import as_table
+from pinops._html import Markup, as_table
 from pinops.derivatives import Names, Signature, call_by_name, number, parse_signature
 from pinops.geometry import Domain
 from pinops.problem._conditions import Condition
@@ -128,11 +128,35 @@ class Problem(eqx.Module):
         """A trusted solution on a grid with its error bar; by default the exact one, if known."""
         return exact_reference(self)
 
+    def numbered(self, key: PRNGKeyArray, number: Int[Array, ""]) -> "Problem":
+        """Member number ``number`` of those that are drawn together, by default `sample`."""
+        return self.sample(key)
+
+    def arrays(self) -> dict[str, Any]:
+        """What may differ from member to member: the coefficients that are arrays, by name."""
+        return {
+            field.name: value
+            for field in fields(self)
+            if eqx.is_array_like(value := getattr(self, field.name))
+            and not field.metadata.get("static")
+        }
+
+    def with_arrays(self, arrays: Mapping[str, Any]) -> "Problem":
+        """The member with these `arrays`."""
+        return replace(self, **arrays)
+
     def _repr_html_(self) -> str:
         """The table that notebooks show."""
-        from pinops.problem._described import described  # needs the whole room
+        from pinops.problem._described import described, written_equation  # need the whole room
 
-        return as_table(described(self), type(self).__name__)
+        rows = described(self)
+        try:
+            written = written_equation(self)
+        except Exception:
+            # Whatever is wrong with a residual, training says it; a notebook still shows the rest.
+            written = ""
+        about = {"equation": rows.pop("equation"), "residual": Markup(written), **rows}
+        return as_table(about, type(self).__name__)
 
 
 class DerivedProblem(Problem):
@@ -216,7 +240,10 @@ def sample_members(family: Problem, key: PRNGKeyArray, numbers: range) -> Proble
 
 @eqx.filter_jit
 def _sampled(family: Problem, key: PRNGKeyArray, numbers: Int[Array, " f"]) -> Problem:
-    return eqx.filter_vmap(lambda number: family.sample(jax.random.fold_in(key, number)))(numbers)
+    def one(number: Int[Array, ""]) -> Problem:
+        return family.numbered(jax.random.fold_in(key, number), number)
+
+    return eqx.filter_vmap(one)(numbers)
 
 
 def unstacked(problems: Problem, count: int) -> list[Problem]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pinops.derivatives import taking
 from pinops.geometry import TERMINAL, Box
 from pinops.problem._conditions import (
     Condition,
@@ -178,12 +179,7 @@ class Window(DerivedProblem):
                 values["point"] = values["point"].at[axis].add(self.start)
             return function(**values)
 
-        parameters = [
-            p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            for p in inspect.signature(function).parameters.values()
-        ]
-        later.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
-        return later
+        return taking(later, inspect.signature(function).parameters)
 
     def _series(self, name: str) -> Callable[..., Any]:
         """An unknown, or its time derivative, at the start."""

@@ -18,11 +18,13 @@ from ._cole_hopf import cole_hopf as cole_hopf
 from ._cole_hopf import periodic_cole_hopf as periodic_cole_hopf
 from ._compressible import periodic_compressible as periodic_compressible
 from ._darcy import darcy as darcy
+from ._etdrk4 import integrate_etdrk4 as integrate_etdrk4
 from ._etdrk4 import periodic_etdrk4 as periodic_etdrk4
 from ._heated_plate import heated_plate as heated_plate
 from ._lid_driven_cavity import lid_driven_cavity as lid_driven_cavity
 from ._no_flux import no_flux_reaction as no_flux_reaction
 from ._nonlinear_diffusion import nonlinear_diffusion as nonlinear_diffusion
+from ._on_meshes import heat_on_mesh as heat_on_mesh
 from ._on_meshes import plane_stress as plane_stress
 from ._on_meshes import poisson_on_mesh as poisson_on_mesh
 from ._poisson_disks import poisson_disks as poisson_disks

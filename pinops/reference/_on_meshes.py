@@ -24,8 +24,10 @@ def poisson_on_mesh(
     given: Function,
     where: Callable[[np.ndarray, np.ndarray], Bool[np.ndarray, "..."]],
     onto: Onto | None = None,
+    flux: Function | None = None,
+    transfer: Function | None = None,
 ) -> dict[str, np.ndarray]:
-    """-Δu = f, u = g on a part of the boundary, ∂u/∂n = 0 on the rest of it.
+    """-Δu = f, u = g on a part of the boundary, ∂u/∂n = q - h u on the rest of it.
 
     Args:
         points: Of the mesh.
@@ -34,6 +36,8 @@ def poisson_on_mesh(
         given: g.
         where: Whether u is given at a point of the boundary, asked in the middle of edges.
         onto: Where the boundary is, for one that is curved: moves the middle of edges onto it.
+        flux: q; None: 0.
+        transfer: h >= 0; None: 0.
 
     Returns:
         ``u``, ``u_x`` and ``u_y`` at the points, each ``(m,)``.
@@ -45,20 +49,22 @@ def poisson_on_mesh(
     mesh = _curved(points, cells, onto)
     basis = fem.CellBasis(mesh, fem.ElementTriP2())
 
-    @fem.BilinearForm
-    def stiffness(u: Any, v: Any, _: Any) -> Any:
-        return u.grad[0] * v.grad[0] + u.grad[1] * v.grad[1]
-
-    @fem.LinearForm
-    def load(v: Any, w: Any) -> Any:
-        return source(*w.x) * v
-
     edges = mesh.facets_satisfying(lambda x: where(x[0], x[1]), boundaries_only=True)
     fixed = basis.get_dofs(edges).flatten()
     values = np.zeros(basis.N)
     values[fixed] = given(*basis.doflocs[:, fixed])
-    system = fem.condense(stiffness.assemble(basis), load.assemble(basis), x=values, D=fixed)
-    values = fem.solve(*system)
+    matrix, load = _stiffness(fem).assemble(basis), _load(fem, source).assemble(basis)
+    if flux is not None:
+        load = load + _load(fem, flux).assemble(fem.FacetBasis(mesh, fem.ElementTriP2()))
+    if transfer is not None:
+        rim = fem.FacetBasis(mesh, fem.ElementTriP2())
+
+        @fem.BilinearForm
+        def lost(u: Any, v: Any, w: Any) -> Any:
+            return transfer(*w.x) * u * v
+
+        matrix = matrix + lost.assemble(rim)
+    values = fem.solve(*fem.condense(matrix, load, x=values, D=fixed))
     slope = basis.interpolate(values).grad
     at_points = basis.nodal_dofs[0]
     return {
@@ -66,6 +72,88 @@ def poisson_on_mesh(
         "u_x": _projected(basis, slope[0]),
         "u_y": _projected(basis, slope[1]),
     }
+
+
+def heat_on_mesh(
+    points: Points,
+    cells: Cells,
+    *,
+    before: Function,
+    source: Function,
+    diffusivity: float,
+    times: Float[np.ndarray, " t"],
+    substeps: int = 8,
+) -> Float[np.ndarray, "t m"]:
+    """∂u/∂t = κ (Δu + f), u = 0 on the boundary; at first u is the steady temperature of another
+    source, -Δu = g.
+
+    Steps are those of the L-stable method of two stages and the second order (Alexander 1977, SIAM
+    J. Numer. Anal. 14, equation 2.3, γ = 1 - 1/√2), whose stages share one matrix.
+
+    Args:
+        points: Of the mesh.
+        cells: Its triangles.
+        before: g.
+        source: f.
+        diffusivity: κ > 0.
+        times: Rising and equally spaced; u starts at the first.
+        substeps: From each to the next, at least 1.
+
+    Returns:
+        u at all times and points.
+
+    Raises:
+        ImportError: Without scikit-fem, with the remedy.
+    """
+    from scipy.sparse.linalg import splu
+
+    fem = _scikit_fem()
+    basis = fem.CellBasis(_curved(points, cells, None), fem.ElementTriP2())
+    inner = basis.complement_dofs(basis.get_dofs())
+    stiffness, mass = (
+        form.assemble(basis)[inner][:, inner].tocsc() for form in (_stiffness(fem), _mass(fem))
+    )
+    load = _load(fem, source).assemble(basis)[inner]
+    u = splu(stiffness).solve(_load(fem, before).assemble(basis)[inner])
+    step, gamma = (times[1] - times[0]) / substeps, 1 - np.sqrt(0.5)
+    factors = splu((mass + gamma * step * diffusivity * stiffness).tocsc())
+
+    def slope(u: np.ndarray) -> np.ndarray:
+        return factors.solve(diffusivity * (load - stiffness @ u))
+
+    whole = np.zeros((len(times), basis.N))
+    whole[0, inner] = u
+    for row in whole[1:]:
+        for _ in range(substeps):
+            first = slope(u)
+            second = slope(u + (1 - gamma) * step * first)
+            u = u + step * ((1 - gamma) * first + gamma * second)
+        row[inner] = u
+    return whole[:, basis.nodal_dofs[0]]
+
+
+def _stiffness(fem: Any) -> Any:
+    @fem.BilinearForm
+    def stiffness(u: Any, v: Any, _: Any) -> Any:
+        return u.grad[0] * v.grad[0] + u.grad[1] * v.grad[1]
+
+    return stiffness
+
+
+def _mass(fem: Any) -> Any:
+    @fem.BilinearForm
+    def mass(u: Any, v: Any, _: Any) -> Any:
+        return u * v
+
+    return mass
+
+
+def _load(fem: Any, source: Function) -> Any:
+    @fem.LinearForm
+    def load(v: Any, w: Any) -> Any:
+        return source(*w.x) * v
+
+    return load
 
 
 def plane_stress(
@@ -96,7 +184,8 @@ def plane_stress(
         onto: As for `poisson_on_mesh`.
 
     Returns:
-        Displacements ``ux`` and ``uy``, and von Mises' ``stress``, at the points, each ``(m,)``.
+        Displacements ``ux`` and ``uy``, the stresses ``stress_xx``, ``stress_yy`` and
+        ``stress_xy``, and von Mises' ``stress``, at the points, each ``(m,)``.
 
     Raises:
         ImportError: Without scikit-fem, with the remedy.
@@ -135,6 +224,9 @@ def plane_stress(
     return {
         "ux": values[basis.nodal_dofs[0]],
         "uy": values[basis.nodal_dofs[1]],
+        "stress_xx": xx,
+        "stress_yy": yy,
+        "stress_xy": xy,
         "stress": np.sqrt(xx**2 - xx * yy + yy**2 + 3 * xy**2),
     }
 
@@ -160,15 +252,11 @@ def _projected(basis: Any, values: Any) -> Float[np.ndarray, " m"]:
     fem = _scikit_fem()
     linear = basis.with_element(fem.ElementTriP1())
 
-    @fem.BilinearForm
-    def mass(u: Any, v: Any, _: Any) -> Any:
-        return u * v
-
     @fem.LinearForm
     def moments(v: Any, w: Any) -> Any:
         return w.known * v
 
-    return fem.solve(mass.assemble(linear), moments.assemble(linear, known=values))
+    return fem.solve(_mass(fem).assemble(linear), moments.assemble(linear, known=values))
 
 
 def _scikit_fem() -> Any:

@@ -9,6 +9,8 @@ _ROOMS = (networks, operators, optimizers, losses, sampling, derivatives, proble
 # They hold functions and objects of other libraries, which no text describes.
 _PYTHON_ONLY = ("Only", "Optax", "Continuation")
 
+_WRITTEN = {"Uncertain": "uncertain"}  # classes that a function of the front page makes
+
 
 def allowed(*kinds: type) -> Allowed:
     """The classes of these kinds by name, and the activations: ``allowed(Architecture)``.
@@ -18,5 +20,9 @@ def allowed(*kinds: type) -> Allowed:
             Sampler)``.
     """
     table = allowed_in(*_ROOMS, kind=kinds, functions=networks.activations)
-    objects = {name: cls for name, cls in table.objects.items() if name not in _PYTHON_ONLY}
+    objects = {
+        _WRITTEN.get(name, name): cls
+        for name, cls in table.objects.items()
+        if name not in _PYTHON_ONLY
+    }
     return Allowed(objects, table.functions)

@@ -174,6 +174,13 @@ class Answer(Trained):
 
         return plot_solution(self, path, reference=data)
 
+    def animate(
+        self, path: str | Path, data: Reference | None = None, *, seconds: float = 5.0
+    ) -> Path:
+        from pinops.plotting import animate_solution
+
+        return animate_solution(self, path, seconds=seconds, reference=data)
+
     def identified(self) -> dict[str, Any]:
         # The solution of one member of an operator has no fingerprint before it is kept.
         if self.request.get("fingerprint") is not None:

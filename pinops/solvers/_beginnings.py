@@ -1,12 +1,21 @@
 """What rollouts begin with: the checks of first snapshots, parameters and input fields."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from pinops.training import ParameterScaling, SurrogateModel, as_real
+
+
+def whole_count(name: str, count: Any) -> int:
+    """A number of snapshots, of Python or NumPy. Raises ValueError for one below 1, and others."""
+    whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+    if not whole or count < 1:
+        raise ValueError(f"{name} must be a whole number of snapshots of at least 1, got {count!r}")
+    return int(count)
 
 
 def check_first(model: SurrogateModel, points: tuple[int, ...], first: np.ndarray) -> None:
@@ -91,3 +100,8 @@ def checked_fields(
             f"fields need one sample for each of the {count} trajectories, got {given}"
         )
     return out
+
+
+def in_figures(names: Sequence[str], values: Float[np.ndarray, " p"]) -> str:
+    """The parameters of a trajectory in a figure."""
+    return ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))

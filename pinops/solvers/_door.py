@@ -1,7 +1,7 @@
 """What all front doors share: options, folders and checkpoints, from a request to a result.
 
 A door builds an `Assembly` for a seed: what is trained, how that was asked for, and how its result
-is made. `trained` runs one of them, or an ensemble in one vectorised program.
+is made. `trained` runs one of them, or an ensemble of them.
 """
 
 import signal
@@ -19,12 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from pinops.data import read_run, write_run
+from pinops.data import Dataset, read_run, write_run
 from pinops.networks import COMPUTE_DTYPES
+from pinops.operators import Uncertain
 from pinops.settings import Whole, shown
-from pinops.solvers._ensemble import Ensemble
+from pinops.solvers._ensemble import Ensemble, Several
 from pinops.solvers._trained import CHECKPOINT, Trained, check_folder
+from pinops.solvers._trained_uncertain import TrainedUncertain
 from pinops.training import (
+    Bootstrap,
     Callback,
     Device,
     Outcome,
@@ -37,6 +40,7 @@ from pinops.training import (
     compiled,
     difference,
     gathered,
+    key_of,
     load_checkpoint,
     mesh_of,
     save_checkpoint,
@@ -44,6 +48,26 @@ from pinops.training import (
 )
 
 ENSEMBLE = Whole(1, 1000)  # all members are made before the first step
+_BOOTSTRAP = 14  # the random key of a member's samples, folded into its seed
+
+
+def unwrapped(
+    architecture: Any, ensemble: int | None, start: Any
+) -> tuple[Any, Uncertain | None, int | None]:
+    """The architecture of a request, the wish for error bars, and how many members are trained.
+
+    Raises:
+        ValueError: For what excludes error bars.
+    """
+    if not isinstance(architecture, Uncertain):
+        return architecture, None, ensemble
+    for name, value in (("ensemble", ensemble), ("start", start)):
+        if value is not None:
+            raise ValueError(
+                f"{name} and uncertain exclude each other: uncertain trains members of its own, "
+                "each from a fresh network"
+            )
+    return architecture.architecture, architecture, architecture.members
 
 
 def precision(dtype: Any) -> str:
@@ -101,6 +125,7 @@ class Options:
         began: When the door was entered, by `time.monotonic`.
         title: The beginning of the progress line.
         compute_dtype: Of networks that are trained on data; None: ``dtype``.
+        uncertain: How the members of an ensemble differ besides their seeds; None: they do not.
         compiled: The seconds of compilation before that.
 
     Raises:
@@ -119,6 +144,7 @@ class Options:
     checkpoint_seconds: float
     title: str = ""
     compute_dtype: str | None = None
+    uncertain: Uncertain | None = None
     began: float = field(default_factory=time.monotonic)
     compiled: float = field(default_factory=compiled)
 
@@ -139,6 +165,24 @@ class Options:
     @property
     def x64(self) -> bool:
         return self.dtype == "float64"
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The part of a request that says how members differ; empty where they do not."""
+        if self.uncertain is None:
+            return {}
+        return {"uncertain": {n: getattr(self.uncertain, n) for n in ("prior", "bootstrap")}}
+
+    def bootstrap(self, seed: int) -> Bootstrap | None:
+        """Which samples the member with a seed learns from; None: all."""
+        if self.uncertain is None or self.uncertain.bootstrap == 1:
+            return None
+        return Bootstrap(key_of(seed, _BOOTSTRAP), self.uncertain.bootstrap)
+
+    @property
+    def pool_seed(self) -> int | None:
+        """The seed of the samples in memory, where the members of an ensemble share them."""
+        return None if self.uncertain is None else self.seed
 
     @property
     def seeds(self) -> range:
@@ -202,6 +246,7 @@ def trained(
     *,
     callbacks: Sequence[Callback] = (),
     tested_on: Any = None,
+    data: Dataset | None = None,
 ) -> Trained:
     """The result of a training, or an `Ensemble` of several.
 
@@ -210,22 +255,17 @@ def trained(
         assemble: From a seed to a training.
         callbacks: Of the door itself, besides the user's.
         tested_on: What the errors in ``run.json`` are taken from; None: the door's references.
+        data: What was trained on, if anything.
     """
-    shown = (
-        [Progress(options.minutes, began=options.began, title=options.title)]
-        if options.progress
-        else []
-    )
-    everyone = [*options.callbacks, *callbacks, *shown]
-    with jax.enable_x64(options.x64), _made_folders() as made:
+    with jax.enable_x64(options.x64), made_folders() as made:
         runs = []
         for seed in options.seeds:
             assembly, folder = assemble(seed), options.folder(seed)
             if folder is not None:
                 made += _absent(folder)
-                _prepare(folder, assembly.request, options.resume)
+                prepare(folder, assembly.request, options.resume)
             runs.append(_Run(assembly, folder))
-        outcomes = _train_runs(runs, options, everyone)
+        outcomes = _shown(runs, options, callbacks)
         results = []
         for run, outcome in zip(runs, outcomes, strict=True):
             mesh = run.assembly.training.model.mesh
@@ -237,7 +277,11 @@ def trained(
             results.append(result)
     if options.ensemble is None:
         return results[0]
-    ensemble = Ensemble(tuple(results))
+    ensemble: Several = (
+        Ensemble(tuple(results))
+        if options.uncertain is None
+        else TrainedUncertain.of(results, data)
+    )
     if options.out is not None and jax.process_index() == 0:
         ensemble.save_summary(options.out, tested_on)
     return ensemble
@@ -259,19 +303,34 @@ class _Run(NamedTuple):
         return self.assembly.first(), []
 
 
+def _shown(runs: Sequence[_Run], options: Options, callbacks: Sequence[Callback]) -> list[Outcome]:
+    """`_train_runs` with the callbacks of the user and of the door, and a progress line if asked
+    for.
+    """
+    everyone = [*options.callbacks, *callbacks]
+    if not options.progress:
+        return _train_runs(runs, options, everyone)
+    phases = runs[0].assembly.training.phases
+    line = Progress(options.minutes, phases=phases, began=options.began, title=options.title)
+    try:
+        return _train_runs(runs, options, [*everyone, line])
+    finally:
+        line.end()
+
+
 def _train_runs(
     runs: Sequence[_Run], options: Options, callbacks: Sequence[Callback]
 ) -> list[Outcome]:
     """Train all of them together, with a checkpoint in every folder from time to time.
 
-    One is written when the user interrupts, too.
+    One is written when the user interrupts, too, and when a callback raises.
     """
     latest = [run.begin(options.resume) for run in runs]
     first = jax.process_index() == 0  # of several processes one writes
     for run in runs:
         if run.folder is not None and first and not (run.folder / "run.json").exists():
             write_run(run.folder, run.assembly.request, None)
-    last_written = time.monotonic()
+    last_written, unwritten = time.monotonic(), False
     mesh = runs[0].assembly.training.model.mesh
 
     def write() -> None:
@@ -286,13 +345,14 @@ def _train_runs(
                     save_checkpoint(path, whole, answer, history, run.assembly.request)
 
     def keep(states: list[TrainState], histories: list[list[Report]]) -> None:
-        nonlocal last_written
+        nonlocal last_written, unwritten
         latest[:] = zip(states, histories, strict=True)
         if interrupted():
             raise KeyboardInterrupt
+        unwritten = True
         if agreed(time.monotonic() - last_written >= options.checkpoint_seconds):
             write()
-            last_written = time.monotonic()
+            last_written, unwritten = time.monotonic(), False
 
     states, histories = zip(*latest, strict=True)
     with _interrupts_between_stretches() as interrupted:
@@ -308,6 +368,11 @@ def _train_runs(
             )
         except KeyboardInterrupt:
             write()
+            raise
+        except Exception:
+            # Of several processes the others may go on, and would not take part in writing.
+            if unwritten and jax.process_count() == 1:
+                write()
             raise
 
 
@@ -341,7 +406,7 @@ def _interrupts_between_stretches() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def _made_folders() -> Iterator[list[Path]]:
+def made_folders() -> Iterator[list[Path]]:
     """A list of folders, of which those that are still empty are removed where an error ends it."""
     made: list[Path] = []
     try:
@@ -358,7 +423,7 @@ def _absent(folder: Path) -> list[Path]:
     return [path for path in (folder, *folder.parents) if not path.exists()]
 
 
-def _prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
+def prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
     """Make the run directory; refuse one that holds another run or cannot be written to.
 
     Raises:

@@ -1,13 +1,17 @@
 """Several results that differ in their seed: mean and spread."""
 
+import abc
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from pinops.data import write_run
@@ -18,19 +22,23 @@ from pinops.solvers._trained import (
     Trained,
     check_folder,
     error_statistics,
+    mean_of,
     refuse_weights,
+    spread_of,
 )
 from pinops.training import Report
 
 
 @dataclass(frozen=True, repr=False)
-class Ensemble(Trained):
-    """What ``ensemble=8`` gives: results of trainings with different seeds, in their order.
+class Several(Trained):
+    """Abstract: results of trainings with different seeds, in their order.
 
-    Its history is that of the first member; ``ensemble[k]`` is a member.
+    Its history is that of the first member; ``ensemble[k]`` is a member. Instances: `Ensemble`,
+    whose members differ in their seed, and `TrainedUncertain`, whose members have different priors
+    and samples, too.
     """
 
-    members: tuple[Trained, ...]
+    members: tuple[Any, ...]
 
     @cached_property
     def request(self) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -69,26 +77,92 @@ class Ensemble(Trained):
     def __iter__(self) -> Iterator[Any]:
         return iter(self.members)
 
+    @abc.abstractmethod
     def __call__(self, *inputs: Any, **coordinates: Any) -> Any:
-        """The mean of what the members give; of operators, the ensemble of their solutions."""
-        return self.mean(*inputs, **coordinates)
+        """What the members give together."""
+
+    def each(self, *inputs: Any, **coordinates: Any) -> Any:
+        """What every member gives, in the form that one of them has with a leading axis of members;
+        of operators, the same of their solutions of one problem.
+        """
+        first, *others = self.members
+        found = [first(*inputs, **coordinates)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the first has said of the inputs
+            found += [member(*inputs, **coordinates) for member in others]
+        if isinstance(found[0], Trained):
+            return type(self)(tuple(found))
+        return jax.tree.map(_stacked, *found)
 
     def mean(self, *inputs: Any, **coordinates: Any) -> Any:
         """The mean over the members, in the form that one of them has."""
-        return self._over(np.mean, inputs, coordinates)
+        return self._over(mean_of, inputs, coordinates)
 
     def spread(self, *inputs: Any, **coordinates: Any) -> Any:
-        """The standard deviation over the members (divisor n), in the form that one of them has."""
-        return self._over(np.std, inputs, coordinates)
+        """The standard deviation over the members (divisor n - 1), in the form that one of them
+        has.
+        """
+        return self._over(spread_of, inputs, coordinates)
 
     def _over(self, statistic: Any, inputs: tuple[Any, ...], coordinates: dict[str, Any]) -> Any:
-        found = [member(*inputs, **coordinates) for member in self.members]  # pyright: ignore
-        first = found[0]
-        if isinstance(first, Trained):
-            return Ensemble(tuple(found))
-        if isinstance(first, dict):
-            return {name: statistic([value[name] for value in found], axis=0) for name in first}
-        return statistic(found, axis=0)
+        found = self.each(*inputs, **coordinates)
+        return found if isinstance(found, Several) else jax.tree.map(statistic, found)
+
+    def identified(self) -> dict[str, Any]:
+        return self.members[0].identified() | {"ensemble": self.request["ensemble"]}
+
+    def program(self, snapshots: int | None = None) -> Program:
+        """Mean and standard deviation over the members, each from the same inputs."""
+        programs = [member.program(snapshots) for member in self.members]
+        first = programs[0]
+
+        def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
+            found = [program.call(inputs) for program in programs]
+            stacks = {name: jnp.stack([one[name] for one in found]) for name in first.outputs}
+            means = {name: mean_of(stack) for name, stack in stacks.items()}
+            return means | {f"{name}_spread": spread_of(s) for name, s in stacks.items()}
+
+        spreads = {f"{name}_spread": shape for name, shape in first.outputs.items()}
+        return Program(call, first.inputs, {**first.outputs, **spreads}, first.about)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        raise refuse_weights(self)
+
+    def write_parts(self, folder: Path) -> tuple[str, ...]:
+        for member in self.members:
+            member.save(folder / f"seed_{member.request['seed']}")
+        return self.write_own(folder)
+
+    def write_own(self, folder: Path) -> tuple[str, ...]:
+        """The files besides those of the members; by default none.
+
+        Returns:
+            Their names.
+        """
+        return ()
+
+    def save_summary(self, folder: Path, data: Any = None) -> None:
+        """``run.json`` of the ensemble, whose members are there already."""
+        request = self.identified()
+        check_folder(folder, request)
+        write_run(folder, request, self.summary(data), self.write_own(folder))
+
+
+def _stacked(*values: Any) -> Any:
+    traced = any(isinstance(value, Tracer) for value in values)
+    return jnp.stack(values) if traced else np.stack(values)
+
+
+@dataclass(frozen=True, repr=False)
+class Ensemble(Several):
+    """What ``ensemble=8`` gives: results of trainings with different seeds, in their order.
+
+    Its history is that of the first member; ``ensemble[k]`` is a member.
+    """
+
+    def __call__(self, *inputs: Any, **coordinates: Any) -> Any:
+        """The mean of what the members give; of operators, the ensemble of their solutions."""
+        return self.mean(*inputs, **coordinates)
 
     def error(self, data: Any = None) -> Errors:
         """Statistics over the members of their mean errors."""
@@ -109,39 +183,12 @@ class Ensemble(Trained):
             write_figure(figure, path)
         return figure
 
+    def animate(self, path: str | Path, data: Any = None, *, seconds: float = 5.0) -> Path:
+        """The animation of the first member; arguments as for `Trained.animate`."""
+        return self.members[0].animate(path, data, seconds=seconds)
+
     def details(self, data: Any = None) -> dict[str, Any]:
         return {"members": [member.summary(data) for member in self.members]}
-
-    def identified(self) -> dict[str, Any]:
-        return self.members[0].identified() | {"ensemble": self.request["ensemble"]}
-
-    def program(self, snapshots: int | None = None) -> Program:
-        """Mean and standard deviation over the members, each from the same inputs."""
-        programs = [member.program(snapshots) for member in self.members]
-        first = programs[0]
-
-        def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
-            found = [program.call(inputs) for program in programs]
-            stacks = {name: jnp.stack([one[name] for one in found]) for name in first.outputs}
-            means = {name: jnp.mean(stack, 0) for name, stack in stacks.items()}
-            return means | {f"{name}_spread": jnp.std(s, 0) for name, s in stacks.items()}
-
-        spreads = {f"{name}_spread": shape for name, shape in first.outputs.items()}
-        return Program(call, first.inputs, {**first.outputs, **spreads}, first.about)
-
-    def weights(self) -> dict[str, np.ndarray]:
-        raise refuse_weights(self)
-
-    def write_parts(self, folder: Path) -> tuple[str, ...]:
-        for member in self.members:
-            member.save(folder / f"seed_{member.request['seed']}")
-        return ()
-
-    def save_summary(self, folder: Path, data: Any = None) -> None:
-        """``run.json`` of the ensemble, whose members are there already."""
-        request = self.identified()
-        check_folder(folder, request)
-        write_run(folder, request, self.summary(data))
 
 
 def _over_members(found: list[Errors]) -> Errors:

@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from pinops.data import DataFileError, read_run
 from pinops.networks import Architecture, embedding_of
 from pinops.operators import (
+    Direct,
     GridArchitecture,
     OperatorArchitecture,
     PointArchitecture,
@@ -30,37 +30,44 @@ from pinops.problem import (
     in_window,
     shapes_of,
 )
-from pinops.solvers._ensemble import Ensemble
+from pinops.solvers._ensemble import Ensemble, Several
+from pinops.solvers._hypernetwork_plan import load_hypernetwork
 from pinops.solvers._map_plan import built_map
-from pinops.solvers._operator_plan import built_operator
+from pinops.solvers._mmgp_plan import load_mmgp
+from pinops.solvers._operator_plan import built_operator, operator_drawing
 from pinops.solvers._point_plan import built_point_map
+from pinops.solvers._point_step_plan import built_point_steps, step_network
 from pinops.solvers._rebuild import (
     ARCHITECTURES,
     architecture_of,
+    of_another_kind,
     problem_of,
     rebuilding,
 )
 from pinops.solvers._request import Drawing, as_drawn
 from pinops.solvers._solution import Solution
-from pinops.solvers._stored import RunFolder, Stored, stored_at
+from pinops.solvers._stored import RunFolder, Stored, of_stored, stored_at
 from pinops.solvers._surrogate_plan import built_surrogate, surrogate_sizes
 from pinops.solvers._trained import Trained
 from pinops.solvers._trained_map import TrainedMap
+from pinops.solvers._trained_multifidelity import HIGH, LOW, TrainedMultiFidelity
 from pinops.solvers._trained_operator import TrainedOperator
 from pinops.solvers._trained_point_map import TrainedPointMap
+from pinops.solvers._trained_point_surrogate import TrainedPointSurrogate
 from pinops.solvers._trained_surrogate import TrainedSurrogate
+from pinops.solvers._trained_uncertain import TrainedUncertain
 from pinops.solvers._windows import WindowedSolution, window_of
 from pinops.training import (
     MapInputs,
     Params,
     PointInputs,
-    Report,
     difference_of_problems,
     numbers_of,
     split,
 )
 
-_KINDS = ("windows", "operator", "surrogate", "map", "point_map")  # keys of a request
+# Keys of a request.
+_KINDS = ("windows", "operator", "surrogate", "map", "point_map", "mmgp", "hypernetwork")
 _HANDED = 10_000_000  # numbers that a window hands to the next
 
 
@@ -93,6 +100,8 @@ def load(
     request = stored.request
     with rebuilding(path), jax.enable_x64(request["dtype"] == "float64"):
         problem = problem_of(path, request, problem, changed)
+        if "multi_fidelity" in request:
+            return _load_two_levels(path, request, problem, network, changed)
         if "ensemble" in request:
             return _load_ensemble(path, request, problem, network, changed)
         return _load_one(stored, problem, network, changed)
@@ -105,16 +114,22 @@ def _load_one(stored: Stored, problem: Problem, network: Any, changed: bool) -> 
         return _load_windows(stored.where, request, problem, network, changed)
     if "map" in request:
         return _load_map(stored, problem, network, changed)
+    if "surrogate" in request and "points" in request:
+        return _load_point_surrogate(stored, problem, network, changed)
     if "operator" in request or "surrogate" in request:
         return _load_family(stored, problem, network, changed)
     if "point_map" in request:
         return _load_point_map(stored, problem, network, changed)
+    if "mmgp" in request:
+        return load_mmgp(stored, problem, network, changed)
+    if "hypernetwork" in request:
+        return load_hypernetwork(stored, problem, network, changed)
     return _load_solution(stored, problem, network, changed)
 
 
 def _load_ensemble(
     folder: Path, request: dict[str, Any], problem: Problem, network: Any, changed: bool
-) -> Ensemble:
+) -> Several:
     seeds = request["ensemble"]
     if len(set(seeds)) < len(seeds):
         raise DataFileError(f"{folder}: run.json has the same seed twice; restore a copy")
@@ -122,7 +137,8 @@ def _load_ensemble(
     for seed in seeds:
         inner = RunFolder(folder / f"seed_{seed}")
         own = inner.request
-        same = [own[name] == request[name] for name in ("problem", "dtype")]
+        pairs = [(own.get(name), request.get(name)) for name in ("problem", "dtype", "uncertain")]
+        same = [one == other for one, other in pairs]
         kinds = [name for name in _KINDS if name in own]
         wanted = [name for name in _KINDS if name in request]
         if "ensemble" in own or own["seed"] != seed or not all(same) or kinds != wanted:
@@ -133,13 +149,25 @@ def _load_ensemble(
         if words is not None:
             raise DataFileError(f"{inner.where} is no member of the run in {folder}: {words}")
         members.append(_load_one(inner, problem, network, changed))
+    if "uncertain" in request:
+        return TrainedUncertain.read(members, folder)
     return Ensemble(tuple(members))
+
+
+def _load_two_levels(
+    folder: Path, request: dict[str, Any], problem: Any, network: Any, changed: bool
+) -> TrainedMultiFidelity:
+    low = None
+    if request["multi_fidelity"]["low"] == "trained":
+        low = load(folder / LOW, network=network, changed=changed)
+    high = load(folder / HIGH, network=network, changed=changed)
+    return TrainedMultiFidelity(low=low, high=high, family=problem, request=request)
 
 
 def _load_solution(stored: Stored, problem: Problem, network: Any, changed: bool) -> Solution:
     folder, request, owner = stored.where, stored.request, stored.request["problem"]
     network = architecture_of(request["network"], folder, network, changed)
-    imposition = impose(problem)
+    imposition = impose(problem, request.get("exact", True))
     embedding = embedding_of(problem, imposition, network)
     built = network
     if isinstance(network, Architecture):
@@ -167,17 +195,8 @@ def _load_solution(stored: Stored, problem: Problem, network: Any, changed: bool
     return Solution(
         problem=problem,
         request=request,
-        **_trained(model, params, history, stored.content),
+        **of_stored(model, params, history, stored.content),
     )
-
-
-def _trained(
-    model: Any, params: Params, history: list[Report], content: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The fields of a result that every kind has, but for the request."""
-    result = content["result"] or {"status": "unfinished", "compile_seconds": 0.0}
-    outcome = {name: result[name] for name in ("status", "compile_seconds")}
-    return {"model": model, "params": params, "history": history, **outcome}
 
 
 def _load_windows(
@@ -227,26 +246,18 @@ def _load_family(stored: Stored, problem: Problem, architecture: Any, changed: b
     _check_kind(folder, kind, architecture)
     _check_scales(folder, request, problem)
     _check_sizes(folder, request, problem)
-    count = len(problem.unknowns)
-
-    def build(key: PRNGKeyArray) -> Any:
-        assert architecture is not None
-        if kind == "surrogate":
-            sizes = surrogate_sizes(problem, architecture.history, request)
-            return architecture.build(*sizes, key=key)
-        centre, deviation = (numbers_of(request["inputs"], part) for part in ("mean", "deviation"))
-        features = embedding_of(problem, impose(problem)).size
-        return architecture.build(centre, deviation, features, count, key=key)
-
-    if isinstance(architecture, OperatorArchitecture | SurrogateArchitecture):
-        stored.check(build)
+    if isinstance(architecture, OperatorArchitecture):
+        stored.check(operator_drawing(problem, architecture, request))
+    elif isinstance(architecture, SurrogateArchitecture):
+        sizes = surrogate_sizes(problem, architecture.history, request)
+        stored.check(Drawing(architecture, sizes))
     # Only the shape: what the inputs were divided by is kept with the parameters.
     model, params = fresh(problem, architecture, request)
     params, history = stored.params(params)
     return make(
         family=problem,
         request=request,
-        **_trained(model, params, history, stored.content),
+        **of_stored(model, params, history, stored.content),
     )
 
 
@@ -256,10 +267,46 @@ def _load_point_map(
     folder, request = stored.where, stored.request
     architecture = architecture_of(request["point_map"], folder, architecture, changed)
     if not isinstance(architecture, PointArchitecture) or not isinstance(problem, DataFamily):
-        raise ValueError(
-            f"the run in {folder} is a map on points of data, and cannot be a "
-            f"{type(architecture).__name__}; give the same one again, load(..., network=...)"
-        )
+        raise of_another_kind(folder, architecture, "a map on points of data")
+    seen = _points_of(folder, request, problem)
+    build = Drawing(architecture, (seen.features, len(problem.unknowns), len(seen.middle)))
+    stored.check(build)
+    model, params = built_point_map(problem, architecture, request)
+    params, history = stored.params(params)
+    return TrainedPointMap(
+        family=problem,
+        request=request,
+        architecture=architecture,
+        **of_stored(model, params, history, stored.content),
+    )
+
+
+def _load_point_surrogate(
+    stored: Stored, problem: Problem, architecture: Any, changed: bool
+) -> TrainedPointSurrogate:
+    folder, request = stored.where, stored.request
+    architecture = architecture_of(request["surrogate"], folder, architecture, changed)
+    fits = isinstance(architecture, Direct) and architecture.on_points is not None
+    if not fits or not isinstance(problem, DataFamily):
+        raise of_another_kind(folder, architecture, "a surrogate on points of data")
+    seen = _points_of(folder, request, problem)
+    stored.check(step_network(architecture, seen, len(problem.unknowns)))
+    model, params = built_point_steps(problem, architecture, request)
+    params, history = stored.params(params)
+    return TrainedPointSurrogate(
+        family=problem,
+        request=request,
+        architecture=architecture,
+        **of_stored(model, params, history, stored.content),
+    )
+
+
+def _points_of(folder: Path, request: Mapping[str, Any], problem: Problem) -> PointInputs:
+    """What a network on points saw of samples.
+
+    Raises:
+        DataFileError: Where the parts of its request do not belong together.
+    """
     seen = PointInputs.from_json(request["points"])
     for part in ("mean", "scale"):
         if set(request[part]) != set(problem.unknowns):
@@ -269,22 +316,13 @@ def _load_point_map(
             )
     wide = sum(math.prod(shape) for shape in seen.shapes)
     if not len(seen.names) == len(seen.shapes) == len(seen.local) or not (
-        wide <= seen.features == len(seen.deviation)
+        wide == len(seen.maps) <= seen.features == len(seen.deviation)
         and len(seen.middle) == len(problem.domain.coordinates)
     ):
         raise DataFileError(
             f"{folder}: run.json: the lists of points are not of one length; restore a copy"
         )
-    build = Drawing(architecture, (seen.features, len(problem.unknowns), len(seen.middle)))
-    stored.check(build)
-    model, params = built_point_map(problem, architecture, request)
-    params, history = stored.params(params)
-    return TrainedPointMap(
-        family=problem,
-        request=request,
-        architecture=architecture,
-        **_trained(model, params, history, stored.content),
-    )
+    return seen
 
 
 def _load_map(stored: Stored, problem: Problem, architecture: Any, changed: bool) -> TrainedMap:
@@ -307,7 +345,7 @@ def _load_map(stored: Stored, problem: Problem, architecture: Any, changed: bool
     return TrainedMap(
         family=problem,
         request=request,
-        **_trained(model, params, history, stored.content),
+        **of_stored(model, params, history, stored.content),
     )
 
 

@@ -22,7 +22,7 @@ _AT_ONCE = 32  # times the memory of a chunk in a training, for the samples of a
 @eqx.filter_jit
 def evaluated(model: MapModel, params: Params, samples: Samples) -> Float[Array, "n *grid c"]:
     """The outputs of many samples, some at once so that memory stays small."""
-    arrays, rest = eqx.partition(replace(samples, values=None), eqx.is_array)
+    arrays, rest = eqx.partition(replace(samples, values=None, numbers=None), eqx.is_array)
     count = len(jax.tree.leaves(arrays)[0])
 
     def some(rows: Any) -> Array:

@@ -87,7 +87,7 @@ class MapPlan(FamilyPlan):
         """The training with a seed."""
         request = self._request(seed)
         built, params = built_map(self.problem, self.architecture, request, self.scaling)
-        model = replace(built, mesh=self.options.mesh())
+        model = replace(built, mesh=self.options.mesh(), bootstrap=self.options.bootstrap(seed))
         pool, batch = self.functions.pool, self.functions.batch
         check_shared(batch, "samples of a step", model.mesh, "Functions(batch={})")
         training = Training(
@@ -97,6 +97,7 @@ class MapPlan(FamilyPlan):
             seed=seed,
             weighting=self.weighting,
             measure=_monitor(built, self.dataset, self.axes),
+            pool_seed=self.options.pool_seed,
         )
 
         def result(outcome: Outcome) -> TrainedMap:

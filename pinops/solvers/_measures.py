@@ -136,7 +136,7 @@ def measure(
         draw(problem, model.imposition.soft, collocation, jax.random.key(seed)) for seed in (1, 2)
     )
     terms = _terms(model, params, one)
-    weights = _weights(model, params, state, one)
+    weights = weights_of(model, params, state, one)
     squares = {
         name: (
             term.region,
@@ -188,7 +188,7 @@ def _terms(model: Model, params: Params, points: dict[Region, Points]) -> dict[s
     return model.residuals(params, points)
 
 
-def _weights(
+def weights_of(
     model: Model, params: Params, state: TrainState | None, points: dict[Region, Points]
 ) -> Weights:
     """One weight for each term: the mean over its points at the end of the training."""

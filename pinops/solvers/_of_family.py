@@ -11,6 +11,7 @@ from pinops.data import Dataset
 from pinops.losses import Weighting
 from pinops.problem import (
     DataFamily,
+    Mixture,
     Problem,
     coefficients_as_json,
     coefficients_of,
@@ -60,7 +61,7 @@ class FamilyPlan(abc.ABC):
     def common(self, seed: int) -> dict[str, Any]:
         """The part of a request that does not depend on what is trained."""
         problem, dataset, options = self.problem, self.dataset, self.options
-        seen = None if dataset is None else [dataset.origin, dataset.seen("training")]
+        seen = None if dataset is None else dataset.seen("training")
         request = {
             "problem": name_of(problem),
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
@@ -73,9 +74,12 @@ class FamilyPlan(abc.ABC):
             "seed": seed,
             "dtype": options.dtype,
             "compute_dtype": options.compute_dtype,
+            **options.asked,
         }
         if isinstance(problem, DataFamily):
             request["family"] = problem.to_json()
+        if isinstance(problem, Mixture):
+            request["mixture"] = problem.to_json()
         if dataset is not None and dataset.layout.units:
             request["units"] = dict(dataset.layout.units)
         return request

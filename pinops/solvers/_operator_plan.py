@@ -10,7 +10,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
 
 from pinops.data import Dataset, check_values, read_run, solved
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
@@ -35,7 +34,7 @@ from pinops.reference import Reference
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request, pool_of
 from pinops.solvers._recipe import Length, check_digits, check_forgetful, checked_steps, phases
-from pinops.solvers._request import as_drawn, describe, digest, drawn_with
+from pinops.solvers._request import Drawing, as_drawn, describe, digest, drawn_with
 from pinops.solvers._trained_operator import (
     TrainedOperator,
     comparison,
@@ -93,7 +92,7 @@ class OperatorPlan(FamilyPlan):
         built, params = built_operator(self.problem, self.architecture, request)
         if self.start is None:
             params = fitted(self.architecture, built, params, self.dataset)
-        model = replace(built, mesh=self.options.mesh())
+        model = replace(built, mesh=self.options.mesh(), bootstrap=self.options.bootstrap(seed))
         batch = self.functions.batch
         check_shared(batch, "problems of a step", model.mesh, "Functions(batch={})")
         training = Training(
@@ -102,7 +101,8 @@ class OperatorPlan(FamilyPlan):
             source=Draw(self.functions, self.dataset),
             seed=seed,
             weighting=self.weighting,
-            measure=_monitor(self.problem, model, self.dataset),
+            measure=_monitor(self.problem, built, self.dataset),
+            pool_seed=self.options.pool_seed,
         )
 
         def result(outcome: Outcome) -> TrainedOperator:
@@ -258,19 +258,26 @@ def checked_physics(physics: float | None, default: float, weighting: Weighting 
     return float(weight)
 
 
+def operator_drawing(
+    problem: Problem, architecture: OperatorArchitecture, request: Mapping[str, Any]
+) -> Drawing:
+    """How the operator of a request is drawn."""
+    sizes = (embedding_of(problem, impose(problem)).size, len(problem.unknowns))
+
+    def statistics() -> tuple[Any, ...]:
+        return tuple(numbers_of(request["inputs"], part) for part in ("mean", "deviation"))
+
+    return Drawing(architecture, sizes, statistics)
+
+
 def built_operator(
     problem: Problem, operator: OperatorArchitecture | Operator, request: Mapping[str, Any]
 ) -> tuple[OperatorModel, Params]:
     """The model of a request and its parameters, fresh ones for an architecture."""
-    imposition, count = impose(problem), len(problem.unknowns)
+    imposition = impose(problem)
     built = operator
     if isinstance(operator, OperatorArchitecture):
-        features = embedding_of(problem, imposition).size
-        centre, deviation = (numbers_of(request["inputs"], key) for key in ("mean", "deviation"))
-
-        def build(key: PRNGKeyArray) -> Operator:
-            return operator.build(centre, deviation, features, count, key=key)
-
+        build = operator_drawing(problem, operator, request)
         check_network_fits(operator, build)
         built = as_drawn(request, build)
     scales = Scales.from_json(request["scales"])
@@ -391,10 +398,10 @@ def _monitor(
         members, references = monitored(problem)
         if not members:
             return nothing
-    compare = comparison(model, members, references)
+    outputs, errors_of = comparison(problem, members, references)
 
     def measure(params: Params) -> dict[str, float]:
-        found = compare(params)
+        found = errors_of(outputs(model, params))
         return {
             name: float(np.mean([error[name]["relative_l2"] for error in found]))
             for name in found[0]

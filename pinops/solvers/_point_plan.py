@@ -1,9 +1,9 @@
 """From a request to a training of a map on points."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -32,9 +32,11 @@ from pinops.training import (
     CloudBatches,
     Functions,
     Outcome,
+    ParameterScaling,
     Params,
     PointInputs,
     PointMapModel,
+    PointSample,
     Training,
     cast,
     check_network_fits,
@@ -43,8 +45,9 @@ from pinops.training import (
     samples_in,
 )
 
-_WHAT = "maps on points, of which every step has other samples"
+ON_POINTS = "networks on points, of which every step has other samples"
 _BATCH = 8  # samples of a step
+M = TypeVar("M")
 _MONITORED = 32  # samples for validation whose errors are reported
 
 
@@ -57,22 +60,18 @@ class PointPlan(FamilyPlan):
     architecture: PointArchitecture
     source: CloudBatches
 
-    @property
-    def tested_on(self) -> Dataset:
-        """The test part of the data."""
-        return self.dataset
-
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
         request = self._request(seed)
         model, params = built_point_map(self.problem, self.architecture, request)
         training = Training(
-            model=model,
+            model=replace(model, bootstrap=self.options.bootstrap(seed)),
             phases=self.phases,
             source=self.source,
             seed=seed,
             weighting=self.weighting,
             measure=_monitor(model, self.source),
+            pool_seed=self.options.pool_seed,
         )
 
         def result(outcome: Outcome) -> TrainedPointMap:
@@ -108,41 +107,17 @@ def point_plan(
     length: Length,
 ) -> PointPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
-    name = type(architecture).__name__
-    if dataset is None:
-        raise ValueError(f"{name} is trained on data; give data=")
-    if dataset.layout.kind != "meshes":
-        raise ValueError(
-            f"{name} learns from samples with points of their own, and {dataset.path} has "
-            f"{dataset.layout.shape(dataset.coordinates)} for all; give coordinates=[points, ...], "
-            "or train a DeepONet()"
-        )
-    if physics:
-        raise ValueError(f"physics={physics:g} needs a grid; leave it out for {name}")
-    if options.mesh() is not None:
-        raise ValueError(f"{name} is trained on one device; leave devices out")
-    check_terms_weighted(weighting, _WHAT)
+    dataset = checked_clouds(architecture, options, dataset, physics, weighting)
     check_values(dataset, *dataset.splits, gaps=True, coefficients=False)
-    local = _local(dataset)
-    inputs, counts = fitted_inputs(architecture, _blocks(dataset, local), local)
-    default = Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)
-    functions = (functions or default).within(len(counts))
-    source = CloudBatches.of(
-        dataset,
-        architecture,
-        inputs,
-        counts,
-        pool=functions.pool,
-        batch=functions.batch,
-        points=functions.data_points,
-    )
-    steps = length.in_steps(len(counts), source.batch)
+    source, functions = cloud_batches(dataset, architecture, functions)
+    inputs = source.inputs
+    steps = length.in_steps(len(dataset.splits["training"]), source.batch)
     total = checked_steps(steps, STEPS)
     # In equal time Adam ends with a larger error on heat in polygons.
     chosen = SOAP(decay_steps=total) if optimizer is None else optimizer
     plan = phases(chosen, steps, STEPS)
-    check_stochastic(plan, _WHAT)
-    family = _family(dataset, inputs)
+    check_stochastic(plan, ON_POINTS)
+    family = family_of_clouds(dataset, inputs)
     return PointPlan(
         problem=family,
         architecture=architecture,
@@ -156,6 +131,84 @@ def point_plan(
     )
 
 
+def checked_clouds(
+    architecture: PointArchitecture,
+    options: Options,
+    dataset: Dataset | None,
+    physics: float | None,
+    weighting: Weighting | None,
+) -> Dataset:
+    """The data of a request. Raises ValueError for what no network on points takes."""
+    name = type(architecture).__name__
+    if dataset is None:
+        raise ValueError(f"{name} is trained on data; give data=")
+    if dataset.layout.kind != "meshes":
+        raise ValueError(
+            f"{name} learns from samples with points of their own, and {dataset.path} has "
+            f"{dataset.layout.shape(dataset.coordinates)} for all; give coordinates=[points, ...], "
+            "or train a DeepONet()"
+        )
+    if physics:
+        raise ValueError(f"physics={physics:g} needs a grid; leave it out for {name}")
+    if options.mesh() is not None:
+        raise ValueError(f"{name} is trained on one device; leave devices out")
+    check_terms_weighted(weighting, ON_POINTS)
+    return dataset
+
+
+def cloud_batches(
+    dataset: Dataset,
+    architecture: PointArchitecture,
+    functions: Functions | None,
+    *,
+    without: Collection[str] = (),
+    parameter_map: str = "auto",
+    noisy: bool = False,
+) -> tuple[CloudBatches, Functions]:
+    """The samples for training, and how many of them are in memory and in a step.
+
+    Args:
+        dataset: Of the layout "meshes".
+        architecture: Which features and messages a network has.
+        functions: What is asked for; None: the default.
+        without: The inputs that a network does not see.
+        parameter_map: What is made of numbers of whole samples, as of `Direct`.
+        noisy: Whether a step adds noise.
+    """
+    local = {name: there for name, there in local_of(dataset).items() if name not in without}
+    blocks = partial(_blocks, dataset, local)
+    maps = _maps(blocks(), local, parameter_map)
+    inputs, counts = fitted_inputs(architecture, blocks(), local, maps)
+    default = Functions(pool=pool_of(dataset, _BATCH), batch=_BATCH)
+    functions = (functions or default).within(len(counts))
+    source = CloudBatches.of(
+        dataset,
+        architecture,
+        inputs,
+        counts,
+        pool=functions.pool,
+        batch=functions.batch,
+        points=functions.data_points,
+        noisy=noisy,
+    )
+    return source, functions
+
+
+def _maps(
+    blocks: Iterable[Sequence[PointSample]], local: Mapping[str, bool], wanted: str
+) -> dict[str, tuple[str, ...]]:
+    """What is made of every number of the inputs that are those of whole samples."""
+    rows: dict[str, list[np.ndarray]] = {n: [] for n, there in local.items() if not there}
+    for block in blocks if rows else ():  # without such inputs nothing is read
+        for sample in block:
+            for name, row in rows.items():
+                row.append(np.ravel(sample.inputs[name]).astype(np.float64))
+    return {
+        name: ParameterScaling.of([name] * len(row[0]), np.stack(row), wanted).maps
+        for name, row in rows.items()
+    }
+
+
 def _blocks(dataset: Dataset, local: Mapping[str, bool]) -> Any:
     """The samples for training, some at a time."""
     training = dataset.splits["training"]
@@ -164,7 +217,7 @@ def _blocks(dataset: Dataset, local: Mapping[str, bool]) -> Any:
         yield samples_in(rows, dataset.unknowns, local)
 
 
-def _local(dataset: Dataset) -> dict[str, bool]:
+def local_of(dataset: Dataset) -> dict[str, bool]:
     """Of every input, whether it has a value for each point of each sample."""
     found = dict.fromkeys(dataset.layout.inputs, True)
     for member in dataset.splits["training"][:BLOCK]:
@@ -175,7 +228,7 @@ def _local(dataset: Dataset) -> dict[str, bool]:
     return found
 
 
-def _family(dataset: Dataset, inputs: PointInputs) -> DataFamily:
+def family_of_clouds(dataset: Dataset, inputs: PointInputs) -> DataFamily:
     """The family of the data; the shapes of inputs at points are those at one of them."""
     names, low = dataset.layout.names, np.asarray(inputs.middle) - inputs.radius
     bounds = {
@@ -192,20 +245,41 @@ def built_point_map(
     """The model of a request, and fresh parameters."""
     inputs, unknowns = PointInputs.from_json(request["points"]), family.unknowns
     build = Drawing(architecture, (inputs.features, len(unknowns), len(inputs.middle)))
-    check_network_fits(architecture, build)
+    return built_on_points(PointMapModel, family, build, request)
+
+
+def built_on_points(
+    kind: Callable[..., M],
+    family: DataFamily,
+    build: Drawing,
+    request: Mapping[str, Any],
+    **more: Any,
+) -> tuple[M, Params]:
+    """A model of samples on points, and fresh parameters.
+
+    Args:
+        kind: The class of the model.
+        family: Of the data.
+        build: How the network is drawn.
+        request: Of the training.
+        more: What models of this class have besides.
+    """
+    check_network_fits(build.architecture, build)
     built = as_drawn(request, build)
     arrays, frozen = eqx.partition(built, trainable(built))
 
     def numbers(part: str) -> Any:
-        return jnp.asarray([request[part][name] for name in unknowns], jnp.result_type(float))
+        row = [request[part][name] for name in family.unknowns]
+        return jnp.asarray(row, jnp.result_type(float))
 
-    model = PointMapModel(
+    model = kind(
         frozen=frozen,
         mean=numbers("mean"),
         scale=numbers("scale"),
-        unknowns=tuple(unknowns),
+        unknowns=tuple(family.unknowns),
         owner=request["problem"],
         compute_dtype=request.get("compute_dtype"),
+        **more,
     )
     return model, Params(cast(arrays), {})
 

@@ -4,18 +4,22 @@ executed or believed.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pinops.data import DataFileError, said, shown
 from pinops.networks import Architecture, EncoderArchitecture
 from pinops.operators import (
+    MMGP,
+    Blocks,
     GridArchitecture,
+    HyPINO,
     OperatorArchitecture,
     PointArchitecture,
     SurrogateArchitecture,
 )
-from pinops.problem import DataFamily, Problem, available, difference, load_problem
+from pinops.problem import DataFamily, Mixture, Problem, available, difference, load_problem
 from pinops.settings import from_description
 from pinops.solvers._allowed import allowed
 from pinops.solvers._request import describe
@@ -27,6 +31,9 @@ ARCHITECTURES = (
     GridArchitecture,
     SurrogateArchitecture,
     PointArchitecture,
+    MMGP,
+    HyPINO,
+    Blocks,
 )
 _MOST = 1_000_000  # of a coefficient that is a whole number
 _SENTENCE = 200  # characters of what an architecture says of its settings
@@ -81,7 +88,10 @@ def problem_of(
     given = problem is not None
     if problem is None and "family" in request:
         problem = DataFamily.from_json(request["family"])
-    problem = _by_name(folder, request) if problem is None else problem
+    if problem is None and "mixture" in request:
+        problem = Mixture.from_json(request["mixture"], partial(_by_name, folder))
+    if problem is None:
+        problem = _by_name(folder, request["problem"], **request["coefficients"])
     stored = request.get("fingerprint")
     words = None if changed or stored is None else difference(stored, problem)
     if words is not None:
@@ -93,11 +103,10 @@ def problem_of(
     return problem
 
 
-def _by_name(folder: Path, request: Mapping[str, Any]) -> Problem:
-    name = request["problem"]
+def _by_name(folder: Path, name: str, /, **stored: Any) -> Problem:
     # Coefficients that no number or text describes are those of a problem that has to be given
     # anyway.
-    given = request["coefficients"].items() if name in available() else ()
+    given = stored.items() if name in available() else ()
     for key, value in given:
         large = isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MOST
         if large or value is None or isinstance(value, dict):
@@ -107,8 +116,7 @@ def _by_name(folder: Path, request: Mapping[str, Any]) -> Problem:
             )
     # JSON has no tuples; a static coefficient must be hashable.
     coefficients = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in request["coefficients"].items()
+        key: tuple(value) if isinstance(value, list) else value for key, value in stored.items()
     }
     try:
         if not name.isidentifier():
@@ -148,3 +156,17 @@ def _architecture(description: Any, folder: Path) -> Any:
             f"the network of the run in {folder} cannot be made again ({said(error, _SENTENCE)}); "
             "give the same one, load(..., network=...)"
         ) from error
+
+
+def of_another_kind(folder: Path, architecture: object, what: str) -> ValueError:
+    """The error of a run that cannot be loaded as the architecture that is given.
+
+    Args:
+        folder: Of the run.
+        architecture: The one that does not fit.
+        what: What the run is, such as "a hypernetwork".
+    """
+    return ValueError(
+        f"the run in {folder} is {what}, and cannot be a {type(architecture).__name__}; "
+        "give the same one again, load(..., network=...)"
+    )

@@ -16,7 +16,8 @@ from pinops.training import UNLIMITED
 
 _FRONT = ("derivatives", "problem", "training")  # rooms whose objects are on the front page
 _FOUND = ("pinops.problems.", "pinops_problem_")  # modules of problems that are found by name
-_TRAINED = ("operator", "map", "surrogate", "point_map")  # what is trained, in the request
+# What is trained, in the request.
+_TRAINED = ("operator", "map", "surrogate", "point_map", "mmgp", "hypernetwork")
 # Options of the same name in Python and on the command line.
 _PLAIN = ("minutes", "seed", "dtype", "compute_dtype", "physics")
 
@@ -117,6 +118,14 @@ class _Lines:
             description: Of the object; None: it was not given.
             python: The name of the argument; "": none; None: that of the option.
         """
+        wrapped = self._request.get("uncertain")
+        if wrapped is not None and option in ("network", "operator"):
+            inside = {"architecture": description, **wrapped}
+            if "ensemble" in self._request:
+                inside["members"] = len(self._request["ensemble"])
+            else:
+                self._remarks.append("This is one of the members that these lines train.")
+            description = {"uncertain": inside}
         if description is None:
             return
         keyword = option if python is None else python
@@ -155,7 +164,7 @@ class _Lines:
         for name in plain:
             if request.get(name) is not None:
                 self._plain(name, request[name])
-        if request.get("ensemble") is not None:
+        if request.get("ensemble") is not None and "uncertain" not in request:
             self._plain("ensemble", len(request["ensemble"]))
         if request.get("continuation") is not None:
             ((_, given),) = request["continuation"].items()
@@ -186,7 +195,8 @@ class _Lines:
         if cls is None:
             return f'po.networks.activations["{name}"]'
         room = cls.__module__.split(".")[1]
-        return f"po.{name}" if room in _FRONT else f"po.{room}.{name}"
+        front = room in _FRONT or name == "uncertain"
+        return f"po.{name}" if front else f"po.{room}.{name}"
 
     def written(self, verb: str, what: str) -> Repeat:
         """All of it, as a call of ``po.solve`` or ``po.train``."""

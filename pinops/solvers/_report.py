@@ -24,7 +24,16 @@ from pinops.training import UNLIMITED
 _MARK = "pinops-request"  # the request, by which a page is known as that of a run
 _MARKED = re.compile(rf'<meta name="{_MARK}" content="([^"]*)">')
 # Of a request, what is told elsewhere on the page, or to programs alone.
-_NOT_SETTINGS = ("problem", "coefficients", "fingerprint", "scales", "inputs", "axes", "points")
+_NOT_SETTINGS = (
+    "problem",
+    "coefficients",
+    "fingerprint",
+    "scales",
+    "inputs",
+    "axes",
+    "points",
+    "sizes",
+)
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; }
 h2 { margin-top: 1.5em; border-bottom: 1px solid #ccc; }

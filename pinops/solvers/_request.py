@@ -12,9 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pinops.networks import activations
-from pinops.settings import quick
+from pinops.networks import Prior, activations
+from pinops.operators import with_prior
+from pinops.settings import quick, shown
 from pinops.training import cast, difference, difference_of_problems
+
+# Random keys of a prior and of its typical inputs, folded into that of the network.
+_PRIOR, _TYPICAL = 21, 22
 
 
 def digest(arrays: Sequence[Any]) -> str:
@@ -30,15 +34,36 @@ def drawn_with(request: Mapping[str, Any]) -> list[Any]:
     return request.get("drawn") or [request["seed"], request["dtype"]]
 
 
-def as_drawn(request: Mapping[str, Any], build: Callable[[PRNGKeyArray], Any]) -> Any:
+def as_drawn(request: Mapping[str, Any], build: "Drawing") -> Any:
     """A network drawn as that of a request was, perhaps by the run that it started from, in the
-    precision that is in force.
+    precision that is in force; with a randomised prior where the request has one.
+
+    Raises:
+        ValueError: For a prior that is the same everywhere.
     """
     seed, dtype = drawn_with(request)
+    asked = request.get("uncertain") or {"prior": 0.0}
+    size = float(asked["prior"])
     with jax.enable_x64(dtype == "float64"):
-        built = _drawn(build, np.uint32(seed))
+        built = _drawn(build, np.uint32(seed), size if size else None)
         there = jnp.result_type(float)
+    if size:
+        _check_priors(build.architecture, built)
     return built if jnp.result_type(float) == there else cast(built)
+
+
+def _check_priors(architecture: Any, network: Any) -> None:
+    """Raises ValueError where a prior adds nothing to a network."""
+
+    def is_prior(node: Any) -> bool:
+        return isinstance(node, Prior)
+
+    for prior in filter(is_prior, jax.tree.leaves(network, is_leaf=is_prior)):
+        if not np.all(np.asarray(prior.factor)):
+            raise ValueError(
+                f"uncertain: {shown(architecture)} gives the same everywhere as it is drawn, which "
+                "is no prior; give another architecture, or prior=0"
+            )
 
 
 def check_same(
@@ -60,25 +85,43 @@ def check_same(
         raise ValueError(f"{holds} a run of another problem: {words}; {remedy}")
 
 
+def _nothing() -> tuple[Any, ...]:
+    return ()
+
+
 class Drawing(eqx.Module):
     """How a network is built from a random key: equal ones are the same program.
 
     Attributes:
-        architecture: With a method ``build(*sizes, key=key)``.
+        architecture: With a method ``build(*statistics(), *sizes, key=key)``.
         sizes: Of what goes into the network and comes out of it.
+        statistics: Gives the arrays that ``build`` takes before them, means and deviations of
+            inputs; these are known when the program is traced.
     """
 
     architecture: Any
     sizes: tuple[Any, ...] = eqx.field(static=True)
+    statistics: Callable[[], tuple[Any, ...]] = eqx.field(static=True, default=_nothing)
+
+    @property
+    def given(self) -> tuple[Any, ...]:
+        """All that ``build`` takes but the key."""
+        return (*self.statistics(), *self.sizes)
 
     def __call__(self, key: PRNGKeyArray) -> Any:
-        return self.architecture.build(*self.sizes, key=key)
+        return self.architecture.build(*self.given, key=key)
+
+    def with_prior(self, key: PRNGKeyArray, size: Array | float) -> Any:
+        """The same network plus a prior, which is drawn with a key of its own."""
+        other, typical = (jax.random.fold_in(key, purpose) for purpose in (_PRIOR, _TYPICAL))
+        return with_prior(self(key), self(other), size, self.given, typical)
 
 
 @quick
-def _drawn(build: Callable[[PRNGKeyArray], Any], seed: Array | np.uint32) -> Any:
+def _drawn(build: Drawing, seed: Array | np.uint32, prior: float | None) -> Any:
     """One program: every operation by itself would be compiled, too."""
-    return build(jax.random.fold_in(jax.random.key(seed), 0))
+    key = jax.random.fold_in(jax.random.key(seed), 0)
+    return build(key) if prior is None else build.with_prior(key, prior)
 
 
 def describe(thing: Any) -> Any:

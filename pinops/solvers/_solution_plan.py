@@ -14,6 +14,7 @@ from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
 from pinops.networks import Architecture, Embedding, check_network, embedding_of
+from pinops.operators import Uncertain
 from pinops.optimizers import LBFGS, MOST_PARAMETERS, Optimizer
 from pinops.problem import (
     Imposition,
@@ -65,7 +66,7 @@ from pinops.training import (
 from pinops.training import cast as to_precision
 
 _MONITOR_POINTS = 10_000  # of the reference grid, whose errors are shown during training
-Network = Architecture | Callable[[Array], Array]
+Network = Architecture | Uncertain | Callable[[Array], Array]
 
 
 class SolveOptions(TypedDict, total=False):
@@ -129,7 +130,8 @@ class SolutionPlan(NamedTuple):
         problem = load_problem(problem) if isinstance(problem, str) else problem
         residual_signature(problem)
         check_resolved(problem, options.dtype)
-        imposition = impose(problem)
+        exact = start is None or start.request.get("exact", True)
+        imposition = impose(problem, exact)
         sizes = scales_of(problem, imposition, asked.get("scales"))
         if start is not None:
             network = to_precision(start.network)
@@ -171,18 +173,18 @@ class SolutionPlan(NamedTuple):
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
-        built = self.network
+        built, request = self.network, self._request(seed)
         if isinstance(built, Architecture):
             build = Drawing(built, (self.embedding.size, len(self.problem.unknowns)))
             points = self.collocation.batch or self.collocation.interior
             optimizers = [phase.optimizer for phase in self.phases]
             check_network_fits(built, build, optimizers, points)
-            built = as_drawn({"seed": seed, "dtype": self.options.dtype}, build)
+            built = as_drawn(request, build)
         check_network(built, self.embedding, self.problem.unknowns)
         mesh = self.options.mesh()
         model, params = split(self.problem, built, self.imposition, self.scales, self.owner, mesh)
         training = Training(
-            model=model,
+            model=replace(model, bootstrap=self.options.bootstrap(seed)),
             phases=self.phases,
             source=self.collocation,
             seed=seed,
@@ -190,7 +192,6 @@ class SolutionPlan(NamedTuple):
             stages=self.continuation,
             measure=_monitor(self.problem, self.reference, model),
         )
-        request = self._request(seed)
 
         def first() -> TrainState:
             windowed = request["window"] is not None
@@ -212,7 +213,9 @@ class SolutionPlan(NamedTuple):
 
     def _request(self, seed: int) -> dict[str, Any]:
         problem, start = self.problem, self.start
+        generated = start is not None and not start.request.get("exact", True)
         return {
+            **({"exact": False} if generated else {}),
             "problem": self.owner,
             "coefficients": describe(coefficients_of(problem)) | coefficients_as_json(problem),
             "trainable": list(problem.trainable),
@@ -233,6 +236,7 @@ class SolutionPlan(NamedTuple):
             "fingerprint": self.fingerprint,
             "seed": seed,
             "dtype": self.options.dtype,
+            **self.options.asked,
         }
 
 

@@ -7,11 +7,12 @@ from typing import Any, Unpack, cast, overload
 import jax
 
 from pinops.losses import Weighting
+from pinops.operators import Uncertain
 from pinops.optimizers import Optimizer
 from pinops.problem import InverseProblem, Observed, Problem, TimeWindows, load_problem, name_of
 from pinops.sampling import Sampler
 from pinops.solvers._by_windows import solve_by_windows
-from pinops.solvers._door import Options, precision, trained
+from pinops.solvers._door import Options, precision, trained, unwrapped
 from pinops.solvers._ensemble import Ensemble
 from pinops.solvers._recipe import MINUTES
 from pinops.solvers._solution import Solution
@@ -75,7 +76,8 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         problem: A registered name or a `Problem`.
         network: An architecture such as `MLP(width=30)` or `FromLinen(...)`, or a ready network
             ``(features,) -> (unknowns,)`` (an Equinox module, `jax.tree_util.Partial(function,
-            params)`); default: a small multilayer perceptron.
+            params)`); default: a small multilayer perceptron. `pinops.uncertain` of an
+            architecture gives error bars.
         optimizer: One of `pinops.optimizers`, an optax transformation, or a tuple of `Phase`;
             default: Adam (a quarter of the steps, at most 300), then SSBroyden.
         sampler: How points are spread, one of `pinops.sampling`.
@@ -104,7 +106,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             does not change.
         target: Stop once every relative L2 error against the reference is at most this.
         callbacks: Called with a `Report` after every stretch of steps; one that returns True ends
-            training.
+            training. `TensorBoard` and others write a log.
         progress: Show one line on stderr.
         out: A run directory, where a checkpoint is written every ``checkpoint_seconds``.
         resume: Continue from the checkpoint in ``out``, with more steps if desired; the result
@@ -112,7 +114,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
         checkpoint_seconds: The time between two checkpoints.
 
     Returns:
-        A `Solution`, an `Ensemble` or a `WindowedSolution`.
+        A `Solution`, an `Ensemble`, a `TrainedUncertain` or a `WindowedSolution`.
 
     Raises:
         ValueError: For invalid arguments (unknown names, wrong shapes, NaN, no steps, a run
@@ -141,6 +143,8 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
     if windows is not None:
         if ensemble is not None or target is not None:
             raise ValueError("windows exclude ensemble and target: give one of them")
+        if isinstance(network, Uncertain):
+            raise ValueError("windows and uncertain exclude each other: give one of them")
         return solve_by_windows(
             _solve_one,
             problem,
@@ -175,11 +179,14 @@ def _solve_one(
     """`solve` in one piece; ``title`` stands before its progress line."""
     has_phases = isinstance(asked["optimizer"], tuple | list)
     unlimited = asked["steps"] is None and minutes is None and not has_phases
+    network, wrapped, ensemble = unwrapped(asked["network"], ensemble, start)
+    asked |= {"network": network}
     options = Options(
         dtype=precision(asked["dtype"]),
         minutes=MINUTES if unlimited else minutes,
         seed=asked["seed"],
         ensemble=ensemble,
+        uncertain=wrapped,
         devices=asked["devices"],
         callbacks=tuple(asked["callbacks"]),
         progress=asked["progress"],

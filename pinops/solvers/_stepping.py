@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pinops.data import GridSpec
+from pinops.solvers._beginnings import whole_count
 from pinops.solvers._export import Program, Shape
 from pinops.training import Params, SurrogateModel
 
@@ -25,8 +26,7 @@ def stepping(
     Raises:
         ValueError: For a count below 1.
     """
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise ValueError(f"snapshots must be a whole number of at least 1, got {count!r}")
+    count = whole_count("snapshots", count)
     unknowns, given = model.problem.unknowns, model.history
     shapes = {} if model.fields is None else model.fields.shapes
 

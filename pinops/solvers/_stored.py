@@ -121,6 +121,15 @@ class WeightsFile(Stored):
         return [end]
 
 
+def of_stored(
+    model: Any, params: Params, history: list[Report], content: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of a result that every kind has, but for the request."""
+    result = content["result"] or {"status": "unfinished", "compile_seconds": 0.0}
+    outcome = {name: result[name] for name in ("status", "compile_seconds")}
+    return {"model": model, "params": params, "history": history, **outcome}
+
+
 def stored_at(path: Path) -> Stored:
     """What is kept at a path.
 

@@ -75,7 +75,7 @@ class SurrogatePlan(FamilyPlan):
         """The training with a seed."""
         request = self._request(seed)
         built, params = built_surrogate(self.problem, self.architecture, request)
-        model = replace(built, mesh=self.options.mesh())
+        model = replace(built, mesh=self.options.mesh(), bootstrap=self.options.bootstrap(seed))
         pool, batch = self.functions.pool, self.functions.batch
         check_shared(batch, "trajectories of a step", model.mesh, "Functions(batch={})")
         training = Training(
@@ -86,6 +86,7 @@ class SurrogatePlan(FamilyPlan):
             weighting=self.weighting,
             stages=self._epochs(),
             measure=_monitor(built, self.dataset),
+            pool_seed=self.options.pool_seed,
         )
 
         def result(outcome: Outcome) -> TrainedSurrogate:
@@ -181,7 +182,7 @@ def surrogate_plan(
         functions=functions,
         curriculum=curriculum,
         optimizer=optimizer,
-        phases=_phases(optimizer, curriculum, steps),
+        phases=phases_of(optimizer, curriculum, steps, _WHAT),
         weighting=weighting or constant,
         grid=grid,
         parameters=_parameters(problem, dataset, architecture.parameter_map, fields),
@@ -190,7 +191,7 @@ def surrogate_plan(
     )
 
 
-def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, ...]:
+def phases_of(optimizer: Any, curriculum: Curriculum, steps: int, what: str) -> tuple[Phase, ...]:
     """One optimizer, which begins afresh after the warm-up.
 
     Gradients of rollouts are clipped. Through twenty steps they explode now and then, after which
@@ -207,7 +208,7 @@ def _phases(optimizer: Any, curriculum: Curriculum, steps: int) -> tuple[Phase, 
     # Gradients through many steps now and then explode.
     default = Adam(3e-3, lengths[-1], largest=1.0)
     (phase,) = phases(default if optimizer is None else optimizer, lengths[-1], lengths[-1])
-    check_stochastic([phase], _WHAT)
+    check_stochastic([phase], what)
     return tuple(Phase(phase.optimizer, length) for length in lengths)
 
 

@@ -3,8 +3,8 @@ again.
 """
 
 import abc
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,17 @@ CHECKPOINT = Path("checkpoint") / "state.h5"
 SCALING = "scaling.h5"  # of outputs at every point
 PARAMS, SCALES = "params", "scaling."  # what names in a file of weights begin with
 
+
+def mean_of(stack: Any) -> Any:
+    """The mean over the leading axis, of members."""
+    return stack.mean(0)
+
+
+def spread_of(stack: Any) -> Any:
+    """The standard deviation over the leading axis, of n members (divisor n - 1); 0 of one."""
+    return stack.std(0, ddof=min(1, len(stack) - 1))
+
+
 # {unknown: {"mean", "std", "median", "worst": of the relative L2 errors, "max_abs": the largest
 # error}}
 Errors = dict[str, dict[str, float]]
@@ -40,13 +51,14 @@ class Trained(abc.ABC):
     """Abstract: the result of a training.
 
     Instances: `Solution` and `WindowedSolution` of one problem, `TrainedOperator` and
-    `TrainedSurrogate` of a family, and an `Ensemble` of any of these.
+    `TrainedSurrogate` of a family, an `Ensemble` of any of these, and a `TrainedUncertain`.
 
     Attributes:
         request: What was asked for, as in ``run.json``.
         history: A `Report` for every stretch of steps.
         status: "finished", "stopped" (by a callback), "converged" (no step decreases the loss any
-            more), "out of time" or "diverged" (the last good state was kept).
+            more), "out of time", "diverged" (the last good state was kept), or "generated" by a
+            hypernetwork without training.
         compile_seconds: Seconds of compilation alone (tracing, lowering and compiling).
         num_parameters: How many numbers were trained.
     """
@@ -100,6 +112,24 @@ class Trained(abc.ABC):
             path: Where it is written; None: nowhere.
             data: What it is compared with, as for `error`.
         """
+
+    def animate(self, path: str | Path, data: Any = None, *, seconds: float = 5.0) -> Path:
+        """Write the solution, or the rollouts, over time, beside the truth where that is known.
+
+        Args:
+            path: The file, ``.gif`` or, where ffmpeg is installed, ``.mp4``.
+            data: What it is compared with, as for `plot`.
+            seconds: How long it lasts, at most 60.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: For what has no time, and for a file or a duration that it cannot have.
+        """
+        raise ValueError(
+            f"a {type(self).__name__} has no time that an animation could show; use plot()"
+        )
 
     @abc.abstractmethod
     def details(self, data: Any = None) -> dict[str, Any]:
@@ -232,6 +262,11 @@ class Trained(abc.ABC):
         """
         return write_report(self, Path(path), data)
 
+    @property
+    def deviation(self) -> Any:
+        """The spread of the members that this stands for, for figures; None of one alone."""
+        return None
+
     def diagnosis(self) -> str:
         """What limits the result, for the report; "" where nothing is known of it."""
         return ""
@@ -248,7 +283,8 @@ class Trained(abc.ABC):
 
     def _named(self) -> list[str]:
         """The coefficients, for the one line that shows it."""
-        coefficients = self.request["coefficients"]
+        found = self.history[-1].coefficients if self.history else {}  # of those sought
+        coefficients = self.request["coefficients"] | found
         return [f"{k} = {v:.6g}" for k, v in coefficients.items() if isinstance(v, int | float)]
 
 
@@ -260,6 +296,9 @@ class TrainedOnce(Trained):
         model: Everything of what was trained but its parameters.
         params: The trained parameters.
         state: What training would go on from; what was loaded has none.
+        others: Models and parameters of further members of an ensemble, which this stands for
+            together with its own.
+        statistic: What is answered of all of them: `mean_of` or `spread_of`.
     """
 
     request: dict[str, Any]
@@ -269,6 +308,24 @@ class TrainedOnce(Trained):
     status: str
     compile_seconds: float = 0.0
     state: TrainState | None = None
+    others: tuple[tuple[Any, Params], ...] = ()
+    statistic: Callable[[Any], Any] = mean_of
+
+    def over_members(self, evaluate: Callable[[Any, Params], Any]) -> Any:
+        """What an evaluation gives; of several members together, the statistic over them.
+
+        Args:
+            evaluate: From a model and parameters to arrays, in any tree.
+        """
+        found = evaluate(self.model, self.params)
+        if not self.others:
+            return found
+        each = [found, *(evaluate(model, params) for model, params in self.others)]
+        return jax.tree.map(lambda *values: self.statistic(np.stack(values)), *each)
+
+    @property
+    def deviation(self) -> Any:
+        return replace(self, statistic=spread_of) if self.others else None
 
     @property
     def num_parameters(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -31,6 +31,7 @@ from pinops.solvers._trained_operator import stacked, test_members, with_referen
 from pinops.training import (
     MapInputs,
     MapModel,
+    Params,
     Samples,
     cast,
     interpolation,
@@ -81,7 +82,9 @@ class TrainedMap(TrainedOnce):
         """The outputs of some samples, in one compiled call.
 
         Fields on a finer (or coarser) grid than that of the training give outputs on a grid that is
-        finer by as much. Warns where numbers are outside of their range in the training.
+        finer by as much. Both grids have the same ends where the intervals of one divide those of
+        the other, such as 33 and 17 points; else they are points ``k h`` of one length, such as 32
+        and 16 of a period. Warns where numbers are outside of their range in the training.
 
         Args:
             inputs: By name, a sample in each row: fields ``(n, *grid[, c])``, vectors ``(n, m)``,
@@ -150,20 +153,19 @@ class TrainedMap(TrainedOnce):
     ) -> Float[np.ndarray, "n *grid c"]:
         """Outputs at places along each axis, counted in steps of the grid of the training."""
         with jax.enable_x64(self.x64):
-            model = self._model_at(tuple(tuple(line.tolist()) for line in places))
             kind = jnp.result_type(float)
             seen = {name: jnp.asarray(array, kind) for name, array in samples.inputs.items()}
             given = Samples(seen, None, jax.tree.map(jnp.asarray, cast(samples.problems)))
-            return np.asarray(evaluated(model, self.params, given))
+            own = all(
+                len(line) == n and np.allclose(line, np.arange(n), rtol=0, atol=1e-6)
+                for n, line in zip(self.grid, places, strict=True)
+            )
 
-    def _model_at(self, places: tuple[tuple[float, ...], ...]) -> MapModel:
-        """The model with outputs at these places; the present one where they are its own."""
-        lines = [np.asarray(line) for line in places]
-        own = all(
-            len(line) == n and np.allclose(line, np.arange(n), rtol=0, atol=1e-6)
-            for n, line in zip(self.grid, lines, strict=True)
-        )
-        return self.model if own else self.model.at_places(lines)
+            def outputs(model: MapModel, params: Params) -> np.ndarray:
+                there = model if own else model.at_places(places)
+                return np.asarray(evaluated(there, params, given))
+
+            return self.over_members(outputs)
 
     def refined(self, times: int) -> "TrainedMap":
         """The same map with outputs at ``times`` as many points along every axis.
@@ -212,6 +214,11 @@ class TrainedMap(TrainedOnce):
         each, predicted, truth = zip(*self._blocks(data, part), strict=True)
         inputs = {name: np.concatenate([one[name] for one in each]) for name in self.inputs.names}
         return inputs, np.concatenate(predicted), np.concatenate(truth)
+
+    def outputs_of(self, data: Data, part: str) -> Iterator[Float[np.ndarray, "*grid c"]]:
+        """The outputs of every sample of a part of a data set, unknowns in the last axis."""
+        for _, outputs, _ in self._blocks(data, part):
+            yield from outputs
 
     def _dataset(self, data: Data | None) -> Dataset | None:
         """What is given, or the data of the training; None of one without data."""
@@ -308,6 +315,8 @@ class TrainedMap(TrainedOnce):
         if data is None and self.dataset is None:
             own = self.request["data"] is None and self.family.reference() is not None
             return self.error() if own else {}
+        if data is None and self.dataset is not None and not len(self.dataset.splits["test"]):
+            return {}  # what `split` has left for training
         return self.error(data)
 
     def residual(self, members: Problem | Sequence[Problem]) -> Float[np.ndarray, " n"]:
@@ -395,7 +404,11 @@ class TrainedMap(TrainedOnce):
         shown = slice(_SHOWN)
         lines = self.axes if dataset is None else dataset.coordinates
         axes = {name: np.ravel(line) for name, line in lines.items()}
-        return plot_maps(self, axes, predicted[shown], truth[shown], path)
+        spread = None
+        if self.deviation is not None:
+            _, spread, _ = next(self.deviation._blocks(dataset, "test"))
+            spread = spread[shown]
+        return plot_maps(self, axes, predicted[shown], truth[shown], path, spread)
 
     def details(self, data: Data | None = None) -> dict[str, Any]:
         parts = {"loss_norm": self.request["loss"], "physics": self.request["physics"]}

@@ -1,40 +1,35 @@
 """A trained operator: solutions of all members of a family."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from pinops._numbers import real
 from pinops.data import (
     Dataset,
     as_dataset,
-    as_sensors,
     bounds_of,
     check_data,
     check_values,
-    readings,
     solved,
 )
 from pinops.metrics import errors
 from pinops.problem import (
     DataFamily,
+    Mixture,
     Problem,
-    at_sensors,
     coefficients_as_json,
-    in_words,
     sample_members,
-    shapes_of,
     unstacked,
 )
 from pinops.reference import Reference
 from pinops.solvers._export import Program, Shape
-from pinops.solvers._member_arrays import as_arrays
+from pinops.solvers._member_arrays import as_arrays, members_of
 from pinops.solvers._solution import Solution
 from pinops.solvers._trained import (
     Errors,
@@ -44,19 +39,19 @@ from pinops.solvers._trained import (
     write_state,
 )
 from pinops.training import (
-    SMALLEST,
+    Model,
     OperatorModel,
     Params,
     cast,
     evaluate_at_own,
     evaluate_members,
     inputs_of,
-    size_of,
     split,
 )
 
 TESTED = 100  # members of which an error is the mean
 _TEST = 11  # the random key of these: never one of a training
+_SHOWN = "one unseen member"  # in the title of a figure
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -130,7 +125,10 @@ class TrainedOperator(TrainedOnce):
         """Of all members at the same points, ``(n, l, c)``."""
         with jax.enable_x64(self.x64):
             at = jnp.asarray(points, jnp.result_type(float))
-            return np.asarray(evaluate_members(self.model, self.params, stacked(members), at))
+            problems = stacked(members)
+            return self.over_members(
+                lambda model, params: np.asarray(evaluate_members(model, params, problems, at))
+            )
 
     def _at_points(self, members: Sequence[Problem], points: Any) -> Any:
         """The values at points that members share, or a list of those at their own."""
@@ -150,7 +148,10 @@ class TrainedOperator(TrainedOnce):
                 f"there are points of {len(each)} samples, and inputs of {len(members)}"
             )
         with jax.enable_x64(self.x64):
-            return evaluate_at_own(self.model, self.params, stacked(members), each)
+            problems = stacked(members)
+            return self.over_members(
+                lambda model, params: evaluate_at_own(model, params, problems, each)
+            )
 
     def _by_name(self, out: Any) -> Any:
         """Values by unknown, of the unknowns in the last axis."""
@@ -168,10 +169,14 @@ class TrainedOperator(TrainedOnce):
 
     def _solution(self, member: Problem) -> Solution:
         self._check(member)
+
+        def of(model: OperatorModel, params: Params) -> tuple[Model, Params]:
+            network = model.operator(params)(inputs_of(member))
+            return split(member, network, model.imposition, model.scales, model.owner)
+
         with jax.enable_x64(self.x64):
-            network = self.model.operator(self.params)(inputs_of(member))
-            imposition, sizes = self.model.imposition, self.model.scales
-            model, params = split(member, network, imposition, sizes, self.model.owner)
+            model, params = of(self.model, self.params)
+            others = tuple(of(*other) for other in self.others)
         request = {
             "problem": self.request["problem"],
             "coefficients": coefficients_as_json(member),
@@ -188,6 +193,8 @@ class TrainedOperator(TrainedOnce):
             params=params,
             history=self.history,
             status=self.status,
+            others=others,
+            statistic=self.statistic,
         )
 
     def errors(
@@ -203,12 +210,13 @@ class TrainedOperator(TrainedOnce):
             ValueError: Where a member has no reference, and for a data set with members that the
                 training has seen.
         """
-        found = self._compared(data)
+        _, found = self._compared(data)
         return {
             name: np.asarray([error[name]["relative_l2"] for error in found]) for name in found[0]
         }
 
-    def _compared(self, data: Any) -> list[dict[str, dict[str, float]]]:
+    def _compared(self, data: Any) -> tuple[list[Problem], list[dict[str, dict[str, float]]]]:
+        """Members, and the errors of each."""
         if isinstance(data, Dataset):
             members, references = self._tested_on(data)
         else:
@@ -226,7 +234,15 @@ class TrainedOperator(TrainedOnce):
             )
         known = [reference for reference in references if reference is not None]
         with jax.enable_x64(self.x64):
-            return comparison(self.model, members, known)(self.params)
+            outputs, errors_of = comparison(self.family, members, known)
+            return members, errors_of(self.over_members(outputs))
+
+    def outputs_of(self, data: Dataset, part: str) -> Iterator[Float[np.ndarray, "m c"]]:
+        """The outputs of every sample of a part of a data set, unknowns in the last axis."""
+        chosen = data.unseen(self.request.get("data_members"), part)
+        outputs, _ = comparison(self.family, *solved(data, self.family, chosen))
+        with jax.enable_x64(self.x64):
+            yield from self.over_members(outputs)
 
     def _has_references(self) -> bool:
         """Whether there are members with references to compare with."""
@@ -251,15 +267,19 @@ class TrainedOperator(TrainedOnce):
         return solved(dataset, self.family, members[:count])
 
     def error(self, data: Sequence[Problem] | Dataset | int | None = None) -> Errors:
-        """Statistics of the `errors`; by default of a hundred `test_members`."""
-        found = self._compared(data)
-        return {
-            name: error_statistics(
-                [error[name]["relative_l2"] for error in found],
-                max(error[name]["max_abs"] for error in found),
-            )
-            for name in found[0]
-        }
+        """Statistics of the `errors`; by default of a hundred `test_members`.
+
+        Of a `Mixture` also those of the members of each family, by its name.
+        """
+        members, found = self._compared(data)
+        (*_, last) = names = list(found[0])
+        table = {name: _statistics(name, found) for name in names}
+        if isinstance(self.family, Mixture):
+            own = [member.family for member in members if isinstance(member, Mixture)]
+            for family in sorted(set(own), key=self.family.names.index):
+                some = [error for error, name in zip(found, own, strict=True) if name == family]
+                table[family] = _statistics(last, some)
+        return table
 
     def known_errors(self, data: Any = None) -> Errors:
         if data is None and not self._has_references():
@@ -284,16 +304,29 @@ class TrainedOperator(TrainedOnce):
         """
         from pinops.plotting import plot_solution
 
-        if data is None:
-            if isinstance(self.family, DataFamily):
-                raise ValueError("an operator of data alone is drawn beside data: give data=")
-            member, reference = self.test_members(1)[0], None
-        else:
-            dataset = as_dataset(data)
-            (member,), (reference,) = self._tested_on(dataset, 1)
-        return plot_solution(
-            self._solution(member), path, reference=reference, of="one unseen member"
-        )
+        solution, reference = self._shown(data)
+        return plot_solution(solution, path, reference=reference, of=_SHOWN)
+
+    def animate(
+        self,
+        path: str | Path,
+        data: Dataset | str | Path | None = None,
+        *,
+        seconds: float = 5.0,
+    ) -> Path:
+        from pinops.plotting import animate_solution
+
+        solution, reference = self._shown(data)
+        return animate_solution(solution, path, seconds=seconds, reference=reference, of=_SHOWN)
+
+    def _shown(self, data: Dataset | str | Path | None) -> tuple[Any, Any]:
+        """The solution of one unseen member, and what it is compared with if not its reference."""
+        if data is not None:
+            (member,), (reference,) = self._tested_on(as_dataset(data), 1)
+            return self._solution(member), reference
+        if isinstance(self.family, DataFamily):
+            raise ValueError("an operator of data alone is drawn beside data: give data=")
+        return self._solution(self.test_members(1)[0]), None
 
     def identified(self) -> dict[str, Any]:
         return self.request
@@ -328,6 +361,14 @@ class TrainedOperator(TrainedOnce):
         return ()
 
 
+def _statistics(name: str, found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Those of the errors of one unknown."""
+    return error_statistics(
+        [error[name]["relative_l2"] for error in found],
+        max(error[name]["max_abs"] for error in found),
+    )
+
+
 def test_members(family: Problem, count: int = TESTED) -> list[Problem]:
     """Members that no training and no monitor has seen, the same in all runs of the family."""
     return unseen_members(family, _TEST, count)
@@ -352,72 +393,36 @@ def stacked(members: Sequence[Problem]) -> Problem:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[cast(m) for m in members])
 
 
-def members_of(family: DataFamily, inputs: Any, sensors: Mapping[str, Any]) -> list[Problem]:
-    """Members of data alone, from inputs with a sample in each row; sensors as in the data.
-
-    Raises:
-        ValueError: For inputs of other names and shapes, and for values that are not finite.
-    """
-    shapes = shapes_of(family.given)
-    if not isinstance(inputs, Mapping):
-        if len(shapes) > 1:
-            raise ValueError(
-                f"the operator sees {in_words(shapes)}; give them by name, as a dict of arrays"
-            )
-        inputs = {next(iter(shapes)): inputs}
-    wanted = {name for name, shape in shapes.items() if at_sensors(shape)}
-    if set(sensors) != wanted:
-        raise ValueError(
-            f"sensors must be given for {', '.join(sorted(wanted)) or 'no input'}, as in the data, "
-            f"got {', '.join(sensors) or 'none'}"
-        )
-    given: dict[str, Any] = {}
-    for name in sorted(inputs):
-        if name in wanted:
-            rows, dimensions = readings(name, inputs[name], sensors[name], "the operator")
-            size = size_of((SMALLEST,), max(len(own) for own in rows))
-            given[name] = as_sensors(rows, dimensions, size)
-        else:
-            given[name] = real(np.asarray(inputs[name]), name)
-    leaves = jax.tree.leaves(given)
-    counts = {len(leaf) if leaf.ndim else 0 for leaf in leaves}
-    there = shapes_of(given)
-    found = {name: shape if name in wanted else shape[1:] for name, shape in there.items()}
-    if found != shapes or len(counts) != 1:
-        raise ValueError(
-            f"inputs need a sample in each row, of the shapes {in_words(shapes)}; got the arrays "
-            f"{in_words(there)}"
-        )
-    if not all(np.isfinite(leaf).all() for leaf in leaves):
-        raise ValueError("inputs must be finite; one has a NaN or an infinite value")
-    return unstacked(replace(family, given=given), counts.pop())
-
-
 def comparison(
-    model: OperatorModel, members: Sequence[Problem], references: Sequence[Reference]
-) -> Callable[[Params], list[dict[str, dict[str, float]]]]:
-    """From parameters to the errors of every member, as `pinops.metrics.errors` has them."""
-    domain, gauge = model.problem.domain, model.problem.gauge
+    family: Problem, members: Sequence[Problem], references: Sequence[Reference]
+) -> tuple[
+    Callable[[OperatorModel, Params], Any], Callable[[Any], list[dict[str, dict[str, float]]]]
+]:
+    """From a model and parameters to the outputs at the points of references, and from these to the
+    errors of every member, as `pinops.metrics.errors` has them.
+    """
+    domain, gauge = family.domain, family.gauge
     problems, points = stacked(members), [_points_of(r, domain.coordinates) for r in references]
     shared = all(np.array_equal(points[0], own) for own in points)
     at = jnp.asarray(points[0], jnp.result_type(float))
 
-    def compare(params: Params) -> list[dict[str, dict[str, float]]]:
+    def outputs(model: OperatorModel, params: Params) -> Any:
         if shared:
-            out: Any = np.asarray(evaluate_members(model, params, problems, at))
-        else:
-            out = evaluate_at_own(model, params, problems, points)
+            return np.asarray(evaluate_members(model, params, problems, at))
+        return evaluate_at_own(model, params, problems, points)
+
+    def errors_of(out: Any) -> list[dict[str, dict[str, float]]]:
         found = []
         for values, reference in zip(out, references, strict=True):
             by_name = {
                 name: values[:, k].reshape(reference.values[name].shape)
-                for k, name in enumerate(model.problem.unknowns)
+                for k, name in enumerate(family.unknowns)
                 if name in reference.values
             }
             found.append(errors(by_name, reference, gauge=gauge, time=domain.time))
         return found
 
-    return compare
+    return outputs, errors_of
 
 
 def _points_of(reference: Reference, names: Sequence[str]) -> np.ndarray:

@@ -1,42 +1,44 @@
 """A trained map on points: the solution of any shape, at its own points or at any others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from pinops.data import BLOCK, Dataset, as_dataset
-from pinops.geometry import Mesh
-from pinops.metrics import ratio
 from pinops.operators import PointArchitecture
 from pinops.plotting import plot_points
 from pinops.problem import DataFamily
-from pinops.solvers._export import Program, Shape
+from pinops.solvers._cloud_samples import (
+    Data,
+    check_exportable,
+    checked_sample,
+    errors_at_points,
+    numbers,
+    shapes_of_cloud,
+    traced_clouds,
+    unseen_samples,
+)
+from pinops.solvers._export import Program
 from pinops.solvers._trained import (
     Errors,
     TrainedOnce,
-    error_statistics,
     refuse_snapshots,
     write_state,
 )
 from pinops.training import (
-    Clouds,
     PointInputs,
     PointMapModel,
     PointSample,
     cast,
     evaluate_clouds,
-    samples_in,
 )
 
 _SHOWN = 3  # samples in a figure
-Data = Dataset | str | Path
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -81,36 +83,14 @@ class TrainedPointMap(TrainedOnce):
         Raises:
             ValueError: For inputs of other names or shapes than in the training.
         """
-        points = np.asarray(points, np.float64)
-        sample = PointSample(Mesh(points, None if cells is None else np.asarray(cells)), {})
-        sample = self._checked(sample, inputs or {})
-        places = None if at is None else np.asarray(at, np.float64)
+        sample = checked_sample(self.inputs, points, cells, inputs or {})
+        points = sample.mesh.points
+        places = None if at is None else numbers(at, "at")
         if places is not None and (places.ndim != 2 or places.shape[1] != points.shape[1]):
             raise ValueError(f"at must have the shape (q, {points.shape[1]}), got {places.shape}")
         values = self._predicted([sample], places)[0]
         values = values if places is None else values[len(points) :]
         return {name: values[:, k] for k, name in enumerate(self.model.unknowns)}
-
-    def _checked(self, sample: PointSample, given: Mapping[str, Any]) -> PointSample:
-        """The sample with its inputs. Raises ValueError for others than in the training."""
-        seen, count = self.inputs, len(sample.mesh.points)
-        dimension = sample.mesh.points.shape[1]
-        if dimension != len(seen.middle):
-            raise ValueError(
-                f"the training had points of {len(seen.middle)} coordinates, got {dimension}"
-            )
-        if set(given) != set(seen.names):
-            wanted = ", ".join(seen.names) or "none"
-            raise ValueError(f"the inputs are {wanted}, got {', '.join(map(str, given)) or 'none'}")
-        found = {}
-        for name, shape, local in zip(seen.names, seen.shapes, seen.local, strict=True):
-            found[name] = np.asarray(given[name], np.float64)
-            wanted = (count, *shape) if local else shape
-            if found[name].shape != wanted:
-                raise ValueError(f"{name} needs the shape {wanted}, got {found[name].shape}")
-            if not np.isfinite(found[name]).all():
-                raise ValueError(f"{name} must be finite; one is a NaN or infinite")
-        return PointSample(sample.mesh, found)
 
     def _predicted(
         self, samples: Sequence[PointSample], at: np.ndarray | None = None
@@ -123,7 +103,11 @@ class TrainedPointMap(TrainedOnce):
             for size, here in self.inputs.by_size(counts):
                 some = [PointSample(samples[k].mesh, samples[k].inputs) for k in here]
                 clouds = cast(self.inputs.clouds(self.architecture, some, size, at))
-                out = np.asarray(evaluate_clouds(self.model, self.params, clouds))
+                out = self.over_members(
+                    lambda model, params, clouds=clouds: np.asarray(
+                        evaluate_clouds(model, params, clouds)
+                    )
+                )
                 for k, values in zip(here, out, strict=True):
                     found[k] = values[: counts[k]]
         return found
@@ -141,31 +125,13 @@ class TrainedPointMap(TrainedOnce):
         Raises:
             ValueError: For data of other names, and where the training has seen them.
         """
-        dataset = as_dataset(data)
-        self._check_data(dataset)
-        members = dataset.unseen(self.request["data_members"], part)
-        local = dict(zip(self.inputs.names, self.inputs.local, strict=True))
-        found = []
-        for start in range(0, len(members), BLOCK):
-            rows = dataset.rows(members[start : start + BLOCK])
-            samples = samples_in(rows, dataset.unknowns, local)
-            found += list(zip(samples, self._predicted(samples), strict=True))
-        return found
+        unseen = unseen_samples(data, part, self.inputs, self.family, self.request)
+        return [pair for some in unseen for pair in zip(some, self._predicted(some), strict=True)]
 
-    def _check_data(self, dataset: Dataset) -> None:
-        """Raises ValueError for data with other names than those of the training."""
-        layout = dataset.layout
-        pairs = {
-            "unknowns": (layout.unknowns, self.model.unknowns),
-            "inputs": (tuple(sorted(layout.inputs)), self.inputs.names),
-            "coordinates": (layout.names, self.family.domain.coordinates),
-        }
-        for what, (there, here) in pairs.items():
-            if tuple(there) != tuple(here):
-                raise ValueError(
-                    f"{dataset.path} has the {what} {', '.join(there) or 'none'}, and the training "
-                    f"had {', '.join(here) or 'none'}"
-                )
+    def outputs_of(self, data: Data, part: str) -> Iterator[Float[np.ndarray, "m c"]]:
+        """The outputs of every sample of a part of a data set, unknowns in the last axis."""
+        for _, values in self.predicted(data, part):
+            yield values
 
     def error(self, data: Data | None = None) -> Errors:
         """Statistics of the relative L2 errors over the points of each sample, by unknown.
@@ -178,22 +144,7 @@ class TrainedPointMap(TrainedOnce):
         """
         if data is None:
             raise ValueError("a map on points is compared with data: give error(dataset)")
-        relative: list[list[float]] = [[] for _ in self.model.unknowns]
-        largest = np.zeros(len(relative))
-        for sample, values in self.predicted(data):
-            assert sample.values is not None
-            known = np.isfinite(sample.values)
-            truth = np.where(known, sample.values, 0.0).astype(np.float64)
-            off = np.where(known, values - truth, 0.0)
-            size = np.linalg.norm(truth, axis=0)
-            for k, row in enumerate(relative):
-                if known[:, k].any():
-                    row.append(float(ratio(np.linalg.norm(off[:, k : k + 1], axis=0), size[k])[0]))
-            largest = np.maximum(largest, np.abs(off).max(0))
-        return {
-            name: error_statistics(relative[k], largest[k])
-            for k, name in enumerate(self.model.unknowns)
-        }
+        return errors_at_points(self.predicted(data), self.model.unknowns)
 
     def known_errors(self, data: Data | None = None) -> Errors:
         return {} if data is None else self.error(data)
@@ -211,7 +162,7 @@ class TrainedPointMap(TrainedOnce):
         if data is None:
             raise ValueError("a figure needs samples; give data, plot(data=dataset)")
         shown = self.predicted(data)[:_SHOWN]
-        return plot_points(self, shown, self.model.unknowns, path)
+        return plot_points(self, shown, path)
 
     def details(self, data: Data | None = None) -> dict[str, Any]:
         return {"sizes": list(self.inputs.sizes)}
@@ -222,29 +173,14 @@ class TrainedPointMap(TrainedOnce):
     def program(self, snapshots: int | None = None) -> Program:
         refuse_snapshots(self, snapshots)
         seen, unknowns = self.inputs, self.model.unknowns
-        if seen.tables != (0, 0) or self.architecture.boundary:
-            raise ValueError(
-                f"a program cannot find the edges or the distance from the boundary, which "
-                f"{type(self.architecture).__name__} sees of a mesh; export it as .safetensors"
-            )
+        check_exportable(seen, self.architecture)
 
         def call(inputs: Mapping[str, Array]) -> dict[str, Array]:
-            points = inputs["points"]
-            n, m = points.shape[:2]
-            known = [jnp.zeros((n, m, 0), points.dtype)]
-            for name, local in zip(seen.names, seen.local, strict=True):
-                rows = inputs[name].reshape(n, m if local else 1, -1)
-                known.append(jnp.broadcast_to(rows, (n, m, rows.shape[2])))
-            places, features = seen.scaled(points, jnp.concatenate(known, 2))
-            clouds = Clouds(places, features, jnp.ones((n, m), bool), None, None)
-            out = self.model.predicted(self.params, clouds)
+            out = self.model.predicted(self.params, traced_clouds(seen, inputs))
             return {name: out[..., k] for k, name in enumerate(unknowns)}
 
-        inputs: dict[str, Shape] = {"points": ("n", "m", len(seen.middle))}
-        for name, shape, local in zip(seen.names, seen.shapes, seen.local, strict=True):
-            inputs[name] = ("n", *(("m",) if local else ()), *shape)
         about = {"coordinates": list(self.family.domain.coordinates)}
-        return Program(call, inputs, dict.fromkeys(unknowns, ("n", "m")), about)
+        return Program(call, shapes_of_cloud(seen), dict.fromkeys(unknowns, ("n", "m")), about)
 
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)

@@ -1,6 +1,6 @@
 """A trained surrogate of time steps: whole trajectories from their first snapshots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,6 @@ from jaxtyping import Float
 from pinops._numbers import real
 from pinops.data import Dataset, GridSpec, as_dataset, check_data
 from pinops.metrics import ratio, rollout_metrics, snapshot_errors
-from pinops.operators import CAPESurrogate
 from pinops.problem import (
     DataFamily,
     Problem,
@@ -24,7 +23,13 @@ from pinops.problem import (
     sample_members,
     unstacked,
 )
-from pinops.solvers._beginnings import check_first, check_parameters, checked_fields
+from pinops.solvers._beginnings import (
+    check_first,
+    check_parameters,
+    checked_fields,
+    in_figures,
+    whole_count,
+)
 from pinops.solvers._export import Program
 from pinops.solvers._finetuned import finetuned, tuned
 from pinops.solvers._stepping import stepping
@@ -37,6 +42,7 @@ from pinops.solvers._trained import (
 from pinops.solvers._trained_operator import stacked
 from pinops.training import (
     ParameterScaling,
+    Params,
     SurrogateModel,
     Trajectories,
     Unsolved,
@@ -58,9 +64,8 @@ rolled = eqx.filter_jit(SurrogateModel.rollout)
 class TrainedSurrogate(TrainedOnce):
     """What `train` returns for a surrogate.
 
-    Immutable; evaluates in the precision that it was trained in.
-
-    Called with first snapshots and parameters it gives whole trajectories.
+    Immutable; evaluates in the precision that it was trained in. Called with first snapshots and
+    parameters it gives whole trajectories.
     """
 
     family: Problem
@@ -110,14 +115,18 @@ class TrainedSurrogate(TrainedOnce):
             ValueError: For a wrong number of snapshots, channels, points or parameters, for missing
                 fields, and for values that are not finite.
         """
-        first, parameters, known = self._checked(first, parameters, count, fields)
+        count = whole_count("count", count)
+        first, parameters, known = self._checked(first, parameters, fields)
         with jax.enable_x64(self.x64):
             begin, seen, known = cast((first, parameters, known))
-            out = np.asarray(rolled(self.model, self.params, begin, seen, known, count))
-        return np.concatenate([first, out], 1)
+
+            def later(model: SurrogateModel, params: Params) -> np.ndarray:
+                return np.asarray(rolled(model, params, begin, seen, known, count))
+
+            return np.concatenate([first, self.over_members(later)], 1)
 
     def _checked(
-        self, first: Any, parameters: Any, count: int, fields: Mapping[str, Any] | None
+        self, first: Any, parameters: Any, fields: Mapping[str, Any] | None
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """The first snapshots ``(n, k, *grid, c)``, parameters and fields of a rollout."""
         first = real(np.asarray(first), "first snapshots")
@@ -125,10 +134,6 @@ class TrainedSurrogate(TrainedOnce):
         points = self.grid.points
         if self.given == 1 and first.ndim == len(points) + 2:
             first = first[:, None]
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(
-                f"count must be a whole number of snapshots of at least 1, got {count!r}"
-            )
         check_first(self.model, points, first)
         check_parameters(self.parameters, parameters, len(first))
         known = checked_fields(self.model, points, fields or {}, len(first))
@@ -148,19 +153,22 @@ class TrainedSurrogate(TrainedOnce):
                 family without references.
         """
         known = self._known(data, part)
-        truth, parameters = np.asarray(known.frames), np.asarray(known.parameters)
-        return self._rolled_from(known), truth, parameters
+        return self._rolled_from(known), np.asarray(known.frames), np.asarray(known.parameters)
+
+    def outputs_of(self, data: Data, part: str) -> Iterator[Float[np.ndarray, "t *grid c"]]:
+        """The outputs of every sample of a part of a data set, unknowns in the last axis."""
+        yield from self._rolled_from(self._part_of(as_dataset(data), part))[:, self.given :]
 
     def _known(self, data: Data | None, part: str | None) -> Trajectories:
         """True trajectories to compare with; arguments as for `predicted`."""
-        if data is None:
-            if isinstance(self.family, DataFamily):
-                raise ValueError(
-                    "a surrogate of data alone is compared with data: give error(data), such as "
-                    "the test part of data.split()"
-                )
-            return self._solved_members(_COMPARED)
-        return self._part_of(as_dataset(data), part)
+        if data is not None:
+            return self._part_of(as_dataset(data), part)
+        if isinstance(self.family, DataFamily):
+            raise ValueError(
+                "a surrogate of data alone is compared with data: give error(data), such as the "
+                "test part of data.split()"
+            )
+        return self._solved_members(_COMPARED)
 
     def _rolled_from(self, known: Trajectories) -> np.ndarray:
         """Rollouts as long as these trajectories, from their beginnings."""
@@ -170,10 +178,9 @@ class TrainedSurrogate(TrainedOnce):
 
     def _part_of(self, dataset: Dataset, part: str | None) -> Trajectories:
         held = "data alone" if dataset.settings is None else dataset.settings["problem"]
-        own = self.request["problem"]
         if isinstance(self.family, DataFamily):
             check_data(dataset, self.family)
-        elif held != own:
+        elif held != (own := self.request["problem"]):
             raise ValueError(f"{dataset.path} holds {held}, and the surrogate is of {own}")
         members = dataset.unseen(self.request["data_members"], part)
         grid = GridSpec.of(self.family, dataset)
@@ -281,8 +288,7 @@ class TrainedSurrogate(TrainedOnce):
             ``{"steps": [1, 2, ...], "u": [...], ...}``, by the number of steps from the last true
             snapshot.
         """
-        predicted, truth, _ = self.predicted(data)
-        return self._lead_times_of(predicted, truth)
+        return self._lead_times_of(*self.predicted(data)[:2])
 
     def _lead_times_of(self, predicted: np.ndarray, truth: np.ndarray) -> dict[str, list[float]]:
         errors = snapshot_errors(predicted, truth)[:, self.given :].mean(0)
@@ -316,8 +322,7 @@ class TrainedSurrogate(TrainedOnce):
         """
         if not isinstance(times, int) or times < 1:
             raise ValueError(f"times must be a whole number of at least 1, got {times!r}")
-        surrogate = self.model.surrogate(self.params)
-        if isinstance(surrogate, CAPESurrogate) and surrogate.embedding.norm == "spatial":
+        if self.request["surrogate"].get("CAPE", {}).get("norm") == "spatial":
             raise ValueError(
                 "norm='spatial' has a scale for every point of one grid; train with norm='channel' "
                 "or 'none'"
@@ -359,9 +364,10 @@ class TrainedSurrogate(TrainedOnce):
                 periodic.
         """
         self._check_members(members)
+        count = whole_count("count", count)
         with jax.enable_x64(self.x64):
             parameters, fields = self._seen_of(members)
-            begin, seen, known = self._checked(first, parameters, count, fields)
+            begin, seen, known = self._checked(first, parameters, fields)
             points = Unsolved(
                 first=cast(begin),
                 parameters=cast(seen),
@@ -381,16 +387,11 @@ class TrainedSurrogate(TrainedOnce):
 
     def _check_members(self, members: Sequence[Problem]) -> None:
         if not members:
-            raise ValueError(
-                "members must be the problems of the trajectories, one for each of the first "
-                "snapshots, got none"
-            )
+            raise ValueError("members must be a problem for each first snapshot, got none")
+        own = type(self.family).__name__
         for member in members:
             if type(member) is not type(self.family):
-                raise ValueError(
-                    f"this surrogate is of {type(self.family).__name__}, not of "
-                    f"{type(member).__name__}"
-                )
+                raise ValueError(f"this surrogate is of {own}, not of {type(member).__name__}")
             self.grid.check_periodic(member)
 
     def plot(self, path: str | Path | None = None, data: Data | None = None) -> Any:
@@ -404,6 +405,17 @@ class TrainedSurrogate(TrainedOnce):
         """
         from pinops.plotting import plot_rollouts
 
+        of_members = self.deviation
+        spread = None if of_members is None else of_members._shown(data)[0]
+        return plot_rollouts(self, *self._shown(data), path, spread)
+
+    def animate(self, path: str | Path, data: Data | None = None, *, seconds: float = 5.0) -> Path:
+        from pinops.plotting import animate_rollouts
+
+        return animate_rollouts(self, *self._shown(data), path, seconds=seconds)
+
+    def _shown(self, data: Data | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Some trajectories, the true ones, and what they are."""
         known = self._known(data, "test")
         parameters, names = np.asarray(known.parameters), self.parameters.names
         chosen = np.arange(len(parameters))
@@ -411,11 +423,11 @@ class TrainedSurrogate(TrainedOnce):
         if names:
             _, firsts = np.unique(parameters, axis=0, return_index=True)
             if len(firsts) > 1:  # one of each value
-                chosen, labels = firsts, [_label(names, row) for row in parameters[firsts]]
+                chosen, labels = firsts, [in_figures(names, row) for row in parameters[firsts]]
         places = np.unique(np.linspace(0, len(chosen) - 1, _COMPARED).round().astype(int))
         some = jax.tree.map(lambda array: np.asarray(array)[chosen[places]], known)
         labels = [labels[place] for place in places]
-        return plot_rollouts(self, self._rolled_from(some), np.asarray(some.frames), labels, path)
+        return self._rolled_from(some), np.asarray(some.frames), labels
 
     def details(self, data: Data | None = None) -> dict[str, Any]:
         found: dict[str, Any] = {"rollout": {}, "lead_times": {}}
@@ -435,8 +447,3 @@ class TrainedSurrogate(TrainedOnce):
     def write_parts(self, folder: Path) -> tuple[str, ...]:
         write_state(folder, self.state, self.params, self.history, self.request)
         return ()
-
-
-def _label(names: Sequence[str], values: Float[np.ndarray, " p"]) -> str:
-    """The parameters of a trajectory in a figure."""
-    return ", ".join(f"{name} {value:g}" for name, value in zip(names, values, strict=True))

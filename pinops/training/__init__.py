@@ -15,6 +15,7 @@ of the curriculum. Their numbers are traced, so that nothing is compiled again a
 follow from predictions.
 """
 
+from pinops.training._bootstrap import Bootstrap as Bootstrap
 from pinops.training._checkpoint import check_checkpoint as check_checkpoint
 from pinops.training._checkpoint import difference as difference
 from pinops.training._checkpoint import difference_of_problems as difference_of_problems
@@ -27,6 +28,7 @@ from pinops.training._checkpoint import save_checkpoint as save_checkpoint
 from pinops.training._chunks import chunk_for as chunk_for
 from pinops.training._chunks import chunk_of as chunk_of
 from pinops.training._chunks import mean_of_chunks as mean_of_chunks
+from pinops.training._clouds import CloudBatches as CloudBatches
 from pinops.training._compilation import compiled as compiled
 from pinops.training._continuation import Continuation as Continuation
 from pinops.training._contracts import Params as Params
@@ -45,12 +47,26 @@ from pinops.training._finetuning import Given as Given
 from pinops.training._finetuning import Tunable as Tunable
 from pinops.training._grid_equation import GridEquation as GridEquation
 from pinops.training._grid_equation import check_on_grid as check_on_grid
+from pinops.training._grid_equation import grid_residuals as grid_residuals
+from pinops.training._hypernetwork import SUPERVISED as SUPERVISED
+from pinops.training._hypernetwork import HypernetworkModel as HypernetworkModel
+from pinops.training._hypernetwork import RandomDraw as RandomDraw
+from pinops.training._hypernetwork import divided as divided
+from pinops.training._hypernetwork import drawn_problems as drawn_problems
+from pinops.training._hypernetwork import sizes_of as sizes_of
+from pinops.training._hypernetwork import streams as streams
 from pinops.training._inputs import in_a_row as in_a_row
 from pinops.training._inputs import inputs_of as inputs_of
 from pinops.training._inputs import mean_and_deviation as mean_and_deviation
 from pinops.training._inputs import names_in_a_row as names_in_a_row
 from pinops.training._inputs import numbers_of as numbers_of
 from pinops.training._inputs import statistics_of as statistics_of
+from pinops.training._keys import key_of as key_of
+from pinops.training._logs import JSONLines as JSONLines
+from pinops.training._logs import Log as Log
+from pinops.training._logs import MLflow as MLflow
+from pinops.training._logs import TensorBoard as TensorBoard
+from pinops.training._logs import WeightsAndBiases as WeightsAndBiases
 from pinops.training._map import LOSSES as LOSSES
 from pinops.training._map import MapModel as MapModel
 from pinops.training._map import SampleBatches as SampleBatches
@@ -85,9 +101,10 @@ from pinops.training._point_inputs import PointInputs as PointInputs
 from pinops.training._point_inputs import PointSample as PointSample
 from pinops.training._point_inputs import fitted_inputs as fitted_inputs
 from pinops.training._point_inputs import samples_in as samples_in
-from pinops.training._point_map import CloudBatches as CloudBatches
 from pinops.training._point_map import PointMapModel as PointMapModel
 from pinops.training._point_map import evaluate_clouds as evaluate_clouds
+from pinops.training._point_steps import PointStepModel as PointStepModel
+from pinops.training._point_steps import rolled_clouds as rolled_clouds
 from pinops.training._points import Collocation as Collocation
 from pinops.training._points import draw as draw
 from pinops.training._progress import Progress as Progress
@@ -110,6 +127,5 @@ from pinops.training._surrogate import Unsolved as Unsolved
 from pinops.training._surrogate import as_frames as as_frames
 from pinops.training._surrogate import as_real as as_real
 from pinops.training._surrogate import frames_of as frames_of
-from pinops.training._surrogate import grid_residuals as grid_residuals
 from pinops.training._train import Training as Training
 from pinops.training._train import train as train

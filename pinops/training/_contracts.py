@@ -3,10 +3,12 @@
 The loop (`train`) knows nothing else. Instances:
 
 * `Trainable`: a network for one problem (`Model`), an operator for a family (`OperatorModel`), a
-  steady map (`MapModel`), a surrogate of time steps (`SurrogateModel`), and `FineTuning` of these
-  two for some samples alone.
+  steady map (`MapModel`), a surrogate of time steps (`SurrogateModel`), a map or a step in time on
+  points (`PointMapModel`, `PointStepModel`), a hypernetwork (`HypernetworkModel`), and
+  `FineTuning` of one on a grid for some samples alone.
 * `Source`: collocation points of a problem (`Collocation`), members of a family (`Draw`),
-  samples (`SampleBatches`), trajectories of a data set (`Batches`) or given ones (`Given`).
+  samples (`SampleBatches`), trajectories of a data set (`Batches`), samples on points
+  (`CloudBatches`), random linear problems (`RandomDraw`) or given ones (`Given`).
 * `Stages`: other coefficients in the first steps (`Continuation`), the epochs of a curriculum
   (`Epochs`).
 

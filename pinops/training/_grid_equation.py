@@ -6,6 +6,7 @@ differences between the grid points.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -193,3 +194,31 @@ def check_on_grid(problem: Problem, axes: Mapping[str, Float[np.ndarray, " n"]])
                 f"{name}: {coordinate} is periodic, and its points cover {length:g} instead of "
                 f"{high - low:g}; give data with each point once, or physics=0"
             )
+
+
+def grid_residuals(
+    problem: Problem,
+    frames: Float[Array, "t *grid c"],
+    grid: tuple[tuple[float, float], ...],
+    *,
+    owner: str,
+    sizes: Mapping[str, Any] | None = None,
+) -> dict[str, Float[Array, "..."]]:
+    """The interior equations at all grid points and inner snapshots, ``(t - 2, *grid)``.
+
+    Fourier series along space, and central differences in time. ``grid``: the first place of each
+    coordinate, and their distance; ``sizes``: what each equation is divided by (None: it keeps its
+    units).
+    """
+    names = problem.domain.coordinates
+    time = names.index(problem.domain.time)
+    values = jnp.moveaxis(frames, 0, time)
+    periodic = tuple(axis for axis in range(len(names)) if axis != time)
+    shape = values.shape[:-1]
+    axes = [first + jnp.arange(n) * step for n, (first, step) in zip(shape, grid, strict=True)]
+    at = jnp.stack([axis.ravel() for axis in jnp.meshgrid(*axes, indexing="ij")], -1)
+    field = GridField(values, tuple(step for _, step in grid), periodic)
+    here = {INTERIOR: Points(at)}
+    terms = residuals(field, constraints(problem, ()), here, owner=owner, sizes=sizes)
+    inside = {name: jnp.moveaxis(t.vector.reshape(shape), time, 0) for name, t in terms.items()}
+    return {name: vector[1:-1] for name, vector in inside.items()}

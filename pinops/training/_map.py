@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pinops.data import Dataset, inputs_in, problems
 from pinops.losses import Snapshot, Term, Weights
@@ -17,6 +17,7 @@ from pinops.networks import computed_in
 from pinops.operators import GridNetwork
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Problem, sample_members
+from pinops.training._bootstrap import Bootstrap, bootstrapped
 from pinops.training._chunks import in_chunks, on_rows
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._grid_equation import GridEquation
@@ -42,11 +43,13 @@ class Samples(eqx.Module):
         values: The outputs, NaN where a value is missing; None: they are not known.
         problems: The members of the family, in the leading axis of every array, where its
             conditions or its equation are used.
+        numbers: Of the samples in their data set; None: they are of none.
     """
 
     inputs: Mapping[str, Float[Array | np.ndarray, "n ..."]]
     values: Float[Array | np.ndarray, "n *grid c"] | None
     problems: Problem | None = None
+    numbers: Int[Array | np.ndarray, " n"] | None = None
 
 
 class MapModel(Trainable[Samples]):
@@ -67,6 +70,7 @@ class MapModel(Trainable[Samples]):
         owner: The name that messages give the family.
         compute_dtype: Of the network, as of `computed_in`.
         equation: The conditions and the equation of the family; None: there are data alone.
+        bootstrap: Which samples of a data set count; None: all.
         mesh: The devices that share the samples of a step.
     """
 
@@ -82,6 +86,7 @@ class MapModel(Trainable[Samples]):
     owner: str = eqx.field(static=True)
     compute_dtype: str | None = eqx.field(static=True, default=None)
     equation: GridEquation | None = None
+    bootstrap: Bootstrap | None = None
     mesh: Mesh | None = eqx.field(static=True, default=None)
 
     def at(self, stage: Mapping[str, float]) -> "MapModel":
@@ -168,7 +173,8 @@ class MapModel(Trainable[Samples]):
             truth, predicted = jnp.asarray(samples.values), self._solutions(samples, outputs)
             for k, name in enumerate(self.problem.unknowns):
                 error = self._error(predicted[..., k], truth[..., k], k)
-                out[f"observed {name}"] = Term(error, DATA)
+                weighted = bootstrapped(error, self.bootstrap, samples.numbers)
+                out[f"observed {name}"] = Term(weighted, DATA)
         if self.equation is not None and samples.problems is not None:
             equations = self.equation.residuals(samples.problems, outputs)
             out |= {name: Term(vector, INTERIOR) for name, vector in equations.items()}
@@ -293,7 +299,7 @@ def mean_and_scale(
     """
     training = dataset.splits["training"]
     some = training[np.unique(np.linspace(0, len(training) - 1, _TYPICAL).astype(int))]
-    rows = dataset.rows(some)
+    rows = dataset.rows(some) | dict(dataset.typical)
     means, scales = [], []
     for name in unknowns:
         values = np.asarray(rows[f"values/{name}"], float)
@@ -321,7 +327,7 @@ def samples_of(problem: Problem, rows: Mapping[str, Any], *, members: bool) -> S
     inputs = {name: np.asarray(array, dtype) for name, array in inputs_in(rows).items()}
     values = np.stack([rows[f"values/{name}"] for name in problem.unknowns], -1, dtype=dtype)
     given = problems(problem, dict(rows)) if members else None
-    return cast(Samples(inputs, values, given))
+    return cast(Samples(inputs, values, given, rows["number"].astype(np.int32)))
 
 
 @eqx.filter_jit

@@ -27,6 +27,7 @@ from pinops.problem import (
     holder,
 )
 from pinops.settings import quick
+from pinops.training._bootstrap import Bootstrap
 from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._contracts import Params, Trainable
 from pinops.training._devices import POINTS, on_each
@@ -51,6 +52,7 @@ class Model(Trainable[Mapping[Region, Points]]):
     mesh: Mesh | None = eqx.field(
         static=True, default=None
     )  # the devices that share the interior points
+    bootstrap: Bootstrap | None = None  # which observations count; None: all
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         """The present values of the trainable coefficients."""

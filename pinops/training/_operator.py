@@ -35,6 +35,7 @@ from pinops.problem import (
     sample_members,
 )
 from pinops.settings import check_settings, instance, whole
+from pinops.training._bootstrap import Bootstrap, bootstrapped
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._devices import POINTS
 from pinops.training._inputs import inputs_of
@@ -63,16 +64,26 @@ class Members(eqx.Module):
         values: Solutions ``(F, l)`` by unknown, at the points of the region `DATA`; NaN where there
             is none.
         own: The points of these solutions where each member has its own; None: they share them.
+        numbers: Of the members in their data set; None: they are of none.
     """
 
     problems: Problem
     points: dict[Region, Points]
     values: Mapping[str, Float[Array | np.ndarray, "f l"]]
     own: Float[Array | np.ndarray, "f l d"] | None = None
+    numbers: Int[Array | np.ndarray, " f"] | None = None
 
-    def map(self, function: Callable[[Problem, dict[Region, Points]], Any]) -> Any:
+    def map(
+        self,
+        function: Callable[[Problem, dict[Region, Points]], Any],
+        bootstrap: Bootstrap | None = None,
+    ) -> Any:
         """``function(problem, points)`` of every member, its own data among the points, in the
         leading axis of every array.
+
+        Args:
+            function: Of one member.
+            bootstrap: Which members' data count; None: those of all.
         """
 
         def of(problem: Problem, values: dict[str, Array], own: Array | None) -> Any:
@@ -85,7 +96,8 @@ class Members(eqx.Module):
 
         values: dict[str, Array] = {}
         for name, given in self.values.items():
-            values[_OBSERVED + name], values[_SHARE + name] = _shares(jnp.asarray(given))
+            values[_OBSERVED + name], shares = _shares(jnp.asarray(given))
+            values[_SHARE + name] = bootstrapped(shares, bootstrap, self.numbers)
         return eqx.filter_vmap(of)(self.problems, values, self.own)
 
 
@@ -101,6 +113,7 @@ class OperatorModel(Trainable[Members]):
         owner: The name that messages give the family.
         physics: Whether the equations are in the loss.
         compute_dtype: Of the networks' values, as of `narrowed`.
+        bootstrap: Which members' data count; None: those of all.
         mesh: The devices that share the members of a step.
     """
 
@@ -112,6 +125,7 @@ class OperatorModel(Trainable[Members]):
     owner: str = eqx.field(static=True)
     physics: bool = eqx.field(static=True)
     compute_dtype: str | None = eqx.field(static=True, default=None)
+    bootstrap: Bootstrap | None = None
     mesh: Mesh | None = eqx.field(
         static=True, default=None
     )  # the devices that share the members of a step
@@ -156,7 +170,8 @@ class OperatorModel(Trainable[Members]):
         def of(problem: Problem, points: Mapping[Region, Points]) -> dict[str, Term]:
             return self._of_member(params, problem, points)
 
-        return {name: term.flat() for name, term in self._spread(members).map(of).items()}
+        found = self._spread(members).map(of, self.bootstrap)
+        return {name: term.flat() for name, term in found.items()}
 
     def terms(self, params: Params, members: Members, weights: Weights) -> dict[str, Array]:
         """The weighted mean square of every term; their sum is the loss."""
@@ -190,7 +205,7 @@ class OperatorModel(Trainable[Members]):
                 found |= linearised(at, params, here)
             return found
 
-        found = self._spread(members).map(of)
+        found = self._spread(members).map(of, self.bootstrap)
         return {name: (r.ravel(), rows.reshape(r.size, -1)) for name, (r, rows) in found.items()}
 
     def _spread(self, members: Members) -> Members:
@@ -209,6 +224,7 @@ class OperatorModel(Trainable[Members]):
             problems=jax.tree.map(put, members.problems),
             values=jax.tree.map(put, members.values),
             own=jax.tree.map(put, members.own),
+            numbers=jax.tree.map(put, members.numbers),
         )
 
     def snapshot(self, params: Params, members: Members, key: PRNGKeyArray) -> Snapshot:
@@ -250,6 +266,8 @@ class Functions(eqx.Module):
         points: A `Collocation` without refinement, shared by the members; its ``batch`` is the
             number of interior points in a step.
         data_points: Points of a data set in a step; None: all.
+        unlabelled: Members of the family that are drawn beside the samples of a data set, of which
+            a step sees the equation alone; others with every new set of points.
 
     Raises:
         ValueError: For a setting out of range, and for points that follow the residual.
@@ -263,6 +281,7 @@ class Functions(eqx.Module):
         what="a Collocation",
     )
     data_points: int | None = whole(256, most=10**9, optional=True)
+    unlabelled: int = whole(0, least=0, most=10**9)
 
     def __check_init__(self):
         check_settings(self)
@@ -271,16 +290,22 @@ class Functions(eqx.Module):
                 "Functions: problems share their points, which cannot follow a residual; give "
                 "Collocation(refinement=None)"
             )
-        if self.batch > self.pool:
+        if self.batch > self.together:
             raise ValueError(
-                f"Functions: batch must be at most the {self.pool} problems of the pool, got "
+                f"Functions: batch must be at most the {self.together} problems of the pool, got "
                 f"{self.batch}"
             )
 
     def within(self, members: int) -> "Functions":
         """The same with no more samples than a data set has."""
         pool = min(self.pool, members)
-        return dataclasses.replace(self, pool=pool, batch=min(self.batch, pool))
+        batch = min(self.batch, pool + self.unlabelled)
+        return dataclasses.replace(self, pool=pool, batch=batch)
+
+    @property
+    def together(self) -> int:
+        """Members in memory, with and without solutions."""
+        return self.pool + self.unlabelled
 
 
 class Draw(Source[Members]):
@@ -301,7 +326,9 @@ class Draw(Source[Members]):
     @property
     def stochastic(self) -> bool:
         """Whether every step has a loss of its own."""
-        whole = self.functions.batch == self.functions.pool and not self.functions.points.stochastic
+        whole = (
+            self.functions.batch == self.functions.together and not self.functions.points.stochastic
+        )
         if self.dataset is None:
             return not whole
         own = self.dataset.layout.kind == "meshes"
@@ -326,11 +353,15 @@ class Draw(Source[Members]):
         values: dict[str, Any] = {
             name: rows[f"values/{name}"].reshape(pool, -1) for name in model.problem.unknowns
         }
-        members = problems(model.problem, rows)
+        members, numbers = problems(model.problem, rows), rows["number"].astype(np.int32)
         if "points" in rows:
-            return cast(Members(members, points, values, rows["points"]))
+            return cast(Members(members, points, values, rows["points"], numbers))
         points[DATA] = Points(self.dataset.points)
-        return cast(Members(members, points, values))
+        labelled = cast(Members(members, points, values, numbers=numbers))
+        if not self.functions.unlabelled:
+            return labelled
+        more = sample_members(model.problem, second, range(self.functions.unlabelled))
+        return _with_unlabelled(labelled, cast(more), self.functions.unlabelled)
 
     def sampled(
         self, model: OperatorModel, members: Members, weights: Weights, key: PRNGKeyArray
@@ -338,7 +369,7 @@ class Draw(Source[Members]):
         """What one step takes of them."""
         which, where, data = jax.random.split(key, 3)
         chosen = jax.random.choice(
-            which, self.functions.pool, (self.functions.batch,), replace=False
+            which, self.functions.together, (self.functions.batch,), replace=False
         )
         return self._some(members, chosen, where, data), weights
 
@@ -373,7 +404,22 @@ class Draw(Source[Members]):
             own = jnp.take_along_axis(own, places[..., None], axis=1)
             for name, value in values.items():
                 values[name] = jnp.take_along_axis(value, places, axis=1)
-        return Members(take(members.problems), points, values, own)
+        return Members(take(members.problems), points, values, own, take(members.numbers))
+
+
+def _with_unlabelled(labelled: Members, more: Problem, count: int) -> Members:
+    """Members with values and others without, which are members of no data set."""
+
+    def below(array: Any, fill: float) -> Any:
+        array = np.asarray(array)
+        return np.concatenate([array, np.full((count, *array.shape[1:]), fill, array.dtype)])
+
+    return dataclasses.replace(
+        labelled,
+        problems=jax.tree.map(lambda a, b: jnp.concatenate([a, b]), labelled.problems, more),
+        values={name: below(array, np.nan) for name, array in labelled.values.items()},
+        numbers=below(labelled.numbers, 0),
+    )
 
 
 def _known_places(

@@ -1,16 +1,18 @@
 """What a network on points sees of a sample, and to which size each sample is filled up."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from pinops.geometry import Mesh
 from pinops.operators import Graph, PointArchitecture
+from pinops.training._scaling import MAPS
 from pinops.training._sizes import by_size, size_of
 
 _CLASSES = 3  # sizes that samples are filled up to: each is a part of the program
@@ -25,14 +27,19 @@ class Clouds(eqx.Module):
         features: Standardised.
         present: Which points belong to each sample.
         graph: Who sends messages to whom; None: nobody.
-        values: The outputs in their units, NaN where one is missing; None where they are sought.
+        values: The outputs in their units, NaN where one is missing, ``(n, m, t, c)`` of
+            trajectories; None where they are sought.
+        seeds: Of the noise that a step adds; None: there is none.
+        numbers: Of the samples in their data set; None: they are of none.
     """
 
     points: Float[Array | np.ndarray, "n m d"]
     features: Float[Array | np.ndarray, "n m i"]
     present: Bool[Array | np.ndarray, "n m"]
     graph: Graph | None
-    values: Float[Array | np.ndarray, "n m c"] | None
+    values: Float[Array | np.ndarray, "n m *t c"] | None
+    seeds: UInt32[Array, " n"] | None = None
+    numbers: Int[Array | np.ndarray, " n"] | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class PointInputs:
         names: Of the inputs, in the order of their features.
         shapes: Of each input at one point, or of the whole sample: () or (k,).
         local: Whether each has values at the points; the others are the same at all of them.
+        maps: Of each feature of an input, before it is standardised: "identity", "log" or
+            "sigmoid_log".
         middle: Of the points.
         radius: What coordinates are divided by: half of the longest side of their bounds.
         centre: What is taken from each feature, those of the shape included.
@@ -54,6 +63,7 @@ class PointInputs:
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     local: tuple[bool, ...]
+    maps: tuple[str, ...]
     middle: tuple[float, ...]
     radius: float
     centre: tuple[float, ...]
@@ -65,6 +75,11 @@ class PointInputs:
     def features(self) -> int:
         """How many features a point has."""
         return len(self.centre)
+
+    @property
+    def dimension(self) -> int:
+        """Of the coordinates."""
+        return len(self.middle)
 
     def to_json(self) -> dict[str, Any]:
         """What `from_json` needs."""
@@ -123,7 +138,8 @@ class PointInputs:
         def along(numbers: Sequence[float]) -> np.ndarray:
             return np.reshape(numbers, (1,) * (points.ndim - 1) + (-1,))
 
-        standard = (features - along(self.centre)) / along(self.deviation)
+        mapped = _mapped(features, self.maps)
+        standard = (mapped - along(self.centre)) / along(self.deviation)
         return (points - along(self.middle)) / self.radius, standard
 
     def _row(
@@ -153,12 +169,14 @@ class PointSample:
     Attributes:
         mesh: Its points, and cells where they are known.
         inputs: By name ``(m[, k])`` at its points, or () or ``(k,)``.
-        values: The outputs ``(m, c)``; None where they are sought.
+        values: The outputs ``(m, c)``, of a trajectory ``(m, t, c)``; None where they are sought.
+        scalars: Outputs that are numbers of the whole sample, by name.
     """
 
     mesh: Mesh
     inputs: Mapping[str, np.ndarray]
-    values: Float[np.ndarray, "m c"] | None = None
+    values: Float[np.ndarray, "m *t c"] | None = None
+    scalars: Mapping[str, float] = field(default_factory=dict)
 
 
 def samples_in(
@@ -172,15 +190,18 @@ def samples_in(
         local: Of every input, whether it has values at the points.
     """
     found = []
+    numbers = [key.removeprefix("scalars/") for key in rows if key.startswith("scalars/")]
     for k, present in enumerate(rows["present"]):
         count = int(present.sum())
         cells = rows["cells"][k] if "cells" in rows else None
-        inputs = {
-            name: rows[f"inputs/{name}"][k][:count] if at_points else rows[f"inputs/{name}"][k]
-            for name, at_points in local.items()
-        }
-        values = np.stack([rows[f"values/{name}"][k][:count] for name in unknowns], 1)
-        found.append(PointSample(Mesh(rows["points"][k][:count], cells), inputs, values))
+        inputs = {}
+        for name, at_points in local.items():
+            value = np.asarray(rows[f"inputs/{name}"][k])
+            inputs[name] = value[:count] if at_points else value
+        values = np.stack([rows[f"values/{name}"][k][:count] for name in unknowns], -1)
+        mesh = Mesh(rows["points"][k][:count], cells)
+        scalars = {name: float(rows[f"scalars/{name}"][k]) for name in numbers}
+        found.append(PointSample(mesh, inputs, values, scalars))
     return found
 
 
@@ -199,10 +220,20 @@ def features_of(
     return np.concatenate(columns, 1)
 
 
+def _mapped(features: Any, maps: Sequence[str]) -> Any:
+    """Features of which the first are mapped, in an array of NumPy or JAX."""
+    if all(name == "identity" for name in maps):
+        return features
+    numbers = np if isinstance(features, np.ndarray) else jnp
+    columns = [MAPS[name](features[..., k : k + 1]) for k, name in enumerate(maps)]
+    return numbers.concatenate([*columns, features[..., len(maps) :]], -1)
+
+
 def fitted_inputs(
     architecture: PointArchitecture,
     blocks: Iterable[Sequence[PointSample]],
     local: Mapping[str, bool],
+    maps: Mapping[str, Sequence[str]],
 ) -> tuple[PointInputs, list[int]]:
     """What the training samples say about sizes and features, and how many points each has.
 
@@ -210,6 +241,7 @@ def fitted_inputs(
         architecture: Which features and messages there are.
         blocks: The samples for training, some at a time.
         local: Of every input, whether it has values at the points.
+        maps: Of every number of the inputs that have none.
     """
     names, counts, tables = tuple(sorted(local)), [], (0, 0)
     total, squares, seen = 0.0, 0.0, 0
@@ -219,6 +251,7 @@ def fitted_inputs(
         for sample in block:
             first = first or sample
             known = features_of(sample, names, [local[name] for name in names])
+            known = _mapped(known, _maps_of(sample, names, maps))
             known = np.concatenate([known, architecture.channels(sample.mesh)], 1)
             total, squares = total + known.sum(0), squares + (known**2).sum(0)
             seen += len(known)
@@ -239,6 +272,7 @@ def fitted_inputs(
         names=names,
         shapes=tuple(shapes),
         local=tuple(local[name] for name in names),
+        maps=_maps_of(first, names, maps),
         middle=_numbers((low + high) / 2),
         radius=_numbers([np.max(high - low) / 2 or 1.0])[0],
         centre=_numbers(mean),
@@ -247,6 +281,17 @@ def fitted_inputs(
         tables=tables,
     )
     return inputs, counts
+
+
+def _maps_of(
+    sample: PointSample, names: Sequence[str], maps: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """Of every feature of the inputs; values at points are left as they are."""
+    count = len(sample.mesh.points)
+    found: list[str] = []
+    for name in names:
+        found += maps.get(name) or ["identity"] * (np.size(sample.inputs[name]) // count)
+    return tuple(found)
 
 
 def _numbers(values: Any) -> tuple[float, ...]:

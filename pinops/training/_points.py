@@ -15,6 +15,7 @@ from pinops.losses import Weights
 from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, Region, constraints
 from pinops.sampling import RAD, Refinement, Sampler, Sobol
 from pinops.settings import check_settings, instance, whole
+from pinops.training._bootstrap import Bootstrap
 from pinops.training._contracts import Params, Source
 from pinops.training._keys import folded
 from pinops.training._model import Model, interior_score, prepare
@@ -168,6 +169,8 @@ def refine(
 ) -> dict[Region, Points]:
     """Fresh points; interior ones are chosen by residual among new and present candidates."""
     points = draw(model.problem, model.imposition.soft, collocation, key)
+    if model.bootstrap is not None:
+        points = _some_observed(model.bootstrap, points)
     refinement, n = collocation.refinement, collocation.interior
     if collocation.laplacian is not None:  # an estimate does not tell where the residual is large
         return directed(model.problem, collocation, points, folded(key, 1_000_005))
@@ -184,6 +187,18 @@ def refine(
     at = np.concatenate([np.asarray(old), np.asarray(new)])[chosen]
     interior = Points(jnp.asarray(at, new.dtype), weights=jnp.asarray(weights, new.dtype))
     return prepare(model, params, points | {INTERIOR: interior})
+
+
+def _some_observed(bootstrap: Bootstrap, points: Mapping[Region, Points]) -> dict[Region, Points]:
+    """The points with weights of the observations, of which a member learns from some."""
+    out, number = dict(points), 0
+    for region, here in points.items():
+        if region.kind == "observed":
+            roots = bootstrap.roots(jnp.arange(number, number + len(here.at)))
+            weights = jnp.square(roots).astype(here.at.dtype)
+            out[region] = dataclasses.replace(here, weights=weights)
+            number += len(here.at)
+    return out
 
 
 def _scores(model: Model, params: Params, at: Array) -> np.ndarray:

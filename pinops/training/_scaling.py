@@ -14,12 +14,16 @@ def _identity(x: Any) -> Any:
     return x
 
 
+def _log(x: Any) -> Any:
+    return np.log(x) if isinstance(x, np.ndarray) else jnp.log(x)
+
+
 def _sigmoid_log(x: Any) -> Any:
     """The logistic function of the logarithm of x."""
     return x / (1 + x)
 
 
-MAPS = {"identity": _identity, "log": jnp.log, "sigmoid_log": _sigmoid_log}
+MAPS = {"identity": _identity, "log": _log, "sigmoid_log": _sigmoid_log}
 
 
 def rounded(numbers: Any) -> list[Any]:

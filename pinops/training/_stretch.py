@@ -105,8 +105,17 @@ def _on_mesh(model: Trainable, *others: PyTree) -> Stretch:
         return _steps(model, *others)
 
 
+def _together(batched: PyTree, shared: PyTree) -> Stretch:
+    """`_steps` of several trainings in one program, which share some of their arrays."""
+
+    def of(own: PyTree) -> Stretch:
+        return _steps(*eqx.combine(own, shared))
+
+    return jax.vmap(of)(batched)
+
+
 stretch = lasting(_on_mesh)
-stretches = lasting(eqx.filter_vmap(_steps))
+stretches = lasting(_together)
 
 
 @quick

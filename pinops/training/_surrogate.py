@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pinops.data import Dataset, inputs_in, problems
-from pinops.losses import Snapshot, Term, Weights, residuals
-from pinops.networks import GridField, computed_in
+from pinops.losses import Snapshot, Term, Weights
+from pinops.networks import computed_in
 from pinops.operators import Surrogate
 from pinops.optimizers import Objective
-from pinops.problem import INTERIOR, Points, Problem, Region, constraints
+from pinops.problem import INTERIOR, Problem, Region
+from pinops.training._bootstrap import Bootstrap, bootstrapped
 from pinops.training._chunks import in_chunks, on_rows
 from pinops.training._contracts import Params, Source, Trainable
+from pinops.training._grid_equation import grid_residuals
 from pinops.training._inputs import in_a_row
 from pinops.training._linearised import snapshot_without_kernel
 from pinops.training._map_inputs import MapInputs
@@ -44,6 +46,7 @@ class Trajectories(eqx.Module):
     problems: Problem | None = None
     fields: Mapping[str, Any] = eqx.field(default_factory=dict)
     noise: Float[Array, "n t-1 *grid c"] | None = None  # of the states that steps begin at
+    numbers: Int[Array | np.ndarray, " n"] | None = None  # of the samples in their data set
 
 
 class Unsolved(eqx.Module):
@@ -73,7 +76,8 @@ class SurrogateModel(Trainable[Trajectories]):
     of the equations; ``centre``, ``spread``: of the parameters, after their ``maps``; ``free``: how
     many frames follow from predictions; ``warm``: 1 while only the embedding is trained;
     ``history``: how many frames a step sees; ``fields``: the input fields that it sees;
-    ``compute_dtype``: of the networks, as of `computed_in`.
+    ``compute_dtype``: of the networks, as of `computed_in`; ``bootstrap``: which trajectories count
+    (None: all).
     """
 
     problem: Problem
@@ -96,6 +100,7 @@ class SurrogateModel(Trainable[Trajectories]):
     fields: MapInputs | None = eqx.field(static=True)
     owner: str = eqx.field(static=True)
     compute_dtype: str | None = eqx.field(static=True, default=None)
+    bootstrap: Bootstrap | None = None
     mesh: Mesh | None = eqx.field(
         static=True, default=None
     )  # the devices that share the trajectories of a step
@@ -147,7 +152,8 @@ class SurrogateModel(Trainable[Trajectories]):
         """
         frames = frames_of(self.problem, dataset, rows)
         parameters, fields = self.seen(inputs_in(rows), len(frames))
-        return Trajectories(frames, parameters, fields=fields)
+        numbers = np.asarray(rows["number"], np.int32)
+        return Trajectories(frames, parameters, fields=fields, numbers=numbers)
 
     def rollout(
         self,
@@ -164,7 +170,7 @@ class SurrogateModel(Trainable[Trajectories]):
 
         def advance(known, _):
             state, _ = self.advanced(params, _beside(context, known), seen)
-            return _shifted(known, state), state
+            return shifted(known, state), state
 
         _, frames = jax.lax.scan(advance, known, length=count)
         return self._unscaled(jnp.moveaxis(frames, 0, 1))
@@ -230,7 +236,7 @@ class SurrogateModel(Trainable[Trajectories]):
                 last = jax.lax.stop_gradient(last) if self.push_forward else last
                 known = jnp.where((number > 0) & (number < self.free), last, true)
                 out = self.advanced(params, _beside(context, known + noise), seen)
-                return _shifted(known, out[0]), out
+                return shifted(known, out[0]), out
 
             return jax.lax.scan(
                 advance, jnp.zeros_like(before[0]), (jnp.arange(len(before)), before, noise)
@@ -250,9 +256,14 @@ class SurrogateModel(Trainable[Trajectories]):
     def _residuals(self, params: Params, trajectories: Trajectories) -> dict[str, Term]:
         """`residuals` on one device."""
         predicted, guessed, truth = self.predictions(params, trajectories)
-        out = {"frames": Term(jnp.sqrt(relative(predicted, truth)), DATA)}
+
+        def errors(frames: Array) -> Array:
+            roots = jnp.sqrt(relative(frames, truth))
+            return bootstrapped(roots, self.bootstrap, trajectories.numbers)
+
+        out = {"frames": Term(errors(predicted), DATA)}
         if guessed is not None:
-            out["embedding"] = Term(jnp.sqrt(relative(guessed, truth)), AUXILIARY)
+            out["embedding"] = Term(errors(guessed), AUXILIARY)
         if trajectories.problems is not None:
             first = jnp.asarray(trajectories.frames)[:, : self.history]
             frames = jnp.moveaxis(predicted, 0, 1)
@@ -314,7 +325,7 @@ def windows(frames: Float[Array, "t n *grid c"], history: int) -> Float[Array, "
     return jnp.concatenate([frames[k : k + count] for k in range(history)], -1)
 
 
-def _shifted(known: Float[Array, "n *grid kc"], state: Float[Array, "n *grid c"]) -> Array:
+def shifted(known: Float[Array, "n *grid kc"], state: Float[Array, "n *grid c"]) -> Array:
     """The snapshots that the next step sees: the oldest one gives way to a new one."""
     return jnp.concatenate([known[..., state.shape[-1] :], state], -1)
 
@@ -336,34 +347,6 @@ def relative(
         return jnp.sqrt(jnp.mean(jnp.square(x.reshape(*x.shape[:2], -1)), axis=2)).T
 
     return each(predicted - truth) / jnp.maximum(each(truth), 1e-3)
-
-
-def grid_residuals(
-    problem: Problem,
-    frames: Float[Array, "t *grid c"],
-    grid: tuple[tuple[float, float], ...],
-    *,
-    owner: str,
-    sizes: Mapping[str, Any] | None = None,
-) -> dict[str, Float[Array, "..."]]:
-    """The interior equations at all grid points and inner snapshots, ``(t - 2, *grid)``.
-
-    Fourier series along space, and central differences in time. ``grid``: the first place of each
-    coordinate, and their distance; ``sizes``: what each equation is divided by (None: it keeps its
-    units).
-    """
-    names = problem.domain.coordinates
-    time = names.index(problem.domain.time)
-    values = jnp.moveaxis(frames, 0, time)
-    periodic = tuple(axis for axis in range(len(names)) if axis != time)
-    shape = values.shape[:-1]
-    axes = [first + jnp.arange(n) * step for n, (first, step) in zip(shape, grid, strict=True)]
-    at = jnp.stack([axis.ravel() for axis in jnp.meshgrid(*axes, indexing="ij")], -1)
-    field = GridField(values, tuple(step for _, step in grid), periodic)
-    here = {INTERIOR: Points(at)}
-    terms = residuals(field, constraints(problem, ()), here, owner=owner, sizes=sizes)
-    inside = {name: jnp.moveaxis(t.vector.reshape(shape), time, 0) for name, t in terms.items()}
-    return {name: vector[1:-1] for name, vector in inside.items()}
 
 
 class Batches(Source[Trajectories]):

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Fixed, Weighting
+from pinops.training._clock import Clock
 from pinops.training._compilation import compiled
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import agreed, check_shared, gathered, spread
@@ -31,7 +32,19 @@ def nothing_kept(states: list[TrainState], histories: list[list[Report]]) -> Non
 
 @dataclass(frozen=True)
 class Training:
-    """A training that can be started, continued and repeated: nothing in it changes."""
+    """A training that can be started, continued and repeated: nothing in it changes.
+
+    Attributes:
+        model: What is trained, but for its parameters.
+        phases: The optimizers, one after the other.
+        source: Where points come from.
+        seed: Of all random numbers.
+        weighting: Of the terms of the loss.
+        stages: With other numbers in each; None: there is one.
+        measure: From parameters to errors, for reports.
+        pool_seed: The seed of the points, where trainings that advance together share them; they
+            must not depend on the parameters then. None: each has its own.
+    """
 
     model: Trainable
     phases: tuple[Phase, ...]
@@ -40,6 +53,7 @@ class Training:
     weighting: Weighting = Fixed()
     stages: Stages | None = None
     measure: Callable[[Params], dict[str, float]] = field(default=lambda params: {})
+    pool_seed: int | None = None
 
     @property
     def total_steps(self) -> int:
@@ -128,7 +142,8 @@ class Training:
     ) -> PyTree:
         """Drawn on the host of every process alike."""
         params, present = gathered((params, present), model.mesh)
-        return self.source.drawn(model, params, folded(self._key(1), draws), present)
+        seed = self.seed if self.pool_seed is None else self.pool_seed
+        return self.source.drawn(model, params, folded(key_of(seed, 1), draws), present)
 
     def _redraw(self, state: TrainState) -> TrainState:
         model = self.model_at(int(state.step))
@@ -258,10 +273,11 @@ def train(
 ) -> list[Outcome]:
     """Train until steps or minutes run out, a callback returns True, or the loss is at rest.
 
-    Several trainings that differ in numbers only advance together in one vectorised program;
-    callbacks then see the means over the unfinished ones. A stretch of steps that ends in a
-    non-finite loss is undone and repeated, more carefully and with other points; after three such
-    repetitions in a row the training stops with its last good state and the status "diverged".
+    Several trainings that differ in numbers only advance together, on an accelerator in one
+    vectorised program, on a CPU in turn; callbacks then see the means over the unfinished ones.
+    A stretch of steps that ends in a non-finite loss is undone and repeated, more carefully and
+    with other points; after three such repetitions in a row the training stops with its last good
+    state and the status "diverged".
 
     Args:
         trainings: The trainings.
@@ -277,7 +293,7 @@ def train(
     outcomes = [Outcome(state, list(history), state.params) for state, history in pairs]
     earlier = max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
     start = time.monotonic() - before - earlier
-    clock = _Clock(None if minutes is None else time.monotonic() - before + 60 * minutes)
+    clock = Clock(None if minutes is None else time.monotonic() - before + 60 * minutes)
     mark = compiled()
 
     def going() -> list[int]:
@@ -292,6 +308,7 @@ def train(
         counts = dict.fromkeys(range(len(states)), 0)
         for k in group:
             states[k], counts[k] = trainings[k].ready(states[k])
+            states[k] = _with_shared_points(trainings, states, k)
             counts[k] = agreed(clock.fitting(number, counts[k]))
             # A decaying learning rate should reach its end when the time is up.
             expected = clock.expected(number)
@@ -333,51 +350,6 @@ def train(
     return outcomes
 
 
-class _Clock:
-    """The remaining time and the steps that fit into it: no stretch should overrun the limit."""
-
-    def __init__(self, deadline: float | None):
-        self._deadline = deadline
-        self._pace: dict[int, float] = {}  # seconds a step, by phase
-        self._began: dict[int, float] = {}  # when the first steps of a phase were reported
-        self._steps: dict[int, int] = {}  # steps taken since then
-
-    def note(self, phase: int, seconds: float, steps: int) -> None:
-        """Record how long some steps took; the first of a phase do not count, for they compile."""
-        if phase not in self._steps:
-            self._steps[phase] = 0
-        else:
-            self._pace[phase] = seconds / max(1, steps)
-            self._steps[phase] += steps
-
-    def settled(self, phase: int) -> None:
-        """Record that a stretch is reported; the first reports compile, too, and do not count."""
-        self._began.setdefault(phase, time.monotonic())
-
-    def expected(self, phase: int) -> int | None:
-        """How many steps the remaining time allows, including the work between them.
-
-        None without a time limit, or before the first measurement.
-        """
-        if self._deadline is None or not self._steps.get(phase):
-            return None
-        now = time.monotonic()
-        pace = (now - self._began[phase]) / self._steps[phase]
-        return max(1, int((self._deadline - now) / max(pace, 1e-9)))
-
-    def fitting(self, phase: int, count: int) -> int:
-        """At most ``count`` steps, and no more than fit; one before the first measurement."""
-        if self._deadline is None:
-            return count
-        if phase not in self._pace:
-            return 1
-        left = self._deadline - time.monotonic()
-        return max(1, min(count, int(left / max(self._pace[phase], 1e-9))))
-
-    def is_over(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
-
-
 def _advanced(
     trainings: Sequence[Training],
     states: Sequence[TrainState],
@@ -387,8 +359,11 @@ def _advanced(
 ) -> tuple[dict[int, Stretch], float]:
     """Some steps of those in the group, by their number, and the seconds that this took."""
     began = time.monotonic()
-    if len(trainings) == 1:
-        done = {0: stretch(*trainings[0].inputs(states[0], number, counts[0]))}
+    # A core is fastest with the arrays of one training in its cache, and a batch of small products
+    # is no product that its library knows.  Threads, one for each core, gain nothing that shows
+    # (benchmarks/uncertainty.py).
+    if len(trainings) == 1 or jax.default_backend() == "cpu":
+        done = {k: stretch(*trainings[k].inputs(states[k], number, counts[k])) for k in group}
     else:
         # A waiting training is represented by an active one and takes no step.
         members = [k if k in group else group[0] for k in counts]
@@ -421,10 +396,44 @@ def _mean(reports: Sequence[Report]) -> Report:
     )
 
 
-def _stacked(inputs: Sequence[PyTree]) -> PyTree:
-    """Trees that differ only in their arrays, as one tree with a new leading axis."""
+def _with_shared_points(
+    trainings: Sequence[Training], states: Sequence[TrainState], k: int
+) -> TrainState:
+    """The state of a training with the very points of the first, where they share them: a copy for
+    each member of an ensemble would fill memory with the same data.
+    """
+    first, own = states[0], states[k]
+    shared = trainings[k].pool_seed is not None and int(first.draws) == int(own.draws)
+    return eqx.tree_at(lambda s: s.points, own, first.points) if shared and k else own
+
+
+def _stacked(inputs: Sequence[PyTree]) -> tuple[PyTree, PyTree]:
+    """Trees that differ only in their arrays: one with a new leading axis of those that differ, and
+    one of the arrays that are the same, and of all else.
+    """
     arrays, others = zip(*(eqx.partition(tree, eqx.is_array) for tree in inputs), strict=True)
-    return eqx.combine(jax.tree.map(lambda *leaves: jnp.stack(leaves), *arrays), others[0])
+    # Stages have the same numbers for all: stacked, a choice by them would compute every branch.
+    models = [jax.tree.leaves(tree[0]) for tree in arrays]
+    alike = {id(one): _alike(each) for each in zip(*models, strict=True) for one in each[:1]}
+
+    def differ(*leaves: Any) -> bool:
+        same = all(leaf is leaves[0] for leaf in leaves)
+        return not (same or alike.get(id(leaves[0]), False))
+
+    own = jax.tree.map(differ, *arrays)
+    batched = jax.tree.map(
+        lambda batch, *leaves: jnp.stack(leaves) if batch else None, own, *arrays
+    )
+    shared = jax.tree.map(lambda batch, leaf: None if batch else leaf, own, arrays[0])
+    return batched, eqx.combine(shared, others[0])
+
+
+def _alike(leaves: Sequence[Any]) -> bool:
+    """Whether single numbers are the same."""
+    if leaves[0].size != 1 or jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+        return False
+    numbers = [np.asarray(leaf) for leaf in leaves]
+    return all(np.array_equal(number, numbers[0], equal_nan=True) for number in numbers)
 
 
 def _counted(number: int) -> Array:

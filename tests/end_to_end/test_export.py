@@ -419,7 +419,12 @@ def test_an_interrupted_export_is_said_and_may_be_replaced(tmp_path, monkeypatch
         ("solution", "model", {}, "got 'none'; choose one of them"),
         ("solution", "a.stablehlo", {"snapshots": 2}, "for surrogates .*, and this is a Solution"),
         ("fno", "a.safetensors", {"snapshots": 2}, "is for programs, and .safetensors holds"),
-        ("rollout", "a.stablehlo", {"snapshots": 0}, "a whole number of at least 1, got 0"),
+        (
+            "rollout",
+            "a.stablehlo",
+            {"snapshots": 0},
+            "a whole number of snapshots of at least 1, got 0",
+        ),
         ("windows", "a.safetensors", {}, "WindowedSolution consists of several trainings"),
         ("ensemble", "a.safetensors", {}, "Ensemble consists of several trainings, .* save"),
     ],

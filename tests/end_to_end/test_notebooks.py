@@ -31,6 +31,13 @@ def test_there_are_notebooks():
         "cape",
         "your_own_data",
         "beam_in_si_units",
+        "cavity_with_gaussians",
+        "unknown_field",
+        "darcy_from_arrays",
+        "hypino",
+        "error_bars",
+        "shapes_with_error_bars",
+        "equations_as_data",
     ]
     assert [path.stem for path in NOTEBOOKS] == [
         f"{number:02d}_{name}" for number, name in enumerate(names, 1)

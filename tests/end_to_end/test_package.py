@@ -82,6 +82,7 @@ def test_everything_is_in_the_wheel(wheel):
         for path in (ROOT / "pinops").rglob("*.py")
     }
     sources |= {f"pinops/problems/{path.name}" for path in (ROOT / "problems").glob("*.py")}
+    sources |= {f"pinops/weights/{path.name}" for path in (ROOT / "pinops/weights").iterdir()}
     assert "pinops/problems/burgers.py" in sources and sources <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/"))]
 
@@ -92,6 +93,7 @@ def test_the_sdist_holds_the_sources_and_no_part_of_the_tests(built):
         names = {name.partition("/")[2] for name in file.getnames()}
     assert {"pyproject.toml", "LICENSE", "CHANGELOG.md", "CITATION.cff"} <= names
     assert {"pinops/__main__.py", "problems/burgers.py"} <= names
+    assert "pinops/weights/hypino.safetensors" in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "docs"))]
 
 

@@ -30,6 +30,8 @@ def quick(door):
         if any(isinstance(one, kinds) for one in (*given[1:], options.get("architecture"))):
             options["curriculum"] = pinops.Curriculum(epochs=1, warm_up=0)
             options.pop("steps", None)
+        elif any(isinstance(one, pinops.operators.MMGP) for one in given[1:]):
+            pass  # fitted, not trained
         elif isinstance(phases := options.get("optimizer"), tuple) and all(
             isinstance(phase, pinops.Phase) for phase in phases
         ):

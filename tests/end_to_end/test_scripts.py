@@ -24,27 +24,43 @@ SMOKE = {
     "catalogue": ["--cases", "poisson"],
     "chunks": [],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
+    "discovery": [],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],
+    "hypino": [],
     "meshes": [],
+    "hypino_tuning": [],
+    "mmgp": [],
     "multi_task": [],
+    "multifidelity": ["--cases", "burgers, residual"],
     "operators": [],
     "operators --step": [],
     "pig": ["--cases", "klein_gordon"],
     "pig --step": [],
+    "prose": [],
     "public_references": [],
     "rollouts": [],
     "scales": [],
     "step_cost": [],
     "streaming": [],
     "time_to_accuracy": ["--cases", "klein_gordon"],
+    "uncertainty": [],
+    "uncertainty --cases coverage": [],
+    "uncertainty --cases inverse": [],
 }
 
 # Tables outside of docs/benchmarks.md.
 PAGES = {
-    "_summary": ("README.md",),
+    "_summary": ("README.md", "docs/guide/operators.md"),
     "public_references": ("docs/guide/accuracy.md",),
+    "hypino": ("docs/guide/hypino.md",),
+    "hypino_tuning": ("docs/guide/hypino.md",),
+    "mmgp": ("docs/guide/mmgp.md",),
+    "prose": ("docs/guide/prose.md",),
     "rollouts": ("docs/guide/steppers.md",),
     "scales": ("docs/scales.md",),
+    "discovery": ("docs/guide/discovery.md",),
+    "multifidelity": ("docs/guide/multifidelity.md",),
+    "uncertainty": ("docs/guide/uncertainty.md",),
     "darcy_map": ("docs/benchmarks.md", "docs/guide/physics.md"),
 }
 
@@ -110,7 +126,8 @@ def test_a_benchmark_records_a_tiny_case(name, tmp_path):
 def test_a_benchmark_of_transfer_goes_on_from_one_of_operators(tmp_path):
     options = ["--cases", "darcy_family", "--keep", tmp_path, "--smoke"]
     python(ROOT / "benchmarks/operators.py", *options, tmp_path / "operators.json", seconds=300)
-    python(ROOT / "benchmarks/transfer.py", tmp_path, "--smoke", tmp_path / "transfer.json")
+    command = [ROOT / "benchmarks/transfer.py", tmp_path, "--smoke", tmp_path / "transfer.json"]
+    python(*command, seconds=300)
     (entry,) = json.loads((tmp_path / "transfer.json").read_text())["cases"].values()
     (row,) = entry["runs"]
     assert {"as it was", "all layers", "some layers", "fresh"} <= row.keys(), row
@@ -176,7 +193,7 @@ def test_the_script_that_trains_a_surrogate_at_full_size(tmp_path):
 
 
 def test_the_script_that_draws_the_figure_of_the_readme(tmp_path):
-    picture = tmp_path / "burgers.png"
+    picture = tmp_path / "burgers.webp"
     assert "Solution(burgers" in python(
         ROOT / "scripts/readme_figure.py", "--steps", 3, "--out", picture
     )

@@ -61,7 +61,7 @@ def _header(path: Path) -> tuple[list[str], list[str], str | None]:
     if not line or len(parts) > _COLUMNS or all(_is_number(part) for part in parts):
         raise DataFileError(
             f"{path} cannot be read: its first line must name the columns, such as x,y,u, got "
-            f"{shown(line)!r}"
+            f"{shown(line)!r}; numbers alone are read by np.loadtxt, for po.Dataset.from_arrays"
         )
     split = [_UNIT.match(part) for part in parts]
     names = [m[1].strip() if m else part for m, part in zip(split, parts, strict=True)]

@@ -570,7 +570,7 @@ def test_fine_tuning_lowers_the_residual_of_its_trajectories(data, short):
     )
     assert np.linalg.norm(kept - before) < 0.3 * np.linalg.norm(after - before)
     for options, sentence in (
-        ({"members": []}, "members must be the problems of the trajectories"),
+        ({"members": []}, "members must be a problem for each first"),
         ({"members": members[:1]}, r"parameters need shape \(2, 1\)"),
         (
             {"members": [load_problem("cape_burgers")] * 2},
@@ -682,7 +682,7 @@ def test_two_unknowns_in_two_dimensions(tmp_path, monkeypatch):
     figure = result.plot(tmp_path / "figure.png")
     titles = [ax.get_title() for ax in figure.axes]
     assert [
-        sum(title.startswith(f"{name} at t = 0.5, viscosity") for title in titles) for name in "uv"
+        sum(title.startswith(f"{name} at t = 0.5\nviscosity") for title in titles) for name in "uv"
     ] == [3, 3]
 
 

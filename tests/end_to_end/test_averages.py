@@ -225,7 +225,15 @@ def test_on_the_command_line(tmp_path, capsys):
     request = po.load(tmp_path / "run").request
     assert request["compute_dtype"] == "bfloat16"
     (phase,) = request["phases"]
-    inner = {"Adam": {"learning_rate": 0.01, "decay_steps": 2, "largest": 0.0, "warm_up": 0.0}}
+    inner = {
+        "Adam": {
+            "learning_rate": 0.01,
+            "decay_steps": 2,
+            "largest": 0.0,
+            "warm_up": 0.0,
+            "weight_decay": 0.0,
+        }
+    }
     assert phase == {
         "Averaged": {"optimizer": {"Accumulated": {"optimizer": inner, "batches": 2}}, "decay": 0.9}
     }

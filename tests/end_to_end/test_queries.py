@@ -16,6 +16,7 @@ from pinops.networks import (
     Attention,
     Convolutional,
     DeepSet,
+    Kriging,
     Product,
     Selected,
     Vectors,
@@ -29,7 +30,11 @@ from pinops.training import Draw, Members, evaluate_at_own, numbers_of, statisti
 
 KEY = jax.random.key(0)
 SMALL = DeepONet(trunk=MLP(12, 2), branch=MLP(12, 2), latent=8)
-SETS = [DeepSet(MLP(12, 2), MLP(12, 1), 8), Attention(MLP(12, 2), MLP(12, 1), 2, 4)]
+SETS = [
+    DeepSet(MLP(12, 2), MLP(12, 1), 8),
+    Attention(MLP(12, 2), MLP(12, 1), 2, 4),
+    Kriging(MLP(12, 2), points=8),
+]
 QUICK = {"steps": 3, "progress": False}
 
 
@@ -107,8 +112,36 @@ def test_attention_is_several_weighted_means(float64):
     np.testing.assert_allclose(built({"f": Sensors(at, values, np.ones(3))}), wanted, rtol=1e-12)
 
 
+def test_kriging_bears_sensors_that_coincide_in_single_precision():
+    random = np.random.default_rng(0)
+    once = random.uniform(-1.7, 1.7, size=(100, 1)).astype(np.float32)
+    at = np.concatenate([once, once])
+    built = Kriging(points=8, length=1.0, noise=1e-8).build({"f": (ANY, 1, 1)}, 3, key=KEY)
+    plain = dataclasses.replace(built, network=jnp.ravel)
+    values = plain({"f": Sensors(at, np.sin(at), np.ones(200, np.float32))})
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values, np.sin(np.ravel(built.points.tree)), atol=2e-3)
+
+
+def test_kriging_interpolates_smooth_functions_to_the_same_points(float64):
+    built = Kriging(points=20, length=1.0, noise=1e-10).build({"f": (ANY, 2, 2)}, 3, key=KEY)
+    built = dataclasses.replace(built, network=lambda x: x)
+
+    def waves(at):
+        return jnp.stack([jnp.sin(at[:, 0]) * at[:, 1], jnp.cos(at @ jnp.asarray([0.5, 1.0]))], 1)
+
+    at = 1.8 * jax.random.uniform(KEY, (80, 2), minval=-1)
+    found = built({"f": Sensors(at, waves(at), jnp.ones(80))}).reshape(20, 2)
+    points = built.points.tree
+    inside = jnp.max(jnp.abs(points), 1) < 1.5
+    assert inside.sum() > 10 and np.abs(points).max() <= 3**0.5
+    np.testing.assert_allclose(found[inside], waves(points)[inside], atol=1e-3)
+    far = built({"f": Sensors(at + 100, waves(at), jnp.ones(80))})
+    np.testing.assert_allclose(far, 0, atol=1e-12)
+
+
 def test_the_default_encoder_of_own_sensors():
-    assert encoder_for(None, {"f": (ANY, 1, 1)}) == Attention()
+    assert encoder_for(None, {"f": (ANY, 1, 1)}) == Kriging()
     shapes = {"f": (ANY, 1, 1), "g": (ANY, 2, 1), "k": (), "m": (), "v": (3,)}
     encoder = encoder_for(None, shapes)
     assert isinstance(encoder, Product)
@@ -122,6 +155,7 @@ def test_the_default_encoder_of_own_sensors():
         (Vectors(), {"f": (ANY, 1, 1)}, "sensors that differ from sample to sample, which Modif"),
         (Convolutional(), {"f": (ANY, 1, 1)}, "the input f is at sensors of its own, not an image"),
         (DeepSet(), {"f": (9,)}, r"takes one input at sensors of its own, got f \(9,\)"),
+        (Kriging(), {"f": (ANY, 2, 1), "g": (ANY, 2, 1)}, "takes one input at sensors of its own"),
         (Attention(), {"f": (ANY, 1, 1), "k": ()}, r"got f at sensors \(1 \+ 1\), k \(\)"),
     ],
 )

@@ -1,0 +1,37 @@
+"""Linear Klein-Gordon equation from random smooth waves at rest."""
+
+import jax.numpy as jnp
+
+import pinops as po
+from pinops.problem import PeriodicFamily
+
+
+@po.register("klein_gordon_waves")
+class KleinGordonWaves(PeriodicFamily):
+    """u_tt - c² u_xx + m² u = 0 on (0, 1) x (0, 1], periodic in x, random smooth u(x, 0), u_t = 0.
+
+    Source: after PROSE-PDE (Sun et al., arXiv:2404.12355), whose coefficients vary by 10 %.
+
+    Every wave number k oscillates with the frequency √(c² (2πk)² + m²). Samples have c from 0.2 to
+    0.6 and m from 1 to 3.
+
+    Args:
+        initial: ``(2, 4)``, the coefficients of the initial values, see `PeriodicFamily`.
+        speed: c (default 0.4).
+        mass: m (default 2).
+    """
+
+    spread = {"speed": (0.2, 0.6), "mass": (1.0, 3.0)}
+    speed: float = 0.4
+    mass: float = 2.0
+
+    def residual(self, u, u_tt, u_xx):
+        return u_tt - self.speed**2 * u_xx + self.mass**2 * u
+
+    def conditions(self):
+        return (po.Periodic("x"), po.Initial(self.start, derivative=0.0))
+
+    def exact(self, x, t):
+        numbers = 2 * jnp.pi * jnp.arange(1, self.initial.shape[-1] + 1, dtype=x.dtype)
+        gain = jnp.cos(jnp.sqrt(self.speed**2 * numbers**2 + self.mass**2) * t)
+        return self.mean * jnp.cos(self.mass * t) + self.waves(x, gain)
