@@ -23,7 +23,8 @@ from pinops.derivatives import (
 )
 from pinops.problem import Problem, features_at, names_of, residual_signature, values_at
 from pinops.problem._conditions import Condition
-from pinops.problem._problem import DerivedProblem, by_unknown
+from pinops.problem._derived import DerivedProblem
+from pinops.problem._problem import by_unknown
 
 
 class Stretched:

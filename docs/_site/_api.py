@@ -34,6 +34,7 @@ FRONT = {
         "Initial",
         "Periodic",
         "Equation",
+        "Interface",
         "Observed",
     ),
     "Equations as data": (

@@ -10,7 +10,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +26,30 @@ T = TypeVar("T")
 MAX_ORDER = 4
 
 
+@runtime_checkable
+class Part(Protocol):
+    """A part of the domain."""
+
+    @property
+    def name(self) -> str:
+        """How equations call it."""
+        ...
+
+    def indicator(self, points: Float[Array, "n d"]) -> Float[Array, " n"]:
+        """1 at points inside, 0 elsewhere."""
+        ...
+
+
 @dataclass(frozen=True)
 class Names:
-    """What may be named: coordinates in order, those that are space, and unknowns in order."""
+    """What may be named: coordinates in order, those that are space, unknowns in order, and parts
+    of the domain.
+    """
 
     coordinates: tuple[str, ...]
     space: tuple[str, ...]
     unknowns: tuple[str, ...]
+    subdomains: tuple["Part", ...] = ()
 
     @property
     def space_axes(self) -> tuple[int, ...]:
@@ -44,10 +61,12 @@ class Names:
         u, c = self.unknowns[0], self.coordinates[0]
         normal = f", {u}_n (outward normal derivative), normal" if boundary else ""
         second = c + c if len(c) == 1 else c + "_" + c
+        parts = f"; the subdomains {_listed([part.name for part in self.subdomains])}"
         return (
             f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up "
             f"to order {MAX_ORDER} such as {u}_{c}, {u}_{second}{normal}, lap_{u}, grad_{u}; "
-            f"the coordinates {_listed(self.coordinates)}; and point"
+            f"the coordinates {_listed(self.coordinates)}{parts if self.subdomains else ''}; "
+            "and point"
         )
 
 
@@ -94,7 +113,14 @@ class NormalVector:
     pass
 
 
-Argument = Partial | Laplacian | Gradient | Normal | Coordinate | Point | NormalVector
+@dataclass(frozen=True)
+class Indicator:
+    """1 in a subdomain, 0 elsewhere."""
+
+    number: int
+
+
+Argument = Partial | Laplacian | Gradient | Normal | Coordinate | Point | NormalVector | Indicator
 
 
 def _derivative_index(suffix: str, coordinates: Sequence[str]) -> Index | None:
@@ -114,6 +140,9 @@ def parse_name(name: str, names: Names, *, boundary: bool = False) -> Argument |
         return Partial(names.unknowns.index(name), ())
     if name in names.coordinates:
         return Coordinate(names.coordinates.index(name))
+    for number, part in enumerate(names.subdomains):
+        if name == part.name:
+            return Indicator(number)
     if name == "point":
         return Point()
     if name == "normal" and boundary:
@@ -192,6 +221,8 @@ class Signature:
                 case NormalVector():
                     assert normals is not None
                     values[name] = normals
+                case Indicator(number):
+                    values[name] = self.names.subdomains[number].indicator(points)
         return values
 
 
@@ -239,7 +270,9 @@ def parse_names(
         argument = parse_name(name, names, boundary=boundary)
         if argument is None:
             near = difflib.get_close_matches(
-                name, [*names.unknowns, *names.coordinates, "point"], 1
+                name,
+                [*names.unknowns, *names.coordinates, *(p.name for p in names.subdomains), "point"],
+                1,
             )
             hint = f" (did you mean {near[0]}?)" if near else ""
             available = names.available(boundary=boundary)

@@ -20,8 +20,10 @@ from ._csg import Union as Union
 from ._curves import Ellipse as Ellipse
 from ._curves import Spline as Spline
 from ._domain import TERMINAL as TERMINAL
+from ._domain import Cube as Cube
 from ._domain import Domain as Domain
 from ._edges import nearest_on_edges as nearest_on_edges
+from ._interface import sample_interface as sample_interface
 from ._mesh import Mesh as Mesh
 from ._morphing import MAPS as MAPS
 from ._morphing import TARGETS as TARGETS

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from pinops._numbers import real
 
@@ -79,6 +81,10 @@ class Ball(Domain):
 
     def _distance(self, points: np.ndarray) -> np.ndarray:
         return np.linalg.norm(points - self._middle(), axis=1) - self.radius
+
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        # Smooth at the centre, where the distance has a kink.
+        return (jnp.sum((point - self._middle()) ** 2) - self.radius**2) / (2 * self.radius)
 
     @property
     def _width(self) -> int:

@@ -1,15 +1,18 @@
 """Boxes of any dimension: products of intervals, time among them."""
 
+import functools
 import math
 from typing import Any
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array, Float
 
 from pinops._numbers import real
 from pinops.settings import shown
 
 from ._domain import Domain, Face
+from ._level_sets import between, meet
 
 
 class Box(Domain):
@@ -79,6 +82,11 @@ class Box(Domain):
             :, columns
         ]  # (n, space), per axis, negative inside
         return np.linalg.norm(np.maximum(excess, 0.0), axis=1) + np.minimum(excess.max(axis=1), 0.0)
+
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        space = [interval for c, interval in self.sides if c != "t"]
+        each = [between(point[axis], *interval) for axis, interval in enumerate(space)]
+        return functools.reduce(meet, each)
 
     @property
     def _width(self) -> int:

@@ -14,8 +14,10 @@ from collections.abc import Callable
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array, Float
 
 from ._domain import Domain, Face, sobol
+from ._level_sets import join, meet
 from ._within_bounds import WithinBounds
 
 _AROUND = 64  # steps from a point
@@ -122,6 +124,9 @@ class Union(_Combination):
     def _distance(self, points: np.ndarray) -> np.ndarray:
         return np.minimum(self.left._distance(points), self.right._distance(points))
 
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        return join(self.left.level(point), self.right.level(point))
+
     def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
         return self.right._distance(outside) > 0
 
@@ -150,6 +155,9 @@ class Intersection(_Combination):
 
     def _distance(self, points: np.ndarray) -> np.ndarray:
         return np.maximum(self.left._distance(points), self.right._distance(points))
+
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        return meet(self.left.level(point), self.right.level(point))
 
     def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
         return self.right._distance(inside) < 0
@@ -190,6 +198,9 @@ class Difference(_Combination):
             out = np.maximum(self.left._distance(beside), -self.right._distance(beside)) > 0
             distance[common[out.reshape(-1, _AROUND).all(1)]] = step
         return distance
+
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        return meet(self.left.level(point), -self.right.level(point))
 
     def _left_stays(self, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
         return self.right._distance(inside) > 0

@@ -13,8 +13,9 @@ import math
 from collections.abc import Sequence
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from pinops._numbers import real
 
@@ -196,6 +197,11 @@ class Ellipse(_Curve):
     def _extent(self, direction: np.ndarray) -> float:
         middle = np.array([value for _, value in self.center])
         return float(middle @ direction + np.linalg.norm(direction * self.radii))
+
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        middle = np.array([value for _, value in self.center])
+        square = jnp.sum(((point - middle) / np.array(self.radii)) ** 2)
+        return min(self.radii) / 2 * (square - 1)
 
 
 class Spline(_Curve):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from pinops._numbers import real
 
@@ -185,7 +185,7 @@ class Domain(eqx.Module):
         `cube` again with more points and keeps the first n inside.  An empty domain is a
         `ValueError`.
         """
-        (points,) = _first(
+        (points,) = first_accepted(
             lambda m: self._propose(_columns(cube, m, self._width)),
             n,
             f"{type(self).__name__}: no room for {n} points, it is empty or a sliver of its "
@@ -245,7 +245,7 @@ class Domain(eqx.Module):
                 )
             return points, normals, keep
 
-        points, normals = _first(
+        points, normals = first_accepted(
             propose,
             n,
             f"{type(self).__name__}: {_listed(names)} has no piece on the real boundary; the other "
@@ -267,6 +267,23 @@ class Domain(eqx.Module):
         space = self._without_time()
         points = np.empty((n, 0)) if space is None else space.sample_interior(cube, n)
         return np.insert(points, self.coordinates.index("t"), self.bounds["t"][end], axis=1)
+
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        """A smooth function that is negative inside, zero on the boundary and positive outside.
+
+        Near the boundary it is about the distance. It is differentiable by JAX, except where two
+        parts of the boundary meet.
+
+        Args:
+            point: The coordinates in space.
+
+        Raises:
+            ValueError: For a shape that has none: a polygon, a spline, a surface, a revolution.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no smooth level set; boxes, balls, ellipses and what "
+            "|, &, -, * and transformations make of them have one"
+        )
 
     def evaluation_coordinates(
         self, n_per_axis: int | None = None, *, budget: int = 10_000
@@ -407,7 +424,7 @@ def _columns(cube: Cube, m: int, d: int) -> np.ndarray:
     return np.asarray(cube(m, d), np.float64) if d else np.empty((m, 0))
 
 
-def _first(
+def first_accepted(
     propose: Callable[[int], tuple[np.ndarray, ...]], n: int, empty: str
 ) -> list[np.ndarray]:
     """The first n accepted rows of `propose(m)`: arrays of m rows, the last says which to take."""

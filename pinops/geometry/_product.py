@@ -1,9 +1,13 @@
 """Products of domains: a shape and time, a disk and a height."""
 
+import functools
+
 import numpy as np
+from jaxtyping import Array, Float
 
 from ._box import Box
 from ._domain import Domain, Face
+from ._level_sets import meet
 
 
 class Product(Domain):
@@ -63,6 +67,11 @@ class Product(Domain):
         d = len(self.first.coordinates)
         a, b = self.first._distance(points[:, :d]), self.second._distance(points[:, d:])
         return np.hypot(np.maximum(a, 0.0), np.maximum(b, 0.0)) + np.minimum(np.maximum(a, b), 0.0)
+
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        d = len(self.first.space)
+        parts = [(self.first, point[:d]), (self.second, point[d:])]
+        return functools.reduce(meet, [shape.level(at) for shape, at in parts if shape.space])
 
     @property
     def _width(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import equinox as eqx
 import numpy as np
+from jaxtyping import Array, Float
 
 from pinops._numbers import real
 
@@ -76,6 +77,10 @@ class Transformed(Domain):
     def _distance(self, points: np.ndarray) -> np.ndarray:
         before = (points - self.shift) @ np.array(self.rotation) / self.factor
         return self.factor * self.shape._distance(before)
+
+    def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
+        before = (point - np.array(self.shift)) @ np.array(self.rotation) / self.factor
+        return self.factor * self.shape.level(before)
 
     @property
     def _growth(self) -> float:

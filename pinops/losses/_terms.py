@@ -1,12 +1,12 @@
 """Residual vectors: every equation that must vanish, at every point of its region."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pinops.derivatives import Plan, apply_pointwise
+from pinops.derivatives import Plan, Signature, apply_pointwise
 from pinops.networks import Field
 from pinops.problem import INTERIOR, Constraint, Points, Region
 
@@ -71,17 +71,9 @@ def residuals(
     out: dict[str, Term] = {}
     for region, plan in plans(constraints).items():
         here = [constraint for constraint in constraints if constraint.region == region]
-        at = jnp.asarray(points[region].at)
-        directions = points[region].directions
-        if directions is None:
-            jet = field.jet(at, plan, points[region].fixed)
-        else:
-            jet = field.jet(at, plan.along(len(directions), at.shape[1]), directions=directions)
-        normals = points[region].normals
+        gather = _gathered(field, plan, points[region])
         for constraint in here:
-            values = constraint.signature.gather(
-                jet, at, None if normals is None else jnp.asarray(normals)
-            )
+            values = gather(constraint.signature)
             values |= {name: jnp.asarray(array) for name, array in points[region].data.items()}
             label = constraint.name or "residual"
             for name, value in apply_pointwise(
@@ -93,3 +85,30 @@ def residuals(
                 vector = value if weights is None else jnp.sqrt(jnp.asarray(weights)) * value
                 out[key] = Term(vector, region)
     return out
+
+
+def _gathered(
+    field: Field, plan: Plan, points: Points
+) -> Callable[[Signature], dict[str, Float[Array, "n ..."]]]:
+    """The values of the arguments of an equation at points; beside an interface those on either
+    side, ``(n, 2, ...)``.
+    """
+    directions, normals = points.directions, points.normals
+    normals = None if normals is None else jnp.asarray(normals)
+    if directions is None:
+        known = [points.fixed] if points.across is None else points.fixed or [None, None]
+        sides = zip(points.sides, known, strict=True)
+        jets = [field.jet(at, plan, fixed) for at, fixed in sides]
+    else:
+        along = plan.along(len(directions), points.sides[0].shape[1])
+        jets = [field.jet(at, along, directions=directions) for at in points.sides]
+
+    def gather(signature: Signature) -> dict[str, Array]:
+        found = [
+            signature.gather(jet, at, normals) for jet, at in zip(jets, points.sides, strict=True)
+        ]
+        if points.across is None:
+            return found[0]
+        return {name: jnp.stack([side[name] for side in found], 1) for name in found[0]}
+
+    return gather

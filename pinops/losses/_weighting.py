@@ -103,7 +103,7 @@ class Fixed(Weighting):
     Args:
         weights: By the name of a term, as the log shows it.
         equation: The weight of interior equations that are not named.
-        condition: That of soft boundary and initial conditions.
+        condition: That of soft boundary, initial and interface conditions.
         observed: That of observations, small enough that noise in them is not followed.
         data: That of samples of a data set.
         auxiliary: That of a network's own loss.
@@ -121,7 +121,7 @@ class Fixed(Weighting):
     every: int = eqx.field(static=True, default=0, init=False)
 
     def _by_kind(self) -> dict[str, float]:
-        conditions = dict.fromkeys(("initial", "boundary"), self.condition)
+        conditions = dict.fromkeys(("initial", "boundary", "interface"), self.condition)
         others = {"observed": self.observed, "data": self.data, "auxiliary": self.auxiliary}
         return {"interior": self.equation, **conditions, **others}
 

@@ -30,6 +30,7 @@ from pinops.networks._network import JetNetwork
 from pinops.networks._prior import RandomisedPrior
 from pinops.problem import (
     Imposition,
+    Interface,
     Problem,
     features_at,
 )
@@ -213,6 +214,9 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
 
     Returns:
         The embedding.
+
+    Raises:
+        ValueError: For such a network where subdomains meet.
     """
     names = problem.domain.coordinates
     periodic, even = (
@@ -223,6 +227,11 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
         return features_at(problem, point)
 
     if getattr(network, "local", False):
+        if problem.subdomains and any(isinstance(c, Interface) for c in problem.conditions()):
+            raise ValueError(
+                f"{type(network).__name__} does not see where materials meet: its parts lie "
+                "somewhere in the domain; give another network, such as MLP(30, 3)"
+            )
         if problem.stretched:
             return Embedding(bounds_of(problem), features=features, alone=True)
         return Embedding(bounds_of(problem), periodic, even=even)

@@ -39,6 +39,7 @@ from pinops.problem._conditions import Condition as Condition
 from pinops.problem._conditions import Dirichlet as Dirichlet
 from pinops.problem._conditions import Equation as Equation
 from pinops.problem._conditions import Initial as Initial
+from pinops.problem._conditions import Interface as Interface
 from pinops.problem._conditions import Neumann as Neumann
 from pinops.problem._conditions import Observed as Observed
 from pinops.problem._conditions import Periodic as Periodic
@@ -77,6 +78,7 @@ from pinops.problem._inputs import shapes_of as shapes_of
 from pinops.problem._inputs import zeros_of as zeros_of
 from pinops.problem._inside import outside as outside
 from pinops.problem._inside import warn_outside as warn_outside
+from pinops.problem._interface import pairs as pairs
 from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_as_json as coefficients_as_json
 from pinops.problem._inverse import coefficients_of as coefficients_of

@@ -164,6 +164,39 @@ class Equation(Condition):
     soft: bool = eqx.field(static=True, default=True, init=False)
 
 
+class Interface(Condition):
+    """What holds where a subdomain ends inside of the domain: between two materials. Always soft.
+
+    The flux on the outer side minus that on the inner side is ``source``. The solution itself is
+    continuous, exactly, or jumps by ``jump``. The normal points out of the subdomain.
+
+    Args:
+        flux: The normal flux on either side, by the names of its arguments: those of the residual
+            of a problem, ``u_n`` and ``normal``. A number, or a dict of them for a system. A
+            subdomain that is named is 1 on its inner side and 0 on its outer side.
+        on: A subdomain of the problem, a tuple of these, or None for all.
+        jump: The solution on the outer minus that on the inner side: a number, a function of the
+            coordinates and of the fluxes (``flux``, or their names for a system), or a dict of them
+            by unknown; None: it is continuous.
+        source: A number, a function of the coordinates, or a dict of them by flux.
+
+    Example:
+        A material that conducts ten times as well:
+
+        >>> inclusion = po.Interface(lambda u_n, disc: (1 + 9 * disc) * u_n, on="disc")
+
+        Contact resistance, 0.1 here, lets the temperature jump:
+
+        >>> contact = po.Interface(lambda u_n: u_n, jump=lambda flux: 0.1 * flux)
+    """
+
+    flux: Callable[..., Any]
+    on: On = eqx.field(static=True, default=None)
+    jump: Data | dict[str, Data] | None = eqx.field(default=None, kw_only=True)
+    source: Data | dict[str, Data] = eqx.field(default=0.0, kw_only=True)
+    soft: bool = eqx.field(static=True, default=True, init=False)
+
+
 class Observed(Condition):
     """Scattered observations: ``u(point) = value`` in the least-squares sense. Always soft.
 
@@ -324,6 +357,12 @@ def sentence(problem: "Problem", condition: Condition) -> str:
         case Equation():
             names = listed(tuple(inspect.signature(condition.residual).parameters))
             return f"an equation between {names} {_where(problem, condition.on)}"
+        case Interface():
+            names = listed(tuple(inspect.signature(condition.flux).parameters))
+            on = problem.subdomains if condition.on is None else condition.on
+            where = listed((on,) if isinstance(on, str) else tuple(on))
+            jumps = "" if condition.jump is None else f", {listed(unknowns)} jumping"
+            return f"a flux of {names} through the surface of {where}{jumps}"
         case Dirichlet() | Neumann() | Robin():
             pattern = _pattern(condition, problem.domain.select(condition.on) == (TERMINAL,))
             data = _equal(condition.value, unknowns, pattern)

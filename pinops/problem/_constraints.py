@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -14,12 +15,15 @@ from pinops.problem._conditions import (
     Dirichlet,
     Equation,
     Initial,
+    Interface,
     Neumann,
     Observed,
     Periodic,
     Robin,
 )
+from pinops.problem._interface import across
 from pinops.problem._problem import Problem, by_unknown, names_of, residual_signature
+from pinops.problem._subdomains import chosen
 
 
 @dataclass(frozen=True, order=True, repr=False)
@@ -27,9 +31,9 @@ class Region:
     """Where a term must vanish, and so what it is.
 
     Args:
-        kind: "interior", "initial", "boundary", "observed" (points of an `Observed`), "data"
-            (samples of a data set) or "auxiliary" (what a network's own loss asks for).
-        parts: The boundary parts.
+        kind: "interior", "initial", "boundary", "interface", "observed" (points of an `Observed`),
+            "data" (samples of a data set) or "auxiliary" (what a network's own loss asks for).
+        parts: The boundary parts, or the subdomains that end there.
         condition: The number of the condition whose points they are; -1 for other kinds.
     """
 
@@ -59,6 +63,7 @@ class Points(eqx.Module):
         weights: How much each counts in a mean over the region, of mean 1; None: all the same.
         fixed: What a field has computed for them beforehand.
         directions: Along these the Laplacian is estimated; None: it is exact.
+        across: The same points on the outer side of an interface, where ``at`` are on the inner.
     """
 
     at: Float[Array | np.ndarray, "n d"]
@@ -67,6 +72,12 @@ class Points(eqx.Module):
     weights: Float[Array | np.ndarray, " n"] | None = None
     fixed: Any = None
     directions: Float[Array, "m d"] | None = None
+    across: Float[Array | np.ndarray, "n d"] | None = None
+
+    @property
+    def sides(self) -> list[Float[Array, "n d"]]:
+        """Where the field is evaluated: at the points, or on both sides of them."""
+        return [jnp.asarray(one) for one in (self.at, self.across) if one is not None]
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,8 @@ class Constraint:
     """An equation that must vanish in a region.
 
     ``name`` is its key in logs; "" where the function names several. ``linear`` holds the factors
-    of a sum of named quantities minus data; None where the function is any other.
+    of a sum of named quantities minus data; None where the function is any other. At an interface
+    a function gets the pair of values on both sides of each quantity.
     """
 
     name: str
@@ -101,16 +113,9 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                             f"{', '.join(names.unknowns)}"
                         )
                     signature = parse_names((unknown,), names, owner=owner)
-                    function = _misfit(unknown)
-                    out.append(
-                        Constraint(
-                            name=f"observed {unknown}",
-                            region=Region("observed", condition=k),
-                            signature=signature,
-                            function=function,
-                            linear={unknown: 1.0},
-                        )
-                    )
+                    label, region = f"observed {unknown}", Region("observed", condition=k)
+                    weights = {unknown: 1.0}
+                    out.append(Constraint(label, region, signature, _misfit(unknown), weights))
             case Equation():
                 for parts, on in _pieces(problem.domain, condition.on):
                     signature = parse_signature(
@@ -118,6 +123,13 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                     )
                     label, region = f"equation {k} on {on}", Region("boundary", parts)
                     out.append(Constraint(label, region, signature, condition.residual))
+            case Interface():
+                parts = tuple(part.name for part in chosen(problem, condition.on))
+                region, on = Region("interface", parts), "+".join(parts)
+                out += [
+                    Constraint(f"{name} on {on}", region, *rest)
+                    for name, *rest in across(problem, condition, owner)
+                ]
             case Initial():
                 assert problem.domain.time is not None
                 pairs = [

@@ -18,6 +18,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pinops.derivatives import (
+    Gradient,
+    Indicator,
+    NormalVector,
+    Point,
     apply_pointwise,
     parse_signature,
 )
@@ -26,6 +30,7 @@ from pinops.problem._conditions import (
     Dirichlet,
     Equation,
     Initial,
+    Interface,
     Neumann,
     Observed,
     Periodic,
@@ -33,6 +38,7 @@ from pinops.problem._conditions import (
 )
 from pinops.problem._data_family import DataFamily
 from pinops.problem._inputs import shapes_of
+from pinops.problem._interface import across
 from pinops.problem._inverse import coefficients_as_json, holder
 from pinops.problem._mixture import Mixture
 from pinops.problem._problem import (
@@ -44,6 +50,7 @@ from pinops.problem._problem import (
     values_at,
 )
 from pinops.problem._registry import name_of
+from pinops.problem._subdomains import chosen, subdomains_of
 from pinops.problem._windows import Window
 
 _POINTS = 24
@@ -218,6 +225,8 @@ def _equation_values(
             size = len(names.space)
         shape = (_POINTS,) if size is None else (_POINTS, size)
         arguments[name] = jnp.asarray(random.uniform(0.2, 0.8, shape))
+        if name in problem.subdomains:
+            arguments[name] = jnp.round(arguments[name])
     out = apply_pointwise(function, arguments, owner=owner)
     return _stacked(out)
 
@@ -235,6 +244,8 @@ def _parts(problem: Problem, condition: Condition) -> tuple[str, ...]:
     on = getattr(condition, "on", None)
     if isinstance(condition, Periodic):
         return (condition.on,) if isinstance(condition.on, str) else tuple(condition.on)
+    if isinstance(condition, Interface):
+        return tuple(part.name for part in chosen(problem, condition.on))
     return () if isinstance(condition, Initial | Observed) else problem.domain.select(on)
 
 
@@ -258,6 +269,8 @@ def _of_condition(problem: Problem, condition: Condition) -> list[tuple[str, Cal
         )
         label = ", ".join(name for name, _ in signature.arguments)
         return [(label, lambda: _equation_values(problem, condition.residual, label, owner))]
+    if isinstance(condition, Interface):
+        return _of_interface(problem, condition, owner)
     if isinstance(condition, Initial):
         at, pairs = domain.sample_initial(_cube, _POINTS), {"": condition.value}
         if condition.derivative is not None:
@@ -279,18 +292,47 @@ def _of_condition(problem: Problem, condition: Condition) -> list[tuple[str, Cal
     return jobs
 
 
+def _of_interface(
+    problem: Problem, condition: Interface, owner: str
+) -> list[tuple[str, Callable[[], Array]]]:
+    """The balances at an interface, of random values on both sides."""
+    random = np.random.RandomState(4)
+    jobs: list[tuple[str, Callable[[], Array]]] = []
+    for what, signature, function, _ in across(problem, condition, owner):
+        sizes = {Gradient: len(problem.domain.space), NormalVector: len(problem.domain.space)}
+        sizes[Point] = len(problem.domain.coordinates)
+        values = {}
+        for name, argument in signature.arguments:
+            more = (sizes[type(argument)],) if type(argument) in sizes else ()
+            values[name] = jnp.asarray(random.uniform(0.2, 0.8, (_POINTS, 2, *more)))
+            if isinstance(argument, Indicator):
+                values[name] = jnp.round(values[name])
+        label = ", ".join([what, *(name for name, _ in signature.arguments)])
+
+        def job(function: Any = function, values: Any = values) -> Array:
+            return _stacked(apply_pointwise(function, values, owner=owner))
+
+        jobs.append((label, job))
+    return jobs
+
+
 def _domain(problem: Problem) -> dict[str, Any]:
     domain = problem.domain
     bounds = np.asarray(list(domain.bounds.values()), np.float64)
     unit = np.random.RandomState(3).uniform(size=(_SHAPE, len(bounds)))
     inside = domain.contains(bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) * unit)
-    return {
+    out = {
         "kind": type(domain).__name__,
         "coordinates": ", ".join(domain.coordinates[:100]),
         "bounds": _text(bounds[:100]),
         "count": len(bounds),
         "inside": np.packbits(inside).tobytes().hex(),
     }
+    at = jnp.asarray(bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) * unit)
+    for part in subdomains_of(problem):
+        told = np.packbits(np.asarray(part.indicator(at)) > 0)
+        out[f"inside {part.name}"] = told.tobytes().hex()
+    return out
 
 
 def _observations(conditions: Sequence[Condition]) -> dict[str, Any]:

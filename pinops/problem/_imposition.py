@@ -18,6 +18,7 @@ from pinops.problem._conditions import (
     Condition,
     Dirichlet,
     Initial,
+    Interface,
     Neumann,
     Observed,
     Periodic,
@@ -122,6 +123,9 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
             why[k] = "part of its boundary is not a face of a box"
         elif isinstance(condition, Observed):
             pass  # nobody expects observations to be met exactly
+        elif isinstance(condition, Interface):
+            exact_part = "; the solution is continuous exactly" if condition.jump is None else ""
+            why[k] = f"it relates the two sides of an interface{exact_part}"
         elif new is None:
             why[k] = "it is an equation to be satisfied in the least-squares sense"
         elif condition.soft:

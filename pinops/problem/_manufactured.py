@@ -16,13 +16,15 @@ from pinops.problem._conditions import (
     Dirichlet,
     Equation,
     Initial,
+    Interface,
     Neumann,
     Observed,
     Periodic,
     Robin,
 )
+from pinops.problem._derived import DerivedProblem
 from pinops.problem._guards import in_double
-from pinops.problem._problem import DerivedProblem, Problem, names_of, residual_signature, values_at
+from pinops.problem._problem import Problem, names_of, residual_signature, values_at
 
 
 class ManufacturedProblem(DerivedProblem):
@@ -114,6 +116,15 @@ class ManufacturedProblem(DerivedProblem):
                 condition.residual, names_of(self), owner="Equation", boundary=not at_instant
             )
             return [Equation(self._shifted(condition.residual, signature), on=condition.on)]
+        if isinstance(condition, Interface):
+            if condition.jump is not None:
+                raise ValueError(
+                    "manufacture: an Interface with a jump has no manufactured data; leave jump out"
+                )
+            signature = parse_signature(
+                condition.flux, names_of(self), owner="Interface", boundary=True
+            )
+            return [Interface(self._shifted(condition.flux, signature), on=condition.on)]
         if isinstance(condition, Observed):
             points = np.stack([condition.coordinates[name] for name in self.domain.coordinates], -1)
             # Data, not a part of the program that asks for them.

@@ -6,6 +6,7 @@ anything be differentiated, to say how large its terms are: noise of an unknown'
 it, times a wave number for every order of a derivative.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from pinops.derivatives import (
     Coordinate,
     Gradient,
+    Indicator,
     Laplacian,
     Normal,
     NormalVector,
@@ -26,8 +28,9 @@ from pinops.derivatives import (
     Signature,
     apply_pointwise,
 )
-from pinops.problem._conditions import Equation
+from pinops.problem._conditions import Equation, Interface
 from pinops.problem._constraints import INTERIOR, Constraint, Region
+from pinops.problem._interface import pairs
 from pinops.problem._inverse import holder
 from pinops.problem._problem import Problem
 from pinops.problem._registry import name_of
@@ -197,7 +200,12 @@ class Regions:
         if region not in self.regions:
             parts = region.parts or None
             assert parts is not None
-            self.regions[region] = boundary_points(self.problem, parts)
+            if region.kind == "interface":
+                inner, outer, normals = pairs(self.problem, parts, cube, POINTS // 2, np.float64)
+                both = np.concatenate([inner, outer]), np.concatenate([normals, normals])
+                self.regions[region] = both
+            else:
+                self.regions[region] = boundary_points(self.problem, parts)
         return self.regions[region]
 
     def linear(self, constraint: Constraint, sizes: Mapping[str, float]) -> float:
@@ -265,6 +273,9 @@ class Regions:
                 case NormalVector():
                     assert normals is not None
                     out[name] = normals
+                case Indicator(number):
+                    part = signature.names.subdomains[number]
+                    out[name] = np.asarray(part.indicator(jnp.asarray(at)))
                 case _:
                     out[name] = np.zeros(n)
         return out
@@ -349,8 +360,12 @@ def called(
     function = problem.residual
     if number is not None:
         condition = problem.conditions()[number]
-        assert isinstance(condition, Equation)
-        function = condition.residual
+        assert isinstance(condition, Equation | Interface)
+        if isinstance(condition, Equation):
+            function = condition.residual
+        else:  # the balance of a flux is as large as the flux on either side
+            function = condition.flux
+            values = {name: values[name] for name in inspect.signature(function).parameters}
     owner = f"{name_of(holder(problem))}, {label}"  # as in the training
     return apply_pointwise(
         function, {name: jnp.asarray(value) for name, value in values.items()}, owner=owner

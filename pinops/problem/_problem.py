@@ -6,6 +6,7 @@ That is algebra between partial derivatives, a domain, conditions and, if known,
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 import equinox as eqx
@@ -25,9 +26,12 @@ from pinops.problem._guards import (
     in_double,
 )
 from pinops.problem._inputs import check_inputs
+from pinops.problem._subdomains import interface_features, subdomains_of
 from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
 from pinops.settings import check_settings
+
+_KNOWN = ("lift", "factor", "features")
 
 
 def positive(default: float) -> Any:
@@ -63,6 +67,10 @@ class Problem(eqx.Module):
     Called with numbers, ``exact`` and these three compute in double precision and give float64 of
     NumPy, whatever the configuration of JAX.
 
+    ``subdomains`` are parts of the domain by name, such as materials: shapes in some of its spatial
+    coordinates. A residual that names one gets 1 inside and 0 outside of it; what holds between
+    them is an `Interface`.
+
     ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are
     taken after removing the mean. ``trainable`` lists coefficients that are unknown and start
     from their given value (an inverse problem). ``sampler`` is how `solve` spreads points where
@@ -75,6 +83,7 @@ class Problem(eqx.Module):
 
     domain: ClassVar[Domain]
     unknowns: ClassVar[tuple[str, ...]] = ("u",)
+    subdomains: ClassVar[Mapping[str, Domain]] = MappingProxyType({})
     gauge: ClassVar[tuple[str, ...]] = ()
     trainable: ClassVar[tuple[str, ...]] = ()
     sampler: ClassVar[Sampler] = Sobol()
@@ -91,7 +100,7 @@ class Problem(eqx.Module):
         super().__init_subclass__(**options)
         # Here, once for every door: whoever calls these methods gets their errors as one sentence.
         own = {name: method for name, method in vars(cls).items() if inspect.isfunction(method)}
-        for name in ("exact", "lift", "factor", "features"):
+        for name in ("exact", *_KNOWN):
             if name in own:
                 owner = f"{cls.__name__}.{name}"
                 setattr(cls, name, in_double(own[name], skip=1, owner=owner))
@@ -105,7 +114,7 @@ class Problem(eqx.Module):
         check_settings(self)
         for field in fields(self):
             owner = f"{type(self).__name__}: {field.name}"
-            if field.name in ("lift", "factor", "features", "sampler", "stretched"):
+            if field.name in (*_KNOWN, "sampler", "stretched", "subdomains"):
                 raise ValueError(f"{owner} is what a problem knows, not a coefficient; rename it")
             value = getattr(self, field.name)
             if field.metadata.get("static"):
@@ -159,48 +168,15 @@ class Problem(eqx.Module):
         return as_table(about, type(self).__name__)
 
 
-class DerivedProblem(Problem):
-    """Abstract: a problem made from another one, for the same unknowns on the same domain."""
-
-    problem: eqx.AbstractVar[Problem]
-
-    @property
-    def domain(self) -> Domain:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.domain
-
-    @property
-    def unknowns(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.unknowns
-
-    @property
-    def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.gauge
-
-    @property
-    def sampler(self) -> Sampler:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.sampler
-
-    @property
-    def stretched(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.stretched
-
-    @property
-    def lift(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.lift
-
-    @property
-    def factor(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.factor
-
-    @property
-    def features(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.problem.features
-
-
 def names_of(problem: Problem) -> Names:
-    """The vocabulary of a problem: its coordinates, spatial coordinates and unknowns."""
+    """The vocabulary of a problem: coordinates, spatial coordinates, unknowns and subdomains."""
     domain = problem.domain
-    return Names(tuple(domain.coordinates), tuple(domain.space), tuple(problem.unknowns))
+    return Names(
+        tuple(domain.coordinates),
+        tuple(domain.space),
+        tuple(problem.unknowns),
+        subdomains_of(problem),
+    )
 
 
 def residual_signature(problem: Problem) -> Signature:
@@ -339,15 +315,16 @@ def _called(problem: Problem, method: str, point: Any, owner: str) -> Any:
 
 
 def features_at(problem: Problem, point: Any) -> Array:
-    """The features of a problem at one point, ``(d,) -> (k,)``; none without such a method."""
+    """The features of a problem at one point, ``(d,) -> (k,)``, and those of its interfaces."""
     owner = f"{type(problem).__name__}.features"
+    folds = interface_features(problem, point)
     if problem.features is None:
         if problem.stretched:
             raise ValueError(
                 f"{owner} must give the stretched coordinates; define it, or leave stretched as "
                 "it is"
             )
-        return jnp.zeros(0, point.dtype)
+        return jnp.stack(folds) if folds else jnp.zeros(0, point.dtype)
     out = _called(problem, "features", point, owner)
     remedy = "return a tuple of numbers, one for each feature"
     if not isinstance(out, tuple | list) or not out:
@@ -362,7 +339,7 @@ def features_at(problem: Problem, point: Any) -> Array:
             f"{owner} must return a stretched coordinate for each of {', '.join(names)}, got "
             f"{len(out)} numbers"
         )
-    return jnp.stack([jnp.asarray(value, point.dtype) for value in out])
+    return jnp.stack([*(jnp.asarray(value, point.dtype) for value in out), *folds])
 
 
 def values_at(problem: Problem, method: str, point: Any) -> dict[str, Any]:

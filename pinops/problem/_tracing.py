@@ -21,6 +21,7 @@ from pinops.derivatives import (
     Coordinate,
     Gradient,
     Index,
+    Indicator,
     Laplacian,
     Names,
     Partial,
@@ -29,7 +30,8 @@ from pinops.derivatives import (
     apply_pointwise,
 )
 from pinops.problem._algebra import Kind, Symbol, symbolic
-from pinops.problem._problem import DerivedProblem, Problem, residual_signature
+from pinops.problem._derived import DerivedProblem
+from pinops.problem._problem import Problem, residual_signature
 from pinops.problem._reading import Reader, Traced
 
 
@@ -133,7 +135,7 @@ def symbol(name: str, argument: Any, names: Names) -> Symbol:
             return Symbol(name, Kind.UNKNOWN, len(index), any(axis in axes for axis in index))
         case Laplacian():
             return Symbol(name, Kind.UNKNOWN, 2)
-        case Coordinate():
+        case Coordinate() | Indicator():
             return Symbol(name, Kind.COORDINATE)
     raise ValueError(f"{name} is no single quantity of an equation")
 
@@ -161,4 +163,6 @@ def _symbols_of(argument: Any, names: Names) -> list[Symbol]:
             return [symbol(spelled(component, p.index, names), p, names) for p in parts]
         case Coordinate(axis):
             return [symbol(names.coordinates[axis], argument, names)]
+        case Indicator(number):
+            return [symbol(names.subdomains[number].name, argument, names)]
     return [symbol(name, Coordinate(k), names) for k, name in enumerate(names.coordinates)]

@@ -18,12 +18,14 @@ from pinops.problem._conditions import (
     Dirichlet,
     Equation,
     Initial,
+    Interface,
     Neumann,
     Observed,
     Periodic,
     Robin,
 )
-from pinops.problem._problem import DerivedProblem, Problem
+from pinops.problem._derived import DerivedProblem
+from pinops.problem._problem import Problem
 from pinops.reference import Reference
 from pinops.settings import check_settings, whole
 
@@ -201,6 +203,8 @@ def _spans_time(domain: Box, condition: Condition) -> str:
     """What of a condition cannot be met from window to window; empty where all can."""
     if isinstance(condition, Observed):
         return "observations"
+    if isinstance(condition, Interface):  # the series that is handed over would have a kink
+        return "an interface between subdomains"
     if isinstance(condition, Periodic):
         on = (condition.on,) if isinstance(condition.on, str) else condition.on
         return "a solution periodic in time" if domain.time in on else ""

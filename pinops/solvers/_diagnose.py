@@ -133,7 +133,7 @@ def _shares(m: Measures) -> list[str]:
 
 def _conditions(m: Measures) -> dict[str, Fit]:
     """Conditions in the loss, observations left out."""
-    kinds = ("initial", "boundary")
+    kinds = ("initial", "boundary", "interface")
     return {name: fit for name, fit in m.terms.items() if fit.region.kind in kinds}
 
 

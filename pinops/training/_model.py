@@ -90,12 +90,12 @@ class Model(Trainable[Mapping[Region, Points]]):
             return dict(points)
         field = self.field(params)
         wanted = plans(constraints(self.problem, self.imposition.soft))
-        return {
-            region: dataclasses.replace(
-                here, fixed=field.fixed(jnp.asarray(here.at), wanted[region])
-            )
-            for region, here in points.items()
-        }
+        out = {}
+        for region, here in points.items():
+            fixed = [field.fixed(side, wanted[region]) for side in here.sides]
+            single = here.across is None
+            out[region] = dataclasses.replace(here, fixed=fixed[0] if single else fixed)
+        return out
 
     def residuals(self, params: Params, points: Mapping[Region, Points]) -> dict[str, Term]:
         """Every term whose region has points."""

@@ -12,7 +12,16 @@ from jaxtyping import Array, PRNGKeyArray
 
 from pinops.derivatives import STDE
 from pinops.losses import Weights
-from pinops.problem import INITIAL, INTERIOR, Observed, Points, Problem, Region, constraints
+from pinops.problem import (
+    INITIAL,
+    INTERIOR,
+    Observed,
+    Points,
+    Problem,
+    Region,
+    constraints,
+    pairs,
+)
 from pinops.sampling import RAD, Refinement, Sampler, Sobol
 from pinops.settings import check_settings, instance, whole
 from pinops.training._bootstrap import Bootstrap
@@ -99,13 +108,15 @@ def draw(
     dtype = jnp.result_type(float)
     for number, region in enumerate(dict.fromkeys(c.region for c in constraints(problem, soft))):
         cube = partial(sampler.points, folded(key, number))
-        normals, data = None, {}
+        normals, across, data = None, None, {}
         if region == INTERIOR:
             at = domain.sample_interior(cube, collocation.interior)
         elif region == INITIAL:
             at = domain.sample_initial(cube, collocation.initial)
         elif region.kind == "boundary":
             at, normals = domain.sample_boundary(region.parts, cube, collocation.boundary)
+        elif region.kind == "interface":
+            at, across, normals = pairs(problem, region.parts, cube, collocation.boundary, dtype)
         else:
             condition = problem.conditions()[region.condition]
             assert isinstance(condition, Observed)
@@ -114,9 +125,10 @@ def draw(
                 f"observed_{name}": jnp.asarray(value, dtype)
                 for name, value in condition.values.items()
             }
-        out[region] = Points(
-            jnp.asarray(at, dtype), None if normals is None else jnp.asarray(normals, dtype), data
+        at, normals, across = (
+            None if one is None else jnp.asarray(one, dtype) for one in (at, normals, across)
         )
+        out[region] = Points(at, normals, data, across=across)
     return out
 
 

@@ -1,0 +1,42 @@
+"""Points where a shape ends inside of a domain."""
+
+import numpy as np
+
+from ._box import Box
+from ._domain import Cube, Domain, first_accepted
+
+_INSIDE = 1e-9  # of the longest side of the domain: nearer to its boundary nothing is inside
+
+
+def sample_interface(
+    domain: Domain, shape: Domain, cube: Cube, n: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points on the boundary of a shape that lie inside of a domain, uniform in measure.
+
+    Args:
+        domain: Whose coordinates the points have.
+        shape: In some of the spatial coordinates; it extends along the others, and over all times.
+        cube: Points of the unit cube.
+        n: How many points.
+
+    Returns:
+        The points (n, d), and the unit normals (n, space) that point out of the shape.
+
+    Raises:
+        ValueError: Where the shape has no boundary inside.
+    """
+    others = {c: ends for c, ends in domain.bounds.items() if c not in shape.coordinates}
+    whole = shape * Box(**others) if others else shape
+    columns = [whole.coordinates.index(c) for c in domain.coordinates]
+    in_space = [whole.space.index(c) for c in domain.space]
+    longest = max(domain.bounds[c][1] - domain.bounds[c][0] for c in domain.space)
+
+    def propose(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        points, normals = whole.sample_boundary(shape.parts, cube, m)
+        points = points[:, columns]
+        inside = domain.signed_distance(points) < -_INSIDE * longest
+        return points, normals[:, in_space], inside
+
+    empty = f"{type(shape).__name__}: its boundary has no piece inside of the domain; move it"
+    points, normals = first_accepted(propose, n, empty)
+    return points, normals
