@@ -127,8 +127,8 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
                 parts = tuple(part.name for part in chosen(problem, condition.on))
                 region, on = Region("interface", parts), "+".join(parts)
                 out += [
-                    Constraint(f"{name} on {on}", region, *rest)
-                    for name, *rest in across(problem, condition, owner)
+                    Constraint(f"{what} on {on}", region, signature, function, weights)
+                    for what, signature, function, weights in across(problem, condition, owner)
                 ]
             case Initial():
                 assert problem.domain.time is not None

@@ -125,10 +125,10 @@ def draw(
                 f"observed_{name}": jnp.asarray(value, dtype)
                 for name, value in condition.values.items()
             }
-        at, normals, across = (
-            None if one is None else jnp.asarray(one, dtype) for one in (at, normals, across)
+        normals, across = (
+            None if one is None else jnp.asarray(one, dtype) for one in (normals, across)
         )
-        out[region] = Points(at, normals, data, across=across)
+        out[region] = Points(jnp.asarray(at, dtype), normals, data, across=across)
     return out
 
 
