@@ -35,15 +35,13 @@ network. The initial condition of a window is then data, all windows are one pro
 cost does not grow with their number. Windows need a box.
 """
 
-from pinops.problem._conditions import Condition as Condition
+from pinops.problem._condition import Condition as Condition
 from pinops.problem._conditions import Dirichlet as Dirichlet
 from pinops.problem._conditions import Equation as Equation
 from pinops.problem._conditions import Initial as Initial
 from pinops.problem._conditions import Neumann as Neumann
-from pinops.problem._conditions import Observed as Observed
 from pinops.problem._conditions import Periodic as Periodic
 from pinops.problem._conditions import Robin as Robin
-from pinops.problem._conditions import observe as observe
 from pinops.problem._conditions import sentence as sentence
 from pinops.problem._constraints import INITIAL as INITIAL
 from pinops.problem._constraints import INTERIOR as INTERIOR
@@ -91,6 +89,8 @@ from pinops.problem._mixture import CONSTANTS as CONSTANTS
 from pinops.problem._mixture import FAMILY as FAMILY
 from pinops.problem._mixture import WORDS as WORDS
 from pinops.problem._mixture import Mixture as Mixture
+from pinops.problem._observed import Observed as Observed
+from pinops.problem._observed import observe as observe
 from pinops.problem._periodic_family import PeriodicFamily as PeriodicFamily
 from pinops.problem._problem import Problem as Problem
 from pinops.problem._problem import check_family as check_family

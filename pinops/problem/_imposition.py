@@ -14,18 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.geometry import TERMINAL
-from pinops.problem._conditions import (
-    Condition,
-    Dirichlet,
-    Initial,
-    Neumann,
-    Observed,
-    Periodic,
-    Robin,
-    named_unknowns,
-)
+from pinops.problem._condition import Condition
+from pinops.problem._conditions import Dirichlet, Initial, Neumann, Periodic, Robin, named_unknowns
 from pinops.problem._faces import Face, PointFunction, faces_of
 from pinops.problem._inside import check_observed
+from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
 from pinops.settings import quick
 

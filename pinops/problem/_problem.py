@@ -17,7 +17,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from pinops._html import Markup, as_table
 from pinops.derivatives import Names, Signature, call_by_name, number, parse_signature
 from pinops.geometry import Domain
-from pinops.problem._conditions import Condition
+from pinops.problem._condition import Condition
 from pinops.problem._guards import (
     checked_coefficient,
     checked_conditions,

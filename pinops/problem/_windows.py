@@ -13,16 +13,9 @@ from jaxtyping import Array, Float
 
 from pinops.derivatives import taking
 from pinops.geometry import TERMINAL, Box
-from pinops.problem._conditions import (
-    Condition,
-    Dirichlet,
-    Equation,
-    Initial,
-    Neumann,
-    Observed,
-    Periodic,
-    Robin,
-)
+from pinops.problem._condition import Condition
+from pinops.problem._conditions import Dirichlet, Equation, Initial, Neumann, Periodic, Robin
+from pinops.problem._observed import Observed
 from pinops.problem._problem import DerivedProblem, Problem
 from pinops.reference import Reference
 from pinops.settings import check_settings, whole

@@ -113,6 +113,9 @@ def draw(
             data = {
                 f"observed_{name}": jnp.asarray(value, dtype)
                 for name, value in condition.values.items()
+            } | {
+                f"noise_{name}": jnp.asarray(level, dtype)
+                for name, level in condition.noise.items()
             }
         out[region] = Points(
             jnp.asarray(at, dtype), None if normals is None else jnp.asarray(normals, dtype), data
