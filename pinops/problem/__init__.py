@@ -50,6 +50,7 @@ from pinops.problem._constraints import Points as Points
 from pinops.problem._constraints import Region as Region
 from pinops.problem._constraints import constraints as constraints
 from pinops.problem._data_family import DataFamily as DataFamily
+from pinops.problem._dependence import missing_axes as missing_axes
 from pinops.problem._described import described as described
 from pinops.problem._described import heading_of as heading_of
 from pinops.problem._described import residual_source as residual_source

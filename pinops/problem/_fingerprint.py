@@ -24,6 +24,7 @@ from pinops.derivatives import (
 from pinops.problem._condition import Condition
 from pinops.problem._conditions import Dirichlet, Equation, Initial, Neumann, Periodic, Robin
 from pinops.problem._data_family import DataFamily
+from pinops.problem._dependence import missing_axes
 from pinops.problem._inputs import shapes_of
 from pinops.problem._inverse import coefficients_as_json, holder
 from pinops.problem._mixture import Mixture
@@ -77,6 +78,7 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
     return {
         "problem": name_of(holder(problem)),
         "unknowns": list(problem.unknowns),
+        **_depends_on(problem),
         "coefficients": {
             **{name: _short(value) for name, value in coefficients.items()},
             **(_families(problem) if isinstance(problem, Mixture) else {}),
@@ -87,6 +89,16 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         "known": {name: _text(array) for name, array in _group(values, "known ").items()},
         "observations": _observations(conditions, values),
     }
+
+
+def _depends_on(problem: Problem) -> dict[str, Any]:
+    """The coordinates of unknowns that lack some."""
+    missing, names = missing_axes(problem), problem.domain.coordinates
+    own = {
+        unknown: ", ".join(name for axis, name in enumerate(names) if axis not in axes)
+        for unknown, axes in missing.items()
+    }
+    return {"depends_on": own} if own else {}
 
 
 def _families(mixture: Mixture) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _levels(noise: Any, values: Mapping[str, np.ndarray]) -> dict[str, Float[np.
     """The noise of every observation, by the names of those values that have one."""
     if noise is None:
         return {}
-    given = noise if isinstance(noise, Mapping) else dict.fromkeys(values, noise)
+    given: Any = noise if isinstance(noise, Mapping) else dict.fromkeys(values, noise)
     _check_named("noise", given, values)
     columns = {name: _column(f"noise of {name}", array) for name, array in given.items()}
     return {
@@ -151,7 +151,8 @@ def observe(reference: Reference, count: int, *, noise: float = 0.0, seed: int =
     Args:
         reference: Where the values come from.
         count: Of nodes, from 1 to all of them.
-        noise: Its standard deviation relative to that of the values, at least 0; it is normal.
+        noise: Its standard deviation relative to that of the values, at least 0; it is normal, and
+            becomes the noise of the observations.
         seed: Of nodes and noise, at least 0.
 
     Raises:
@@ -177,11 +178,11 @@ def observe(reference: Reference, count: int, *, noise: float = 0.0, seed: int =
             strict=True,
         )
     )
-    for name in reference.values:
-        taken[name] = taken[name] + noise * np.std(taken[name]) * rng.standard_normal(count)
+    levels = {name: noise * np.std(taken[name]) for name in reference.values}
+    for name, level in levels.items():
+        taken[name] = taken[name] + level * rng.standard_normal(count)
     return Observed(
-        *(
-            {name: taken[name] for name in part}
-            for part in (reference.coordinates, reference.values)
-        )
+        {name: taken[name] for name in reference.coordinates},
+        {name: taken[name] for name in reference.values},
+        noise={name: level for name, level in levels.items() if level > 0},
     )

@@ -29,6 +29,9 @@ from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
 from pinops.settings import check_settings
 
+# Names that a problem has for what it knows.
+_KNOWN = ("lift", "factor", "features", "sampler", "stretched", "depends_on")
+
 
 def positive(default: float) -> Any:
     """A coefficient that must be greater than zero: ``viscosity: float = po.positive(0.01)``.
@@ -64,9 +67,10 @@ class Problem(eqx.Module):
     NumPy, whatever the configuration of JAX.
 
     ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are
-    taken after removing the mean. ``trainable`` lists coefficients that are unknown and start
-    from their given value (an inverse problem). ``sampler`` is how `solve` spreads points where
-    no `Collocation` is given.
+    taken after removing the mean. ``depends_on`` gives the coordinates of unknowns that depend on
+    some of them only: ``{"k": ("x",)}`` is k(x) beside u(x, t). ``trainable`` lists coefficients
+    that are unknown and start from their given value (an inverse problem). ``sampler`` is how
+    `solve` spreads points where no `Collocation` is given.
 
     Raises:
         ValueError: For a coefficient that is no finite real number, or not positive where it is
@@ -76,6 +80,7 @@ class Problem(eqx.Module):
     domain: ClassVar[Domain]
     unknowns: ClassVar[tuple[str, ...]] = ("u",)
     gauge: ClassVar[tuple[str, ...]] = ()
+    depends_on: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     trainable: ClassVar[tuple[str, ...]] = ()
     sampler: ClassVar[Sampler] = Sobol()
     stretched: ClassVar[bool] = False
@@ -105,7 +110,7 @@ class Problem(eqx.Module):
         check_settings(self)
         for field in fields(self):
             owner = f"{type(self).__name__}: {field.name}"
-            if field.name in ("lift", "factor", "features", "sampler", "stretched"):
+            if field.name in _KNOWN:
                 raise ValueError(f"{owner} is what a problem knows, not a coefficient; rename it")
             value = getattr(self, field.name)
             if field.metadata.get("static"):
@@ -175,6 +180,10 @@ class DerivedProblem(Problem):
     @property
     def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.problem.gauge
+
+    @property
+    def depends_on(self) -> Mapping[str, tuple[str, ...]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.depends_on
 
     @property
     def sampler(self) -> Sampler:  # pyright: ignore[reportIncompatibleVariableOverride]

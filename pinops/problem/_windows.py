@@ -15,6 +15,7 @@ from pinops.derivatives import taking
 from pinops.geometry import TERMINAL, Box
 from pinops.problem._condition import Condition
 from pinops.problem._conditions import Dirichlet, Equation, Initial, Neumann, Periodic, Robin
+from pinops.problem._dependence import missing_axes
 from pinops.problem._observed import Observed
 from pinops.problem._problem import DerivedProblem, Problem
 from pinops.reference import Reference
@@ -60,6 +61,13 @@ class Window(DerivedProblem):
                 "time windows need a box with a time coordinate; "
                 f"{type(self.problem).__name__} has another domain"
             )
+        time = domain.coordinates.index(domain.time)
+        for unknown, axes in missing_axes(self.problem).items():
+            if time in axes:
+                raise ValueError(
+                    f"time windows cannot find {unknown}, which does not depend on {domain.time}; "
+                    "solve the problem in one piece"
+                )
         for condition in self.problem.conditions():
             what = _spans_time(domain, condition)
             if what:

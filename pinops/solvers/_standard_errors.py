@@ -15,8 +15,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from pinops.problem import Points, Region, constraints
-from pinops.solvers._measures import weights_of
+from pinops.problem import Points, Region
+from pinops.solvers._measures import known_noise, weights_of
 from pinops.training import Collocation, Model, Params, TrainState, draw
 
 _POINTS = Collocation(interior=1024, boundary=256, initial=256)
@@ -49,7 +49,7 @@ def standard_errors(
         )
     points = draw(model.problem, model.imposition.soft, _POINTS, jax.random.key(0))
     weights = weights_of(model, params, state, points)
-    known = _known_noise(model)
+    known = known_noise(model)
     terms = [
         (name, region, float(weights[name][0]), np.asarray(r, float), np.asarray(rows, float))
         for region, found in _linearised(model, params, points).items()
@@ -71,19 +71,6 @@ def standard_errors(
     if not np.any(variance):
         raise ValueError(f"{owner}: there are no observations whose noise could count")
     return _in_units(model, params, np.sqrt(variance))
-
-
-def _known_noise(model: Model) -> dict[str, float]:
-    """The variance of the noise in each term of observations where it was given.
-
-    Their misfits are standard deviations, divided by the size of the term.
-    """
-    conditions = model.problem.conditions()
-    return {
-        c.name: float(model.scales.terms[c.name]) ** -2
-        for c in constraints(model.problem, model.imposition.soft)
-        if c.observed and c.observed in getattr(conditions[c.region.condition], "noise", ())
-    }
 
 
 def _estimated_noise(owner: str, misfit: Float[np.ndarray, " n"], followed: float) -> float:
