@@ -138,7 +138,7 @@ def measure(
         draw(problem, model.imposition.soft, collocation, jax.random.key(seed)) for seed in (1, 2)
     )
     terms = _terms(model, params, one)
-    weights = weights_of(model, params, state, one)
+    weights, noise = weights_of(model, params, state, one), known_noise(model)
     squares = {
         name: (
             term.region,
@@ -164,8 +164,7 @@ def measure(
         trained=history[-1].loss if history else fresh,
         fresh=fresh,
         terms={
-            name: _fit(term, weights[name], one, known_noise(model).get(name))
-            for name, term in terms.items()
+            name: _fit(term, weights[name], one, noise.get(name)) for name, term in terms.items()
         },
         fell=_fell(history),
         reducible=_reducible(model, params, weights, one, other),
