@@ -17,8 +17,10 @@ def observations(viscosity: float, count: int, noise: float, seed: int) -> po.Ob
     points = rng.uniform((-1.0, 0.0), (1.0, 1.0), (count, 2))
     references = [cole_hopf(point[:1], point[1:], viscosity) for point in points]
     u = np.array([reference.values["u"].item() for reference in references])
-    u = u + noise * np.std(u) * rng.standard_normal(count)
-    return po.Observed({"x": points[:, 0], "t": points[:, 1]}, {"u": u})
+    level = noise * np.std(u)
+    u = u + level * rng.standard_normal(count)
+    at = {"x": points[:, 0], "t": points[:, 1]}
+    return po.Observed(at, {"u": u}, noise=level if level > 0 else None)
 
 
 @po.register("burgers_inverse")

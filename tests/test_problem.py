@@ -654,7 +654,7 @@ def test_observations_are_checked():
         ValueError, match=r"u has 2 value\(s\) that are not finite \(the first is nan at row 1\)"
     ):
         po.Observed({"x": x}, {"u": np.where(np.arange(5) % 2, np.nan, x)})
-    with pytest.raises(ValueError, match="no unknown 'w'; the unknowns are u"):
+    with pytest.raises(ValueError, match=r"Observed: 'w' is no unknown \(u\)"):
         constraints(problem(LINE, po.Observed({"x": x}, {"w": x})), (0,))
     with pytest.raises(ValueError, match="no coordinate 'y'; the coordinates are x"):
         impose(problem(LINE, po.Observed({"x": x, "y": x}, {"u": x})))

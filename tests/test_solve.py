@@ -376,7 +376,7 @@ def test_what_invert_needs():
         ValueError, match="Decay has no coefficient 'speed' to be found; it has rate"
     ):
         po.invert(Decay(), observed, unknown="speed")
-    with pytest.raises(ValueError, match="there is no unknown 'w'; the unknowns are u"):
+    with pytest.raises(ValueError, match=r"Observed: 'w' is no unknown \(u\)"):
         po.invert(
             Decay(), po.Observed({"t": [0.5]}, {"w": [0.5]}), unknown="rate", **QUICK, steps=1
         )

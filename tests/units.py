@@ -19,10 +19,11 @@ from pinops.derivatives import (
     Normal,
     Partial,
     Point,
+    parse_names,
     parse_signature,
 )
 from pinops.problem import Problem, features_at, names_of, residual_signature, values_at
-from pinops.problem._conditions import Condition
+from pinops.problem._condition import Condition
 from pinops.problem._derived import DerivedProblem
 from pinops.problem._problem import by_unknown
 
@@ -74,27 +75,25 @@ class Rescaled(DerivedProblem):
         signature = residual_signature(self.problem)
         return self._converted(self.problem.residual, signature, self.of_equation)
 
+    def _unit(self, argument: Any) -> Any:
+        """What a quantity of this problem is in those of the inner one."""
+        match argument:
+            case Partial(component, index):
+                of = np.prod([self.of_coordinates[axis] for axis in index])
+                return self.of_unknowns[component] / of
+            case Laplacian(component):
+                return self.of_unknowns[component] / self._length**2
+            case Gradient(component) | Normal(component):
+                return self.of_unknowns[component] / self._length
+            case Coordinate(axis):
+                return self.of_coordinates[axis]
+            case Point():
+                return jnp.asarray(self.of_coordinates)
+        return 1.0
+
     def _converted(self, function: Any, signature: Any, factor: float) -> Callable[..., Any]:
         """An equation of the inner problem by the quantities of this one, times a factor."""
-        length = self._length
-
-        def unit(argument: Any) -> Any:
-            """What a quantity of this problem is in those of the inner one."""
-            match argument:
-                case Partial(component, index):
-                    of = np.prod([self.of_coordinates[axis] for axis in index])
-                    return self.of_unknowns[component] / of
-                case Laplacian(component):
-                    return self.of_unknowns[component] / length**2
-                case Gradient(component) | Normal(component):
-                    return self.of_unknowns[component] / length
-                case Coordinate(axis):
-                    return self.of_coordinates[axis]
-                case Point():
-                    return jnp.asarray(self.of_coordinates)
-            return 1.0
-
-        units = {name: unit(argument) for name, argument in signature.arguments}
+        units = {name: self._unit(argument) for name, argument in signature.arguments}
 
         def converted(**values: Any) -> Any:
             out = function(**{name: value / units[name] for name, value in values.items()})
@@ -177,12 +176,20 @@ class Rescaled(DerivedProblem):
                 data = self._data(condition, condition.value, 1.0)
                 return po.Initial(data, moving, soft=condition.soft)
             case po.Observed():
-                names, sizes = self.problem.domain.coordinates, self.of_unknowns
-                at = dict(zip(names, self.of_coordinates, strict=True))
-                of = dict(zip(self.unknowns, sizes, strict=True))
+                names = names_of(self.problem)
+                at = dict(zip(names.coordinates, self.of_coordinates, strict=True))
+
+                def in_units(values: dict[str, Any]) -> dict[str, Any]:
+                    signature = parse_names(tuple(values), names, owner="rescaled")
+                    return {
+                        name: self._unit(argument) * values[name]
+                        for name, argument in signature.arguments
+                    }
+
                 return po.Observed(
                     {name: at[name] * array for name, array in condition.coordinates.items()},
-                    {name: of[name] * array for name, array in condition.values.items()},
+                    in_units(condition.values),
+                    noise=in_units(condition.noise),
                 )
             case po.Equation():
                 names = names_of(self.problem)
@@ -272,6 +279,21 @@ class Pressure(po.Problem):
 
     def exact(self, x):
         return self.size * (1 + x)
+
+
+class Probed(po.Problem):
+    """p_xx = 0 with observed pressures and slopes, of which some are noisier."""
+
+    domain = po.Box(x=(0, 1))
+    unknowns = ("p",)
+
+    def residual(self, p_xx):
+        return p_xx
+
+    def conditions(self):
+        x = np.linspace(0, 1, 11)
+        values = {"p": 1 + x, "p_x": 1 + 0 * x, "lap_p": 0 * x}
+        return (po.Observed({"x": x}, values, noise={"p": 0.1, "p_x": 0.01 + 0.02 * x}),)
 
 
 class Decay(po.Problem):

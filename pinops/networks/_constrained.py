@@ -19,6 +19,7 @@ from pinops.derivatives import (
     product,
 )
 from pinops.networks._field import Field, NetworkField, ScaledField, bounds_of, embedding_of
+from pinops.networks._reduced import reduced_by
 from pinops.problem import (
     Face,
     Imposition,
@@ -291,7 +292,7 @@ def field_of(
         # differences from it only.
         constrained = is_constrained(problem, imposition)
         field = ScaledField(field, jnp.zeros_like(centre) if constrained else centre, spread)
-    return constrained_by(problem, imposition, field, scales)
+    return reduced_by(problem, constrained_by(problem, imposition, field, scales))
 
 
 def is_constrained(problem: Problem, imposition: Imposition) -> bool:

@@ -35,16 +35,14 @@ network. The initial condition of a window is then data, all windows are one pro
 cost does not grow with their number. Windows need a box.
 """
 
-from pinops.problem._conditions import Condition as Condition
+from pinops.problem._condition import Condition as Condition
 from pinops.problem._conditions import Dirichlet as Dirichlet
 from pinops.problem._conditions import Equation as Equation
 from pinops.problem._conditions import Initial as Initial
 from pinops.problem._conditions import Interface as Interface
 from pinops.problem._conditions import Neumann as Neumann
-from pinops.problem._conditions import Observed as Observed
 from pinops.problem._conditions import Periodic as Periodic
 from pinops.problem._conditions import Robin as Robin
-from pinops.problem._conditions import observe as observe
 from pinops.problem._conditions import sentence as sentence
 from pinops.problem._constraints import INITIAL as INITIAL
 from pinops.problem._constraints import INTERIOR as INTERIOR
@@ -53,6 +51,7 @@ from pinops.problem._constraints import Points as Points
 from pinops.problem._constraints import Region as Region
 from pinops.problem._constraints import constraints as constraints
 from pinops.problem._data_family import DataFamily as DataFamily
+from pinops.problem._dependence import missing_axes as missing_axes
 from pinops.problem._described import described as described
 from pinops.problem._described import heading_of as heading_of
 from pinops.problem._described import residual_source as residual_source
@@ -93,6 +92,8 @@ from pinops.problem._mixture import CONSTANTS as CONSTANTS
 from pinops.problem._mixture import FAMILY as FAMILY
 from pinops.problem._mixture import WORDS as WORDS
 from pinops.problem._mixture import Mixture as Mixture
+from pinops.problem._observed import Observed as Observed
+from pinops.problem._observed import observe as observe
 from pinops.problem._periodic_family import PeriodicFamily as PeriodicFamily
 from pinops.problem._problem import Problem as Problem
 from pinops.problem._problem import check_family as check_family

@@ -7,31 +7,25 @@ the coordinates that they name: ``lambda x, t: ...``. Two instances: ``Initial(l
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Float
 
 from pinops._numbers import real
 from pinops.derivatives import guarded
 from pinops.geometry import TERMINAL
-from pinops.reference import Reference
+from pinops.problem._condition import Condition
+from pinops.problem._observed import Observed
 
 if TYPE_CHECKING:
     from pinops.problem._problem import Problem
 
 Data = float | Any | Callable[..., Any]
 On = str | tuple[str, ...] | None
-
-
-class Condition(eqx.Module):
-    """Abstract: something that must hold on a part of the boundary, at an instant, or at points."""
-
-    soft: eqx.AbstractVar[bool]
 
 
 class Dirichlet(Condition):
@@ -197,106 +191,6 @@ class Interface(Condition):
     soft: bool = eqx.field(static=True, default=True, init=False)
 
 
-class Observed(Condition):
-    """Scattered observations: ``u(point) = value`` in the least-squares sense. Always soft.
-
-    Args:
-        coordinates: One array ``(n,)`` per coordinate, points of the domain.
-        values: One array ``(n,)`` per observed unknown.
-
-    Raises:
-        ValueError: When lengths differ, nothing is given, or something is not a finite real number.
-    """
-
-    coordinates: dict[str, Float[np.ndarray, " n"]]
-    values: dict[str, Float[np.ndarray, " n"]]
-    soft: bool = eqx.field(static=True, default=True, init=False)
-
-    def __init__(self, coordinates: Mapping[str, Any], values: Mapping[str, Any]):
-        for what, given in (("coordinates", coordinates), ("values", values)):
-            if not isinstance(given, Mapping):
-                raise ValueError(
-                    f"Observed: {what} must be a dict of arrays by name, such as "
-                    f"Observed({{'x': x}}, {{'u': u}}), got {type(given).__name__}"
-                )
-        self.coordinates = {name: _column(name, array) for name, array in coordinates.items()}
-        self.values = {name: _column(name, array) for name, array in values.items()}
-        self.soft = True
-
-    def __check_init__(self):
-        arrays = self.coordinates | self.values
-        sizes = {name: array.size for name, array in arrays.items()}
-        if not self.values or not self.coordinates or 0 in sizes.values():
-            raise ValueError(
-                "Observed: there are no observations; give coordinates and values, one array each"
-            )
-        if len(set(sizes.values())) > 1:
-            raise ValueError(f"Observed: all arrays must have one length, got {sizes}")
-        for name, array in arrays.items():
-            bad = np.flatnonzero(~np.isfinite(array))
-            if bad.size:
-                raise ValueError(
-                    f"Observed: {name} has {bad.size} value(s) that are not finite (the first is "
-                    f"{array[bad[0]]} at row {bad[0]}); drop those rows"
-                )
-
-
-def _column(name: str, array: Any) -> Float[np.ndarray, " n"]:
-    """The numbers of one column of observations."""
-    real(array, f"Observed: {name}")
-    if isinstance(array, Tracer):
-        raise ValueError(
-            f"Observed: {name} is traced by JAX; observations are numbers: make them outside of "
-            "jit, grad and vmap, from NumPy arrays"
-        )
-    try:
-        return np.asarray(array, np.float64).ravel()
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Observed: {name} must be an array of numbers ({error})") from error
-
-
-def observe(reference: Reference, count: int, *, noise: float = 0.0, seed: int = 0) -> Observed:
-    """Values of a reference at random nodes of its grid inside the domain.
-
-    Args:
-        reference: Where the values come from.
-        count: Of nodes, from 1 to all of them.
-        noise: Its standard deviation relative to that of the values, at least 0; it is normal.
-        seed: Of nodes and noise, at least 0.
-
-    Raises:
-        ValueError: For a count, noise or seed out of its range.
-    """
-    arrays = np.broadcast_arrays(*reference.coordinates.values(), *reference.values.values())
-    inside = np.flatnonzero(np.all([np.isfinite(array).ravel() for array in arrays], axis=0))
-    if not isinstance(count, int) or not 1 <= count <= inside.size:
-        raise ValueError(
-            f"num_observations must be a whole number from 1 to {inside.size}, the nodes of the "
-            f"grid, got {count}"
-        )
-    if not 0 <= noise < np.inf:
-        raise ValueError(f"noise must be zero or more and finite, got {noise}")
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"data_seed must be a whole number of at least 0, got {seed}")
-    rng = np.random.default_rng(seed)
-    rows = rng.choice(inside, count, replace=False)
-    taken = dict(
-        zip(
-            (*reference.coordinates, *reference.values),
-            (array.ravel()[rows] for array in arrays),
-            strict=True,
-        )
-    )
-    for name in reference.values:
-        taken[name] = taken[name] + noise * np.std(taken[name]) * rng.standard_normal(count)
-    return Observed(
-        *(
-            {name: taken[name] for name in part}
-            for part in (reference.coordinates, reference.values)
-        )
-    )
-
-
 def conditions_of(problem: "Problem", conditions: Callable[[], Any]) -> tuple[Condition, ...]:
     """What ``conditions()`` of a problem returns, checked.
 
@@ -344,7 +238,8 @@ def sentence(problem: "Problem", condition: Condition) -> str:
         case Observed():
             count = next(iter(condition.values.values())).size
             plural = "observation" if count == 1 else "observations"
-            return f"{count} {plural} of {listed(unknowns)}"
+            said = [f"{name}{_with_noise(condition, name)}" for name in unknowns]
+            return f"{count} {plural} of {listed(said)}"
         case Initial():
             time = problem.domain.time or "t"
             start = problem.domain.bounds.get(time, (0.0,))[0]
@@ -375,6 +270,14 @@ def listed(names: Sequence[str]) -> str:
     if len(names) > 6:
         return f"{', '.join(names[:3])}, ... and {names[-1]} ({len(names)} in all)"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _with_noise(condition: Observed, name: str) -> str:
+    """``" with noise 0.1"``, ``" with noise 0.1 to 0.2"``; nothing where it is not known."""
+    if name not in condition.noise:
+        return ""
+    low, high = np.min(condition.noise[name]), np.max(condition.noise[name])
+    return f" with noise {low:g}" + (f" to {high:g}" if high > low else "")
 
 
 def _pattern(condition: Dirichlet | Neumann | Robin, terminal: bool) -> str:

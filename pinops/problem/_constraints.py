@@ -1,7 +1,8 @@
 """Everything that must vanish, in one form: an equation by names, and the points where it holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import equinox as eqx
@@ -9,7 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinops.derivatives import Signature, parse_names, parse_signature
+from pinops.derivatives import (
+    Laplacian,
+    Names,
+    Partial,
+    Signature,
+    call_by_name,
+    number,
+    parse_name,
+    parse_names,
+    parse_signature,
+)
 from pinops.geometry import TERMINAL, Domain
 from pinops.problem._conditions import (
     Dirichlet,
@@ -17,11 +28,11 @@ from pinops.problem._conditions import (
     Initial,
     Interface,
     Neumann,
-    Observed,
     Periodic,
     Robin,
 )
 from pinops.problem._interface import across
+from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, by_unknown, names_of, residual_signature
 from pinops.problem._subdomains import chosen
 
@@ -86,7 +97,8 @@ class Constraint:
 
     ``name`` is its key in logs; "" where the function names several. ``linear`` holds the factors
     of a sum of named quantities minus data; None where the function is any other. At an interface
-    a function gets the pair of values on both sides of each quantity.
+    a function gets the pair of values on both sides of each quantity. ``observed`` is the name of
+    the values that were observed; "" for all others.
     """
 
     name: str
@@ -94,6 +106,7 @@ class Constraint:
     signature: Signature
     function: Callable[..., Any]
     linear: dict[str, Any] | None = None
+    observed: str = ""
 
 
 def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
@@ -106,16 +119,18 @@ def constraints(problem: Problem, soft: tuple[int, ...]) -> list[Constraint]:
         owner = f"{type(problem).__name__}: {type(condition).__name__}"
         match condition:
             case Observed():
-                for unknown in condition.values:
-                    if unknown not in names.unknowns:
-                        raise ValueError(
-                            f"{owner}: there is no unknown {unknown!r}; the unknowns are "
-                            f"{', '.join(names.unknowns)}"
+                for name in condition.values:
+                    signature, quantity = observed_quantity(names, condition, name, owner=owner)
+                    out.append(
+                        Constraint(
+                            name=f"observed {name}",
+                            region=Region("observed", condition=k),
+                            signature=signature,
+                            function=_misfit(name, quantity, name in condition.noise),
+                            linear=None if name in condition.quantities else {name: 1.0},
+                            observed=name,
                         )
-                    signature = parse_names((unknown,), names, owner=owner)
-                    label, region = f"observed {unknown}", Region("observed", condition=k)
-                    weights = {unknown: 1.0}
-                    out.append(Constraint(label, region, signature, _misfit(unknown), weights))
+                    )
             case Equation():
                 for parts, on in _pieces(problem.domain, condition.on):
                     signature = parse_signature(
@@ -187,9 +202,55 @@ def _label(on: Any) -> str:
     return "boundary" if on is None else on if isinstance(on, str) else "+".join(on)
 
 
-def _misfit(unknown: str) -> Callable[..., Any]:
+def observed_quantity(
+    names: Names, condition: Observed, name: str, *, owner: str
+) -> tuple[Signature, Callable[[Mapping[str, Any]], Any]]:
+    """What the values of a name are of: what it needs, and the number at one point.
+
+    Args:
+        names: The vocabulary of the problem.
+        condition: The observations.
+        name: Of the values.
+        owner: The beginning of every sentence.
+
+    Raises:
+        ValueError: For a name that means nothing, or something else already.
+    """
+    meaning = parse_name(name, names)
+    own = condition.quantities.get(name)
+    if own is not None and meaning is not None:
+        raise ValueError(
+            f"{owner}: the quantity {name!r} is a name of the problem already; give its function "
+            "another name"
+        )
+    if own is None and not isinstance(meaning, Partial | Laplacian):
+        u, c = names.unknowns[0], names.coordinates[0]
+        raise ValueError(
+            f"{owner}: {name!r} is no unknown ({', '.join(names.unknowns)}), no partial derivative "
+            f"such as {u}_{c}, and not lap_{u}; say what it is, quantities={{{name!r}: "
+            f"lambda {u}: ...}}"
+        )
+    owner = f"{owner}, {name}"
+    if own is None:
+        return parse_names((name,), names, owner=owner), itemgetter(name)
+    signature = parse_signature(own, names, owner=owner)
+    remedy = "return one number"
+
+    def quantity(values: Mapping[str, Any]) -> Any:
+        given = call_by_name(own, values, owner=owner)
+        return number(given, owner=owner, what="the quantity", remedy=remedy)
+
+    return signature, quantity
+
+
+def _misfit(
+    name: str, quantity: Callable[[Mapping[str, Any]], Any], noisy: bool
+) -> Callable[..., Any]:
+    """The misfit of an observation, in standard deviations where the noise is known."""
+
     def misfit(**values: Any) -> Any:
-        return values[unknown] - values[f"observed_{unknown}"]
+        difference = quantity(values) - values[f"observed_{name}"]
+        return difference / values[f"noise_{name}"] if noisy else difference
 
     return misfit
 

@@ -32,6 +32,10 @@ class DerivedProblem(Problem):
         return self.problem.gauge
 
     @property
+    def depends_on(self) -> Mapping[str, tuple[str, ...]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.problem.depends_on
+
+    @property
     def sampler(self) -> Sampler:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.problem.sampler
 

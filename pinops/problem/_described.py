@@ -49,6 +49,12 @@ def written_equation(problem: Problem) -> str:
     return expression.mathml() if len(expression.latex()) <= _WIDEST else ""
 
 
+def _with_coordinates(problem: Problem) -> list[str]:
+    """The unknowns, with their coordinates where they lack some: ``["u", "k(x)"]``."""
+    own = problem.depends_on
+    return [f"{name}({', '.join(own[name])})" if name in own else name for name in problem.unknowns]
+
+
 def described(problem: Problem) -> dict[str, str | list[str]]:
     """Equation, unknowns, coordinates with their ranges, coefficients and conditions, by name."""
     bounds = problem.domain.bounds
@@ -56,7 +62,7 @@ def described(problem: Problem) -> dict[str, str | list[str]]:
     numbers = {name: np.asarray(value) for name, value in known.items()}
     return {
         "equation": heading_of(problem),
-        "unknowns": ", ".join(problem.unknowns),
+        "unknowns": ", ".join(_with_coordinates(problem)),
         "coordinates": ", ".join(
             f"{name} from {low:g} to {high:g}" for name, (low, high) in bounds.items()
         ),

@@ -56,8 +56,15 @@ def _all_same(there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
 
 
 def _unknowns(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> str | None:
-    there, here = ", ".join(map(str, stored["unknowns"])), ", ".join(fresh["unknowns"])
-    return None if there == here else f"the unknowns are {there[:80]} there and {here[:80]} here"
+    there, here = (", ".join(map(str, part["unknowns"])) for part in (stored, fresh))
+    if there != here:
+        return f"the unknowns are {there[:80]} there and {here[:80]} here"
+    there, here = (part.get("depends_on", {}) for part in (stored, fresh))
+    for name in dict.fromkeys((*there, *here)):
+        told = [part.get(name, "all coordinates") or "none" for part in (there, here)]
+        if told[0] != told[1]:
+            return f"{name[:40]} depends on {told[0][:80]} there and on {told[1][:80]} here"
+    return None
 
 
 def _equation(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> str | None:

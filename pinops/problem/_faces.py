@@ -16,13 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.problem._conditions import (
-    Condition,
-    Dirichlet,
-    Initial,
-    Neumann,
-    Robin,
-)
+from pinops.problem._condition import Condition
+from pinops.problem._conditions import Dirichlet, Initial, Neumann, Robin
 from pinops.problem._problem import Problem, by_unknown
 
 PointFunction = Callable[[Any], Any]

@@ -25,22 +25,23 @@ from pinops.derivatives import (
     apply_pointwise,
     parse_signature,
 )
+from pinops.problem._condition import Condition
 from pinops.problem._conditions import (
-    Condition,
     Dirichlet,
     Equation,
     Initial,
     Interface,
     Neumann,
-    Observed,
     Periodic,
     Robin,
 )
 from pinops.problem._data_family import DataFamily
+from pinops.problem._dependence import missing_axes
 from pinops.problem._inputs import shapes_of
 from pinops.problem._interface import across
 from pinops.problem._inverse import coefficients_as_json, holder
 from pinops.problem._mixture import Mixture
+from pinops.problem._observed import Observed
 from pinops.problem._problem import (
     Problem,
     by_unknown,
@@ -91,6 +92,7 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
     return {
         "problem": name_of(holder(problem)),
         "unknowns": list(problem.unknowns),
+        **_depends_on(problem),
         "coefficients": {
             **{name: _short(value) for name, value in coefficients.items()},
             **(_families(problem) if isinstance(problem, Mixture) else {}),
@@ -99,8 +101,18 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         "equation": {name: _text(array) for name, array in _group(values, "equation ").items()},
         "conditions": rows,
         "known": {name: _text(array) for name, array in _group(values, "known ").items()},
-        "observations": _observations(conditions),
+        "observations": _observations(conditions, values),
     }
+
+
+def _depends_on(problem: Problem) -> dict[str, Any]:
+    """The coordinates of unknowns that lack some."""
+    missing, names = missing_axes(problem), problem.domain.coordinates
+    own = {
+        unknown: ", ".join(name for axis, name in enumerate(names) if axis not in axes)
+        for unknown, axes in missing.items()
+    }
+    return {"depends_on": own} if own else {}
 
 
 def _families(mixture: Mixture) -> dict[str, Any]:
@@ -271,6 +283,14 @@ def _of_condition(problem: Problem, condition: Condition) -> list[tuple[str, Cal
         return [(label, lambda: _equation_values(problem, condition.residual, label, owner))]
     if isinstance(condition, Interface):
         return _of_interface(problem, condition, owner)
+    if isinstance(condition, Observed):
+        jobs = []
+        for name, function in condition.quantities.items():
+            signature = parse_signature(function, names_of(problem), owner=owner)
+            label = ", ".join(argument for argument, _ in signature.arguments)
+            job = partial(_equation_values, problem, function, label, owner)
+            jobs.append((f"{name} from {label}", job))
+        return jobs
     if isinstance(condition, Initial):
         at, pairs = domain.sample_initial(_cube, _POINTS), {"": condition.value}
         if condition.derivative is not None:
@@ -335,17 +355,19 @@ def _domain(problem: Problem) -> dict[str, Any]:
     return out
 
 
-def _observations(conditions: Sequence[Condition]) -> dict[str, Any]:
+def _observations(conditions: Sequence[Condition], values: Values) -> dict[str, Any]:
     """How many, and their values in some rows with their mean and spread, which change with every
-    other row.
+    other row; and the functions of quantities.
     """
     out = {}
     for k, condition in enumerate(conditions):
         if isinstance(condition, Observed):
-            for name, array in sorted((condition.coordinates | condition.values).items()):
+            for name, array in sorted(condition.arrays.items()):
                 rows = np.linspace(0, array.size - 1, _LISTED).astype(int)
                 told = [array.size, np.mean(array), np.std(array), *array[rows]]
                 out[f"{k} {name}"] = _text(np.asarray(told))
+            functions = _group(values, f"{k} ")
+            out |= {f"{k} {name}": _text(array) for name, array in functions.items()}
     return out
 
 

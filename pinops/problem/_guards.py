@@ -15,7 +15,8 @@ from jax.core import Tracer
 
 from pinops._numbers import real
 from pinops.derivatives import guarded
-from pinops.problem._conditions import Condition, conditions_of
+from pinops.problem._condition import Condition
+from pinops.problem._conditions import conditions_of
 
 if TYPE_CHECKING:
     from pinops.problem._problem import Problem

@@ -14,19 +14,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.geometry import TERMINAL
+from pinops.problem._condition import Condition
 from pinops.problem._conditions import (
-    Condition,
     Dirichlet,
     Initial,
     Interface,
     Neumann,
-    Observed,
     Periodic,
     Robin,
     named_unknowns,
 )
+from pinops.problem._dependence import missing_axes
 from pinops.problem._faces import Face, PointFunction, faces_of
 from pinops.problem._inside import check_observed
+from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
 from pinops.settings import quick
 
@@ -111,6 +112,7 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
         if how[k] == "embedded":
             continue
         new = faces_of(problem, k, condition)
+        _check_dependence(problem, condition, new or [])
         if isinstance(condition, Observed):
             check_observed(problem, condition)
         for axis in dict.fromkeys(face.axis for face in new or []):
@@ -141,6 +143,20 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
                 taken += new
     _check_known(problem, periodic, even)
     return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
+
+
+def _check_dependence(problem: Problem, condition: Condition, new: Sequence[Face]) -> None:
+    """Raises ValueError for an unknown that is prescribed at an end of a coordinate it lacks."""
+    missing = missing_axes(problem)
+    for face in new:
+        unknown, name = problem.unknowns[face.component], problem.domain.coordinates[face.axis]
+        if face.axis in missing.get(unknown, ()):
+            others = [other for other in problem.unknowns if other != unknown]
+            raise ValueError(
+                f"{type(problem).__name__}: {unknown} does not depend on {name} and cannot be "
+                f"prescribed at an end of it; name the unknowns of {type(condition).__name__}, "
+                f"such as {{{others[0] if others else unknown!r}: ...}}"
+            )
 
 
 def _check_once(problem: Problem, conditions: Sequence[Condition]) -> None:

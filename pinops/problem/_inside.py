@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
-from pinops.problem._conditions import Observed, Periodic
+from pinops.problem._conditions import Periodic
+from pinops.problem._observed import Observed
 
 if TYPE_CHECKING:
     from pinops.problem._problem import Problem

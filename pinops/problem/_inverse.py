@@ -7,8 +7,9 @@ from typing import Any
 import equinox as eqx
 import numpy as np
 
-from pinops.problem._conditions import Condition, Observed
+from pinops.problem._condition import Condition
 from pinops.problem._derived import DerivedProblem
+from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, coefficients
 from pinops.problem._windows import Window
 from pinops.reference import Reference

@@ -11,19 +11,20 @@ import numpy as np
 
 from pinops.derivatives import Jet, Names, Normal, Plan, Signature, nested, parse_signature, taking
 from pinops.geometry import TERMINAL, Domain
+from pinops.problem._condition import Condition
 from pinops.problem._conditions import (
-    Condition,
     Dirichlet,
     Equation,
     Initial,
     Interface,
     Neumann,
-    Observed,
     Periodic,
     Robin,
 )
+from pinops.problem._constraints import observed_quantity
 from pinops.problem._derived import DerivedProblem
 from pinops.problem._guards import in_double
+from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, names_of, residual_signature, values_at
 
 
@@ -106,6 +107,29 @@ class ManufacturedProblem(DerivedProblem):
 
         return taking(by_coordinates, coordinates)
 
+    def _observed(self, condition: Observed) -> Observed:
+        """The same observations of the chosen solution, without noise."""
+        points = np.stack([condition.coordinates[name] for name in self.domain.coordinates], -1)
+        values = {}
+        # Data, not a part of the program that asks for them.
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+            for name in condition.values:
+                signature, quantity = observed_quantity(
+                    names_of(self), condition, name, owner="Observed"
+                )
+
+                def at(point, signature=signature, quantity=quantity):
+                    there = signature.gather(self._jet(point, signature.plan), point[None])
+                    return quantity({name: array[0] for name, array in there.items()})
+
+                values[name] = jax.vmap(at)(jnp.asarray(points))
+            return Observed(
+                condition.coordinates,
+                values,
+                quantities=condition.quantities,
+                noise=condition.noise,
+            )
+
     def _with_data(self, condition: Condition) -> list[Condition]:
         """The condition with data from the chosen solution, a normal derivative split by faces."""
         if isinstance(condition, Periodic):
@@ -126,17 +150,7 @@ class ManufacturedProblem(DerivedProblem):
             )
             return [Interface(self._shifted(condition.flux, signature), on=condition.on)]
         if isinstance(condition, Observed):
-            points = np.stack([condition.coordinates[name] for name in self.domain.coordinates], -1)
-            # Data, not a part of the program that asks for them.
-            with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-                values = jax.vmap(lambda point: values_at(self, "exact", point))(
-                    jnp.asarray(points)
-                )
-                return [
-                    Observed(
-                        condition.coordinates, {name: values[name] for name in condition.values}
-                    )
-                ]
+            return [self._observed(condition)]
         assert isinstance(condition, Dirichlet | Neumann | Robin | Initial)
         value, unknown = condition.value, condition.unknown
         unknowns = (

@@ -19,7 +19,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from pinops.derivatives import taking
 from pinops.geometry import Domain
 from pinops.problem._algebra import Sum
-from pinops.problem._conditions import Condition, Dirichlet, Initial, Neumann, Periodic, sentence
+from pinops.problem._condition import Condition
+from pinops.problem._conditions import Dirichlet, Initial, Neumann, Periodic, sentence
 from pinops.problem._expression import Expression
 from pinops.problem._inputs import in_words, shapes_of
 from pinops.problem._inverse import coefficients_as_json

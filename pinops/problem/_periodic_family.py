@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from pinops.functions import BoundedSeries, fourier_series
 from pinops.geometry import Box
-from pinops.problem._conditions import Condition, Initial, Periodic
+from pinops.problem._condition import Condition
+from pinops.problem._conditions import Initial, Periodic
 from pinops.problem._problem import Problem
 from pinops.reference import Reference, periodic_etdrk4
 

@@ -222,6 +222,8 @@ class Regions:
                 size *= rms(normal_rate(self.problem, normals))
             elif isinstance(argument, Partial):
                 size *= math.prod(rates[axis] for axis in argument.index)
+            elif isinstance(argument, Laplacian):
+                size *= float(np.sum(rates[list(constraint.signature.names.space_axes)] ** 2))
             total = math.hypot(total, size * sizes[self._unknown(argument)])
         return total or 1.0
 

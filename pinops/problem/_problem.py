@@ -6,7 +6,6 @@ That is algebra between partial derivatives, a domain, conditions and, if known,
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
-from types import MappingProxyType
 from typing import Any, ClassVar, cast
 
 import equinox as eqx
@@ -18,7 +17,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 from pinops._html import Markup, as_table
 from pinops.derivatives import Names, Signature, call_by_name, number, parse_signature
 from pinops.geometry import Domain
-from pinops.problem._conditions import Condition
+from pinops.problem._condition import Condition
 from pinops.problem._guards import (
     checked_coefficient,
     checked_conditions,
@@ -31,7 +30,8 @@ from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
 from pinops.settings import check_settings
 
-_KNOWN = ("lift", "factor", "features")
+# Names that a problem has for what it knows.
+_KNOWN = ("lift", "factor", "features", "sampler", "stretched", "subdomains", "depends_on")
 
 
 def positive(default: float) -> Any:
@@ -72,9 +72,10 @@ class Problem(eqx.Module):
     them is an `Interface`.
 
     ``gauge`` lists unknowns that are determined only up to a constant (a pressure); errors are
-    taken after removing the mean. ``trainable`` lists coefficients that are unknown and start
-    from their given value (an inverse problem). ``sampler`` is how `solve` spreads points where
-    no `Collocation` is given.
+    taken after removing the mean. ``depends_on`` gives the coordinates of unknowns that depend on
+    some of them only: ``{"k": ("x",)}`` is k(x) beside u(x, t). ``trainable`` lists coefficients
+    that are unknown and start from their given value (an inverse problem). ``sampler`` is how
+    `solve` spreads points where no `Collocation` is given.
 
     Raises:
         ValueError: For a coefficient that is no finite real number, or not positive where it is
@@ -83,8 +84,9 @@ class Problem(eqx.Module):
 
     domain: ClassVar[Domain]
     unknowns: ClassVar[tuple[str, ...]] = ("u",)
-    subdomains: ClassVar[Mapping[str, Domain]] = MappingProxyType({})
+    subdomains: ClassVar[Mapping[str, Domain]] = {}
     gauge: ClassVar[tuple[str, ...]] = ()
+    depends_on: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     trainable: ClassVar[tuple[str, ...]] = ()
     sampler: ClassVar[Sampler] = Sobol()
     stretched: ClassVar[bool] = False
@@ -100,7 +102,7 @@ class Problem(eqx.Module):
         super().__init_subclass__(**options)
         # Here, once for every door: whoever calls these methods gets their errors as one sentence.
         own = {name: method for name, method in vars(cls).items() if inspect.isfunction(method)}
-        for name in ("exact", *_KNOWN):
+        for name in ("exact", "lift", "factor", "features"):
             if name in own:
                 owner = f"{cls.__name__}.{name}"
                 setattr(cls, name, in_double(own[name], skip=1, owner=owner))
@@ -114,7 +116,7 @@ class Problem(eqx.Module):
         check_settings(self)
         for field in fields(self):
             owner = f"{type(self).__name__}: {field.name}"
-            if field.name in (*_KNOWN, "sampler", "stretched", "subdomains"):
+            if field.name in _KNOWN:
                 raise ValueError(f"{owner} is what a problem knows, not a coefficient; rename it")
             value = getattr(self, field.name)
             if field.metadata.get("static"):

@@ -20,11 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pinops.problem._conditions import Dirichlet, Initial, Neumann, Observed, Robin
-from pinops.problem._constraints import INTERIOR, constraints
+from pinops.derivatives import Laplacian, Partial, parse_name
+from pinops.problem._condition import Condition
+from pinops.problem._conditions import Dirichlet, Initial, Neumann, Robin
+from pinops.problem._constraints import INTERIOR, Constraint, constraints
 from pinops.problem._faces import faces
 from pinops.problem._imposition import Imposition
 from pinops.problem._inverse import holder
+from pinops.problem._observed import Observed
 from pinops.problem._probes import (
     NOISE,
     POINTS,
@@ -44,13 +47,14 @@ from pinops.problem._probes import (
     rms,
     usable,
 )
-from pinops.problem._problem import Problem, by_unknown, values_at
+from pinops.problem._problem import Problem, by_unknown, names_of, values_at
 from pinops.settings import quick
 
 _RESOLVED = 10_000  # floating-point numbers in the interval of a coordinate, at least
 # A lift says what the solution is like, and which one where an equation has several: a training
 # begins near it (of |grad u| = 1 it found -u as well, from a start of the size of u).
 _BESIDE_LIFT = 0.25
+_MET = 1e-3  # of its size: an equation so far from zero counts as a misfit as large as the noise
 _CENTRED = 10.0  # in sizes; a larger mean is taken out of what is imposed exactly
 
 
@@ -124,7 +128,7 @@ def scales_of(
         others = {
             c.name: places.equation(c, k)
             for c, k in zip(soft, _numbers(problem, imposition), strict=True)
-            if c.linear is None
+            if c.linear is None and not c.observed
         }
         for other in others.values():
             for name, size in from_boundary(other).items():
@@ -133,7 +137,9 @@ def scales_of(
         sizes = completed(equation, sizes, frozenset(given), data.mean)
         terms = equation.changes(sizes)
         for c in soft:
-            if c.linear is None:
+            if c.observed:
+                terms[c.name] = _observed_size(problem, c, places, sizes)
+            elif c.linear is None:
                 terms |= others[c.name].changes(sizes)
             else:
                 terms[c.name] = places.linear(c, sizes)
@@ -279,8 +285,27 @@ def _data_of(problem: Problem, means: Mapping[str, float]) -> _Data:
             else:
                 size = rms(value / rate)
             sizes[name] = max(sizes[name], size)
+    sizes = _from_slopes(problem, conditions) | {n: s for n, s in sizes.items() if usable(s)}
     factor = {name: rms(raw.get(f"-1 factor {name}", np.ones(1))) or 1.0 for name in mean}
-    return _Data(mean, {name: s for name, s in sizes.items() if usable(s)}, factor, raw)
+    return _Data(mean, sizes, factor, raw)
+
+
+def _from_slopes(problem: Problem, conditions: Sequence[Condition]) -> Sizes:
+    """What observed derivatives say of the size of their unknowns."""
+    names, rates = names_of(problem), SLOW / lengths_of(problem)
+    found: Sizes = {}
+    for condition in conditions:
+        for name, values in condition.values.items() if isinstance(condition, Observed) else ():
+            match parse_name(name, names):
+                case Partial(component, index) if index:
+                    rate = math.prod(rates[axis] for axis in index)
+                case Laplacian(component):
+                    rate = float(np.sum(rates[list(names.space_axes)] ** 2))
+                case _:
+                    continue
+            unknown = names.unknowns[component]
+            found[unknown] = max(found.get(unknown, 0.0), rms(np.asarray(values)) / rate)
+    return {name: size for name, size in found.items() if usable(size)}
 
 
 def _points_of_data(problem: Problem) -> tuple[dict[str, np.ndarray], dict[int, Any]]:
@@ -327,6 +352,21 @@ def _data_at(problem: Problem, points: dict[str, np.ndarray]) -> dict[str, Any]:
             at = jnp.asarray(points["known"])
             out |= {f"-1 {what} {name}": value for name, value in jax.vmap(of)(at).items()}
     return out
+
+
+def _observed_size(problem: Problem, c: Constraint, places: Regions, sizes: Sizes) -> float:
+    """The size of the misfits of observations; where their noise is known, in units of it."""
+    condition = problem.conditions()[c.region.condition]
+    assert isinstance(condition, Observed)
+    if c.linear is None:  # a function: its values tell the size of what it gives
+        size = rms(np.asarray(condition.values[c.observed])) or 1.0
+    else:
+        size = places.linear(c, sizes)
+    if c.observed not in condition.noise:
+        return size
+    # The level that gives the squares of the misfits weights of mean 1.
+    level = 1 / rms(1 / np.asarray(condition.noise[c.observed]))
+    return max(size / level, 1 / _MET)
 
 
 def _numbers(problem: Problem, imposition: Imposition) -> list[int]:

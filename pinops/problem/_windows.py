@@ -13,18 +13,19 @@ from jaxtyping import Array, Float
 
 from pinops.derivatives import taking
 from pinops.geometry import TERMINAL, Box
+from pinops.problem._condition import Condition
 from pinops.problem._conditions import (
-    Condition,
     Dirichlet,
     Equation,
     Initial,
     Interface,
     Neumann,
-    Observed,
     Periodic,
     Robin,
 )
+from pinops.problem._dependence import missing_axes
 from pinops.problem._derived import DerivedProblem
+from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem
 from pinops.reference import Reference
 from pinops.settings import check_settings, whole
@@ -69,6 +70,13 @@ class Window(DerivedProblem):
                 "time windows need a box with a time coordinate; "
                 f"{type(self.problem).__name__} has another domain"
             )
+        time = domain.coordinates.index(domain.time)
+        for unknown, axes in missing_axes(self.problem).items():
+            if time in axes:
+                raise ValueError(
+                    f"time windows cannot find {unknown}, which does not depend on {domain.time}; "
+                    "solve the problem in one piece"
+                )
         for condition in self.problem.conditions():
             what = _spans_time(domain, condition)
             if what:

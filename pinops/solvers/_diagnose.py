@@ -174,10 +174,12 @@ def noise(m: Measures) -> str | None:
         most = fit.weight * fit.mean_square > 0.5 * total
         visible = fit.mean_square > (1e-3 * ROUGH) ** 2
         if fit.whiteness is not None and fit.whiteness > WHITE and most and visible:
+            missed = f"{np.sqrt(fit.mean_square):.1e} of its size"
+            if fit.noise is not None:
+                missed = f"{np.sqrt(fit.mean_square / fit.noise):.2g} times its noise"
             return (
-                f"{name} is missed by {np.sqrt(fit.mean_square):.1e} of its size, at each point "
-                "independently of its neighbours; a better fit would follow the noise, give more "
-                "observations"
+                f"{name} is missed by {missed}, at each point independently of its neighbours; a "
+                "better fit would follow the noise, give more observations"
             )
     return None
 

@@ -54,12 +54,14 @@ class Fit:
         weight: Its weight in the loss, a mean over points.
         whiteness: Of observations: how much the misfits of neighbours differ, 1 for independent
             ones and 0 for a smooth misfit; None for other terms.
+        noise: The mean square of their noise, in the same units; None where it is not known.
     """
 
     region: Region
     mean_square: float
     weight: float
     whiteness: float | None = None
+    noise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def measure(
         draw(problem, model.imposition.soft, collocation, jax.random.key(seed)) for seed in (1, 2)
     )
     terms = _terms(model, params, one)
-    weights = weights_of(model, params, state, one)
+    weights, noise = weights_of(model, params, state, one), known_noise(model)
     squares = {
         name: (
             term.region,
@@ -161,7 +163,9 @@ def measure(
         over_time=_over_time(model, params, reference),
         trained=history[-1].loss if history else fresh,
         fresh=fresh,
-        terms={name: _fit(term, weights[name], one) for name, term in terms.items()},
+        terms={
+            name: _fit(term, weights[name], one, noise.get(name)) for name, term in terms.items()
+        },
         fell=_fell(history),
         reducible=_reducible(model, params, weights, one, other),
         spectrum=np.maximum(np.linalg.eigvalsh(np.asarray(_gram(model, params, few)))[::-1], 0.0),
@@ -214,12 +218,25 @@ def _along(
     return out
 
 
-def _fit(term: Term, weight: Array, points: dict[Region, Points]) -> Fit:
+def known_noise(model: Model) -> dict[str, float]:
+    """The mean square of the noise in each term of observations where it was given.
+
+    Misfits are then counted in standard deviations, and divided by the size of the term.
+    """
+    conditions = model.problem.conditions()
+    return {
+        c.name: float(model.scales.terms[c.name]) ** -2
+        for c in constraints(model.problem, model.imposition.soft)
+        if c.observed and c.observed in getattr(conditions[c.region.condition], "noise", ())
+    }
+
+
+def _fit(term: Term, weight: Array, points: dict[Region, Points], noise: float | None) -> Fit:
     vector = np.asarray(term.vector, np.float64)
     white = None
     if term.region.kind == "observed":
         white = _whiteness(np.asarray(points[term.region].at), vector)
-    return Fit(term.region, float(np.mean(vector**2)), float(jnp.mean(weight)), white)
+    return Fit(term.region, float(np.mean(vector**2)), float(jnp.mean(weight)), white, noise)
 
 
 def _whiteness(at: Float[np.ndarray, "n d"], misfit: Float[np.ndarray, " n"]) -> float | None:

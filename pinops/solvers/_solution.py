@@ -109,8 +109,9 @@ class Solution(TrainedOnce, Answer):
         """How far noise in the observations moves each coefficient that was to be found, in its
         units: the standard error of the Laplace approximation.
 
-        It holds for independent noise of one size in all observations of an unknown, and for a
-        training that has come to rest. What the equation or the network miss does not count.
+        It holds for independent noise, as given with the observations or else of one size in all
+        of a quantity, and for a training that has come to rest. What the equation or the network
+        miss does not count.
 
         Raises:
             ValueError: Where no coefficient was to be found, without observations, for a network of

@@ -344,11 +344,7 @@ def _check_stages(problem: Problem, name: str, values: Sequence[float]) -> None:
 def _digest_of_observations(problem: Problem) -> str | None:
     """A checksum of all observations, which a resumed run must share; None without any."""
     observed = [condition for condition in problem.conditions() if isinstance(condition, Observed)]
-    named = [
-        pair
-        for condition in observed
-        for pair in sorted((condition.coordinates | condition.values).items())
-    ]
+    named = [pair for condition in observed for pair in sorted(condition.arrays.items())]
     if not named:
         return None
     pairs = ((np.frombuffer(name.encode(), np.uint8), array) for name, array in named)

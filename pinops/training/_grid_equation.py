@@ -34,6 +34,7 @@ from pinops.problem import (
     constraints,
     faces,
     impose,
+    missing_axes,
     name_of,
     residual_signature,
 )
@@ -171,6 +172,11 @@ def check_on_grid(problem: Problem, axes: Mapping[str, Float[np.ndarray, " n"]])
         raise ValueError(
             f"{name}: equations on a grid need conditions that the values meet exactly, and "
             f"{type(conditions[k]).__name__} is not one; leave physics out, or train a DeepONet()"
+        )
+    for unknown in missing_axes(problem):
+        raise ValueError(
+            f"{name}: equations on a grid take unknowns of all coordinates, and {unknown} lacks "
+            "some; leave physics out, or train a DeepONet()"
         )
     plan = residual_signature(problem).plan
     if problem.factor is not None and any(

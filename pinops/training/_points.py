@@ -124,6 +124,9 @@ def draw(
             data = {
                 f"observed_{name}": jnp.asarray(value, dtype)
                 for name, value in condition.values.items()
+            } | {
+                f"noise_{name}": jnp.asarray(level, dtype)
+                for name, level in condition.noise.items()
             }
         normals, across = (
             None if one is None else jnp.asarray(one, dtype) for one in (normals, across)

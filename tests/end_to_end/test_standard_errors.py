@@ -51,3 +51,23 @@ def test_what_cannot_be_told_is_one_sentence():
     wide = OPTIONS | {"network": po.networks.MLP(64, 2), "optimizer": po.optimizers.Adam()}
     with pytest.raises(ValueError, match="4000 parameters at most, and it has"):
         po.invert(Decay(), few, unknown="rate", **wide | {"steps": 1}).standard_errors()
+
+
+def test_known_noise_gives_the_estimate_and_the_error_of_weighted_least_squares():
+    """Noise of up to half of u: the equation holds, and each value counts by its own noise."""
+    from scipy.optimize import minimize_scalar
+
+    levels = np.where(np.arange(len(T)) < 10, 0.5, 0.05)
+    measured = np.exp(-RATE * T) + levels * np.random.default_rng(3).standard_normal(len(T))
+    best = minimize_scalar(
+        lambda rate: np.sum(np.square((measured - np.exp(-rate * T)) / levels)), bounds=(0.1, 5)
+    ).x
+    observed = po.Observed({"t": T}, {"u": measured}, noise=levels)
+    found = po.invert(Decay(), observed, unknown="rate", **OPTIONS)
+    by_hand = 1 / np.linalg.norm(T * np.exp(-best * T) / levels)
+    assert abs(found.coefficients["rate"] - best) < 0.02 * by_hand
+    assert found.standard_errors()["rate"] == pytest.approx(by_hand, rel=0.01)
+    # One observation is enough where its noise is known.
+    one = po.Observed({"t": T[:1]}, {"u": [0.9]}, noise=0.01)
+    alone = po.invert(Decay(), one, unknown="rate", **OPTIONS | {"steps": 50})
+    assert alone.standard_errors()["rate"] > 0
