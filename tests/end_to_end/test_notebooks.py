@@ -38,6 +38,7 @@ def test_there_are_notebooks():
         "error_bars",
         "shapes_with_error_bars",
         "equations_as_data",
+        "two_materials",
     ]
     assert [path.stem for path in NOTEBOOKS] == [
         f"{number:02d}_{name}" for number, name in enumerate(names, 1)
