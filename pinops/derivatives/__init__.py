@@ -14,7 +14,9 @@ Functions without propagation rules are differentiated by nested forward mode (`
 
 from pinops.derivatives._guard import guarded as guarded
 from pinops.derivatives._names import Coordinate as Coordinate
+from pinops.derivatives._names import Elsewhere as Elsewhere
 from pinops.derivatives._names import Gradient as Gradient
+from pinops.derivatives._names import Integrated as Integrated
 from pinops.derivatives._names import Laplacian as Laplacian
 from pinops.derivatives._names import Names as Names
 from pinops.derivatives._names import Normal as Normal
@@ -23,6 +25,7 @@ from pinops.derivatives._names import Partial as Partial
 from pinops.derivatives._names import Point as Point
 from pinops.derivatives._names import Signature as Signature
 from pinops.derivatives._names import apply_pointwise as apply_pointwise
+from pinops.derivatives._names import arguments_of as arguments_of
 from pinops.derivatives._names import call_by_name as call_by_name
 from pinops.derivatives._names import number as number
 from pinops.derivatives._names import parse_name as parse_name

@@ -6,10 +6,11 @@ coordinates, ``u_n`` on a boundary the outward normal derivative.
 Names are parsed once, from the signature; nothing is inferred by running the function.
 """
 
+import abc
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import jax
@@ -22,17 +23,21 @@ from pinops.derivatives._guard import guarded, signature_of
 from pinops.derivatives._taylor import LAPLACIAN, Index, Jet, Plan
 
 T = TypeVar("T")
+Elsewhere = Callable[[Float[Array, "m d"], Plan], Jet]  # a solution at other points
 
 MAX_ORDER = 4
 
 
 @dataclass(frozen=True)
 class Names:
-    """What may be named: coordinates in order, those that are space, and unknowns in order."""
+    """What may be named: coordinates in order, those that are space, unknowns in order, and
+    integrals.
+    """
 
     coordinates: tuple[str, ...]
     space: tuple[str, ...]
     unknowns: tuple[str, ...]
+    integrals: Mapping[str, "Integrated"] = field(default_factory=dict, compare=False)
 
     @property
     def space_axes(self) -> tuple[int, ...]:
@@ -44,10 +49,11 @@ class Names:
         u, c = self.unknowns[0], self.coordinates[0]
         normal = f", {u}_n (outward normal derivative), normal" if boundary else ""
         second = c + c if len(c) == 1 else c + "_" + c
+        integrals = f"the integrals {', '.join(self.integrals)}; " if self.integrals else ""
         return (
             f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up "
             f"to order {MAX_ORDER} such as {u}_{c}, {u}_{second}{normal}, lap_{u}, grad_{u}; "
-            f"the coordinates {_listed(self.coordinates)}; and point"
+            f"{integrals}the coordinates {_listed(self.coordinates)}; and point"
         )
 
 
@@ -94,7 +100,28 @@ class NormalVector:
     pass
 
 
-Argument = Partial | Laplacian | Gradient | Normal | Coordinate | Point | NormalVector
+class Integrated(abc.ABC):
+    """Abstract: an integral of the unknowns, a number at each point."""
+
+    @property
+    @abc.abstractmethod
+    def plan(self) -> Plan:
+        """The partial derivatives that it needs at the point itself."""
+
+    @abc.abstractmethod
+    def values(
+        self, jet: Jet, points: Float[Array, "n d"], elsewhere: Elsewhere
+    ) -> Float[Array, " n"]:
+        """The integral at every point.
+
+        Args:
+            jet: The solution at the points.
+            points: Where they are.
+            elsewhere: The solution where it is integrated.
+        """
+
+
+Argument = Partial | Laplacian | Gradient | Normal | Coordinate | Point | NormalVector | Integrated
 
 
 def _derivative_index(suffix: str, coordinates: Sequence[str]) -> Index | None:
@@ -112,6 +139,8 @@ def parse_name(name: str, names: Names, *, boundary: bool = False) -> Argument |
     """What one argument name means, or None when it means nothing here."""
     if name in names.unknowns:
         return Partial(names.unknowns.index(name), ())
+    if name in names.integrals:
+        return names.integrals[name]
     if name in names.coordinates:
         return Coordinate(names.coordinates.index(name))
     if name == "point":
@@ -152,12 +181,25 @@ class Signature:
                 laplacian = self.names.space_axes
             elif isinstance(argument, Gradient | Normal):
                 indices += [(axis,) for axis in self.names.space_axes]
-        return Plan(indices, laplacian)
+        out = Plan(indices, laplacian)
+        for _, argument in self.arguments:
+            out = out.union(argument.plan) if isinstance(argument, Integrated) else out
+        return out
 
     def gather(
-        self, jet: Jet, points: Float[Array, "n d"], normals: Float[Array, "n s"] | None = None
+        self,
+        jet: Jet,
+        points: Float[Array, "n d"],
+        normals: Float[Array, "n s"] | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> dict[str, Array]:
         """The value of every argument at every point.
+
+        Args:
+            jet: The solution at the points.
+            points: Where they are.
+            normals: Outward unit normals, which arguments on a boundary may need.
+            elsewhere: The solution at other points, which integrals need.
 
         Returns:
             By name ``(n,)``; ``(n, s)`` for gradients and normals, ``(n, d)`` for ``point``.
@@ -192,7 +234,25 @@ class Signature:
                 case NormalVector():
                     assert normals is not None
                     values[name] = normals
+                case Integrated():
+                    assert elsewhere is not None
+                    values[name] = argument.values(jet, points, elsewhere)
         return values
+
+
+def arguments_of(function: Callable[..., Any], *, owner: str) -> list[str]:
+    """The argument names of an equation, in order.
+
+    Args:
+        function: An equation, whose argument names are quantities.
+        owner: Whose equation it is, the beginning of every sentence.
+
+    Raises:
+        ValueError: For ``*args`` or ``**kwargs``, and for what is no function.
+    """
+    parameters = signature_of(function, owner=owner).parameters.values()
+    _check_kinds(parameters, owner)
+    return [parameter.name for parameter in parameters]
 
 
 def parse_signature(
@@ -210,11 +270,8 @@ def parse_signature(
         ValueError: For an argument that names nothing (listing what is available), for ``*args``
             or ``**kwargs``, and for what is no function.
     """
-    parameters = signature_of(function, owner=owner).parameters.values()
-    _check_kinds(parameters, owner)
-    return parse_names(
-        [parameter.name for parameter in parameters], names, owner=owner, boundary=boundary
-    )
+    arguments = arguments_of(function, owner=owner)
+    return parse_names(arguments, names, owner=owner, boundary=boundary)
 
 
 def _check_kinds(parameters: Iterable[inspect.Parameter], owner: str) -> None:
@@ -239,7 +296,7 @@ def parse_names(
         argument = parse_name(name, names, boundary=boundary)
         if argument is None:
             near = difflib.get_close_matches(
-                name, [*names.unknowns, *names.coordinates, "point"], 1
+                name, [*names.unknowns, *names.integrals, *names.coordinates, "point"], 1
             )
             hint = f" (did you mean {near[0]}?)" if near else ""
             available = names.available(boundary=boundary)

@@ -80,7 +80,7 @@ def residuals(
         normals = points[region].normals
         for constraint in here:
             values = constraint.signature.gather(
-                jet, at, None if normals is None else jnp.asarray(normals)
+                jet, at, None if normals is None else jnp.asarray(normals), field.jet
             )
             values |= {name: jnp.asarray(array) for name, array in points[region].data.items()}
             label = constraint.name or "residual"

@@ -77,6 +77,7 @@ from pinops.problem._inputs import shapes_of as shapes_of
 from pinops.problem._inputs import zeros_of as zeros_of
 from pinops.problem._inside import outside as outside
 from pinops.problem._inside import warn_outside as warn_outside
+from pinops.problem._integrals import Integral as Integral
 from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_as_json as coefficients_as_json
 from pinops.problem._inverse import coefficients_of as coefficients_of

@@ -55,22 +55,23 @@ class ManufacturedProblem(DerivedProblem):
             new for condition in self.problem.conditions() for new in self._with_data(condition)
         )
 
-    def _jet(self, point: Any, plan: Plan) -> Jet:
-        """The partial derivatives of the chosen solution at a point, ``{index: (1, unknowns)}``."""
+    def _jet(self, points: Any, plan: Plan) -> Jet:
+        """The partial derivatives of the chosen solution at points, ``{index: (n, unknowns)}``."""
 
         def function(point):
             values = values_at(self, "exact", point)
             return jnp.stack([values[name] for name in self.unknowns])
 
-        return nested(function, point[None], plan)
+        return nested(function, points, plan)
 
     def _shifted(self, equation: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
         def shifted(point, **values):
             normal = values.get("normal")
             exact = signature.gather(
-                self._jet(point, signature.plan),
+                self._jet(point[None], signature.plan),
                 point[None],
                 None if normal is None else normal[None],
+                self._jet,
             )
             here = equation(
                 **{
@@ -94,7 +95,7 @@ class ManufacturedProblem(DerivedProblem):
         component = self.unknowns.index(unknown)
 
         def data(point):
-            jet = self._jet(point, Plan([()] if axis is None else [(axis,)]))
+            jet = self._jet(point[None], Plan([()] if axis is None else [(axis,)]))
             return jet[() if axis is None else (axis,)][0, component]
 
         coordinates = self.domain.coordinates

@@ -25,6 +25,7 @@ from pinops.problem._guards import (
     in_double,
 )
 from pinops.problem._inputs import check_inputs
+from pinops.problem._integrals import Integral, integrals_of
 from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
 from pinops.settings import check_settings
@@ -105,7 +106,7 @@ class Problem(eqx.Module):
         check_settings(self)
         for field in fields(self):
             owner = f"{type(self).__name__}: {field.name}"
-            if field.name in ("lift", "factor", "features", "sampler", "stretched"):
+            if field.name in ("lift", "factor", "features", "sampler", "stretched", "integrals"):
                 raise ValueError(f"{owner} is what a problem knows, not a coefficient; rename it")
             value = getattr(self, field.name)
             if field.metadata.get("static"):
@@ -123,6 +124,10 @@ class Problem(eqx.Module):
     def conditions(self) -> tuple[Condition, ...]:
         """Boundary and initial conditions and observations."""
         return ()
+
+    def integrals(self) -> dict[str, Integral]:
+        """Integrals of the unknowns by name, for the equation and for `Equation`."""
+        return {}
 
     def reference(self) -> Reference | None:
         """A trusted solution on a grid with its error bar; by default the exact one, if known."""
@@ -184,6 +189,9 @@ class DerivedProblem(Problem):
     def stretched(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.problem.stretched
 
+    def integrals(self) -> dict[str, Integral]:
+        return self.problem.integrals()
+
     @property
     def lift(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.problem.lift
@@ -198,9 +206,14 @@ class DerivedProblem(Problem):
 
 
 def names_of(problem: Problem) -> Names:
-    """The vocabulary of a problem: its coordinates, spatial coordinates and unknowns."""
+    """The vocabulary of a problem: its coordinates, spatial coordinates, unknowns and integrals.
+
+    Raises:
+        ValueError: For an integral that is none.
+    """
     domain = problem.domain
-    return Names(tuple(domain.coordinates), tuple(domain.space), tuple(problem.unknowns))
+    names = Names(tuple(domain.coordinates), tuple(domain.space), tuple(problem.unknowns))
+    return replace(names, integrals=integrals_of(problem, names))
 
 
 def residual_signature(problem: Problem) -> Signature:

@@ -21,6 +21,7 @@ from pinops.derivatives import (
     Coordinate,
     Gradient,
     Index,
+    Integrated,
     Laplacian,
     Names,
     Partial,
@@ -126,13 +127,17 @@ def _noting(function: Callable[..., Any], order: list[str]) -> Callable[..., Any
 
 
 def symbol(name: str, argument: Any, names: Names) -> Symbol:
-    """The symbol of a quantity: an unknown, a derivative, the Laplacian or a coordinate."""
+    """The symbol of a quantity: an unknown, a derivative, the Laplacian, an integral or a
+    coordinate.
+    """
     match argument:
         case Partial(_, index):
             axes = {axis for axis in range(len(names.coordinates)) if axis not in names.space_axes}
             return Symbol(name, Kind.UNKNOWN, len(index), any(axis in axes for axis in index))
         case Laplacian():
             return Symbol(name, Kind.UNKNOWN, 2)
+        case Integrated():
+            return Symbol(name, Kind.UNKNOWN, 0)
         case Coordinate():
             return Symbol(name, Kind.COORDINATE)
     raise ValueError(f"{name} is no single quantity of an equation")
@@ -159,6 +164,9 @@ def _symbols_of(argument: Any, names: Names) -> list[Symbol]:
         case Gradient(component):
             parts = [Partial(component, (axis,)) for axis in names.space_axes]
             return [symbol(spelled(component, p.index, names), p, names) for p in parts]
+        case Integrated():
+            known = names.integrals.items()
+            return [symbol(name, argument, names) for name, one in known if one is argument]
         case Coordinate(axis):
             return [symbol(names.coordinates[axis], argument, names)]
     return [symbol(name, Coordinate(k), names) for k, name in enumerate(names.coordinates)]
