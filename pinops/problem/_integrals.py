@@ -77,7 +77,7 @@ class Integral(eqx.Module):
     over: str | tuple[str, ...] = eqx.field(static=True)
     lower: Any = eqx.field(default=None, kw_only=True)
     upper: Any = eqx.field(default=None, kw_only=True)
-    breaks: Any = eqx.field(default=(), kw_only=True)
+    breaks: Any = eqx.field(default=None, kw_only=True)
     nodes: int = whole(32, most=1000)
 
     def __check_init__(self):
@@ -221,8 +221,7 @@ class Quadrature(Integrated):
         """Raises ValueError for limits and breaks that are not of the coordinates."""
         for what in ("lower", "upper", "breaks"):
             given = getattr(self.integral, what)
-            apart = isinstance(given, dict) or given is None or given == ()
-            if len(self.bounds) > 1 and not apart:
+            if len(self.bounds) > 1 and not isinstance(given, dict | None):
                 raise ValueError(
                     f"{self.owner}: over several coordinates {what} is a dict by coordinate, got "
                     f"{given!r}"
@@ -253,19 +252,20 @@ class Quadrature(Integrated):
     def _edges(self, axis: str, points: Float[Array, "n d"]) -> Float[Array, "m k"]:
         """Where the parts along a coordinate begin and end; one row if it is so for all points."""
         low, high = self.bounds[axis]
-        coordinates = dict(zip(self.inner.names.coordinates, points.T, strict=True))
+        names = self.inner.names.coordinates
         remedy = "return one number"
 
         def at(place: Any) -> Float[Array, " m"]:
             if not callable(place):
                 return jnp.clip(jnp.asarray(place, points.dtype), low, high)[None]
 
-            def of(row: Mapping[str, Array]) -> Array:
-                value = call_by_name(place, row, owner=self.owner)
+            def of(point: Array) -> Array:
+                known = {**dict(zip(names, point, strict=True)), "point": point}
+                value = call_by_name(place, known, owner=self.owner)
                 number(value, owner=self.owner, what="a limit", remedy=remedy)
                 return jnp.asarray(value, points.dtype)
 
-            return jnp.clip(jax.vmap(of)(coordinates), low, high)
+            return jnp.clip(jax.vmap(of)(points), low, high)
 
         first, last = (
             at(next(iter(self._given(what, axis)), end))
