@@ -276,7 +276,7 @@ def test_an_integral_is_differentiable_in_its_coefficients(float64):
 def model_of(problem: Problem, key: int = 0):
     imposition = impose(problem)
     network = po.networks.MLP(8, 2).build(
-        len(problem.domain.coordinates), len(problem.unknowns), jax.random.key(key)
+        len(problem.domain.coordinates), len(problem.unknowns), key=jax.random.key(key)
     )
     return split(problem, network, imposition, scales_of(problem, imposition), "here")
 
@@ -502,3 +502,31 @@ def test_what_cannot_take_integrals_says_so():
 
     with pytest.raises(ValueError, match="Steady.residual has the integral mean"):
         encoded(Steady())
+
+
+class Decays(Volterra):
+    """A family of Volterra equations, whose memories are of different strength."""
+
+    strength: float = 1.0
+
+    def residual(self, u, u_t, memory):
+        return u_t + u - self.strength * memory
+
+    def exact(self, t):
+        """From ``m' = u - m`` for the memory m: the eigenvalues are ``-1 ± sqrt(strength)``."""
+        return jnp.exp(-t) * jnp.cosh(jnp.sqrt(self.strength) * t)
+
+    def sample(self, key):
+        return Decays(strength=jax.random.uniform(key, minval=0.5, maxval=1.5))
+
+    def inputs(self):
+        return {"strength": self.strength}
+
+
+def test_an_operator_learns_an_equation_with_an_integral():
+    small = po.networks.MLP(12, 2)
+    network = po.operators.DeepONet(small, small, latent=8)
+    points = po.Collocation(interior=32, batch=16, refinement=None)
+    options = {"functions": po.Functions(pool=32, batch=8, points=points), "progress": False}
+    trained = po.train(Decays(), network, steps=200, **options)
+    assert trained.error()["u"]["mean"] < 0.05

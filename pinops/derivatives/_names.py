@@ -108,6 +108,11 @@ class Integrated(abc.ABC):
     def plan(self) -> Plan:
         """The partial derivatives that it needs at the point itself."""
 
+    @property
+    @abc.abstractmethod
+    def count(self) -> int:
+        """At how many other points the solution is evaluated for each point."""
+
     @abc.abstractmethod
     def values(
         self, jet: Jet, points: Float[Array, "n d"], elsewhere: Elsewhere
@@ -185,6 +190,11 @@ class Signature:
         for _, argument in self.arguments:
             out = out.union(argument.plan) if isinstance(argument, Integrated) else out
         return out
+
+    @property
+    def count(self) -> int:
+        """At how many points the solution is evaluated for each point of the equation."""
+        return 1 + sum(a.count for _, a in self.arguments if isinstance(a, Integrated))
 
     def gather(
         self,

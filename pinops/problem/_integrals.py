@@ -7,6 +7,7 @@ a Volterra equation. The nodes of the quadrature follow from the point where the
 that nothing has to be carried along with collocation points.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -208,6 +209,11 @@ class Quadrature(Integrated):
     @property
     def plan(self) -> Plan:
         return self.outer.plan
+
+    @property
+    def count(self) -> int:
+        parts = [len(self._given("breaks", axis)) + 1 for axis in self.bounds]
+        return math.prod(self.integral.nodes * part for part in parts)
 
     @property
     def quantities(self) -> Iterator[tuple[str, Any]]:

@@ -45,8 +45,9 @@ class Problem(eqx.Module):
 
     A subclass declares ``domain`` (coordinates are named there), ``unknowns``, coefficients as
     annotated fields, ``residual`` (whose argument names are the derivative plan) and
-    ``conditions``; optionally ``exact`` or ``reference``. Coefficients become NumPy float64
-    leaves: differentiable, batchable, trainable, and never a reason to recompile.
+    ``conditions``; optionally ``integrals`` (which equations name), ``exact`` or ``reference``.
+    Coefficients become NumPy float64 leaves: differentiable, batchable, trainable, and never a
+    reason to recompile.
 
     A *family* is a problem that also has ``sample(key)``, another member of the family at random,
     and ``inputs()``: what an operator sees of a member, a dict of named arrays. A number has the
