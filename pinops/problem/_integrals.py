@@ -16,7 +16,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from pinops.derivatives import (
@@ -238,14 +237,23 @@ class Quadrature(Integrated):
                         f"{self.owner}: {what} is given for {axis!r}, but the integral is over "
                         f"{', '.join(self.bounds)}"
                     )
-        for axis, (low, high) in self.bounds.items():
-            for place in (*self._given("lower", axis), *self._given("upper", axis)):
-                known = not (callable(place) or isinstance(place, Tracer))
-                if known and not low <= float(place) <= high:
-                    raise ValueError(
-                        f"{self.owner}: the limit {place} is not within {axis} from {low:g} to "
-                        f"{high:g}; leave it out for the end of the interval"
-                    )
+            for axis in self.bounds:
+                for place in self._given(what, axis):
+                    self._check_place(what, axis, place)
+
+    def _check_place(self, what: str, axis: str, place: Any) -> None:
+        if not (callable(place) or isinstance(place, int | float | np.ndarray | Array)):
+            raise ValueError(
+                f"{self.owner}: {what} must be a number or a function of the coordinates, such as "
+                f"lambda {axis}: {axis}, got {place!r}"
+            )
+        low, high = self.bounds[axis]
+        # A coefficient may take any value in a training.
+        if what != "breaks" and isinstance(place, int | float) and not low <= place <= high:
+            raise ValueError(
+                f"{self.owner}: the limit {place} is not within {axis} from {low:g} to {high:g}; "
+                "leave it out for the end of the interval"
+            )
 
     def _given(self, what: str, axis: str) -> tuple[Any, ...]:
         """The limits, or breaks, along a coordinate that are not those of the domain."""
@@ -369,7 +377,7 @@ def _limit(place: Any) -> str:
     """A limit in words."""
     if callable(place):
         return f"a function of {listed(arguments_of(place, owner=''))}"
-    return "a coefficient" if isinstance(place, Tracer) else f"{float(place):g}"
+    return f"{place:g}" if isinstance(place, int | float) else "a coefficient"
 
 
 def _times(a: Float[Array, "m q"], b: Float[Array, "n q"]) -> Float[Array, "k q"]:
