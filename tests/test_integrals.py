@@ -395,6 +395,9 @@ def test_another_integral_is_another_problem():
     stored = fingerprint(Declared(declared=po.Integral(lambda x: x, over="x", lower=lambda x: x)))
     other = po.Integral(lambda x: x, over="x", lower=lambda x: x / 2)
     assert difference(stored, Declared(declared=other)) == "the integral i differs"
+    stored = fingerprint(Coefficients())
+    assert difference(stored, Coefficients(reach=0.4)) == "reach is 0.5 there and 0.4 here"
+    assert described(Coefficients())["integrals"] == ["i over x from 0 to a coefficient, of x"]
 
 
 def test_a_manufactured_problem_has_the_integrals_of_its_solution(float64):
@@ -422,6 +425,8 @@ def test_a_manufactured_problem_has_the_integrals_of_its_solution(float64):
             po.Integral(lambda u: u, over="x", lower=-1.0),
             "the limit -1.0 is not within x from 0 to",
         ),
+        (po.Integral(lambda u: u, over="t", upper="t"), "such as lambda t: t, got 't'"),
+        (po.Integral(lambda u: u, over="x", lower=(0, 1)), "lower must be a number or a function"),
         (
             po.Integral(lambda u: u, over="x", upper={"t": 0.5}),
             "upper is given for 't', but the in",

@@ -261,7 +261,8 @@ class Quadrature(Integrated):
         given = given.get(axis) if isinstance(given, dict) else given
         if given is None:
             return ()
-        return tuple(given) if isinstance(given, tuple | list) else (given,)
+        several = what == "breaks" and isinstance(given, tuple | list)
+        return tuple(given) if several else (given,)
 
     def _edges(self, axis: str, points: Float[Array, "n d"]) -> Float[Array, "m k"]:
         """Where the parts along a coordinate begin and end; one row if it is so for all points."""
