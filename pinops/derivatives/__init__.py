@@ -13,10 +13,10 @@ Functions without propagation rules are differentiated by nested forward mode (`
 """
 
 from pinops.derivatives._guard import guarded as guarded
+from pinops.derivatives._integrated import Elsewhere as Elsewhere
+from pinops.derivatives._integrated import Integrated as Integrated
 from pinops.derivatives._names import Coordinate as Coordinate
-from pinops.derivatives._names import Elsewhere as Elsewhere
 from pinops.derivatives._names import Gradient as Gradient
-from pinops.derivatives._names import Integrated as Integrated
 from pinops.derivatives._names import Laplacian as Laplacian
 from pinops.derivatives._names import Names as Names
 from pinops.derivatives._names import Normal as Normal

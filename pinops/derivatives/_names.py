@@ -6,7 +6,6 @@ coordinates, ``u_n`` on a boundary the outward normal derivative.
 Names are parsed once, from the signature; nothing is inferred by running the function.
 """
 
-import abc
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,10 +19,10 @@ from jaxtyping import Array, Float
 
 from pinops._numbers import real
 from pinops.derivatives._guard import guarded, signature_of
+from pinops.derivatives._integrated import Elsewhere, Integrated
 from pinops.derivatives._taylor import LAPLACIAN, Index, Jet, Plan
 
 T = TypeVar("T")
-Elsewhere = Callable[[Float[Array, "m d"], Plan], Jet]  # a solution at other points
 
 MAX_ORDER = 4
 
@@ -37,7 +36,7 @@ class Names:
     coordinates: tuple[str, ...]
     space: tuple[str, ...]
     unknowns: tuple[str, ...]
-    integrals: Mapping[str, "Integrated"] = field(default_factory=dict, compare=False)
+    integrals: Mapping[str, Integrated] = field(default_factory=dict, compare=False)
 
     @property
     def space_axes(self) -> tuple[int, ...]:
@@ -98,32 +97,6 @@ class Point:
 @dataclass(frozen=True)
 class NormalVector:
     pass
-
-
-class Integrated(abc.ABC):
-    """Abstract: an integral of the unknowns, a number at each point."""
-
-    @property
-    @abc.abstractmethod
-    def plan(self) -> Plan:
-        """The partial derivatives that it needs at the point itself."""
-
-    @property
-    @abc.abstractmethod
-    def count(self) -> int:
-        """At how many other points the solution is evaluated for each point."""
-
-    @abc.abstractmethod
-    def values(
-        self, jet: Jet, points: Float[Array, "n d"], elsewhere: Elsewhere
-    ) -> Float[Array, " n"]:
-        """The integral at every point.
-
-        Args:
-            jet: The solution at the points.
-            points: Where they are.
-            elsewhere: The solution where it is integrated.
-        """
 
 
 Argument = Partial | Laplacian | Gradient | Normal | Coordinate | Point | NormalVector | Integrated
