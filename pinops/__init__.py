@@ -46,6 +46,7 @@ from pinops.problem import Dirichlet as Dirichlet
 from pinops.problem import Equation as Equation
 from pinops.problem import Expression as Expression
 from pinops.problem import Initial as Initial
+from pinops.problem import Integral as Integral
 from pinops.problem import Interface as Interface
 from pinops.problem import Mixture as Mixture
 from pinops.problem import Neumann as Neumann

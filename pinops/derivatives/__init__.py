@@ -13,6 +13,8 @@ Functions without propagation rules are differentiated by nested forward mode (`
 """
 
 from pinops.derivatives._guard import guarded as guarded
+from pinops.derivatives._integrated import Elsewhere as Elsewhere
+from pinops.derivatives._integrated import Integrated as Integrated
 from pinops.derivatives._names import Coordinate as Coordinate
 from pinops.derivatives._names import Gradient as Gradient
 from pinops.derivatives._names import Indicator as Indicator
@@ -23,13 +25,14 @@ from pinops.derivatives._names import NormalVector as NormalVector
 from pinops.derivatives._names import Partial as Partial
 from pinops.derivatives._names import Point as Point
 from pinops.derivatives._names import Signature as Signature
-from pinops.derivatives._names import apply_pointwise as apply_pointwise
+from pinops.derivatives._names import arguments_of as arguments_of
 from pinops.derivatives._names import call_by_name as call_by_name
-from pinops.derivatives._names import number as number
 from pinops.derivatives._names import parse_name as parse_name
 from pinops.derivatives._names import parse_names as parse_names
 from pinops.derivatives._names import parse_signature as parse_signature
 from pinops.derivatives._names import taking as taking
+from pinops.derivatives._pointwise import apply_pointwise as apply_pointwise
+from pinops.derivatives._pointwise import number as number
 from pinops.derivatives._stochastic import STDE as STDE
 from pinops.derivatives._taylor import LAPLACIAN as LAPLACIAN
 from pinops.derivatives._taylor import Index as Index

@@ -9,16 +9,14 @@ Names are parsed once, from the signature; nothing is inferred by running the fu
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
-from pinops._numbers import real
 from pinops.derivatives._guard import guarded, signature_of
+from pinops.derivatives._integrated import Elsewhere, Integrated
 from pinops.derivatives._taylor import LAPLACIAN, Index, Jet, Plan
 
 T = TypeVar("T")
@@ -42,14 +40,15 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Names:
-    """What may be named: coordinates in order, those that are space, unknowns in order, and parts
-    of the domain.
+    """What may be named: coordinates in order, those that are space, unknowns in order, parts of
+    the domain, and integrals.
     """
 
     coordinates: tuple[str, ...]
     space: tuple[str, ...]
     unknowns: tuple[str, ...]
     subdomains: tuple["Part", ...] = ()
+    integrals: Mapping[str, Integrated] = field(default_factory=dict, compare=False)
 
     @property
     def space_axes(self) -> tuple[int, ...]:
@@ -61,12 +60,18 @@ class Names:
         u, c = self.unknowns[0], self.coordinates[0]
         normal = f", {u}_n (outward normal derivative), normal" if boundary else ""
         second = c + c if len(c) == 1 else c + "_" + c
-        parts = f"; the subdomains {_listed([part.name for part in self.subdomains])}"
+        others = [
+            f"the {what} {_listed(names)}; "
+            for what, names in (
+                ("integrals", list(self.integrals)),
+                ("subdomains", [part.name for part in self.subdomains]),
+            )
+            if names
+        ]
         return (
             f"available are the unknowns {', '.join(self.unknowns)}; their partial derivatives up "
             f"to order {MAX_ORDER} such as {u}_{c}, {u}_{second}{normal}, lap_{u}, grad_{u}; "
-            f"the coordinates {_listed(self.coordinates)}{parts if self.subdomains else ''}; "
-            "and point"
+            f"{''.join(others)}the coordinates {_listed(self.coordinates)}; and point"
         )
 
 
@@ -120,7 +125,17 @@ class Indicator:
     number: int
 
 
-Argument = Partial | Laplacian | Gradient | Normal | Coordinate | Point | NormalVector | Indicator
+Argument = (
+    Partial
+    | Laplacian
+    | Gradient
+    | Normal
+    | Coordinate
+    | Point
+    | NormalVector
+    | Indicator
+    | Integrated
+)
 
 
 def _derivative_index(suffix: str, coordinates: Sequence[str]) -> Index | None:
@@ -138,6 +153,8 @@ def parse_name(name: str, names: Names, *, boundary: bool = False) -> Argument |
     """What one argument name means, or None when it means nothing here."""
     if name in names.unknowns:
         return Partial(names.unknowns.index(name), ())
+    if name in names.integrals:
+        return names.integrals[name]
     if name in names.coordinates:
         return Coordinate(names.coordinates.index(name))
     for number, part in enumerate(names.subdomains):
@@ -181,12 +198,30 @@ class Signature:
                 laplacian = self.names.space_axes
             elif isinstance(argument, Gradient | Normal):
                 indices += [(axis,) for axis in self.names.space_axes]
-        return Plan(indices, laplacian)
+        out = Plan(indices, laplacian)
+        for _, argument in self.arguments:
+            out = out.union(argument.plan) if isinstance(argument, Integrated) else out
+        return out
+
+    @property
+    def count(self) -> int:
+        """At how many points the solution is evaluated for each point of the equation."""
+        return 1 + sum(a.count for _, a in self.arguments if isinstance(a, Integrated))
 
     def gather(
-        self, jet: Jet, points: Float[Array, "n d"], normals: Float[Array, "n s"] | None = None
+        self,
+        jet: Jet,
+        points: Float[Array, "n d"],
+        normals: Float[Array, "n s"] | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> dict[str, Array]:
         """The value of every argument at every point.
+
+        Args:
+            jet: The solution at the points.
+            points: Where they are.
+            normals: Outward unit normals, which arguments on a boundary may need.
+            elsewhere: The solution at other points, which integrals need.
 
         Returns:
             By name ``(n,)``; ``(n, s)`` for gradients and normals, ``(n, d)`` for ``point``.
@@ -223,7 +258,25 @@ class Signature:
                     values[name] = normals
                 case Indicator(number):
                     values[name] = self.names.subdomains[number].indicator(points)
+                case Integrated():
+                    assert elsewhere is not None
+                    values[name] = argument.values(jet, points, elsewhere)
         return values
+
+
+def arguments_of(function: Callable[..., Any], *, owner: str) -> list[str]:
+    """The argument names of an equation, in order.
+
+    Args:
+        function: An equation, whose argument names are quantities.
+        owner: Whose equation it is, the beginning of every sentence.
+
+    Raises:
+        ValueError: For ``*args`` or ``**kwargs``, and for what is no function.
+    """
+    parameters = signature_of(function, owner=owner).parameters.values()
+    _check_kinds(parameters, owner)
+    return [parameter.name for parameter in parameters]
 
 
 def parse_signature(
@@ -241,11 +294,8 @@ def parse_signature(
         ValueError: For an argument that names nothing (listing what is available), for ``*args``
             or ``**kwargs``, and for what is no function.
     """
-    parameters = signature_of(function, owner=owner).parameters.values()
-    _check_kinds(parameters, owner)
-    return parse_names(
-        [parameter.name for parameter in parameters], names, owner=owner, boundary=boundary
-    )
+    arguments = arguments_of(function, owner=owner)
+    return parse_names(arguments, names, owner=owner, boundary=boundary)
 
 
 def _check_kinds(parameters: Iterable[inspect.Parameter], owner: str) -> None:
@@ -271,7 +321,13 @@ def parse_names(
         if argument is None:
             near = difflib.get_close_matches(
                 name,
-                [*names.unknowns, *names.coordinates, *(p.name for p in names.subdomains), "point"],
+                [
+                    *names.unknowns,
+                    *names.integrals,
+                    *names.coordinates,
+                    *(part.name for part in names.subdomains),
+                    "point",
+                ],
                 1,
             )
             hint = f" (did you mean {near[0]}?)" if near else ""
@@ -321,78 +377,3 @@ def taking(function: Callable[..., T], names: Iterable[str]) -> Callable[..., T]
     signature = inspect.Signature([inspect.Parameter(name, keyword) for name in names])
     function.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
     return function
-
-
-def number(value: T, *, owner: str, what: str, remedy: str) -> T:
-    """What a user's function gives at one point, checked to be one real number.
-
-    Args:
-        value: What it returned.
-        owner: Whose function it is.
-        what: The name of the value in the sentence.
-        remedy: What to return instead.
-
-    Returns:
-        The value itself.
-
-    Raises:
-        ValueError: For None, a text, an array that is no scalar, a complex number.
-    """
-    if not isinstance(value, Array | np.ndarray | np.generic | float | int | complex):
-        shown = f"{value}, of type {type(value).__name__},"
-        if value is None or isinstance(value, tuple | list):
-            shown = "None" if value is None else f"a {type(value).__name__} of {len(value)}"
-        raise ValueError(f"{owner}: {what} returned {shown} at one point; {remedy}")
-    if np.shape(value) != ():
-        raise ValueError(
-            f"{owner}: {what} returned an array of shape {np.shape(value)} at one point; {remedy}"
-        )
-    return real(value, f"{owner}: {what}")
-
-
-def apply_pointwise(
-    function: Callable[..., Any], values: Mapping[str, Array], *, owner: str
-) -> dict[str, Array]:
-    """Evaluate an equation written for one point at all points.
-
-    Args:
-        function: The equation, of the values at one point.
-        values: By name of the argument, ``(n, ...)``.
-        owner: Whose equation it is, the beginning of every sentence.
-
-    Returns:
-        ``{equation name: (n,)}``, "" for a single scalar.
-
-    Raises:
-        ValueError: When it does not return one scalar, or a dict of named scalars, and with what
-            it raised.
-    """
-    remedy = "return one scalar, or a dict of named scalars for a system"
-    by_position = [
-        name
-        for name, parameter in signature_of(function, owner=owner).parameters.items()
-        if parameter.kind is parameter.POSITIONAL_ONLY
-    ]
-
-    def at_point(values: Mapping[str, Array]) -> dict[str, Array]:
-        named = {name: value for name, value in values.items() if name not in by_position}
-        out = guarded(function, *(values[name] for name in by_position), owner=owner, named=named)
-        out = dict(out) if isinstance(out, Mapping) else {"": out}
-        if not out:
-            raise ValueError(f"{owner}: it returned no equation, an empty dict; {remedy}")
-        arrays: dict[str, Array] = {}
-        for name, value in out.items():
-            if not isinstance(name, str):
-                raise ValueError(f"{owner}: equations are named by texts, got {name!r}; {remedy}")
-            what = f"equation {name!r}" if name else "the equation"
-            array = jnp.asarray(number(value, owner=owner, what=what, remedy=remedy))
-            if array.dtype == bool:
-                raise ValueError(
-                    f"{owner}: {what} returned a truth value at one point, such as u == 0 gives; "
-                    "return what must vanish, left minus right side"
-                )
-            inexact = jnp.issubdtype(array.dtype, jnp.inexact)
-            arrays[name] = array if inexact else array.astype(jnp.result_type(float))
-        return arrays
-
-    return jax.vmap(at_point)(dict(values))

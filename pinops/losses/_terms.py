@@ -105,7 +105,8 @@ def _gathered(
 
     def gather(signature: Signature) -> dict[str, Array]:
         found = [
-            signature.gather(jet, at, normals) for jet, at in zip(jets, points.sides, strict=True)
+            signature.gather(jet, at, normals, field.jet)
+            for jet, at in zip(jets, points.sides, strict=True)
         ]
         if points.across is None:
             return found[0]

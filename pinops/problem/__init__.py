@@ -21,6 +21,10 @@ up to a constant (pressures); errors remove their mean. `trainable` names coeffi
 found; positive ones are trained through their logarithm. `Equation` is the general boundary
 condition, written by names, for what Dirichlet, Neumann and Robin do not cover (``u_xx = 0``).
 
+**An integral is a function of the point.** Its nodes follow from the point where the equation
+holds, so that a residual still depends on one point and the parameters only: nothing is carried
+with collocation points, and chunks, refinement and Gauss-Newton are what they are without it.
+
 **Equations are data too.** A residual is a pure function of named derivatives, so that its traced
 program is the tree of the equation: nobody writes it a second time. `Expression` is that tree as a
 sum of products, with coefficients by name; tokens for a transformer, LaTeX, JSON and rows of a
@@ -77,6 +81,7 @@ from pinops.problem._inputs import shapes_of as shapes_of
 from pinops.problem._inputs import zeros_of as zeros_of
 from pinops.problem._inside import outside as outside
 from pinops.problem._inside import warn_outside as warn_outside
+from pinops.problem._integrals import Integral as Integral
 from pinops.problem._interface import pairs as pairs
 from pinops.problem._inverse import InverseProblem as InverseProblem
 from pinops.problem._inverse import coefficients_as_json as coefficients_as_json

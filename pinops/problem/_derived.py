@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 
 from pinops.geometry import Domain
+from pinops.problem._integrals import Integral
 from pinops.problem._problem import Problem
 from pinops.sampling import Sampler
 
@@ -42,6 +43,9 @@ class DerivedProblem(Problem):
     @property
     def stretched(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.problem.stretched
+
+    def integrals(self) -> dict[str, Integral]:
+        return self.problem.integrals()
 
     @property
     def lift(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]

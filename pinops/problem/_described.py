@@ -9,7 +9,7 @@ from pinops.problem._conditions import sentence
 from pinops.problem._data_family import DataFamily
 from pinops.problem._expression import Expression
 from pinops.problem._inverse import coefficients_as_json, holder
-from pinops.problem._problem import Problem
+from pinops.problem._problem import Problem, names_of
 
 _WIDEST = 1500  # characters of LaTeX
 
@@ -73,5 +73,6 @@ def described(problem: Problem) -> dict[str, str | list[str]]:
             for name, value in numbers.items()
         ],
         "to be found": ", ".join(problem.trainable),
+        "integrals": [f"{name} {one}" for name, one in names_of(problem).integrals.items()],
         "conditions": [sentence(problem, condition) for condition in problem.conditions()],
     }

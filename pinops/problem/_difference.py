@@ -27,7 +27,8 @@ def difference(stored: Mapping[str, Any], problem: Problem | Mapping[str, Any]) 
         where all is the same.
     """
     fresh = fingerprint(problem) if isinstance(problem, Problem) else problem
-    parts = [_unknowns, _equation, _coefficients, _domains, _conditions, _known, _observed, _window]
+    parts = [_unknowns, _equation, _integrals, _coefficients, _domains, _conditions, _known]
+    parts += [_observed, _window]
     if stored.get("problem") == fresh["problem"]:
         # Of one class: what differs beyond the coefficients may follow from them.
         parts.insert(0, _coefficients)
@@ -75,6 +76,17 @@ def _equation(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> str | None
     if before == after:
         return "the equation differs"
     return f"the equation differs (it is in {before[:80]} there and in {after[:80]} here)"
+
+
+def _integrals(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> str | None:
+    there, here = stored.get("integrals", {}), fresh.get("integrals", {})
+    for label in dict.fromkeys((*there, *here)):
+        name = label.split(":")[0][:40]
+        if label not in here or label not in there:
+            return f"the integral {name} is declared otherwise there than here"
+        if not _same(there[label], here[label]):
+            return f"the integral {name} differs"
+    return None
 
 
 def _coefficients(stored: Mapping[str, Any], fresh: Mapping[str, Any]) -> str | None:

@@ -38,6 +38,7 @@ from pinops.problem._conditions import (
 from pinops.problem._data_family import DataFamily
 from pinops.problem._dependence import missing_axes
 from pinops.problem._inputs import shapes_of
+from pinops.problem._integrals import Quadrature
 from pinops.problem._interface import across
 from pinops.problem._inverse import coefficients_as_json, holder
 from pinops.problem._mixture import Mixture
@@ -89,6 +90,7 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         for k, (kind, condition) in enumerate(zip(kinds, conditions, strict=True))
         if not isinstance(condition, Observed)
     ]
+    integrals = {name: _text(array) for name, array in _group(values, "integral ").items()}
     return {
         "problem": name_of(holder(problem)),
         "unknowns": list(problem.unknowns),
@@ -99,6 +101,7 @@ def fingerprint(problem: Problem) -> dict[str, Any]:
         },
         "domain": _domain(problem),
         "equation": {name: _text(array) for name, array in _group(values, "equation ").items()},
+        **({"integrals": integrals} if integrals else {}),
         "conditions": rows,
         "known": {name: _text(array) for name, array in _group(values, "known ").items()},
         "observations": _observations(conditions, values),
@@ -174,6 +177,11 @@ def _jobs(problem: Problem) -> list[tuple[str, Callable[[], Array]]]:
     jobs.append(
         (f"equation {label}", lambda: _equation_values(inner, inner.residual, label, owner))
     )
+    inside = jnp.asarray(problem.domain.sample_interior(_cube, _POINTS))
+    for name, integral in names_of(inner).integrals.items():
+        assert isinstance(integral, Quadrature)
+        job = partial(_integral_values, integral, inside)
+        jobs.append((f"integral {name}: {integral.integral.nodes} nodes, {integral}", job))
     for k, condition in enumerate(problem.conditions()):
         jobs += [(f"{k} {name}", job) for name, job in _of_condition(problem, condition)]
     return jobs + _known_jobs(holder(problem))
@@ -241,6 +249,16 @@ def _equation_values(
             arguments[name] = jnp.round(arguments[name])
     out = apply_pointwise(function, arguments, owner=owner)
     return _stacked(out)
+
+
+def _integral_values(integral: Quadrature, points: Array) -> Array:
+    """An integral at points, of random quantities that are the same along all nodes."""
+    random, names = np.random.RandomState(4), integral.inner.names
+    given = {}
+    for name, argument in integral.quantities:
+        shape = (_POINTS, len(names.space)) if isinstance(argument, Gradient) else (_POINTS,)
+        given[name] = jnp.asarray(random.uniform(0.2, 0.8, shape))
+    return integral.along(points, given)
 
 
 def _stacked(values: Mapping[str, Array]) -> Array:

@@ -13,7 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from pinops.derivatives import LAPLACIAN, Index, Jet, Partial, Plan, apply_pointwise, nested
+from pinops.derivatives import (
+    LAPLACIAN,
+    Index,
+    Integrated,
+    Jet,
+    Partial,
+    Plan,
+    apply_pointwise,
+    nested,
+)
 from pinops.geometry import TERMINAL, Box, Difference, Domain
 from pinops.problem._conditions import Dirichlet, Initial, Neumann, sentence
 from pinops.problem._constraints import INITIAL, constraints
@@ -174,6 +183,8 @@ def _residual(problem: Problem, streams: np.ndarray, points: np.ndarray) -> np.n
     """The equation with numbers ``(n, 5)`` for u and its derivatives, at points ``(n, 2)``."""
     owner, signature = f"{type(problem).__name__}.residual", residual_signature(problem)
     for name, argument in signature.arguments:
+        if isinstance(argument, Integrated):
+            raise ValueError(f"{owner} has the integral {name}; only {CLASS} can be encoded")
         if isinstance(argument, Partial) and argument.index not in STREAMS:
             raise ValueError(f"{owner} has the derivative {name}; only {CLASS} can be encoded")
     jet: Jet = {index: jnp.asarray(streams[:, k, None]) for k, index in enumerate(STREAMS)}

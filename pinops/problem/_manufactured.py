@@ -58,30 +58,35 @@ class ManufacturedProblem(DerivedProblem):
             new for condition in self.problem.conditions() for new in self._with_data(condition)
         )
 
-    def _jet(self, point: Any, plan: Plan) -> Jet:
-        """The partial derivatives of the chosen solution at a point, ``{index: (1, unknowns)}``."""
+    def _jet(self, points: Any, plan: Plan) -> Jet:
+        """The partial derivatives of the chosen solution at points, ``{index: (n, unknowns)}``."""
 
         def function(point):
             values = values_at(self, "exact", point)
             return jnp.stack([values[name] for name in self.unknowns])
 
-        return nested(function, point[None], plan)
+        return nested(function, points, plan)
+
+    def _exact_values(self, signature: Signature, point: Any, normal: Any = None) -> dict[str, Any]:
+        """The arguments of an equation at one point, of the chosen solution."""
+        found = signature.gather(
+            self._jet(point[None], signature.plan),
+            point[None],
+            None if normal is None else normal[None],
+            self._jet,
+        )
+        return {name: array[0] for name, array in found.items()}
 
     def _shifted(self, equation: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
         def shifted(point, **values):
             normal = values.get("normal")
-            exact = signature.gather(
-                self._jet(point, signature.plan),
-                point[None],
-                None if normal is None else normal[None],
-            )
             here = equation(
                 **{
                     name: values[name] if name != "point" else point
                     for name, _ in signature.arguments
                 }
             )
-            there = equation(**{name: array[0] for name, array in exact.items()})
+            there = equation(**self._exact_values(signature, point, normal))
             return jax.tree.map(jnp.subtract, here, there)
 
         arguments = ["point", *(name for name, _ in signature.arguments if name != "point")]
@@ -97,7 +102,7 @@ class ManufacturedProblem(DerivedProblem):
         component = self.unknowns.index(unknown)
 
         def data(point):
-            jet = self._jet(point, Plan([()] if axis is None else [(axis,)]))
+            jet = self._jet(point[None], Plan([()] if axis is None else [(axis,)]))
             return jet[() if axis is None else (axis,)][0, component]
 
         coordinates = self.domain.coordinates
@@ -119,8 +124,7 @@ class ManufacturedProblem(DerivedProblem):
                 )
 
                 def at(point, signature=signature, quantity=quantity):
-                    there = signature.gather(self._jet(point, signature.plan), point[None])
-                    return quantity({name: array[0] for name, array in there.items()})
+                    return quantity(self._exact_values(signature, point))
 
                 values[name] = jax.vmap(at)(jnp.asarray(points))
             return Observed(

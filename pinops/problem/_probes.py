@@ -30,9 +30,10 @@ from pinops.derivatives import (
 )
 from pinops.problem._conditions import Equation, Interface
 from pinops.problem._constraints import INTERIOR, Constraint, Region
+from pinops.problem._integrals import expanded, with_integrals
 from pinops.problem._interface import pairs
 from pinops.problem._inverse import holder
-from pinops.problem._problem import Problem
+from pinops.problem._problem import Problem, names_of
 from pinops.problem._registry import name_of
 from pinops.sampling import Sobol
 from pinops.settings import quick
@@ -262,7 +263,7 @@ class Regions:
     ) -> dict[str, np.ndarray]:
         """The arguments of an equation where every unknown is its mean everywhere."""
         n, out = len(at), {}
-        for name, argument in signature.arguments:
+        for name, argument in expanded(signature):
             match argument:
                 case Partial(_, ()):
                     out[name] = np.full(n, self.mean[self._unknown(argument)])
@@ -291,7 +292,7 @@ class Regions:
         # Of mean square 1 and bounded, so that what must stay positive does where it varies little.
         noise = {
             name: rng.uniform(-math.sqrt(3), math.sqrt(3), (n, max(1, len(space))))
-            for name, _ in signature.arguments
+            for name, _ in expanded(signature)
         }
 
         def probe(name: str, argument: Any, rates: np.ndarray) -> np.ndarray:
@@ -310,7 +311,7 @@ class Regions:
         def of(unknown: str) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
             own = {
                 name: argument
-                for name, argument in signature.arguments
+                for name, argument in expanded(signature)
                 if hasattr(argument, "component") and self._unknown(argument) == unknown
             }
             return lambda rates: {name: probe(name, a, rates) for name, a in own.items()}
@@ -369,9 +370,8 @@ def called(
             function = condition.flux
             values = {name: values[name] for name in inspect.signature(function).parameters}
     owner = f"{name_of(holder(problem))}, {label}"  # as in the training
-    return apply_pointwise(
-        function, {name: jnp.asarray(value) for name, value in values.items()}, owner=owner
-    )
+    arrays = {name: jnp.asarray(value) for name, value in values.items()}
+    return apply_pointwise(function, with_integrals(arrays, names_of(problem)), owner=owner)
 
 
 def from_boundary(equation: Probed) -> Sizes:

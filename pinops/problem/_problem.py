@@ -25,13 +25,17 @@ from pinops.problem._guards import (
     in_double,
 )
 from pinops.problem._inputs import check_inputs
+from pinops.problem._integrals import Integral, integrals_of
 from pinops.problem._subdomains import interface_features, subdomains_of
 from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
 from pinops.settings import check_settings
 
 # Names that a problem has for what it knows.
-_KNOWN = ("lift", "factor", "features", "sampler", "stretched", "subdomains", "depends_on")
+_KNOWN = (
+    *("lift", "factor", "features", "sampler", "stretched"),
+    *("subdomains", "depends_on", "integrals"),
+)
 
 
 def positive(default: float) -> Any:
@@ -48,8 +52,9 @@ class Problem(eqx.Module):
 
     A subclass declares ``domain`` (coordinates are named there), ``unknowns``, coefficients as
     annotated fields, ``residual`` (whose argument names are the derivative plan) and
-    ``conditions``; optionally ``exact`` or ``reference``. Coefficients become NumPy float64
-    leaves: differentiable, batchable, trainable, and never a reason to recompile.
+    ``conditions``; optionally ``integrals`` (which equations name), ``exact`` or ``reference``.
+    Coefficients become NumPy float64 leaves: differentiable, batchable, trainable, and never a
+    reason to recompile.
 
     A *family* is a problem that also has ``sample(key)``, another member of the family at random,
     and ``inputs()``: what an operator sees of a member, a dict of named arrays. A number has the
@@ -135,6 +140,10 @@ class Problem(eqx.Module):
         """Boundary and initial conditions and observations."""
         return ()
 
+    def integrals(self) -> dict[str, Integral]:
+        """Integrals of the unknowns by name, for the equation and for `Equation`."""
+        return {}
+
     def reference(self) -> Reference | None:
         """A trusted solution on a grid with its error bar; by default the exact one, if known."""
         return exact_reference(self)
@@ -171,14 +180,19 @@ class Problem(eqx.Module):
 
 
 def names_of(problem: Problem) -> Names:
-    """The vocabulary of a problem: coordinates, spatial coordinates, unknowns and subdomains."""
+    """The vocabulary of a problem: coordinates, spatial ones, unknowns, subdomains and integrals.
+
+    Raises:
+        ValueError: For a subdomain or an integral that is none.
+    """
     domain = problem.domain
-    return Names(
+    names = Names(
         tuple(domain.coordinates),
         tuple(domain.space),
         tuple(problem.unknowns),
         subdomains_of(problem),
     )
+    return replace(names, integrals=integrals_of(problem, names))
 
 
 def residual_signature(problem: Problem) -> Signature:

@@ -22,6 +22,7 @@ from pinops.derivatives import (
     Gradient,
     Index,
     Indicator,
+    Integrated,
     Laplacian,
     Names,
     Partial,
@@ -33,6 +34,7 @@ from pinops.problem._algebra import Kind, Symbol, symbolic
 from pinops.problem._derived import DerivedProblem
 from pinops.problem._problem import Problem, residual_signature
 from pinops.problem._reading import Reader, Traced
+from pinops.problem._rewriting import replaced, symbols_in
 
 
 def traced(problem: Problem) -> Traced:
@@ -112,7 +114,22 @@ def _traced(
         program, out = jax.make_jaxpr(equations, return_shape=True)(list(arrays), shapes)
         found = reader.program(program, [*inputs, *given.values()])
     by_name = dict(zip(sorted(out), found, strict=True))
-    return reader.named({name: reader.one(by_name[name]) for name in order})
+    return _nameable(reader.named({name: reader.one(by_name[name]) for name in order}), signature)
+
+
+def _nameable(found: Traced, signature: Signature) -> Traced:
+    """The same with integrals and subdomains as opaque parts: a name alone does not say them."""
+    new, why = {}, {}
+    used = {name for each in found.equations.values() for name in symbols_in(each)}
+    for name, argument in signature.arguments:
+        if isinstance(argument, Integrated | Indicator) and name in used:
+            new[name] = symbolic(Symbol(name, Kind.OPAQUE))
+            integral = isinstance(argument, Integrated)
+            why[name] = (
+                "an integral of the unknowns" if integral else "1 in a subdomain, 0 elsewhere"
+            )
+    equations = {name: replaced(each, new) for name, each in found.equations.items()}
+    return found._replace(equations=equations, opaque=found.opaque | why)
 
 
 def _noting(function: Callable[..., Any], order: list[str]) -> Callable[..., Any]:
@@ -128,13 +145,17 @@ def _noting(function: Callable[..., Any], order: list[str]) -> Callable[..., Any
 
 
 def symbol(name: str, argument: Any, names: Names) -> Symbol:
-    """The symbol of a quantity: an unknown, a derivative, the Laplacian or a coordinate."""
+    """The symbol of a quantity: an unknown, a derivative, the Laplacian, an integral or a
+    coordinate.
+    """
     match argument:
         case Partial(_, index):
             axes = {axis for axis in range(len(names.coordinates)) if axis not in names.space_axes}
             return Symbol(name, Kind.UNKNOWN, len(index), any(axis in axes for axis in index))
         case Laplacian():
             return Symbol(name, Kind.UNKNOWN, 2)
+        case Integrated():
+            return Symbol(name, Kind.UNKNOWN, 0)
         case Coordinate() | Indicator():
             return Symbol(name, Kind.COORDINATE)
     raise ValueError(f"{name} is no single quantity of an equation")
@@ -161,6 +182,9 @@ def _symbols_of(argument: Any, names: Names) -> list[Symbol]:
         case Gradient(component):
             parts = [Partial(component, (axis,)) for axis in names.space_axes]
             return [symbol(spelled(component, p.index, names), p, names) for p in parts]
+        case Integrated():
+            known = names.integrals.items()
+            return [symbol(name, argument, names) for name, one in known if one is argument]
         case Coordinate(axis):
             return [symbol(names.coordinates[axis], argument, names)]
         case Indicator(number):

@@ -25,6 +25,7 @@ from pinops.problem._conditions import (
 )
 from pinops.problem._dependence import missing_axes
 from pinops.problem._derived import DerivedProblem
+from pinops.problem._integrals import AT, Integral
 from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem
 from pinops.reference import Reference
@@ -81,6 +82,12 @@ class Window(DerivedProblem):
             what = _spans_time(domain, condition)
             if what:
                 raise ValueError(f"time windows cannot use {what}; solve the problem in one piece")
+        for name, integral in self.problem.integrals().items():
+            if domain.time in integral.axes:
+                raise ValueError(
+                    f"time windows cannot use an integral over {domain.time}, {name}, which needs "
+                    "what was before a window; solve the problem in one piece"
+                )
 
     @property
     def domain(self) -> Box:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -115,6 +122,11 @@ class Window(DerivedProblem):
     @property
     def features(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         return None if self.problem.features is None else self._later(self.problem.features)
+
+    def integrals(self) -> dict[str, Integral]:
+        # Their functions, which are leaves, see the time of the whole problem.
+        declared = self.problem.integrals()
+        return {name: jax.tree.map(self._later, one) for name, one in declared.items()}
 
     def reference(self) -> Reference | None:
         whole = self.problem.reference()
@@ -183,10 +195,12 @@ class Window(DerivedProblem):
         axis = self.problem.domain.coordinates.index(time)
 
         def later(**values):
-            if time in values:
-                values[time] = values[time] + self.start
-            if "point" in values:
-                values["point"] = values["point"].at[axis].add(self.start)
+            for prefix in ("", AT):
+                if prefix + time in values:
+                    values[prefix + time] = values[prefix + time] + self.start
+                if f"{prefix}point" in values:
+                    point = values[f"{prefix}point"]
+                    values[f"{prefix}point"] = point.at[axis].add(self.start)
             return function(**values)
 
         return taking(later, inspect.signature(function).parameters)

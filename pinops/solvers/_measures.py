@@ -373,8 +373,9 @@ def _demanded(
     problem = model.problem
     time = problem.domain.coordinates.index(problem.domain.time)
     (inside,) = constraints(model.problem_at(params), ())
-    jet = model.field(params).jet(points, inside.signature.plan)
-    values = inside.signature.gather(jet, points)
+    field = model.field(params)
+    jet = field.jet(points, inside.signature.plan)
+    values = inside.signature.gather(jet, points, elsewhere=field.jet)
     highest: dict[int, tuple[int, str]] = {}
     for argument, what in inside.signature.arguments:
         if isinstance(what, Partial) and what.index and set(what.index) == {time}:

@@ -154,8 +154,9 @@ def _equations(
 ) -> Float[Array, "e n"]:
     """The interior equations, over their sizes, with other coordinates than the solution."""
     (inside,) = constraints(model.problem_at(params), ())
-    jet = model.field(params).jet(base, inside.signature.plan)
-    values = inside.signature.gather(jet, at)
+    field = model.field(params)
+    jet = field.jet(base, inside.signature.plan)
+    values = inside.signature.gather(jet, at, elsewhere=field.jet)
     found = apply_pointwise(inside.function, values, owner=model.owner)
     sizes = model.scales.terms
     return jnp.stack([value / sizes[name or "residual"] for name, value in found.items()])

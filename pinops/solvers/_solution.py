@@ -92,8 +92,9 @@ class Solution(TrainedOnce, Answer):
         signature = parse_names((name,), names_of(self.problem), owner="partial")
         with jax.enable_x64(self.x64):
             array = jnp.asarray(points, jnp.result_type(float))
-            jet = self.model.field(self.params).jet(array, signature.plan)
-            value = np.asarray(signature.gather(jet, array)[name])
+            field = self.model.field(self.params)
+            jet = field.jet(array, signature.plan)
+            value = np.asarray(signature.gather(jet, array, elsewhere=field.jet)[name])
         return value.reshape(shape + value.shape[1:])
 
     def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:

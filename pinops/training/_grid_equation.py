@@ -36,6 +36,7 @@ from pinops.problem import (
     impose,
     missing_axes,
     name_of,
+    names_of,
     residual_signature,
 )
 
@@ -161,11 +162,12 @@ def check_on_grid(problem: Problem, axes: Mapping[str, Float[np.ndarray, " n"]])
         axes: The points of each coordinate.
 
     Raises:
-        ValueError: For points that are not equally spaced or do not cover a period once, conditions
-            that cannot be met exactly by values at the points, and derivatives that differences at
-            the boundary of a shape do not have.
+        ValueError: For integrals, points that are not equally spaced or do not cover a period once,
+            conditions that cannot be met exactly by values at the points, and derivatives that
+            differences at the boundary of a shape do not have.
     """
     imposition, name = impose(problem), name_of(problem)
+    _check_local(problem, name)
     conditions = problem.conditions()
     slopes = {f.condition for f in faces(problem, imposition.hard) if not f.is_value}
     for k in (*imposition.soft, *sorted(slopes)):
@@ -202,6 +204,15 @@ def check_on_grid(problem: Problem, axes: Mapping[str, Float[np.ndarray, " n"]])
             )
 
 
+def _check_local(problem: Problem, owner: str) -> None:
+    """Raises ValueError for integrals, whose nodes are no points of the grid."""
+    for name in names_of(problem).integrals:
+        raise ValueError(
+            f"{owner}: equations on a grid cannot take the integral {name}; leave physics out, or "
+            "train a DeepONet()"
+        )
+
+
 def grid_residuals(
     problem: Problem,
     frames: Float[Array, "t *grid c"],
@@ -216,6 +227,7 @@ def grid_residuals(
     coordinate, and their distance; ``sizes``: what each equation is divided by (None: it keeps its
     units).
     """
+    _check_local(problem, owner)
     names = problem.domain.coordinates
     time = names.index(problem.domain.time)
     values = jnp.moveaxis(frames, 0, time)

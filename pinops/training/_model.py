@@ -40,6 +40,8 @@ from pinops.training._linearised import (
     weighted_vector,
 )
 
+_SLICE = 8192  # points at which a solution is evaluated at once, where memory could be short
+
 
 class Model(Trainable[Mapping[Region, Points]]):
     """A problem and its network without the parameters. Immutable; array leaves may be traced."""
@@ -323,7 +325,9 @@ def _value(problem: Problem, name: str, shift: Array, sizes: Mapping[str, Array]
 def evaluate(model: Model, params: Params, points: Float[Array, "n d"]) -> Float[Array, "n c"]:
     """The unknowns at a batch of points, in slices that keep memory small."""
     field = model.field(params)
-    return jax.lax.map(lambda point: field.jet(point[None], Plan())[()][0], points, batch_size=8192)
+    return jax.lax.map(
+        lambda point: field.jet(point[None], Plan())[()][0], points, batch_size=_SLICE
+    )
 
 
 @quick
@@ -344,7 +348,7 @@ def interior_residuals(
         terms = residuals(model.field(params), equations, here, owner=model.owner)
         return {name: term.vector[0] for name, term in terms.items()}
 
-    return jax.lax.map(at, points, batch_size=8192)
+    return jax.lax.map(at, points, batch_size=max(1, _SLICE // equations[0].signature.count))
 
 
 @quick
@@ -354,5 +358,14 @@ def interior_score(
     """How badly the interior equations are met at each point: root of the sum of their squares."""
     equations = constraints(model.problem_at(params), ())
     field, sizes = model.field(params), model.scales.terms
-    terms = residuals(field, equations, points, owner=model.owner, sizes=sizes)
-    return jnp.sqrt(sum(jnp.square(term.vector) for term in terms.values()))
+    at = points[INTERIOR].at
+
+    def score(at: Array) -> Array:
+        here = {INTERIOR: Points(at)}
+        terms = residuals(field, equations, here, owner=model.owner, sizes=sizes)
+        return jnp.sqrt(sum(jnp.square(term.vector) for term in terms.values()))
+
+    count = equations[0].signature.count
+    if count == 1:
+        return score(at)
+    return jax.lax.map(lambda at: score(at[None])[0], at, batch_size=max(1, _SLICE // count))
