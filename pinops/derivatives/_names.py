@@ -36,7 +36,7 @@ class Names:
     coordinates: tuple[str, ...]
     space: tuple[str, ...]
     unknowns: tuple[str, ...]
-    integrals: Mapping[str, Integrated] = field(default_factory=dict, compare=False)
+    integrals: Mapping[str, Integrated] = field(default_factory=dict, compare=False, kw_only=True)
 
     @property
     def space_axes(self) -> tuple[int, ...]:
