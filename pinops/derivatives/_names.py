@@ -48,7 +48,7 @@ class Names:
     space: tuple[str, ...]
     unknowns: tuple[str, ...]
     subdomains: tuple["Part", ...] = ()
-    integrals: Mapping[str, Integrated] = field(default_factory=dict, compare=False)
+    integrals: Mapping[str, Integrated] = field(default_factory=dict, compare=False, kw_only=True)
 
     @property
     def space_axes(self) -> tuple[int, ...]:

@@ -196,8 +196,8 @@ class Window(DerivedProblem):
 
         def later(**values):
             for prefix in ("", AT):
-                if prefix + time in values:
-                    values[prefix + time] = values[prefix + time] + self.start
+                if f"{prefix}{time}" in values:
+                    values[f"{prefix}{time}"] = values[f"{prefix}{time}"] + self.start
                 if f"{prefix}point" in values:
                     point = values[f"{prefix}point"]
                     values[f"{prefix}point"] = point.at[axis].add(self.start)

@@ -358,7 +358,7 @@ def interior_score(
     """How badly the interior equations are met at each point: root of the sum of their squares."""
     equations = constraints(model.problem_at(params), ())
     field, sizes = model.field(params), model.scales.terms
-    at = points[INTERIOR].at
+    at = jnp.asarray(points[INTERIOR].at)
 
     def score(at: Array) -> Array:
         here = {INTERIOR: Points(at)}
