@@ -34,7 +34,6 @@ from pinops.problem._algebra import Kind, Symbol, symbolic
 from pinops.problem._derived import DerivedProblem
 from pinops.problem._problem import Problem, residual_signature
 from pinops.problem._reading import Reader, Traced
-from pinops.problem._rewriting import replaced, symbols_in
 
 
 def traced(problem: Problem) -> Traced:
@@ -114,22 +113,7 @@ def _traced(
         program, out = jax.make_jaxpr(equations, return_shape=True)(list(arrays), shapes)
         found = reader.program(program, [*inputs, *given.values()])
     by_name = dict(zip(sorted(out), found, strict=True))
-    return _nameable(reader.named({name: reader.one(by_name[name]) for name in order}), signature)
-
-
-def _nameable(found: Traced, signature: Signature) -> Traced:
-    """The same with integrals and subdomains as opaque parts: a name alone does not say them."""
-    new, why = {}, {}
-    used = {name for each in found.equations.values() for name in symbols_in(each)}
-    for name, argument in signature.arguments:
-        if isinstance(argument, Integrated | Indicator) and name in used:
-            new[name] = symbolic(Symbol(name, Kind.OPAQUE))
-            integral = isinstance(argument, Integrated)
-            why[name] = (
-                "an integral of the unknowns" if integral else "1 in a subdomain, 0 elsewhere"
-            )
-    equations = {name: replaced(each, new) for name, each in found.equations.items()}
-    return found._replace(equations=equations, opaque=found.opaque | why)
+    return reader.named({name: reader.one(by_name[name]) for name in order})
 
 
 def _noting(function: Callable[..., Any], order: list[str]) -> Callable[..., Any]:
