@@ -40,6 +40,7 @@ INLINED = {  # programs within the program, and where they are kept
 MOVES = {"reshape", "squeeze", "broadcast_in_dim", "transpose", "rev", "slice", "expand_dims"}
 MOVES |= {"concatenate", "stack", "unstack", "pad", "copy", "copy_p"}
 INDEXED = {"gather", "dynamic_slice"}  # moves whose indices are arguments
+_INTEGRAL = "integral"  # the operation of an opaque part that is one
 CHOICES = {"select_n", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"}
 
 
@@ -104,6 +105,10 @@ class Reader:
             self.coefficients[label] = float(array[place])
             out[place] = symbolic(Symbol(label, Kind.COEFFICIENT))
         return out
+
+    def integral(self, name: str, coordinates: Iterable[str]) -> Value:
+        """An integral by name, a function of the coordinates that no symbol describes."""
+        return self._veil(Opaque(frozenset([name]), frozenset(coordinates), _INTEGRAL), (1,))
 
     def program(self, program: ClosedJaxpr, inputs: Sequence[Value]) -> Sequence[Value]:
         """What a program returns for these inputs."""
@@ -256,6 +261,8 @@ def _labels(opaque: Opaque) -> Iterable[str]:
 
 
 def _reason(opaque: Opaque) -> str:
+    if opaque.operation == _INTEGRAL:
+        return "an integral"
     if opaque.arrays:
         return f"computed from the array {' and '.join(sorted(opaque.arrays))}"
     if opaque.operation == "where":
