@@ -20,6 +20,7 @@ ONE = Names(("x", "t"), ("x",), ("u",))
 OPAQUE = {
     "advection_family": {"speed(x)": "computed from the array speed"},
     "antiderivative": {"source(x)": "computed from the array source"},
+    "breakage": {"larger(t, x)": "an integral"},
     "darcy_family": {
         "where(x, y)": "a choice between cases",
         "medium(x, y)": "computed from the array medium",

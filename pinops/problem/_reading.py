@@ -40,6 +40,8 @@ INLINED = {  # programs within the program, and where they are kept
 MOVES = {"reshape", "squeeze", "broadcast_in_dim", "transpose", "rev", "slice", "expand_dims"}
 MOVES |= {"concatenate", "stack", "unstack", "pad", "copy", "copy_p"}
 INDEXED = {"gather", "dynamic_slice"}  # moves whose indices are arguments
+# Opaque parts that equations name, which are no result of an operation.
+INTEGRAL, INSIDE = "an integral", "the inside of a subdomain"
 CHOICES = {"select_n", "gt", "ge", "lt", "le", "eq", "ne", "and", "or", "not"}
 
 
@@ -104,6 +106,10 @@ class Reader:
             self.coefficients[label] = float(array[place])
             out[place] = symbolic(Symbol(label, Kind.COEFFICIENT))
         return out
+
+    def unwritten(self, name: str, coordinates: Iterable[str], what: str) -> Value:
+        """A function of the coordinates that no symbol describes, by name and kind."""
+        return self._veil(Opaque(frozenset([name]), frozenset(coordinates), what), (1,))
 
     def program(self, program: ClosedJaxpr, inputs: Sequence[Value]) -> Sequence[Value]:
         """What a program returns for these inputs."""
@@ -256,6 +262,8 @@ def _labels(opaque: Opaque) -> Iterable[str]:
 
 
 def _reason(opaque: Opaque) -> str:
+    if opaque.operation in (INTEGRAL, INSIDE):
+        return opaque.operation
     if opaque.arrays:
         return f"computed from the array {' and '.join(sorted(opaque.arrays))}"
     if opaque.operation == "where":

@@ -33,7 +33,7 @@ from pinops.derivatives import (
 from pinops.problem._algebra import Kind, Symbol, symbolic
 from pinops.problem._derived import DerivedProblem
 from pinops.problem._problem import Problem, residual_signature
-from pinops.problem._reading import Reader, Traced
+from pinops.problem._reading import INSIDE, INTEGRAL, Reader, Traced, Value
 
 
 def traced(problem: Problem) -> Traced:
@@ -90,8 +90,12 @@ def _traced(
 ) -> Traced:
     reader = Reader(owner)
     inputs = [reader.coefficient(*name, array) for name, array in zip(names, arrays, strict=True)]
-    given: dict[str, np.ndarray] = {}
+    given: dict[str, Value] = {}
     for name, argument in sorted(signature.arguments):  # as JAX sorts them
+        if isinstance(argument, Integrated | Indicator):
+            what = INTEGRAL if isinstance(argument, Integrated) else INSIDE
+            given[name] = reader.unwritten(name, signature.names.coordinates, what)
+            continue
         symbols = _symbols_of(argument, signature.names)
         shape = (1,) if not isinstance(argument, Gradient | Point) else (1, len(symbols))
         given[name] = np.array([symbolic(symbol) for symbol in symbols], object).reshape(shape)
@@ -129,18 +133,14 @@ def _noting(function: Callable[..., Any], order: list[str]) -> Callable[..., Any
 
 
 def symbol(name: str, argument: Any, names: Names) -> Symbol:
-    """The symbol of a quantity: an unknown, a derivative, the Laplacian, an integral or a
-    coordinate.
-    """
+    """The symbol of a quantity: an unknown, a derivative, the Laplacian or a coordinate."""
     match argument:
         case Partial(_, index):
             axes = {axis for axis in range(len(names.coordinates)) if axis not in names.space_axes}
             return Symbol(name, Kind.UNKNOWN, len(index), any(axis in axes for axis in index))
         case Laplacian():
             return Symbol(name, Kind.UNKNOWN, 2)
-        case Integrated():
-            return Symbol(name, Kind.UNKNOWN, 0)
-        case Coordinate() | Indicator():
+        case Coordinate():
             return Symbol(name, Kind.COORDINATE)
     raise ValueError(f"{name} is no single quantity of an equation")
 
@@ -166,11 +166,6 @@ def _symbols_of(argument: Any, names: Names) -> list[Symbol]:
         case Gradient(component):
             parts = [Partial(component, (axis,)) for axis in names.space_axes]
             return [symbol(spelled(component, p.index, names), p, names) for p in parts]
-        case Integrated():
-            known = names.integrals.items()
-            return [symbol(name, argument, names) for name, one in known if one is argument]
         case Coordinate(axis):
             return [symbol(names.coordinates[axis], argument, names)]
-        case Indicator(number):
-            return [symbol(names.subdomains[number].name, argument, names)]
     return [symbol(name, Coordinate(k), names) for k, name in enumerate(names.coordinates)]
