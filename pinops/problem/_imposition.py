@@ -24,7 +24,7 @@ from pinops.problem._conditions import (
     Robin,
     named_unknowns,
 )
-from pinops.problem._faces import Face, PointFunction, faces_of
+from pinops.problem._faces import Face, PointFunction, faces_of, remaining
 from pinops.problem._inside import check_observed
 from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
 from pinops.settings import quick
@@ -331,7 +331,8 @@ def _evidence(
 def _gap(problem: Problem, a: Face, b: Face, points: Any) -> tuple[Any, Any, Any]:
     """How far the data of two faces are apart where they meet, and how large each are.
 
-    Where they meet both may vanish: what counts is how large the data are on their own faces.
+    Where they meet both may vanish: what counts is how large the data are on their own faces. What
+    the lift has of them already is taken off, so that a lift may jump as they do.
     """
     bounds = [problem.domain.bounds[name] for name in problem.domain.coordinates]
 
@@ -341,9 +342,14 @@ def _gap(problem: Problem, a: Face, b: Face, points: Any) -> tuple[Any, Any, Any
     def largest(function: PointFunction, at: Any) -> Any:
         return jnp.max(jnp.abs(jax.vmap(function)(at)))
 
-    left, right = b.apply(a.data, bounds[b.axis]), a.apply(b.data, bounds[a.axis])
+    left = b.apply(remaining(problem, a), bounds[b.axis])
+    right = a.apply(remaining(problem, b), bounds[a.axis])
     gap = largest(lambda point: left(point) - right(point), on(b, on(a, points)))
-    return gap, largest(a.data, on(a, points)), largest(b.data, on(b, points))
+    sizes = [largest(face.data, on(face, points)) for face in (a, b)]
+    if problem.lift is not None:
+        known = [largest(remaining(problem, face), on(face, points)) for face in (a, b)]
+        sizes = [size + other for size, other in zip(sizes, known, strict=True)]
+    return gap, *sizes
 
 
 def _scattered(problem: Problem) -> np.ndarray:
