@@ -216,3 +216,119 @@ def test_corners_of_domains(domain, count, reentrant):
 def test_a_straight_wall_of_two_parts_has_a_corner():
     (flat,) = (c for c in corners(po.Polygon([(-1, 0), (0, 0), (1, 0), (0, 1)])) if c.at == (0, 0))
     assert flat.opening == pytest.approx(math.pi) and flat.parts == ("edge_1", "edge_0")
+
+
+# What `diagnose()` proposes.
+
+
+def measures(problem):
+    few = po.Collocation(interior=64, boundary=32, initial=32, every=0, refinement=None)
+    solution = po.solve(problem, network=po.networks.MLP(4, 1), points=few, steps=2, progress=False)
+    return solution.diagnose().measures
+
+
+class Wedge(po.Problem):
+    """u = 0 around an L-shape."""
+
+    domain = po.Polygon(L)
+    stretch: float = 1.0
+
+    def residual(self, u_xx, u_yy):
+        return self.stretch * u_xx + u_yy + 1
+
+    def conditions(self):
+        return (po.Dirichlet(0.0),)
+
+
+class HalfInsulated(po.Problem):
+    """The L-shape with no flux through the wall from the corner to the right."""
+
+    domain = po.Polygon(L)
+
+    def residual(self, lap_u):
+        return lap_u + 1
+
+    def conditions(self):
+        cold = tuple(f"edge_{k}" for k in range(5))
+        return po.Dirichlet(0.0, on=cold), po.Neumann(0.0, on="edge_5")
+
+
+def test_a_reentrant_corner_comes_with_its_function():
+    (spot,) = measures(Wedge()).corners
+    assert "270 degrees in x = 0, y = 0" in spot.what and "r^0.667" in spot.what
+    assert (
+        "`def lift(self, x, y): return self.strength * po.features.corner(x, y, at=(0, 0), "
+        "opening=1.5 * jnp.pi, start=0.5 * jnp.pi)`" in spot.remedy
+    )
+    assert not measures(Wedge(stretch=2.0)).corners  # not the Laplacian: another power
+    assert not measures(Plate()).corners
+    spots = measures(HalfInsulated()).corners
+    assert len(spots) == 1 and "r^0.333" in spots[0].what
+    assert "neumann=(False, True)" in spots[0].remedy
+
+
+class Thin(po.Problem):
+    """-small u_xx + flow u_x + decay u = 1 between two cold walls."""
+
+    domain = po.Box(x=(0, 1))
+    small: float = 0.01
+    flow: float = 0.0
+    decay: float = 0.0
+
+    def residual(self, u, u_x, u_xx):
+        return -self.small * u_xx + self.flow * u_x + self.decay * u - 1
+
+    def conditions(self):
+        return (po.Dirichlet(0.0),)
+
+
+def test_a_layer_comes_with_its_width():
+    (right,) = measures(Thin(flow=1.0)).layers
+    assert right.what == "the coefficients make a layer of width 0.01 at x = 1"
+    line = "`def features(self, x): return (po.features.layer(1 - x, width=0.01),)`"
+    assert right.remedy == f"add {line}"
+    (left,) = measures(Thin(flow=-1.0)).layers
+    assert "po.features.layer(x, width=0.01)" in left.remedy
+    both = measures(Thin(small=1e-4, decay=1.0)).layers
+    assert [spot.what[-5:] for spot in both] == ["x = 0", "x = 1"]
+    assert all("width 0.01 " in spot.what for spot in both)
+    assert not measures(Thin(small=1.0, flow=1.0)).layers
+    assert not measures(Thin(small=1e-4, decay=-1.0)).layers  # waves
+
+
+class Cooled(po.Problem):
+    """2 u_t = 0.2 u_xx from 1, which the right wall does not meet."""
+
+    domain = po.Box(x=(0, 1), t=(0, 1))
+    alpha: float = 2.0
+    beta: float = 0.5
+
+    def residual(self, u_t, u_xx):
+        return 2 * u_t - 0.2 * u_xx
+
+    def conditions(self):
+        right = po.Robin(0.25, on="x_max", alpha=self.alpha, beta=self.beta)
+        return right, po.Initial(1.0)
+
+
+class Square(po.Problem):
+    """A square with a hot side."""
+
+    domain = po.Box(x=(0, 1), y=(0, 1))
+
+    def residual(self, lap_u):
+        return lap_u
+
+    def conditions(self):
+        return po.Dirichlet(1.0, on="y_max"), po.Dirichlet(0.0, on=("x", "y_min"))
+
+
+def test_data_that_disagree_come_with_a_lift():
+    (spot,) = measures(Cooled()).kinks
+    assert spot.what == "the data of u disagree where x = 1 and t = 0 meet"
+    line = "-1.75 * po.features.similarity(1 - x, t, diffusivity=0.1, alpha=2, beta=0.5)"
+    assert f"return {line}`" in spot.remedy
+    left, right = measures(Square()).kinks
+    assert "1 * po.features.angle(x, y, at=(0, 1), opening=0.5 * jnp.pi, start=-0.5" in left.remedy
+    assert "-1 * po.features.angle(x, y, at=(1, 1), opening=0.5 * jnp.pi, start=" in right.remedy
+    assert not measures(Plate()).kinks and not measures(Rod(beta=1.0)).kinks
