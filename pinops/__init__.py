@@ -17,6 +17,7 @@ Whatever a training leaves is a `Trained`, which `save` writes and `load` reads.
 """
 
 from pinops import discovery as discovery
+from pinops import features as features
 from pinops import functions as functions
 from pinops import geometry as geometry
 from pinops import losses as losses

@@ -28,7 +28,7 @@ FLOORS = (
     ("_numbers", "_html"),
     ("_types",),
     ("settings",),
-    ("derivatives", "geometry", "sampling", "functions", "optimizers", "reference"),
+    ("derivatives", "geometry", "sampling", "functions", "features", "optimizers", "reference"),
     ("metrics",),
     ("problem",),
     ("networks",),

@@ -128,6 +128,11 @@ ROOMS = {
     "pinops.sampling": Room("Sampling", "How points are spread, and how they follow the residual."),
     "pinops.geometry": Room("Geometry", "Domains with named coordinates and boundary parts."),
     "pinops.functions": Room("Random functions", "Input functions of families."),
+    "pinops.features": Room(
+        "Singular functions",
+        "Corners, layers and fronts for `Problem.features` and `Problem.lift`: "
+        "[Singularities and layers](../../guide/singularities.md).",
+    ),
     "pinops.reference": Room(
         "References", "Numerical solvers that return a solution with its error bar."
     ),

@@ -14,6 +14,8 @@ from ._ball import Disk as Disk
 from ._box import Box as Box
 from ._box import Interval as Interval
 from ._box import Time as Time
+from ._corners import Corner as Corner
+from ._corners import corners as corners
 from ._csg import Difference as Difference
 from ._csg import Intersection as Intersection
 from ._csg import Union as Union

@@ -26,6 +26,7 @@ from pinops.problem import (
     Problem,
     Scales,
     faces,
+    inside,
     onto_face,
     values_at,
 )
@@ -208,11 +209,14 @@ class ConstrainedField(Field):
                     on_face = onto_face(point, axis, self.bounds[axis][face.upper])
                     gap = face.data(on_face)
                     if inner is not None:
-                        gap = gap - face.apply(inner, self.bounds[axis])(point)
+                        gap = gap - face.apply(inner, self.bounds[axis])(off_the_edges(point))
                     total = total + weight * gap
                 return total
 
             return function
+
+        def off_the_edges(point):
+            return point if self.known is None else inside(point, self.bounds)
 
         return jnp.stack([of(component) for component in range(self.components)])
 

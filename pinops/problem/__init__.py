@@ -65,7 +65,9 @@ from pinops.problem._expression import Expression as Expression
 from pinops.problem._expression import latex as latex
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import faces as faces
+from pinops.problem._faces import inside as inside
 from pinops.problem._faces import onto_face as onto_face
+from pinops.problem._faces import remaining as remaining
 from pinops.problem._fingerprint import fingerprint as fingerprint
 from pinops.problem._fingerprint import in_window as in_window
 from pinops.problem._imposition import Imposition as Imposition

@@ -8,7 +8,7 @@ one-dimensional interpolations, exactly if and only if their data agree where th
 (Leake & Mortari 2020, Theory of Functional Connections).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from pinops.problem._condition import Condition
 from pinops.problem._conditions import Dirichlet, Initial, Neumann, Robin
-from pinops.problem._problem import Problem, by_unknown
+from pinops.problem._problem import Problem, by_unknown, values_at
 
 PointFunction = Callable[[Any], Any]
 
@@ -28,6 +28,19 @@ def onto_face(points: Any, axis: int, at: Any) -> Any:
     # A selection, because scattering is costly to differentiate.
     here = np.arange(points.shape[-1]) == axis
     return jnp.where(here.reshape((1,) * (points.ndim - 1) + here.shape), at, points)
+
+
+def inside(point: Any, bounds: Sequence[tuple[float, float]]) -> Any:
+    """The point ``(d,)``, moved by next to nothing where it lies on a bound.
+
+    What is known of a solution may jump in a corner: then its values on two faces are limits from
+    within either of them.
+    """
+    low, high = np.asarray(bounds, point.dtype).T
+    # A bound of 0 is left by far less than its rounding would be: roots approach it slowly.
+    least = np.cbrt(np.finfo(point.dtype).tiny) * (high - low)
+    up, down = (np.maximum(4 * np.spacing(np.abs(end)), least) for end in (low, high))
+    return jnp.where(point <= low, point + up, jnp.where(point >= high, point - down, point))
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed as an object: alpha and slope may be traced
@@ -62,6 +75,20 @@ class Face:
             return self.alpha * value + self.slope * slope
 
         return applied
+
+
+def remaining(problem: Problem, face: Face) -> PointFunction:
+    """The data of a face less what the problem's lift has of them, as limits from within it."""
+    if problem.lift is None:
+        return face.data
+    bounds = [problem.domain.bounds[name] for name in problem.domain.coordinates]
+    name = problem.unknowns[face.component]
+
+    def lift(point):
+        return values_at(problem, "lift", point).get(name, jnp.zeros((), point.dtype))
+
+    known = face.apply(lift, bounds[face.axis])
+    return lambda point: face.data(point) - known(inside(point, bounds))
 
 
 def faces(problem: Problem, conditions: tuple[int, ...] | None = None) -> list[Face]:

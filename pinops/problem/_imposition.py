@@ -25,16 +25,16 @@ from pinops.problem._conditions import (
     named_unknowns,
 )
 from pinops.problem._dependence import missing_axes
-from pinops.problem._faces import Face, PointFunction, faces_of
+from pinops.problem._faces import Face, PointFunction, faces_of, remaining
 from pinops.problem._inside import check_observed
 from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
+from pinops.problem._smoothness import Pair, jumps_across, jumps_inside, kink, periodic_jump
 from pinops.settings import quick
 
 # The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes
 # of compilation from four on.
 MAX_LIFTED_AXES = 3
-_KINK_CELLS = (
     2000  # data that vary over less than about a thousandth of the domain count as not smooth
 )
 
@@ -268,8 +268,8 @@ def _conflict(
     with jax.enable_x64(True):
         found = jax.tree.map(np.asarray, _evidence(problem, number, before, periodic))
     for position, a in enumerate(new):
-        reason = _periodic_jump(problem, periodic, found.across[position])
-        reason = reason or _kink(names, found.inside[position])
+        reason = periodic_jump(problem, periodic, found.across[position])
+        reason = reason or kink(names, found.inside[position])
         if reason:
             return reason
         for other, b in enumerate(taken + new[:position]):
@@ -299,7 +299,6 @@ def _conflict(
     return ""
 
 
-Pair = tuple[Any, Any]
 
 
 class _Evidence(NamedTuple):
@@ -335,10 +334,10 @@ def _evidence(
         if a.component == b.component and a.axis != b.axis
     }
     return _Evidence(
-        [{name: _jumps_across(problem, face, name, points) for name in periodic} for face in new],
+        [{name: jumps_across(problem, face, name, points) for name in periodic} for face in new],
         [
             {
-                axis: _jumps_inside(problem, face, axis, points)
+                axis: jumps_inside(problem, face, axis, points)
                 for axis in range(len(problem.domain.coordinates))
                 if axis != face.axis
             }
@@ -351,7 +350,8 @@ def _evidence(
 def _gap(problem: Problem, a: Face, b: Face, points: Any) -> tuple[Any, Any, Any]:
     """How far the data of two faces are apart where they meet, and how large each are.
 
-    Where they meet both may vanish: what counts is how large the data are on their own faces.
+    Where they meet both may vanish: what counts is how large the data are on their own faces. What
+    the lift has of them already is taken off, so that a lift may jump as they do.
     """
     bounds = [problem.domain.bounds[name] for name in problem.domain.coordinates]
 
@@ -361,9 +361,14 @@ def _gap(problem: Problem, a: Face, b: Face, points: Any) -> tuple[Any, Any, Any
     def largest(function: PointFunction, at: Any) -> Any:
         return jnp.max(jnp.abs(jax.vmap(function)(at)))
 
-    left, right = b.apply(a.data, bounds[b.axis]), a.apply(b.data, bounds[a.axis])
+    left = b.apply(remaining(problem, a), bounds[b.axis])
+    right = a.apply(remaining(problem, b), bounds[a.axis])
     gap = largest(lambda point: left(point) - right(point), on(b, on(a, points)))
-    return gap, largest(a.data, on(a, points)), largest(b.data, on(b, points))
+    sizes = [largest(face.data, on(face, points)) for face in (a, b)]
+    if problem.lift is not None:
+        known = [largest(remaining(problem, face), on(face, points)) for face in (a, b)]
+        sizes = [size + other for size, other in zip(sizes, known, strict=True)]
+    return gap, *sizes
 
 
 def _scattered(problem: Problem) -> np.ndarray:
@@ -372,79 +377,3 @@ def _scattered(problem: Problem) -> np.ndarray:
     return np.array(
         [[rng.uniform(*bounds[name]) for name in problem.domain.coordinates] for _ in range(32)]
     )
-
-
-def _order(problem: Problem, axis: int) -> int:
-    """The highest derivative along an axis that the equation takes."""
-    plan = residual_signature(problem).plan
-    return max([index.count(axis) for index in plan.indices] + [2 if axis in plan.laplacian else 0])
-
-
-def _jumps_across(problem: Problem, face: Face, name: str, points: Any) -> list[Pair]:
-    """The jump of each derivative of the data across a periodic boundary, and its size."""
-    axis, (low, high) = problem.domain.coordinates.index(name), problem.domain.bounds[name]
-    function, out = face.data, []
-    for _ in range(_order(problem, axis) + 1):
-        values = [jax.vmap(function)(points.at[:, axis].set(end)) for end in (low, high)]
-        # A derivative may vanish at the ends, and be round-off there: its size anywhere counts.
-        everywhere = jnp.stack([*values, jax.vmap(function)(points)])
-        out.append((jnp.max(jnp.abs(values[0] - values[1])), jnp.max(jnp.abs(everywhere))))
-        function = _along(function, axis)
-    return out
-
-
-def _periodic_jump(
-    problem: Problem, periodic: tuple[str, ...], across: dict[str, list[Pair]]
-) -> str:
-    """Lifted data must be as smooth across the periodic boundary as the equation is of order."""
-    for name in periodic:
-        low, high = problem.domain.bounds[name]
-        size = across[name][0][1]
-        for k, (gap, scale) in enumerate(across[name]):
-            if not gap <= 1e-8 * max(scale, size / (high - low) ** k):
-                where = f"across the periodic boundary of {name}"
-                what = f"its {_derivative_name(k)} jumps by {gap:.2g} {where}"
-                return f"{what}, and a lift would keep that for all times"
-    return ""
-
-
-def _jumps_inside(problem: Problem, face: Face, axis: int, points: Any) -> list[Pair]:
-    """The jump of each derivative that the equation takes along lines, and its scale.
-
-    Derivatives at points do not see a jump, their integral along a line does.
-    """
-    low, high = problem.domain.bounds[problem.domain.coordinates[axis]]
-    cells = low + (high - low) * (np.arange(_KINK_CELLS) + 0.5) / _KINK_CELLS
-
-    def on_lines(at):
-        return jnp.repeat(points[:2], len(at), 0).at[:, axis].set(np.tile(at, 2))
-
-    lower, function = face.data, _along(face.data, axis)
-    out = []
-    for _ in range(_order(problem, axis)):
-        slope = jax.vmap(function)(on_lines(cells)).reshape(2, -1) * ((high - low) / _KINK_CELLS)
-        ends = jax.vmap(lower)(on_lines(np.asarray([low, high]))).reshape(2, 2)
-        gap = jnp.abs(ends[:, 1] - ends[:, 0] - jnp.sum(slope, 1))
-        # A constant has no part in it, but for its rounding.
-        varying = jnp.sum(jnp.abs(slope), 1) + jnp.abs(ends[:, 1] - ends[:, 0])
-        out.append((gap, varying + 1e-10 * jnp.sum(jnp.abs(ends), 1)))
-        lower, function = function, _along(function, axis)
-    return out
-
-
-def _kink(names: tuple[str, ...], inside: dict[int, list[Pair]]) -> str:
-    """Lifted data must be as smooth inside, too."""
-    for axis, pairs in inside.items():
-        for k, (gap, scale) in enumerate(pairs):
-            if not bool(np.all(gap <= 1e-2 * scale)):
-                what = f"its {_derivative_name(k)} jumps by about {np.max(gap):.2g}"
-                return f"{what} along {names[axis]}, and a lift would keep that for all times"
-    return ""
-
-
-def _derivative_name(k: int) -> str:
-    return ("value", "slope")[k] if k < 2 else f"derivative of order {k}"
-
-
-def _along(function: PointFunction, axis: int) -> PointFunction:
-    return lambda point: jax.jvp(function, (point,), (jnp.zeros_like(point).at[axis].set(1),))[1]

@@ -13,6 +13,7 @@ import numpy as np
 from pinops.problem import INTERIOR
 from pinops.reference import Reference
 from pinops.solvers._measures import Fit, Measures, measure
+from pinops.solvers._roughness import Spot
 from pinops.training import Model, Params, Report, TrainState
 
 FEW_STEPS = 300  # fewer tell nothing of an optimizer
@@ -196,13 +197,27 @@ def discontinuity(m: Measures) -> str | None:
 
 def kink(m: Measures) -> str | None:
     """The loss gathers where data have a kink or a jump, or disagree."""
-    for spot in sorted(m.kinks, key=lambda spot: spot.share, reverse=True):
-        if spot.gathers:
-            return (
-                f"{spot.what}, and {_percent(spot.share)} of the loss is there; smooth the data, "
-                "or put what is known of the solution there into lift()"
-            )
-    return None
+    usual = "smooth the data, or put what is known of the solution there into lift()"
+    return _gathered(m.kinks, usual)
+
+
+def corner(m: Measures) -> str | None:
+    """The loss gathers where two walls meet and the gradient is unbounded."""
+    return _gathered(m.corners)
+
+
+def layer(m: Measures) -> str | None:
+    """The loss gathers in a layer at a wall."""
+    return _gathered(m.layers)
+
+
+def _gathered(spots: Sequence[Spot], usual: str = "") -> str | None:
+    """The spot with the largest share of the loss, if that is much, and what helps."""
+    spots = [spot for spot in spots if spot.gathers]
+    if not spots:
+        return None
+    spot = max(spots, key=lambda spot: spot.share)
+    return f"{spot.what}, and {_percent(spot.share)} of the loss is there; {spot.remedy or usual}"
 
 
 def points(m: Measures) -> str | None:
@@ -282,6 +297,8 @@ CAUSES: dict[str, Cause] = {
         noise,
         discontinuity,
         kink,
+        corner,
+        layer,
         points,
         conditions,
         untrained,

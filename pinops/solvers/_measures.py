@@ -23,6 +23,7 @@ from pinops.optimizers import LeastSquares, normal_equations
 from pinops.problem import INTERIOR, Points, Region, constraints
 from pinops.reference import Reference
 from pinops.solvers._roughness import Spot, jump_of, kinks_of
+from pinops.solvers._singularities import corners_of, disagreements_of, layers_of
 from pinops.training import (
     Collocation,
     Model,
@@ -91,6 +92,8 @@ class Measures:
         along: By coordinate, the share of its square in the worst twentieth of it.
         jump: Where the equation jumps.
         kinks: Where data have kinks or jumps, or disagree.
+        corners: Where two walls meet at an angle that leaves the gradient unbounded.
+        layers: At the walls, where the coefficients make the solution change within a short way.
         paces: How often the solution would change by its own size during the whole time at the pace
             of the beginning; None without time.
         sizes: What there is to say of the sizes of unknowns.
@@ -116,6 +119,8 @@ class Measures:
     along: dict[str, float]
     jump: Spot | None
     kinks: list[Spot]
+    corners: list[Spot]
+    layers: list[Spot]
     paces: float | None
     sizes: list[str]
     remarks: list[str]
@@ -153,7 +158,7 @@ def measure(
     few = {INTERIOR: Points(one[INTERIOR].at[:SPECTRUM_POINTS])}
     network = eqx.combine(params.network, model.frozen)
     fresh = sum(float(part.sum()) for _, _, part in squares.values())
-    jump = jump_of(model, params, at)
+    jump, disagreements = jump_of(model, params, at), disagreements_of(model, params)
     return Measures(
         problem=model.owner,
         status=status,
@@ -177,7 +182,9 @@ def measure(
         concentration=_share(np.sort(scores**2)[::-1], max(1, len(scores) // 100)),
         along=_along(model, at, scores**2),
         jump=None if jump is None else jump.measured(squares),
-        kinks=[spot.measured(squares) for spot in kinks_of(problem)],
+        kinks=[spot.measured(squares) for spot in [*kinks_of(problem), *disagreements]],
+        corners=[spot.measured(squares) for spot in corners_of(model, params)],
+        layers=[spot.measured(squares) for spot in layers_of(model, params, at)],
         paces=_paces(model, params, at),
         sizes=_remarks_on_sizes(model, params, one[INTERIOR].at),
         remarks=list(network.remarks(POINTS)) if isinstance(network, JetNetwork) else [],

@@ -46,12 +46,14 @@ class Spot:
     Args:
         what: In words, with the location: "the equation jumps at x = 0.5".
         near: Which points of a region are close to it.
+        remedy: What helps, in words; empty where that is not known.
         share: Of the loss that is found there.
         volume: The share that would be there if it were spread evenly.
     """
 
     what: str
     near: Near
+    remedy: str = ""
     share: float = 0.0
     volume: float = 1.0
 
@@ -163,7 +165,7 @@ def _equations(
 
 
 def kinks_of(problem: Problem) -> list[Spot]:
-    """Kinks and jumps of the data on faces, and corners where the data of two faces disagree."""
+    """Kinks and jumps of the data on faces."""
     out, values = [], _values(problem)
     if len(problem.domain.coordinates) > MAX_LINED:
         return []
@@ -172,9 +174,6 @@ def kinks_of(problem: Problem) -> list[Spot]:
             for axis in range(len(problem.domain.coordinates)):
                 if axis != face.axis:
                     out += _along_a_line(problem, number, axis)
-            for before, other in enumerate(values[:number]):
-                if face.axis != other.axis and face.component == other.component:
-                    out += _in_a_corner(problem, number, before)
     return out
 
 
@@ -183,7 +182,7 @@ def _values(problem: Problem) -> list[Face]:
     return [face for face in faces(problem) if face.is_value]
 
 
-def _on(problem: Problem, face: Face) -> tuple[str, float]:
+def on_face(problem: Problem, face: Face) -> tuple[str, float]:
     """A face in words, and its coordinate."""
     name = problem.domain.coordinates[face.axis]
     at = problem.domain.bounds[name][face.upper]
@@ -216,7 +215,7 @@ def _along_a_line(problem: Problem, number: int, axis: int) -> list[Spot]:
     if not power < SMOOTH:
         return []
     where = grid[k] + width * (int(np.argmax(again)) + 1)
-    face_name, face_at = _on(problem, face)
+    face_name, face_at = on_face(problem, face)
     what = "jump" if power < LASTING else "have a kink"
     lengths = {name: end - start for name, (start, end) in bounds.items()}
 
@@ -229,36 +228,6 @@ def _along_a_line(problem: Problem, number: int, axis: int) -> list[Spot]:
     return [
         Spot(f"the data of {unknown} on {face_name} {what} at {names[axis]} = {where:.4g}", near)
     ]
-
-
-def _in_a_corner(problem: Problem, number: int, before: int) -> list[Spot]:
-    """Data of two faces that disagree where they meet."""
-    face, other = (_values(problem)[k] for k in (number, before))
-    names, bounds = problem.domain.coordinates, problem.domain.bounds
-    corner = np.asarray([sum(bounds[name]) / 2 for name in names])
-    for one in (face, other):
-        corner[one.axis] = _on(problem, one)[1]
-    # The corner first, then as many points as a line has: how large the data are anywhere.
-    spread = np.random.default_rng(0).uniform(size=(CELLS + 1, len(names)))
-    low, high = np.asarray([bounds[name] for name in names]).T
-    places = low + spread * (high - low)
-    places[0] = corner
-    data = np.asarray(_data(problem, jnp.asarray(places)))[[number, before]]
-    size = max(float(np.abs(values).max()) for values in data)
-    if not abs(float(data[0][0]) - float(data[1][0])) > SMALLEST * size:
-        return []
-
-    def near(region: Region, at: Float[np.ndarray, "n d"]) -> np.ndarray:
-        out = np.ones(len(at), bool)
-        for one in (face, other):
-            name = names[one.axis]
-            length = bounds[name][1] - bounds[name][0]
-            out &= np.abs(at[:, one.axis] - _on(problem, one)[1]) < 2 * NEAR * length
-        return out
-
-    unknown = problem.unknowns[face.component]
-    where = f"{_on(problem, face)[0]} and {_on(problem, other)[0]}"
-    return [Spot(f"the data of {unknown} disagree where {where} meet", near)]
 
 
 @eqx.filter_jit
