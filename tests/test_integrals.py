@@ -376,7 +376,7 @@ def test_a_problem_says_its_integrals():
     assert described(Volterra())["integrals"] == [
         "memory over t from 0 to a function of t, of u, t and at_t"
     ]
-    assert po.latex(Breakage()) == r"n_{t} - \mathrm{born}(t, x) + x\,n = 0"
+    assert po.latex(Breakage()) == r"n_{t} + x\,n - \mathrm{born}(t, x) = 0"
 
 
 def test_another_integral_is_another_problem():
