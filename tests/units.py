@@ -4,6 +4,7 @@ by constants, and problems of which the size is a coefficient. The tests and
 
 import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import equinox as eqx
@@ -19,6 +20,7 @@ from pinops.derivatives import (
     Normal,
     Partial,
     Point,
+    call_by_name,
     parse_names,
     parse_signature,
 )
@@ -102,6 +104,36 @@ class Rescaled(DerivedProblem):
         parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in units]
         converted.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
         return converted
+
+    def integrals(self) -> dict[str, Any]:
+        """Those of the inner problem, with the same values."""
+        return {k: self._integral(one) for k, one in names_of(self.problem).integrals.items()}
+
+    def _integral(self, one: Any) -> Any:
+        names, here = self.problem.domain.coordinates, jnp.asarray(self.of_coordinates)
+        units = dict(zip(names, self.of_coordinates, strict=True))
+        outer = [(f"at_{name}", argument) for name, argument in one.outer.arguments]
+        signature = SimpleNamespace(arguments=[*one.inner.arguments, *outer])
+        factor = 1 / np.prod([units[axis] for axis in one.bounds])
+        (axis,) = one.bounds
+
+        def moved(place: Any) -> Any:
+            def at(point: Any) -> Any:
+                inner = dict(zip(names, point / here, strict=True))
+                return units[axis] * call_by_name(place, inner, owner="units")
+
+            return at if callable(place) else units[axis] * place
+
+        declared = one.integral
+        limits = [jax.tree.map(moved, part) for part in (declared.lower, declared.upper)]
+        return po.Integral(
+            self._converted(declared.integrand, signature, factor),
+            axis,
+            declared.nodes,
+            lower=limits[0],
+            upper=limits[1],
+            breaks=jax.tree.map(moved, declared.breaks),
+        )
 
     @property
     def _length(self) -> float:

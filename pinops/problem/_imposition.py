@@ -28,15 +28,13 @@ from pinops.problem._dependence import missing_axes
 from pinops.problem._faces import Face, PointFunction, faces_of, remaining
 from pinops.problem._inside import check_observed
 from pinops.problem._observed import Observed
-from pinops.problem._problem import Problem, by_unknown, features_at, residual_signature, values_at
+from pinops.problem._problem import Problem, by_unknown, features_at, values_at
 from pinops.problem._smoothness import Pair, jumps_across, jumps_inside, kink, periodic_jump
 from pinops.settings import quick
 
 # The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes
 # of compilation from four on.
 MAX_LIFTED_AXES = 3
-    2000  # data that vary over less than about a thousandth of the domain count as not smooth
-)
 
 
 @dataclass(frozen=True)
@@ -297,8 +295,6 @@ def _conflict(
                     f"{names[b.axis]} = {bounds[b.axis][b.upper]:g}, where the two meet"
                 )
     return ""
-
-
 
 
 class _Evidence(NamedTuple):

@@ -3,6 +3,8 @@
 Jumps are measured, for the value and as many derivatives as the equation takes.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,8 @@ from pinops.problem._faces import Face, PointFunction
 from pinops.problem._problem import Problem, residual_signature
 
 Pair = tuple[Any, Any]
-_KINK_CELLS = (
+# Data that vary over less than about a thousandth of the domain count as not smooth.
+_KINK_CELLS = 2000
 
 
 def _order(problem: Problem, axis: int) -> int:
