@@ -332,3 +332,24 @@ def test_data_that_disagree_come_with_a_lift():
     assert "1 * po.features.angle(x, y, at=(0, 1), opening=0.5 * jnp.pi, start=-0.5" in left.remedy
     assert "-1 * po.features.angle(x, y, at=(1, 1), opening=0.5 * jnp.pi, start=" in right.remedy
     assert not measures(Plate()).kinks and not measures(Rod(beta=1.0)).kinks
+
+
+class Smoothed(po.Problem):
+    """A steep solution whose equation has an integral, and meets walls."""
+
+    domain = po.Box(x=(0, 1), y=(0, 1))
+    subdomains = {"left": po.Interval(x=(0, 0.5))}
+
+    def integrals(self):
+        return {"mean": po.Integral(lambda u: u, over="x", nodes=2)}
+
+    def residual(self, u, lap_u, mean, left):
+        return 1e-4 * lap_u - u + mean + left
+
+    def conditions(self):
+        return (po.Dirichlet(1.0),)
+
+
+def test_equations_with_integrals_and_subdomains_have_layers():
+    layers = measures(Smoothed()).layers
+    assert len(layers) == 4 and all("width 0.01" in spot.what for spot in layers)

@@ -59,7 +59,9 @@ def slopes_at(model: Model, params: Params, at: Float[np.ndarray, "n d"]) -> Slo
 def _slopes(model: Model, params: Params, points: Float[Array, "n d"]) -> dict[Index, Array]:
     (equation,) = constraints(model.problem_at(params), ())
     signature = equation.signature
-    values = signature.gather(model.field(params).jet(points, signature.plan), points)
+    field = model.field(params)
+    jet = field.jet(points, signature.plan)
+    values = signature.gather(jet, points, elsewhere=field.jet)
     space = signature.names.space_axes
     out: dict[Index, Array] = {}
 
