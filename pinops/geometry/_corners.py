@@ -41,7 +41,13 @@ class _Wall(NamedTuple):
 
 def corners(domain: Domain) -> list[Corner]:
     """The corners between straight walls of a shape in the plane, also where one wall ends and
-    another goes on straight; none of shapes that have not two spatial coordinates.
+    another goes on straight.
+
+    Args:
+        domain: A shape, also one times an interval of time.
+
+    Returns:
+        One corner for each pair of walls; none of shapes that have not two spatial coordinates.
     """
     shape = domain._without_time()
     if shape is None or len(shape.coordinates) != 2:

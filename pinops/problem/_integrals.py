@@ -36,7 +36,7 @@ from pinops.derivatives import (
     parse_names,
 )
 from pinops.problem._conditions import listed
-from pinops.settings import check_settings, whole
+from pinops.settings import Whole, require
 
 if TYPE_CHECKING:
     from pinops.problem._problem import Problem
@@ -78,10 +78,10 @@ class Integral(eqx.Module):
     lower: Any = eqx.field(default=None, kw_only=True)
     upper: Any = eqx.field(default=None, kw_only=True)
     breaks: Any = eqx.field(default=None, kw_only=True)
-    nodes: int = whole(32, most=1000)
+    nodes: int = eqx.field(static=True, default=32, kw_only=True)
 
     def __check_init__(self):
-        check_settings(self)
+        require("Integral", "nodes", self.nodes, Whole(1, 1000))
 
     @property
     def axes(self) -> tuple[str, ...]:
