@@ -106,12 +106,13 @@ def test_products_have_level_sets_and_corners_have_derivatives():
 
 def test_points_of_an_interface_lie_inside_with_normals_out_of_the_shape():
     domain = po.Box(x=(-1, 1), y=(-1, 1), t=(0, 3))
-    at, normals = sample_interface(domain, po.Disk(x=0.8, y=0, radius=0.5), sobol, 100)
+    disk, options = po.Disk(x=0.8, y=0, radius=0.5), {"owner": "Plate"}
+    at, normals = sample_interface(domain, disk, sobol, 100, **options)
     assert at.shape == (100, 3) and np.all(domain.contains(at)) and np.ptp(at[:, 2]) > 2
     arm = at[:, :2] - [0.8, 0]
     np.testing.assert_allclose(normals, arm / np.linalg.norm(arm, axis=1)[:, None], atol=1e-12)
     # A slab that extends along x and has one wall in common with the domain.
-    at, normals = sample_interface(domain, po.Interval(y=(0, 1)), sobol, 50)
+    at, normals = sample_interface(domain, po.Interval(y=(0, 1)), sobol, 50, **options)
     assert np.all(at[:, 1] == 0) and np.all(normals == [0, -1]) and np.ptp(at[:, 0]) > 1
 
 
@@ -254,6 +255,47 @@ class WrongSource(Slabs):
         return po.Dirichlet(0.0), po.Interface(self.flux, source={"q": 1.0})
 
 
+class Ring(Slabs):
+    """The material changes where the period ends."""
+
+    def residual(self, u, u_xx, right):
+        return (1 + right) * u_xx - u
+
+    def conditions(self):
+        return po.Periodic("x"), po.Interface(self.flux)
+
+
+class Seam(Slabs):
+    subdomains = {"right": po.Interval(x=(0.5, 1)) | po.Interval(x=(1, 1.5))}
+
+
+class Derivative(Slabs):
+    subdomains = {"u_xx": po.Interval(x=(1, 2))}
+
+
+class Words(Slabs):
+    subdomains = {"my disc": po.Interval(x=(1, 2))}
+
+
+class NoDict(Slabs):
+    subdomains = ("right", po.Interval(x=(1, 2)))
+
+
+class Coordinate(Slabs):
+    def conditions(self):
+        return po.Dirichlet(0.0), po.Interface(lambda u_n: {"x": u_n}, jump={"u": lambda x: x})
+
+
+class Nothing(Slabs):
+    def conditions(self):
+        return po.Dirichlet(0.0), po.Interface(lambda: 0.0)
+
+
+class Number(Slabs):
+    def conditions(self):
+        return po.Dirichlet(0.0), po.Interface(self.flux, on=5)
+
+
 class Spline(po.Problem):
     domain = po.Box(x=(-1, 1), y=(-1, 1))
     subdomains = {"core": po.Spline([(0, 0), (0.5, 0), (0.2, 0.5)])}
@@ -266,14 +308,25 @@ class Spline(po.Problem):
     ("problem", "said"),
     [
         (Unknown, "Unknown: Interface: there is no subdomain 'left'; declared are right"),
-        (Named, "Named: subdomain 'x' has the name of something else; choose another"),
+        (Named, "Named: subdomain 'x' has no name for an argument, or one that means something"),
+        (Derivative, "subdomain 'u_xx' has no name for an argument, or one that means something"),
+        (Words, "subdomain 'my disc' has no name for an argument"),
+        (NoDict, "NoDict: subdomains must be a dict of shapes by name, got"),
+        (
+            Ring,
+            "Ring: subdomain 'right' reaches the ends of x, which is periodic; begin the period",
+        ),
+        (Seam, "Seam: subdomain 'right': parts of it share a wall, which is no interface"),
+        (Coordinate, "Interface: a flux is called 'x' like a coordinate; choose another name"),
+        (Nothing, "it takes no arguments; name the quantities that it relates"),
+        (Number, "there is no subdomain 5; declared are right"),
         (NoShape, r"NoShape: subdomain 'right' must be a shape, .*, got \(1, 2\)"),
         (InTime, "InTime: subdomain 'right' has the coordinate 't', which is not in space"),
-        (Outside, "Box: its boundary has no piece inside of the domain; move it"),
+        (Outside, "Outside: subdomain 'right': its boundary has no piece inside of the domain"),
         (Bare, "Bare: Interface needs subdomains, such as"),
         (WrongJump, "WrongJump: Interface: there is no unknown 'w'; the unknowns are u"),
-        (WrongSource, "source names no flux 'q'; there are flux"),
-        (Spline, "Spline has no smooth level set; boxes, balls, ellipses and what"),
+        (WrongSource, "Interface: source has no flux 'q'; there are one without a name"),
+        (Spline, "Spline: subdomain 'core': Spline has no smooth level set; boxes, balls"),
     ],
 )
 def test_what_does_not_fit_is_refused(problem, said):
@@ -285,3 +338,23 @@ def test_gaussians_do_not_see_interfaces():
     options = QUICK | {"network": po.networks.PIG(16, 4)}
     with pytest.raises(ValueError, match="does not see where materials meet"):
         po.solve(Slabs(), steps=1, **options)
+
+
+def test_a_flux_may_have_the_usual_name_and_an_integral():
+    class Total(Slabs):
+        def integrals(self):
+            return {"total": po.Integral(lambda u: u, over="x", nodes=2)}
+
+        def conditions(self):
+            flux = po.Interface(lambda u_n, right, total: {"flux": (1 + right) * u_n + total})
+            return po.Dirichlet(0.0), flux
+
+    solution = po.solve(Total(), steps=2, **QUICK)
+    assert set(solution.history[-1].terms) == {"residual", "flux on right flux"}
+
+
+def test_a_small_move_of_an_interface_is_another_problem():
+    class Moved(Slabs):
+        subdomains = {"right": po.Interval(x=(1.0005, 2))}
+
+    assert fingerprint(Slabs())["domain"] != fingerprint(Moved())["domain"]

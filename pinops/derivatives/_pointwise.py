@@ -59,6 +59,8 @@ def apply_pointwise(
             it raised.
     """
     remedy = "return one scalar, or a dict of named scalars for a system"
+    if not values:
+        raise ValueError(f"{owner}: it takes no arguments; name the quantities that it relates")
     by_position = [
         name
         for name, parameter in signature_of(function, owner=owner).parameters.items()

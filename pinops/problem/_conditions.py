@@ -256,7 +256,8 @@ def sentence(problem: "Problem", condition: Condition) -> str:
             names = listed(tuple(inspect.signature(condition.flux).parameters))
             on = problem.subdomains if condition.on is None else condition.on
             where = listed((on,) if isinstance(on, str) else tuple(on))
-            jumps = "" if condition.jump is None else f", {listed(unknowns)} jumping"
+            jumping = tuple(condition.jump) if isinstance(condition.jump, dict) else unknowns
+            jumps = "" if condition.jump is None else f", {listed(jumping)} jumping"
             return f"a flux of {names} through the surface of {where}{jumps}"
         case Dirichlet() | Neumann() | Robin():
             pattern = _pattern(condition, problem.domain.select(condition.on) == (TERMINAL,))

@@ -370,6 +370,8 @@ def _domain(problem: Problem) -> dict[str, Any]:
     for part in subdomains_of(problem):
         told = np.packbits(np.asarray(part.indicator(at)) > 0)
         out[f"inside {part.name}"] = told.tobytes().hex()
+        ends = np.asarray(list(part.shape.bounds.values()), np.float64)
+        out[f"bounds of {part.name}"] = _text(ends)
     return out
 
 

@@ -30,6 +30,7 @@ from pinops.problem._inside import check_observed
 from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, by_unknown, features_at, values_at
 from pinops.problem._smoothness import Pair, jumps_across, jumps_inside, kink, periodic_jump
+from pinops.problem._subdomains import check_periodic, chosen
 from pinops.settings import quick
 
 # The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes
@@ -126,6 +127,8 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
         elif isinstance(condition, Interface):
             exact_part = "; the solution is continuous exactly" if condition.jump is None else ""
             why[k] = f"it relates the two sides of an interface{exact_part}"
+            for part, name in product(chosen(problem, condition.on), periodic):
+                check_periodic(problem, part, name)
         elif new is None:
             why[k] = "it is an equation to be satisfied in the least-squares sense"
         elif condition.soft:

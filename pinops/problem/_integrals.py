@@ -82,6 +82,12 @@ class Integral(eqx.Module):
 
     def __check_init__(self):
         require("Integral", "nodes", self.nodes, Whole(1, 1000))
+        names = (self.over,) if isinstance(self.over, str) else self.over
+        if not isinstance(names, tuple | list) or not all(isinstance(n, str) for n in names):
+            raise ValueError(
+                f"Integral: over must be the name of a coordinate, or a tuple of them, got "
+                f"{self.over!r}"
+            )
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -242,7 +248,8 @@ class Quadrature(Integrated):
                     self._check_place(what, axis, place)
 
     def _check_place(self, what: str, axis: str, place: Any) -> None:
-        if not (callable(place) or isinstance(place, int | float | np.ndarray | Array)):
+        a_number = isinstance(place, int | float | np.ndarray | np.number | Array)
+        if not callable(place) and (not a_number or isinstance(place, bool) or np.ndim(place) > 0):
             raise ValueError(
                 f"{self.owner}: {what} must be a number or a function of the coordinates, such as "
                 f"lambda {axis}: {axis}, got {place!r}"
@@ -261,8 +268,8 @@ class Quadrature(Integrated):
         given = given.get(axis) if isinstance(given, dict) else given
         if given is None:
             return ()
-        several = what == "breaks" and isinstance(given, tuple | list)
-        return tuple(given) if several else (given,)
+        several = isinstance(given, tuple | list) or np.ndim(given) == 1
+        return tuple(given) if what == "breaks" and several else (given,)
 
     def _edges(self, axis: str, points: Float[Array, "n d"]) -> Float[Array, "m k"]:
         """Where the parts along a coordinate begin and end; one row if it is so for all points."""

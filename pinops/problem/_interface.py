@@ -26,27 +26,31 @@ def across(problem: Problem, condition: Interface, owner: str) -> Iterator[Acros
     wanted = [name for name, _ in signature.arguments]
 
     def sides(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The fluxes on the inner and on the outer side."""
+        """The fluxes on the inner and on the outer side, a single one without a name."""
         found = []
         for side in (0, 1):
             out = condition.flux(**{name: values[name][side] for name in wanted})
-            found.append(dict(out) if isinstance(out, Mapping) else {FLUX: out})
+            found.append(dict(out) if isinstance(out, Mapping) else {"": out})
+        if shared := [name for name in found[0] if name in names.coordinates]:
+            raise ValueError(
+                f"{owner}: a flux is called {shared[0]!r} like a coordinate; choose another name"
+            )
         return found
 
     def balance(**values: Any) -> Any:
         inner, outer = sides(values)
         source = condition.source
         if isinstance(source, dict) and (strange := [name for name in source if name not in inner]):
-            raise ValueError(f"source names no flux {strange[0]!r}; there are {', '.join(inner)}")
+            there = ", ".join(inner) or "one without a name"
+            raise ValueError(f"{owner}: source has no flux {strange[0]!r}; there are {there}")
         parts = {
             name: source.get(name, 0.0) if isinstance(source, dict) else source for name in inner
         }
         point = values["point"][0]
-        out = {
+        return {
             name: outer[name] - inner[name] - at_point(problem, parts[name], owner=owner)(point)
             for name in inner
         }
-        return out[FLUX] if list(out) == [FLUX] else out
 
     def also(*more: str) -> Signature:
         every = tuple(dict.fromkeys([*more, *wanted]))
@@ -68,7 +72,8 @@ def across(problem: Problem, condition: Interface, owner: str) -> Iterator[Acros
             size = given
             if callable(given):
                 at = dict(zip(names.coordinates, values["point"][0], strict=True))
-                size = call_by_name(given, at | sides(values)[0], owner=owner)
+                fluxes = {name or FLUX: value for name, value in sides(values)[0].items()}
+                size = call_by_name(given, at | fluxes, owner=owner)
             number(size, owner=owner, what="the jump", remedy="return one number")
             return values[unknown][1] - values[unknown][0] - size
 
@@ -96,7 +101,9 @@ def pairs(
     step = _ROUNDING * np.finfo(dtype).eps * (np.abs(ends).max() + np.ptp(ends, 1).max())
     inner, outer, normals = [], [], []
     for part in chosen(problem, parts):
-        at, normal = sample_interface(domain, part.shape, cube, max(1, count // len(parts)))
+        owner = f"{type(problem).__name__}: subdomain {part.name!r}"
+        number = max(1, count // len(parts))
+        at, normal = sample_interface(domain, part.shape, cube, number, owner=owner)
         for side, found in ((-step, inner), (step, outer)):
             moved = at.copy()
             moved[:, axes] += side * normal

@@ -368,10 +368,12 @@ def called(
             function = condition.residual
         else:  # the balance of a flux is as large as the flux on either side
             function = condition.flux
-            values = {name: values[name] for name in inspect.signature(function).parameters}
     owner = f"{name_of(holder(problem))}, {label}"  # as in the training
     arrays = {name: jnp.asarray(value) for name, value in values.items()}
-    return apply_pointwise(function, with_integrals(arrays, names_of(problem)), owner=owner)
+    known = with_integrals(arrays, names_of(problem))
+    if number is not None:  # the point is not what a flux depends on
+        known = {name: known[name] for name in inspect.signature(function).parameters}
+    return apply_pointwise(function, known, owner=owner)
 
 
 def from_boundary(equation: Probed) -> Sizes:

@@ -5,13 +5,18 @@ A network of smooth functions cannot turn sharply where the material changes. So
 of that is continuous, with a kink at the interface and smooth on either side.
 """
 
+import functools
+import keyword
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from pinops.derivatives import Names, parse_name
 from pinops.geometry import Domain
 from pinops.problem._conditions import Interface, On
 
@@ -52,20 +57,25 @@ def subdomains_of(problem: "Problem") -> tuple[Subdomain, ...]:
     """The parts that a problem declares.
 
     Raises:
-        ValueError: For a name that is one of something else, and for what is no shape in the
-            problem's spatial coordinates.
+        ValueError: For what is no dict of shapes in the problem's spatial coordinates, a name that
+            means something already, and a shape without a level set.
     """
-    return tuple(_subdomain(problem, name, shape) for name, shape in problem.subdomains.items())
+    given = problem.subdomains
+    if not isinstance(given, Mapping):
+        raise ValueError(
+            f"{type(problem).__name__}: subdomains must be a dict of shapes by name, got {given!r}"
+        )
+    return tuple(_subdomain(problem, name, shape) for name, shape in given.items())
 
 
 def chosen(problem: "Problem", on: On) -> tuple[Subdomain, ...]:
     """The subdomains that an `Interface` is about.
 
     Raises:
-        ValueError: For a name that is none.
+        ValueError: For a name that is none, and without any.
     """
     found = {one.name: one for one in subdomains_of(problem)}
-    names = tuple(found) if on is None else (on,) if isinstance(on, str) else on
+    names = tuple(found) if on is None else (on,) if not isinstance(on, tuple | list) else on
     owner = f"{type(problem).__name__}: Interface"
     for name in names:
         if name not in found:
@@ -73,7 +83,23 @@ def chosen(problem: "Problem", on: On) -> tuple[Subdomain, ...]:
             raise ValueError(f"{owner}: there is no subdomain {name!r}; declared are {declared}")
     if not names:
         raise ValueError(f"{owner} needs subdomains, such as subdomains = {{'core': Disk(...)}}")
-    return tuple(found[name] for name in names)
+    return tuple(found[name] for name in dict.fromkeys(names))
+
+
+def check_periodic(problem: "Problem", part: Subdomain, coordinate: str) -> None:
+    """Raises ValueError for an interface at the ends of a periodic coordinate: the fold would not
+    be periodic, and there are no points of it.
+    """
+    if coordinate not in part.shape.coordinates:
+        return
+    (low, high), (first, last) = (
+        shape.bounds[coordinate] for shape in (problem.domain, part.shape)
+    )
+    if not low < first < last < high:
+        raise ValueError(
+            f"{type(problem).__name__}: subdomain {part.name!r} reaches the ends of {coordinate}, "
+            f"which is periodic; begin the period elsewhere, or leave {coordinate} out of the shape"
+        )
 
 
 def interface_features(problem: "Problem", point: Float[Array, " d"]) -> list[Array]:
@@ -92,16 +118,31 @@ def interface_features(problem: "Problem", point: Float[Array, " d"]) -> list[Ar
 
 def _subdomain(problem: "Problem", name: str, shape: Domain) -> Subdomain:
     domain, owner = problem.domain, f"{type(problem).__name__}: subdomain {name!r}"
-    if name in (*domain.coordinates, *problem.unknowns, "point", "normal"):
-        raise ValueError(f"{owner} has the name of something else; choose another")
-    if not isinstance(shape, Domain):
+    names = Names(domain.coordinates, domain.space, tuple(problem.unknowns))
+    word = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+    if not word or parse_name(name, names, boundary=True) is not None:
         raise ValueError(
-            f"{owner} must be a shape, such as Disk(x=0, y=0, radius=1), got {shape!r}"
+            f"{owner} has no name for an argument, or one that means something already; choose "
+            "another"
         )
+    if not isinstance(shape, Domain):
+        raise ValueError(f"{owner} must be a shape, such as Interval(x=(0, 1)), got {shape!r}")
     for coordinate in shape.coordinates:
         if coordinate not in domain.space:
             raise ValueError(
                 f"{owner} has the coordinate {coordinate!r}, which is not in space; there are "
                 f"{', '.join(domain.space)}"
             )
+    if fault := _fault(shape):
+        raise ValueError(f"{owner}: {fault}")
     return Subdomain(name, shape, tuple(domain.coordinates.index(c) for c in shape.coordinates))
+
+
+@functools.cache
+def _fault(shape: Domain) -> str:
+    """Why a shape has no level set; empty where it has one."""
+    try:
+        jax.eval_shape(shape.level, jax.ShapeDtypeStruct((len(shape.coordinates),), np.float32))
+    except ValueError as error:
+        return str(error)
+    return ""
