@@ -67,11 +67,11 @@ def similarity(
     The solution of u_t = k u_dd for d > 0 that vanishes at t = 0 and meets
     alpha u + beta u_n = 1 on the wall, with z = d / sqrt(4 k t) and h = alpha / beta:
 
-    ====================== ================================================================
-    beta = 0 (`Dirichlet`) erfc(z)
-    alpha = 0 (`Neumann`)  sqrt(4 k t) (exp(-z^2) / sqrt(pi) - z erfc(z)) / beta
-    both (`Robin`)         (erfc(z) - exp(h d + h^2 k t) erfc(z + h sqrt(k t))) / alpha
-    ====================== ================================================================
+    ===================== ================================================================
+    beta = 0, Dirichlet's erfc(z)
+    alpha = 0, Neumann's  sqrt(4 k t) (exp(-z^2) / sqrt(pi) - z erfc(z)) / beta
+    both, Robin's         (erfc(z) - exp(h d + h^2 k t) erfc(z + h sqrt(k t))) / alpha
+    ===================== ================================================================
 
     With a start u = a and the condition alpha u + beta u_n = g, ``a + (g - alpha * a) *
     po.features.similarity(...)`` is a lift with which both hold. Source: Carslaw & Jaeger (1959),
