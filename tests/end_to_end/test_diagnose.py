@@ -85,6 +85,31 @@ class Rod(po.Problem):
         return (po.Dirichlet(0.0, on="x"), po.Initial(start))
 
 
+class Bent(po.Problem):
+    """lap u = -1 on an L-shape, u = 0 around it."""
+
+    domain = po.Polygon([(0, 0), (0, 1), (-1, 1), (-1, -1), (1, -1), (1, 0)])
+
+    def residual(self, lap_u):
+        return lap_u + 1
+
+    def conditions(self):
+        return (po.Dirichlet(0.0),)
+
+
+class Flow(po.Problem):
+    """u_x - e u_xx = 1 between two walls at 0: a layer of width e at the right one."""
+
+    domain = po.Box(x=(0, 1))
+    e: float = po.positive(0.02)
+
+    def residual(self, u_x, u_xx):
+        return u_x - self.e * u_xx - 1
+
+    def conditions(self):
+        return (po.Dirichlet(0.0),)
+
+
 def observed(noise: float) -> InverseProblem:
     """Decay from 200 observations, whose rate is to be found."""
     t = np.linspace(0.0, 1.0, 200)
@@ -113,6 +138,8 @@ CASES = {
     "source jumps": ("discontinuity", Layers(source=9.0), {}),
     "bend in the data": ("kink", Rod(bend=1.0), {}),
     "data disagree": ("kink", Rod(level=1.0), {}),
+    "reentrant corner": ("corner", Bent(), {"network": po.networks.MLP(16, 2), "steps": 100}),
+    "thin layer": ("layer", Flow(), {}),
     "four points": ("points", Decay(), {"points": FEW}),
     "five steps": ("untrained", Decay(), {"optimizer": Adam(1e-3), "steps": 5}),
     "few steps of a jump": ("untrained", Layers(step=9.0), {"optimizer": Adam(1e-3), "steps": 5}),
@@ -133,8 +160,12 @@ HEALTHY = {
     "wave": (Rod(wave=1.0), {}),
     "short swing": (Swing(), {}),
     "soft condition": (Loose(), {}),
+    "wide layer": (Flow(e=0.3), {}),
 }
-SPECIFIC = ("diverged", "scales", "noise", "discontinuity", "kink", "horizon", "conditions")
+SPECIFIC = (
+    *("diverged", "scales", "noise", "discontinuity", "kink", "corner", "layer", "horizon"),
+    "conditions",
+)
 
 
 @pytest.mark.parametrize("name", CASES)
