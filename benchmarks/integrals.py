@@ -22,6 +22,8 @@ CASES = {
     "breakage": "n_t = 2 ∫ n(y, t) dy - x n, y from x to 1",
 }
 
+POINTS = {"fredholm": 256, "volterra": 256, "breakage": 1024}
+
 
 def problem_of(case: str) -> Any:
     """The problem of a case, all with exact solutions."""
@@ -36,7 +38,7 @@ def problem_of(case: str) -> Any:
             def kernel(u, x, at_x):
                 return jnp.exp(-jnp.abs(at_x - x)) * u
 
-            return {"smoothed": po.Integral(kernel, over="x", breaks=lambda x: x)}
+            return {"smoothed": po.Integral(kernel, over="x", breaks=lambda x: x, nodes=12)}
 
         def residual(self, u, x, smoothed):
             return u - smoothed - (3 * jnp.exp(x - 1) - x - 1)
@@ -51,7 +53,7 @@ def problem_of(case: str) -> Any:
             def kernel(u, t, at_t):
                 return jnp.exp(t - at_t) * u
 
-            return {"memory": po.Integral(kernel, over="t", upper=lambda t: t)}
+            return {"memory": po.Integral(kernel, over="t", upper=lambda t: t, nodes=12)}
 
         def residual(self, u, u_t, memory):
             return u_t + u - memory
@@ -73,9 +75,10 @@ def run(case: str, seed: int, steps: int, smoke: bool) -> Row:
     import pinops as po
 
     options: dict[str, Any] = {"steps": steps, "seed": seed, "progress": False}
+    interior = 32 if smoke else POINTS[case]
+    options["points"] = po.Collocation(interior=interior, boundary=max(8, interior // 8))
     if smoke:
-        points = po.Collocation(interior=32, boundary=8)
-        options |= {"network": po.networks.MLP(4, 1), "points": points}
+        options["network"] = po.networks.MLP(4, 1)
     solution = po.solve(problem_of(case), **options)
     errors = solution.error()
     row: Row = {"relative_l2": {name: error["mean"] for name, error in errors.items()}}
@@ -108,7 +111,7 @@ def table(cases: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     options = _record.parser(__file__, __doc__, CASES)
-    options.add_argument("--steps", type=int, default=1000)
+    options.add_argument("--steps", type=int, default=500)
     _record.add_markdown(options, _record.ROOT / "docs" / "guide" / "integrals.md")
     asked = _record.parse(options)
     record = _record.Record(asked.record)
