@@ -1,6 +1,6 @@
 """Equations with integral terms: errors against their exact solutions.
 
-    python benchmarks/integrals.py [--cases fredholm ...] [--seeds 0 1 2] [--steps 1000]
+    python benchmarks/integrals.py [--cases fredholm ...] [--seeds 0 1 2] [--steps 500]
     python benchmarks/integrals.py --markdown
 
 A Fredholm equation of the second kind whose kernel has a kink, a Volterra integro-differential
