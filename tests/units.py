@@ -129,10 +129,10 @@ class Rescaled(DerivedProblem):
         return po.Integral(
             self._converted(declared.integrand, signature, factor),
             axis,
-            declared.nodes,
             lower=limits[0],
             upper=limits[1],
             breaks=jax.tree.map(moved, declared.breaks),
+            nodes=declared.nodes,
         )
 
     @property
