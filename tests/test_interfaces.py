@@ -316,7 +316,7 @@ class Spline(po.Problem):
             Ring,
             "Ring: subdomain 'right' reaches the ends of x, which is periodic; begin the period",
         ),
-        (Seam, "Seam: subdomain 'right': parts of it share a wall, which is no interface"),
+        (Seam, "Seam: subdomain 'right': two of its parts touch along a wall; let them"),
         (Coordinate, "Interface: a flux is called 'x' like a coordinate; choose another name"),
         (Nothing, "it takes no arguments; name the quantities that it relates"),
         (Number, "there is no subdomain 5; declared are right"),

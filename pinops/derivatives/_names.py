@@ -272,7 +272,7 @@ def arguments_of(function: Callable[..., Any], *, owner: str) -> list[str]:
         owner: Whose equation it is, the beginning of every sentence.
 
     Raises:
-        ValueError: For ``*args`` or ``**kwargs``, and for what is no function.
+        ValueError: For ``*args`` or ``**kwargs``, and if it is not a function.
     """
     parameters = signature_of(function, owner=owner).parameters.values()
     _check_kinds(parameters, owner)
@@ -292,7 +292,7 @@ def parse_signature(
 
     Raises:
         ValueError: For an argument that names nothing (listing what is available), for ``*args``
-            or ``**kwargs``, and for what is no function.
+            or ``**kwargs``, and if it is not a function.
     """
     arguments = arguments_of(function, owner=owner)
     return parse_names(arguments, names, owner=owner, boundary=boundary)

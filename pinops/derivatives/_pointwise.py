@@ -27,7 +27,7 @@ def number(value: T, *, owner: str, what: str, remedy: str) -> T:
         The value itself.
 
     Raises:
-        ValueError: For None, a text, an array that is no scalar, a complex number.
+        ValueError: For anything else: None, a string, an array with axes, a complex number.
     """
     if not isinstance(value, Array | np.ndarray | np.generic | float | int | complex):
         shown = f"{value}, of type {type(value).__name__},"

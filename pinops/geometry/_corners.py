@@ -102,7 +102,7 @@ def _around(shape: Domain, walls: list[_Wall], place: np.ndarray, size: float) -
         return float(shape._distance(point[None])[0]) < -_SAME * size
 
     inside = [within(turn + gap / 2) for turn, gap in zip(turns, gaps, strict=True)]
-    # With the inside on both sides a ray is no wall: two shapes share it.
+    # A ray with the inside on both sides is not a wall, but a border between two members.
     wall = [not (inside[k - 1] and inside[k]) for k in range(len(turns))]
     out = []
     for k in range(len(turns)):

@@ -31,8 +31,7 @@ def sample_interface(
     """
     if _has_seam(shape):
         raise ValueError(
-            f"{owner}: parts of it share a wall, which is no interface; let them overlap, or give "
-            "one shape"
+            f"{owner}: two of its parts touch along a wall; let them overlap, or give one shape"
         )
     others = {c: ends for c, ends in domain.bounds.items() if c not in shape.coordinates}
     whole = shape * Box(**others) if others else shape

@@ -185,7 +185,7 @@ def animate_rollouts(
 
 
 def shown_of(count: int, seconds: float) -> Int[np.ndarray, " n"]:
-    """Which of so many snapshots an animation shows, the first and the last included."""
+    """The indices of the snapshots that an animation shows; always the first and the last."""
     some = np.linspace(0, count - 1, max(2, round(_RATE * seconds)))
     return np.unique(some.round().astype(int))
 

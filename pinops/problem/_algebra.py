@@ -67,7 +67,7 @@ class Symbol:
     Args:
         name: "viscosity", "x", "u_xx".
         kind: Which of them it is.
-        order: Of the derivative; -1 for what is no unknown.
+        order: Of the derivative; -1 for coefficients, coordinates and opaque parts.
         in_time: Whether it is a derivative in time.
     """
 

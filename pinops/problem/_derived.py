@@ -1,5 +1,8 @@
 """Problems that are made from others: manufactured ones, time windows, inverse problems."""
 
+# Properties take the place of class attributes here.
+# pyright: reportIncompatibleVariableOverride=false
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,44 +20,44 @@ class DerivedProblem(Problem):
     problem: eqx.AbstractVar[Problem]
 
     @property
-    def domain(self) -> Domain:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def domain(self) -> Domain:
         return self.problem.domain
 
     @property
-    def unknowns(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def unknowns(self) -> tuple[str, ...]:
         return self.problem.unknowns
 
     @property
-    def subdomains(self) -> Mapping[str, Domain]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def subdomains(self) -> Mapping[str, Domain]:
         return self.problem.subdomains
 
     @property
-    def gauge(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def gauge(self) -> tuple[str, ...]:
         return self.problem.gauge
 
     @property
-    def depends_on(self) -> Mapping[str, tuple[str, ...]]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def depends_on(self) -> Mapping[str, tuple[str, ...]]:
         return self.problem.depends_on
 
     @property
-    def sampler(self) -> Sampler:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def sampler(self) -> Sampler:
         return self.problem.sampler
 
     @property
-    def stretched(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def stretched(self) -> bool:
         return self.problem.stretched
 
     def integrals(self) -> dict[str, Integral]:
         return self.problem.integrals()
 
     @property
-    def lift(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def lift(self) -> Callable[..., Any] | None:
         return self.problem.lift
 
     @property
-    def factor(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def factor(self) -> Callable[..., Any] | None:
         return self.problem.factor
 
     @property
-    def features(self) -> Callable[..., Any] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def features(self) -> Callable[..., Any] | None:
         return self.problem.features

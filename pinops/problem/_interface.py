@@ -29,7 +29,8 @@ def across(problem: Problem, condition: Interface, owner: str) -> Iterator[Acros
         """The fluxes on the inner and on the outer side, a single one without a name."""
         found = []
         for side in (0, 1):
-            out = condition.flux(**{name: values[name][side] for name in wanted})
+            here = {name: values[name][side] for name in wanted}
+            out = call_by_name(condition.flux, here, owner=owner)
             found.append(dict(out) if isinstance(out, Mapping) else {"": out})
         if shared := [name for name in found[0] if name in names.coordinates]:
             raise ValueError(
