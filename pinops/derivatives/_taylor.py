@@ -306,14 +306,19 @@ def nested(
 
     def raise_order(lower: OfPoint, order: int) -> OfPoint:
         new = [index for index in required if len(index) == order]
+        axes = sorted({index[-1] for index in new})
+        tangents = jnp.stack([jnp.asarray(_tangent(points, axis, directions)) for axis in axes])
 
         def higher(point: Array) -> dict[Index, Array]:
-            out = {}
-            for axis in sorted({index[-1] for index in new}):
-                values, tangents = jax.jvp(lower, (point,), (_tangent(points, axis, directions),))
-                out |= values
-                out |= {index: tangents[index[:-1]] for index in new if index[-1] == axis}
-            return out
+            def along(tangent: Array) -> tuple[dict[Index, Array], dict[Index, Array]]:
+                return jax.jvp(lower, (point,), (tangent,))
+
+            # Along all axes at once: one by one, the function is traced twice as often for each
+            # order of two axes, 16 times for a biharmonic operator.
+            values, slopes = jax.vmap(along, out_axes=(None, 0))(tangents)
+            return values | {
+                index: slopes[index[:-1]][axes.index(index[-1])] for index in new
+            }
 
         return higher
 

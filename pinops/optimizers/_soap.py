@@ -2,7 +2,7 @@
 arXiv:2409.11321).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ class _Leaf(NamedTuple):
 
 class SoapState(NamedTuple):
     count: Array
-    leaves: list[_Leaf]
+    groups: list[_Leaf]  # one for each shape: its parameters are stacked
 
 
 class SOAP(OptaxMethod):
@@ -93,22 +93,32 @@ def _soap(
             zero = jnp.zeros_like(_axes(parameter))
             return _Leaf(zero, zero, [basis(n, zero.dtype) for n in zero.shape])
 
-        return SoapState(
-            jnp.zeros((), jnp.int32), [leaf(parameter) for parameter in jax.tree.leaves(params)]
-        )
+        def stacked(parameters: list[Array]) -> _Leaf:
+            return jax.tree.map(lambda *xs: jnp.stack(xs), *map(leaf, parameters))
+
+        groups = [stacked(parameters) for parameters in _by_shape(jax.tree.leaves(params)).values()]
+        return SoapState(jnp.zeros((), jnp.int32), groups)
 
     def update(
         gradients: PyTree, state: SoapState, params: PyTree | None = None
     ) -> tuple[PyTree, SoapState]:
         del params
         flat, structure = jax.tree.flatten(gradients)
-        done = [
-            _step(_axes(g), leaf, state.count) for g, leaf in zip(flat, state.leaves, strict=True)
-        ]
-        updates = [u.reshape(g.shape) for g, (u, _) in zip(flat, done, strict=True)]
-        return jax.tree.unflatten(structure, updates), SoapState(
-            state.count + 1, [leaf for _, leaf in done]
+        groups = _by_shape(flat)
+        updates, leaves = {}, []
+        for (shape, group), leaf in zip(groups.items(), state.groups, strict=True):
+            # A loop over the parameters of a shape: their steps are compiled once.
+            steps, new = jax.lax.map(
+                lambda own: _step(_axes(own[0]), own[1], state.count), (jnp.stack(group), leaf)
+            )
+            updates[shape] = iter(steps)
+            leaves.append(new)
+        leaves = jax.lax.cond(
+            state.count % every == 0, _realigned, lambda leaves, _: leaves, leaves, state.count
         )
+        return jax.tree.unflatten(
+            structure, [next(updates[_kind(g)]).reshape(g.shape) for g in flat]
+        ), SoapState(state.count + 1, leaves)
 
     def _step(g: Array, leaf: _Leaf, count: Array) -> tuple[Array, _Leaf]:
         mean = b1 * leaf.mean + (1 - b1) * g
@@ -125,20 +135,6 @@ def _soap(
         step = corrected / (jnp.sqrt(square / (1 - b2**age)) + eps)
         update = jnp.where(count > 0, -rate(count), 0.0) * _turned(step, back)
 
-        def followed(_):
-            new, squares = [], square
-            for axis, (average, q) in enumerate(zip(averages, vectors, strict=True)):
-                if average is None or q is None:
-                    new.append(None)
-                    continue
-                turned, order = _followed(average, q, count)
-                new.append(turned)
-                squares = jnp.take(squares, order, axis=axis)
-            return new, squares
-
-        vectors, square = jax.lax.cond(
-            count % every == 0, followed, lambda _: (vectors, square), None
-        )
         sides = [
             None if average is None or q is None else _Basis(average, q)
             for average, q in zip(averages, vectors, strict=True)
@@ -147,6 +143,18 @@ def _soap(
         return update, _Leaf(mean, square, sides)
 
     return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
+
+
+def _by_shape(arrays: Sequence[Array]) -> dict[Hashable, list[Array]]:
+    """The arrays of each shape and precision."""
+    groups: dict[Hashable, list[Array]] = {}
+    for array in arrays:
+        groups.setdefault(_kind(array), []).append(array)
+    return groups
+
+
+def _kind(array: Array) -> Hashable:
+    return array.shape, array.dtype
 
 
 def _axes(array: Array) -> Float[Array, "m n ..."]:
@@ -166,6 +174,39 @@ def _turned(x: Array, vectors: list[Array | None]) -> Array:
         if q is not None:
             x = jnp.moveaxis(jnp.tensordot(x, q, axes=((axis,), (0,))), -1, axis)
     return x
+
+
+def _realigned(leaves: list[_Leaf], count: Array) -> list[_Leaf]:
+    """The leaves with their bases one QR iteration on.
+
+    Those of one size follow in one loop, so that its decompositions are compiled once.
+    """
+    axes = [list(leaf.axes) for leaf in leaves]
+    squares = [leaf.square for leaf in leaves]
+    sizes: dict[Hashable, list[tuple[int, int, _Basis]]] = {}
+    for k, sides in enumerate(axes):
+        for axis, side in enumerate(sides):
+            if side is not None:
+                sizes.setdefault(_kind(side.average[0]), []).append((k, axis, side))
+    for alike in sizes.values():
+        averages, vectors = (
+            jnp.concatenate(each) for each in zip(*(s for *_, s in alike), strict=True)
+        )
+        vectors, orders = jax.lax.map(lambda own: _followed(*own, count), (averages, vectors))
+        start = 0
+        for k, axis, side in alike:
+            own = slice(start, start := start + len(side.average))
+            axes[k][axis] = side._replace(vectors=vectors[own])
+            squares[k] = _taken(squares[k], orders[own], axis)
+    return [
+        leaf._replace(square=square, axes=sides)
+        for leaf, square, sides in zip(leaves, squares, axes, strict=True)
+    ]
+
+
+def _taken(x: Array, orders: Array, axis: int) -> Array:
+    """Each array of a stack with its axis in an order of its own."""
+    return jax.vmap(lambda one, order: jnp.take(one, order, axis=axis))(x, orders)
 
 
 # Of an ensemble one after the other: on a CPU the decompositions of a batch wait for threads of the

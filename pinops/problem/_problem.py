@@ -29,7 +29,7 @@ from pinops.problem._integrals import Integral, integrals_of
 from pinops.problem._subdomains import interface_features, subdomains_of
 from pinops.reference import Reference
 from pinops.sampling import Sampler, Sobol
-from pinops.settings import check_settings
+from pinops.settings import check_settings, reused
 
 # Names that a problem has for what it knows.
 _KNOWN = (
@@ -230,7 +230,7 @@ def sample_members(family: Problem, key: PRNGKeyArray, numbers: range) -> Proble
     return _sampled(family, key, jnp.arange(numbers.start, numbers.stop, numbers.step))
 
 
-@eqx.filter_jit
+@reused
 def _sampled(family: Problem, key: PRNGKeyArray, numbers: Int[Array, " f"]) -> Problem:
     def one(number: Int[Array, ""]) -> Problem:
         return family.numbered(jax.random.fold_in(key, number), number)

@@ -11,7 +11,7 @@ instances::
 `check_settings` raises one sentence for the first value that its rule does not allow,
 `describe_settings` writes the rules for help texts, `parsed` and `from_description` make objects of
 text and of JSON, `check_fits` refuses what no memory holds before it is allocated, and
-`quick` and `lasting` compile what runs a few times and what runs long.
+`quick`, `reused` and `lasting` compile what runs a few times, now and then, and long.
 """
 
 from pinops.settings._declared import Flag as Flag
@@ -41,6 +41,7 @@ from pinops.settings._memory import shape_of as shape_of
 from pinops.settings._memory import share_of_memory as share_of_memory
 from pinops.settings._programs import lasting as lasting
 from pinops.settings._programs import quick as quick
+from pinops.settings._programs import reused as reused
 from pinops.settings._written import Allowed as Allowed
 from pinops.settings._written import allowed_in as allowed_in
 from pinops.settings._written import describe_settings as describe_settings

@@ -15,6 +15,7 @@ from pinops.networks import trainable
 from pinops.operators import HyPINO
 from pinops.optimizers import Adam
 from pinops.problem import DataFamily, LinearSamples, Problem, RandomLinearProblems, fingerprint
+from pinops.settings import reused
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request
 from pinops.solvers._rebuild import architecture_of, of_another_kind
@@ -205,7 +206,7 @@ def _monitor(
     return measure
 
 
-@eqx.filter_jit
+@reused
 def _errors(model: HypernetworkModel, params: Params, samples: LinearSamples) -> Any:
     """Relative L2 errors at the interior points."""
     given = model.given(samples)

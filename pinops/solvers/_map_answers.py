@@ -13,13 +13,14 @@ from jaxtyping import Array, Float
 from pinops.metrics import ratio
 from pinops.problem import Problem
 from pinops.reference import Reference
+from pinops.settings import reused
 from pinops.solvers._trained_operator import stacked
 from pinops.training import MapModel, Params, Samples, cast, chunk_of, samples_of_members
 
 _AT_ONCE = 32  # times the memory of a chunk in a training, for the samples of a prediction
 
 
-@eqx.filter_jit
+@reused
 def evaluated(model: MapModel, params: Params, samples: Samples) -> Float[Array, "n *grid c"]:
     """The outputs of many samples, some at once so that memory stays small."""
     arrays, rest = eqx.partition(replace(samples, values=None, numbers=None), eqx.is_array)

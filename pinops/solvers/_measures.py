@@ -22,6 +22,7 @@ from pinops.networks import JetNetwork
 from pinops.optimizers import LeastSquares, normal_equations
 from pinops.problem import INTERIOR, Points, Region, constraints
 from pinops.reference import Reference
+from pinops.settings import quick
 from pinops.solvers._roughness import Spot, jump_of, kinks_of
 from pinops.solvers._singularities import corners_of, disagreements_of, layers_of
 from pinops.training import (
@@ -194,7 +195,7 @@ def measure(
 # The loss: what it consists of, where it is and how it fell.
 
 
-@eqx.filter_jit
+@quick
 def _terms(model: Model, params: Params, points: dict[Region, Points]) -> dict[str, Term]:
     return model.residuals(params, points)
 
@@ -278,7 +279,7 @@ def _fell(history: Sequence[Report]) -> float | None:
 # The network: what a step of its parameters could still do.
 
 
-@eqx.filter_jit
+@quick
 def _gram(model: Model, params: Params, points: dict[Region, Points]) -> Float[Array, "n n"]:
     rows = model.linearised(params, INTERIOR, points[INTERIOR])
     jacobian = jnp.concatenate([jacobian for _, jacobian in rows.values()])
@@ -297,7 +298,7 @@ def _reducible(
     return max(0.0, float(_gained(model, params, weights, one, other)))
 
 
-@eqx.filter_jit
+@quick
 def _gained(
     model: Model,
     params: Params,
@@ -368,7 +369,7 @@ def _paces(model: Model, params: Params, at: Float[np.ndarray, "n d"]) -> float 
     return max(paces) if paces else None
 
 
-@eqx.filter_jit
+@quick
 def _demanded(
     model: Model, params: Params, points: Float[Array, "n d"]
 ) -> dict[str, tuple[Array, Array, int]]:

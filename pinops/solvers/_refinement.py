@@ -15,7 +15,6 @@ divided by what the operator makes of it.
 from dataclasses import dataclass, replace
 from functools import cache
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +22,7 @@ from jaxtyping import Array, Float
 
 from pinops.networks import GatedFourierNetwork, Superposition
 from pinops.problem import LinearSamples, pixels
+from pinops.settings import reused
 from pinops.training import HypernetworkModel, Params, divided, sizes_of, streams
 
 # What a flux, and the error of a source, count beside a boundary value: the median error on
@@ -54,7 +54,7 @@ class Refined:
         return np.asarray(_values(self.networks, points))
 
 
-@eqx.filter_jit
+@reused
 def _values(networks: GatedFourierNetwork, points: Float[Array, "b n 2"]) -> Float[Array, "b n"]:
     """Member by member, since together they would take the memory of all."""
 
@@ -147,7 +147,7 @@ def _with_last(
     )
 
 
-@eqx.filter_jit
+@reused
 def _round(
     model: HypernetworkModel, params: Params, samples: LinearSamples, scaled: bool
 ) -> tuple[GatedFourierNetwork, Float[Array, "b N N 3 f"], Float[Array, "b f"]]:

@@ -8,7 +8,6 @@ closely.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +23,7 @@ from pinops.problem import (
     faces,
     residual_signature,
 )
+from pinops.settings import quick
 from pinops.training import Model, Params
 
 LINES = 16  # through the domain, along which a jump is looked for
@@ -150,7 +150,7 @@ def _frozen(model: Model, params: Params, base: np.ndarray, at: np.ndarray) -> n
     return np.asarray(_equations(model, params, jnp.asarray(base, dtype), jnp.asarray(at, dtype)))
 
 
-@eqx.filter_jit
+@quick
 def _equations(
     model: Model, params: Params, base: Float[Array, "n d"], at: Float[Array, "n d"]
 ) -> Float[Array, "e n"]:
@@ -230,7 +230,7 @@ def _along_a_line(problem: Problem, number: int, axis: int) -> list[Spot]:
     ]
 
 
-@eqx.filter_jit
+@quick
 def _data(problem: Problem, points: Float[Array, "n d"]) -> Float[Array, "f n"]:
     """The data of every face of `_values` at points: one program for all of them."""
     return jnp.stack([jax.vmap(face.data)(points) for face in _values(problem)])

@@ -8,7 +8,6 @@ whose width the roots of the frozen equation tell.
 import math
 from collections.abc import Callable
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +28,7 @@ from pinops.problem import (
     remaining,
     residual_signature,
 )
+from pinops.settings import quick
 from pinops.solvers._roughness import MAX_LINED, NEAR, SMALLEST, Spot, on_face
 from pinops.training import Model, Params
 
@@ -55,7 +55,7 @@ def slopes_at(model: Model, params: Params, at: Float[np.ndarray, "n d"]) -> Slo
     return {index: np.asarray(slope, np.float64) for index, slope in found.items()}
 
 
-@eqx.filter_jit
+@quick
 def _slopes(model: Model, params: Params, points: Float[Array, "n d"]) -> dict[Index, Array]:
     (equation,) = constraints(model.problem_at(params), ())
     signature = equation.signature
@@ -275,7 +275,7 @@ def _gap(problem: Problem, number: int, before: int) -> tuple[float, float]:
     return float(own[0] - made[0]), float(max(np.abs(part).max() for part in (own, made, plain)))
 
 
-@eqx.filter_jit
+@quick
 def _data(
     problem: Problem, number: int, before: int, points: Float[np.ndarray, "n d"]
 ) -> tuple[Array, Array, Array]:

@@ -8,7 +8,6 @@ given with the observations; without, it is the square of the misfit over the de
 that the fit has left.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from pinops.problem import Points, Region
+from pinops.settings import reused
 from pinops.solvers._measures import known_noise, weights_of
 from pinops.training import Collocation, Model, Params, TrainState, draw
 
@@ -84,7 +84,7 @@ def _estimated_noise(owner: str, misfit: Float[np.ndarray, " n"], followed: floa
     return float(np.sum(np.square(misfit)) / free)
 
 
-@eqx.filter_jit
+@reused
 def _linearised(
     model: Model, params: Params, points: dict[Region, Points]
 ) -> dict[Region, dict[str, tuple[Array, Array]]]:

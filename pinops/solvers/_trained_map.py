@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float
 
 from pinops.data import Dataset, as_dataset, check_data, inputs_in, problems, write_arrays
 from pinops.problem import Problem
+from pinops.settings import quick
 from pinops.solvers._export import Program, Shape
 from pinops.solvers._finetuned import finetuned, tuned
 from pinops.solvers._map_answers import evaluated, places_of, referenced, relative_errors
@@ -333,7 +333,7 @@ class TrainedMap(TrainedOnce):
         """
         samples = self._tunable(members)
         with jax.enable_x64(self.x64):
-            _, vectors = eqx.filter_jit(MapModel.unsolved)(self.model, self.params, samples)
+            _, vectors = quick(MapModel.unsolved)(self.model, self.params, samples)
             return np.asarray(
                 jnp.sqrt(sum(jnp.mean(jnp.square(v), axis=1) for v in vectors.values()))
             )

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +22,7 @@ from pinops.problem import (
     sample_members,
     unstacked,
 )
+from pinops.settings import reused
 from pinops.solvers._beginnings import (
     check_first,
     check_parameters,
@@ -57,7 +57,7 @@ _SHOWN = 21  # the random key of the members in figures and tests without data
 _COMPARED = 5  # members that figures and errors without data are taken from
 Data = Dataset | str | Path
 
-rolled = eqx.filter_jit(SurrogateModel.rollout)
+rolled = reused(SurrogateModel.rollout)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from pinops.losses import Snapshot, Term, Weights
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR
+from pinops.settings import quick
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._linearised import gradient_norms
 from pinops.training._map import MapModel
@@ -53,7 +54,7 @@ class FineTuning(Trainable[P], Generic[P]):
     def of(cls, tuned: Tunable, params: Params, points: P) -> "FineTuning[P]":
         """What the present parameters give is the unit, and the anchor."""
         unsolved: Any = type(tuned).unsolved  # each takes points of its own kind
-        before, vectors = eqx.filter_jit(unsolved)(tuned, params, points)
+        before, vectors = quick(unsolved)(tuned, params, points)
         squares = [jnp.mean(jnp.square(vector)) for vector in vectors.values()]
         return cls(tuned, before, jnp.sqrt(sum(squares, start=jnp.zeros(()))))
 

@@ -17,6 +17,7 @@ from pinops.networks import GatedFourierNetwork, JetNetwork
 from pinops.operators import Hypernetwork
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, LinearSamples, RandomLinearProblems, Region
+from pinops.settings import reused
 from pinops.training._contracts import Params, Source, Trainable
 from pinops.training._linearised import snapshot_without_kernel
 from pinops.training._operator import DATA
@@ -212,4 +213,4 @@ def _drawn(problems: RandomLinearProblems, key: Any, count: int, supervised: Any
     return jax.vmap(lambda key: problems.sample(key, supervised))(keys)
 
 
-drawn_problems = eqx.filter_jit(_drawn)
+drawn_problems = reused(_drawn)

@@ -17,6 +17,7 @@ from pinops.networks import computed_in
 from pinops.operators import GridNetwork
 from pinops.optimizers import Objective
 from pinops.problem import INTERIOR, Problem, sample_members
+from pinops.settings import reused
 from pinops.training._bootstrap import Bootstrap, bootstrapped
 from pinops.training._chunks import in_chunks, on_rows
 from pinops.training._contracts import Params, Source, Trainable
@@ -330,7 +331,7 @@ def samples_of(problem: Problem, rows: Mapping[str, Any], *, members: bool) -> S
     return cast(Samples(inputs, values, given, rows["number"].astype(np.int32)))
 
 
-@eqx.filter_jit
+@reused
 def samples_of_members(members: Problem) -> Samples:
     """What a map sees of members of a family, in the leading axis of every array."""
     return Samples(eqx.filter_vmap(inputs_of)(members), None, members)

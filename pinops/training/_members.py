@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,16 +13,18 @@ from pinops.derivatives import Plan
 from pinops.networks import JetNetwork, field_of
 from pinops.operators import Solutions
 from pinops.problem import Problem
+from pinops.settings import reused
 from pinops.training._contracts import Params
 from pinops.training._model import cast
 from pinops.training._operator import OperatorModel
 from pinops.training._sizes import by_size
 
 SMALLEST = 8  # rows that samples are filled up to at least; then 16, 32, ...
+_SLICE = 2048  # points at which members are evaluated at once
 _TOGETHER = 32  # members that are evaluated at once at points of their own
 
 
-@eqx.filter_jit
+@reused
 def evaluate_members(
     model: OperatorModel, params: Params, problems: Problem, points: Float[Array, "n d"]
 ) -> Float[Array, "f n c"]:
@@ -36,12 +37,14 @@ def evaluate_members(
         return jax.vmap(lambda problem: of(problem, at))(problems)
 
     count = len(points)
-    size = min(count, 2048)
-    starts = range(0, count, size)
-    return jnp.concatenate([slices(points[k : k + size]) for k in starts], 1)
+    pieces = -(-count // _SLICE)
+    size = -(-count // pieces)
+    filled = jnp.pad(points, ((0, pieces * size - count), (0, 0)), "edge")
+    found = jax.lax.map(slices, filled.reshape(pieces, size, -1))
+    return jnp.moveaxis(found, 0, 1).reshape(found.shape[1], pieces * size, -1)[:, :count]
 
 
-@eqx.filter_jit
+@reused
 def _evaluate_own(
     model: OperatorModel, params: Params, problems: Problem, points: Float[Array, "f m d"]
 ) -> Float[Array, "f m c"]:

@@ -26,7 +26,7 @@ from pinops.problem import (
     constraints,
     holder,
 )
-from pinops.settings import quick
+from pinops.settings import quick, reused
 from pinops.training._bootstrap import Bootstrap
 from pinops.training._chunks import chunk_of, mean_of_chunks
 from pinops.training._contracts import Params, Trainable
@@ -321,7 +321,7 @@ def _value(problem: Problem, name: str, shift: Array, sizes: Mapping[str, Array]
     return start + shift * jnp.where(start == 0, sizes.get(name, 1.0), jnp.abs(start))
 
 
-@eqx.filter_jit
+@reused
 def evaluate(model: Model, params: Params, points: Float[Array, "n d"]) -> Float[Array, "n c"]:
     """The unknowns at a batch of points, in slices that keep memory small."""
     field = model.field(params)
@@ -336,7 +336,7 @@ def prepare(model: Model, params: Params, points: Mapping[Region, Points]) -> di
     return model.prepared(params, points)
 
 
-@eqx.filter_jit
+@reused
 def interior_residuals(
     model: Model, params: Params, points: Float[Array, "n d"]
 ) -> dict[str, Float[Array, " n"]]:

@@ -3,12 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from pinops.networks import computed_in
+from pinops.settings import reused
 from pinops.training._clouds import LEAST, CloudModel, by_sample, roots_of, unlisted
 from pinops.training._contracts import Params
 from pinops.training._point_inputs import Clouds
@@ -47,7 +47,7 @@ class PointMapModel(CloudModel):
         return {f"observed {name}": roots[:, k] for k, name in enumerate(self.unknowns)}
 
 
-@eqx.filter_jit
+@reused
 def evaluate_clouds(model: PointMapModel, params: Params, clouds: Clouds) -> Float[Array, "n m c"]:
     """The outputs at all points of some samples, one sample after the other."""
     leaves = jax.tree.leaves(dataclasses.replace(clouds, values=None))

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from pinops.networks import computed_in
 from pinops.operators import PointNetwork
+from pinops.settings import reused
 from pinops.training._clouds import LEAST, CloudModel, by_sample, roots_of, unlisted
 from pinops.training._contracts import Params
 from pinops.training._point_inputs import Clouds
@@ -115,7 +116,7 @@ class PointStepModel(CloudModel):
         return jax.lax.scan(advance, jnp.zeros_like(before[0]), steps)[1]
 
 
-@eqx.filter_jit
+@reused
 def rolled_clouds(
     model: PointStepModel,
     params: Params,
