@@ -316,9 +316,7 @@ def nested(
             # Along all axes at once: one by one, the function is traced twice as often for each
             # order of two axes, 16 times for a biharmonic operator.
             values, slopes = jax.vmap(along, out_axes=(None, 0))(tangents)
-            return values | {
-                index: slopes[index[:-1]][axes.index(index[-1])] for index in new
-            }
+            return values | {index: slopes[index[:-1]][axes.index(index[-1])] for index in new}
 
         return higher
 
