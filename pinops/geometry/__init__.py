@@ -26,6 +26,10 @@ from ._domain import Cube as Cube
 from ._domain import Domain as Domain
 from ._edges import nearest_on_edges as nearest_on_edges
 from ._interface import sample_interface as sample_interface
+from ._level_sets import Ends as Ends
+from ._level_sets import Wall as Wall
+from ._level_sets import distance as distance
+from ._level_sets import stretch as stretch
 from ._mesh import Mesh as Mesh
 from ._morphing import MAPS as MAPS
 from ._morphing import TARGETS as TARGETS

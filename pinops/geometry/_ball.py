@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from pinops._numbers import real
 
 from ._domain import Domain, Face
+from ._level_sets import Wall
 
 
 class Ball(Domain):
@@ -85,6 +86,9 @@ class Ball(Domain):
     def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
         # Smooth at the centre, where the distance has a kink.
         return (jnp.sum((point - self._middle()) ** 2) - self.radius**2) / (2 * self.radius)
+
+    def walls(self) -> tuple[Wall, ...]:
+        return (Wall(self.name, self.level),)
 
     @property
     def _width(self) -> int:

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -12,7 +13,7 @@ from pinops._numbers import real
 from pinops.settings import shown
 
 from ._domain import Domain, Face
-from ._level_sets import between, meet
+from ._level_sets import Wall, between, meet
 
 
 class Box(Domain):
@@ -88,6 +89,14 @@ class Box(Domain):
         each = [between(point[axis], *interval) for axis, interval in enumerate(space)]
         return functools.reduce(meet, each)
 
+    def walls(self) -> tuple[Wall, ...]:
+        space = [(c, ends) for c, ends in self.sides if c != "t"]
+        return tuple(
+            Wall(self.name or f"{c}_{end}", _plane(axis, at))
+            for axis, (c, ends) in enumerate(space)
+            for end, at in zip(("min", "max"), ends, strict=True)
+        )
+
     @property
     def _width(self) -> int:
         return len(self.sides)
@@ -138,6 +147,10 @@ class Box(Domain):
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
         low, high = np.array([interval for _, interval in self.sides]).T
         return low, high
+
+
+def _plane(axis: int, at: float) -> Callable[[Array], Array]:
+    return lambda point: point[axis] - at
 
 
 def Interval(**interval: tuple[float, float]) -> Box:

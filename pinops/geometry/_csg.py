@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ._domain import Domain, Face, sobol
-from ._level_sets import join, meet
+from ._level_sets import Wall, join, meet
 from ._within_bounds import WithinBounds
 
 _AROUND = 64  # steps from a point
@@ -64,6 +64,9 @@ class _Combination(WithinBounds):
     @property
     def parts(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.left.parts + self.right.parts))
+
+    def walls(self) -> tuple[Wall, ...]:
+        return self.left.walls() + self.right.walls()
 
     @property
     def measure(self) -> float:

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from pinops._numbers import real
 
 from ._domain import Face
+from ._level_sets import Wall
 from ._polygon import checked_outline, first_crossing
 from ._within_bounds import WithinBounds
 
@@ -202,6 +203,9 @@ class Ellipse(_Curve):
         middle = np.array([value for _, value in self.center])
         square = jnp.sum(((point - middle) / np.array(self.radii)) ** 2)
         return min(self.radii) / 2 * (square - 1)
+
+    def walls(self) -> tuple[Wall, ...]:
+        return (Wall(self.name, self.level),)
 
 
 class Spline(_Curve):

@@ -13,6 +13,8 @@ from jaxtyping import Array, Bool, Float
 
 from pinops._numbers import real
 
+from ._level_sets import Wall
+
 Cube = Callable[[int, int], Float[np.ndarray, "m d"]]
 """`cube(m, d)`: m points of the unit cube [0, 1)^d; asked for more, a new set or a longer one."""
 
@@ -79,9 +81,8 @@ class Domain(eqx.Module):
         low, high = np.array([self.bounds[c] for c in self.space]).T
         return float(np.sum(np.maximum(low * direction, high * direction)))
 
-    # Proposals: `_propose` maps the unit cube of `_width` dimensions uniformly onto a set of
-    # measure `_proposal_measure` (in space) that covers the domain, and says which of the points
-    # are inside.
+    # `_propose` maps the unit cube of `_width` dimensions uniformly onto a set that covers the
+    # domain, of measure `_proposal_measure` in space, and says which points are inside.
 
     @property
     @abc.abstractmethod
@@ -155,8 +156,7 @@ class Domain(eqx.Module):
 
         Args:
             on: None for the whole boundary in space, a coordinate of space for its two faces, the
-            name
-                of a part (`"t_max"` is the last instant), or a tuple of these.
+                name of a part (`"t_max"` is the last instant), or a tuple of these.
 
         Returns:
             The names of the parts, each once, in the order in which they are given.
@@ -284,6 +284,10 @@ class Domain(eqx.Module):
             f"{type(self).__name__} has no smooth level set; boxes, balls, ellipses and what "
             "|, &, -, * and transformations make of them have one"
         )
+
+    def walls(self) -> tuple[Wall, ...]:
+        """Smooth functions that vanish on boundary parts; not all parts have one."""
+        return ()
 
     def evaluation_coordinates(
         self, n_per_axis: int | None = None, *, budget: int = 10_000

@@ -1,16 +1,18 @@
 """Simple polygons in the plane."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from pinops._numbers import real
 
 from ._domain import Face
 from ._edges import between_edges, nearest_on_edges
+from ._level_sets import Wall
 from ._within_bounds import WithinBounds
 
 
@@ -82,6 +84,16 @@ class Polygon(WithinBounds):
         return [
             self._edge_face(i, np.array(a), np.array(b)) for i, (a, b) in enumerate(self._edges())
         ]
+
+    def walls(self) -> tuple[Wall, ...]:
+        return tuple(
+            Wall(self.name or f"edge_{i}", self._line(np.array(a), np.array(b)), (a, b))
+            for i, (a, b) in enumerate(self._edges())
+        )
+
+    def _line(self, a: np.ndarray, b: np.ndarray) -> Callable[[Array], Array]:
+        normal = np.array([b[1] - a[1], a[0] - b[0]]) / math.dist(a, b)
+        return lambda point: jnp.sum((point - a) * normal)
 
     def _edge_face(self, i: int, a: np.ndarray, b: np.ndarray) -> Face:
         length = math.dist(a, b)

@@ -1,13 +1,14 @@
 """Products of domains: a shape and time, a disk and a height."""
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Array, Float
 
 from ._box import Box
 from ._domain import Domain, Face
-from ._level_sets import meet
+from ._level_sets import Wall, meet
 
 
 class Product(Domain):
@@ -72,6 +73,19 @@ class Product(Domain):
         d = len(self.first.space)
         parts = [(self.first, point[:d]), (self.second, point[d:])]
         return functools.reduce(meet, [shape.level(at) for shape, at in parts if shape.space])
+
+    def walls(self) -> tuple[Wall, ...]:
+        d = len(self.first.space)
+
+        def of(columns: slice, level: Callable[[Array], Array]) -> Callable[[Array], Array]:
+            return lambda point: level(point[columns])
+
+        pairs = (self.first, slice(d)), (self.second, slice(d, None))
+        return tuple(
+            Wall(wall.name, of(columns, wall.level))
+            for shape, columns in pairs
+            for wall in shape.walls()
+        )
 
     @property
     def _width(self) -> int:

@@ -7,7 +7,7 @@ Distances grow by s, areas and volumes by powers of it, normals turn; names of p
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import numpy as np
@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from pinops._numbers import real
 
 from ._domain import Domain, Face
+from ._level_sets import Ends, Wall
 
 
 class Transformed(Domain):
@@ -79,8 +80,25 @@ class Transformed(Domain):
         return self.factor * self.shape._distance(before)
 
     def level(self, point: Float[Array, " space"]) -> Float[Array, ""]:
-        before = (point - np.array(self.shift)) @ np.array(self.rotation) / self.factor
-        return self.factor * self.shape.level(before)
+        return self._carried(self.shape.level)(point)
+
+    def walls(self) -> tuple[Wall, ...]:
+        def ends(wall: Wall) -> Ends | None:
+            if wall.ends is None:
+                return None
+            first, last = self._after(np.array(wall.ends)).tolist()
+            return tuple(first), tuple(last)
+
+        return tuple(
+            Wall(wall.name, self._carried(wall.level), ends(wall)) for wall in self.shape.walls()
+        )
+
+    def _carried(self, level: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        def there(point: Array) -> Array:
+            before = (point - np.array(self.shift)) @ np.array(self.rotation) / self.factor
+            return self.factor * level(before)
+
+        return there
 
     @property
     def _growth(self) -> float:

@@ -19,6 +19,7 @@ from pinops.derivatives import (
     product,
 )
 from pinops.networks._field import Field, NetworkField, ScaledField, bounds_of, embedding_of
+from pinops.networks._on_walls import on_walls
 from pinops.networks._reduced import reduced_by
 from pinops.problem import (
     Face,
@@ -335,16 +336,21 @@ def constrained_by(
 
         return at
 
-    lift = known("lift", 0.0)
-    if lift is None and scales is not None:
-        lift = partial(_constant, _row(problem, scales.centre))
+    lift, factor = known("lift", 0.0), known("factor", 1.0)
+    zero = dict.fromkeys(problem.unknowns, 0.0)
+    centre = _row(problem, zero if scales is None else scales.centre)
+    walls = on_walls(problem, imposition.hard, centre)
+    if walls is not None:
+        lift, factor = walls
+    elif lift is None and scales is not None:
+        lift = partial(_constant, centre)
     return ConstrainedField(
         field=field,
         bounds=bounds_of(problem),
         components=len(problem.unknowns),
         faces=tuple(faces(problem, imposition.hard)),
         known=lift,
-        known_factor=known("factor", 1.0),
+        known_factor=factor,
     )
 
 

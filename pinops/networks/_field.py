@@ -33,6 +33,7 @@ from pinops.problem import (
     Interface,
     Problem,
     features_at,
+    tip_features,
 )
 
 
@@ -224,7 +225,8 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
     )
 
     def features(point):
-        return features_at(problem, point)
+        more = tip_features(problem, imposition.hard, point)
+        return jnp.concatenate([features_at(problem, point), *more])
 
     if getattr(network, "local", False):
         if problem.subdomains and any(isinstance(c, Interface) for c in problem.conditions()):

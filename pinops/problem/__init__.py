@@ -39,6 +39,7 @@ network. The initial condition of a window is then data, all windows are one pro
 cost does not grow with their number. Windows need a box.
 """
 
+from pinops.problem._barriers import Barrier as Barrier
 from pinops.problem._condition import Condition as Condition
 from pinops.problem._conditions import Dirichlet as Dirichlet
 from pinops.problem._conditions import Equation as Equation
@@ -127,6 +128,10 @@ from pinops.problem._tokens import Tokens as Tokens
 from pinops.problem._tokens import constants_of as constants_of
 from pinops.problem._tokens import tokens as tokens
 from pinops.problem._vocabulary import VOCABULARY as VOCABULARY
+from pinops.problem._walls import Held as Held
+from pinops.problem._walls import held as held
+from pinops.problem._walls import is_on_walls as is_on_walls
+from pinops.problem._walls import tip_features as tip_features
 from pinops.problem._windows import TimeWindows as TimeWindows
 from pinops.problem._windows import Window as Window
 from pinops.problem._windows import nodes_of as nodes_of

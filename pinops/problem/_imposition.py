@@ -1,5 +1,5 @@
-"""Which conditions are imposed exactly: those on faces whose data are smooth and agree where they
-meet.
+"""Which conditions are imposed exactly: those on faces, and values on walls, whose data are smooth
+and agree where they meet.
 
 All that is compared is computed in one program for each condition, on a few points.
 """
@@ -17,6 +17,7 @@ from pinops.geometry import TERMINAL
 from pinops.problem._condition import Condition
 from pinops.problem._conditions import (
     Dirichlet,
+    Equation,
     Initial,
     Interface,
     Neumann,
@@ -31,6 +32,7 @@ from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, by_unknown, features_at, values_at
 from pinops.problem._smoothness import Pair, jumps_across, jumps_inside, kink, periodic_jump
 from pinops.problem._subdomains import check_periodic, chosen
+from pinops.problem._walls import disagreement, fault_of_walls
 from pinops.settings import quick
 
 # The exact lift of data on d pairs of faces evaluates them 3^d times, with derivatives: minutes
@@ -60,10 +62,10 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
     """Decide for each condition whether it is imposed exactly.
 
     Boundary conditions are taken first, in the order of declaration, then initial and terminal
-    ones; each becomes hard unless it is declared soft, lives on curved boundary, would need a
-    lift over more than three coordinates, or disagrees with one already taken (at a corner, or
-    because periodicity would put a kink into lifted initial data, which the lift would then keep
-    for all times).
+    ones; each becomes hard unless it is declared soft, would need a lift over more than three
+    coordinates, or disagrees with one already taken (at a corner, or because periodicity would put
+    a kink into lifted initial data, which the lift would then keep for all times). On other walls
+    than faces of a box values become hard, fluxes do not.
 
     Args:
         problem: Whose conditions they are.
@@ -105,6 +107,7 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
             )
     _check_once(problem, conditions)
     taken: list[Face] = []
+    on_walls: list[int] = []
     order = sorted(range(len(conditions)), key=lambda k: _is_in_time(problem, conditions[k]))
     for k in order:
         condition = conditions[k]
@@ -120,7 +123,7 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
                     f"{type(problem).__name__}: {names[axis]} is periodic and has no boundary for "
                     f"{type(condition).__name__}; {_instead(names[axis], domain.time)}"
                 )
-        if isinstance(condition, Dirichlet | Neumann | Robin) and new is None:
+        if isinstance(condition, Neumann | Robin) and new is None:
             why[k] = "part of its boundary is not a face of a box"
         elif isinstance(condition, Observed):
             pass  # nobody expects observations to be met exactly
@@ -129,19 +132,23 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
             why[k] = f"it relates the two sides of an interface{exact_part}"
             for part, name in product(chosen(problem, condition.on), periodic):
                 check_periodic(problem, part, name)
-        elif new is None:
+        elif isinstance(condition, Equation):
             why[k] = "it is an equation to be satisfied in the least-squares sense"
         elif condition.soft:
             why[k] = "declared soft"
         elif not exact:
             why[k] = "the network was generated without it"
         else:
-            reason = _conflict(problem, k, new, taken, tuple(periodic))
-            if reason:
-                why[k] = reason
+            others = tuple(dict.fromkeys(face.condition for face in taken))
+            if new is None:
+                why[k] = fault_of_walls(problem, k, on_walls, others, tuple(periodic))
             else:
+                why[k] = _conflict(problem, k, new, taken, tuple(periodic))
+                why[k] = why[k] or disagreement(problem, on_walls, [k])
+            if not why[k]:
                 how[k] = "hard"
-                taken += new
+                taken += new or []
+                on_walls += [] if new else [k]
     _check_known(problem, periodic, even)
     return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
 
@@ -333,10 +340,13 @@ def _evidence(
         if a.component == b.component and a.axis != b.axis
     }
     return _Evidence(
-        [{name: jumps_across(problem, face, name, points) for name in periodic} for face in new],
+        [
+            {name: jumps_across(problem, face.data, name, points) for name in periodic}
+            for face in new
+        ],
         [
             {
-                axis: jumps_inside(problem, face, axis, points)
+                axis: jumps_inside(problem, face.data, axis, points)
                 for axis in range(len(problem.domain.coordinates))
                 if axis != face.axis
             }

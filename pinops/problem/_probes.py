@@ -30,12 +30,12 @@ from pinops.derivatives import (
 )
 from pinops.problem._conditions import Equation, Interface
 from pinops.problem._constraints import INTERIOR, Constraint, Region
+from pinops.problem._cube import cube
 from pinops.problem._integrals import expanded, with_integrals
 from pinops.problem._interface import pairs
 from pinops.problem._inverse import holder
 from pinops.problem._problem import Problem, names_of
 from pinops.problem._registry import name_of
-from pinops.sampling import Sobol
 from pinops.settings import quick
 
 POINTS = 512  # of each region, at which data and equations are looked at
@@ -61,11 +61,6 @@ def rms(values: np.ndarray) -> float:
 
 def usable(size: float) -> bool:
     return 0 < size < math.inf
-
-
-def cube(n: int, d: int) -> np.ndarray:
-    # The words of `jax.random.key(0)`: making one compiles two programs.
-    return Sobol().points(np.zeros(2, np.uint32), n, d)  # pyright: ignore[reportArgumentType]
 
 
 def lengths_of(problem: Problem) -> Float[np.ndarray, " d"]:

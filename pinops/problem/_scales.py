@@ -48,6 +48,7 @@ from pinops.problem._probes import (
     usable,
 )
 from pinops.problem._problem import Problem, by_unknown, names_of, values_at
+from pinops.problem._walls import held
 from pinops.settings import quick
 
 _RESOLVED = 10_000  # floating-point numbers in the interval of a coordinate, at least
@@ -145,7 +146,8 @@ def scales_of(
                 terms[c.name] = places.linear(c, sizes)
         coefficients = _coefficients(problem, equation, sizes, terms, data)
     known = {"lift", "factor"} & {m for m in ("lift", "factor") if getattr(problem, m) is not None}
-    imposed = {problem.unknowns[face.component] for face in faces(problem, imposition.hard)}
+    places = [*faces(problem, imposition.hard), *held(problem, imposition.hard)]
+    imposed = {problem.unknowns[place.component] for place in places}
     centre = {}
     for name in problem.unknowns:
         mean = data.mean[name]
