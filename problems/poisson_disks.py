@@ -23,8 +23,7 @@ class PoissonDisks(po.Problem):
 
     Source: Hao et al. (2023), PINNacle's Poisson2d-C.
 
-    The solution is steep in the gaps between disks and square. The boundary is curved, so its
-    conditions are terms of the loss.
+    The solution is steep in the gaps between disks and square.
 
     Args:
         outer: u on the square (default 1).

@@ -326,7 +326,6 @@ SOFT = {
     "breakage": {"Equation": "it is an equation to be satisfied in the least-squares sense"},
     "fisher_family": {"Initial": "its data for u differ by 2.4e-05 from those on x = 0"},
     "nonlinear_diffusion": {"Initial": "declared soft", "Dirichlet": "declared soft"},
-    "poisson_disks": {"Dirichlet": "part of its boundary is not a face of a box"},
     "poisson_nd": {"Dirichlet": "an exact lift over more than 3 coordinates"},
     "allen_cahn_inverse": {
         "Initial": "its slope jumps by 4 across the periodic boundary of x",

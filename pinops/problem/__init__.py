@@ -132,6 +132,7 @@ from pinops.problem._walls import Held as Held
 from pinops.problem._walls import held as held
 from pinops.problem._walls import is_on_walls as is_on_walls
 from pinops.problem._walls import tip_features as tip_features
+from pinops.problem._walls import tips as tips
 from pinops.problem._windows import TimeWindows as TimeWindows
 from pinops.problem._windows import Window as Window
 from pinops.problem._windows import nodes_of as nodes_of

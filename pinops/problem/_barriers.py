@@ -34,7 +34,7 @@ class Barrier:
     """Functions of which each vanishes on some walls, and all are positive elsewhere.
 
     Attributes:
-        levels: Functions ``(space,) -> ()``, at most about 1.
+        levels: Functions ``(space,) -> ()``, about 1 in the middle of the domain.
         tips: Where the kind of the condition changes on a straight wall.
     """
 
@@ -112,10 +112,15 @@ def _values(level: InSpace, sets: Sequence[Float[np.ndarray, "_ space"]]) -> lis
 
 
 def _scaled(level: InSpace, inside: Float[np.ndarray, "n space"]) -> InSpace:
-    """Positive inside and at most about 1."""
+    """Positive inside, 1 where half of the domain is nearer to the wall, and less than 2."""
     (values,) = _values(level, [inside])
-    largest = float(values[np.argmax(np.abs(values))])
-    return lambda point: level(point) / largest
+    middle = float(np.median(values))
+
+    def scaled(point: Float[Array, " space"]) -> Float[Array, ""]:
+        share = level(point) / middle
+        return 2 * share / (1 + share)
+
+    return scaled
 
 
 def _distinct(walls: list[tuple[Wall, np.ndarray]]) -> list[Wall]:

@@ -130,16 +130,19 @@ def fault_of_walls(
         if unknown in missing:
             return f"{unknown} does not depend on all coordinates of a curved boundary"
     together = held(problem, [*taken, number])
-    components = {one.component for one in new}
-    for one in (one for one in together if one.component in components):
+    for one in together:
+        if not any(
+            one.component == own.component and set(own.parts) <= set(one.parts) for own in new
+        ):
+            continue
         found = one.barrier(problem)
         if isinstance(found, str):
             return found
         for other in together:
-            if other is not one and other.component == one.component:
-                if _near(problem, found, other.parts) < _BESIDE:
-                    on = ", ".join(other.parts)
-                    return f"its walls meet or nearly touch those of other values, on {on}"
+            apart = other is one or other.component != one.component
+            if not apart and _near(problem, found, other.parts) < _BESIDE:
+                on = ", ".join(other.parts)
+                return f"its walls meet or nearly touch those of other values, on {on}"
     with jax.enable_x64(True):
         points = _points(problem, number)
         found = jax.tree.map(np.asarray, _evidence(problem, number, periodic, points))
@@ -155,11 +158,23 @@ def _near(problem: Problem, found: Barrier, parts: tuple[str, ...]) -> float:
         return float(jnp.min(jnp.stack(levels)))
 
 
+def tips(problem: Problem, conditions: Sequence[int]) -> list[tuple[float, float]]:
+    """Where, on a straight wall, values end that are imposed exactly.
+
+    Args:
+        problem: Whose walls they are.
+        conditions: The numbers of those that are imposed exactly.
+    """
+    found = [one.barrier(problem) for one in held(problem, conditions)]
+    every = [tip for one in found if isinstance(one, Barrier) for tip in one.tips]
+    return list(dict.fromkeys(every))
+
+
 def tip_features(
     problem: Problem, conditions: Sequence[int], point: Float[Array, " d"]
 ) -> list[Float[Array, "1"]]:
-    """The distances from where the kind of a condition changes on a straight wall: a solution over
-    its barrier is smooth in these and the coordinates, and in these alone it is not.
+    """The distances from `tips`: a solution over its barrier is smooth in these and the
+    coordinates, not in the coordinates alone.
 
     Args:
         problem: Whose walls they are.
@@ -167,11 +182,10 @@ def tip_features(
         point: Where.
     """
     bounds, names = problem.domain.bounds, problem.domain.coordinates
-    size = max(bounds[name][1] - bounds[name][0] for name in problem.domain.space)
-    found = [one.barrier(problem) for one in held(problem, conditions)]
-    tips = [tip for one in found if isinstance(one, Barrier) for tip in one.tips]
-    at = [point[names.index(name)] for name in problem.domain.space]
-    return [distance(jnp.stack(at), tip)[None] / size for tip in dict.fromkeys(tips)]
+    space = problem.domain.space
+    size = max(bounds[name][1] - bounds[name][0] for name in space)
+    at = [point[names.index(name)] for name in space]
+    return [distance(jnp.stack(at), tip)[None] / size for tip in tips(problem, conditions)]
 
 
 class _Points(NamedTuple):

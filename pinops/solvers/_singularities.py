@@ -27,6 +27,7 @@ from pinops.problem import (
     inside,
     remaining,
     residual_signature,
+    tips,
 )
 from pinops.settings import quick
 from pinops.solvers._roughness import MAX_LINED, NEAR, SMALLEST, Spot, on_face
@@ -137,7 +138,10 @@ def corners_of(model: Model, params: Params) -> list[Spot]:
     axes = _in_plane(problem)
     if axes is None or problem.lift is not None or problem.features is not None:
         return []
+    known = tips(problem, model.imposition.hard)
     for corner in corners(problem.domain):
+        if any(math.dist(corner.at, tip) < ALIKE for tip in known):
+            continue
         kinds = [_kind(problem, part) for part in corner.parts]
         if None in kinds:
             continue

@@ -34,6 +34,7 @@ from pinops.problem import (
     constraints,
     faces,
     impose,
+    is_on_walls,
     missing_axes,
     name_of,
     names_of,
@@ -169,8 +170,9 @@ def check_on_grid(problem: Problem, axes: Mapping[str, Float[np.ndarray, " n"]])
     imposition, name = impose(problem), name_of(problem)
     _check_local(problem, name)
     conditions = problem.conditions()
-    slopes = {f.condition for f in faces(problem, imposition.hard) if not f.is_value}
-    for k in (*imposition.soft, *sorted(slopes)):
+    others = {f.condition for f in faces(problem, imposition.hard) if not f.is_value}
+    others |= {k for k in imposition.hard if is_on_walls(problem, k)}
+    for k in (*imposition.soft, *sorted(others)):
         raise ValueError(
             f"{name}: equations on a grid need conditions that the values meet exactly, and "
             f"{type(conditions[k]).__name__} is not one; leave physics out, or train a DeepONet()"
