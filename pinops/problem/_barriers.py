@@ -112,13 +112,14 @@ def _values(level: InSpace, sets: Sequence[Float[np.ndarray, "_ space"]]) -> lis
 
 
 def _scaled(level: InSpace, inside: Float[np.ndarray, "n space"]) -> InSpace:
-    """Positive inside, 1 where half of the domain is nearer to the wall, and less than 2."""
+    """Positive inside, 1 where half of the domain is nearer to the wall, at most 1.4 beyond."""
     (values,) = _values(level, [inside])
     middle = float(np.median(values))
 
     def scaled(point: Float[Array, " space"]) -> Float[Array, ""]:
         share = level(point) / middle
-        return 2 * share / (1 + share)
+        # Of the square, which of a `stretch` is as smooth as the distances from its tips.
+        return share * jnp.sqrt(2 / (1 + share**2))
 
     return scaled
 
