@@ -129,7 +129,9 @@ def disks(soft: bool) -> Any:
     class Soft(type(found)):
         def conditions(self):
             return tuple(
-                po.Dirichlet(one.value, on=one.on, soft=True) for one in super().conditions()
+                po.Dirichlet(one.value, on=one.on, soft=True)
+                for one in super().conditions()
+                if isinstance(one, po.Dirichlet)
             )
 
     return Soft()

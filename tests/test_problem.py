@@ -354,7 +354,9 @@ def test_coefficients_in_conditions_may_be_traced(float64):
 # Curved boundaries
 
 
-@pytest.mark.parametrize("condition", [D(None), N(None), R(None), R("circle", unknown="u")])
+@pytest.mark.parametrize(
+    "condition", [D(None, soft=True), N(None), R(None), R("circle", unknown="u")]
+)
 @pytest.mark.parametrize("time", [False, True])
 def test_conditions_on_curved_boundary_are_soft_and_vanish_for_the_solution(
     condition, time, float64

@@ -233,6 +233,14 @@ SOFT = [
     ),
     (
         problem(
+            DISK * po.Time(0, 1),
+            po.Dirichlet(1.0, on=("circle", "t_max")),
+            residual=lambda self, u_t, lap_u: u_t + lap_u,
+        ),
+        "walls and the last instant are imposed by conditions of their own",
+    ),
+    (
+        problem(
             DISK * po.Interval(z=(0, 1)),
             po.Periodic("z"),
             po.Dirichlet(lambda z: z, on="circle"),

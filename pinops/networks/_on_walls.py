@@ -1,5 +1,6 @@
 """What a field has on walls that are no faces of a box: values, and a factor that vanishes."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
@@ -57,12 +58,8 @@ def _interpolated(
 ) -> Float[Array, ""]:
     """The values, each weighted by the barriers of all others."""
     barriers = [barrier(at) for _, barrier in pairs]
-    weights = [jnp.ones((), point.dtype)] * len(pairs)
-    for k in range(len(pairs)):
-        for j, other in enumerate(barriers):
-            weights[k] = weights[k] * other if j != k else weights[k]
-    total = sum(weights[1:], weights[0])
-    values = [
-        weight / total * one.data(point) for weight, (one, _) in zip(weights, pairs, strict=True)
-    ]
-    return sum(values[1:], values[0])
+    others = [[other for j, other in enumerate(barriers) if j != k] for k in range(len(pairs))]
+    one = jnp.ones((), point.dtype)
+    weights = jnp.stack([functools.reduce(jnp.multiply, each, one) for each in others])
+    given = jnp.stack([values.data(point) for values, _ in pairs])
+    return jnp.sum(weights * given) / jnp.sum(weights)

@@ -6,6 +6,10 @@ Robin fluxes by subtracting their interpolation from the faces, a Boolean sum of
 projections. One rule covers every combination, and before anything is imposed it is checked
 numerically that the data agree where faces meet.
 
+**On other walls values are imposed**, by a lift with the values and a factor, the product of one
+smooth function for each wall (`_walls.py`); fluxes are not. A wall whose function vanishes inside
+of the domain as well, as beside a corner that points inwards, has no such factor.
+
 **Some conditions become soft**, that is, terms of the loss, and the solution says why. Where
 the data of two faces disagree, it is the later one, and the solution says by how much. A lift
 over more than three coordinates is never built: it evaluates the data 3^d times.

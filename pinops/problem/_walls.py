@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinops.geometry import distance
+from pinops.geometry import TERMINAL, distance
 from pinops.problem._barriers import POINTS, Barrier, barrier, points_on
 from pinops.problem._conditions import Dirichlet, named_unknowns
 from pinops.problem._cube import cube
@@ -124,6 +124,8 @@ def fault_of_walls(
     if problem.lift is not None or problem.factor is not None:
         return "part of its boundary is not a face of a box, and the problem has a lift or factor"
     new = _held_by(problem, number)
+    if TERMINAL in new[0].parts:
+        return "walls and the last instant are imposed by conditions of their own"
     missing = missing_axes(problem)
     for one in new:
         unknown = problem.unknowns[one.component]
@@ -270,8 +272,7 @@ def disagreement(problem: Problem, walls: Sequence[int], others: Sequence[int]) 
     if not (walls and others):
         return ""
     domain = problem.domain
-    parts = {number: problem.conditions()[number].on for number in walls}
-    points = {number: points_on(domain, domain.select(on)) for number, on in parts.items()}
+    points = {number: points_on(domain, _held_by(problem, number)[0].parts) for number in walls}
     with jax.enable_x64(True):
         gaps = jax.tree.map(float, _gaps(problem, tuple(walls), tuple(others), points))
     for (name, at), (gap, size) in gaps.items():

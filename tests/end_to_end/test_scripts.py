@@ -23,6 +23,7 @@ SMOKE = {
     "own_arrays": [],
     "catalogue": ["--cases", "poisson"],
     "chunks": [],
+    "curved_walls": [],
     "design_choices": ["--cases", "burgers, unweighted adaptive points"],
     "discovery": [],
     "gpu": ["--cases", "poisson, float32", "--rounds", "1"],
@@ -54,6 +55,7 @@ SMOKE = {
 # Tables outside of docs/benchmarks.md.
 PAGES = {
     "_summary": ("README.md", "docs/guide/operators.md"),
+    "curved_walls": ("docs/guide/geometry.md",),
     "public_references": ("docs/guide/accuracy.md",),
     "hypino": ("docs/guide/hypino.md",),
     "hypino_tuning": ("docs/guide/hypino.md",),
