@@ -93,7 +93,7 @@ def barrier(domain: Domain, parts: tuple[str, ...], valued: frozenset[str]) -> B
             return "its walls go on as other parts"
         else:
             pieces.append((_turned(wall.ends, inside), np.concatenate([*spilled.values()])))
-    if not np.all(nearest < near):
+    if not len(own) or not np.all(nearest < near):
         return "not all of it is a wall with a smooth function"
     levels = [_scaled(wall.level, inside) for wall in _distinct(whole)]
     tips: list[tuple[float, float]] = []

@@ -8,6 +8,7 @@ with different values must not meet, where these weights have no limit.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import MethodType
 from typing import Any, NamedTuple
 
 import jax
@@ -98,11 +99,9 @@ def _held_by(problem: Problem, number: int) -> list[Held]:
 def _same(one: Held, other: Held) -> bool:
     """Whether both are the same values, whatever coefficients are."""
     a, b = one.value, other.value
-    numbers = all(isinstance(value, int | float) for value in (a, b))
-    # Methods of a problem are made anew whenever they are asked for.
-    methods = all(hasattr(value, "__func__") for value in (a, b))
-    same = a == b if numbers else a.__func__ is b.__func__ if methods else a is b
-    return one.component == other.component and bool(same)
+    # Methods are made anew whenever they are asked for; arrays may be traced.
+    comparable = all(isinstance(value, int | float | MethodType) for value in (a, b))
+    return one.component == other.component and bool(a == b if comparable else a is b)
 
 
 def fault_of_walls(
