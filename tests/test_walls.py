@@ -188,11 +188,11 @@ SOFT = [
     (problem(DISK | po.Disk(x=1, y=0, radius=0.5), po.Dirichlet(0.0)), "inside of the domain"),
     (
         problem(po.Spline([(0, 0), (2, 0), (1, 2)]), po.Dirichlet(0.0)),
-        "not all of it is a wall with a smooth function",
+        "not all of its boundary has smooth functions",
     ),
     (
         problem(po.RoundedRectangle(x=(0, 2), y=(0, 1), radius=0.2), po.Dirichlet(0.0)),
-        "not all of it is a wall",
+        "not all of its boundary has",
     ),
     (
         problem(PLATE, po.Dirichlet(0.0, on="edge_0"), po.Dirichlet(1.0, on="edge_1")),

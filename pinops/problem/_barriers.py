@@ -27,6 +27,7 @@ _ON = 1e-9  # of the longest side: nearer to a wall a point lies on it
 _CROSSINGS = 3  # points of other parts on a wall: fewer are where two parts meet
 _MOST = 16  # walls; a product of more vanishes nearly everywhere
 _ALIKE = 1e-9  # the functions of one surface differ by less, but for a factor
+_ROUGH = "not all of its boundary has smooth functions that vanish there"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def barrier(domain: Domain, parts: tuple[str, ...], valued: frozenset[str]) -> B
         valued: All parts on which the values of the unknown are given.
     """
     walls = [wall for wall in domain.walls() if wall.name in parts]
+    if not walls:
+        return _ROUGH
     if len(walls) > _MOST:
         return f"it has {len(walls)} walls, and an exact factor at most {_MOST}"
     columns = [domain.coordinates.index(name) for name in domain.space]
@@ -94,7 +97,7 @@ def barrier(domain: Domain, parts: tuple[str, ...], valued: frozenset[str]) -> B
         else:
             pieces.append((_turned(wall.ends, inside), np.concatenate([*spilled.values()])))
     if not len(own) or not np.all(nearest < near):
-        return "not all of it is a wall with a smooth function"
+        return _ROUGH
     levels = [_scaled(wall.level, inside) for wall in _distinct(whole)]
     tips: list[tuple[float, float]] = []
     for ends, beyond in _joined(pieces, near):
