@@ -182,11 +182,14 @@ def tip_features(
         conditions: The numbers of those that are imposed exactly.
         point: Where.
     """
+    places = tips(problem, conditions)
+    if not places:
+        return []
     bounds, names = problem.domain.bounds, problem.domain.coordinates
     space = problem.domain.space
     size = max(bounds[name][1] - bounds[name][0] for name in space)
     at = [point[names.index(name)] for name in space]
-    return [distance(jnp.stack(at), tip)[None] / size for tip in tips(problem, conditions)]
+    return [distance(jnp.stack(at), tip)[None] / size for tip in places]
 
 
 class _Points(NamedTuple):
