@@ -128,8 +128,10 @@ DISK = po.Disk(x=0, y=0, radius=1) * po.Time(0, 2)
 def test_terminal_conditions_are_hard_wherever_time_is_a_factor():
     options = {"domain": DISK, "residual": lambda self, u_t, lap_u: u_t - lap_u}
     product = po.Dirichlet(lambda x, y: x * y, on="t_max")
-    both = heat(po.Dirichlet(1.0, on="circle"), product, **options)
+    both = heat(po.Neumann(1.0, on="circle"), product, **options)
     assert impose(both).how == ("soft", "hard")
+    agreeing = heat(po.Dirichlet(lambda x, y: x * y, on="circle"), product, **options)
+    assert impose(agreeing).how == ("hard", "hard")
     together = heat(po.Dirichlet(1.0, on=("circle", "t_max")), **options)
     assert impose(together).how == ("soft",)
     soft = constraints(together, (0,))[1:]
