@@ -102,7 +102,12 @@ _SOLUTION: Mapping[str, Kind] = {
     "scales": _SIZES,
 }
 _WINDOWS: Mapping[str, Kind] = {
-    "windows": Table({"count": Number(least=2, most=1e6, whole=True), "nodes": _SIZE})
+    "windows": Either(
+        (
+            Table({"count": Number(least=2, most=1e6, whole=True), "nodes": _SIZE}),
+            Table({"tolerance": Number(above=0, most=1), "nodes": _SIZE}),
+        )
+    )
 }
 _OPERATOR: Mapping[str, Kind] = {
     "operator": _DESCRIPTION,

@@ -29,26 +29,42 @@ from pinops.problem._integrals import AT, Integral
 from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem
 from pinops.reference import Reference
-from pinops.settings import check_settings, whole
+from pinops.settings import check_settings, number, whole
 
 
 class TimeWindows(eqx.Module):
-    """Equal parts of the time interval, solved one after the other.
+    """Parts of the time interval, solved one after the other: equal ones, or, without ``count``, as
+    long as each can be solved.
 
     Network and optimizer go on from part to part; only a quasi-Newton method begins anew, because
-    the curvatures of one part mislead it in the next.
+    the curvatures of one part mislead it in the next. A part that has not converged is halved.
+
+    Where lengths are chosen, the first part is all of the time. A part ends as soon as it meets the
+    tolerance, and without it where it is far from that after a third of its steps; after a part
+    that was quick the next is twice as long.
 
     Args:
-        count: The number of parts, at least 2.
+        count: The number of parts, at least 2; None: their lengths are chosen.
         nodes: The number of points, at least 3, of each spatial coordinate on which a part passes
             its end to the next, as a Fourier series (periodic) or a Chebyshev series.
+        tolerance: The largest loss at new points of a part whose length is chosen, as a root mean
+            square: 1e-5 is a residual of a hundred-thousandth of its size. None: 1e-5.
+
+    Raises:
+        ValueError: For a setting out of range, and for a tolerance of parts that are counted.
     """
 
-    count: int = whole(least=2, most=10_000)
+    count: int | None = whole(None, least=2, most=10_000, optional=True)
     nodes: int = whole(129, least=3, most=10_000)
+    tolerance: float | None = number(None, above=0, most=1, optional=True)
 
     def __check_init__(self):
         check_settings(self)
+        if self.count is not None and self.tolerance is not None:
+            raise ValueError(
+                "TimeWindows: count and tolerance exclude each other: with a tolerance, lengths "
+                "are chosen"
+            )
 
 
 class Window(DerivedProblem):

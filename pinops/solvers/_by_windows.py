@@ -1,7 +1,8 @@
 """How time windows are solved one after the other, and what happens where one has not converged.
 
-A window hands its end on. So a wrong one is not passed on in silence: it is tried again from fresh
-parameters, then in halves, and where that does not help the march through time ends there.
+A window hands its end on. So a wrong one is not passed on in silence: it is tried again, in halves
+where that does not help, and where these are too short the march through time ends there. Whether
+a window is wrong, its loss at new points tells.
 """
 
 import math
@@ -13,18 +14,32 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from pinops.data import read_run
+from pinops.networks import Spectral
+from pinops.optimizers import GaussNewton
 from pinops.problem import Problem, TimeWindows, load_problem
+from pinops.solvers._measures import fresh_loss
+from pinops.solvers._recipe import checked_steps, default_steps
 from pinops.solvers._solution import Solution
 from pinops.solvers._windows import NOT_CONVERGED, WindowedSolution, window_of
+from pinops.training import Report, endless
 
 # Losses are mean squares in units of a typical solution's terms: a residual of 3 percent.
 _LARGEST_LOSS = 1e-3
 _WORSE = 1e4  # times the largest loss of earlier windows: a hundred times the residual
 _SMALLEST_LOSS = 1e-6  # below it a loss is never called large
-_HALVINGS = 2
+_HALVINGS = 2  # of one of equal windows
+# Where lengths are chosen: the tolerance, and how often the first window, and how often the length
+# of the window before is halved.
+_TOLERANCE = 1e-5
+_OF_SERIES = 1e-10  # which Newton's method reaches in the step after 1e-5
+_SERIES_STEPS = 60
+_FIRST, _LATER = 12, 4
+_MARGIN = 0.5  # of the tolerance, where a training ends: new points may be worse
+_EARLY = 3  # the part of the steps in which a window must be halfway, or else was quick
 
 SolveOne = Callable[..., Solution]
 
@@ -42,8 +57,8 @@ def solve_by_windows(
     """`solve` for each window; one that is complete in ``out`` is only read again.
 
     Args:
-        solve_one: Solves a problem with the options of `solve`, and the ``title`` of its progress
-            line.
+        solve_one: Solves a problem with the options of `solve`, the ``title`` of its progress line
+            and what ``ends`` it.
         problem: The whole.
         windows: Its parts.
         minutes: The time limit of all together.
@@ -52,37 +67,114 @@ def solve_by_windows(
         options: Of `solve`, for every window.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
-    march = _March(solve_one, problem, windows, minutes, start, out, options)
-    left, halvings, ended = [Fraction(1, windows.count)] * windows.count, 0, ""
-    while left and not ended:
-        share = march.stored_share() or left[0]
-        if share < left[0]:
-            left = [share] * int(left[0] / share) + left[1:]
-        part, reason = march.tried(share, sum(left, Fraction(0)))
-        if reason and halvings < _HALVINGS and march.has_time():
-            halvings += 1
-            march.reject(f"{reason}; going on with half of its length")
-            left = [share / 2, share / 2, *left[1:]]
+    lengths = _Equal(windows.count) if windows.count else _Chosen.of(problem, windows, options)
+    march = _March(solve_one, problem, windows, lengths, minutes, start, out, options)
+    ended = ""
+    while march.passed < 1 and not ended:
+        share = march.next_share()
+        part, reason = march.tried(share)
+        if reason and march.halves(share):
+            march.reject(f"{reason}; going on with half of its length", share, quiet=lengths.chosen)
             continue
-        march.accept(part)
-        left = left[1:]
+        title = march.title(share)
+        march.accept(part, share)
         if reason:
             ended = NOT_CONVERGED
             warnings.warn(
-                f"{march.title(share)} {reason}; the later ones are not solved, because they would "
-                "begin from a wrong state: give more steps or minutes, or more windows",
+                f"{title} {reason}; the later ones are not solved, because they would "
+                f"begin from a wrong state: {lengths.remedy}",
                 stacklevel=4,
             )
         elif part.status == "stopped":
             break
-        elif left and not march.has_time():
+        elif march.passed < 1 and not march.has_time():
             ended = "out of time"
     parts = tuple(march.parts)
-    request = parts[0].request | {"windows": {"count": windows.count, "nodes": windows.nodes}}
+    request = parts[0].request | {"windows": {**lengths.to_json(), "nodes": windows.nodes}}
     solution = WindowedSolution(problem, request, parts, ended, tuple(march.notes))
     if out is not None:
         solution.save(out)
     return solution
+
+
+# Lengths are shares of the time, halvings of the longest; each window begins at a multiple of its
+# own, so that few lengths occur, of which each is compiled once, and the last one fits.
+
+
+@dataclass(frozen=True)
+class _Equal:
+    """Windows of one length, and halves and quarters of one that does not converge."""
+
+    count: int
+    chosen = False
+    remedy = "give more steps or minutes, or more windows"
+    ends = staticmethod(endless)
+
+    @property
+    def longest(self) -> Fraction:
+        return Fraction(1, self.count)
+
+    def smallest(self, before: Fraction | None) -> Fraction:
+        return self.longest / 2**_HALVINGS
+
+    def after(self, part: Solution, share: Fraction, *, halved: bool) -> Fraction:
+        """The length of the next window."""
+        return self.longest
+
+    def fault(self, loss: float, parts: list[Solution]) -> bool:
+        """Whether a loss at new points is too large."""
+        before = max((other.history[-1].loss for other in parts), default=np.inf)
+        return not loss <= min(_LARGEST_LOSS, max(_SMALLEST_LOSS, _WORSE * before))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Windows as long as a number of steps solves them to a tolerance."""
+
+    tolerance: float
+    steps: int
+    chosen = True
+    remedy = "give more steps or minutes, or a larger tolerance"
+    longest = Fraction(1)
+
+    @classmethod
+    def of(cls, problem: Problem, windows: TimeWindows, options: dict[str, Any]) -> "_Chosen":
+        if isinstance(options["optimizer"], tuple | list):
+            raise ValueError(
+                "phases have numbers of steps, and windows whose lengths are chosen end early; "
+                "give one optimizer, or a count of windows"
+            )
+        series = len(problem.domain.coordinates) == 1 and options["optimizer"] is None
+        series = series and options["network"] is None
+        if series:
+            options |= {"network": Spectral((32,)), "optimizer": GaussNewton(damping=1e-14)}
+        default = _SERIES_STEPS if series else default_steps(problem, None)
+        steps = checked_steps(options["steps"], default)
+        return cls(windows.tolerance or (_OF_SERIES if series else _TOLERANCE), steps)
+
+    def smallest(self, before: Fraction | None) -> Fraction:
+        return Fraction(1, 2**_FIRST) if before is None else before / 2**_LATER
+
+    def after(self, part: Solution, share: Fraction, *, halved: bool) -> Fraction:
+        quick = part.history[-1].step <= self.steps // _EARLY
+        return min(2 * share, self.longest) if quick and not halved else share
+
+    def fault(self, loss: float, parts: list[Solution]) -> bool:
+        return not loss <= self.tolerance**2
+
+    def ends(self, report: Report) -> str:
+        """The status of a window that has met the tolerance, or will not."""
+        if report.loss <= (_MARGIN * self.tolerance) ** 2:
+            return "converged"
+        # Halfway in orders of magnitude: the square root of the loss that is aimed at.
+        late = report.step >= self.steps // _EARLY
+        return NOT_CONVERGED if late and report.loss > self.tolerance else ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"tolerance": self.tolerance}
 
 
 @dataclass
@@ -92,6 +184,7 @@ class _March:
     solve_one: SolveOne
     problem: Problem
     windows: TimeWindows
+    lengths: _Equal | _Chosen
     minutes: float | None
     start: Solution | None
     out: Path | None
@@ -99,28 +192,53 @@ class _March:
     began: float = field(default_factory=time.monotonic)
     parts: list[Solution] = field(default_factory=list)
     notes: list[tuple[int, str]] = field(default_factory=list)  # by the number of the part
+    passed: Fraction = Fraction(0)
+    wish: Fraction = Fraction(1)  # the longest share of the next window
+    before: Fraction | None = None  # the share of the last window
+    rejected: Fraction | None = None  # the last share that was too long at the present start
+
+    def __post_init__(self):
+        self.wish = self.lengths.longest
+
+    def _aligned(self) -> Fraction:
+        """The longest share that begins at a multiple of itself."""
+        share = self.lengths.longest
+        while share > self.wish or self.passed % share:
+            share /= 2
+        return share
+
+    def next_share(self) -> Fraction:
+        """Of the window that is to be resumed, or else half of what was too long, or as wished."""
+        own = self._aligned() if self.rejected is None else self.rejected / 2
+        return self._stored_share() or own
+
+    def _stored_share(self) -> Fraction | None:
+        """The share of the window that is to be resumed, if halving leads to it."""
+        stored = self._stored()
+        window = None if stored is None else stored["request"].get("window")
+        if window is None:
+            return None
+        low, high = self.problem.domain.bounds[self.problem.domain.time or ""]
+        share = self._aligned()
+        while share >= self.lengths.smallest(self.before):
+            if np.isclose(window["length"], float(share) * (high - low), rtol=1e-9):
+                return share
+            share /= 2
+        return None
+
+    def halves(self, share: Fraction) -> bool:
+        """Whether a window of this share may be tried in halves."""
+        return share > self.lengths.smallest(self.before) and self.has_time()
 
     def title(self, share: Fraction) -> str:
-        """ "window 3/10" of windows of this length."""
-        return f"window {len(self.parts) + 1}/{self.total(share)}"
-
-    def total(self, share: Fraction) -> int:
-        """How many windows there will be, where those that are left have this length."""
-        before = sum((self.share_of(part) for part in self.parts), Fraction(0))
-        return len(self.parts) + math.ceil((1 - before) / share)
-
-    def share_of(self, part: Solution) -> Fraction:
-        """Its share of the whole time."""
-        return self._share(part.request["window"]["length"]) or Fraction(1, self.windows.count)
-
-    def _share(self, length: float) -> Fraction | None:
-        """Of a window of this length; None for none that halving leads to."""
-        low, high = self.problem.domain.bounds[self.problem.domain.time or ""]
-        for halvings in range(_HALVINGS + 1):
-            share = Fraction(1, self.windows.count * 2**halvings)
-            if np.isclose(length, float(share) * (high - low), rtol=1e-9):
-                return share
-        return None
+        """ "window 3/10", or "window 3, t = 2 to 4 of 10" where lengths are chosen."""
+        number = len(self.parts) + 1
+        if not self.lengths.chosen:
+            return f"window {number}/{number - 1 + math.ceil((1 - self.passed) / share)}"
+        name = self.problem.domain.time or ""
+        low, high = self.problem.domain.bounds[name]
+        begin, end = (low + (high - low) * float(at) for at in (self.passed, self.passed + share))
+        return f"window {number}, {name} = {begin:.4g} to {end:.4g} of {high:.4g}"
 
     def has_time(self) -> bool:
         return self.minutes is None or time.monotonic() - self.began < 60 * self.minutes
@@ -135,30 +253,27 @@ class _March:
             return None
         return read_run(folder)
 
-    def stored_share(self) -> Fraction | None:
-        """The share of the window that is to be resumed, which may be one that was halved."""
-        stored = self._stored()
-        window = None if stored is None else stored["request"].get("window")
-        return None if window is None else self._share(window["length"])
-
-    def tried(self, share: Fraction, left: Fraction) -> tuple[Solution, str]:
+    def tried(self, share: Fraction) -> tuple[Solution, str]:
         """The window, and what is wrong with it.
 
-        If a start from the previous window fails, fresh parameters are tried, too.
+        If a start from the previous window fails, fresh parameters are tried, too; where lengths
+        are chosen, with half of the length.
         """
-        part = self._solved(share, left, fresh=False)
+        part = self._solved(share, fresh=self.lengths.chosen and self.rejected is not None)
         reason = self._fault(part)
-        if not reason or not self.has_time():
+        if self.lengths.chosen or not reason or not self.has_time():
             return part, reason
-        self.reject(f"{reason}; trying again from fresh parameters", self.title(share))
-        part = self._solved(share, left, fresh=True)
+        self.reject(f"{reason}; trying again from fresh parameters", None)
+        part = self._solved(share, fresh=True)
         return part, self._fault(part)
 
-    def _solved(self, share: Fraction, left: Fraction, *, fresh: bool) -> Solution:
+    def _solved(self, share: Fraction, *, fresh: bool) -> Solution:
         own, stored = dict(self.options), self._stored()
+        if isinstance(self.lengths, _Chosen):
+            own["steps"] = self.lengths.steps
         if stored is not None:
             result = stored["result"]
-            if result is not None and result["status"] != "stopped":
+            if result is not None and result["status"] != "stopped" and not self.lengths.chosen:
                 own["steps"] = result["steps"]
             fresh = stored["request"].get("start") is None
             if fresh and stored["request"].get("seed") == own["seed"] + 1:  # it was tried again
@@ -166,24 +281,27 @@ class _March:
         elif fresh:
             own["seed"] = own["seed"] + 1
         if self.minutes is not None:
-            own["minutes"] = self._minutes(share, left)
+            own["minutes"] = self._minutes(share)
         before = self.parts[-1] if self.parts else None
         begun = None if fresh else before or self.start
         if begun is not None:
             own["network"] = None
-        window = window_of(self.problem, self.windows, share, self._passed(), before)
-        title = self.title(share)
-        return self.solve_one(window, start=begun, out=self._folder(), title=title, **own)
+        window = window_of(self.problem, self.windows, share, self.passed, before)
+        own |= {"title": self.title(share), "ends": self.lengths.ends}
+        return self.solve_one(window, start=begun, out=self._folder(), **own)
 
-    def _passed(self) -> Fraction:
-        return sum((self.share_of(part) for part in self.parts), Fraction(0))
-
-    def _minutes(self, share: Fraction, left: Fraction) -> float:
-        """Of what is left; the first window counts twice, because all are compiled with it."""
+    def _minutes(self, share: Fraction) -> float:
+        """Of what is left: the share of one of equal windows, of which the first counts twice,
+        because all are compiled with it.
+        """
         assert self.minutes is not None
         seconds = max(self.began + 60 * self.minutes - time.monotonic(), 0.6)
+        if self.lengths.chosen:
+            return seconds / 60
         weight = 2 if not self.parts else 1
-        return float(seconds / 60 * float(weight * share / (left + (weight - 1) * share)))
+        return float(
+            seconds / 60 * float(weight * share / (1 - self.passed + (weight - 1) * share))
+        )
 
     def _fault(self, part: Solution) -> str:
         """Why the end of a window is unreliable; empty if it is not, or if the user stopped."""
@@ -191,15 +309,23 @@ class _March:
             return ""
         if part.status == "diverged" or not part.history:
             return "diverged"
-        loss = part.history[-1].loss
-        before = max((other.history[-1].loss for other in self.parts), default=np.inf)
-        limit = min(_LARGEST_LOSS, max(_SMALLEST_LOSS, _WORSE * before))
-        return f"has not converged (its loss is {loss:.1e})" if not loss <= limit else ""
+        with jax.enable_x64(part.x64):
+            loss = max(part.history[-1].loss, fresh_loss(part.model, part.params))
+        if not self.lengths.fault(loss, self.parts):
+            return ""
+        return f"has not converged (its loss is {loss:.1e})"
 
-    def reject(self, sentence: str, title: str = "") -> None:
-        """Warn, and move the run directory of the rejected window aside."""
-        title = title or f"window {len(self.parts) + 1}"
-        warnings.warn(f"{title} {sentence}", stacklevel=5)
+    def reject(self, sentence: str, share: Fraction | None, *, quiet: bool = False) -> None:
+        """Say so, and move the run directory of the rejected window aside.
+
+        Args:
+            sentence: What is wrong, and what is tried next.
+            share: Its length, if it was too long.
+            quiet: Whether the history says it alone, without a warning.
+        """
+        title = self.title(share or self.next_share())
+        if not quiet:
+            warnings.warn(f"{title} {sentence}", stacklevel=5)
         self.notes.append((len(self.parts), f"{title} {sentence}"))
         folder = self._folder()
         if folder is not None and folder.exists():
@@ -207,6 +333,10 @@ class _March:
                 folder.with_name(f"{folder.name}_rejected_{k}") for k in range(len(self.notes) + 99)
             )
             folder.rename(next(name for name in names if not name.exists()))
+        self.rejected = share or self.rejected
 
-    def accept(self, part: Solution) -> None:
+    def accept(self, part: Solution, share: Fraction) -> None:
+        """Go on behind a window."""
+        self.wish = self.lengths.after(part, share, halved=share < self._aligned())
         self.parts.append(part)
+        self.passed, self.before, self.rejected = self.passed + share, share, None

@@ -30,6 +30,7 @@ from pinops.training import (
     Bootstrap,
     Callback,
     Device,
+    Ends,
     Outcome,
     Params,
     Progress,
@@ -39,6 +40,7 @@ from pinops.training import (
     agreed,
     compiled,
     difference,
+    endless,
     gathered,
     key_of,
     load_checkpoint,
@@ -124,6 +126,7 @@ class Options:
         checkpoint_seconds: The time between two checkpoints.
         began: When the door was entered, by `time.monotonic`.
         title: The beginning of the progress line.
+        ends: The status with which a report ends the training; empty: it goes on.
         compute_dtype: Of networks that are trained on data; None: ``dtype``.
         uncertain: How the members of an ensemble differ besides their seeds; None: they do not.
         compiled: The seconds of compilation before that.
@@ -143,6 +146,7 @@ class Options:
     resume: bool
     checkpoint_seconds: float
     title: str = ""
+    ends: Ends = endless
     compute_dtype: str | None = None
     uncertain: Uncertain | None = None
     began: float = field(default_factory=time.monotonic)

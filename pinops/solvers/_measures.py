@@ -195,6 +195,14 @@ def measure(
 # The loss: what it consists of, where it is and how it fell.
 
 
+def fresh_loss(model: Model, params: Params) -> float:
+    """The loss at new points, without weights: the mean squares of all terms, in their units."""
+    collocation = Collocation(interior=POINTS, sampler=model.problem.sampler)
+    new = draw(model.problem, model.imposition.soft, collocation, jax.random.key(1))
+    terms = _terms(model, params, new)
+    return sum(float(np.mean(np.square(np.asarray(term.vector)))) for term in terms.values())
+
+
 @quick
 def _terms(model: Model, params: Params, points: dict[Region, Points]) -> dict[str, Term]:
     return model.residuals(params, points)

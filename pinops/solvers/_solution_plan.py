@@ -191,6 +191,7 @@ class SolutionPlan(NamedTuple):
             weighting=self.weighting,
             stages=self.continuation,
             measure=_monitor(self.problem, self.reference, model),
+            ends=self.options.ends,
         )
 
         def first() -> TrainState:

@@ -18,7 +18,16 @@ from pinops.solvers._recipe import MINUTES
 from pinops.solvers._solution import Solution
 from pinops.solvers._solution_plan import Network, SolutionPlan, SolveOptions
 from pinops.solvers._windows import WindowedSolution
-from pinops.training import Callback, Collocation, Continuation, Device, Phase, StopAt
+from pinops.training import (
+    Callback,
+    Collocation,
+    Continuation,
+    Device,
+    Ends,
+    Phase,
+    StopAt,
+    endless,
+)
 
 
 @overload
@@ -174,9 +183,10 @@ def _solve_one(
     ensemble: int | None = None,
     target: float | None = None,
     title: str = "",
+    ends: Ends = endless,
     **asked: Any,
 ) -> Any:
-    """`solve` in one piece; ``title`` stands before its progress line."""
+    """`solve` in one piece, until a report ``ends`` it; ``title`` begins its progress line."""
     has_phases = isinstance(asked["optimizer"], tuple | list)
     unlimited = asked["steps"] is None and minutes is None and not has_phases
     network, wrapped, ensemble = unwrapped(asked["network"], ensemble, start)
@@ -194,6 +204,7 @@ def _solve_one(
         resume=asked["resume"],
         checkpoint_seconds=asked["checkpoint_seconds"],
         title=title,
+        ends=ends,
     )
     stop = [StopAt(target)] if target is not None else []
     with jax.enable_x64(options.x64):

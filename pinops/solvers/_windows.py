@@ -56,6 +56,14 @@ class WindowedSolution(Answer):
         return next((status for status in states if status != "finished"), "finished")
 
     @property
+    def windows(self) -> tuple[tuple[float, float], ...]:
+        """The first and the last time of each window."""
+        starts = (float(_window(part).start) for part in self.parts)
+        return tuple(
+            (at, at + _window(part).length) for at, part in zip(starts, self.parts, strict=True)
+        )
+
+    @property
     def compile_seconds(self) -> float:
         return sum(part.compile_seconds for part in self.parts)
 

@@ -116,10 +116,12 @@ from pinops.training._sizes import size_of as size_of
 from pinops.training._state import STEPS as STEPS
 from pinops.training._state import UNLIMITED as UNLIMITED
 from pinops.training._state import Callback as Callback
+from pinops.training._state import Ends as Ends
 from pinops.training._state import Outcome as Outcome
 from pinops.training._state import Phase as Phase
 from pinops.training._state import Report as Report
 from pinops.training._state import TrainState as TrainState
+from pinops.training._state import endless as endless
 from pinops.training._surrogate import Batches as Batches
 from pinops.training._surrogate import SurrogateModel as SurrogateModel
 from pinops.training._surrogate import Trajectories as Trajectories

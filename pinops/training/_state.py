@@ -101,3 +101,9 @@ class Outcome:
 
 
 Callback = Callable[[Report], Any]  # one that returns True ends the training
+Ends = Callable[[Report], str]  # the status with which a report ends the training, or nothing
+
+
+def endless(report: Report) -> str:
+    """No report ends the training."""
+    return ""

@@ -1,10 +1,12 @@
 """The compiled part of a training: many steps of an optimizer in one program."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pinops.losses import Weighting, WeightingState
@@ -136,3 +138,32 @@ def weigh(
     """The state of the weighting at new points."""
     snapshot = model.snapshot(params, points, key)
     return weighting.init(snapshot) if state is None else weighting.redrawn(state, snapshot)
+
+
+def stacked(inputs: Sequence[PyTree]) -> tuple[PyTree, PyTree]:
+    """Trees that differ only in their arrays: one with a new leading axis of those that differ, and
+    one of the arrays that are the same, and of all else.
+    """
+    arrays, others = zip(*(eqx.partition(tree, eqx.is_array) for tree in inputs), strict=True)
+    # Stages have the same numbers for all: stacked, a choice by them would compute every branch.
+    models = [jax.tree.leaves(tree[0]) for tree in arrays]
+    alike = {id(one): _alike(each) for each in zip(*models, strict=True) for one in each[:1]}
+
+    def differ(*leaves: Any) -> bool:
+        same = all(leaf is leaves[0] for leaf in leaves)
+        return not (same or alike.get(id(leaves[0]), False))
+
+    own = jax.tree.map(differ, *arrays)
+    batched = jax.tree.map(
+        lambda batch, *leaves: jnp.stack(leaves) if batch else None, own, *arrays
+    )
+    shared = jax.tree.map(lambda batch, leaf: None if batch else leaf, own, arrays[0])
+    return batched, eqx.combine(shared, others[0])
+
+
+def _alike(leaves: Sequence[Any]) -> bool:
+    """Whether single numbers are the same."""
+    if leaves[0].size != 1 or jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+        return False
+    numbers = [np.asarray(leaf) for leaf in leaves]
+    return all(np.array_equal(number, numbers[0], equal_nan=True) for number in numbers)

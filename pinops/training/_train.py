@@ -18,8 +18,8 @@ from pinops.training._compilation import compiled
 from pinops.training._contracts import Params, Source, Stages, Trainable
 from pinops.training._devices import agreed, check_shared, gathered, spread
 from pinops.training._keys import folded, key_of
-from pinops.training._state import Callback, Outcome, Phase, Report, TrainState
-from pinops.training._stretch import Stretch, started, stretch, stretches, weigh
+from pinops.training._state import Callback, Ends, Outcome, Phase, Report, TrainState, endless
+from pinops.training._stretch import Stretch, stacked, started, stretch, stretches, weigh
 
 MAX_RETRIES = 3
 MAX_STALLS = 2
@@ -44,6 +44,7 @@ class Training:
         measure: From parameters to errors, for reports.
         pool_seed: The seed of the points, where trainings that advance together share them; they
             must not depend on the parameters then. None: each has its own.
+        ends: The status with which a report ends the training; empty: it goes on.
     """
 
     model: Trainable
@@ -54,6 +55,7 @@ class Training:
     stages: Stages | None = None
     measure: Callable[[Params], dict[str, float]] = field(default=lambda params: {})
     pool_seed: int | None = None
+    ends: Ends = endless
 
     @property
     def total_steps(self) -> int:
@@ -291,6 +293,8 @@ def train(
     states = list(states)
     pairs = zip(states, histories or [[]] * len(states), strict=True)
     outcomes = [Outcome(state, list(history), state.params) for state, history in pairs]
+    for training, outcome in zip(trainings, outcomes, strict=True):
+        outcome.status = training.ends(outcome.history[-1]) if outcome.history else ""
     earlier = max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
     start = time.monotonic() - before - earlier
     clock = Clock(None if minutes is None else time.monotonic() - before + 60 * minutes)
@@ -330,8 +334,8 @@ def train(
                 outcomes[k].history.append(report)
                 outcomes[k].state = states[k]
                 reports.append(report)
-                if int(states[k].stalls) >= MAX_STALLS:
-                    outcomes[k].status = "converged"
+                stalled = int(states[k].stalls) >= MAX_STALLS
+                outcomes[k].status = "converged" if stalled else trainings[k].ends(report)
         clock.settled(number)
         for report in undone:
             for callback in callbacks:
@@ -368,7 +372,7 @@ def _advanced(
         # A waiting training is represented by an active one and takes no step.
         members = [k if k in group else group[0] for k in counts]
         inputs = [trainings[m].inputs(states[m], number, counts[k]) for k, m in enumerate(members)]
-        together = stretches(*_stacked(inputs))
+        together = stretches(*stacked(inputs))
         done = {k: jax.tree.map(lambda x, k=k: x[k], together) for k in group}
     jax.block_until_ready(done)
     return done, time.monotonic() - began
@@ -405,35 +409,6 @@ def _with_shared_points(
     first, own = states[0], states[k]
     shared = trainings[k].pool_seed is not None and int(first.draws) == int(own.draws)
     return eqx.tree_at(lambda s: s.points, own, first.points) if shared and k else own
-
-
-def _stacked(inputs: Sequence[PyTree]) -> tuple[PyTree, PyTree]:
-    """Trees that differ only in their arrays: one with a new leading axis of those that differ, and
-    one of the arrays that are the same, and of all else.
-    """
-    arrays, others = zip(*(eqx.partition(tree, eqx.is_array) for tree in inputs), strict=True)
-    # Stages have the same numbers for all: stacked, a choice by them would compute every branch.
-    models = [jax.tree.leaves(tree[0]) for tree in arrays]
-    alike = {id(one): _alike(each) for each in zip(*models, strict=True) for one in each[:1]}
-
-    def differ(*leaves: Any) -> bool:
-        same = all(leaf is leaves[0] for leaf in leaves)
-        return not (same or alike.get(id(leaves[0]), False))
-
-    own = jax.tree.map(differ, *arrays)
-    batched = jax.tree.map(
-        lambda batch, *leaves: jnp.stack(leaves) if batch else None, own, *arrays
-    )
-    shared = jax.tree.map(lambda batch, leaf: None if batch else leaf, own, arrays[0])
-    return batched, eqx.combine(shared, others[0])
-
-
-def _alike(leaves: Sequence[Any]) -> bool:
-    """Whether single numbers are the same."""
-    if leaves[0].size != 1 or jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        return False
-    numbers = [np.asarray(leaf) for leaf in leaves]
-    return all(np.array_equal(number, numbers[0], equal_nan=True) for number in numbers)
 
 
 def _counted(number: int) -> Array:
