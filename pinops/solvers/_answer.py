@@ -72,6 +72,11 @@ class Answer(Trained):
             return None
         return cached_reference(self.problem)
 
+    @property
+    def windows(self) -> tuple[tuple[float, float], ...]:
+        """The first and the last time of each time window; none where time is not divided."""
+        return ()
+
     def __call__(self, **coordinates: Any) -> Any:
         """The solution at named coordinates that broadcast against each other:
         ``solution(x=0.3, t=0.5)``.
@@ -156,7 +161,8 @@ class Answer(Trained):
         known = None
         if reference is not None:
             known = {"kind": reference.kind, "error_bar": reference.error_bar}
-        return {
+        divided = {"windows": [list(each) for each in self.windows]} if self.windows else {}
+        return divided | {
             "reference": known,
             "coefficients": self.coefficients,
             "conditions": self.conditions,

@@ -21,6 +21,7 @@ from pinops.data import read_run
 from pinops.networks import Spectral
 from pinops.optimizers import GaussNewton
 from pinops.problem import Problem, TimeWindows, load_problem
+from pinops.solvers._door import precision
 from pinops.solvers._measures import fresh_loss
 from pinops.solvers._recipe import checked_steps, default_steps
 from pinops.solvers._solution import Solution
@@ -39,7 +40,8 @@ _OF_SERIES = 1e-10  # which Newton's method reaches in the step after 1e-5
 _SERIES_STEPS = 60
 _FIRST, _LATER = 12, 4
 _MARGIN = 0.5  # of the tolerance, where a training ends: new points may be worse
-_EARLY = 3  # the part of the steps in which a window must be halfway, or else was quick
+_EARLY = 3  # the part of the steps in which a window must be halfway; one that is done is quick
+_IN_A_ROW = 4  # quick windows of one length, before one of twice the length
 
 SolveOne = Callable[..., Solution]
 
@@ -67,7 +69,10 @@ def solve_by_windows(
         options: Of `solve`, for every window.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
-    lengths = _Equal(windows.count) if windows.count else _Chosen.of(problem, windows, options)
+    if windows.count:
+        lengths = _Equal(windows.count)
+    else:
+        lengths, options = _chosen(problem, windows, options, start)
     march = _March(solve_one, problem, windows, lengths, minutes, start, out, options)
     ended = ""
     while march.passed < 1 and not ended:
@@ -117,8 +122,8 @@ class _Equal:
     def smallest(self, before: Fraction | None) -> Fraction:
         return self.longest / 2**_HALVINGS
 
-    def after(self, part: Solution, share: Fraction, *, halved: bool) -> Fraction:
-        """The length of the next window."""
+    def after(self, parts: list[Solution], share: Fraction) -> Fraction:
+        """The length of the next window, after one of a share."""
         return self.longest
 
     def fault(self, loss: float, parts: list[Solution]) -> bool:
@@ -140,27 +145,14 @@ class _Chosen:
     remedy = "give more steps or minutes, or a larger tolerance"
     longest = Fraction(1)
 
-    @classmethod
-    def of(cls, problem: Problem, windows: TimeWindows, options: dict[str, Any]) -> "_Chosen":
-        if isinstance(options["optimizer"], tuple | list):
-            raise ValueError(
-                "phases have numbers of steps, and windows whose lengths are chosen end early; "
-                "give one optimizer, or a count of windows"
-            )
-        series = len(problem.domain.coordinates) == 1 and options["optimizer"] is None
-        series = series and options["network"] is None
-        if series:
-            options |= {"network": Spectral((32,)), "optimizer": GaussNewton(damping=1e-14)}
-        default = _SERIES_STEPS if series else default_steps(problem, None)
-        steps = checked_steps(options["steps"], default)
-        return cls(windows.tolerance or (_OF_SERIES if series else _TOLERANCE), steps)
-
     def smallest(self, before: Fraction | None) -> Fraction:
         return Fraction(1, 2**_FIRST) if before is None else before / 2**_LATER
 
-    def after(self, part: Solution, share: Fraction, *, halved: bool) -> Fraction:
-        quick = part.history[-1].step <= self.steps // _EARLY
-        return min(2 * share, self.longest) if quick and not halved else share
+    def after(self, parts: list[Solution], share: Fraction) -> Fraction:
+        # Several are quick before one of twice the length is risked, and again after it has failed.
+        row = [part.history[-1].step <= self.steps // _EARLY for part in _alike(parts)]
+        grows = all(row) and len(row) % _IN_A_ROW == 0
+        return min(2 * share, self.longest) if grows else share
 
     def fault(self, loss: float, parts: list[Solution]) -> bool:
         return not loss <= self.tolerance**2
@@ -175,6 +167,38 @@ class _Chosen:
 
     def to_json(self) -> dict[str, Any]:
         return {"tolerance": self.tolerance}
+
+
+def _chosen(
+    problem: Problem, windows: TimeWindows, options: dict[str, Any], start: Solution | None
+) -> tuple[_Chosen, dict[str, Any]]:
+    """How lengths are chosen, and the options of every window.
+
+    Ordinary differential equations get a recipe of their own: Gauss-Newton on a Chebyshev series
+    takes a few steps in windows that are short enough, and fails at once in longer ones.
+    """
+    if isinstance(options["optimizer"], tuple | list):
+        raise ValueError(
+            "windows whose lengths are chosen end early, and phases have their numbers of steps: "
+            "give one optimizer, or a count of windows"
+        )
+    given = (options["network"], options["optimizer"], start)
+    series = len(problem.domain.coordinates) == 1 and all(each is None for each in given)
+    tolerance, default = _TOLERANCE, default_steps(problem, None) // 2
+    if series:
+        options = options | {"network": Spectral((32,)), "optimizer": GaussNewton(damping=1e-14)}
+        default = _SERIES_STEPS
+        if precision(options["dtype"]) == "float64":
+            tolerance = _OF_SERIES
+    lengths = _Chosen(windows.tolerance or tolerance, checked_steps(options["steps"], default))
+    return lengths, options | {"steps": lengths.steps}
+
+
+def _alike(parts: list[Solution]) -> list[Solution]:
+    """The last windows, as many as have the same length."""
+    lengths = [part.request["window"]["length"] for part in parts]
+    others = [k for k, length in enumerate(lengths) if length != lengths[-1]]
+    return parts[others[-1] + 1 if others else 0 :]
 
 
 @dataclass
@@ -269,8 +293,6 @@ class _March:
 
     def _solved(self, share: Fraction, *, fresh: bool) -> Solution:
         own, stored = dict(self.options), self._stored()
-        if isinstance(self.lengths, _Chosen):
-            own["steps"] = self.lengths.steps
         if stored is not None:
             result = stored["result"]
             if result is not None and result["status"] != "stopped" and not self.lengths.chosen:
@@ -337,6 +359,6 @@ class _March:
 
     def accept(self, part: Solution, share: Fraction) -> None:
         """Go on behind a window."""
-        self.wish = self.lengths.after(part, share, halved=share < self._aligned())
         self.parts.append(part)
+        self.wish = self.lengths.after(self.parts, share)
         self.passed, self.before, self.rejected = self.passed + share, share, None

@@ -254,7 +254,7 @@ def horizon(m: Measures) -> str | None:
         return None
     return (
         f"at its first pace the solution changes {m.paces:.0f} times by its own size, {said}; give "
-        "windows=TimeWindows(...), or weighting=Causal()"
+        "windows=TimeWindows(), which chooses their lengths, or weighting=Causal()"
     )
 
 

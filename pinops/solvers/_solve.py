@@ -98,14 +98,15 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             sources.
         steps: The number of optimizer steps. Default: 6000 (9000 for systems, more than two
             coordinates, waves and dispersion) in at most 4.5 minutes; if only ``minutes`` is given,
-            as many as fit.
+            as many as fit. Windows whose lengths are chosen have half of them, and no limit of time.
         minutes: The time limit. Training ends at whichever limit comes first.
         seed: The random seed of network and points.
         ensemble: The number of networks to train at once, with the seeds ``seed, seed + 1, ...``;
             the result is an `Ensemble` (run directories ``seed_0, ...`` in ``out``).
-        windows: Solve the parts of the time interval one after the other; ``steps`` then count for
-            each part, and all parts share ``minutes``. The result is a `WindowedSolution` (run
-            directories ``window_0, ...`` in ``out``).
+        windows: Solve the parts of the time interval one after the other, ``TimeWindows(10)`` or,
+            with lengths that are chosen, ``TimeWindows()``; ``steps`` then count for each part, and
+            all parts share ``minutes``. The result is a `WindowedSolution` (run directories
+            ``window_0, ...`` in ``out``).
         start: A solution to continue: its network, and its optimizer if the first phase has the
             same one. The default is then SSBroyden from the first step.
         devices: A number of devices, or a list, that share the interior points. Default: one, or

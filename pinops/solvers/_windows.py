@@ -57,7 +57,6 @@ class WindowedSolution(Answer):
 
     @property
     def windows(self) -> tuple[tuple[float, float], ...]:
-        """The first and the last time of each window."""
         starts = (float(_window(part).start) for part in self.parts)
         return tuple(
             (at, at + _window(part).length) for at, part in zip(starts, self.parts, strict=True)

@@ -293,8 +293,7 @@ def train(
     states = list(states)
     pairs = zip(states, histories or [[]] * len(states), strict=True)
     outcomes = [Outcome(state, list(history), state.params) for state, history in pairs]
-    for training, outcome in zip(trainings, outcomes, strict=True):
-        outcome.status = training.ends(outcome.history[-1]) if outcome.history else ""
+    _end_by_report(trainings, outcomes)
     earlier = max((o.history[-1].seconds for o in outcomes if o.history), default=0.0)
     start = time.monotonic() - before - earlier
     clock = Clock(None if minutes is None else time.monotonic() - before + 60 * minutes)
@@ -334,8 +333,8 @@ def train(
                 outcomes[k].history.append(report)
                 outcomes[k].state = states[k]
                 reports.append(report)
-                stalled = int(states[k].stalls) >= MAX_STALLS
-                outcomes[k].status = "converged" if stalled else trainings[k].ends(report)
+                if int(states[k].stalls) >= MAX_STALLS:
+                    outcomes[k].status = "converged"
         clock.settled(number)
         for report in undone:
             for callback in callbacks:
@@ -345,6 +344,7 @@ def train(
         keep([outcome.state for outcome in outcomes], [outcome.history for outcome in outcomes])
         if agreed(any([callback(_mean(reports)) for callback in callbacks])):
             _end(outcomes, "stopped")
+        _end_by_report(trainings, outcomes)
         if agreed(clock.is_over()):
             _end([outcomes[k] for k in going()], "out of time")
     _end(outcomes, "finished")
@@ -381,6 +381,13 @@ def _advanced(
 def _end(outcomes: Sequence[Outcome], status: str) -> None:
     for outcome in outcomes:
         outcome.status = outcome.status or status
+
+
+def _end_by_report(trainings: Sequence[Training], outcomes: Sequence[Outcome]) -> None:
+    """End those whose last report says so, which may be one of a training that is resumed."""
+    for training, outcome in zip(trainings, outcomes, strict=True):
+        if outcome.history:
+            outcome.status = outcome.status or training.ends(outcome.history[-1])
 
 
 def _mean(reports: Sequence[Report]) -> Report:

@@ -146,6 +146,18 @@ def test_windows_are_kept_and_resumed_bit_for_bit(tmp_path):
     [
         (lambda: po.TimeWindows(1), "count must be a whole number from 2 to"),
         (lambda: po.TimeWindows(3, nodes=2), "nodes must be a whole number from 3 to"),
+        (lambda: po.TimeWindows(tolerance=0), "tolerance must be a finite number greater than 0"),
+        (lambda: po.TimeWindows(3, tolerance=0.1), "count and tolerance exclude each other"),
+        (
+            lambda: po.solve("poisson", windows=po.TimeWindows()),
+            "time windows need a time coordinate; Poisson has none",
+        ),
+        (
+            lambda: po.solve(
+                Decay(), windows=po.TimeWindows(), optimizer=(po.Phase(po.optimizers.Adam(), 9),)
+            ),
+            "give one optimizer, or a count of windows",
+        ),
         (
             lambda: po.solve("poisson", windows=po.TimeWindows(2)),
             "time windows need a time coordinate; Poisson has none",
@@ -165,7 +177,7 @@ def test_invalid_windows_are_refused(make, sentence):
         make()
 
 
-def _march(wrong, out=None, resume=False):
+def _march(wrong, out=None, resume=False, windows=None, **more):
     """Decay in two windows, of which the attempts with these numbers come out with a large loss."""
     seen = []
 
@@ -188,8 +200,8 @@ def _march(wrong, out=None, resume=False):
         "progress": False,
         "resume": resume,
         "checkpoint_seconds": 10.0,
-    }
-    windows = po.TimeWindows(2)
+    } | more
+    windows = windows or po.TimeWindows(2)
     solution = solve_by_windows(
         solve_one, Decay(), windows, minutes=None, start=None, out=out, options=options
     )
@@ -255,3 +267,87 @@ def test_progress_names_the_window_and_the_time(capsys):
     shown = capsys.readouterr().err
     assert "window 1/2  Adam 1 steps (" in shown and " % of the time)" in shown
     assert not re.search(r"Adam \d+/", shown)
+
+
+class Oscillation(po.Problem):
+    """u_tt = -u: the series of few terms below is too short for all of the time."""
+
+    domain = po.Box(t=(1, 9))
+
+    def residual(self, u, u_tt):
+        return u_tt + u
+
+    def conditions(self):
+        return (po.Initial(np.sin(1.0), np.cos(1.0)),)
+
+    def exact(self, t):
+        return jnp.sin(t)
+
+
+SERIES = {
+    "network": po.networks.Spectral((9,)),
+    "optimizer": po.optimizers.GaussNewton(damping=1e-14),
+    "points": po.Collocation(interior=64),
+    "steps": 30,
+    "progress": False,
+}
+CHOSEN = po.TimeWindows(tolerance=1e-6)
+
+
+def test_lengths_are_chosen():
+    solution = po.solve(Oscillation(), windows=CHOSEN, **SERIES)
+    assert solution.windows == ((1.0, 3.0), (3.0, 5.0), (5.0, 7.0), (7.0, 9.0))
+    assert solution.status == "converged" and solution.error()["u"]["mean"] < 1e-6
+    assert solution.summary()["windows"] == [list(each) for each in solution.windows]
+    (noted, *_) = [report.message for report in solution.history if report.message]
+    assert re.search(r"window 1, t = 1 to 9 of 9 has not converged .* half of its length; ", noted)
+    assert "TimeWindows(tolerance=1e-06" in solution.report().read_text()
+
+
+def test_ordinary_differential_equations_have_a_recipe_of_their_own():
+    class Pendulum(Oscillation):
+        def residual(self, u, u_tt, t):  # u = sin t again
+            return u_tt + jnp.sin(u) + jnp.sin(t) - jnp.sin(jnp.sin(t))
+
+    solution = po.solve(Pendulum(), windows=po.TimeWindows(), progress=False)
+    assert solution.request["network"] == {"Spectral": {"degrees": [32]}}
+    assert solution.error()["u"]["mean"] < 1e-9
+
+
+def test_windows_grow_after_four_that_were_quick():
+    solution, seen = _march({0, 1, 2}, windows=CHOSEN, **SERIES)
+    assert [length for _, length, _ in seen] == [1, 0.5, 0.25, *[0.125] * 4, 0.25, 0.25]
+    # One that follows on a failure begins from fresh parameters.
+    assert [fresh for *_, fresh in seen] == [True] * 4 + [False] * 5
+    assert solution.error()["u"]["mean"] < 1e-6
+
+
+def test_windows_of_chosen_lengths_end_where_nothing_helps(tmp_path):
+    with pytest.warns(UserWarning, match="a larger tolerance"):
+        solution, seen = _march(set(range(1, 99)), windows=CHOSEN, **SERIES)
+    assert solution.status == "not converged" or len(seen) == 1
+
+
+@pytest.mark.parametrize("raised", [True, False], ids=["interrupted", "stopped"])
+def test_windows_of_chosen_lengths_are_resumed_bit_for_bit(tmp_path, raised):
+    options = {**SERIES, "windows": CHOSEN, "checkpoint_seconds": 0}
+    whole = po.solve(Oscillation(), out=tmp_path / "whole", **options)
+    seen = []
+
+    def end(report):
+        seen.append(report)
+        if len(seen) == len(whole.history):  # in the midst, because some windows were rejected
+            if raised:
+                raise KeyboardInterrupt
+            return True
+
+    try:
+        po.solve(Oscillation(), out=tmp_path / "run", callbacks=[end], **options)
+    except KeyboardInterrupt:
+        assert raised
+    assert len(list((tmp_path / "run").glob("window_[0-9]"))) < len(whole.parts)
+    resumed = po.solve(Oscillation(), out=tmp_path / "run", resume=True, **options)
+    t = np.linspace(1, 9, 17)
+    assert resumed.windows == whole.windows and np.array_equal(resumed(t=t), whole(t=t))
+    loaded = po.load(tmp_path / "run", problem=Oscillation())
+    assert loaded.windows == whole.windows and np.array_equal(loaded(t=t), whole(t=t))
