@@ -351,7 +351,7 @@ MISTAKES = {
     "twice": ("solve burgers --set viscosity=1 viscosity=2", "--set gives viscosity twice"),
     "window setting": (
         "solve heat --windows 'TimeWindows(2, points=9)'",
-        "--windows: TimeWindows has no setting 'points'; its settings are count, nodes",
+        "--windows: TimeWindows has no setting 'points'; its settings are count, nodes, tolerance",
     ),
     "windows": (
         "solve heat --windows 2",
@@ -531,6 +531,7 @@ solve heat --weighting 'Fixed({"nothing": 3})'
 solve heat --points 'Collocation(interior=10000000000)'
 solve heat --points 'Collocation(interior=10, batch=3)'|solve heat --points 'Sobol()'
 solve heat --windows 'TimeWindows(1)'|solve poisson --windows 'TimeWindows(2)'
+solve heat --windows 'TimeWindows(2, tolerance=0.1)'|solve poisson --windows 'TimeWindows()'
 solve poisson_nd --set dimension=99999999999999999999|solve heat --set diffusivity=nan
 solve heat --set diffusivity=1e999|solve heat --set diffusivity|solve heat --set 1=2
 train heat|train nothing|train antiderivative --physics nan|train antiderivative --physics -1

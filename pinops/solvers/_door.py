@@ -308,9 +308,7 @@ class _Run(NamedTuple):
 
 
 def _shown(runs: Sequence[_Run], options: Options, callbacks: Sequence[Callback]) -> list[Outcome]:
-    """`_train_runs` with the callbacks of the user and of the door, and a progress line if asked
-    for.
-    """
+    """`_train_runs` with all callbacks, and a progress line if asked for."""
     everyone = [*options.callbacks, *callbacks]
     if not options.progress:
         return _train_runs(runs, options, everyone)
@@ -438,8 +436,7 @@ def prepare(folder: Path, request: dict[str, Any], resume: bool) -> None:
         if not resume:
             raise ValueError(f"{folder} already holds a run; choose another folder, or resume it")
         before = read_run(folder)["request"]
-        name = difference(before, request)
-        if name is not None:
+        if (name := difference(before, request)) is not None:
             raise ValueError(
                 f"{folder} holds a run with {name} = {before.get(name)}, not {request[name]}; "
                 "resume it with its own arguments, or choose another folder"

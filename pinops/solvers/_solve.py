@@ -98,7 +98,7 @@ def solve(  # pyright: ignore[reportInconsistentOverload]
             sources.
         steps: The number of optimizer steps. Default: 6000 (9000 for systems, more than two
             coordinates, waves and dispersion) in at most 4.5 minutes; if only ``minutes`` is given,
-            as many as fit. Windows whose lengths are chosen have half of them, and no limit of time.
+            as many as fit. Windows of chosen lengths have half of them each, and no limit of time.
         minutes: The time limit. Training ends at whichever limit comes first.
         seed: The random seed of network and points.
         ensemble: The number of networks to train at once, with the seeds ``seed, seed + 1, ...``;
