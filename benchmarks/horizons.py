@@ -23,9 +23,9 @@ CASES = {
     "lotka_volterra 100": ("Lotka-Volterra to t = 100, 7 periods", 1e-5, 300),
     "pendulum 100": ("a pendulum to t = 100, 14 periods", 1e-5, 300),
     "lorenz 20": ("Lorenz to t = 20", 1e-4, 300),
-    "advection 100": ("advection to t = 100, 16 crossings", 1e-3, 600),
-    "reaction_diffusion 20": ("u_t = u_xx / 100 + u - u³ to t = 20", 1e-4, 600),
-    "kuramoto_sivashinsky 50": ("Kuramoto-Sivashinsky, length 22, to t = 50", 1e-2, 1800),
+    "advection 100": ("advection to t = 100, 16 crossings", 1e-3, 300),
+    "reaction_diffusion 20": ("u_t = u_xx / 100 + u - u³ to t = 20", 1e-4, 300),
+    "kuramoto_sivashinsky 50": ("Kuramoto-Sivashinsky, length 22, to t = 50", 1e-2, 600),
 }
 
 
