@@ -95,11 +95,21 @@ def solve_by_windows(
         elif march.passed < 1 and not march.has_time():
             ended = "out of time"
     parts = tuple(march.parts)
-    request = parts[0].request | {"windows": {**lengths.to_json(), "nodes": windows.nodes}}
+    request = _of_whole(parts[0].request) | {"seed": options["seed"]}
+    request |= {"windows": {**lengths.to_json(), "nodes": windows.nodes}}
     solution = WindowedSolution(problem, request, parts, ended, tuple(march.notes))
     if out is not None:
         solution.save(out)
     return solution
+
+
+def _of_whole(first: dict[str, Any]) -> dict[str, Any]:
+    """The request of all windows, from that of the first without what is its own: a run that was
+    stopped in the first one may be resumed with another length of it.
+    """
+    fingerprint = {name: value for name, value in first["fingerprint"].items() if name != "window"}
+    rest = {name: value for name, value in first.items() if name not in ("window", "scales")}
+    return rest | {"fingerprint": fingerprint}
 
 
 # Lengths are shares of the time, halvings of the longest; each window begins at a multiple of its
