@@ -31,7 +31,7 @@ def cached_reference(problem: Problem, *, compute: bool = True) -> Reference | N
     """``problem.reference()``, from the cache where an equal problem has computed it before.
 
     The key holds the source files of the problem's classes and of the room `pinops.reference`, the
-    coefficients, and the version of pinops. Closed forms are not cached. A damaged cache file is
+    coefficients, the bounds, and the version of pinops. Closed forms are not cached. A damaged cache file is
     removed, and an unwritable cache does not stop the computation.
 
     Args:
@@ -73,6 +73,8 @@ def _path(problem: Problem) -> Path | None:
     text += [path.read_text() for path in sorted(room.glob("*.py"))]
     coefficients = coefficients_of(problem).items()
     text += [f"{name}={np.asarray(value).tolist()!r}" for name, value in coefficients]
+    # Classes that a function makes differ in what no file says.
+    text += [f"{name} in {bounds!r}" for name, bounds in problem.domain.bounds.items()]
     key = hashlib.sha256("\0".join(text).encode()).hexdigest()[:16]
     return cache_folder() / "references" / f"{name_of(problem)}-{key}.h5"
 

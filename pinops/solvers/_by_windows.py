@@ -342,7 +342,7 @@ class _March:
         if part.status == "diverged" or not part.history:
             return "diverged"
         with jax.enable_x64(part.x64):
-            loss = max(part.history[-1].loss, fresh_loss(part.model, part.params))
+            loss = np.maximum(part.history[-1].loss, fresh_loss(part.model, part.params))
         if not self.lengths.fault(loss, self.parts):
             return ""
         return f"has not converged (its loss is {loss:.1e})"
