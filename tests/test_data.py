@@ -89,6 +89,28 @@ def test_anything_in_the_file_of_a_problem_makes_a_new_reference(level):
     assert level(SOURCE.replace("LEVEL * self.strength", "7 * self.strength")) == 7.0
 
 
+def test_classes_that_a_function_makes_have_references_of_their_own(monkeypatch, tmp_path):
+    monkeypatch.setenv("PINOPS_CACHE", str(tmp_path))
+
+    def until(end):
+        class Short(po.Problem):
+            domain = po.Box(t=(0, end))
+
+            def residual(self, u_t):
+                return u_t
+
+            def conditions(self):
+                return (po.Initial(1.0),)
+
+            def reference(self):
+                t = np.linspace(0, end, 3)
+                return po.Reference({"t": t}, {"u": np.ones(3)}, {"u": 1e-9}, "constant", "none")
+
+        return cached_reference(Short()).coordinates["t"].max()
+
+    assert (until(1.0), until(2.0), until(1.0)) == (1.0, 2.0, 1.0)
+
+
 def test_a_damaged_file_is_computed_around(level):
     assert level() == 1.0
     (file,) = level.files()

@@ -31,8 +31,8 @@ def cached_reference(problem: Problem, *, compute: bool = True) -> Reference | N
     """``problem.reference()``, from the cache where an equal problem has computed it before.
 
     The key holds the source files of the problem's classes and of the room `pinops.reference`, the
-    coefficients, the bounds, and the version of pinops. Closed forms are not cached. A damaged cache file is
-    removed, and an unwritable cache does not stop the computation.
+    coefficients, the bounds, and the version of pinops. Closed forms are not cached. A damaged
+    cache file is removed, and an unwritable cache does not stop the computation.
 
     Args:
         problem: a problem, or a time window of one.
