@@ -104,7 +104,7 @@ def test_classes_that_a_function_makes_have_references_of_their_own(monkeypatch,
 
             def reference(self):
                 t = np.linspace(0, end, 3)
-                return po.Reference({"t": t}, {"u": np.ones(3)}, {"u": 1e-9}, "constant", "none")
+                return Reference({"t": t}, {"u": np.ones(3)}, {"u": 1e-9}, "constant", "none")
 
         return cached_reference(Short()).coordinates["t"].max()
 
