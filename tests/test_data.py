@@ -23,6 +23,7 @@ from pinops.data import (
     write_arrays,
 )
 from pinops.functions import waves
+from pinops.reference import Reference
 
 SOURCE = """
 import numpy as np
