@@ -26,7 +26,7 @@ from pinops.solvers._measures import fresh_loss
 from pinops.solvers._recipe import checked_steps, default_steps
 from pinops.solvers._solution import Solution
 from pinops.solvers._windows import NOT_CONVERGED, WindowedSolution, window_of
-from pinops.training import Report, endless
+from pinops.training import Callback, Report, endless
 
 # Losses are mean squares in units of a typical solution's terms: a residual of 3 percent.
 _LARGEST_LOSS = 1e-3
@@ -78,11 +78,16 @@ def solve_by_windows(
     while march.passed < 1 and not ended:
         share = march.next_share()
         part, reason = march.tried(share)
-        if reason and march.halves(share):
+        stopped = march.stopped or part.status == "stopped"
+        if reason and not stopped and march.halves(share):
             march.reject(f"{reason}; going on with half of its length", share, quiet=lengths.chosen)
             continue
         title = march.title(share)
         march.accept(part, share)
+        if stopped:
+            finished = march.passed == 1 and not reason and part.status != "stopped"
+            ended = "" if finished else "stopped"
+            break
         if reason:
             ended = NOT_CONVERGED
             warnings.warn(
@@ -90,12 +95,12 @@ def solve_by_windows(
                 f"begin from a wrong state: {lengths.remedy}",
                 stacklevel=4,
             )
-        elif part.status == "stopped":
-            break
         elif march.passed < 1 and not march.has_time():
             ended = "out of time"
     parts = tuple(march.parts)
     request = _of_whole(parts[0].request) | {"seed": options["seed"]}
+    if options["steps"] is not None:
+        request |= {"steps": options["steps"]}
     request |= {"windows": {**lengths.to_json(), "nodes": windows.nodes}}
     solution = WindowedSolution(problem, request, parts, ended, tuple(march.notes))
     if out is not None:
@@ -122,6 +127,7 @@ class _Equal:
 
     count: int
     chosen = False
+    unfinished = ("stopped",)  # windows that are trained on where a run is resumed
     remedy = "give more steps or minutes, or more windows"
     ends = staticmethod(endless)
 
@@ -152,6 +158,7 @@ class _Chosen:
     tolerance: float
     steps: int
     chosen = True
+    unfinished = ("stopped", "out of time")
     remedy = "give more steps or minutes, or a larger tolerance"
     longest = Fraction(1)
 
@@ -230,6 +237,7 @@ class _March:
     wish: Fraction = Fraction(1)  # the longest share of the next window
     before: Fraction | None = None  # the share of the last window
     rejected: Fraction | None = None  # the last share that was too long at the present start
+    stopped: bool = False  # by a callback, perhaps at the report with which a window ends anyway
 
     def __post_init__(self):
         self.wish = self.lengths.longest
@@ -295,7 +303,7 @@ class _March:
         """
         part = self._solved(share, fresh=self.lengths.chosen and self.rejected is not None)
         reason = self._fault(part)
-        if self.lengths.chosen or not reason or not self.has_time():
+        if self.lengths.chosen or not reason or self.stopped or not self.has_time():
             return part, reason
         self.reject(f"{reason}; trying again from fresh parameters", None)
         part = self._solved(share, fresh=True)
@@ -305,7 +313,7 @@ class _March:
         own, stored = dict(self.options), self._stored()
         if stored is not None:
             result = stored["result"]
-            if result is not None and result["status"] != "stopped" and not self.lengths.chosen:
+            if result is not None and result["status"] not in self.lengths.unfinished:
                 own["steps"] = result["steps"]
             fresh = stored["request"].get("start") is None
             if fresh and stored["request"].get("seed") == own["seed"] + 1:  # it was tried again
@@ -320,7 +328,18 @@ class _March:
             own["network"] = None
         window = window_of(self.problem, self.windows, share, self.passed, before)
         own |= {"title": self.title(share), "ends": self.lengths.ends}
+        own["callbacks"] = [self._noting(callback) for callback in own["callbacks"]]
         return self.solve_one(window, start=begun, out=self._folder(), **own)
+
+    def _noting(self, callback: Callback) -> Callback:
+        """A callback whose wish to stop is one for all windows."""
+
+        def call(report: Report) -> bool:
+            stop = bool(callback(report))
+            self.stopped = self.stopped or stop
+            return stop
+
+        return call
 
     def _minutes(self, share: Fraction) -> float:
         """Of what is left: the share of one of equal windows, of which the first counts twice,
