@@ -303,7 +303,7 @@ class Bump(po.Problem):
 
 def test_solve_in_an_ellipse():
     points = po.Collocation(interior=256, boundary=64)
-    network = po.networks.MLP(width=8, depth=1)
+    network = po.networks.MLP(width=16, depth=2)
     optimizer = po.optimizers.LevenbergMarquardt()
     solution = po.solve(Bump(), network=network, points=points, optimizer=optimizer, steps=30)
     assert solution.error()["u"]["mean"] < 0.01

@@ -24,6 +24,7 @@ from pinops.derivatives import (
     parse_names,
     parse_signature,
 )
+from pinops.geometry import Wall
 from pinops.problem import Problem, features_at, names_of, residual_signature, values_at
 from pinops.problem._condition import Condition
 from pinops.problem._derived import DerivedProblem
@@ -47,6 +48,15 @@ class Stretched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._domain, name)
+
+    def walls(self) -> tuple[Wall, ...]:
+        length = self._factors[self._domain.space[0]]  # of all spatial coordinates
+
+        def of(wall: Wall) -> Wall:
+            ends = wall.ends and tuple(tuple(length * x for x in end) for end in wall.ends)
+            return Wall(wall.name, lambda point: length * wall.level(point / length), ends)
+
+        return tuple(of(wall) for wall in self._domain.walls())
 
     def sample_interior(self, cube: Any, n: int) -> np.ndarray:
         return self._columns * self._domain.sample_interior(cube, n)

@@ -46,7 +46,12 @@ def between(x: Level, low: float, high: float) -> Level:
 
 
 def distance(point: Float[Array, " space"], place: tuple[float, ...]) -> Level:
-    """The distance from a place, where its derivatives are zero."""
+    """The distance from a place, where its derivatives are zero.
+
+    Args:
+        point: ``(space,)``.
+        place: Its coordinates.
+    """
     square = jnp.sum((point - np.array(place)) ** 2)
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
