@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -270,6 +270,45 @@ class Record:
         part = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         part.write_text(json.dumps(content, indent=1) + "\n")
         part.replace(self.path)
+
+
+def by_case(
+    script: str,
+    doc: str | None,
+    run: Callable[[str, int, bool], Row],
+    settings: Mapping[str, Mapping[str, Any]],
+    *,
+    page: Path,
+    marks: tuple[str, str],
+    table: Callable[[Row], list[str]],
+) -> None:
+    """The `main` of a benchmark of cases and seeds, each of which is run in a process of its own.
+
+    Args:
+        script: Its ``__file__``.
+        doc: Its docstring.
+        run: From a case, a seed, and whether it is a tiny run, to what is recorded.
+        settings: Of each case, recorded beside its runs.
+        page: The page that has its table.
+        marks: Of the table in the page.
+        table: The lines of the table, from all that is recorded.
+    """
+    options = parser(script, doc, settings)
+    add_markdown(options, page)
+    asked = parse(options)
+    results = Record(asked.record)
+    if asked.markdown:
+        return into_page(table(results.read()), marks, asked.markdown)
+    if asked.one:
+        return print(json.dumps(run(asked.cases[0], asked.seeds[0], bool(asked.smoke))))
+    width = max(map(len, settings))
+    for case in asked.cases:
+        for seed in asked.seeds:
+            row = one(script, case, seed, *(["--smoke", str(asked.smoke)] if asked.smoke else []))
+            results.add(case, seed, row, **settings[case])
+            taken = row["process_seconds"]
+            print(f"{case:{width}s} seed {seed}  {measure(row):.1e}  {taken:.0f} s", flush=True)
+    return None
 
 
 def median(entry: Row, error: Callable[[Row], float] = measure) -> float:

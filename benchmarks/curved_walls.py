@@ -9,7 +9,6 @@ In the cases that end with "soft", the same conditions are declared ``soft=True`
 of the loss in all of them. The solutions are closed forms, that of the four holes a series.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -216,24 +215,10 @@ def table(content: Row) -> list[str]:
 
 
 def main() -> None:
-    options = _record.parser(__file__, __doc__, CASES)
-    _record.add_markdown(options, PAGE)
-    arguments = _record.parse(options)
-    results = _record.Record(arguments.record)
-    if arguments.markdown:
-        return _record.into_page(table(results.read()), MARKS, arguments.markdown)
-    smoke = bool(arguments.smoke)
-    if arguments.one:
-        return print(json.dumps(run(arguments.cases[0], arguments.seeds[0], smoke)))
-    for case in arguments.cases:
-        _, target = PROBLEMS[case.split(", ")[0]]
-        for seed in arguments.seeds:
-            more = ["--smoke", str(arguments.smoke)] if smoke else []
-            row = _record.one(__file__, case, seed, *more)
-            results.add(case, seed, row, target=target, seconds=SECONDS)
-            taken = row["process_seconds"]
-            print(f"{case:14s} seed {seed}  {measure(row):.1e}  {taken:.0f} s", flush=True)
-    return None
+    settings = {
+        case: {"target": PROBLEMS[case.split(", ")[0]][1], "seconds": SECONDS} for case in CASES
+    }
+    _record.by_case(__file__, __doc__, run, settings, page=PAGE, marks=MARKS, table=table)
 
 
 if __name__ == "__main__":

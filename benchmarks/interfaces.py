@@ -8,7 +8,6 @@ The first command solves every problem within its seconds and updates
 All problems have closed forms.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -181,24 +180,10 @@ def table(content: Row) -> list[str]:
 
 
 def main() -> None:
-    options = _record.parser(__file__, __doc__, CASES)
-    _record.add_markdown(options, PAGE)
-    arguments = _record.parse(options)
-    results = _record.Record(arguments.record)
-    if arguments.markdown:
-        return _record.into_page(table(results.read()), MARKS, arguments.markdown)
-    smoke = bool(arguments.smoke)
-    if arguments.one:
-        return print(json.dumps(run(arguments.cases[0], arguments.seeds[0], smoke)))
-    for case in arguments.cases:
-        _, target, seconds = CASES[case]
-        for seed in arguments.seeds:
-            more = ["--smoke", str(arguments.smoke)] if smoke else []
-            row = _record.one(__file__, case, seed, *more)
-            results.add(case, seed, row, target=target, seconds=seconds)
-            taken = row["process_seconds"]
-            print(f"{case:12s} seed {seed}  {measure(row):.1e}  {taken:.0f} s", flush=True)
-    return None
+    settings = {
+        case: {"target": target, "seconds": limit} for case, (_, target, limit) in CASES.items()
+    }
+    _record.by_case(__file__, __doc__, run, settings, page=PAGE, marks=MARKS, table=table)
 
 
 if __name__ == "__main__":

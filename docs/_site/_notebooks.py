@@ -10,12 +10,6 @@ from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
-# Read by JAX in every kernel: most notebooks compile the same hundreds of small operations.
-_COMPILED_ONCE = {
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-}
-
 
 def run(app: Any) -> None:
     """Run the notebooks that the cache does not have."""
@@ -36,10 +30,6 @@ def run(app: Any) -> None:
         except KeyError:
             waiting[path] = notebook
 
-    compiled = Path(app.env.mystnb_config.execution_cache_path).with_name(".compiled")
-    for setting, value in _COMPILED_ONCE.items():
-        os.environ.setdefault(setting, value)
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compiled))
     cores: SimpleQueue[int] = SimpleQueue()
     for core in _cores():
         cores.put(core)

@@ -304,10 +304,13 @@ def nested(
     def value(point: Array) -> dict[Index, Array]:
         return {(): function(point)}
 
+    def along_each(axes: Sequence[int]) -> Array:
+        return jnp.stack([jnp.asarray(_tangent(points, axis, directions)) for axis in axes])
+
     def raise_order(lower: OfPoint, order: int) -> OfPoint:
         new = [index for index in required if len(index) == order]
         axes = sorted({index[-1] for index in new})
-        tangents = jnp.stack([jnp.asarray(_tangent(points, axis, directions)) for axis in axes])
+        tangents = along_each(axes)
 
         def higher(point: Array) -> dict[Index, Array]:
             def along(tangent: Array) -> tuple[dict[Index, Array], dict[Index, Array]]:
@@ -332,9 +335,7 @@ def nested(
 
             return jax.jvp(slope, (point,), (tangent,))
 
-        tangents = jnp.stack(
-            [jnp.asarray(_tangent(points, axis, directions)) for axis in plan.laplacian]
-        )
+        tangents = along_each(plan.laplacian)
         slopes, seconds = jax.vmap(jax.vmap(along, (None, 0)), (0, None), 1)(points, tangents)
         streams |= {(axis,): slopes[k] for k, axis in enumerate(plan.laplacian)} | {
             LAPLACIAN: jnp.sum(seconds, 0)

@@ -52,8 +52,7 @@ def distance(point: Float[Array, " space"], place: tuple[float, ...]) -> Level:
         point: ``(space,)``.
         place: Its coordinates.
     """
-    square = jnp.sum((point - np.array(place)) ** 2)
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    return _root(jnp.sum((point - np.array(place)) ** 2))
 
 
 def stretch(point: Float[Array, "2"], ends: Ends, tips: tuple[bool, bool]) -> Level:
@@ -83,14 +82,14 @@ def stretch(point: Float[Array, "2"], ends: Ends, tips: tuple[bool, bool]) -> Le
             beyond += jnp.where(ahead, 0.0, r - before)
     within = beyond == 0
     square = beyond + jnp.where(within, 0.0, away**2 * beside)
-    off = square > 0
-    root = jnp.where(off, jnp.sqrt(jnp.where(off, square, 1.0) / 2), 0.0)
     # In the tip itself nothing is beside it.
-    known = within & (beside > 0)
-    return jnp.where(known, away * jnp.sqrt(jnp.where(known, beside, 1.0) / 2), root)
+    return jnp.where(within & (beside > 0), away * _root(beside / 2), _root(square / 2))
 
 
 def _length(first: Level, second: Level) -> Level:
-    square = first**2 + second**2
-    # A root has no derivative at zero, where two boundaries meet.
+    return _root(first**2 + second**2)
+
+
+def _root(square: Level) -> Level:
+    """The root, whose derivatives at zero are zero: it has none where two boundaries meet."""
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)

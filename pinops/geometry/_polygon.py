@@ -87,13 +87,9 @@ class Polygon(WithinBounds):
 
     def walls(self) -> tuple[Wall, ...]:
         return tuple(
-            Wall(self.name or f"edge_{i}", self._line(np.array(a), np.array(b)), (a, b))
+            Wall(self.name or f"edge_{i}", _line(a, b), (a, b))
             for i, (a, b) in enumerate(self._edges())
         )
-
-    def _line(self, a: np.ndarray, b: np.ndarray) -> Callable[[Array], Array]:
-        normal = np.array([b[1] - a[1], a[0] - b[0]]) / math.dist(a, b)
-        return lambda point: jnp.sum((point - a) * normal)
 
     def _edge_face(self, i: int, a: np.ndarray, b: np.ndarray) -> Face:
         length = math.dist(a, b)
@@ -181,3 +177,8 @@ def first_crossing(vertices: np.ndarray) -> tuple[int, int] | None:
     meet[i, after] = (side(a, b, b[after]) == 0) & (onward < 0)
     pairs = np.argwhere(meet)
     return (int(pairs[0, 0]), int(pairs[0, 1])) if len(pairs) else None
+
+
+def _line(a: tuple[float, float], b: tuple[float, float]) -> Callable[[Array], Array]:
+    normal = np.array([b[1] - a[1], a[0] - b[0]]) / math.dist(a, b)
+    return lambda point: jnp.sum((point - np.array(a)) * normal)

@@ -25,6 +25,8 @@ class _Basis(NamedTuple):
 
 
 class _Leaf(NamedTuple):
+    """Of one parameter; of all that have its shape, with a leading axis, in a `SoapState`."""
+
     mean: Array  # of the gradient, in the coordinates of the parameters
     square: Array  # of the rotated gradient
     axes: list[_Basis | None]  # None: an axis that is too long for one
@@ -32,7 +34,7 @@ class _Leaf(NamedTuple):
 
 class SoapState(NamedTuple):
     count: Array
-    groups: list[_Leaf]  # one for each shape: its parameters are stacked
+    groups: list[_Leaf]  # one for each shape
 
 
 class SOAP(OptaxMethod):
