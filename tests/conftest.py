@@ -13,6 +13,9 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+# A process that a test starts would compile the sources of the whole package again, a second each.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Each worker of xdist has cores of its own: the threads of XLA wait for each other on shared ones,
 # which makes small arrays several times slower.
 if _worker := os.environ.get("PYTEST_XDIST_WORKER"):

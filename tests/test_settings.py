@@ -410,7 +410,10 @@ def test_help_texts_tell_the_bounds():
     assert lines["width"] == "a whole number from 1 to 100000 (20)"
     assert lines["activation"] == "a function such as jnp.tanh (tanh)"
     assert describe_settings(CAPE)["residual"] == "one of add, multiply ('add')"
-    assert describe_settings(po.TimeWindows)["count"] == "a whole number from 2 to 10000"
+    assert (
+        describe_settings(po.TimeWindows)["count"]
+        == "a whole number from 2 to 10000, or None (None)"
+    )
     for cls in SHIPPED:
         assert all(len(line) < 200 for line in describe_settings(cls).values())
 
