@@ -1,0 +1,216 @@
+"""Reference solutions of PINNacle's flows by elements of Taylor and Hood (extra ``reference``).
+
+Each is computed on two meshes; its error bar is the difference at the points of the coarser one.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from _pinnacle_references import difference
+
+from pinops.reference import Reference
+
+Array = np.ndarray
+
+
+class _Flow(NamedTuple):
+    """What a flow is made of on a mesh.
+
+    Args:
+        velocity: quadratic elements.
+        pressure: linear elements.
+        viscous: the matrix of -Δ.
+        gradient: that of the divergence, whose transpose is the gradient of the pressure.
+    """
+
+    velocity: Any
+    pressure: Any
+    viscous: Any
+    gradient: Any
+
+    @staticmethod
+    def on(mesh: Any) -> "_Flow":
+        import skfem as fem
+
+        velocity = fem.Basis(mesh, fem.ElementVector(fem.ElementTriP2()), intorder=5)
+        pressure = velocity.with_element(fem.ElementTriP1())
+
+        @fem.BilinearForm
+        def viscous(u: Any, v: Any, _: Any) -> Any:
+            return sum(u.grad[i, j] * v.grad[i, j] for i in (0, 1) for j in (0, 1))
+
+        @fem.BilinearForm
+        def divergence(u: Any, q: Any, _: Any) -> Any:
+            return -q * (u.grad[0, 0] + u.grad[1, 1])
+
+        gradient = divergence.assemble(velocity, pressure)
+        return _Flow(velocity, pressure, viscous.assemble(velocity), gradient)
+
+    def advection(self, flow: Array) -> Array:
+        """The moments of (u·∇) u."""
+        import skfem as fem
+
+        @fem.LinearForm
+        def moved(v: Any, w: Any) -> Any:
+            u, slope = w["flow"], w["flow"].grad
+            return sum(slope[i, j] * u[j] * v[i] for i in (0, 1) for j in (0, 1))
+
+        return moved.assemble(self.velocity, flow=self.velocity.interpolate(flow))
+
+    def derivative_of_advection(self, flow: Array) -> Any:
+        """The matrix of its derivative."""
+        import skfem as fem
+
+        @fem.BilinearForm
+        def changed(u: Any, v: Any, w: Any) -> Any:
+            old, slope = w["flow"], w["flow"].grad
+            pairs = ((i, j) for i in (0, 1) for j in (0, 1))
+            return sum((u.grad[i, j] * old[j] + slope[i, j] * u[j]) * v[i] for i, j in pairs)
+
+        return changed.assemble(self.velocity, flow=self.velocity.interpolate(flow))
+
+    def given(self, outlet: float) -> Array:
+        """The velocities on the boundary, but for those along x at the outlet."""
+        x, y = self.velocity.doflocs
+        ends = (y.min(), y.max())
+        free = np.zeros(self.velocity.N, bool)
+        free[self.velocity.get_dofs(lambda p: np.isclose(p[0], outlet)).all(["u^1"])] = True
+        free &= ~np.isclose(y, ends[0]) & ~np.isclose(y, ends[1])
+        there = self.velocity.get_dofs().flatten()
+        return there[~free[there]]
+
+    def inlet(self) -> tuple[Array, Array]:
+        """The velocities along x at x = 0, and their y."""
+        there = self.velocity.get_dofs(lambda p: np.isclose(p[0], 0)).all(["u^1"])
+        return there, self.velocity.doflocs[1, there]
+
+    def at_points(self, flow: Array, p: Array) -> dict[str, Array]:
+        """u, v and p at the points of the mesh."""
+        u, v = flow[self.velocity.nodal_dofs]
+        return {"u": u, "v": v, "p": p[self.pressure.nodal_dofs[0]]}
+
+
+def _rectangle(length: int, height: int, count: int) -> Any:
+    import skfem as fem
+
+    across = np.linspace(0, height, height * count + 1)
+    return fem.MeshTri.init_tensor(np.linspace(0, length, length * count + 1), across)
+
+
+def _compared(rough: Any, fine: Any, count: int, t: Array | None, source: str) -> Reference:
+    """A reference at those points of the rough mesh that are kept."""
+    points, values = rough
+    finer_points, finer = fine
+    places = {tuple(at): k for k, at in enumerate(np.round(finer_points * count).astype(int))}
+    same = [places[tuple(at)] for at in np.round(points * count).astype(int)]
+    taken = {name: value[same] for name, value in finer.items()}
+    at = {"x": points[:, 0], "y": points[:, 1]}
+    if t is not None:
+        at = {name: part[:, None] for name, part in at.items()} | {"t": t[None, :]}
+    bars = {name: difference(values[name], taken[name]) for name in taken}
+    return Reference(at, taken, bars, "finite elements", source)
+
+
+def step_flow(viscosity: float, count: int = 32) -> Reference:
+    """(u·∇)u = -∇p + ν Δu, ∇·u = 0 behind a step: [0, 4] x [0, 2] without [0, 2] x [1, 2].
+
+    u = 4y (1 - y) at x = 0, p = 0 and v = 0 at x = 4, no flow at the other walls, by Newton's
+    method.
+
+    Args:
+        viscosity: ν.
+        count: of triangles along a unit of length; half of them for the error bar.
+    """
+    rough, fine = (_step_flow(viscosity, many) for many in (count // 2, count))
+    # The pressure is unbounded at the corner.
+    keep = np.hypot(rough[0][:, 0] - 2, rough[0][:, 1] - 1) > 1e-6
+    kept = rough[0][keep], {name: value[keep] for name, value in rough[1].items()}
+    return _compared(kept, fine, count, None, f"Taylor-Hood, {count} triangles by unit of length")
+
+
+def _step_flow(viscosity: float, count: int) -> tuple[Array, dict[str, Array]]:
+    """The points of the mesh, and the flow there."""
+    import skfem as fem
+    from scipy.sparse import bmat
+
+    box = _rectangle(4, 2, count)
+    middle = box.p[:, box.t].mean(1)
+    mesh = box.restrict(np.flatnonzero(~((middle[0] < 2) & (middle[1] > 1))))
+    one = _Flow.on(mesh)
+    size = one.velocity.N
+    flow, p, fixed = np.zeros(size), np.zeros(one.pressure.N), one.given(4)
+    there, y = one.inlet()
+    flow[there] = 4 * y * (1 - y)
+    for newton in range(25):
+        matrix, moved = viscosity * one.viscous, np.zeros(size)
+        missed = matrix @ flow + one.gradient.T @ p
+        if newton:  # Stokes' flow first
+            matrix, moved = matrix + one.derivative_of_advection(flow), one.advection(flow)
+        system = bmat([[matrix, one.gradient.T], [one.gradient, None]], "csr")
+        right = -np.concatenate([missed + moved, one.gradient @ flow])
+        change = fem.solve(*fem.condense(system, right, D=fixed))
+        flow, p = flow + change[:size], p + change[size:]
+        if newton and np.abs(change[:size]).max() < 1e-10:
+            return mesh.p.T, one.at_points(flow, p)
+    raise ValueError("Newton's method did not converge")
+
+
+def channel_flow(viscosity: float, t: Array, count: int = 24) -> Reference:
+    """u_t + (u·∇)u = -∇p + ν Δu - (f, f), ∇·u = 0 on (0, 2) x (0, 1) from rest.
+
+    f = sin πx sin πy sin πt; u = sin πy (sin πt + sin 3πt + sin 5πt) and v = 0 at x = 0, p = 0 and
+    v = 0 at x = 2, no flow at the other walls. Backward differences of the second order, with the
+    advection extrapolated.
+
+    Args:
+        viscosity: ν.
+        t: equally spaced times from 0.
+        count: of triangles along a unit of length; half of them, and steps of twice the length, for
+            the error bar.
+    """
+    rough, fine = (_channel_flow(viscosity, t, *n) for n in ((count // 2, 16), (count, 32)))
+    return _compared(rough, fine, count, t, f"Taylor-Hood, {count} triangles by unit of length")
+
+
+def _channel_flow(
+    viscosity: float, t: Array, count: int, substeps: int
+) -> tuple[Array, dict[str, Array]]:
+    """The points of the mesh, and the flow there at all times."""
+    import skfem as fem
+    from scipy.sparse import bmat
+    from scipy.sparse.linalg import splu
+
+    one = _Flow.on(mesh := _rectangle(2, 1, count))
+    size, step = one.velocity.N, (t[1] - t[0]) / substeps
+
+    @fem.BilinearForm
+    def weight(u: Any, v: Any, _: Any) -> Any:
+        return u[0] * v[0] + u[1] * v[1]
+
+    @fem.LinearForm
+    def pushed(v: Any, w: Any) -> Any:
+        return np.sin(np.pi * w.x[0]) * np.sin(np.pi * w.x[1]) * (v[0] + v[1])
+
+    mass, force = weight.assemble(one.velocity), pushed.assemble(one.velocity)
+    block = 1.5 / step * mass + viscosity * one.viscous
+    system = bmat([[block, one.gradient.T], [one.gradient, None]], "csc")
+    fixed, (there, y) = one.given(2), one.inlet()
+    free = np.setdiff1d(np.arange(system.shape[0]), fixed)
+    factors, coupled = splu(system[free][:, free]), system[free][:, fixed]
+    flow = before = np.zeros(size)
+    moved, history = np.zeros(size), [one.at_points(flow, np.zeros(one.pressure.N))]
+    whole = np.zeros(system.shape[0])
+    for k in range(1, (len(t) - 1) * substeps + 1):
+        now = k * step
+        pulse = sum(np.sin(n * np.pi * now) for n in (1, 3, 5))
+        whole[there] = np.sin(np.pi * y) * pulse
+        last, moved = moved, one.advection(flow)
+        right = np.zeros(system.shape[0])
+        right[:size] = mass @ (2 * flow - before / 2) / step - (2 * moved - last)
+        right[:size] -= np.sin(np.pi * now) * force
+        whole[free] = factors.solve(right[free] - coupled @ whole[fixed])
+        before, flow = flow, whole[:size].copy()
+        if k % substeps == 0:
+            history.append(one.at_points(flow, whole[size:]))
+    values = {name: np.stack([at[name] for at in history], 1) for name in ("u", "v", "p")}
+    return mesh.p.T, {name: value.copy() for name, value in values.items()}
