@@ -51,13 +51,13 @@ def varying_heat(coefficient: Callable[[Array, Array], Array], t: Array) -> Refe
             rest = once @ rest
         return np.stack(history, -1)
 
-    rough, fine = solved(28), solved(36)
+    rough, fine = solved(32), solved(40)
     return Reference(
         {"x": grid[:, None, None], "y": grid[None, :, None], "t": t[None, None, :]},
         {"u": fine},
         {"u": difference(rough, fine)},
         "Chebyshev collocation, exact in time",
-        "degree 36",
+        "degree 40",
     )
 
 

@@ -66,8 +66,8 @@ class BackwardStep(po.Problem):
 class Blocks(po.Problem):
     """∇·(a ∇u) + f = 0 on (-10, 10)², a constant on each of 5 x 5 squares, u_n = -u on the walls.
 
-    PINNacle's a and f are in files, and its equation is a Δu + f = 0 without a condition between
-    squares; here both are formulas, and fluxes are continuous.
+    PINNacle's a, between 1/100 and 1000, and f are in files, and its equation is a Δu + f = 0
+    without a condition between squares; here both are formulas, and fluxes are continuous.
     """
 
     domain = po.Box(x=(-10, 10), y=(-10, 10))
@@ -104,8 +104,8 @@ class Blocks(po.Problem):
 
 
 def block_conductivity(i, j, xp=jnp):
-    """a of `Blocks`, from 0.4 to 2.7, of the square in column i and row j."""
-    return xp.exp(xp.sin(2 + 3 * i + 5 * j))
+    """a of `Blocks`, between 1/10 and 10, of the square in column i and row j."""
+    return 10.0 ** xp.sin(2 + 3.0 * i + 5.0 * j)
 
 
 def block_source(x, y, xp=jnp):

@@ -32,8 +32,8 @@ def bump(x, y, xp=jnp):
 class VaryingWave(po.Problem):
     """u_tt = c(x, y) Δu on (-1, 1)² x (0, 5) from a bump at rest, without flux through the walls.
 
-    PINNacle's c is a random field in a file; here it is `square_of_speed`. Its Gaussian has a flux
-    through the wall beside it at the start; here it has mirror images.
+    PINNacle's c, which jumps between 1 and 12, is in a file; here it is `square_of_speed`, which is
+    smooth. Its Gaussian has a flux through the wall beside it; here it has mirror images.
     """
 
     domain = po.Box(x=(-1, 1), y=(-1, 1), t=(0, 5))

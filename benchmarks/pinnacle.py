@@ -77,13 +77,17 @@ CASES = {
     ),
     "Heat2d-VC": Case("heat, conduction varies", "own coefficient", 2.12e-1, "LRA", 90),
     "Wave2d-CG": Case(
-        "wave, speed varies", "own coefficient; mirror images of the start", 7.94e-1, "GAAF", 120
+        "wave, speed varies",
+        "own coefficient, smooth instead of jumps from 1 to 12; start",
+        7.94e-1,
+        "GAAF",
+        120,
     ),
     "NS2d-CG": Case("flow over a step, Re 100", "v = 0 at the outlet", 8.24e-2, "LAAF", 120),
     "Heat2d-CG": Case("heat around 17 disks", NOTHING, 2.39e-2, "LAAF", 120),
     "Poisson2d-MS": Case(
         "5 x 5 materials",
-        "own coefficients; continuous fluxes",
+        "own coefficients, 100 : 1 instead of up to 10⁵ : 1; continuous fluxes",
         5.90e-1,
         "MultiAdam",
         90,
