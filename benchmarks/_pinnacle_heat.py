@@ -6,7 +6,7 @@ Source of the statements: Hao et al., arXiv 2306.08827, and the code of that pap
 import jax.numpy as jnp
 import numpy as np
 from _pinnacle_meshes import heat_among_circles
-from _pinnacle_references import reacting_heat, varying_heat
+from _pinnacle_references import on_grid, reacting_heat, varying_heat
 from _pinnacle_steady import observed
 
 import pinops as po
@@ -15,6 +15,7 @@ from pinops.reference import Reference
 BIG = [(x, y) for x in (-4, 4) for y in (-9, -3, 3, 9)] + [(0, y) for y in (-6, 0, 6)]
 SMALL = [(x, y) for x in (-3.2, 3.2) for y in (-6, 0, 6)]
 HALF = (8.0, 12.0)
+TIMES = np.linspace(0, 5, 26)
 
 
 def conduction(x, y, xp=jnp):
@@ -63,6 +64,9 @@ class MultiscaleHeat(po.Problem):
     def exact(self, x, y, t):
         decay = jnp.exp(-(1 + 0.04**2) * t)
         return jnp.sin(20 * jnp.pi * x) * jnp.sin(jnp.pi * y) * decay
+
+    def reference(self) -> Reference:
+        return on_grid(self.exact, x=np.linspace(0, 1, 98), y=np.linspace(0, 1, 15), t=TIMES)
 
 
 def _around_circles() -> po.Domain:

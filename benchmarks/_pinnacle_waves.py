@@ -6,7 +6,7 @@ Source of the statements: Hao et al., arXiv 2306.08827, and the code of that pap
 import jax.numpy as jnp
 import numpy as np
 from _pinnacle_flows import channel_flow
-from _pinnacle_references import gray_scott, varying_wave
+from _pinnacle_references import gray_scott, on_grid, varying_wave
 
 import pinops as po
 from pinops.reference import Reference, periodic_burgers_2d
@@ -76,6 +76,10 @@ class LongWave(po.Problem):
         first = jnp.sin(jnp.pi * x) * jnp.sin(jnp.pi * y) * jnp.cos(3**0.5 * jnp.pi * t)
         second = jnp.sin(3 * jnp.pi * x) * jnp.sin(2 * jnp.pi * y) * jnp.cos(17**0.5 * jnp.pi * t)
         return first + second
+
+    def reference(self) -> Reference:
+        line = np.linspace(0, 1, 14)
+        return on_grid(self.exact, x=line, y=line, t=np.linspace(0, 100, 1001))
 
 
 class GrayScott(po.Problem):
