@@ -219,7 +219,7 @@ def gray_scott(
         history = integrate_etdrk4(np.fft.rfft2(begin), linear, nonlinear, t, step, 1)
         return np.fft.irfft2(history, (n, n))[:, :, :: n // 64, :: n // 64]
 
-    rough, fine = solved(192, 0.5), solved(384, 0.25)
+    rough, fine = solved(192, 0.5), solved(256, 0.25)
     grid = -1 + 2 * np.arange(64) / 64
     values = {name: np.moveaxis(fine[:, k], 0, -1) for k, name in enumerate(("u", "v"))}
     return Reference(
@@ -227,5 +227,5 @@ def gray_scott(
         values,
         {name: difference(rough[:, k], fine[:, k]) for k, name in enumerate(("u", "v"))},
         "Fourier ETDRK4",
-        "384 x 384 modes",
+        "256 x 256 modes",
     )
