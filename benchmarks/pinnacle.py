@@ -44,16 +44,16 @@ class Case:
 
 CASES = {
     "Burgers1d-C": Case(
-        "`burgers`", "the reference, whose own error is 1.33e-2", 1.33e-2, "L-BFGS", 60
+        "`burgers`", "the reference, whose own error is 1.33e-2", 1.33e-2, "L-BFGS", 45
     ),
-    "Poisson2d-C": Case("`poisson_disks`", NOTHING, 8.15e-3, "AdaBGDA", 60),
+    "Poisson2d-C": Case("`poisson_disks`", NOTHING, 8.15e-3, "AdaBGDA", 45),
     "Poisson2d-CG": Case("screened Poisson around four disks", NOTHING, 1.43e-2, "NTK", 60),
     "Heat2d-MS": Case(
-        "diffusion, 20 half-waves along x", NOTHING, 1.40e-2, "AdaBGDA", 60, "features: the wave"
+        "diffusion, 20 half-waves along x", NOTHING, 1.40e-2, "AdaBGDA", 45, "features: the wave"
     ),
     "NS2d-C": Case("cavity under a parabolic lid, Re 100", NOTHING, 2.35e-2, "AdaBGDA", 90),
-    "Wave1d-C": Case("`wave`", NOTHING, 1.63e-2, "AdaBGDA", 60),
-    "PNd": Case("`poisson_nd`, 5 dimensions", NOTHING, 1.31e-4, "AdaBGDA", 90),
+    "Wave1d-C": Case("`wave`", NOTHING, 1.63e-2, "AdaBGDA", 45),
+    "PNd": Case("`poisson_nd`, 5 dimensions", NOTHING, 1.31e-4, "AdaBGDA", 60),
     "HNd": Case("heat in the ball of 5 dimensions", NOTHING, 1.19e-4, "L-BFGS", 90),
     "PInv": Case(
         "conductivity of (x, y), 10 % of noise", "a sign of the source", 2e-2, "vPINN", 60
