@@ -135,6 +135,13 @@ class HeatInBall(po.Problem):
         return jnp.exp(jnp.sum(point[:-1] ** 2) / 2 + point[-1])
 
 
+class RadialHeat(HeatInBall):
+    """The same; the network sees |x|² as well."""
+
+    def features(self, point):
+        return (jnp.sum(point[:-1] ** 2),)
+
+
 class VaryingConductivity(po.Problem):
     """u_t = ∇·(a ∇u) + f on (-1, 1)² x (0, 1), u known by 2500 noisy values, a on the walls.
 

@@ -55,6 +55,7 @@ CASES = {
     "Wave1d-C": Case("`wave`", NOTHING, 1.63e-2, "AdaBGDA", 45),
     "PNd": Case("`poisson_nd`, 5 dimensions", NOTHING, 1.31e-4, "AdaBGDA", 60),
     "HNd": Case("heat in the ball of 5 dimensions", NOTHING, 1.19e-4, "L-BFGS", 90),
+    "HNd, radial": Case("the same", NOTHING, 1.19e-4, "L-BFGS", 90, "features: the square of x"),
     "PInv": Case(
         "conductivity of (x, y), 10 % of noise", "a sign of the source", 2e-2, "vPINN", 60
     ),
@@ -131,6 +132,7 @@ def problem(case: str) -> Any:
         "Heat2d-MS": heat.MultiscaleHeat,
         "NS2d-C": steady.Cavity,
         "HNd": heat.HeatInBall,
+        "HNd, radial": heat.RadialHeat,
         "PInv": steady.Conductivity,
         "HInv": heat.VaryingConductivity,
         "Wave2d-LT": waves.LongWave,
