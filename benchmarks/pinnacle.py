@@ -51,21 +51,21 @@ CASES = {
     "Heat2d-MS": Case(
         "diffusion, 20 half-waves along x", NOTHING, 1.40e-2, "AdaBGDA", 45, "features: the wave"
     ),
-    "NS2d-C": Case("cavity under a parabolic lid, Re 100", NOTHING, 2.35e-2, "AdaBGDA", 90),
+    "NS2d-C": Case("cavity under a parabolic lid, Re 100", NOTHING, 2.35e-2, "AdaBGDA", 80),
     "Wave1d-C": Case("`wave`", NOTHING, 1.63e-2, "AdaBGDA", 45),
     "PNd": Case("`poisson_nd`, 5 dimensions", NOTHING, 1.31e-4, "AdaBGDA", 60),
     "HNd": Case("heat in the ball of 5 dimensions", NOTHING, 1.19e-4, "L-BFGS", 90),
-    "HNd, radial": Case("the same", NOTHING, 1.19e-4, "L-BFGS", 90, "features: the square of x"),
+    "HNd, radial": Case("the same", NOTHING, 1.19e-4, "L-BFGS", 60, "features: the square of x"),
     "PInv": Case(
         "conductivity of (x, y), 10 % of noise", "a sign of the source", 2e-2, "vPINN", 60
     ),
-    "HInv": Case("conductivity in a heat equation", "own points of the data", 1.19e-2, "vPINN", 90),
+    "HInv": Case("conductivity in a heat equation", "own points of the data", 1.19e-2, "vPINN", 80),
     "KS": Case(
         "`kuramoto_sivashinsky`",
         "periodicity, which the code lacks",
         9.57e-1,
         "LRA",
-        150,
+        120,
         "100 windows, Fourier series, Gauss-Newton",
     ),
     "Wave2d-LT": Case(
@@ -82,32 +82,32 @@ CASES = {
         "own coefficient, smooth instead of jumps from 1 to 12; start",
         7.94e-1,
         "GAAF",
-        120,
+        100,
     ),
     "NS2d-CG": Case(
-        "flow over a step, Re 100", "the outlet, which lacks a condition", 8.24e-2, "LAAF", 120
+        "flow over a step, Re 100", "the outlet, which lacks a condition", 8.24e-2, "LAAF", 100
     ),
-    "Heat2d-CG": Case("heat around 17 disks", NOTHING, 2.39e-2, "LAAF", 120),
+    "Heat2d-CG": Case("heat around 17 disks", NOTHING, 2.39e-2, "LAAF", 90),
     "Poisson2d-MS": Case(
         "5 x 5 materials",
         "own coefficients, 100 : 1 instead of up to 10⁵ : 1; continuous fluxes",
         5.90e-1,
         "MultiAdam",
-        90,
+        60,
         "`po.Interface`",
     ),
     "Heat2d-LT": Case(
-        "reaction and diffusion to t = 100", NOTHING, 9.97e-1, "", 180, "`TimeWindows()`"
+        "reaction and diffusion to t = 100", NOTHING, 9.97e-1, "", 90, "`TimeWindows()`"
     ),
-    "GS": Case("Gray-Scott", "periodicity; the term of the start", 7.99e-2, "FBPINN", 120),
+    "GS": Case("Gray-Scott", "periodicity; the term of the start", 7.99e-2, "FBPINN", 90),
     "NS2d-LT": Case(
         "flow in a channel to t = 5",
         "the outlet; no p at the start",
         9.70e-1,
         "L-BFGS",
-        150,
+        100,
     ),
-    "Burgers2d-C": Case("vector Burgers equation", "own start, slower", 2.60e-1, "", 120),
+    "Burgers2d-C": Case("vector Burgers equation", "own start, slower", 2.60e-1, "", 90),
 }
 
 
