@@ -55,10 +55,11 @@ CASES = {
     "Wave1d-C": Case("`wave`", NOTHING, 1.63e-2, "AdaBGDA", 45),
     "PNd": Case("`poisson_nd`, 5 dimensions", NOTHING, 1.31e-4, "AdaBGDA", 60),
     "HNd": Case("heat in the ball of 5 dimensions", NOTHING, 1.19e-4, "L-BFGS", 90),
-    "HNd, radial": Case("the same", NOTHING, 1.19e-4, "L-BFGS", 60, "features: the square of x"),
+    "HNd, radial": Case("the same", "the same", 1.19e-4, "L-BFGS", 60, "features: the square of x"),
     "PInv": Case(
         "conductivity of (x, y), 10 % of noise", "a sign of the source", 2e-2, "vPINN", 60
     ),
+    "PInv, small": Case("the same", "the same", 2e-2, "vPINN", 60, "`MLP(12, 2)`"),
     "HInv": Case("conductivity in a heat equation", "own points of the data", 1.19e-2, "vPINN", 80),
     "KS": Case(
         "`kuramoto_sivashinsky`",
@@ -136,6 +137,7 @@ def problem(case: str) -> Any:
         "HNd": heat.HeatInBall,
         "HNd, radial": heat.RadialHeat,
         "PInv": steady.Conductivity,
+        "PInv, small": steady.Conductivity,
         "HInv": heat.VaryingConductivity,
         "Wave2d-LT": waves.LongWave,
         "Heat2d-VC": heat.VaryingHeat,
@@ -168,6 +170,8 @@ def options(case: str) -> dict[str, Any]:
         return series(100, 193, (6, 95, 1), 2000)
     if case == "Wave2d-LT":
         return series(200, 25, (1, 1, 14, 1, 1), 1024)
+    if case == "PInv, small":
+        return {"network": po.networks.MLP(12, 2)}
     if case == "Heat2d-LT":
         return {"windows": po.TimeWindows(nodes=33)}
     return {}
