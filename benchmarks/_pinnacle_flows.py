@@ -1,6 +1,6 @@
-"""Reference solutions of PINNacle's flows by elements of Taylor and Hood (extra ``reference``).
+"""The flow over a step by elements of Taylor and Hood (extra ``reference``).
 
-Each is computed on two meshes; its error bar is the difference at the points of the coarser one.
+It is computed on two meshes; its error bar is the difference at the points of the coarser one.
 """
 
 from typing import Any, NamedTuple
@@ -97,7 +97,7 @@ def _rectangle(length: int, height: int, count: int) -> Any:
     return fem.MeshTri.init_tensor(np.linspace(0, length, length * count + 1), across)
 
 
-def _compared(points: Array, rough: Any, fine: Any, t: Array | None, source: str) -> Reference:
+def _compared(points: Array, rough: Any, fine: Any, source: str) -> Reference:
     """A reference at some points of both meshes."""
     from scipy.spatial import cKDTree
 
@@ -107,8 +107,6 @@ def _compared(points: Array, rough: Any, fine: Any, t: Array | None, source: str
 
     before, values = there(rough), there(fine)
     at = {"x": points[:, 0], "y": points[:, 1]}
-    if t is not None:
-        at = {name: part[:, None] for name, part in at.items()} | {"t": t[None, :]}
     bars = {name: difference(before[name], values[name]) for name in values}
     return Reference(at, values, bars, "finite elements", source)
 
@@ -135,7 +133,7 @@ def step_flow(viscosity: float, count: int = 12, halvings: int = 5) -> Reference
     # The pressure is unbounded at the corner.
     points = points[np.hypot(points[:, 0] - 2, points[:, 1] - 1) > 1e-6]
     rough, fine = (_step_flow(viscosity, one) for one in (mesh, mesh.refined()))
-    return _compared(points, rough, fine, None, f"Taylor-Hood, {len(fine[0])} points")
+    return _compared(points, rough, fine, f"Taylor-Hood, {len(fine[0])} points")
 
 
 def _step_flow(viscosity: float, mesh: Any) -> tuple[Array, dict[str, Array]]:
@@ -160,64 +158,3 @@ def _step_flow(viscosity: float, mesh: Any) -> tuple[Array, dict[str, Array]]:
         if newton and np.abs(change[:size]).max() < 1e-10:
             return mesh.p.T, one.at_points(flow, p)
     raise ValueError("Newton's method did not converge")
-
-
-def channel_flow(viscosity: float, t: Array, count: int = 24) -> Reference:
-    """u_t + (u·∇)u = -∇p + ν Δu - (f, f), ∇·u = 0 on (0, 2) x (0, 1) from rest.
-
-    f = sin πx sin πy sin πt; u = sin πy (sin πt + sin 3πt + sin 5πt) and v = 0 at x = 0, ν u_x = p
-    and v_x = 0 at x = 2, no flow at the other walls. Backward differences of the second order, with
-    the advection extrapolated.
-
-    Args:
-        viscosity: ν.
-        t: equally spaced times from 0.
-        count: of triangles along a unit of length; half of them, and steps of twice the length, for
-            the error bar.
-    """
-    rough, fine = (_channel_flow(viscosity, t, *n) for n in ((count // 2, 16), (count, 32)))
-    return _compared(rough[0], rough, fine, t, f"Taylor-Hood, {count} triangles by unit of length")
-
-
-def _channel_flow(
-    viscosity: float, t: Array, count: int, substeps: int
-) -> tuple[Array, dict[str, Array]]:
-    """The points of the mesh, and the flow there at all times."""
-    import skfem as fem
-    from scipy.sparse import bmat
-    from scipy.sparse.linalg import splu
-
-    one = _Flow.on(mesh := _rectangle(2, 1, count))
-    size, step = one.velocity.N, (t[1] - t[0]) / substeps
-
-    @fem.BilinearForm
-    def weight(u: Any, v: Any, _: Any) -> Any:
-        return u[0] * v[0] + u[1] * v[1]
-
-    @fem.LinearForm
-    def pushed(v: Any, w: Any) -> Any:
-        return np.sin(np.pi * w.x[0]) * np.sin(np.pi * w.x[1]) * (v[0] + v[1])
-
-    mass, force = weight.assemble(one.velocity), pushed.assemble(one.velocity)
-    block = 1.5 / step * mass + viscosity * one.viscous
-    system = bmat([[block, one.gradient.T], [one.gradient, None]], "csc")
-    fixed, (there, y) = one.given(2), one.inlet()
-    free = np.setdiff1d(np.arange(system.shape[0]), fixed)
-    factors, coupled = splu(system[free][:, free]), system[free][:, fixed]
-    flow = before = np.zeros(size)
-    moved, history = np.zeros(size), [one.at_points(flow, np.zeros(one.pressure.N))]
-    whole = np.zeros(system.shape[0])
-    for k in range(1, (len(t) - 1) * substeps + 1):
-        now = k * step
-        pulse = sum(np.sin(n * np.pi * now) for n in (1, 3, 5))
-        whole[there] = np.sin(np.pi * y) * pulse
-        last, moved = moved, one.advection(flow)
-        right = np.zeros(system.shape[0])
-        right[:size] = mass @ (2 * flow - before / 2) / step - (2 * moved - last)
-        right[:size] -= np.sin(np.pi * now) * force
-        whole[free] = factors.solve(right[free] - coupled @ whole[fixed])
-        before, flow = flow, whole[:size].copy()
-        if k % substeps == 0:
-            history.append(one.at_points(flow, whole[size:]))
-    values = {name: np.stack([at[name] for at in history], 1) for name in ("u", "v", "p")}
-    return mesh.p.T, {name: value.copy() for name, value in values.items()}

@@ -1,11 +1,10 @@
-"""PINNacle's waves, patterns and flows in time, repaired where they are wrong.
+"""PINNacle's waves, patterns and vector Burgers equation, repaired where they are wrong.
 
 Source of the statements: Hao et al., arXiv 2306.08827, and the code of that paper.
 """
 
 import jax.numpy as jnp
 import numpy as np
-from _pinnacle_flows import channel_flow
 from _pinnacle_references import gray_scott, on_grid, varying_wave
 
 import pinops as po
@@ -166,46 +165,3 @@ class VectorBurgers(po.Problem):
             unit.kind,
             unit.source,
         )
-
-
-class ChannelFlow(po.Problem):
-    """u_t + (u·∇)u = -∇p + ν Δu - (f, f), ∇·u = 0 on (0, 2) x (0, 1), t < 5, from rest, ν = 1/100.
-
-    f = sin πx sin πy sin πt, and u = sin πy (sin πt + sin 3πt + sin 5πt) at x = 0. PINNacle has
-    also p = 0 at the start, where the inlet already accelerates, and p = 0 alone at the outlet;
-    here no force acts on the outlet: ν u_x = p and v_x = 0.
-    """
-
-    domain = po.Box(x=(0, 2), y=(0, 1), t=(0, 5))
-    unknowns = ("u", "v", "p")
-    viscosity: float = po.positive(0.01)
-
-    def residual(self, u, u_t, u_x, u_y, lap_u, v, v_t, v_x, v_y, lap_v, p_x, p_y, x, y, t):
-        force = jnp.sin(jnp.pi * x) * jnp.sin(jnp.pi * y) * jnp.sin(jnp.pi * t)
-        return {
-            "momentum_x": u_t + u * u_x + v * u_y + p_x - self.viscosity * lap_u + force,
-            "momentum_y": v_t + u * v_x + v * v_y + p_y - self.viscosity * lap_v + force,
-            "continuity": u_x + v_y,
-        }
-
-    def inlet(self, y, t):
-        """u where the flow enters."""
-        pulse = sum(jnp.sin(n * jnp.pi * t) for n in (1, 3, 5))
-        return jnp.sin(jnp.pi * y) * pulse
-
-    def conditions(self):
-        return (
-            po.Initial({"u": 0.0, "v": 0.0}),
-            po.Dirichlet({"u": self.inlet, "v": 0.0}, on="x_min"),
-            po.Neumann({"v": 0.0}, on="x_max"),
-            po.Equation(lambda u_x, p: self.viscosity * u_x - p, on="x_max"),
-            po.Dirichlet({"u": 0.0, "v": 0.0}, on="y"),
-        )
-
-    def reference(self) -> Reference:
-        t = np.linspace(0, 5, 51)
-        whole = channel_flow(float(self.viscosity), t)
-        # The pressure of the start is not computed.
-        at = whole.coordinates | {"t": whole.coordinates["t"][:, 1:]}
-        values = {name: value[:, 1:] for name, value in whole.values.items()}
-        return Reference(at, values, whole.error_bar, whole.kind, whole.source)
