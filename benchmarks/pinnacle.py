@@ -190,6 +190,13 @@ def run(case: str, seed: int, smoke: bool) -> Row:
     }
 
 
+def shown(row: Row) -> str:
+    """The error, or where a march through time has ended."""
+    if "reached" in row and row["status"] in ("not converged", "out of time"):
+        return f"ended at t = {row['reached']:g}"
+    return f"{measure(row):.1e}"
+
+
 def table(content: Row) -> list[str]:
     """The recorded cases."""
     lines = [
@@ -202,7 +209,7 @@ def table(content: Row) -> list[str]:
         if name not in entries:
             continue
         entry = entries[name]
-        ours = _record.each(entry["runs"], lambda row: f"{measure(row):.1e}")
+        ours = _record.each(entry["runs"], shown)
         taken = f"{_record.seconds(entry)} of {case.seconds}"
         found = next((row["reference"] for row in entry["runs"] if "reference" in row), None)
         known = f"{found['kind']}, {max(found['error_bar'].values()):.0e}" if found else "-"
