@@ -1,4 +1,4 @@
-"""PINNacle's problems in the benchmarks: closed forms solve their equations, references are right."""
+"""PINNacle's problems: closed forms solve their equations, and references are right."""
 
 import functools
 from pathlib import Path
