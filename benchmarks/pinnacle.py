@@ -56,9 +56,7 @@ CASES = {
     "PNd": Case("`poisson_nd`, 5 dimensions", NOTHING, 1.31e-4, "AdaBGDA", 60),
     "HNd": Case("heat in the ball of 5 dimensions", NOTHING, 1.19e-4, "L-BFGS", 90),
     "HNd, radial": Case("the same", "the same", 1.19e-4, "L-BFGS", 60, "features: the square of x"),
-    "PInv": Case(
-        "conductivity of (x, y), noise of 0.1", "a sign of the source", 2e-2, "vPINN", 60
-    ),
+    "PInv": Case("conductivity of (x, y), noise of 0.1", "a sign of the source", 2e-2, "vPINN", 60),
     "PInv, small": Case("the same", "the same", 2e-2, "vPINN", 60, "`MLP(12, 2)`"),
     "HInv": Case("conductivity in a heat equation", "own points of the data", 1.19e-2, "vPINN", 80),
     "KS": Case(
