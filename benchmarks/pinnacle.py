@@ -53,6 +53,9 @@ CASES = {
     ),
     "NS2d-C": Case("cavity under a parabolic lid, Re 100", NOTHING, 2.35e-2, "AdaBGDA", 80),
     "Wave1d-C": Case("`wave`", NOTHING, 1.63e-2, "AdaBGDA", 45),
+    "Wave1d-C, linear": Case(
+        "the same", "the same", 1.63e-2, "AdaBGDA", 45, "random features, truncated Gauss-Newton"
+    ),
     "PNd": Case("`poisson_nd`, 5 dimensions", NOTHING, 1.31e-4, "AdaBGDA", 60),
     "HNd": Case("heat in the ball of 5 dimensions", NOTHING, 1.19e-4, "L-BFGS", 90),
     "HNd, radial": Case("the same", "the same", 1.19e-4, "L-BFGS", 60, "features: the square of x"),
@@ -116,6 +119,7 @@ def problem(case: str) -> Any:
         "Burgers1d-C": "burgers",
         "Poisson2d-C": "poisson_disks",
         "Wave1d-C": "wave",
+        "Wave1d-C, linear": "wave",
         "PNd": "poisson_nd",
         "KS": "kuramoto_sivashinsky",
     }
@@ -145,6 +149,8 @@ def problem(case: str) -> Any:
 
 def options(case: str) -> dict[str, Any]:
     """What differs from the default recipe."""
+    import jax.numpy as jnp
+
     import pinops as po
 
     def series(windows: int, nodes: int, degrees: tuple[int, ...], points: int) -> dict[str, Any]:
@@ -160,6 +166,13 @@ def options(case: str) -> dict[str, Any]:
         return series(100, 193, (6, 95, 1), 2000)
     if case == "Wave2d-LT":
         return series(200, 25, (1, 1, 14, 1, 1), 1024)
+    if case == "Wave1d-C, linear":
+        return {
+            "network": po.networks.RandomFeatures(1200, scale=14, activation=jnp.sin),
+            "optimizer": po.optimizers.TruncatedGaussNewton(),
+            "points": po.Collocation(interior=2400),
+            "steps": 2,
+        }
     if case == "PInv, small":
         return {"network": po.networks.MLP(12, 2)}
     if case == "Heat2d-LT":
