@@ -41,7 +41,7 @@ class VaryingWave(po.Problem):
         return lap_u - u_tt / square_of_speed(x, y)
 
     def conditions(self):
-        return po.Initial(bump, 0.0), po.Neumann(0.0, on=("x", "y"))
+        return po.Initial(lambda x, y: bump(x, y), 0.0), po.Neumann(0.0, on=("x", "y"))
 
     def reference(self) -> Reference:
         return varying_wave(
