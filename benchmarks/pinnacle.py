@@ -203,6 +203,8 @@ def run(case: str, seed: int, smoke: bool) -> Row:
 
 def shown(row: Row) -> str:
     """The error, or where a march through time has ended."""
+    if "failed" in row:
+        return "failed"
     if "reached" in row and row["status"] in ("not converged", "out of time"):
         return f"ended at t = {row['reached']:g}"
     return f"{measure(row):.1e}"
