@@ -455,27 +455,27 @@ def few_task():
 
 @pytest.mark.parametrize("name", FEW)
 @pytest.mark.parametrize(
-    "inner",
-    [Adam(1e-2), SSBroyden(), GaussNewton(), optax.adam(1e-2)],
-    ids=lambda o: type(o).__name__,
+    "inner", [Adam(1e-2), SSBroyden(), GaussNewton(1e-4)], ids=lambda o: type(o).__name__
 )
 def test_few_numbers_are_trained_as_if_they_were_the_parameters(name, inner, float64):
     objective, params = few_task()
-    optimizer = dataclasses.replace(FEW[name], optimizer=as_optimizer(inner))
+    optimizer = dataclasses.replace(FEW[name], optimizer=inner)
     first = optimizer.first(params)
 
     def residuals(numbers):
         change = optimizer.change(numbers, params)
         return objective.residuals(jax.tree.map(jnp.add, params, change))
 
-    own, alone = as_optimizer(inner), LeastSquares.of(residuals)
+    own, alone = inner, LeastSquares.of(residuals)
     state, other = optimizer.init(params), own.init(first)
     state, other = optimizer.start(objective, params, state), own.start(alone, first, other)
+    step = jax.jit(lambda params, state: optimizer.update(objective, params, state))
+    alone_step = jax.jit(lambda params, state: own.update(alone, params, state))
     found, numbers = params, first
     for _ in range(4):
-        found, state, value, _ = optimizer.update(objective, found, state)
-        numbers, other, expected, _ = own.update(alone, numbers, other)
-        assert value == pytest.approx(expected, rel=1e-8)
+        found, state, value, _ = step(found, state)
+        numbers, other, expected, _ = alone_step(numbers, other)
+        np.testing.assert_allclose(value, expected, rtol=1e-8)
     expected = jax.tree.map(jnp.add, params, optimizer.change(numbers, params))
     for key in ("w", "b"):
         np.testing.assert_allclose(found[key], expected[key], rtol=1e-7)
@@ -487,12 +487,13 @@ def test_few_numbers_are_trained_as_if_they_were_the_parameters(name, inner, flo
 def test_changes_have_a_low_rank_or_are_those_of_a_subspace():
     objective, params = few_task()
     for optimizer in FEW.values():
+        step = jax.jit(lambda params, state, o=optimizer: o.update(objective, params, state))
         found, state = params, optimizer.init(params)
         for _ in range(3):
-            found, state, *_ = optimizer.update(objective, found, state)
+            found, state, *_ = step(found, state)
         moved = np.asarray(found["w"] - params["w"])
         if isinstance(optimizer, LowRank):
-            assert np.linalg.matrix_rank(moved, tol=1e-4) == 2
+            assert np.linalg.matrix_rank(moved, tol=1e-10) == 2
             assert np.abs(found["b"] - params["b"]).min() > 0
         else:
             both = np.concatenate([moved.ravel(), found["b"] - params["b"]])
