@@ -25,9 +25,9 @@ FEW = (5, 50)
 TESTED = 40
 RATES = {
     "all parameters": 1e-3,
-    "last layers": 1e-3,
+    "last layers": 3e-3,
     "low rank": 1e-3,
-    "subspace": 1e-3,
+    "subspace": 3e-3,
 }
 RANK, DIMENSION = 4, 1000
 SETTINGS: dict[str, dict[str, Any]] = {

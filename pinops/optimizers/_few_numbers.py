@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
@@ -189,12 +190,11 @@ class Subspace(FewNumbers):
         return jnp.zeros(self.dimension, jnp.result_type(*leaves))
 
     def change(self, numbers: PyTree, params: PyTree) -> PyTree:
-        leaves, structure = jax.tree.flatten(params)
-        keys = jax.random.split(jax.random.key(self.seed), len(leaves))
+        # Constants of the compiled program: drawing them in every step takes longer than the rest.
+        random = np.random.default_rng(self.seed)
 
-        def of(leaf: Array, key: Array) -> Array:
-            which, sign = jax.random.split(key)
-            entries = numbers[jax.random.randint(which, leaf.shape, 0, self.dimension)]
-            return entries * jax.random.rademacher(sign, leaf.shape, leaf.dtype)
+        def of(leaf: Array) -> Array:
+            sign = random.choice(np.asarray([-1, 1], leaf.dtype), leaf.shape)
+            return sign * numbers[random.integers(self.dimension, size=leaf.shape)]
 
-        return structure.unflatten(map(of, leaves, keys))
+        return jax.tree.map(of, params)
