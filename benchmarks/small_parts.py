@@ -32,6 +32,7 @@ RATES = {
 }
 RANK, DIMENSION = 4, 1000
 CHOICES, STEPS = 3, 500
+SEED = 7
 
 
 def last_layers(params: Any) -> tuple[Any, Any]:
@@ -74,7 +75,11 @@ def known(folder: Path, smoke: bool) -> Any:
         return po.load(folder / "start")
     mixture = po.Mixture([*KNOWN, UNSEEN], [1.0] * len(KNOWN) + [0.0])
     path, count = folder / "known.h5", 12 if smoke else round(100 * len(KNOWN) / 0.9)
-    data = Dataset.open(path) if path.exists() else generate(mixture, path, count=count)
+    data = (
+        Dataset.open(path)
+        if path.exists()
+        else generate(mixture, path, count=count, seed=SEED + 10)
+    )
     width, depth = (4, 1) if smoke else (64, 3)
     network, steps = po.networks.ModifiedMLP(width, depth), 2 if smoke else 3000
     return po.train(
@@ -84,6 +89,7 @@ def known(folder: Path, smoke: bool) -> Any:
         functions=po.Functions(batch=4 if smoke else 32),
         optimizer=po.optimizers.SOAP(3e-3, steps),
         steps=steps,
+        seed=SEED,
         progress=False,
         out=folder / "start",
     )
@@ -101,7 +107,9 @@ def fine_tuning(folder: Path, smoke: bool) -> Row:
     start, path = known(folder, smoke), folder / "unseen.h5"
     unseen, tested = start.family.only(UNSEEN), 3 if smoke else TESTED
     total = tested + (12 if smoke else 76)
-    others = Dataset.open(path) if path.exists() else generate(unseen, path, count=total)
+    others = (
+        Dataset.open(path) if path.exists() else generate(unseen, path, count=total, seed=SEED + 20)
+    )
     rest, test = others.split(test=tested)
     errors: dict[str, dict[str, list[float]]] = {}
     for count in FEW[:1] if smoke else FEW:
