@@ -1,9 +1,9 @@
 """Smaller parts, each with the comparison that decided whether it was kept.
 
-    python benchmarks/small_parts.py [--folder FOLDER]
+    python benchmarks/small_parts.py [--cases "5 solutions"] [--folder FOLDER]
     python benchmarks/small_parts.py --markdown
 
-``fine-tuning``: a DeepONet that knows heat conduction, logistic growth and Burgers' equation, from
+Fine-tuning: a DeepONet that knows heat conduction, logistic growth and Burgers' equation, from
 100 solutions of each (`pinops.Mixture`, periodic waves), goes on with 5 or 50 solutions of the
 bistable equation: with all of its parameters, the last layers alone (`Only`), changes of low rank
 (`LowRank`), or in a random subspace (`Subspace`); always Adam, 500 steps, at the learning rate that
@@ -22,7 +22,7 @@ from _record import Row
 MARKS = ("<!-- few: benchmarks/small_parts.py --markdown -->", "<!-- end of few -->")
 KNOWN = "heat_waves", "logistic_waves", "burgers_waves"
 UNSEEN = "bistable_waves"
-FEW = (5, 50)
+FEW = {"5 solutions": 5, "50 solutions": 50}
 TESTED = 40
 RATES = {
     "all parameters": 1e-3,
@@ -95,8 +95,8 @@ def known(folder: Path, smoke: bool) -> Any:
     )
 
 
-def fine_tuning(folder: Path, smoke: bool) -> Row:
-    """Errors by the number of solutions and by way, one for each choice of solutions."""
+def fine_tuning(case: str, folder: Path, smoke: bool) -> Row:
+    """Errors by way, one for each choice of solutions."""
     from dataclasses import replace
 
     import numpy as np
@@ -111,25 +111,24 @@ def fine_tuning(folder: Path, smoke: bool) -> Row:
         Dataset.open(path) if path.exists() else generate(unseen, path, count=total, seed=SEED + 20)
     )
     rest, test = others.split(test=tested)
-    errors: dict[str, dict[str, list[float]]] = {}
-    for count in FEW[:1] if smoke else FEW:
-        found = errors.setdefault(str(count), {})
-        for way, rate in RATES.items():
-            for choice in range(1 if smoke else CHOICES):
-                some = np.random.default_rng(choice).permutation(rest.count)
-                # One sample is set apart for testing, and a tenth for validation.
-                few = rest.take(some[: count + max(1, count // 10) + 1]).split(test=1)[0]
-                after = po.train(
-                    unseen,
-                    start=start,
-                    data=few,
-                    optimizer=optimizer_of(way, rate),
-                    functions=po.Functions(batch=min(32, count)),
-                    steps=2 if smoke else STEPS,
-                    seed=choice,
-                    progress=False,
-                )
-                found.setdefault(way, []).append(after.error(test)["u"]["mean"])
+    count = FEW[case]
+    errors: dict[str, list[float]] = {}
+    for way, rate in RATES.items():
+        for choice in range(1 if smoke else CHOICES):
+            some = np.random.default_rng(choice).permutation(rest.count)
+            # One sample is set apart for testing, and a tenth for validation.
+            few = rest.take(some[: count + max(1, count // 10) + 1]).split(test=1)[0]
+            after = po.train(
+                unseen,
+                start=start,
+                data=few,
+                optimizer=optimizer_of(way, rate),
+                functions=po.Functions(batch=min(32, count)),
+                steps=2 if smoke else STEPS,
+                seed=choice,
+                progress=False,
+            )
+            errors.setdefault(way, []).append(after.error(test)["u"]["mean"])
     return {
         "before": replace(start, family=unseen).error(test)["u"]["mean"],
         "errors": errors,
@@ -139,17 +138,18 @@ def fine_tuning(folder: Path, smoke: bool) -> Row:
 
 def table(content: Row) -> list[str]:
     """Errors in per cent by way and number of solutions."""
-    (run,) = content["cases"]["fine-tuning"]["runs"]
-    lines = ["| what is trained | numbers | " + " | ".join(f"{n} solutions" for n in FEW) + " |"]
+    runs = {case: content["cases"][case]["runs"][0] for case in FEW}
+    lines = ["| what is trained | numbers | " + " | ".join(runs) + " |"]
     lines.append("|---" * (2 + len(FEW)) + "|")
     for way in RATES:
-        cells = [", ".join(f"{100 * e:.1f}" for e in run["errors"][str(n)][way]) for n in FEW]
-        lines.append(f"| {way} | {run['trained'][way]} | {' | '.join(cells)} |")
+        cells = [", ".join(f"{100 * e:.1f}" for e in run["errors"][way]) for run in runs.values()]
+        numbers = next(iter(runs.values()))["trained"][way]
+        lines.append(f"| {way} | {numbers} | {' | '.join(cells)} |")
     return lines
 
 
 def main() -> None:
-    options = _record.parser(__file__, __doc__, ["fine-tuning"], (0,))
+    options = _record.parser(__file__, __doc__, FEW, (0,))
     options.add_argument("--folder", type=Path, help="where data and the operator are kept")
     _record.add_markdown(options, _record.ROOT / "docs/guide/optimizers.md")
     asked = _record.parse(options)
@@ -160,13 +160,14 @@ def main() -> None:
         folder = asked.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         if asked.one:
-            return print(json.dumps(fine_tuning(folder, bool(asked.smoke))))
+            return print(json.dumps(fine_tuning(asked.cases[0], folder, bool(asked.smoke))))
         more = ["--folder", str(folder)]
         more += ["--smoke", str(asked.smoke)] if asked.smoke else []
-        row = _record.one(__file__, "fine-tuning", 0, *more, cold=not asked.smoke)
         settings = {"rates": RATES, "rank": RANK, "dimension": DIMENSION, "steps": STEPS}
-        record.add("fine-tuning", 0, row, **settings)
-        print(row)
+        for case in asked.cases:
+            row = _record.one(__file__, case, 0, *more, cold=not asked.smoke)
+            record.add(case, 0, row, **settings)
+            print(case, row, flush=True)
     return None
 
 
