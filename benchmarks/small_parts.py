@@ -1,6 +1,6 @@
 """Smaller parts, each with the comparison that decided whether it was kept.
 
-    python benchmarks/small_parts.py [--cases "5 solutions"] [--folder FOLDER]
+    python benchmarks/small_parts.py [--cases "5 solutions"] [--seeds 0 1 2] [--folder FOLDER]
     python benchmarks/small_parts.py --markdown
 
 Fine-tuning: a DeepONet that knows heat conduction, logistic growth and Burgers' equation, from
@@ -31,7 +31,7 @@ RATES = {
     "subspace": 3e-3,
 }
 RANK, DIMENSION = 4, 1000
-CHOICES, STEPS = 3, 500
+STEPS = 500
 SEED = 7
 
 
@@ -95,8 +95,8 @@ def known(folder: Path, smoke: bool) -> Any:
     )
 
 
-def fine_tuning(case: str, folder: Path, smoke: bool) -> Row:
-    """Errors by way, one for each choice of solutions."""
+def fine_tuning(case: str, seed: int, folder: Path, smoke: bool) -> Row:
+    """Errors by way for one choice of solutions."""
     from dataclasses import replace
 
     import numpy as np
@@ -112,23 +112,22 @@ def fine_tuning(case: str, folder: Path, smoke: bool) -> Row:
     )
     rest, test = others.split(test=tested)
     count = FEW[case]
-    errors: dict[str, list[float]] = {}
+    some = np.random.default_rng(seed).permutation(rest.count)
+    # One sample is set apart for testing, and a tenth for validation.
+    few = rest.take(some[: count + max(1, count // 10) + 1]).split(test=1)[0]
+    errors: dict[str, float] = {}
     for way, rate in RATES.items():
-        for choice in range(1 if smoke else CHOICES):
-            some = np.random.default_rng(choice).permutation(rest.count)
-            # One sample is set apart for testing, and a tenth for validation.
-            few = rest.take(some[: count + max(1, count // 10) + 1]).split(test=1)[0]
-            after = po.train(
-                unseen,
-                start=start,
-                data=few,
-                optimizer=optimizer_of(way, rate),
-                functions=po.Functions(batch=min(32, count)),
-                steps=2 if smoke else STEPS,
-                seed=choice,
-                progress=False,
-            )
-            errors.setdefault(way, []).append(after.error(test)["u"]["mean"])
+        after = po.train(
+            unseen,
+            start=start,
+            data=few,
+            optimizer=optimizer_of(way, rate),
+            functions=po.Functions(batch=min(32, count)),
+            steps=2 if smoke else STEPS,
+            seed=seed,
+            progress=False,
+        )
+        errors[way] = after.error(test)["u"]["mean"]
     return {
         "before": replace(start, family=unseen).error(test)["u"]["mean"],
         "errors": errors,
@@ -138,20 +137,23 @@ def fine_tuning(case: str, folder: Path, smoke: bool) -> Row:
 
 def table(content: Row) -> list[str]:
     """Errors in per cent by way and number of solutions."""
-    runs = {case: content["cases"][case]["runs"][0] for case in FEW}
+    runs = {case: content["cases"][case]["runs"] for case in FEW}
     lines = ["| what is trained | numbers | " + " | ".join(runs) + " |"]
     lines.append("|---" * (2 + len(FEW)) + "|")
     for way in RATES:
-        cells = [", ".join(f"{100 * e:.1f}" for e in run["errors"][way]) for run in runs.values()]
-        numbers = next(iter(runs.values()))["trained"][way]
+        cells = [
+            _record.each(rows, lambda run, w=way: f"{100 * run['errors'][w]:.1f}")
+            for rows in runs.values()
+        ]
+        numbers = next(iter(runs.values()))[0]["trained"][way]
         lines.append(f"| {way} | {numbers} | {' | '.join(cells)} |")
     return lines
 
 
 def main() -> None:
-    options = _record.parser(__file__, __doc__, FEW, (0,))
+    options = _record.parser(__file__, __doc__, FEW)
     options.add_argument("--folder", type=Path, help="where data and the operator are kept")
-    _record.add_markdown(options, _record.ROOT / "docs/guide/optimizers.md")
+    _record.add_markdown(options, _record.ROOT / "docs/guide/operators.md")
     asked = _record.parse(options)
     record = _record.Record(asked.record)
     if asked.markdown:
@@ -160,14 +162,16 @@ def main() -> None:
         folder = asked.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         if asked.one:
-            return print(json.dumps(fine_tuning(asked.cases[0], folder, bool(asked.smoke))))
+            case, seed = asked.cases[0], asked.seeds[0]
+            return print(json.dumps(fine_tuning(case, seed, folder, bool(asked.smoke))))
         more = ["--folder", str(folder)]
         more += ["--smoke", str(asked.smoke)] if asked.smoke else []
         settings = {"rates": RATES, "rank": RANK, "dimension": DIMENSION, "steps": STEPS}
         for case in asked.cases:
-            row = _record.one(__file__, case, 0, *more, cold=not asked.smoke)
-            record.add(case, 0, row, **settings)
-            print(case, row, flush=True)
+            for seed in asked.seeds:
+                row = _record.one(__file__, case, seed, *more, cold=not asked.smoke)
+                record.add(case, seed, row, **settings)
+                print(case, seed, row, flush=True)
     return None
 
 
