@@ -137,9 +137,11 @@ def fine_tuning(case: str, seed: int, folder: Path, smoke: bool) -> Row:
 
 def table(content: Row) -> list[str]:
     """Errors in per cent by way and number of solutions."""
-    runs = {case: content["cases"][case]["runs"] for case in FEW}
+    runs = {case: entry["runs"] for case, entry in content["cases"].items() if case in FEW}
+    if not runs:
+        return []
     lines = ["| what is trained | numbers | " + " | ".join(runs) + " |"]
-    lines.append("|---" * (2 + len(FEW)) + "|")
+    lines.append("|---" * (2 + len(runs)) + "|")
     for way in RATES:
         cells = [
             _record.each(rows, lambda run, w=way: f"{100 * run['errors'][w]:.1f}")
