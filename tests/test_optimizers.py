@@ -1,7 +1,5 @@
 """Optimizers, by what the mathematics promises of each step and of where they end."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,11 +14,9 @@ from pinops.optimizers import (
     Adam,
     GaussNewton,
     LeastSquares,
-    LowRank,
     Only,
     Optax,
     SSBroyden,
-    Subspace,
     as_optimizer,
     strong_wolfe,
 )
@@ -436,73 +432,6 @@ def test_only_some_parameters_are_trained_as_if_the_others_were_constants(inner,
     )
     with pytest.raises(ValueError, match="Only: the part that is to be trained has no parameters"):
         Only(inner, lambda params: params["c"]).init(start | {"c": None})
-
-
-FEW = {"low rank": LowRank(Adam(1e-2), 2), "subspace": Subspace(Adam(1e-2), 5)}
-
-
-def few_task():
-    """A matrix and a vector that a residual vector depends on."""
-    keys = jax.random.split(jax.random.key(0), 3)
-    left, right = jax.random.normal(keys[0], (7, 6)), jax.random.normal(keys[1], (5, 3))
-    params = {"w": jax.random.normal(keys[2], (6, 5)), "b": jnp.arange(3.0), "none": None}
-
-    def residuals(params):
-        return jnp.ravel(left @ jnp.sin(params["w"]) @ right + params["b"][None]) - 1.0
-
-    return LeastSquares.of(residuals), params
-
-
-@pytest.mark.parametrize("name", FEW)
-@pytest.mark.parametrize(
-    "inner", [Adam(1e-2), SSBroyden(), GaussNewton(1e-4)], ids=lambda o: type(o).__name__
-)
-def test_few_numbers_are_trained_as_if_they_were_the_parameters(name, inner, float64):
-    objective, params = few_task()
-    optimizer = dataclasses.replace(FEW[name], optimizer=inner)
-    first = optimizer.first(params)
-
-    def residuals(numbers):
-        change = optimizer.change(numbers, params)
-        return objective.residuals(jax.tree.map(jnp.add, params, change))
-
-    own, alone = inner, LeastSquares.of(residuals)
-    state, other = optimizer.init(params), own.init(first)
-    state, other = optimizer.start(objective, params, state), own.start(alone, first, other)
-    step = jax.jit(lambda params, state: optimizer.update(objective, params, state))
-    alone_step = jax.jit(lambda params, state: own.update(alone, params, state))
-    found, numbers = params, first
-    for _ in range(4):
-        found, state, value, _ = step(found, state)
-        numbers, other, expected, _ = alone_step(numbers, other)
-        np.testing.assert_allclose(value, expected, rtol=1e-8)
-    expected = jax.tree.map(jnp.add, params, optimizer.change(numbers, params))
-    for key in ("w", "b"):
-        np.testing.assert_allclose(found[key], expected[key], rtol=1e-7)
-        assert not np.allclose(found[key], params[key])
-    answer = optimizer.answered(found, state)
-    np.testing.assert_array_equal(answer["w"], found["w"])
-
-
-def test_changes_have_a_low_rank_or_are_those_of_a_subspace():
-    objective, params = few_task()
-    for optimizer in FEW.values():
-        step = jax.jit(lambda params, state, o=optimizer: o.update(objective, params, state))
-        found, state = params, optimizer.init(params)
-        for _ in range(3):
-            found, state, *_ = step(found, state)
-        moved = np.asarray(found["w"] - params["w"])
-        if isinstance(optimizer, LowRank):
-            assert np.linalg.matrix_rank(moved, tol=1e-10) == 2
-            assert np.abs(found["b"] - params["b"]).min() > 0
-        else:
-            both = np.concatenate([moved.ravel(), found["b"] - params["b"]])
-            assert len(np.unique(np.abs(both).round(5))) <= 5
-        assert not optimizer.trains_all
-    with pytest.raises(ValueError, match="Subspace: dimension=40 is more than the 33 parameters"):
-        Subspace(Adam(), 40).init(params)
-    with pytest.raises(ValueError, match="LowRank: rank must be a whole number from 1"):
-        LowRank(Adam(), 0)
 
 
 def test_optimizers_are_called_by_their_names():

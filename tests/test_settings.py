@@ -93,8 +93,6 @@ GIVEN = {
     "Continuation": {"a": (1.0, 2.0)},
     "Only": {"optimizer": Adam(), "where": lambda params: params},
     "Averaged": {"optimizer": Adam()},
-    "LowRank": {"optimizer": Adam()},
-    "Subspace": {"optimizer": Adam()},
     "Accumulated": {"optimizer": Adam()},
     "JSONLines": {"path": "log.jsonl"},
     "TensorBoard": {"folder": "logs"},

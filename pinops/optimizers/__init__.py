@@ -15,8 +15,6 @@ and receives the products of the others. Everything before and after is whole on
 explicit `shard_map`; the partitioner, left to itself, splits every vector too).
 """
 
-from pinops.optimizers._few_numbers import LowRank as LowRank
-from pinops.optimizers._few_numbers import Subspace as Subspace
 from pinops.optimizers._least_squares import GaussNewton as GaussNewton
 from pinops.optimizers._least_squares import LevenbergMarquardt as LevenbergMarquardt
 from pinops.optimizers._least_squares import TruncatedGaussNewton as TruncatedGaussNewton
