@@ -59,12 +59,16 @@ from pinops.operators._mmgp import Answer as Answer
 from pinops.operators._mmgp import MeshSamples as MeshSamples
 from pinops.operators._mmgp import MorphedProcesses as MorphedProcesses
 from pinops.operators._mmgp import Sizes as Sizes
+from pinops.operators._morphed_grid import MorphedGrid as MorphedGrid
+from pinops.operators._morphed_grid import MorphedGridNetwork as MorphedGridNetwork
+from pinops.operators._morphed_grid import Morphing as Morphing
 from pinops.operators._operator import Numbers as Numbers
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
 from pinops.operators._operator import Solutions as Solutions
 from pinops.operators._points import POINT_NETWORK as POINT_NETWORK
 from pinops.operators._points import Graph as Graph
+from pinops.operators._points import Links as Links
 from pinops.operators._points import PointArchitecture as PointArchitecture
 from pinops.operators._points import PointNetwork as PointNetwork
 from pinops.operators._prior import with_prior as with_prior
