@@ -181,7 +181,8 @@ def _checked_loops(mesh: Mesh, kind: str) -> list[Int[np.ndarray, " l"]]:
         holes = len(loops) - 1
         fitting = {0: "take a disc", 1: "take an annulus"}.get(holes, "fill holes up")
         raise ValueError(
-            f"a mesh with {holes} hole{'' if holes == 1 else 's'}, whose boundary has {len(loops)} loops, cannot be brought "
+            f"a mesh with {holes} hole{'s' * (holes != 1)}, whose boundary has {len(loops)} "
+            f"loop{'s' * (len(loops) != 1)}, cannot be brought "
             f"to the {kind}, which has {wanted}; {fitting}"
         )
     return loops
