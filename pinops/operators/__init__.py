@@ -28,6 +28,10 @@ again for the gradient, so that memory does not grow with their number.
 **Points that fill a sample up are read only.** They read from the points of the sample and nothing
 reads from them, so that they are also how a network on points is asked for values anywhere else.
 
+**A grid for meshes is laid on the square that they are mapped to.** The maps are found once, on the
+host, as the edges of graphs are; the network on points that results gathers from the points of a
+mesh, acts on the grid, and is read at the points by products with two small matrices.
+
 **Cross-attention of a point is a layer of a network**, ``softmax(h A) B`` with matrices that the
 tokens of the problem make, so that PROSE propagates derivatives as a multilayer perceptron does.
 
@@ -62,6 +66,7 @@ from pinops.operators._mmgp import Sizes as Sizes
 from pinops.operators._morphed_grid import MorphedGrid as MorphedGrid
 from pinops.operators._morphed_grid import MorphedGridNetwork as MorphedGridNetwork
 from pinops.operators._morphed_grid import Morphing as Morphing
+from pinops.operators._morphed_grid import gridded as gridded
 from pinops.operators._operator import Numbers as Numbers
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture

@@ -65,16 +65,26 @@ class MorphedGridNetwork(PointNetwork):
         links: Links | None = None,
     ) -> Float[Array, "m o"]:
         assert isinstance(links, Morphing), "MorphedGrid.links makes one"
-        on_grid = gridded(jnp.concatenate([points, features], 1), links)
-        values = self.network(on_grid.reshape(1, *self.grid, -1))[0]
-        axes = zip(links.places.T, self.grid, self.periodic, strict=True)
+        return self.at_points(self.on_grid(points, features, links), links)
+
+    def on_grid(
+        self, points: Float[Array, "m d"], features: Float[Array, "m i"], links: Morphing
+    ) -> Float[Array, "a b o"]:
+        """The values at the grid points; arguments as for a call."""
+        seen = gridded(jnp.concatenate([points, features], 1), links)
+        return self.network(seen.reshape(1, *self.grid, -1))[0]
+
+    def at_points(self, values: Float[Array, "a b o"], links: Morphing) -> Float[Array, "m o"]:
+        """Values at the grid points, interpolated to the points of the mesh."""
+        axes = zip(jnp.asarray(links.places).T, self.grid, self.periodic, strict=True)
         first, second = (hats(at, count, closed) for at, count, closed in axes)
         return jnp.sum(jnp.tensordot(first, values, axes=1) * second[:, :, None], axis=1)
 
 
 def gridded(values: Float[Array, "m c"], links: Morphing) -> Float[Array, "g c"]:
     """Values at the points of a mesh, interpolated to the grid points: linear in each triangle."""
-    return jnp.sum(values[links.corners] * links.shares[:, :, None], axis=1)
+    shares = jnp.asarray(links.shares)
+    return jnp.sum(values[links.corners] * shares[:, :, None], axis=1)
 
 
 def hats(at: Float[Array, " m"], count: int, closed: bool) -> Float[Array, "m count"]:
@@ -87,7 +97,7 @@ def hats(at: Float[Array, " m"], count: int, closed: bool) -> Float[Array, "m co
         count: The grid points, the last of them at 1, or one step before it on a closed axis.
         closed: Whether the axis goes on at 0 where it ends.
     """
-    off = at[:, None] * (count if closed else count - 1) - jnp.arange(count, dtype=at.dtype)
+    off = at[:, None] * (count if closed else count - 1) - jnp.arange(count, dtype=at.dtype)[None]
     if closed:
         off = jnp.minimum(jnp.abs(off), count - jnp.abs(off))
     return jnp.maximum(1 - jnp.abs(off), 0)

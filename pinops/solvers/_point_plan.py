@@ -13,14 +13,22 @@ from pinops.data import BLOCK, Dataset, check_values
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import ratio
 from pinops.networks import trainable
-from pinops.operators import PointArchitecture
+from pinops.operators import MorphedGrid, PointArchitecture
 from pinops.optimizers import SOAP
-from pinops.problem import DataFamily, fingerprint
+from pinops.problem import (
+    DataFamily,
+    Problem,
+    fingerprint,
+    impose,
+    name_of,
+    scales_of_family,
+)
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request, pool_of
-from pinops.solvers._operator_plan import STEPS
+from pinops.solvers._operator_plan import STEPS, check_without_equation, checked_physics
 from pinops.solvers._recipe import (
     Length,
+    check_digits,
     check_stochastic,
     check_terms_weighted,
     checked_steps,
@@ -31,6 +39,7 @@ from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.training import (
     CloudBatches,
     Functions,
+    MorphedEquation,
     Outcome,
     ParameterScaling,
     Params,
@@ -40,6 +49,7 @@ from pinops.training import (
     Training,
     cast,
     check_network_fits,
+    check_on_shapes,
     evaluate_clouds,
     fitted_inputs,
     samples_in,
@@ -48,6 +58,7 @@ from pinops.training import (
 ON_POINTS = "networks on points, of which every step has other samples"
 _BATCH = 8  # samples of a step
 M = TypeVar("M")
+_FOR_SIZES = 16  # samples that the sizes of an equation are taken from
 _MONITORED = 32  # samples for validation whose errors are reported
 
 
@@ -59,13 +70,15 @@ class PointPlan(FamilyPlan):
     dataset: Dataset
     architecture: PointArchitecture
     source: CloudBatches
+    physics: float
+    equation: MorphedEquation | None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
         request = self._request(seed)
         model, params = built_point_map(self.problem, self.architecture, request)
         training = Training(
-            model=replace(model, bootstrap=self.options.bootstrap(seed)),
+            model=replace(model, bootstrap=self.options.bootstrap(seed), equation=self.equation),
             phases=self.phases,
             source=self.source,
             seed=seed,
@@ -91,11 +104,18 @@ class PointPlan(FamilyPlan):
             "points": self.source.inputs.to_json(),
             "mean": self.dataset.mean,
             "scale": self.dataset.scale,
+            **({} if self.equation is None else self._asked(self.equation.problem)),
             **phases_request(self.phases),
         }
 
+    def _asked(self, problem: Problem) -> dict[str, Any]:
+        """What was asked for of the equation."""
+        about = {"problem": name_of(problem), "fingerprint": fingerprint(problem)}
+        return {"physics": self.physics, "equation": about}
+
 
 def point_plan(
+    family: Problem,
     architecture: PointArchitecture,
     options: Options,
     *,
@@ -107,9 +127,12 @@ def point_plan(
     length: Length,
 ) -> PointPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
-    dataset = checked_clouds(architecture, options, dataset, physics, weighting)
-    check_values(dataset, *dataset.splits, gaps=True, coefficients=False)
-    source, functions = cloud_batches(dataset, architecture, functions)
+    dataset = checked_clouds(architecture, options, dataset, weighting)
+    physics = _physics(family, architecture, options, physics, weighting)
+    check_values(dataset, *dataset.splits, gaps=True, coefficients=False, empty=bool(physics))
+    known = tuple(name for name in family.arrays() if name in dataset.layout.parameters)
+    coefficients = known if physics else None
+    source, functions = cloud_batches(dataset, architecture, functions, coefficients=coefficients)
     inputs = source.inputs
     steps = length.in_steps(len(dataset.splits["training"]), source.batch)
     total = checked_steps(steps, STEPS)
@@ -117,17 +140,63 @@ def point_plan(
     chosen = SOAP(decay_steps=total) if optimizer is None else optimizer
     plan = phases(chosen, steps, STEPS)
     check_stochastic(plan, ON_POINTS)
-    family = family_of_clouds(dataset, inputs)
+    problem = family_of_clouds(dataset, inputs)
     return PointPlan(
-        problem=family,
+        problem=problem,
         architecture=architecture,
         options=options,
         dataset=dataset,
         source=source,
         functions=functions,
         phases=plan,
-        weighting=weighting or Fixed(),
-        fingerprint=fingerprint(family),
+        weighting=weighting or Fixed(equation=physics, condition=1000 * physics),
+        fingerprint=fingerprint(problem),
+        physics=physics,
+        equation=_equation(family, dataset, source) if physics else None,
+    )
+
+
+def _physics(
+    family: Problem,
+    architecture: PointArchitecture,
+    options: Options,
+    physics: float | None,
+    weighting: Weighting | None,
+) -> float:
+    """The weight of the equation. Raises ValueError where there is none on meshes."""
+    weight = checked_physics(physics, 0.0, weighting)
+    if not weight:
+        return weight
+    if not isinstance(architecture, MorphedGrid):
+        raise ValueError(
+            f"physics={weight:g} needs a grid; leave it out for {type(architecture).__name__}, or "
+            "train a MorphedGrid(FNO(24, 10))"
+        )
+    if isinstance(family, DataFamily):
+        check_without_equation(weight)
+    check_on_shapes(family)
+    check_digits(options.compute_dtype, equation=True)
+    return weight
+
+
+def _equation(family: Problem, dataset: Dataset, source: CloudBatches) -> MorphedEquation:
+    """The equation of the samples, in sizes that suit some of them."""
+    inputs, names = source.inputs, source.coefficients or ()
+    some = dataset.splits["training"][:_FOR_SIZES]
+    rows = dataset.rows(some)
+    members = [
+        family.with_arrays({name: rows[f"inputs/{name}"][k] for name in names})
+        for k in range(len(some))
+    ]
+    scales = scales_of_family(members, impose(family), dataset.scale, dataset.mean)
+    return cast(
+        MorphedEquation(
+            problem=family,
+            scales=scales,
+            middle=np.asarray(inputs.middle),
+            radius=np.asarray(inputs.radius),
+            owner=name_of(family),
+        )
     )
 
 
@@ -135,7 +204,6 @@ def checked_clouds(
     architecture: PointArchitecture,
     options: Options,
     dataset: Dataset | None,
-    physics: float | None,
     weighting: Weighting | None,
 ) -> Dataset:
     """The data of a request. Raises ValueError for what no network on points takes."""
@@ -148,8 +216,6 @@ def checked_clouds(
             f"{dataset.layout.shape(dataset.coordinates)} for all; give coordinates=[points, ...], "
             "or train a DeepONet()"
         )
-    if physics:
-        raise ValueError(f"physics={physics:g} needs a grid; leave it out for {name}")
     if options.mesh() is not None:
         raise ValueError(f"{name} is trained on one device; leave devices out")
     check_terms_weighted(weighting, ON_POINTS)
@@ -164,6 +230,7 @@ def cloud_batches(
     without: Collection[str] = (),
     parameter_map: str = "auto",
     noisy: bool = False,
+    coefficients: tuple[str, ...] | None = None,
 ) -> tuple[CloudBatches, Functions]:
     """The samples for training, and how many of them are in memory and in a step.
 
@@ -174,6 +241,7 @@ def cloud_batches(
         without: The inputs that a network does not see.
         parameter_map: What is made of numbers of whole samples, as of `Direct`.
         noisy: Whether a step adds noise.
+        coefficients: The inputs that are coefficients of an equation; None: there is none.
     """
     local = {name: there for name, there in local_of(dataset).items() if name not in without}
     blocks = partial(_blocks, dataset, local)
@@ -190,6 +258,7 @@ def cloud_batches(
         batch=functions.batch,
         points=functions.data_points,
         noisy=noisy,
+        coefficients=coefficients,
     )
     return source, functions
 
@@ -305,8 +374,10 @@ def _monitor(model: PointMapModel, source: CloudBatches) -> Callable[[Params], d
             predicted = np.asarray(evaluate_clouds(model, params, clouds))
             off = np.where(known, predicted - truth, 0.0)
             size = np.linalg.norm(np.where(known, truth, 0.0), axis=1)
-            errors.append(ratio(np.linalg.norm(off, axis=1), size))
-        means = np.concatenate(errors).mean(0)
-        return {name: float(means[k]) for k, name in enumerate(model.unknowns)}
+            found = ratio(np.linalg.norm(off, axis=1), size)
+            errors.append(np.where(known.any(1), found, np.nan))
+        by_unknown = zip(model.unknowns, np.concatenate(errors).T, strict=True)
+        seen = {name: found[~np.isnan(found)] for name, found in by_unknown}
+        return {name: float(found.mean()) for name, found in seen.items() if len(found)}
 
     return measure

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pinops.data import Dataset, as_dataset, check_data, family_of, problem_in
+from pinops.data import Dataset, as_dataset, check_data, check_shapes, family_of, problem_in
 from pinops.losses import Weighting
 from pinops.operators import (
     MMGP,
@@ -15,6 +15,7 @@ from pinops.operators import (
     Direct,
     GridArchitecture,
     HyPINO,
+    MorphedGrid,
     OperatorArchitecture,
     PointArchitecture,
     SurrogateArchitecture,
@@ -80,7 +81,8 @@ def train(
     functions at sensors of their own) to its solution at any points; a network on grids such as
     `FNO` a map from input fields and numbers to the solution on a grid; `Direct` and `CAPE` of one
     a surrogate, from snapshots on a grid to the next one; `Transolver` and `MeshGraphNet` a map on
-    points that differ from sample to sample, and `Direct` of one a surrogate there. Of data with a
+    points that differ from sample to sample, as does `MorphedGrid` of a network on grids for
+    meshes, and `Direct` of one a surrogate there. Of data with a
     time axis a network on points alone stands for ``Direct(network, change=True)``. `MMGP` is
     fitted to fields on meshes in closed form, in float64, and gives them with error bars. `HyPINO`
     learns from random linear problems to generate the network of a problem.
@@ -94,7 +96,9 @@ def train(
             without data lies on the grid of the input fields of its family.
         physics: The weight >= 0 of the equations in the loss (and of conditions that are not met
             exactly, for an operator). Default: 1 without data, 0 with them. The equation of a map
-            is that of differences on its grid, and its outputs then meet the conditions exactly.
+            is that of differences on its grid, and its outputs then meet the conditions exactly;
+            that of a `MorphedGrid` is taken on the grid of each shape, and the conditions weigh
+            1000 times as much.
         functions: How many samples and points are drawn, and how many a step takes. Default for a
             surrogate: 30 trajectories in a step, for a map, or on points: 8 samples.
         curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:
@@ -162,7 +166,7 @@ def train(
         with jax.enable_x64(options.x64):
             plan: Any = hypernetwork_plan(*pair, options, length=length, **recipe)
         return trained(options, plan.assembled)
-    family, dataset = _family(what, data)
+    family, dataset = _family(what, data, inner)
     kind = DeepONet() if inner is None else inner
     check_architecture(kind)
     if dataset is not None:
@@ -204,7 +208,7 @@ def _plan(
     if isinstance(kind, GridArchitecture):
         return map_plan(family, kind, options, loss=loss, length=length, **shared)
     if isinstance(kind, PointArchitecture):
-        return point_plan(kind, options, length=length, **shared)
+        return point_plan(family, kind, options, length=length, **shared)
     operator = kind if fresh else None
     return operator_plan(family, operator, options, start=start, length=length, **shared)
 
@@ -222,7 +226,7 @@ def _on_two_levels(
     Raises:
         ValueError: Without data of the high level.
     """
-    _, dataset = _family(what, data)
+    _, dataset = _family(what, data, architecture)
     if dataset is None:
         raise ValueError(
             "MultiFidelity needs samples of the high level: train(dataset, MultiFidelity(low=...))"
@@ -325,9 +329,9 @@ def _check_kind(kind: Any, *, length: Length, start: Any, curriculum: Any, loss:
 
 
 def _family(
-    what: str | Problem | Dataset, data: Dataset | str | Path | None
+    what: str | Problem | Dataset, data: Dataset | str | Path | None, architecture: Any
 ) -> tuple[Problem, Dataset | None]:
-    """The family of a request, and its data."""
+    """The family of a request, and its data; of shapes with an equation each has its own mesh."""
     dataset = None if data is None else as_dataset(data)
     if isinstance(what, Dataset):
         if dataset is not None:
@@ -339,5 +343,7 @@ def _family(
         family = load_problem(what) if isinstance(what, str) else what
     check_family(family)
     if dataset is not None:
-        check_data(dataset, family)
+        shapes = dataset.layout.kind == "meshes" and isinstance(architecture, MorphedGrid)
+        check = check_shapes if shapes and dataset.settings is None else check_data
+        check(dataset, family)
     return family, dataset
