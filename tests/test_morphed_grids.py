@@ -63,6 +63,7 @@ def test_a_rectangle_is_mapped_linearly_and_linear_fields_stay_what_they_are(flo
     "target, outlines",
     [
         ("disc", [STAR]),
+        ("square", [STAR]),
         ("annulus", [STAR, 0.3 * CIRCLE[::-1] + [0.1, 0.0]]),
         ("annulus", [2 * SQUARE - 1, 0.4 * CIRCLE[::-1]]),
     ],
@@ -119,7 +120,7 @@ def test_what_cannot_be_mapped_is_refused_in_one_sentence():
         (annulus, star, "a mesh with 0 holes, .* take a disc"),
         (disc, Mesh(star.points, flipped), "cell 3 is flipped"),
         (disc, Mesh(star.points), "a cloud of points has no triangles; give cells"),
-        (MorphedGrid(SMALL, target="square"), star, "4 corners .* ask for fewer landmarks"),
+        (MorphedGrid(SMALL, landmarks=9), star, "9 corners .* ask for fewer landmarks"),
     ):
         with pytest.raises(ValueError, match=words):
             architecture.links(mesh, len(mesh.points))

@@ -116,8 +116,9 @@ class MorphedGrid(PointArchitecture):
         network: On the grid.
         grid: How many grid points there are along each axis, one number or one for each.
         target: What meshes are brought to: "disc", one outline, which then fills the square;
-            "square", one outline, the four sharpest corners of which become those of the square; or
-            "annulus", an outline and one hole, with the angle along the first axis of the grid.
+            "square", one outline, whose points farthest towards the corners of its bounds become
+            those of the square; or "annulus", an outline and one hole, with the angle along the
+            first axis of the grid.
         landmarks: How many corners the outer boundary of every shape has, which are brought to
             equal distances on the circle; 0: the boundary is smooth, or its corners differ. Not for
             "square", which has four.
@@ -189,7 +190,7 @@ class MorphedGrid(PointArchitecture):
 
     def _target(self) -> Target:
         if self.target == "square":
-            return Target("polygon", (0.25,) * 4)
+            return Target("polygon", (0.25,) * 4, outermost=True)
         shares = (1 / self.landmarks,) * self.landmarks if self.landmarks else ()
         return Target(self.target, shares, _RADIUS if self.target == "annulus" else 0.0)
 
