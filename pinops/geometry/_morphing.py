@@ -19,9 +19,9 @@ from pinops.geometry._mesh import Mesh
 from pinops.geometry._triangles import (
     boundary_loops,
     corners_of,
-    outermost_of,
     mean_values,
     oriented_triangles,
+    outermost_of,
     stiffness,
 )
 from pinops.settings import OneOf, require
