@@ -71,7 +71,8 @@ class CurvedGridField(Field):
         out = {index: found[:, _ROWS[index]] for index in plan.indices if index}
         out[()] = self._shifted(self.values, (0, 0)).reshape(len(found), -1)
         if plan.laplacian:
-            out[LAPLACIAN] = sum(found[:, _ROWS[axis, axis]] for axis in plan.laplacian)
+            seconds = [found[:, _ROWS[axis, axis]] for axis in plan.laplacian]
+            out[LAPLACIAN] = sum(seconds[1:], seconds[0])
         return out
 
     @cached_property

@@ -149,7 +149,8 @@ class MorphedGrid(PointArchitecture):
     @property
     def axes(self) -> tuple[int, int]:
         """The grid points of each axis."""
-        return (self.grid, self.grid) if isinstance(self.grid, int) else self.grid[:2]
+        first, second = (self.grid,) * 2 if isinstance(self.grid, int) else self.grid
+        return first, second
 
     @property
     def periodic(self) -> tuple[bool, bool]:
