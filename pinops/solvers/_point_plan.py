@@ -189,15 +189,16 @@ def _equation(family: Problem, dataset: Dataset, source: CloudBatches) -> Morphe
         for k in range(len(some))
     ]
     scales = scales_of_family(members, impose(family), dataset.scale, dataset.mean)
-    return cast(
-        MorphedEquation(
-            problem=family,
-            scales=scales,
-            middle=np.asarray(inputs.middle),
-            radius=np.asarray(inputs.radius),
-            owner=name_of(family),
-        )
+    found = MorphedEquation(
+        problem=cast(family),
+        scales=cast(scales),
+        middle=jnp.asarray(inputs.middle, jnp.result_type(float)),
+        radius=jnp.asarray(inputs.radius, jnp.result_type(float)),
+        owner=name_of(family),
     )
+    mean = [dataset.mean[name] for name in family.unknowns]
+    coefficients = {name: cast(rows[f"inputs/{name}"]) for name in names}
+    return found.with_sources(coefficients, mean)
 
 
 def checked_clouds(

@@ -1,6 +1,7 @@
 """The equation of a shape on the grid of the square that its mesh is mapped to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,8 @@ from pinops.problem import (
     residual_signature,
 )
 
+_LINE = 9  # points of each axis where sources are measured
+
 
 class MorphedEquation(eqx.Module):
     """The equation and the conditions of a family whose shapes differ from sample to sample.
@@ -42,6 +45,32 @@ class MorphedEquation(eqx.Module):
     middle: Float[Array, " 2"]
     radius: Float[Array, ""]
     owner: str = eqx.field(static=True)
+
+    def with_sources(
+        self, coefficients: Mapping[str, Array], mean: Sequence[float]
+    ) -> "MorphedEquation":
+        """The same with equations that are at least as large as they are for constant unknowns.
+
+        Where solutions are as smooth as the shape allows, their derivatives are larger than the
+        domain says, which lies around all shapes; what sources there are is known.
+
+        Args:
+            coefficients: Of some members, by name, a member in each row.
+            mean: Of each unknown.
+        """
+        line = jnp.linspace(-1.0, 1.0, _LINE)
+        scaled = jnp.stack(jnp.meshgrid(line, line, indexing="ij"), -1)
+        values = jnp.broadcast_to(jnp.asarray(mean, scaled.dtype), (_LINE, _LINE, len(mean)))
+        sizes = dict(self.scales.terms)
+
+        def left(member: Mapping[str, Array]) -> dict[str, Array]:
+            terms = self.terms(member, scaled, values, (False, False))
+            return {name: terms[name].mean_square() for name in sizes}
+
+        found = jax.vmap(left)(coefficients) if coefficients else left({})
+        for name, squares in found.items():
+            sizes[name] = sizes[name] * jnp.sqrt(jnp.maximum(1.0, jnp.mean(squares)))
+        return replace(self, scales=replace(self.scales, terms=sizes))
 
     def terms(
         self,
