@@ -82,7 +82,12 @@ class MorphedGridNetwork(PointNetwork):
 
 
 def gridded(values: Float[Array, "m c"], links: Morphing) -> Float[Array, "g c"]:
-    """Values at the points of a mesh, interpolated to the grid points: linear in each triangle."""
+    """Values at the points of a mesh, interpolated to the grid points: linear in each triangle.
+
+    Args:
+        values: At the points.
+        links: How the mesh lies on the square.
+    """
     shares = jnp.asarray(links.shares)
     return jnp.sum(values[links.corners] * shares[:, :, None], axis=1)
 
@@ -156,6 +161,10 @@ class MorphedGrid(PointArchitecture):
     def periodic(self) -> tuple[bool, bool]:
         """Whether the square is closed along each axis."""
         return self.target == "annulus", False
+
+    @property
+    def classes(self) -> int:
+        return 1  # the grid is what it costs
 
     def build(
         self, in_size: int, out_size: int, dimension: int, *, key: PRNGKeyArray

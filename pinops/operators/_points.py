@@ -190,6 +190,13 @@ class PointArchitecture(eqx.Module):
         """
         return None
 
+    @property
+    def classes(self) -> int:
+        """How many sizes samples are filled up to at most, each of which is a part of the program:
+        several where points are what a network costs.
+        """
+        return 3
+
     def channels(
         self, mesh: Mesh, queries: Float[np.ndarray, "q d"] | None = None
     ) -> Float[np.ndarray, "n g"]:

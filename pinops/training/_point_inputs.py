@@ -15,7 +15,6 @@ from pinops.operators import Links, PointArchitecture
 from pinops.training._scaling import MAPS
 from pinops.training._sizes import by_size, size_of
 
-_CLASSES = 3  # sizes that samples are filled up to: each is a part of the program
 _EIGHTH = 8  # sizes are multiples of it
 
 
@@ -275,7 +274,7 @@ def fitted_inputs(
         radius=_numbers([np.max(high - low) / 2 or 1.0])[0],
         centre=_numbers(mean),
         deviation=_numbers(deviation),
-        sizes=_sizes(counts),
+        sizes=_sizes(counts, architecture.classes),
         tables=tables,
     )
     return inputs, counts
@@ -309,9 +308,9 @@ def _numbers(values: Any) -> tuple[float, ...]:
     return tuple(float(f"{value:.9g}") for value in np.asarray(values, np.float64))
 
 
-def _sizes(counts: Sequence[int]) -> tuple[int, ...]:
-    """At most three sizes, each for as many samples."""
-    most = np.quantile(counts, np.arange(1, _CLASSES + 1) / _CLASSES, method="higher")
+def _sizes(counts: Sequence[int], classes: int) -> tuple[int, ...]:
+    """At most so many sizes, each for as many samples."""
+    most = np.quantile(counts, np.arange(1, classes + 1) / classes, method="higher")
     return tuple(sorted({int(-(-n // _EIGHTH) * _EIGHTH) for n in most}))
 
 
