@@ -58,6 +58,7 @@ from pinops.training import (
 ON_POINTS = "networks on points, of which every step has other samples"
 _BATCH = 8  # samples of a step
 M = TypeVar("M")
+_CONDITION = 10  # the weight of conditions on shapes by that of the equation
 _FOR_SIZES = 16  # samples that the sizes of an equation are taken from
 _MONITORED = 32  # samples for validation whose errors are reported
 
@@ -148,7 +149,7 @@ def point_plan(
         source=source,
         functions=functions,
         phases=plan,
-        weighting=weighting or Fixed(equation=physics, condition=1000 * physics),
+        weighting=weighting or Fixed(equation=physics, condition=_CONDITION * physics),
         fingerprint=fingerprint(problem),
         physics=physics,
         equation=_equation(family, dataset, source) if physics else None,

@@ -98,7 +98,7 @@ def train(
             exactly, for an operator). Default: 1 without data, 0 with them. The equation of a map
             is that of differences on its grid, and its outputs then meet the conditions exactly;
             that of a `MorphedGrid` is taken on the grid of each shape, and the conditions weigh
-            1000 times as much.
+            ten times as much.
         functions: How many samples and points are drawn, and how many a step takes. Default for a
             surrogate: 30 trajectories in a step, for a map, or on points: 8 samples.
         curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:
