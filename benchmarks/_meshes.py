@@ -42,71 +42,13 @@ def samples_of(dataset: Any) -> list[Any]:
     return samples_in(dataset.rows(range(dataset.count)), dataset.unknowns, local)
 
 
-def trained(
-    dataset: Any,
-    architecture: Any,
-    minutes: float,
-    seed: int,
-    smoke: bool,
-    family: Any = None,
-    **more: Any,
-) -> Any:
-    """A network, trained for some minutes, of a family with its equation or on data alone."""
+def trained(dataset: Any, architecture: Any, minutes: float, seed: int, smoke: bool) -> Any:
+    """A network, trained for some minutes."""
     import pinops as po
 
     steps = 2 if smoke else None
-    options: Any = {"minutes": minutes, "steps": steps, "seed": seed, "progress": False, **more}
-    if family is None:
-        return po.train(dataset, architecture, **options)
-    return po.train(family, architecture, data=dataset, **options)
-
-
-def with_few_values(dataset: Any, count: int) -> Any:
-    """The samples of a data set, of which only the first few have solutions."""
-    import numpy as np
-
-    import pinops as po
-
-    samples, unknowns = samples_of(dataset), dataset.unknowns
-    gaps = [0.0 if number < count else np.nan for number in range(len(samples))]
-    return po.Dataset.from_arrays(
-        coordinates=[sample.mesh.points for sample in samples],
-        cells=[sample.mesh.cells for sample in samples],
-        parameters={n: [s.inputs[n] for s in samples] for n in dataset.layout.parameters},
-        outputs={
-            name: [s.values[:, k] + gap for s, gap in zip(samples, gaps, strict=True)]
-            for k, name in enumerate(unknowns)
-        },
-    )
-
-
-def stars_problem() -> Any:
-    """The equation of `poisson_stars`."""
-    from dataclasses import replace
-
-    import jax
-
-    import pinops as po
-
-    class Stars(po.Problem):
-        """-Δu = 1 + tilt x within a shape, u = 0 on its boundary."""
-
-        domain = po.Box(x=(-2, 2), y=(-2, 2))
-        tilt: float = 0.0
-
-        def residual(self, x, u_xx, u_yy):
-            return u_xx + u_yy + 1 + self.tilt * x
-
-        def conditions(self):
-            return (po.Dirichlet(0.0),)
-
-        def sample(self, key):
-            return replace(self, tilt=jax.random.uniform(key, minval=-1.0))
-
-        def inputs(self):
-            return {"tilt": self.tilt}
-
-    return Stars()
+    options: Any = {"minutes": minutes, "steps": steps, "seed": seed, "progress": False}
+    return po.train(dataset, architecture, **options)
 
 
 class OnImages:

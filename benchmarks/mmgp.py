@@ -4,8 +4,7 @@
 poisson_stars``), 120 of them for the fit, with each of three maps to the disc. The error is the
 root of the mean over 40 shapes of the mean square at the points by the square of the largest value;
 the coverage is the share of points within the 95 % band. Networks are trained on the same samples
-for ``--minutes``; "20 labels" means that only 20 of the shapes have solutions, eight tenths of
-them for training: these alone, or all shapes with the equation.
+for ``--minutes``.
 
 `notched plate`: displacements, stresses and largest values of ``pinops data notched_plate``, from
 50, 200 and 1000 samples, eight tenths of them for training; errors are means over 100 plates of
@@ -39,15 +38,12 @@ ON_STARS = {
     "morphed": "MorphedGrid(FNO(24, 12), 32)",
     "transolver": "Transolver(64, 4, boundary=True)",
 }
-FEW, ALONE, EQUATION = 20, "20 labels", "20 labels and the equation"
 CASES = [f"star, {name}" for name in (*MAPS, *ON_STARS)]
-CASES += [f"star, morphed, {labels}" for labels in (ALONE, EQUATION)]
 CASES += [f"notched plate, {count}, {method}" for count in COUNTS for method in METHODS]
 MARKS = {
     "star": ("<!-- stars: benchmarks/mmgp.py --markdown -->", "<!-- end of stars -->"),
     "notched plate": ("<!-- plates: benchmarks/mmgp.py --markdown -->", "<!-- end of plates -->"),
 }
-PHYSICS = 1.0
 TARGET = {"error": 9e-3, "coverage": (0.92, 0.97), "seconds": 30.0}  # of the harmonic map
 
 
@@ -94,20 +90,12 @@ def star(case: str, seed: int, folder: Path, smoke: bool) -> dict[str, Any]:
 def star_by_network(
     case: str, seed: int, folder: Path, minutes: float, smoke: bool
 ) -> dict[str, Any]:
-    """A network that is trained on the same samples, or on few solutions, and its errors."""
+    """A network that is trained on the same samples, and its errors."""
     import numpy as np
 
     train, test = data_of(case, seed, folder, smoke)
-    _, method, *labels = case.split(", ")
-    few = 2 if smoke else FEW
-    options: dict[str, Any] = {}
-    if labels == [ALONE]:
-        train = train.take(range(few))
-    elif labels == [EQUATION]:
-        train = _meshes.with_few_values(train, few)
-        options = {"family": _meshes.stars_problem(), "physics": PHYSICS}
-    architecture = _meshes.written(ON_STARS[method])
-    result = _meshes.trained(train, architecture, minutes, seed, smoke, **options)
+    architecture = _meshes.written(ON_STARS[case.split(", ")[1]])
+    result = _meshes.trained(train, architecture, minutes, seed, smoke)
     squares = [
         np.mean((values - sample.values) ** 2) / np.abs(sample.values).max() ** 2
         for sample, values in result.predicted(test)
@@ -186,10 +174,10 @@ def tables(cases: dict[str, Any]) -> dict[str, list[str]]:
             return _record.each(runs, shown)
 
         if case.startswith("star"):
-            _, method, *labels = case.split(", ")
+            method = case.split(", ")[1]
             model = f"`{ON_STARS.get(method, f'MMGP(by={method!r})')}`"
             cells = [
-                ", ".join([model, *labels]),
+                model,
                 cell(lambda run: f"{run['rrmse']:.4f}"),
                 cell(lambda run: f"{run['relative_l2']['u']:.4f}"),
                 cell(lambda run: f"{run['coverage']:.3f}" if "coverage" in run else "-"),

@@ -1,7 +1,5 @@
 """Networks on grids for fields on meshes: the way to the square and back, and trained maps."""
 
-from dataclasses import replace
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,13 +8,10 @@ import pytest
 
 import pinops as po
 from pinops.data import mesh_contents
-from pinops.derivatives import LAPLACIAN, Plan
 from pinops.geometry import Mesh, triangulated
-from pinops.networks import CurvedGridField
-from pinops.operators import FNO, MorphedGrid, Transolver, with_prior
+from pinops.operators import FNO, MorphedGrid, with_prior
 from pinops.operators._morphed_grid import gridded, hats
 from pinops.optimizers import Adam
-from pinops.training import samples_in
 
 SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 ANGLE = np.linspace(0, 2 * np.pi, 120, endpoint=False)
@@ -131,101 +126,6 @@ def test_what_cannot_be_mapped_is_refused_in_one_sentence():
     ):
         with pytest.raises(ValueError, match=f"MorphedGrid: {words}"):
             MorphedGrid(SMALL, **given)
-
-
-# The equation
-
-
-@pytest.mark.parametrize("closed", [False, True])
-def test_derivatives_of_quadratic_functions_are_exact_on_a_rough_grid(closed, float64):
-    rng = np.random.default_rng(0)
-    a, b = 2 * np.pi * np.arange(9) / 9, np.linspace(1.0, 2.0, 7)
-    ring = np.stack([np.outer(np.cos(a), b), np.outer(np.sin(a), b)], -1)
-    flat = np.stack(np.meshgrid(np.linspace(0, 3, 9), np.linspace(0, 1, 7), indexing="ij"), -1)
-    places = (ring if closed else flat) + 0.02 * rng.normal(size=(9, 7, 2))
-    x, y = places[..., 0], places[..., 1]
-    values = np.stack([x**2 - x * y + 3 * y, 2 * y**2 + x + 1], -1)
-    field = CurvedGridField(jnp.asarray(values), jnp.asarray(places), (closed, False))
-    assert field.points.shape == ((9 if closed else 7) * 5, 2)
-    jet = field.jet(field.points, Plan([(0, 1), (1, 1)], laplacian=(0, 1)))
-    x, y = np.asarray(field.points).T
-    for index, wanted in {
-        (): (x**2 - x * y + 3 * y, 2 * y**2 + x + 1),
-        (0,): (2 * x - y, 1),
-        (1,): (-x + 3, 4 * y),
-        (0, 1): (-1, 0),
-        (1, 1): (0, 4),
-        LAPLACIAN: (2, 4),
-    }.items():
-        for k in range(2):
-            np.testing.assert_allclose(
-                jet[index][:, k], np.broadcast_to(wanted[k], x.shape), atol=1e-8
-            )
-    assert float(field.shares.mean()) == pytest.approx(1.0)
-
-
-class Stars(po.Problem):
-    """-Δu = 1 + tilt x within a shape, u = 0 on its boundary."""
-
-    domain = po.Box(x=(-2, 2), y=(-2, 2))
-    tilt: float = 0.0
-
-    def residual(self, x, u_xx, u_yy):
-        return u_xx + u_yy + 1 + self.tilt * x
-
-    def conditions(self):
-        return (po.Dirichlet(0.0),)
-
-    def sample(self, key):
-        return replace(self, tilt=jax.random.uniform(key, minval=-1.0))
-
-    def inputs(self):
-        return {"tilt": self.tilt}
-
-
-def without_values(data: po.Dataset, few: int) -> po.Dataset:
-    """The same samples, of which only the first few have solutions."""
-    samples = samples_in(data.rows(range(data.count)), data.unknowns, {"tilt": False})
-    return po.Dataset.from_arrays(
-        coordinates=[s.mesh.points for s in samples],
-        cells=[s.mesh.cells for s in samples],
-        parameters={"tilt": [s.inputs["tilt"] for s in samples]},
-        outputs={"u": [s.values[:, 0] * (1 if k < few else np.nan) for k, s in enumerate(samples)]},
-    )
-
-
-def test_the_equation_teaches_what_labels_do_not(stars):
-    train, test = stars.split(test=6)
-    few = without_values(train, 4)
-    errors = {}
-    for physics in (0.0, 1.0):
-        data = few if physics else few.take(range(4))
-        trained = po.train(
-            Stars(), MorphedGrid(FNO(12, 6, 2), 16), data=data, physics=physics, steps=150,
-            optimizer=Adam(1e-2, 150), progress=False,
-        )  # fmt: skip
-        errors[physics] = trained.error(test)["u"]["mean"]
-    assert errors[1.0] < 0.08 and errors[1.0] < 0.8 * errors[0.0], errors
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"architecture": Transolver(8, 1, 2, 4)}, "needs a grid; leave it out for Transolver"),
-        ({"residual": lambda self, u_xxx: u_xxx}, "at most second derivatives"),
-        ({"conditions": lambda self: (po.Neumann(0.0),)}, "values on the whole boundary"),
-        ({"conditions": lambda self: (po.Dirichlet(0.0, on="x_min"),)}, "on x_min"),
-        ({"domain": po.Box(x=(-2, 2))}, "has the coordinates x, y, and"),
-    ],
-)
-def test_equations_that_no_mesh_has_are_refused(stars, change, words):
-    architecture = change.pop("architecture", MorphedGrid(SMALL, 8))
-    family = type("Other", (Stars,), change)()
-    given = {"data": stars, "physics": 0.1, "steps": 1, "progress": False}
-    what = stars if isinstance(architecture, Transolver) else family
-    given |= {} if what is family else {"data": None}
-    with pytest.raises(ValueError, match=words):
-        po.train(what, architecture, **given)
 
 
 # Training

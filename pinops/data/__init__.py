@@ -32,7 +32,6 @@ from pinops.data._mesh_families import mesh_contents as mesh_contents
 from pinops.data._of_family import as_dataset as as_dataset
 from pinops.data._of_family import bounds_of as bounds_of
 from pinops.data._of_family import check_data as check_data
-from pinops.data._of_family import check_shapes as check_shapes
 from pinops.data._of_family import check_values as check_values
 from pinops.data._of_family import family_of as family_of
 from pinops.data._of_family import problem_in as problem_in

@@ -54,7 +54,7 @@ class Dataset:
         self._numbers = numbers
         self._parts = parts
         self.typical = typical or {}  # rows for means and deviations, instead of its own
-        self.checked: set[tuple[str, bool, bool, bool]] = set()
+        self.checked: set[tuple[str, bool, bool]] = set()
 
     @classmethod
     def from_arrays(

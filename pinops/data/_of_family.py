@@ -119,30 +119,6 @@ def check_data(dataset: Dataset, family: Problem) -> None:
             )
 
 
-def check_shapes(dataset: Dataset, family: Problem) -> None:
-    """Check that samples on meshes of their own may have the equation of a family.
-
-    Args:
-        dataset: On meshes, of no family.
-        family: Whose members differ in the parameters of the samples.
-
-    Raises:
-        ValueError: For other unknowns, coordinates or inputs.
-    """
-    layout, owner = dataset.layout, name_of(family)
-    pairs = {
-        "unknowns": (layout.unknowns, family.unknowns),
-        "coordinates": (layout.names, family.domain.coordinates),
-        "parameters": (sorted(layout.parameters), sorted(family.inputs())),
-    }
-    for what, (there, here) in pairs.items():
-        if tuple(there) != tuple(here):
-            raise ValueError(
-                f"{dataset.path} has the {what} {', '.join(there) or 'none'}, and {owner} has "
-                f"{', '.join(here) or 'none'}; give data with the same"
-            )
-
-
 def _check_members(dataset: Dataset, family: Problem) -> None:
     """Check that the data are those of a family.
 
@@ -212,9 +188,7 @@ def _check_domain(dataset: Dataset, family: Problem) -> None:
             )
 
 
-def check_values(
-    dataset: Dataset, *parts: str, gaps: bool, coefficients: bool, empty: bool = False
-) -> None:
+def check_values(dataset: Dataset, *parts: str, gaps: bool, coefficients: bool) -> None:
     """Check every sample of some parts, block by block, before hours are spent on them.
 
     Args:
@@ -224,26 +198,25 @@ def check_values(
             ones never may.
         coefficients: Whether the coefficients of the members must be known, as for equations
             and conditions.
-        empty: Whether all values of a sample may be missing, as beside an equation.
 
     Raises:
         ValueError: Naming the first sample that cannot be used by its number in the file, and
             why.
     """
     for part in parts:
-        if (part, gaps, coefficients, empty) in dataset.checked:
+        if (part, gaps, coefficients) in dataset.checked:
             continue
         members = dataset.splits[part]
         for start in range(0, len(members), BLOCK):
             rows = dataset.rows(members[start : start + BLOCK])
-            found = _unusable(rows, dataset.unknowns, gaps, coefficients, empty)
+            found = _unusable(rows, dataset.unknowns, gaps, coefficients)
             if found is not None:
                 number, why = found
                 raise ValueError(
                     f"{dataset.path}: sample {number}, of the {part} part, {why}; mend that "
                     "sample or make the data again"
                 )
-        dataset.checked.add((part, gaps, coefficients, empty))
+        dataset.checked.add((part, gaps, coefficients))
 
 
 def solved(
@@ -277,7 +250,7 @@ def problems(family: Problem, rows: dict[str, Any]) -> Problem:
 
 
 def _unusable(
-    rows: Mapping[str, Any], unknowns: Sequence[str], gaps: bool, coefficients: bool, empty: bool
+    rows: Mapping[str, Any], unknowns: Sequence[str], gaps: bool, coefficients: bool
 ) -> tuple[int, str] | None:
     """The number of the first sample that cannot be used, and why; None where all can."""
     faults: list[tuple[int, str]] = []
@@ -297,7 +270,7 @@ def _unusable(
         if gaps:
             note(np.isinf(values), f"has infinite values of {unknown}")
             flat = values.reshape(len(values), -1)
-            note(np.asarray(np.isnan(flat).all(1)) & (not empty), f"has no value of {unknown}")
+            note(np.asarray(np.isnan(flat).all(1)), f"has no value of {unknown}")
         else:
             missing = ~np.isfinite(values)
             if "present" in rows:  # what fills a mesh up is missing in any case

@@ -66,7 +66,6 @@ from pinops.operators._mmgp import Sizes as Sizes
 from pinops.operators._morphed_grid import MorphedGrid as MorphedGrid
 from pinops.operators._morphed_grid import MorphedGridNetwork as MorphedGridNetwork
 from pinops.operators._morphed_grid import Morphing as Morphing
-from pinops.operators._morphed_grid import gridded as gridded
 from pinops.operators._operator import Numbers as Numbers
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture

@@ -65,17 +65,8 @@ class MorphedGridNetwork(PointNetwork):
         links: Links | None = None,
     ) -> Float[Array, "m o"]:
         assert isinstance(links, Morphing), "MorphedGrid.links makes one"
-        return self.at_points(self.on_grid(points, features, links), links)
-
-    def on_grid(
-        self, points: Float[Array, "m d"], features: Float[Array, "m i"], links: Morphing
-    ) -> Float[Array, "a b o"]:
-        """The values at the grid points; arguments as for a call."""
         seen = gridded(jnp.concatenate([points, features], 1), links)
-        return self.network(seen.reshape(1, *self.grid, -1))[0]
-
-    def at_points(self, values: Float[Array, "a b o"], links: Morphing) -> Float[Array, "m o"]:
-        """Values at the grid points, interpolated to the points of the mesh."""
+        values = self.network(seen.reshape(1, *self.grid, -1))[0]
         axes = zip(jnp.asarray(links.places).T, self.grid, self.periodic, strict=True)
         first, second = (hats(at, count, closed) for at, count, closed in axes)
         return jnp.sum(jnp.tensordot(first, values, axes=1) * second[:, :, None], axis=1)

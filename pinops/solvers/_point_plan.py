@@ -15,20 +15,12 @@ from pinops.metrics import ratio
 from pinops.networks import trainable
 from pinops.operators import MorphedGrid, PointArchitecture
 from pinops.optimizers import SOAP, Adam, Optimizer
-from pinops.problem import (
-    DataFamily,
-    Problem,
-    fingerprint,
-    impose,
-    name_of,
-    scales_of_family,
-)
+from pinops.problem import DataFamily, fingerprint
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request, pool_of
-from pinops.solvers._operator_plan import STEPS, check_without_equation, checked_physics
+from pinops.solvers._operator_plan import STEPS
 from pinops.solvers._recipe import (
     Length,
-    check_digits,
     check_stochastic,
     check_terms_weighted,
     checked_steps,
@@ -39,7 +31,6 @@ from pinops.solvers._trained_point_map import TrainedPointMap
 from pinops.training import (
     CloudBatches,
     Functions,
-    MorphedEquation,
     Outcome,
     ParameterScaling,
     Params,
@@ -49,7 +40,6 @@ from pinops.training import (
     Training,
     cast,
     check_network_fits,
-    check_on_shapes,
     evaluate_clouds,
     fitted_inputs,
     samples_in,
@@ -58,8 +48,6 @@ from pinops.training import (
 ON_POINTS = "networks on points, of which every step has other samples"
 _BATCH = 8  # samples of a step
 M = TypeVar("M")
-_CONDITION = 10  # the weight of conditions on shapes by that of the equation
-_FOR_SIZES = 16  # samples that the sizes of an equation are taken from
 _MONITORED = 32  # samples for validation whose errors are reported
 
 
@@ -71,15 +59,13 @@ class PointPlan(FamilyPlan):
     dataset: Dataset
     architecture: PointArchitecture
     source: CloudBatches
-    physics: float
-    equation: MorphedEquation | None
 
     def assembled(self, seed: int) -> Assembly:
         """The training with a seed."""
         request = self._request(seed)
         model, params = built_point_map(self.problem, self.architecture, request)
         training = Training(
-            model=replace(model, bootstrap=self.options.bootstrap(seed), equation=self.equation),
+            model=replace(model, bootstrap=self.options.bootstrap(seed)),
             phases=self.phases,
             source=self.source,
             seed=seed,
@@ -105,18 +91,11 @@ class PointPlan(FamilyPlan):
             "points": self.source.inputs.to_json(),
             "mean": self.dataset.mean,
             "scale": self.dataset.scale,
-            **({} if self.equation is None else self._asked(self.equation.problem)),
             **phases_request(self.phases),
         }
 
-    def _asked(self, problem: Problem) -> dict[str, Any]:
-        """What was asked for of the equation."""
-        about = {"problem": name_of(problem), "fingerprint": fingerprint(problem)}
-        return {"physics": self.physics, "equation": about}
-
 
 def point_plan(
-    family: Problem,
     architecture: PointArchitecture,
     options: Options,
     *,
@@ -128,31 +107,26 @@ def point_plan(
     length: Length,
 ) -> PointPlan:
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
-    dataset = checked_clouds(architecture, options, dataset, weighting)
-    physics = _physics(family, architecture, options, physics, weighting)
-    check_values(dataset, *dataset.splits, gaps=True, coefficients=False, empty=bool(physics))
-    known = tuple(name for name in family.arrays() if name in dataset.layout.parameters)
-    coefficients = known if physics else None
-    source, functions = cloud_batches(dataset, architecture, functions, coefficients=coefficients)
+    dataset = checked_clouds(architecture, options, dataset, physics, weighting)
+    check_values(dataset, *dataset.splits, gaps=True, coefficients=False)
+    source, functions = cloud_batches(dataset, architecture, functions)
     inputs = source.inputs
     steps = length.in_steps(len(dataset.splits["training"]), source.batch)
     total = checked_steps(steps, STEPS)
     default = _default(architecture, total)
     plan = phases(default if optimizer is None else optimizer, steps, STEPS)
     check_stochastic(plan, ON_POINTS)
-    problem = family_of_clouds(dataset, inputs)
+    family = family_of_clouds(dataset, inputs)
     return PointPlan(
-        problem=problem,
+        problem=family,
         architecture=architecture,
         options=options,
         dataset=dataset,
         source=source,
         functions=functions,
         phases=plan,
-        weighting=weighting or Fixed(equation=physics, condition=_CONDITION * physics),
-        fingerprint=fingerprint(problem),
-        physics=physics,
-        equation=_equation(family, dataset, source) if physics else None,
+        weighting=weighting or Fixed(),
+        fingerprint=fingerprint(family),
     )
 
 
@@ -163,55 +137,11 @@ def _default(architecture: PointArchitecture, total: int) -> Optimizer:
     return SOAP(decay_steps=total)  # in equal time Adam ends worse on heat in polygons
 
 
-def _physics(
-    family: Problem,
-    architecture: PointArchitecture,
-    options: Options,
-    physics: float | None,
-    weighting: Weighting | None,
-) -> float:
-    """The weight of the equation. Raises ValueError where there is none on meshes."""
-    weight = checked_physics(physics, 0.0, weighting)
-    if not weight:
-        return weight
-    if not isinstance(architecture, MorphedGrid):
-        raise ValueError(
-            f"physics={weight:g} needs a grid; leave it out for {type(architecture).__name__}, or "
-            "train a MorphedGrid(FNO(24, 10))"
-        )
-    if isinstance(family, DataFamily):
-        check_without_equation(weight)
-    check_on_shapes(family)
-    check_digits(options.compute_dtype, equation=True)
-    return weight
-
-
-def _equation(family: Problem, dataset: Dataset, source: CloudBatches) -> MorphedEquation:
-    """The equation of the samples, in sizes that suit some of them."""
-    inputs, names = source.inputs, source.coefficients or ()
-    some = dataset.splits["training"][:_FOR_SIZES]
-    rows = dataset.rows(some)
-    members = [
-        family.with_arrays({name: rows[f"inputs/{name}"][k] for name in names})
-        for k in range(len(some))
-    ]
-    scales = scales_of_family(members, impose(family), dataset.scale, dataset.mean)
-    found = MorphedEquation(
-        problem=cast(family),
-        scales=cast(scales),
-        middle=jnp.asarray(inputs.middle, jnp.result_type(float)),
-        radius=jnp.asarray(inputs.radius, jnp.result_type(float)),
-        owner=name_of(family),
-    )
-    mean = [dataset.mean[name] for name in family.unknowns]
-    coefficients = {name: cast(rows[f"inputs/{name}"]) for name in names}
-    return found.with_sources(coefficients, mean)
-
-
 def checked_clouds(
     architecture: PointArchitecture,
     options: Options,
     dataset: Dataset | None,
+    physics: float | None,
     weighting: Weighting | None,
 ) -> Dataset:
     """The data of a request. Raises ValueError for what no network on points takes."""
@@ -224,6 +154,8 @@ def checked_clouds(
             f"{dataset.layout.shape(dataset.coordinates)} for all; give coordinates=[points, ...], "
             "or train a DeepONet()"
         )
+    if physics:
+        raise ValueError(f"physics={physics:g} needs a grid; leave it out for {name}")
     if options.mesh() is not None:
         raise ValueError(f"{name} is trained on one device; leave devices out")
     check_terms_weighted(weighting, ON_POINTS)
@@ -238,7 +170,6 @@ def cloud_batches(
     without: Collection[str] = (),
     parameter_map: str = "auto",
     noisy: bool = False,
-    coefficients: tuple[str, ...] | None = None,
 ) -> tuple[CloudBatches, Functions]:
     """The samples for training, and how many of them are in memory and in a step.
 
@@ -249,7 +180,6 @@ def cloud_batches(
         without: The inputs that a network does not see.
         parameter_map: What is made of numbers of whole samples, as of `Direct`.
         noisy: Whether a step adds noise.
-        coefficients: The inputs that are coefficients of an equation; None: there is none.
     """
     local = {name: there for name, there in local_of(dataset).items() if name not in without}
     blocks = partial(_blocks, dataset, local)
@@ -266,7 +196,6 @@ def cloud_batches(
         batch=functions.batch,
         points=functions.data_points,
         noisy=noisy,
-        coefficients=coefficients,
     )
     return source, functions
 
@@ -382,10 +311,8 @@ def _monitor(model: PointMapModel, source: CloudBatches) -> Callable[[Params], d
             predicted = np.asarray(evaluate_clouds(model, params, clouds))
             off = np.where(known, predicted - truth, 0.0)
             size = np.linalg.norm(np.where(known, truth, 0.0), axis=1)
-            found = ratio(np.linalg.norm(off, axis=1), size)
-            errors.append(np.where(known.any(1), found, np.nan))
-        by_unknown = zip(model.unknowns, np.concatenate(errors).T, strict=True)
-        seen = {name: found[~np.isnan(found)] for name, found in by_unknown}
-        return {name: float(found.mean()) for name, found in seen.items() if len(found)}
+            errors.append(ratio(np.linalg.norm(off, axis=1), size))
+        means = np.concatenate(errors).mean(0)
+        return {name: float(means[k]) for k, name in enumerate(model.unknowns)}
 
     return measure

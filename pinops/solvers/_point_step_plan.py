@@ -115,11 +115,7 @@ def point_step_plan(
     """The plan of a request, whose parts are checked here; arguments as for `train`."""
     network = architecture.on_points
     assert network is not None, "surrogates on grids have another plan"
-    dataset = checked_clouds(network, options, dataset, weighting)
-    if physics:
-        raise ValueError(
-            f"physics={physics:g} needs a grid; leave it out for steps of {type(network).__name__}"
-        )
+    dataset = checked_clouds(network, options, dataset, physics, weighting)
     times = times_of(dataset)
     if len(times) < 2:
         raise ValueError(

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pinops.data import Dataset, as_dataset, check_data, check_shapes, family_of, problem_in
+from pinops.data import Dataset, as_dataset, check_data, family_of, problem_in
 from pinops.losses import Weighting
 from pinops.operators import (
     MMGP,
@@ -15,7 +15,6 @@ from pinops.operators import (
     Direct,
     GridArchitecture,
     HyPINO,
-    MorphedGrid,
     OperatorArchitecture,
     PointArchitecture,
     SurrogateArchitecture,
@@ -96,9 +95,7 @@ def train(
             without data lies on the grid of the input fields of its family.
         physics: The weight >= 0 of the equations in the loss (and of conditions that are not met
             exactly, for an operator). Default: 1 without data, 0 with them. The equation of a map
-            is that of differences on its grid, and its outputs then meet the conditions exactly;
-            that of a `MorphedGrid` is taken on the grid of each shape, and the conditions weigh
-            ten times as much.
+            is that of differences on its grid, and its outputs then meet the conditions exactly.
         functions: How many samples and points are drawn, and how many a step takes. Default for a
             surrogate: 30 trajectories in a step, for a map, or on points: 8 samples.
         curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:
@@ -166,7 +163,7 @@ def train(
         with jax.enable_x64(options.x64):
             plan: Any = hypernetwork_plan(*pair, options, length=length, **recipe)
         return trained(options, plan.assembled)
-    family, dataset = _family(what, data, inner)
+    family, dataset = _family(what, data)
     kind = DeepONet() if inner is None else inner
     check_architecture(kind)
     if dataset is not None:
@@ -208,7 +205,7 @@ def _plan(
     if isinstance(kind, GridArchitecture):
         return map_plan(family, kind, options, loss=loss, length=length, **shared)
     if isinstance(kind, PointArchitecture):
-        return point_plan(family, kind, options, length=length, **shared)
+        return point_plan(kind, options, length=length, **shared)
     operator = kind if fresh else None
     return operator_plan(family, operator, options, start=start, length=length, **shared)
 
@@ -226,7 +223,7 @@ def _on_two_levels(
     Raises:
         ValueError: Without data of the high level.
     """
-    _, dataset = _family(what, data, architecture)
+    _, dataset = _family(what, data)
     if dataset is None:
         raise ValueError(
             "MultiFidelity needs samples of the high level: train(dataset, MultiFidelity(low=...))"
@@ -329,9 +326,9 @@ def _check_kind(kind: Any, *, length: Length, start: Any, curriculum: Any, loss:
 
 
 def _family(
-    what: str | Problem | Dataset, data: Dataset | str | Path | None, architecture: Any
+    what: str | Problem | Dataset, data: Dataset | str | Path | None
 ) -> tuple[Problem, Dataset | None]:
-    """The family of a request, and its data; of shapes with an equation each has its own mesh."""
+    """The family of a request, and its data."""
     dataset = None if data is None else as_dataset(data)
     if isinstance(what, Dataset):
         if dataset is not None:
@@ -343,7 +340,5 @@ def _family(
         family = load_problem(what) if isinstance(what, str) else what
     check_family(family)
     if dataset is not None:
-        shapes = dataset.layout.kind == "meshes" and isinstance(architecture, MorphedGrid)
-        check = check_shapes if shapes and dataset.settings is None else check_data
-        check(dataset, family)
+        check_data(dataset, family)
     return family, dataset

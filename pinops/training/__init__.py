@@ -91,8 +91,6 @@ from pinops.training._model import evaluate as evaluate
 from pinops.training._model import interior_residuals as interior_residuals
 from pinops.training._model import interior_score as interior_score
 from pinops.training._model import split as split
-from pinops.training._morphed_equation import MorphedEquation as MorphedEquation
-from pinops.training._morphed_equation import check_on_shapes as check_on_shapes
 from pinops.training._operator import DATA as DATA
 from pinops.training._operator import Draw as Draw
 from pinops.training._operator import Functions as Functions

@@ -69,19 +69,17 @@ class CloudModel(Trainable[Classes]):
     mesh: None = eqx.field(static=True, default=None, init=False)
 
     @abc.abstractmethod
-    def errors(self, params: Params, clouds: Clouds) -> dict[str, Term]:
-        """What must vanish, by name, a sample in each row: of data the roots of relative errors, so
-        that their mean square is the mean error.
+    def errors(self, params: Params, clouds: Clouds) -> dict[str, Float[Array, "b ..."]]:
+        """The roots of relative errors by term, a sample in each row, so that their mean square is
+        the mean error.
         """
 
-    def _weighted(self, params: Params, clouds: Clouds) -> dict[str, Term]:
-        """`errors` in one axis; those of data of the samples that count."""
-        found = self.errors(params, clouds)
-        for name, term in found.items():
-            if term.region == DATA:
-                counted = bootstrapped(term.vector, self.bootstrap, clouds.numbers)
-                found[name] = Term(counted, DATA)
-        return {name: term.flat() for name, term in found.items()}
+    def _weighted(self, params: Params, clouds: Clouds) -> dict[str, Float[Array, " r"]]:
+        """`errors` of the samples that count."""
+        return {
+            name: bootstrapped(error, self.bootstrap, clouds.numbers).ravel()
+            for name, error in self.errors(params, clouds).items()
+        }
 
     def coefficients(self, params: Params) -> dict[str, Array]:
         """None are trained."""
@@ -92,19 +90,21 @@ class CloudModel(Trainable[Classes]):
         return eqx.combine(params.network, self.frozen)
 
     def residuals(self, params: Params, points: Classes) -> dict[str, Term]:
-        """What must vanish, by term."""
+        """The roots of relative errors, by term."""
 
-        def of(clouds: Clouds) -> Callable[[Params], dict[str, Term]]:
-            def one(row: list[Array]) -> dict[str, Term]:
+        def of(clouds: Clouds) -> Callable[[Params], dict[str, Array]]:
+            def one(row: list[Array]) -> dict[str, Array]:
                 return self._weighted(params, unlisted(clouds, [leaf[None] for leaf in row]))
 
-            def errors(params: Params) -> dict[str, Term]:
+            def errors(params: Params) -> dict[str, Array]:
                 rows = [leaf[points.rows] for leaf in jax.tree.leaves(clouds)]
-                return {name: term.flat() for name, term in jax.lax.map(one, rows).items()}
+                found = jax.lax.map(one, rows)
+                return {name: vector.ravel() for name, vector in found.items()}
 
             return errors
 
-        return self._of_size(points, of, params)
+        vectors = self._of_size(points, of, params)
+        return {name: Term(vector, DATA) for name, vector in vectors.items()}
 
     def _of_size(
         self, points: Classes, of: Callable[[Clouds], Callable[[Params], Any]], params: Params
@@ -128,8 +128,8 @@ class CloudModel(Trainable[Classes]):
                 rows = [jnp.asarray(leaf)[points.rows] for leaf in jax.tree.leaves(clouds)]
 
                 def loss(params: Params, rows: list[Array]) -> Array:
-                    terms = self._weighted(params, unlisted(clouds, rows))
-                    means = [term.mean_square(weights[name]) for name, term in terms.items()]
+                    errors = self._weighted(params, unlisted(clouds, rows))
+                    means = [jnp.mean(weights[name] * e**2) for name, e in errors.items()]
                     return sum(means, start=jnp.zeros((), means[0].dtype))
 
                 def program(count: int) -> Any:
@@ -197,7 +197,6 @@ class CloudBatches(Source[Classes]):
         points: How many random points of each sample a step takes; None: all. A network whose
             points do not send messages takes means over them, which these are estimates of.
         noisy: Whether a step draws a seed for each sample.
-        coefficients: The names of those that the equation of a sample has; None without one.
         stochastic: True: every step sees others.
     """
 
@@ -209,7 +208,6 @@ class CloudBatches(Source[Classes]):
     batch: int = eqx.field(static=True)
     points: int | None = eqx.field(static=True)
     noisy: bool = eqx.field(static=True)
-    coefficients: tuple[str, ...] | None = eqx.field(static=True)
     stochastic: bool = eqx.field(static=True, default=True, init=False)
 
     @classmethod
@@ -224,7 +222,6 @@ class CloudBatches(Source[Classes]):
         batch: int,
         points: int | None,
         noisy: bool = False,
-        coefficients: tuple[str, ...] | None = None,
     ) -> "CloudBatches":
         """The source of a data set whose samples for training have ``counts`` points.
 
@@ -238,7 +235,6 @@ class CloudBatches(Source[Classes]):
             points: How many random points of each sample a step takes, of a network without
                 messages; None: all.
             noisy: As above.
-            coefficients: As above.
         """
         size = np.searchsorted(inputs.sizes, counts)
         training = np.asarray(dataset.splits["training"])
@@ -257,7 +253,6 @@ class CloudBatches(Source[Classes]):
             batch=min(batch, *quotas, batch),
             points=points if few else None,
             noisy=noisy,
-            coefficients=coefficients,
         )
 
     @property
@@ -274,14 +269,7 @@ class CloudBatches(Source[Classes]):
         for k, (members, quota) in enumerate(zip(self.members, self.quotas, strict=True)):
             order = np.asarray(jax.random.permutation(jax.random.fold_in(key, k), len(members)))
             chosen = np.asarray(members)[order[:quota]]
-            own = clouds_of(
-                self.dataset,
-                self.architecture,
-                self.inputs,
-                np.sort(chosen),
-                coefficients=self.coefficients,
-            )
-            clouds.append(own)
+            clouds.append(clouds_of(self.dataset, self.architecture, self.inputs, np.sort(chosen)))
         return Classes(tuple(clouds), np.asarray(0, np.int32), np.arange(self.batch))
 
     def sampled(
@@ -341,18 +329,8 @@ def clouds_of(
     architecture: PointArchitecture,
     inputs: PointInputs,
     members: Sequence[int] | Int[np.ndarray, " b"],
-    *,
-    coefficients: Sequence[str] | None,
 ) -> Clouds:
-    """Samples of a data set in arrays of one size, in the precision that is in force.
-
-    Args:
-        dataset: Where they come from.
-        architecture: Which features and links a network has.
-        inputs: What a network sees.
-        members: The samples, by their place in the data set.
-        coefficients: The inputs that are coefficients of an equation; None: there is none.
-    """
+    """Samples of a data set in arrays of one size, in the precision that is in force."""
     local, parts = dict(zip(inputs.names, inputs.local, strict=True)), []
     numbers: list[np.ndarray] = []
     for start in range(0, len(members), BLOCK):
@@ -360,8 +338,5 @@ def clouds_of(
         parts += samples_in(rows, dataset.unknowns, local)
         numbers.append(rows["number"])
     size = inputs.size_of(max(len(sample.mesh.points) for sample in parts))
-    clouds = inputs.clouds(architecture, parts, size)
-    if coefficients is not None:
-        rows = {n: np.array([s.inputs[n] for s in parts], np.float64) for n in coefficients}
-        clouds = dataclasses.replace(clouds, coefficients=rows)
-    return dataclasses.replace(cast(clouds), numbers=np.concatenate(numbers).astype(np.int32))
+    clouds = cast(inputs.clouds(architecture, parts, size))
+    return dataclasses.replace(clouds, numbers=np.concatenate(numbers).astype(np.int32))

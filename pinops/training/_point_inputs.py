@@ -30,7 +30,6 @@ class Clouds(eqx.Module):
             trajectories; None where they are sought.
         seeds: Of the noise that a step adds; None: there is none.
         numbers: Of the samples in their data set; None: they are of none.
-        coefficients: Of the equation of each sample, by name; None: there is none.
     """
 
     points: Float[Array | np.ndarray, "n m d"]
@@ -40,7 +39,6 @@ class Clouds(eqx.Module):
     values: Float[Array | np.ndarray, "n m *t c"] | None
     seeds: UInt32[Array, " n"] | None = None
     numbers: Int[Array | np.ndarray, " n"] | None = None
-    coefficients: dict[str, Float[Array | np.ndarray, "n ..."]] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pinops.losses import Term
 from pinops.networks import computed_in
 from pinops.operators import PointNetwork
 from pinops.settings import reused
 from pinops.training._clouds import LEAST, CloudModel, by_sample, roots_of, unlisted
 from pinops.training._contracts import Params
-from pinops.training._operator import DATA
 from pinops.training._point_inputs import Clouds
 from pinops.training._surrogate import shifted, windows
 
@@ -43,7 +41,7 @@ class PointStepModel(CloudModel):
         new = jnp.asarray(stage["free"], jnp.int32)
         return eqx.tree_at(lambda model: model.free, self, new)
 
-    def errors(self, params: Params, clouds: Clouds) -> dict[str, Term]:
+    def errors(self, params: Params, clouds: Clouds) -> dict[str, Float[Array, "b s"]]:
         """The roots of the relative errors of all snapshots, over all unknowns in units of their
         deviations.
         """
@@ -60,7 +58,7 @@ class PointStepModel(CloudModel):
             least = LEAST**2 * jnp.sum(present) * len(self.unknowns)
             return roots_of(jnp.sum(off**2, (1, 2)), size, least)
 
-        return {"frames": Term(by_sample(one, clouds), DATA)}
+        return {"frames": by_sample(one, clouds)}
 
     def rollout(
         self, params: Params, clouds: Clouds, first: Float[Array, "n k m c"], count: int
