@@ -29,7 +29,7 @@ METHODS = {
     "mmgp": "MMGP(landmarks=8)",
     "transolver": "Transolver(64, 4, boundary=True)",
     "messages": "MeshGraphNet(32, 8, boundary=True)",
-    "morphed": "MorphedGrid(FNO(24, 12), 32, landmarks=8)",
+    "morphed": "MorphedGrid(FNO(24, 10), (24, 48), target='square')",
     "deeponet": "DeepONet(trunk=ModifiedMLP(100, 4), latent=100)",
     "fno": "FNO(32, 12)",
 }
