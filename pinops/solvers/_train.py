@@ -101,9 +101,9 @@ def train(
         curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:
             30 epochs.
         optimizer: As for `solve`. Default: SOAP with a learning rate from 3e-3 to zero; for a
-            surrogate Adam with the same, of gradients no longer than 1; for a map Adam with one
-            from 2e-3 to zero, after a tenth of the steps in which it rises (on points instead with
-            gradients no longer than 1).
+            surrogate Adam with the same, of gradients no longer than 1; for a map on a grid and a
+            `MorphedGrid` Adam with one from 2e-3 to zero, after a tenth of the steps in which it
+            rises.
         weighting: How terms are balanced, one of `pinops.losses`; default: constant weights.
         loss: Of a map, the mean over samples of a relative error: "H1" (the default) that of the
             values and that of their gradients, the root of the sum of their squares; "L2" that of
