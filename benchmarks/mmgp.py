@@ -35,7 +35,7 @@ METHODS = {
 }
 COUNTS = (50, 200, 1000)
 ON_STARS = {
-    "morphed": "MorphedGrid(FNO(24, 12), 32)",
+    "morphed": "MorphedGrid(FNO(24, 6), 24)",
     "transolver": "Transolver(64, 4, boundary=True)",
 }
 CASES = [f"star, {name}" for name in (*MAPS, *ON_STARS)]
