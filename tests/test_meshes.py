@@ -100,14 +100,13 @@ def built(architecture, mesh, size, extra=None, features=1):
     places = mesh.points if extra is None else np.concatenate([mesh.points, extra])
     rest = rng.normal(size=(size - len(places), 2))
     known = np.concatenate([np.sin(3 * places[:, :1]), rng.normal(size=(len(rest), 1))])
-    edges = architecture.edges(mesh, extra)
-    graph = None if edges is None else jax.tree.map(jnp.asarray, Graph.of(edges, size))
+    links = jax.tree.map(jnp.asarray, architecture.links(mesh, size, extra))
     present = jnp.arange(size) < count
     return eqx.filter_jit(network), (
         jnp.asarray(np.concatenate([places, rest])),
         jnp.asarray(known),
         present,
-        graph,
+        links,
     )
 
 

@@ -86,6 +86,7 @@ GIVEN = {
     "Stacked": {"network": MLP(4, 1)},
     "Selected": {"names": ("a",)},
     "Direct": {"network": FNO(4, 2)},
+    "MorphedGrid": {"network": FNO(4, 2)},
     "RandomGas": {"dimensions": 1, "heat_ratio": 1.4},
     "RandomLinearProblems": {"pool": functions.Pool(np.zeros((1, 10, 7)), 1.0)},
     "TimeWindows": {"count": 2},

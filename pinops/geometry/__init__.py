@@ -51,6 +51,7 @@ from ._triangles import interpolation as interpolation
 from ._triangles import mass as mass
 from ._triangles import mean_values as mean_values
 from ._triangles import oriented_triangles as oriented_triangles
+from ._triangles import outermost_of as outermost_of
 from ._triangles import quartered as quartered
 from ._triangles import stiffness as stiffness
 from ._triangulated import triangulated as triangulated

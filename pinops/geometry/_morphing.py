@@ -21,6 +21,7 @@ from pinops.geometry._triangles import (
     corners_of,
     mean_values,
     oriented_triangles,
+    outermost_of,
     stiffness,
 )
 from pinops.settings import OneOf, require
@@ -44,11 +45,14 @@ class Target:
             "annulus", the unit disc without a smaller one.
         shares: The parts of the circle between landmarks, which sum to 1; empty without landmarks.
         radius: Of the inner circle of an annulus.
+        outermost: Whether the four landmarks are the points of a boundary that lie farthest towards
+            the corners of its bounds, instead of those where it turns the most.
     """
 
     kind: str
     shares: tuple[float, ...] = ()
     radius: float = 0.0
+    outermost: bool = False
 
 
 class Morphed(NamedTuple):
@@ -181,7 +185,8 @@ def _checked_loops(mesh: Mesh, kind: str) -> list[Int[np.ndarray, " l"]]:
         holes = len(loops) - 1
         fitting = {0: "take a disc", 1: "take an annulus"}.get(holes, "fill holes up")
         raise ValueError(
-            f"a mesh with {holes} holes, whose boundary has {len(loops)} loops, cannot be brought "
+            f"a mesh with {holes} hole{'s' * (holes != 1)}, whose boundary has {len(loops)} "
+            f"loop{'s' * (len(loops) != 1)}, cannot be brought "
             f"to the {kind}, which has {wanted}; {fitting}"
         )
     return loops
@@ -224,7 +229,10 @@ def _start(mesh: Mesh, loop: Int[np.ndarray, " l"]) -> float:
 
 
 def _angles(
-    mesh: Mesh, loop: Int[np.ndarray, " l"], shares: tuple[float, ...]
+    mesh: Mesh,
+    loop: Int[np.ndarray, " l"],
+    shares: tuple[float, ...],
+    outermost: bool = False,
 ) -> Float[np.ndarray, " l"]:
     """Of each point of a loop its angle on the circle: by length, between landmarks by the length
     between these.
@@ -232,7 +240,10 @@ def _angles(
     along = _along(mesh, loop)
     if not shares:
         return 2 * math.pi * (along[:-1] - _start(mesh, loop)) / along[-1]
-    corners = corners_of(mesh, loop, len(shares))
+    if outermost:
+        corners = outermost_of(mesh, loop)
+    else:
+        corners = corners_of(mesh, loop, len(shares))
     stops = along[corners]
     ahead = (along[:-1] - stops[0]) % along[-1]
     known = np.append((stops - stops[0]) % along[-1], along[-1])
@@ -245,7 +256,7 @@ def _on_circle(angles: Float[np.ndarray, " l"]) -> Float[np.ndarray, "l 2"]:
 
 def _on_target(mesh: Mesh, loop: Int[np.ndarray, " l"], target: Target) -> Float[np.ndarray, "l 2"]:
     """Where the outer loop goes."""
-    angles = _angles(mesh, loop, target.shares)
+    angles = _angles(mesh, loop, target.shares, target.outermost)
     if target.kind != "polygon":
         return _on_circle(angles)
     stops = _FIRST + 2 * math.pi * np.append(0, np.cumsum(target.shares))

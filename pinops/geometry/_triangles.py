@@ -169,6 +169,27 @@ def corners_of(mesh: Mesh, loop: Int[np.ndarray, " l"], count: int) -> Int[np.nd
     return np.roll(found, -int(np.argmin(share[found].sum(1))))
 
 
+def outermost_of(mesh: Mesh, loop: Int[np.ndarray, " l"]) -> Int[np.ndarray, " 4"]:
+    """Where a loop lies farthest towards the four corners of its bounds: places in the loop, the
+    lowest left first, counter-clockwise.
+
+    Args:
+        mesh: Of the loop, in the plane.
+        loop: Points of a closed loop.
+
+    Raises:
+        ValueError: For a surface in space, and where two of them are the same.
+    """
+    points = mesh.points[loop]
+    if points.shape[1] != 2:
+        raise ValueError("Mesh: corners of bounds are those of meshes of the plane")
+    share = (points - points.min(0)) / np.maximum(np.ptp(points, axis=0), 1e-300)
+    found = np.argmax(share @ [[-1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 1.0, 1.0]], axis=0)
+    if len(np.unique(found)) < 4:
+        raise ValueError("Mesh: one point of the boundary is the farthest towards two corners")
+    return found
+
+
 def _entries(cells: np.ndarray, values: np.ndarray, count: int) -> Any:
     """A sparse matrix of values ``(k, 3, 3)`` between the corners of each triangle, summed."""
     from scipy.sparse import coo_array

@@ -28,6 +28,10 @@ again for the gradient, so that memory does not grow with their number.
 **Points that fill a sample up are read only.** They read from the points of the sample and nothing
 reads from them, so that they are also how a network on points is asked for values anywhere else.
 
+**A grid for meshes is laid on the square that they are mapped to.** The maps are found once, on the
+host, as the edges of graphs are; the network on points that results gathers from the points of a
+mesh, acts on the grid, and is read at the points by products with two small matrices.
+
 **Cross-attention of a point is a layer of a network**, ``softmax(h A) B`` with matrices that the
 tokens of the problem make, so that PROSE propagates derivatives as a multilayer perceptron does.
 
@@ -59,12 +63,16 @@ from pinops.operators._mmgp import Answer as Answer
 from pinops.operators._mmgp import MeshSamples as MeshSamples
 from pinops.operators._mmgp import MorphedProcesses as MorphedProcesses
 from pinops.operators._mmgp import Sizes as Sizes
+from pinops.operators._morphed_grid import MorphedGrid as MorphedGrid
+from pinops.operators._morphed_grid import MorphedGridNetwork as MorphedGridNetwork
+from pinops.operators._morphed_grid import Morphing as Morphing
 from pinops.operators._operator import Numbers as Numbers
 from pinops.operators._operator import Operator as Operator
 from pinops.operators._operator import OperatorArchitecture as OperatorArchitecture
 from pinops.operators._operator import Solutions as Solutions
 from pinops.operators._points import POINT_NETWORK as POINT_NETWORK
 from pinops.operators._points import Graph as Graph
+from pinops.operators._points import Links as Links
 from pinops.operators._points import PointArchitecture as PointArchitecture
 from pinops.operators._points import PointNetwork as PointNetwork
 from pinops.operators._prior import with_prior as with_prior

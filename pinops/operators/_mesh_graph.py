@@ -11,6 +11,7 @@ from pinops.networks import MAX_DEPTH, MAX_WIDTH
 from pinops.operators._points import (
     Graph,
     LayeredPointNetwork,
+    Links,
     PointArchitecture,
     boundary_setting,
 )
@@ -73,11 +74,11 @@ class MeshGraphNetwork(LayeredPointNetwork):
     """
 
     def seen(
-        self, points: Float[Array, "m d"], present: Bool[Array, " m"], graph: Graph | None
+        self, points: Float[Array, "m d"], present: Bool[Array, " m"], links: Links | None
     ) -> tuple[Graph, Float[Array, "m k e"]]:
         """The graph of what is present, and the features of its edges."""
-        assert graph is not None, "MeshGraphNet.edges makes one"
-        graph = _from_present(graph, present)
+        assert isinstance(links, Graph), "MeshGraphNet.links makes one"
+        graph = _from_present(links, present)
         return graph, _relative(points, graph, present)
 
 
@@ -156,11 +157,24 @@ class MeshGraphNet(PointArchitecture):
             decoder=Affine.drawn(w, out_size, key=last),
         )
 
+    def links(
+        self,
+        mesh: Mesh,
+        size: int,
+        queries: Float[np.ndarray, "q d"] | None = None,
+        widths: tuple[int, int] | None = None,
+    ) -> Graph:
+        return Graph.of(self.edges(mesh, queries), size, widths)
+
     def edges(
         self, mesh: Mesh, queries: Float[np.ndarray, "q d"] | None = None
     ) -> Int[np.ndarray, "e 2"]:
-        """Both directions of every edge; a further point hears the points within the radius, or the
-        nearest ones.
+        """Sender and receiver of every message: both directions of every edge; a further point
+        hears the points within the radius, or the nearest ones.
+
+        Args:
+            mesh: The points of a sample.
+            queries: Further points, numbered after those.
         """
         if self.radius is not None:
             own = mesh.within(self.radius)

@@ -21,7 +21,16 @@ from pinops.settings import check_settings, flag
 POINT_NETWORK = "a network on points such as Transolver()"
 
 
-class Graph(eqx.Module):
+class Links(eqx.Module):
+    """Abstract: what connects the points of one sample, in tables with a row for each of them."""
+
+    @property
+    @abc.abstractmethod
+    def widths(self) -> tuple[int, int]:
+        """How many columns its tables have."""
+
+
+class Graph(Links):
     """Which points send messages to which: a table of the senders of each, and the same turned
     round.
 
@@ -35,6 +44,10 @@ class Graph(eqx.Module):
 
     senders: Int[Array | np.ndarray, "m k"]
     readers: Int[Array | np.ndarray, "m r"]
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        return self.senders.shape[1], self.readers.shape[1]
 
     @classmethod
     def of(
@@ -77,7 +90,7 @@ class PointNetwork(eqx.Module):
         points: Float[Array, "m d"],
         features: Float[Array, "m i"],
         present: Bool[Array, " m"],
-        graph: Graph | None = None,
+        links: Links | None = None,
     ) -> Float[Array, "m o"]:
         """The values at all points.
 
@@ -86,7 +99,7 @@ class PointNetwork(eqx.Module):
             features: What is known at each point, standardised.
             present: Whether a point belongs to the sample. The others are read only: they have
                 values, and change nothing.
-            graph: Who sends messages to whom, for networks with `PointArchitecture.edges`.
+            links: What `PointArchitecture.links` makes of the sample.
         """
 
 
@@ -107,7 +120,7 @@ class LayeredPointNetwork(PointNetwork):
 
     @abc.abstractmethod
     def seen(
-        self, points: Float[Array, "m d"], present: Bool[Array, " m"], graph: Graph | None
+        self, points: Float[Array, "m d"], present: Bool[Array, " m"], links: Links | None
     ) -> tuple[Any, ...]:
         """What every layer sees of the sample besides its channels; arguments as for a call."""
 
@@ -116,9 +129,9 @@ class LayeredPointNetwork(PointNetwork):
         points: Float[Array, "m d"],
         features: Float[Array, "m i"],
         present: Bool[Array, " m"],
-        graph: Graph | None = None,
+        links: Links | None = None,
     ) -> Float[Array, "m o"]:
-        seen = self.seen(points, present, graph)
+        seen = self.seen(points, present, links)
         x = self.encoder(jnp.concatenate([points, features], 1))
         for layer in self.layers:
             x = layer(x, *seen)
@@ -156,20 +169,33 @@ class PointArchitecture(eqx.Module):
             key: Of the random parameters.
         """
 
-    def edges(
-        self, mesh: Mesh, queries: Float[np.ndarray, "q d"] | None = None
-    ) -> Int[np.ndarray, "e 2"] | None:
-        """Sender and receiver of every message, found on the host; None: there are no messages.
+    def links(
+        self,
+        mesh: Mesh,
+        size: int,
+        queries: Float[np.ndarray, "q d"] | None = None,
+        widths: tuple[int, int] | None = None,
+    ) -> Links | None:
+        """What connects the points, found on the host; None: nothing does.
 
         Args:
             mesh: The points of a sample, with cells where they are known.
+            size: How many points there are, those included that fill the sample up.
             queries: Further points, which are only read out. They are numbered after those of the
                 sample.
+            widths: The least widths of the tables, so that samples have tables of one shape.
 
         Raises:
             ValueError: For a sample without cells where they are needed.
         """
         return None
+
+    @property
+    def classes(self) -> int:
+        """How many sizes samples are filled up to at most, each of which is a part of the program:
+        several where points are what a network costs.
+        """
+        return 3
 
     def channels(
         self, mesh: Mesh, queries: Float[np.ndarray, "q d"] | None = None

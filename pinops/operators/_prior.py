@@ -17,8 +17,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from pinops.derivatives import Plan
 from pinops.networks import Frozen, JetNetwork, Prior, RandomisedPrior
+from pinops.operators._morphed_grid import MorphedGridNetwork
 from pinops.operators._operator import Numbers, Operator
-from pinops.operators._points import Graph, PointNetwork
+from pinops.operators._points import Graph, Links, PointNetwork
 from pinops.operators._surrogate import (
     DirectSurrogate,
     GridNetwork,
@@ -102,11 +103,11 @@ class PriorPointNetwork(PointNetwork):
         points: Float[Array, "m d"],
         features: Float[Array, "m i"],
         present: Bool[Array, " m"],
-        graph: Graph | None = None,
+        links: Links | None = None,
     ) -> Float[Array, "m o"]:
         prior: Prior = self.prior.tree
-        given = prior.network(points, features, present, graph)
-        return self.network(points, features, present, graph) + prior.scaled(given)
+        given = prior.network(points, features, present, links)
+        return self.network(points, features, present, links) + prior.scaled(given)
 
 
 def with_prior(
@@ -129,6 +130,11 @@ def with_prior(
         unknowns, parameters, grid, context = given
         channels = context + unknowns + parameters * network.conditional
         inner = with_prior(network.network, prior.network, size, (channels, unknowns, grid), key)
+        return replace(network, network=inner)
+    if isinstance(network, MorphedGridNetwork):
+        features, unknowns, dimension = given
+        channels = (dimension + features, unknowns, network.grid)
+        inner = with_prior(network.network, prior.network, size, channels, key)
         return replace(network, network=inner)
     kinds: dict[type, Any] = {
         JetNetwork: (RandomisedPrior, _of_points),

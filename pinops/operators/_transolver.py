@@ -7,8 +7,8 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from pinops.networks import MAX_DEPTH, MAX_WIDTH
 from pinops.operators._points import (
-    Graph,
     LayeredPointNetwork,
+    Links,
     PointArchitecture,
     boundary_setting,
 )
@@ -70,7 +70,7 @@ class TransolverNetwork(LayeredPointNetwork):
     """
 
     def seen(
-        self, points: Float[Array, "m d"], present: Bool[Array, " m"], graph: Graph | None
+        self, points: Float[Array, "m d"], present: Bool[Array, " m"], links: Links | None
     ) -> tuple[Bool[Array, " m"]]:
         """The points that belong to the sample."""
         return (present,)

@@ -147,8 +147,9 @@ def check_exportable(seen: PointInputs, architecture: PointArchitecture) -> None
     """Raises ValueError for a network that sees what no program finds."""
     if seen.tables != (0, 0) or architecture.boundary:
         raise ValueError(
-            f"a program cannot find the edges or the distance from the boundary, which "
-            f"{type(architecture).__name__} sees of a mesh; export it as .safetensors"
+            "a program cannot find the edges, the map to a square or the distance from the "
+            f"boundary, which {type(architecture).__name__} sees of a mesh; export it as "
+            ".safetensors"
         )
 
 

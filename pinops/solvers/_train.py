@@ -80,7 +80,8 @@ def train(
     functions at sensors of their own) to its solution at any points; a network on grids such as
     `FNO` a map from input fields and numbers to the solution on a grid; `Direct` and `CAPE` of one
     a surrogate, from snapshots on a grid to the next one; `Transolver` and `MeshGraphNet` a map on
-    points that differ from sample to sample, and `Direct` of one a surrogate there. Of data with a
+    points that differ from sample to sample, as does `MorphedGrid` of a network on grids for
+    meshes, and `Direct` of one a surrogate there. Of data with a
     time axis a network on points alone stands for ``Direct(network, change=True)``. `MMGP` is
     fitted to fields on meshes in closed form, in float64, and gives them with error bars. `HyPINO`
     learns from random linear problems to generate the network of a problem.
@@ -100,9 +101,9 @@ def train(
         curriculum: Of a surrogate: from steps that begin at the truth to whole rollouts; default:
             30 epochs.
         optimizer: As for `solve`. Default: SOAP with a learning rate from 3e-3 to zero; for a
-            surrogate Adam with the same, of gradients no longer than 1; for a map Adam with one
-            from 2e-3 to zero, after a tenth of the steps in which it rises (on points instead with
-            gradients no longer than 1).
+            surrogate Adam with the same, of gradients no longer than 1; for a map on a grid and a
+            `MorphedGrid` Adam with one from 2e-3 to zero, after a tenth of the steps in which it
+            rises.
         weighting: How terms are balanced, one of `pinops.losses`; default: constant weights.
         loss: Of a map, the mean over samples of a relative error: "H1" (the default) that of the
             values and that of their gradients, the root of the sum of their squares; "L2" that of

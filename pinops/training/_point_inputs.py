@@ -11,11 +11,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from pinops.geometry import Mesh
-from pinops.operators import Graph, PointArchitecture
+from pinops.operators import Links, PointArchitecture
 from pinops.training._scaling import MAPS
 from pinops.training._sizes import by_size, size_of
 
-_CLASSES = 3  # sizes that samples are filled up to: each is a part of the program
 _EIGHTH = 8  # sizes are multiples of it
 
 
@@ -26,7 +25,7 @@ class Clouds(eqx.Module):
         points: Scaled coordinates.
         features: Standardised.
         present: Which points belong to each sample.
-        graph: Who sends messages to whom; None: nobody.
+        links: What connects the points; None: nothing does.
         values: The outputs in their units, NaN where one is missing, ``(n, m, t, c)`` of
             trajectories; None where they are sought.
         seeds: Of the noise that a step adds; None: there is none.
@@ -36,7 +35,7 @@ class Clouds(eqx.Module):
     points: Float[Array | np.ndarray, "n m d"]
     features: Float[Array | np.ndarray, "n m i"]
     present: Bool[Array | np.ndarray, "n m"]
-    graph: Graph | None
+    links: Links | None
     values: Float[Array | np.ndarray, "n m *t c"] | None
     seeds: UInt32[Array, " n"] | None = None
     numbers: Int[Array | np.ndarray, " n"] | None = None
@@ -57,7 +56,7 @@ class PointInputs:
         centre: What is taken from each feature, those of the shape included.
         deviation: What each is divided by, > 0.
         sizes: What samples are filled up to, rising.
-        tables: The widths of the tables of a graph; (0, 0) without messages.
+        tables: The widths of the tables of links; (0, 0) without them.
     """
 
     names: tuple[str, ...]
@@ -121,11 +120,11 @@ class PointInputs:
                 points.
         """
         rows = [self._row(architecture, sample, size, queries) for sample in samples]
-        points, features, present, graphs = zip(*rows, strict=True)
+        points, features, present, links = zip(*rows, strict=True)
         known = [_filled(s.values, size) for s in samples if s.values is not None]
         values = np.stack(known) if len(known) == len(samples) else None
-        graph = None if graphs[0] is None else _stacked(graphs)
-        return Clouds(np.stack(points), np.stack(features), np.stack(present), graph, values)
+        joined = None if links[0] is None else _stacked(links)
+        return Clouds(np.stack(points), np.stack(features), np.stack(present), joined, values)
 
     def scaled(self, points: Any, features: Any) -> tuple[Any, Any]:
         """Coordinates and features as a network sees them, in arrays of NumPy or JAX.
@@ -148,7 +147,7 @@ class PointInputs:
         sample: "PointSample",
         size: int,
         queries: np.ndarray | None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Graph | None]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, Links | None]:
         mesh = sample.mesh
         places = mesh.points if queries is None else np.concatenate([mesh.points, queries])
         known = features_of(sample, self.names, self.local)
@@ -156,10 +155,9 @@ class PointInputs:
             known = np.concatenate([known, mesh.interpolated(known, queries)])
         known = np.concatenate([known, architecture.channels(mesh, queries)], 1)
         scaled, standard = self.scaled(places, known)
-        edges = architecture.edges(mesh, queries)
-        graph = None if edges is None else Graph.of(edges, size, self.tables)
+        links = architecture.links(mesh, size, queries, self.tables)
         present = np.arange(size) < len(mesh.points)
-        return _filled(scaled, size, 0.0), _filled(standard, size, 0.0), present, graph
+        return _filled(scaled, size, 0.0), _filled(standard, size, 0.0), present, links
 
 
 @dataclass(frozen=True)
@@ -258,10 +256,7 @@ def fitted_inputs(
             low = np.minimum(low, sample.mesh.points.min(0))
             high = np.maximum(high, sample.mesh.points.max(0))
             counts.append(len(known))
-            edges = architecture.edges(sample.mesh)
-            if edges is not None:
-                graph = Graph.of(edges, len(known))
-                widths = (graph.senders.shape[1], graph.readers.shape[1])
+            if (widths := _widths(architecture, sample.mesh, len(counts) - 1)) is not None:
                 tables = (max(tables[0], widths[0]), max(tables[1], widths[1]))
     assert first is not None, "a data set has samples for training"
     mean = total / seen
@@ -277,10 +272,23 @@ def fitted_inputs(
         radius=_numbers([np.max(high - low) / 2 or 1.0])[0],
         centre=_numbers(mean),
         deviation=_numbers(deviation),
-        sizes=_sizes(counts),
+        sizes=_sizes(counts, architecture.classes),
         tables=tables,
     )
     return inputs, counts
+
+
+def _widths(architecture: PointArchitecture, mesh: Mesh, number: int) -> tuple[int, int] | None:
+    """Those of the tables of a sample for training; None: it has none.
+
+    Raises:
+        ValueError: For a mesh that the architecture does not take, with the number of the sample.
+    """
+    try:
+        links = architecture.links(mesh, len(mesh.points))
+    except ValueError as error:
+        raise ValueError(f"sample {number} of those for training: {error}") from error
+    return None if links is None else links.widths
 
 
 def _maps_of(
@@ -298,9 +306,9 @@ def _numbers(values: Any) -> tuple[float, ...]:
     return tuple(float(f"{value:.9g}") for value in np.asarray(values, np.float64))
 
 
-def _sizes(counts: Sequence[int]) -> tuple[int, ...]:
-    """At most three sizes, each for as many samples."""
-    most = np.quantile(counts, np.arange(1, _CLASSES + 1) / _CLASSES, method="higher")
+def _sizes(counts: Sequence[int], classes: int) -> tuple[int, ...]:
+    """At most so many sizes, each for as many samples."""
+    most = np.quantile(counts, np.arange(1, classes + 1) / classes, method="higher")
     return tuple(sorted({int(-(-n // _EIGHTH) * _EIGHTH) for n in most}))
 
 
@@ -311,8 +319,8 @@ def _filled(values: np.ndarray, size: int, filler: float = np.nan) -> np.ndarray
     return out
 
 
-def _stacked(graphs: Sequence[Graph | None]) -> Graph:
-    """Graphs of samples in one, their tables of the width of the widest."""
+def _stacked(links: Sequence[Links | None]) -> Links:
+    """Links of samples in one, their tables of the width of the widest."""
 
     def wide(tables: Sequence[np.ndarray]) -> np.ndarray:
         most = max(table.shape[1] for table in tables)
@@ -320,4 +328,4 @@ def _stacked(graphs: Sequence[Graph | None]) -> Graph:
             [np.pad(t, [(0, 0), (0, most - t.shape[1])], constant_values=-1) for t in tables]
         )
 
-    return jax.tree.map(lambda *tables: wide(tables), *graphs)
+    return jax.tree.map(lambda *tables: wide(tables), *links)

@@ -27,7 +27,7 @@ class PointMapModel(CloudModel):
 
         def one(row: Clouds) -> Float[Array, "m c"]:
             points, features, present = map(jnp.asarray, (row.points, row.features, row.present))
-            return computed_in(self.compute_dtype, network, points, features, present, row.graph)
+            return computed_in(self.compute_dtype, network, points, features, present, row.links)
 
         out = by_sample(one, dataclasses.replace(clouds, values=None))
         mean, scale = (jnp.broadcast_to(part, out.shape) for part in (self.mean, self.scale))

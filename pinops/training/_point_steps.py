@@ -89,7 +89,7 @@ class PointStepModel(CloudModel):
         """The scaled state after k scaled snapshots."""
         points, features, present = map(jnp.asarray, (row.points, row.features, row.present))
         seen = jnp.concatenate([features, known], 1)
-        out = computed_in(self.compute_dtype, network, points, seen, present, row.graph)
+        out = computed_in(self.compute_dtype, network, points, seen, present, row.links)
         return known[:, -out.shape[1] :] + out if self.change else out
 
     def _predictions(
