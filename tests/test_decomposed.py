@@ -60,7 +60,7 @@ def test_weights_add_up_to_one(embedding, overlap, float64):
     ones = eqx.tree_at(lambda n: n.networks.biases[-1], ones, jnp.ones((15, 1)))
     plan = Plan([(0, 0, 0, 0), (0, 1), (1, 1)], (0, 1))
     jet = NetworkField(ones, embedding).jet(points(200, beyond=0.1), plan)
-    np.testing.assert_allclose(jet.pop(()), 1, rtol=1e-15)
+    np.testing.assert_allclose(jet.pop(()), 1, rtol=1e-14)
     for index, stream in jet.items():
         np.testing.assert_allclose(stream, 0, atol=1e-8, err_msg=str(index))
 
@@ -139,7 +139,10 @@ def test_it_is_read_from_text_and_from_json():
 @pytest.mark.parametrize(
     "settings, sentence",
     [
-        ({"parts": {}}, r"Decomposed: parts divides nothing; name a coordinate, such as \{'x': 8\}"),
+        (
+            {"parts": {}},
+            r"Decomposed: parts divides nothing; name a coordinate, such as \{'x': 8\}",
+        ),
         ({"parts": {"x": 1}}, r"parts\['x'\] must be a whole number from 2 to 10000, got 1"),
         ({"parts": 8}, "parts must be a dict with a whole number from 2 to 10000 for each name"),
         ({"parts": {"x": 10000, "t": 1000}}, "at most 100000 windows, got 10000000"),

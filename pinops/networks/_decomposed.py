@@ -176,11 +176,15 @@ def _unrolled(features: Jet, axes: Sequence[Axis]) -> tuple[Jet, list[int]]:
 
 
 def _angle(features: Jet, axis: Axis) -> Jet:
-    """The angle of a cosine and sine, which is linear in the coordinates, over pi."""
+    """The angle of a cosine and sine over pi.
+
+    It is linear in the coordinates: its first derivatives are the same at every point, and there
+    are no others.
+    """
     cosine = {index: stream[:, axis.column] for index, stream in features.items()}
     sine = {index: stream[:, axis.sine] for index, stream in features.items()}
     angle = {
-        index: cosine[()] * sine[index] - sine[()] * cosine[index]
+        index: (cosine[()] * sine[index] - sine[()] * cosine[index])[:1]
         for index in features
         if len(index) == 1 and index[0] >= 0
     }
