@@ -192,7 +192,7 @@ def test_many_waves_are_found_where_one_network_finds_none():
 
 
 def test_linear_windows_are_solved_in_a_step():
-    """Random features in windows, by least squares; in the corners around the disk are no points."""
+    """Random features in windows; the corners of the box around the disk have no points."""
 
     class Plate(po.Problem):
         domain = po.Disk(x=0.0, y=0.0, radius=1.0)
