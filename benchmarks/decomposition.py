@@ -141,8 +141,8 @@ def run(case: str, seed: int, smoke: bool) -> Row:
 def table(content: Row) -> list[str]:
     """A row for each problem that was solved in both ways."""
     lines = [
-        "| problem | windows | one network | windows together | seconds |",
-        "|---|---|---|---|---|",
+        "| problem | one network | windows | seconds |",
+        "|---|---|---|---|",
     ]
     entries = content["cases"]
     for name, (about, _) in PROBLEMS.items():
