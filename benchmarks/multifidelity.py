@@ -83,7 +83,7 @@ def trained_of(case: str, seed: int, smoke: bool) -> list[Any]:
         cheap, random = po.train(low, network, seed=seed, **options), np.random.default_rng(seed)
         found = []
         for _ in range(members):
-            some = random.permutation(high_count)[: int(0.8 * high_count)]
+            some = random.permutation(high_count)[: high_count // 2]
             asked = po.MultiFidelity(cheap, network, what)
             found.append(po.train(high.take(some), asked, seed=seed, **options))
         return found

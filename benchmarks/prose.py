@@ -25,6 +25,7 @@ UNSEEN = "bistable"
 CASES = {
     "tokens": "100 functions of each, with the words of the equation",
     "one-hot": "the same, with the number of the family",
+    "one-hot, constants": "the same, with the number and the constants of the equation",
     "no symbols": "the same, with neither",
     "DeepONet": "the same, one DeepONet for all that sees words, constants and the number",
     "DeepONet, each": "the same, one DeepONet for each family",
@@ -65,7 +66,7 @@ def trained(case: str, mixture: Any, folder: Path, seed: int, size: dict[str, in
     import pinops as po
     from pinops.operators import PROSE, DeepONet
 
-    symbols = {"one-hot": "one-hot", "no symbols": None}.get(case, "tokens")
+    symbols = None if case == "no symbols" else case if "one-hot" in case else "tokens"
     few, equation = "10" in case.split(", "), "equation" in case
     net = PROSE(size["width"], symbols=symbols)
     points = po.Collocation(

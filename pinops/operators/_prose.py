@@ -25,6 +25,13 @@ from pinops.problem import CONSTANTS, FAMILY, VOCABULARY, WORDS, Inputs, at_sens
 from pinops.settings import check_settings, one_of, whole
 
 _CONSTANT = 1  # the code of <C>
+# What is read of an equation. The last two are controls: is it the words that help?
+_READ = {
+    "tokens": (WORDS, CONSTANTS),
+    "one-hot, constants": (FAMILY, WORDS, CONSTANTS),
+    "one-hot": (FAMILY,),
+    None: (),
+}
 _FREQUENCIES = (0.5, 1.0, 2.0, 4.0)  # of the logarithm of a constant
 _OF_CONSTANT = 3 + 4 * len(_FREQUENCIES)  # numbers that a constant is embedded as
 
@@ -241,14 +248,19 @@ class PROSENetwork(Operator):
         """A token for each word, and which of them there are."""
         if self.kind is None or self.table is None:
             return like[:0], jnp.zeros(0, bool)
-        if self.kind == "one-hot":
-            return (jnp.asarray(inputs[FAMILY]) @ self.table)[None], jnp.ones(1, bool)
-        assert self.constant is not None and self.places is not None
+        numbered = FAMILY in _READ[self.kind]
+        family = (jnp.asarray(inputs[FAMILY]) @ self.table)[None] if numbered else like[:0]
+        if self.constant is None or self.places is None:
+            return family, jnp.ones(1, bool)
         codes = jnp.asarray(inputs[WORDS]).astype(jnp.int32)
         constants = self.constant(embedded_constants(jnp.asarray(inputs[CONSTANTS])))
-        words = jnp.take(self.table, codes, axis=0, mode="clip") + self.places
-        words = words + jnp.where((codes == _CONSTANT)[:, None], constants, 0.0)
-        present = codes > 0
+        words, present = jnp.where((codes == _CONSTANT)[:, None], constants, 0.0), codes > 0
+        if numbered:
+            present = codes == _CONSTANT
+        else:
+            words = words + jnp.take(self.table, codes, axis=0, mode="clip")
+        words = jnp.concatenate([family, words + self.places])
+        present = jnp.concatenate([jnp.ones(len(family), bool), present])
         for layer in self.symbols:
             words = layer(words, present)
         return words, present
@@ -283,7 +295,7 @@ class PROSE(OperatorArchitecture):
         heads: Of the attention.
         patch: Neighbouring sensors in one token, a divisor of their number.
         symbols: What it knows of the equation: its "tokens", the number of its family ("one-hot"),
-            or None.
+            that number and the constants ("one-hot, constants"), or None.
 
     Raises:
         ValueError: For a width that heads do not divide.
@@ -298,7 +310,7 @@ class PROSE(OperatorArchitecture):
     layers: int = whole(2, most=MAX_DEPTH)
     heads: int = whole(4, most=1000)
     patch: int = whole(8, most=100_000)
-    symbols: str | None = one_of("tokens", ("tokens", "one-hot", None))
+    symbols: str | None = one_of("tokens", tuple(_READ))
 
     def __check_init__(self):
         check_settings(self)
@@ -326,8 +338,7 @@ class PROSE(OperatorArchitecture):
 
     def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Raises ValueError for inputs without an equation, and for those that are no patches."""
-        wanted = {"tokens": (WORDS, CONSTANTS), "one-hot": (FAMILY,), None: ()}[self.symbols]
-        for name in wanted:
+        for name in _READ[self.symbols]:
             if name not in shapes:
                 raise ValueError(
                     f"PROSE: the inputs have no {name}; train(Mixture([...]), PROSE()) knows the "
@@ -355,15 +366,15 @@ class PROSE(OperatorArchitecture):
         statistics: tuple[Any, Any],
     ) -> PROSENetwork:
         w, small = self.width, 1 / math.sqrt(self.width)
-        words = self.symbols == "tokens"
+        read = _READ[self.symbols]
+        words = WORDS in read
 
         def attention(count: int) -> tuple[SelfAttention, ...]:
             return tuple(SelfAttention.taken(numbers, w, self.heads) for _ in range(count))
 
         own = [name for name in shapes if name not in (WORDS, CONSTANTS, FAMILY)]
         sizes = {name: _patches(shapes[name], self.patch) for name in own}
-        rows = {"tokens": VOCABULARY, "one-hot": math.prod(shapes.get(FAMILY, ())), None: 0}
-        count = rows[self.symbols]
+        count = math.prod(shapes[FAMILY]) if FAMILY in read else VOCABULARY * words
         decoder = ReadingNetwork(
             first=Affine.taken(numbers, features, w),
             second=Affine.taken(numbers, w, w),

@@ -38,7 +38,7 @@ class Uncertain(eqx.Module):
     )
     members: int = whole(16, least=2, most=1000)
     prior: float = number(1.0, least=0, most=1e3)
-    bootstrap: float = number(0.8, above=0, most=1)
+    bootstrap: float = number(0.5, above=0, most=1)
 
     def __check_init__(self):
         check_settings(self)
@@ -54,7 +54,7 @@ def uncertain(
     members: int = 16,
     *,
     prior: float = 1.0,
-    bootstrap: float = 0.8,
+    bootstrap: float = 0.5,
 ) -> Uncertain:
     """Any architecture with error bars: ``po.train(data, po.uncertain(FNO(12)))``.
 
@@ -70,8 +70,9 @@ def uncertain(
     the changes of a step, and that is far too much: give the size of these changes, such as 0.05.
 
     Each member learns from samples of its own: one counts in its loss with the probability
-    ``bootstrap``, the same in every step (with weights, so that all members share the data). In
-    `solve` these are the observations; an equation and its conditions count for all.
+    ``bootstrap``, the same in every step (with weights, so that all members share the data). With
+    one half the weights vary as those of a bootstrap do: with variance 1. In `solve` the samples
+    are the observations; an equation and its conditions count for all.
 
     Args:
         architecture: A network for `solve`; for `train` an operator, a network on grids or on

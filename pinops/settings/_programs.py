@@ -1,5 +1,6 @@
 """Compiled programs: those that run long, those that run now and then, those that run once."""
 
+import os
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, ParamSpec, TypeVar
@@ -64,8 +65,10 @@ def _with_options(function: Callable[P, R], options: dict[str, Any]) -> Callable
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that this version of XLA has."""
-    return {name: value for name, value in options.items() if _is_known(name, value)}
+    """Those of the options that this version of XLA has, and that the user has not set."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    free = {name: value for name, value in options.items() if f"--{name}=" not in flags}
+    return {name: value for name, value in free.items() if _is_known(name, value)}
 
 
 @cache

@@ -169,7 +169,7 @@ def test_references_solve_their_equations(name):
     assert np.sqrt(np.mean(np.square(residual)) / np.mean(rate**2)) < 0.03
 
 
-@pytest.mark.parametrize("symbols", ["tokens", "one-hot", None])
+@pytest.mark.parametrize("symbols", ["tokens", "one-hot, constants", "one-hot", None])
 def test_prose_carries_its_derivatives(mixture, members, symbols):
     inputs = mixture.inputs()
     centre = {name: np.zeros(np.shape(value)) for name, value in inputs.items()}

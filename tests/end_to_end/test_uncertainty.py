@@ -92,7 +92,7 @@ def test_what_was_saved_gives_the_same(bars):
     trained, out = bars
     again = po.load(out)
     assert isinstance(again, po.TrainedUncertain) and again.limits == trained.limits
-    assert again.request["uncertain"] == {"prior": 1.0, "bootstrap": 0.8}
+    assert again.request["uncertain"] == {"prior": 1.0, "bootstrap": 0.5}
     a = np.array([0.3])
     np.testing.assert_array_equal(again(a, x=X).spread, trained(a, x=X).spread)
     one = po.load(out / "seed_4")  # a member by itself, its prior included
