@@ -21,6 +21,7 @@ from pinops.networks import (
     SIREN,
     Architecture,
     ChebyshevKAN,
+    Decomposed,
     Embedding,
     FourierFeatures,
     FromLinen,
@@ -107,6 +108,15 @@ def built_by(architecture: Callable[[int], Architecture]) -> Callable[..., Any]:
     return lambda i, o, key: architecture(o).build(i, o, key=key)
 
 
+def decomposed(i, o, key):
+    """`EMBEDDING` for three features, plain coordinates for any other number."""
+    names, parts = tuple("abc"[:i]), {"a": 3, "b": 2}
+    embedding = Embedding(((-1.0, 1.0),) * i)
+    if i == 3:
+        names, embedding = ("a", "b"), EMBEDDING
+    return Decomposed(MLP(5, 1), parts).placed(names, embedding).build(i, o, key=key)
+
+
 class lively(Architecture):
     """Another architecture, away from its start, where some gradients are zero or small."""
 
@@ -165,6 +175,7 @@ NETWORKS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {
     ),
     "Separable": (built_by(lambda o: Separable(4, 5, 1)), lambda i, o: i * DENSE(1, 4 * o)),
     "Stacked": (built_by(lambda o: Stacked(MLP(5, 1))), lambda i, o: o * DENSE(i, 1)),
+    "Decomposed": (decomposed, lambda i, o: 6 * DENSE(2, o)),
     "Symmetric": (
         built_by(lambda o: Symmetric(4, 2, outer=5)),
         lambda i, o: 2 * 4 + 5 * 4 + DENSE(4, o),
@@ -362,6 +373,7 @@ OURS = {
     "WeightFactorised": WeightFactorised(MLP(8, 2)),
     "Separable": Separable(4, 8, 1),
     "Stacked": Stacked(MLP(8, 1)),
+    "Decomposed": Decomposed(MLP(6, 1), {"x": 3}),
     "Symmetric": Symmetric(12),
     "ChebyshevKAN": ChebyshevKAN(4, 1, 4),
     "GatedFourier": GatedFourier(6, 1, 2, members=2),

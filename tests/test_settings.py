@@ -84,6 +84,7 @@ SHIPPED = sorted(
 )
 GIVEN = {
     "Stacked": {"network": MLP(4, 1)},
+    "Decomposed": {"network": MLP(4, 1), "parts": {"x": 2}},
     "Selected": {"names": ("a",)},
     "Direct": {"network": FNO(4, 2)},
     "MorphedGrid": {"network": FNO(4, 2)},

@@ -31,6 +31,8 @@ from pinops.networks._constrained_grid import regular as regular
 from pinops.networks._convolutional import Convolutional as Convolutional
 from pinops.networks._convolutional import ConvolutionalNetwork as ConvolutionalNetwork
 from pinops.networks._convolutional import ImageEncoder as ImageEncoder
+from pinops.networks._decomposed import Decomposed as Decomposed
+from pinops.networks._decomposed import placed as placed
 from pinops.networks._encoded import FourierFeatures as FourierFeatures
 from pinops.networks._encoded import WeightFactorised as WeightFactorised
 from pinops.networks._encoder import Encoder as Encoder

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.data import DataFileError, read_run
-from pinops.networks import Architecture, embedding_of
+from pinops.networks import Architecture, embedding_of, placed
 from pinops.operators import (
     Direct,
     GridArchitecture,
@@ -171,7 +171,8 @@ def _load_solution(stored: Stored, problem: Problem, network: Any, changed: bool
     embedding = embedding_of(problem, imposition, network)
     built = network
     if isinstance(network, Architecture):
-        build = Drawing(network, (embedding.size, len(problem.unknowns)))
+        known = placed(network, problem.domain.coordinates, embedding)
+        build = Drawing(known, (embedding.size, len(problem.unknowns)))
         stored.check(build)
         built = as_drawn(request, build)
     elif isinstance(network, OperatorArchitecture):

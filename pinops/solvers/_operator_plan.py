@@ -13,7 +13,7 @@ import numpy as np
 
 from pinops.data import Dataset, check_values, read_run, solved
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
-from pinops.networks import embedding_of, trainable
+from pinops.networks import embedding_of, placed, trainable
 from pinops.operators import Operator, OperatorArchitecture
 from pinops.optimizers import SOAP
 from pinops.problem import (
@@ -262,12 +262,14 @@ def operator_drawing(
     problem: Problem, architecture: OperatorArchitecture, request: Mapping[str, Any]
 ) -> Drawing:
     """How the operator of a request is drawn."""
-    sizes = (embedding_of(problem, impose(problem)).size, len(problem.unknowns))
+    embedding = embedding_of(problem, impose(problem))
+    known = placed(architecture, problem.domain.coordinates, embedding)
+    sizes = (embedding.size, len(problem.unknowns))
 
     def statistics() -> tuple[Any, ...]:
         return tuple(numbers_of(request["inputs"], part) for part in ("mean", "deviation"))
 
-    return Drawing(architecture, sizes, statistics)
+    return Drawing(known, sizes, statistics)
 
 
 def built_operator(

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
-from pinops.networks import Architecture, Embedding, check_network, embedding_of
+from pinops.networks import Architecture, Embedding, check_network, embedding_of, placed
 from pinops.operators import Uncertain
 from pinops.optimizers import LBFGS, MOST_PARAMETERS, Optimizer
 from pinops.problem import (
@@ -175,7 +175,8 @@ class SolutionPlan(NamedTuple):
         """The training with a seed."""
         built, request = self.network, self._request(seed)
         if isinstance(built, Architecture):
-            build = Drawing(built, (self.embedding.size, len(self.problem.unknowns)))
+            known = placed(built, self.problem.domain.coordinates, self.embedding)
+            build = Drawing(known, (self.embedding.size, len(self.problem.unknowns)))
             points = self.collocation.batch or self.collocation.interior
             optimizers = [phase.optimizer for phase in self.phases]
             check_network_fits(built, build, optimizers, points)
