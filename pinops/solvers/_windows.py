@@ -1,5 +1,6 @@
 """Time windows: one solution after the other, each begun from the end of the one before."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -23,7 +24,10 @@ NOT_CONVERGED = "not converged"
 
 @dataclass(frozen=True, repr=False)
 class WindowedSolution(Answer):
-    """The result of ``solve(..., windows=TimeWindows(10))``: the solutions ``parts`` as one."""
+    """The result of ``solve(..., windows=TimeWindows(10))``: the solutions ``parts`` as one.
+
+    Of a march that ended early, later values are not known: they are nan.
+    """
 
     problem: Problem
     request: dict[str, Any]
@@ -85,14 +89,25 @@ class WindowedSolution(Answer):
         axis = self.problem.domain.coordinates.index(self.problem.domain.time or "")
         starts = np.array([float(_window(part).start) for part in self.parts])
         fields = [part.field for part in self.parts]
+        solved = self._solved_until
 
         def field(point: Float[Array, " d"]) -> Float[Array, " c"]:
             point = jnp.asarray(point, jnp.result_type(float))
             later = jnp.sum(point[axis] >= jnp.asarray(starts[1:], point.dtype))
             here = point.at[axis].add(-jnp.asarray(starts, point.dtype)[later])
-            return jax.lax.switch(later, fields, here)
+            found = jax.lax.switch(later, fields, here)
+            return jnp.where(point[axis] <= solved, found, jnp.nan)
 
         return field
+
+    @property
+    def _solved_until(self) -> float:
+        """The last time that was reached; infinity where that is the end."""
+        last = self.windows[-1][1]
+        # A few roundings: windows are fractions of the time.
+        slack = 1e-9 * _window(self.parts[-1]).length
+        end = self.problem.domain.bounds[self.problem.domain.time or ""][1]
+        return math.inf if last + slack >= end else last + slack
 
     def values(self, coordinates: Mapping[str, Any]) -> dict[str, np.ndarray]:
         return self._in_parts(coordinates, lambda part, here: part.values(here))
@@ -123,6 +138,8 @@ class WindowedSolution(Answer):
                 out.setdefault(name, np.empty((len(points), *value.shape[1:]), value.dtype))[
                     rows
                 ] = value
+        for value in out.values():
+            value[points[:, axis] > self._solved_until] = np.nan
         return {name: value.reshape(shape + value.shape[1:]) for name, value in out.items()}
 
     def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ import re
 import warnings
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -247,6 +248,11 @@ def test_windows_end_where_nothing_helps(tmp_path):
     assert solution.status == "not converged"
     assert po.load(tmp_path, problem=Decay()).status == "not converged"
     assert str(solution.diagnose()) == str(solution.parts[1].diagnose())
+    # What follows on the last window is not known.
+    times = solution.windows[-1][1] + np.array([-0.01, 0.01])
+    assert np.isnan(solution(t=times)).tolist() == [False, True]
+    assert np.isnan(jax.vmap(solution.field)(times[:, None])).ravel().tolist() == [False, True]
+    assert np.isnan(solution.error()["u"]["mean"])
 
 
 def test_a_window_does_not_go_on_with_the_curvatures_of_the_one_before():
