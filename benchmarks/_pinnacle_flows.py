@@ -99,10 +99,10 @@ def _rectangle(length: int, height: int, count: int) -> Any:
 
 def _compared(points: Array, rough: Any, fine: Any, source: str) -> Reference:
     """A reference at some points of both meshes."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     def there(solved: Any) -> dict[str, Array]:
-        _, same = cKDTree(solved[0]).query(points)
+        _, same = KDTree(solved[0]).query(points)
         return {name: value[same] for name, value in solved[1].items()}
 
     before, values = there(rough), there(fine)

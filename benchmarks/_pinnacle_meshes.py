@@ -53,7 +53,8 @@ def blocks(
             return source(*w.x) * v
 
         matrix = conducted.assemble(basis) + lost.assemble(rim)
-        u = fem.solve(matrix, made.assemble(basis))[basis.nodal_dofs[0]]
+        nodes: Any = basis.nodal_dofs
+        u = fem.solve(matrix, made.assemble(basis))[nodes[0]]
         at = np.round((mesh.p + 10) * 2).astype(int)
         on_grid = np.full((41, 41), np.nan)
         shown = np.all(np.isclose((mesh.p + 10) * 2, at), 0)
@@ -135,7 +136,7 @@ def mesh_around(
         near: the size of triangles at the circles.
         far: and far from them.
     """
-    from scipy.spatial import Delaunay, cKDTree
+    from scipy.spatial import Delaunay, KDTree
 
     width, height = half
     p, q = (np.linspace(-h, h, int(np.ceil(2 * h / far)) + 1) for h in half)
@@ -163,7 +164,7 @@ def mesh_around(
     rings.append((far, np.concatenate(lattice)))
     for size, ring in sorted(rings, key=lambda one: one[0]):
         there = np.concatenate(kept)
-        distance, _ = cKDTree(there).query(ring)
+        distance, _ = KDTree(there).query(ring)
         good = distance > 0.7 * size
         good &= (np.abs(ring[:, 0]) < width - size / 3) & (np.abs(ring[:, 1]) < height - size / 3)
         for a, b, radius in circles:
@@ -204,13 +205,17 @@ def _heat(
         return value * v
 
     weight, loss = mass.assemble(basis), laplace.assemble(basis) + mass.assemble(rim)
-    load, at = heated.assemble(rim), basis.nodal_dofs[0]
+    nodes: Any = basis.nodal_dofs
+    load, at = heated.assemble(rim), nodes[0]
     gamma, u, history = 1 - np.sqrt(0.5), np.zeros(basis.N), [np.zeros(len(at))]
-    for k in range(len(t) - 1):
-        if k < 2:  # the first interval, in which the walls begin to heat, has finer steps
-            count = substeps * (8 if k == 0 else 1)
-            step = (t[1] - t[0]) / count
-            factors = splu((weight + gamma * step * loss).tocsc())
+    # The first interval, in which the walls begin to heat, has finer steps.
+    counts = [8 * substeps] + [substeps] * (len(t) - 2)
+    factored = {}
+    for count in counts:
+        step = (t[1] - t[0]) / count
+        if count not in factored:
+            factored[count] = splu((weight + gamma * step * loss).tocsc())
+        factors = factored[count]
         for _ in range(count):
             first = factors.solve(load - loss @ u)
             second = factors.solve(load - loss @ (u + (1 - gamma) * step * first))

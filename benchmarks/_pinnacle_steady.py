@@ -16,7 +16,10 @@ from pinops.reference import Reference, lid_driven_cavity
 NOISE = 0.1  # the standard deviation of what is observed, in units of u
 
 
-class Cavity(type(po.load_problem("lid_driven_cavity"))):
+Driven: Any = type(po.load_problem("lid_driven_cavity"))
+
+
+class Cavity(Driven):
     """The registered problem under the lid u = 4x (1 - x)."""
 
     def conditions(self):

@@ -3,6 +3,8 @@
 Source of the statements: Hao et al., arXiv 2306.08827, and the code of that paper.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from _pinnacle_references import gray_scott, on_grid, varying_wave
@@ -19,7 +21,7 @@ def square_of_speed(x, y, xp=jnp):
     return xp.exp(xp.cos(p) * xp.cos(q) / 2 + (xp.cos(2 * p) - xp.cos(3 * q)) / 6)
 
 
-def bump(x, y, xp=jnp):
+def bump(x, y, xp: Any = jnp) -> Any:
     """A Gaussian about (-1/2, 0) and its mirror images, which have no flux through the walls."""
 
     def along(s, centres):

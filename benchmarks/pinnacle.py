@@ -205,7 +205,8 @@ def shown(row: Row) -> str:
     """The error, or where a march through time has ended."""
     if "failed" in row:
         return "failed"
-    if "reached" in row and row["status"] in ("not converged", "out of time"):
+    # Beyond the last window values are nan, and in older rows they grow without bound.
+    if "reached" in row and not measure(row) < 1e3:
         return f"ended at t = {row['reached']:g}"
     return f"{measure(row):.1e}"
 

@@ -180,7 +180,7 @@ def _angle(features: Jet, axis: Axis) -> Jet:
     """
     cosine = {index: stream[:, axis.column] for index, stream in features.items()}
     sine = {index: stream[:, axis.sine] for index, stream in features.items()}
-    angle = {
+    angle: Jet = {
         index: (cosine[()] * sine[index] - sine[()] * cosine[index])[:1]
         for index in features
         if len(index) == 1 and index[0] >= 0
