@@ -146,9 +146,14 @@ class DecomposedNetwork(JetNetwork):
 def _step(x: Array, order: int) -> list[Array]:
     """A smooth step from 0 at 0 to 1 at 1, and its derivatives."""
     between = jnp.clip(x, 0, 1)
+    first = between < 0.5
+    # Near 1 the large coefficients would cancel: the second half is the first, turned about.
+    near = jnp.where(first, between, 1 - between)
 
     def slope(order: int) -> Array:
-        return jnp.polyval(jnp.asarray(_STEP.deriv(order).coef[::-1], x.dtype), between)
+        found = jnp.polyval(jnp.asarray(_STEP.deriv(order).coef[::-1], x.dtype), near)
+        turned = 1 - found if order == 0 else (-1) ** (order + 1) * found
+        return jnp.where(first, found, turned)
 
     slopes = [jnp.where(between == x, slope(k), 0) for k in range(1, order + 1)]
     return [slope(0), *slopes]
