@@ -124,7 +124,7 @@ def test_members_differ_in_network_prior_and_samples(bars):
 def test_with_equal_keys_the_spread_is_that_of_the_samples_alone(monkeypatch):
     """The defect of the released code of arXiv:2309.10231: every process drew with key 0."""
     options = {"steps": 300, **QUICK}
-    asked = po.uncertain(SMALL, members=3)
+    asked = po.uncertain(SMALL, members=3, bootstrap=0.8)
     outside = np.array([2.5])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
