@@ -311,6 +311,31 @@ def by_case(
     return None
 
 
+def paired(
+    content: Row,
+    problems: Mapping[str, tuple[str, float]],
+    ways: tuple[str, str],
+    heads: tuple[str, str],
+) -> list[str]:
+    """A table of problems that were solved in two ways: cases such as "plate, soft".
+
+    Args:
+        content: All that is recorded.
+        problems: What each is, and the error that is wanted.
+        ways: The ends of the names of the cases.
+        heads: Of the columns of their errors.
+    """
+    lines = [f"| problem | target | {' | '.join(heads)} | seconds |", "|---|---|---|---|---|"]
+    for name, (about, target) in problems.items():
+        pair = [content["cases"].get(f"{name}, {way}") for way in ways]
+        if None in pair:
+            continue
+        errors = [each(entry["runs"], lambda row: f"{measure(row):.1e}") for entry in pair]
+        taken = " and ".join(seconds(entry) for entry in pair)
+        lines.append(f"| {about} | {target:.0e} | {' | '.join(errors)} | {taken} |")
+    return lines
+
+
 def median(entry: Row, error: Callable[[Row], float] = measure) -> float:
     """The median error over the runs of a case."""
     return statistics.median(error(row) for row in entry["runs"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import _record
-from _record import Row, measure
+from _record import Row
 
 PAGE = Path(__file__).parents[1] / "docs" / "guide" / "geometry.md"
 MARKS = ("<!-- table: benchmarks/curved_walls.py --markdown -->", "<!-- end of table -->")
@@ -199,19 +199,7 @@ def run(case: str, seed: int, smoke: bool) -> Row:
 
 def table(content: Row) -> list[str]:
     """A row for each problem that was solved in both ways."""
-    lines = [
-        "| problem | target | met exactly | terms of the loss | seconds |",
-        "|---|---|---|---|---|",
-    ]
-    entries = content["cases"]
-    for name, (about, target) in PROBLEMS.items():
-        pair = [entries.get(f"{name}, {how}") for how in HOW]
-        if None in pair:
-            continue
-        errors = [_record.each(entry["runs"], lambda row: f"{measure(row):.1e}") for entry in pair]
-        taken = " and ".join(_record.seconds(entry) for entry in pair)
-        lines.append(f"| {about} | {target:.0e} | {' | '.join(errors)} | {taken} |")
-    return lines
+    return _record.paired(content, PROBLEMS, HOW, ("met exactly", "terms of the loss"))
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import _record
-from _record import Row, measure
+from _record import Row
 
 PAGE = Path(__file__).parents[1] / "docs" / "guide" / "decomposition.md"
 MARKS = ("<!-- table: benchmarks/decomposition.py --markdown -->", "<!-- end of table -->")
@@ -144,19 +144,7 @@ def run(case: str, seed: int, smoke: bool) -> Row:
 
 def table(content: Row) -> list[str]:
     """A row for each problem that was solved in both ways."""
-    lines = [
-        "| problem | one network | windows | seconds |",
-        "|---|---|---|---|",
-    ]
-    entries = content["cases"]
-    for name, (about, _) in PROBLEMS.items():
-        pair = [entries.get(f"{name}, {how}") for how in HOW]
-        if None in pair:
-            continue
-        errors = [_record.each(entry["runs"], lambda row: f"{measure(row):.1e}") for entry in pair]
-        taken = " and ".join(_record.seconds(entry) for entry in pair)
-        lines.append(f"| {about} | {' | '.join(errors)} | {taken} |")
-    return lines
+    return _record.paired(content, PROBLEMS, HOW, ("one network", "windows"))
 
 
 def main() -> None:

@@ -13,10 +13,11 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-# Few steps of small sizes: compiling takes longer than running, and this compiles three times as
-# fast.  The end-to-end tests run what users run.
-FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-os.environ.setdefault("XLA_FLAGS", FLAGS)
+# Few steps of small sizes: compiling takes longer than running, and with these options less.  The
+# end-to-end tests run what users run.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+)
 
 # A process that a test starts would compile the sources of the whole package again, a second each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -23,7 +23,8 @@ def run(app: Any) -> None:
         return
     cache = get_cache(app.env.mystnb_config.execution_cache_path)
     waiting = {}
-    for path in sorted((Path(app.srcdir) / "gallery").glob("*.ipynb")):
+    # From the last one: the longest is among them, and should not run alone at the end.
+    for path in sorted((Path(app.srcdir) / "gallery").glob("*.ipynb"), reverse=True):
         notebook = nbformat.read(path, as_version=4)
         try:
             cache.match_cache_notebook(notebook)

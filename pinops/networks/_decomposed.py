@@ -22,9 +22,8 @@ from pinops.networks._network import NETWORK, Architecture, JetNetwork
 from pinops.settings import Table, Whole, check_settings, instance, number, setting
 
 _MOST_WINDOWS = 100_000
-_BLOCKS = (
-    4  # of points for each window, on average: more leave less room idle, and have more matrices
-)
+# Of points, for each window on average: more leave less room idle, and have more matrices.
+_BLOCKS = 4
 # The integral of x^4 (1 - x)^4, from 0 to 1: its first four derivatives vanish at both ends.
 _STEP = np.polynomial.Polynomial([0, 0, 0, 0, 0, 126, -420, 540, -315, 70])
 

@@ -154,8 +154,8 @@ class MorphedGrid(PointArchitecture):
         return self.target == "annulus", False
 
     @property
-    def classes(self) -> int:
-        return 1  # the grid is what it costs
+    def on_grid(self) -> bool:
+        return True
 
     def build(
         self, in_size: int, out_size: int, dimension: int, *, key: PRNGKeyArray

@@ -22,7 +22,7 @@ POINT_NETWORK = "a network on points such as Transolver()"
 
 
 class Links(eqx.Module):
-    """Abstract: what connects the points of one sample, in tables with a row for each of them."""
+    """Abstract: what connects the points of one sample, in tables."""
 
     @property
     @abc.abstractmethod
@@ -191,11 +191,11 @@ class PointArchitecture(eqx.Module):
         return None
 
     @property
-    def classes(self) -> int:
-        """How many sizes samples are filled up to at most, each of which is a part of the program:
-        several where points are what a network costs.
+    def on_grid(self) -> bool:
+        """Whether a network on a grid does the work: it is trained as such, and samples are filled
+        up to one size, since points cost little.
         """
-        return 3
+        return False
 
     def channels(
         self, mesh: Mesh, queries: Float[np.ndarray, "q d"] | None = None

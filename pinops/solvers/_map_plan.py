@@ -14,7 +14,6 @@ from pinops.data import Dataset, check_values
 from pinops.losses import Fixed, Weighting
 from pinops.networks import is_constrained, trainable
 from pinops.operators import GridArchitecture
-from pinops.optimizers import Adam
 from pinops.problem import Problem, Scales, fingerprint, impose, name_of
 from pinops.settings import OneOf, require, share_of_memory
 from pinops.solvers._door import Assembly, Options
@@ -41,6 +40,7 @@ from pinops.solvers._recipe import (
     check_stochastic,
     check_terms_weighted,
     checked_steps,
+    map_optimizer,
     phases,
 )
 from pinops.solvers._request import Drawing, as_drawn, describe
@@ -163,7 +163,7 @@ def map_plan(
     samples = None if dataset is None else len(dataset.splits["training"])
     steps = length.in_steps(samples, functions.batch)
     total = checked_steps(steps, STEPS)
-    plan = phases(Adam(2e-3, total, warm_up=0.1) if optimizer is None else optimizer, steps, STEPS)
+    plan = phases(map_optimizer(total) if optimizer is None else optimizer, steps, STEPS)
     check_stochastic(plan, _WHAT)
     scales = family_scales(problem, dataset) if physics else None
     return MapPlan(

@@ -81,10 +81,10 @@ def train(
     `FNO` a map from input fields and numbers to the solution on a grid; `Direct` and `CAPE` of one
     a surrogate, from snapshots on a grid to the next one; `Transolver` and `MeshGraphNet` a map on
     points that differ from sample to sample, as does `MorphedGrid` of a network on grids for
-    meshes, and `Direct` of one a surrogate there. Of data with a
-    time axis a network on points alone stands for ``Direct(network, change=True)``. `MMGP` is
-    fitted to fields on meshes in closed form, in float64, and gives them with error bars. `HyPINO`
-    learns from random linear problems to generate the network of a problem.
+    meshes, and `Direct` of one a surrogate there. Of data with a time axis a network on points
+    alone stands for ``Direct(network, change=True)``. `MMGP` is fitted to fields on meshes in
+    closed form, in float64, and gives them with error bars. `HyPINO` learns from random linear
+    problems to generate the network of a problem.
 
     Args:
         what: A family, by its registered name or as a `Problem` with ``sample(key)`` and

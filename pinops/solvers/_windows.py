@@ -138,8 +138,9 @@ class WindowedSolution(Answer):
                 out.setdefault(name, np.empty((len(points), *value.shape[1:]), value.dtype))[
                     rows
                 ] = value
+        unsolved = points[:, axis] > self._solved_until
         for value in out.values():
-            value[points[:, axis] > self._solved_until] = np.nan
+            value[unsolved] = np.nan
         return {name: value.reshape(shape + value.shape[1:]) for name, value in out.items()}
 
     def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:

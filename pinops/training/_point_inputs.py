@@ -15,6 +15,7 @@ from pinops.operators import Links, PointArchitecture
 from pinops.training._scaling import MAPS
 from pinops.training._sizes import by_size, size_of
 
+_CLASSES = 3  # sizes that samples are filled up to: each is a part of the program
 _EIGHTH = 8  # sizes are multiples of it
 
 
@@ -272,7 +273,7 @@ def fitted_inputs(
         radius=_numbers([np.max(high - low) / 2 or 1.0])[0],
         centre=_numbers(mean),
         deviation=_numbers(deviation),
-        sizes=_sizes(counts, architecture.classes),
+        sizes=_sizes(counts, 1 if architecture.on_grid else _CLASSES),
         tables=tables,
     )
     return inputs, counts
