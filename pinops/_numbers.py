@@ -1,10 +1,14 @@
-"""Numbers from users: complex ones are refused wherever numbers are accepted.
+"""Numbers from users, and for them: complex ones are refused wherever numbers are accepted, and
+JSON has no others than finite ones.
 
 Two instances: ``real(1 + 2j, "Heat: the coefficient k")`` is refused with the remedy, and
 ``real(u, "Observed: u")`` is ``u``.
 """
 
-from typing import TypeVar
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -45,6 +49,23 @@ def real(value: T, owner: str) -> T:
             f"{owner}: complex numbers are not supported, got {_shown(value)}; {REMEDY}"
         )
     return value
+
+
+def as_json(value: Any) -> str:
+    """JSON that every reader takes: null in place of numbers that are not finite.
+
+    Args:
+        value: Dictionaries, lists, strings and numbers.
+    """
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _shown(value: object) -> str:

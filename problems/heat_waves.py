@@ -26,5 +26,5 @@ class HeatWaves(PeriodicFamily):
         return u_t - self.diffusivity * u_xx
 
     def exact(self, x, t):
-        numbers = 2 * jnp.pi * jnp.arange(1, self.initial.shape[-1] + 1, dtype=x.dtype)
-        return self.mean + self.waves(x, jnp.exp(-self.diffusivity * numbers**2 * t))
+        gain = jnp.exp(-self.diffusivity * self.wavenumbers(x.dtype) ** 2 * t)
+        return self.mean + self.waves(x, gain)

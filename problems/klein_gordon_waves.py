@@ -32,6 +32,6 @@ class KleinGordonWaves(PeriodicFamily):
         return (po.Periodic("x"), po.Initial(self.start, derivative=0.0))
 
     def exact(self, x, t):
-        numbers = 2 * jnp.pi * jnp.arange(1, self.initial.shape[-1] + 1, dtype=x.dtype)
+        numbers = self.wavenumbers(x.dtype)
         gain = jnp.cos(jnp.sqrt(self.speed**2 * numbers**2 + self.mass**2) * t)
         return self.mean * jnp.cos(self.mass * t) + self.waves(x, gain)

@@ -313,6 +313,26 @@ def test_embedding(periodic, dtype, float64):
     assert_jets_agree(kept, truth, plan, TOLERANCE[dtype])
 
 
+ENDS = [(0, False)], [(1, True)], [(1, True), (1, False), (2, False)]
+
+
+@pytest.mark.parametrize("flat", ENDS, ids=str)
+def test_flat_ends_are_those_of_every_network(flat, float64):
+    embedding, plan = Embedding(BOUNDS, (0,), flat=tuple(flat)), Plan(all_indices(3, 3), (0, 2))
+    if flat[0][0] == 0:
+        embedding = Embedding(BOUNDS, flat=tuple(flat))
+    field = NetworkField(MLP(5, 2).build(embedding.size, 1, key=jax.random.key(0)), embedding)
+    low, high = np.array(BOUNDS).T
+    x = low[None] + (points(5, 3, np.float64) + 1) / 2 * (high - low)[None]
+    jet = field.jet(x, plan)
+    kept = {index: jet[index] for index in (*plan.indices, LAPLACIAN) if index in jet}
+    assert_jets_agree(kept, jax.jit(lambda x: nested(field, x, plan))(x), plan, 1e-11)
+    for axis, upper in flat:
+        there = field.jet(x.at[:, axis].set(BOUNDS[axis][upper]), plan)
+        assert np.max(np.abs(there[axis,])) < 1e-14 * np.max(np.abs(there[axis, axis]))
+        assert np.min(np.abs(there[axis, axis, axis])) > 0  # no mirror: odd derivatives are free
+
+
 def test_a_periodic_coordinate_repeats_with_all_its_derivatives(float64):
     network = MLP(5, 2).build(3, 1, key=jax.random.key(0))
     field = NetworkField(network, Embedding(((-1.0, 2.0), (0.0, 1.0)), (0,)))

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -164,6 +165,14 @@ def test_a_folder_that_is_a_file_is_said_before_the_training(fakes, tmp_path):
 
 def rows(path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_what_is_no_number_is_null(tmp_path):
+    path = tmp_path / "log.jsonl"
+    log = po.JSONLines(path)
+    log(replace(REPORT, loss=np.inf, terms={"residual": np.nan, "initial u": 0.25}))
+    (row,) = rows(path)
+    assert row["loss"] is None and row["terms"] == {"residual": None, "initial u": 0.25}
 
 
 def test_a_log_is_the_history_and_changes_nothing(tmp_path):

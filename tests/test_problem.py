@@ -12,7 +12,16 @@ import pytest
 
 import pinops as po
 from pinops.derivatives import Plan, apply_pointwise, nested
-from pinops.networks import MLP, Field, embedding_of, field_of
+from pinops.networks import (
+    MLP,
+    PIG,
+    Field,
+    RandomFeatures,
+    Spectral,
+    embedding_of,
+    field_of,
+    is_plain,
+)
 from pinops.problem import (
     INITIAL,
     INTERIOR,
@@ -28,14 +37,15 @@ from pinops.problem import (
 )
 
 
-def problem(domain, *conditions: Condition, residual=None, unknowns=("u",), exact=None) -> Problem:
+def problem(
+    domain, *conditions: Condition, residual=None, unknowns=("u",), exact=None, **members
+) -> Problem:
     """A problem made in one line; with ``exact``, its data are replaced by those of the chosen
     solution.
     """
-    members = {"domain": domain, "unknowns": unknowns, "conditions": lambda self: conditions}
-    made = type(
-        "Mine", (po.Problem,), members | {"residual": residual or (lambda self, lap_u: lap_u)}
-    )()
+    members |= {"domain": domain, "unknowns": unknowns, "conditions": lambda self: conditions}
+    members |= {"residual": residual or (lambda self, lap_u: lap_u)}
+    made = type("Mine", (po.Problem,), members)()
     return made if exact is None else po.manufacture(made, exact)
 
 
@@ -281,8 +291,8 @@ def test_conditions_of_a_system_are_met_by_unknown(float64):
 
     made = problem(
         ROD,
-        po.Dirichlet({"u": 0.0}, on="x"),
-        po.Neumann({"v": 0.0}, on="x_min"),
+        po.Dirichlet({"u": 0.0}, on="x_max"),
+        po.Neumann({"u": 0.0, "v": 0.0}, on="x_min"),
         po.Robin(0.0, on="x_min", unknown="p"),
         po.Dirichlet(0.0, on="x_max", unknown="p"),
         po.Initial({"u": 0.0, "v": 0.0}, derivative={"u": 0.0}),
@@ -293,8 +303,8 @@ def test_conditions_of_a_system_are_met_by_unknown(float64):
     imposition = impose(made)
     assert imposition.how == ("hard",) * 5
     # Every condition under its own name.
-    names = ["dirichlet u on x", "neumann v on x_min", "robin p on x_min", "dirichlet p on x_max"]
-    names += ["initial u", "initial v", "initial u_t"]
+    names = ["dirichlet u on x_max", "neumann u on x_min", "neumann v on x_min", "robin p on x_min"]
+    names += ["dirichlet p on x_max", "initial u", "initial v", "initial u_t"]
     assert [c.name for c in constraints(made, imposition.hard)] == ["", *names]
 
     @quick_jit
@@ -308,6 +318,66 @@ def test_conditions_of_a_system_are_met_by_unknown(float64):
     assert set(met) == {"a", "b", *names}
     assert all(np.max(np.abs(met[name])) < 1e-10 for name in names), met
     assert all(np.max(np.abs(residual)) < 1e-10 for residual in exact_ones.values())
+
+
+def fluxes(*conditions, **options):
+    return problem(
+        ROD,
+        *conditions,
+        residual=lambda self, u_t, u_xx, v_t, v_xx: {"a": u_t - u_xx, "b": v_t - v_xx},
+        unknowns=("u", "v"),
+        **options,
+    )
+
+
+NOT_FLAT = {
+    "an unknown without a flux": (
+        fluxes(po.Neumann({"u": 0.0}, on="x")),
+        "a flux is met exactly where all unknowns have one, and v has none on x_min",
+    ),
+    "an unknown whose flux is soft": (
+        fluxes(N("x_max", unknown="u"), N("x_max", unknown="v", soft=True)),
+        "v has none on x_max",
+    ),
+    "an unknown with a value": (
+        fluxes(po.Robin({"u": 0.0}, on="x_min"), po.Dirichlet({"v": 0.0}, on="x_min")),
+        "v has none on x_min",
+    ),
+    "a feature": (
+        fluxes(N("x_max"), features=lambda self, x: (jnp.sin(x),)),
+        "the problem's features have a slope on x_max",
+    ),
+    "a factor": (
+        fluxes(N("x_max"), factor=lambda self, x: x + 2.0),
+        "the problem's factor has a slope on x_max",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NOT_FLAT)
+def test_a_flux_is_a_term_of_the_loss_where_a_field_cannot_be_flat(case, float64):
+    made, why = NOT_FLAT[case]
+    imposition = impose(made)
+    assert imposition.how[0] == "soft" and why in imposition.why[0], imposition
+
+
+def test_what_is_flat_itself_leaves_a_flux_exact(float64):
+    made = fluxes(
+        N("x_max"),
+        features=lambda self, x, t: (jnp.cos(x - 2.0), t**2),
+        factor=lambda self, x: 2.0 + (x - 2.0) ** 2,
+    )
+    assert impose(made).how == ("hard",)
+    found = residuals(made, random_field(made, impose(made), 0).jet, (0,))
+    assert all(np.max(np.abs(found[f"neumann {u} on x_max"])) < 1e-12 for u in "uv")
+
+
+@pytest.mark.parametrize("network", [PIG(9), Spectral(3), RandomFeatures(9)], ids=str)
+def test_networks_of_plain_coordinates_leave_fluxes_to_the_loss(network):
+    made = fluxes(N("x"), po.Initial(0.0))
+    assert impose(made, plain=is_plain(network)).how == ("soft", "hard")
+    solution = po.solve(made, network=network, steps=1, progress=False)
+    assert "its network sees each coordinate as it is" in "".join(solution.conditions)
 
 
 class Cooling(po.Problem):
@@ -330,7 +400,8 @@ class Cooling(po.Problem):
 def test_coefficients_in_conditions_may_be_traced(float64):
     imposition = impose(Cooling())
     assert imposition.how == ("hard", "hard")
-    network = MLP(8, 2).build(2, 1, key=jax.random.key(0))
+    size = embedding_of(Cooling(), imposition).size
+    network = MLP(8, 2).build(size, 1, key=jax.random.key(0))
 
     def worst(problem):
         met = residuals(problem, field_of(problem, imposition, network).jet, imposition.hard)

@@ -1,9 +1,9 @@
 """``pinops discover``: the equation that trajectories in a file obey."""
 
 import argparse
-import json
 
 import pinops
+from pinops._numbers import as_json
 from pinops.cli._arguments import add_json, path
 
 USAGE = "pinops discover FILE [options]"
@@ -51,5 +51,5 @@ def run(options: argparse.Namespace) -> int:
         unknown=options.unknown,
         periodic=options.periodic,
     )
-    print(json.dumps(found.summary()) if options.json else found)
+    print(as_json(found.summary()) if options.json else found)
     return 0

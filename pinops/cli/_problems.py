@@ -2,10 +2,10 @@
 
 import argparse
 import inspect
-import json
 from typing import Any
 
 import pinops
+from pinops._numbers import as_json
 from pinops.cli._arguments import add_json, add_problems
 from pinops.cli._tables import table
 from pinops.data import cached_reference
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         for name, row in rows.items():
             row["latex"] = pinops.latex(name)
     if options.json:
-        print(json.dumps(rows))
+        print(as_json(rows))
         return 0
     if options.latex:
         for name, row in rows.items():

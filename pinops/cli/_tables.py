@@ -1,10 +1,11 @@
 """Tables of plain aligned text: numbers are never cut, and only the last column is wrapped."""
 
-import json
 import shutil
 import textwrap
 from collections.abc import Sequence
 from typing import Any
+
+from pinops._numbers import as_json
 
 _NARROWEST = 24  # columns that are left for text in any case
 _GAP = "  "
@@ -34,7 +35,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | Non
 
 def show(result: dict[str, Any], *, json_: bool) -> None:
     """Print the summary of a result on stdout: one line of JSON, or tables for people."""
-    print(json.dumps(result) if json_ else "\n".join(_lines(result)))
+    print(as_json(result) if json_ else "\n".join(_lines(result)))
 
 
 def _lines(result: dict[str, Any]) -> list[str]:

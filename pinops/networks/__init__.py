@@ -44,6 +44,7 @@ from pinops.networks._field import Field as Field
 from pinops.networks._field import NetworkField as NetworkField
 from pinops.networks._field import check_network as check_network
 from pinops.networks._field import embedding_of as embedding_of
+from pinops.networks._field import is_plain as is_plain
 from pinops.networks._gated import ModifiedMLP as ModifiedMLP
 from pinops.networks._gated import PirateNet as PirateNet
 from pinops.networks._gated_fourier import GatedFourier as GatedFourier

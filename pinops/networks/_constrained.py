@@ -10,14 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pinops.derivatives import (
-    LAPLACIAN,
-    Jet,
-    Plan,
-    add,
-    nested,
-    product,
-)
+from pinops.derivatives import Jet, Plan, add, nested, product
 from pinops.networks._field import Field, NetworkField, ScaledField, bounds_of, embedding_of
 from pinops.networks._on_walls import on_walls
 from pinops.networks._reduced import reduced_by
@@ -28,6 +21,7 @@ from pinops.problem import (
     Scales,
     faces,
     inside,
+    is_valued,
     onto_face,
     values_at,
 )
@@ -41,14 +35,14 @@ SATURATION = 0.1
 class ConstrainedField(Field):
     """A field that meets its conditions for every value of the parameters.
 
-    ``u = lift + C[factor * field]``: the factor vanishes where values are prescribed (to second
-    order where the slope is prescribed too), ``C`` removes slopes and Robin fluxes by subtracting
-    their interpolation from the faces, and the lift carries the data, on top of what is ``known``,
-    ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the factor. The interpolations are
-    one-dimensional and applied axis by axis (Leake & Mortari 2020).
+    ``u = lift + factor * field``: the factor vanishes where values are prescribed (to second order
+    where the slope is prescribed too), and meets homogeneous Robin conditions; where fluxes are
+    prescribed without the value, the field has no slope (`Embedding`). The lift carries the data,
+    on top of what is ``known``, ``(d,) -> (c,)``, of the solution, as ``known_factor`` is of the
+    factor; its interpolations are one-dimensional and applied axis by axis (Leake & Mortari 2020).
 
     Args:
-        field: The field of the network.
+        field: The field of the network, flat at all `flat_ends` of the faces.
         bounds: The interval of each coordinate.
         components: The number c of unknowns.
         faces: The conditions that are imposed, each on its face of the box.
@@ -70,69 +64,60 @@ class ConstrainedField(Field):
         fixed: Any = None,
         directions: Float[Array, "m d"] | None = None,
     ) -> Jet:
-        corrected = list(self._corrected_axes())
         if directions is None:
-            lift, *others = self.fixed(points, plan) if fixed is None else fixed
-            return add(lift, self._homogeneous(points, plan, corrected, *others))
-        if corrected:
-            raise ValueError(
-                "lap_u cannot be estimated where a slope is imposed exactly; give that condition "
-                "soft=True"
+            lift, factor, of_network = self.fixed(points, plan) if fixed is None else fixed
+        else:
+            of_network = None
+            lift, factor = (
+                nested(part, points, plan, directions) for part in (self._lift, self._factor)
             )
-        lift, factor = (
-            nested(part, points, plan, directions) for part in (self._lift, self._factor)
+        return add(
+            lift, product(factor, self.field.jet(points, plan, of_network, directions), plan)
         )
-        return add(lift, product(factor, self.field.jet(points, plan, directions=directions), plan))
 
     def fixed(self, points: Float[Array, "n d"], plan: Plan) -> tuple[Jet, Jet, Any]:
         """The jets of lift and factor, and what is fixed of the network's field."""
         lift, factor = (nested(part, points, plan) for part in (self._lift, self._factor))
         return lift, factor, self.field.fixed(points, plan)
 
-    def _corrected_axes(self) -> dict[int, list[Face]]:
-        """Faces whose condition no factor meets: a slope or a Robin flux without the value."""
-        out: dict[int, list[Face]] = {}
-        for face in self.faces:
-            if not self._with_value(face):
-                out.setdefault(face.axis, []).append(face)
-        return out
-
-    def _with_value(self, face: Face) -> bool:
-        return any(
-            other.is_value
-            and (other.component, other.axis, other.upper)
-            == (face.component, face.axis, face.upper)
-            for other in self.faces
-        )
-
     def _unit(self, point: Array, axis: int) -> Array:
         low, high = self.bounds[axis]
         return (point[axis] - low) / (high - low)
 
     def _factor(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
-        """Zero, to the right order, on every face where a value is prescribed; at most 1, times
-        what is known.
+        """Zero, to the right order, on every face where a value is prescribed, and on the way to
+        meeting Robin conditions elsewhere; at most 1, times what is known.
         """
         ones = jnp.ones(self.components, point.dtype)
         out = list(ones if self.known_factor is None else self.known_factor(point))
-        met = [face for face in self.faces if self._with_value(face)]
         for component in range(self.components):
-            for axis in sorted({face.axis for face in met if face.component == component}):
-                s = self._unit(point, axis)
-                here = [face for face in met if (face.component, face.axis) == (component, axis)]
-                lower, upper = (
-                    sum(not face.upper for face in here),
-                    sum(face.upper for face in here),
-                )
-                if lower and upper:
-                    factor = s**lower * (1 - s) ** upper * 4.0 ** min(lower, upper)
-                else:
-                    distance = s if lower else 1 - s
-                    factor = ((1 + SATURATION) * distance / (distance + SATURATION)) ** (
-                        lower + upper
-                    )
-                out[component] = out[component] * factor
+            for axis in sorted({face.axis for face in self.faces if face.component == component}):
+                here = [
+                    face for face in self.faces if (face.component, face.axis) == (component, axis)
+                ]
+                out[component] = out[component] * self._factor_along(here, point)
         return jnp.stack(out)
+
+    def _factor_along(self, here: list[Face], point: Array) -> Array:
+        """The part of the factor for all that is prescribed of an unknown along a coordinate."""
+        axis = here[0].axis
+        s, (low, high) = self._unit(point, axis), self.bounds[axis]
+        met = [face for face in here if is_valued(face, here)]
+        lower, upper = sum(not face.upper for face in met), sum(face.upper for face in met)
+        factor, slope = jnp.ones_like(s), 0.0
+        if lower and upper:
+            factor = s**lower * (1 - s) ** upper * 4.0 ** min(lower, upper)
+        elif lower or upper:
+            distance = s if lower else 1 - s
+            order = lower + upper
+            factor = ((1 + SATURATION) * distance / (distance + SATURATION)) ** order
+            slope = order * SATURATION / (1 + SATURATION)
+        for face in here:
+            if face not in met:
+                outward = 1 if face.upper else -1
+                rate = face.alpha * (high - low) / (outward * face.slope)
+                factor = factor * _growth(1 - s if face.upper else s, rate + slope)
+        return factor
 
     def _cardinal(self, point: Array, axis: int, component: int) -> dict[Face, Array]:
         """Functions of one coordinate: 1 under one functional of the axis, 0 under the others."""
@@ -141,7 +126,7 @@ class ConstrainedField(Field):
         s = self._unit(point, axis)
         if (
             len({face.upper for face in here}) == 1
-            and all(self._with_value(face) for face in here)
+            and all(is_valued(face, self.faces) for face in here)
             and len(here) <= 2
         ):
             return self._one_sided_cardinal(here, s, high - low)
@@ -221,62 +206,12 @@ class ConstrainedField(Field):
 
         return jnp.stack([of(component) for component in range(self.components)])
 
-    def _homogeneous(
-        self,
-        points: Float[Array, "n d"],
-        plan: Plan,
-        axes: list[int],
-        factor: Jet,
-        fixed: Any = None,
-    ) -> Jet:
-        """The jet of ``C[factor * field]``, where ``C`` corrects the given axes, the last one
-        outermost; ``fixed``: that of the field at these points.
-        """
-        if not axes:
-            return product(factor, self.field.jet(points, plan, fixed), plan)
-        *inner, axis = axes
-        out = self._homogeneous(points, plan, inner, factor, fixed)
-        corrected = self._corrected_axes()[axis]
-        for upper in sorted({face.upper for face in corrected}):
-            here = {face.component: face for face in corrected if face.upper == upper}
-            on_face = onto_face(points, axis, self.bounds[axis][upper])
-            # Along the axis itself the functional is a constant: its derivatives there vanish.
-            along = Plan([index for index in plan.expanded().indices if axis not in index])
-            raised_plan = along.raised(axis)
-            values = self._homogeneous(
-                on_face, raised_plan, inner, nested(self._factor, on_face, raised_plan)
-            )
 
-            def one_row(of: Callable[[int], Any]) -> Array:
-                return jnp.stack(
-                    [jnp.asarray(of(c), points.dtype) for c in range(self.components)]
-                )[None]
-
-            alpha = one_row(lambda c, here=here: here[c].alpha if c in here else 0.0)
-            slope = one_row(lambda c, here=here: here[c].slope if c in here else 0.0)
-            functional: Jet = {}
-            for index in along.indices:
-                raised = tuple(sorted((*index, axis)))
-                terms = [alpha * values[index]] if index in values else []
-                terms += [slope * values[raised]] if raised in values else []
-                if terms:
-                    functional[index] = -sum(terms[1:], terms[0])
-            if plan.laplacian:
-                seconds = [functional[a, a] for a in plan.laplacian if (a, a) in functional]
-                if seconds:
-                    functional[LAPLACIAN] = sum(seconds[1:], seconds[0])
-
-            def weight(point, here=here):
-                zero = jnp.zeros((), point.dtype)
-                return jnp.stack(
-                    [
-                        self._cardinal(point, axis, c)[here[c]] if c in here else zero
-                        for c in range(self.components)
-                    ]
-                )
-
-            out = add(out, product(nested(weight, points, plan), functional, plan))
-        return out
+def _growth(s: Array, rate: Any) -> Array:
+    """A positive function, at most 1, of logarithmic slope ``rate`` at 0 and 0 at 1."""
+    rise = s - s**2 / 2
+    up = (1 + jnp.maximum(rate, 0) * rise) / (1 + jnp.maximum(rate, 0) / 2)
+    return up / (1 + jnp.maximum(-rate, 0) * rise)
 
 
 def field_of(

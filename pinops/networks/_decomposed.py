@@ -7,7 +7,7 @@ frequencies are low, since each network sees its window as (-1, 1).
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -57,6 +57,7 @@ class DecomposedNetwork(JetNetwork):
         overlap: Of neighbours, as a share of the distance of their middles.
     """
 
+    plain: ClassVar[bool] = True
     networks: JetNetwork
     axes: tuple[Axis, ...] = eqx.field(static=True)
     overlap: float = eqx.field(static=True)
@@ -203,6 +204,7 @@ class PlacedDecomposed(Architecture):
         size: The number of features that it sees.
     """
 
+    plain: ClassVar[bool] = True
     network: Architecture
     axes: tuple[Axis, ...] = eqx.field(static=True)
     overlap: float = eqx.field(static=True)
@@ -248,6 +250,7 @@ class Decomposed(Architecture):
         ValueError: for settings out of range, parts that divide nothing, and too many windows.
     """
 
+    plain: ClassVar[bool] = True
     network: Architecture = instance(Architecture, what=NETWORK)
     parts: dict[str, int] = setting(Table(Whole(2, 10_000)), static=False)
     overlap: float = number(1.0, above=0, most=1)

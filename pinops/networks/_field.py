@@ -24,6 +24,7 @@ from pinops.derivatives import (
     coordinates,
     derivatives_of,
     elementwise,
+    feature,
     nested,
 )
 from pinops.networks._network import JetNetwork
@@ -32,7 +33,9 @@ from pinops.problem import (
     Imposition,
     Interface,
     Problem,
+    faces,
     features_at,
+    flat_ends,
     tip_features,
 )
 
@@ -70,11 +73,25 @@ def _no_features(point: Array) -> Array:
     return jnp.zeros(0, point.dtype)
 
 
+# Of a coordinate c in [-1, 1], by its flat ends: a function that grows and a bump, both without
+# slope there. Of the distance s from an end they are independent combinations of s^2 and s^3 to
+# leading order, so that every smooth function without slope is a smooth function of the two.
+_C = np.polynomial.Polynomial([0, 1])
+_FLAT = {
+    (False,): ((1 + _C) ** 2 / 2 - 1, 27 / 16 * (1 + _C) ** 2 * (1 - _C) - 1),
+    (True,): (1 - (1 - _C) ** 2 / 2, 27 / 16 * (1 - _C) ** 2 * (1 + _C) - 1),
+    (False, True): ((3 * _C - _C**3) / 2, 2 * (1 - _C**2) ** 2 - 1),
+}
+
+
 @dataclass(frozen=True)
 class Embedding:
     """What a network sees of a point: interval coordinates mapped to [-1, 1], periodic ones as
-    cosine and sine (``even`` ones as cosine), and other ``features``, ``(d,) -> (k,)``, or these
-    ``alone``.
+    cosine and sine (``even`` ones as cosine), those with ``flat`` ends as two functions, and other
+    ``features``, ``(d,) -> (k,)``, or these ``alone``.
+
+    The columns are a function of each coordinate that is not periodic, the cosines and the sines of
+    those that are, the second functions, and the features.
 
     Args:
         bounds: The interval of each coordinate.
@@ -82,6 +99,7 @@ class Embedding:
         features: Further functions of the coordinates.
         even: The numbers of the periodic coordinates about whose middle the solution is even.
         alone: Whether the network sees the features only.
+        flat: The ends ``(axis, upper)`` where no function of a coordinate has a slope along it.
     """
 
     bounds: tuple[tuple[float, float], ...]
@@ -89,12 +107,19 @@ class Embedding:
     features: Callable[[Array], Array] = _no_features
     even: tuple[int, ...] = ()
     alone: bool = False
+    flat: tuple[tuple[int, bool], ...] = ()
 
     @property
     def size(self) -> int:
         if self.alone:
             return self._more
-        return len(self.bounds) + len(self.periodic) - len(self.even) + self._more
+        waves = len(self.periodic) - len(self.even)
+        return len(self.bounds) + waves + len(self._flat_axes()) + self._more
+
+    def _flat_axes(self) -> dict[int, tuple[bool, ...]]:
+        """The coordinates with flat ends, and which these are."""
+        axes = sorted({axis for axis, _ in self.flat})
+        return {axis: tuple(upper for a, upper in sorted(self.flat) if a == axis) for axis in axes}
 
     @property
     def _more(self) -> int:
@@ -115,9 +140,14 @@ class Embedding:
         }
         centred[()] = (points - (low + high) / 2) * scale
         more = [nested(self.features, points, plan, directions)] if self._more else []
-        if not self.periodic:
+        if not (self.periodic or self.flat):
             return concatenate([centred, *more])
         plain = [axis for axis in range(len(self.bounds)) if axis not in self.periodic]
+        bent = {
+            axis: [elementwise(_polynomial(p), feature(centred, axis), plan) for p in _FLAT[ends]]
+            for axis, ends in self._flat_axes().items()
+        }
+        more = [second for _, second in bent.values()] + more
 
         def pick(axes: Sequence[int]) -> Jet:
             return {index: stream[:, np.asarray(axes)] for index, stream in centred.items()}
@@ -130,7 +160,21 @@ class Embedding:
             if axes:
                 angle = {index: np.pi * stream for index, stream in pick(axes).items()}
                 waves.append(elementwise(derivatives_of(wave), angle, plan))
-        return concatenate([*([pick(plain)] if plain else []), *waves, *more])
+        if bent:
+            own = [bent[axis][0] if axis in bent else feature(centred, axis) for axis in plain]
+        else:
+            own = [pick(plain)] if plain else []
+        return concatenate([*own, *waves, *more])
+
+
+def _polynomial(p: np.polynomial.Polynomial) -> Callable[[Array, int], list[Array]]:
+    """Its derivatives, from the zeroth one on."""
+
+    def derivatives(z: Array, order: int) -> list[Array]:
+        towers = (p.deriv(k).coef[::-1] for k in range(order + 1))
+        return [jnp.polyval(jnp.asarray(tower, z.dtype), z) for tower in towers]
+
+    return derivatives
 
 
 @dataclass(frozen=True)
@@ -237,7 +281,18 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
         if problem.stretched:
             return Embedding(bounds_of(problem), features=features, alone=True)
         return Embedding(bounds_of(problem), periodic, even=even)
-    return Embedding(bounds_of(problem), periodic, features, even)
+    flat = flat_ends(faces(problem, imposition.hard))
+    return Embedding(bounds_of(problem), periodic, features, even, flat=flat)
+
+
+def is_plain(network: Any) -> bool:
+    """Whether a network, or architecture, sees each coordinate as it is, which no two functions of
+    it can replace: its parts lie somewhere in the domain, or it is an expansion.
+
+    Args:
+        network: Any network or architecture.
+    """
+    return getattr(network, "plain", False)
 
 
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:

@@ -65,6 +65,11 @@ class RandomisedPrior(JetNetwork):
         """Whether it lies somewhere in the domain, as a sum of Gaussians does."""
         return getattr(self.network, "local", False)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it sees each coordinate as it is."""
+        return getattr(self.network, "plain", False)
+
     def fitted_first(self) -> PyTree:
         return self.network.fitted_first()
 

@@ -3,6 +3,7 @@ problem determines.
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -18,6 +19,7 @@ from pinops.settings import Number, Several, function, setting, whole
 class RandomFeatureNetwork(JetNetwork):
     """``s(x W + b) A + a`` with trainable A and a."""
 
+    plain: ClassVar[bool] = True
     hidden: Frozen  # W and b
     weight: Float[Array, "m o"]
     bias: Float[Array, " o"]
@@ -46,6 +48,7 @@ class RandomFeatures(Architecture):
         activation: an elementwise function, as for `MLP`.
     """
 
+    plain: ClassVar[bool] = True
     features: int = whole(1000)
     scale: float | tuple[float, ...] = setting(Several(Number(above=0, most=1e6), single=True), 6.0)
     activation: Callable[[Array], Array] = function(jnp.tanh)

@@ -2,6 +2,7 @@
 
 import math
 from functools import reduce
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -50,6 +51,7 @@ class SpectralNetwork(JetNetwork):
         ValueError: When called with another number of features.
     """
 
+    plain: ClassVar[bool] = True
     coefficients: Float[Array, "_m _o"]  # the degree of the last feature runs fastest
     degrees: tuple[int, ...] = eqx.field(static=True)
 
@@ -90,6 +92,7 @@ class Spectral(Architecture):
         degrees: largest degree in every feature, or a tuple, one for each feature.
     """
 
+    plain: ClassVar[bool] = True
     degrees: int | tuple[int, ...] = setting(DEGREES, 12)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> SpectralNetwork:

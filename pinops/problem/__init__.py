@@ -1,17 +1,19 @@
 """PDE problems: equations by names, coefficients, conditions, exact solutions, the registry.
 
-**Conditions on boxes are face functionals**, ``alpha u + slope du/d(axis) = data``. A value (or a
-value with a slope) is imposed by a factor that vanishes on the face and a lift; slopes and
-Robin fluxes by subtracting their interpolation from the faces, a Boolean sum of one-dimensional
-projections. One rule covers every combination, and before anything is imposed it is checked
-numerically that the data agree where faces meet.
+**Conditions on boxes are face functionals**, ``alpha u + slope du/d(axis) = data``. Their data are
+in a lift. A value (or a value with a slope) is imposed by a factor that vanishes on the face; a
+flux by a network that sees the coordinate through two functions without slope on the face, times a
+factor that has the ratio of slope and value of a Robin condition. That costs no more than a value;
+subtracting the flux of a network from it costs a network on every face, with one more derivative.
+Before anything is imposed it is checked numerically that the data agree where faces meet.
 
 **On other walls values are imposed**, by a lift with the values and a factor, the product of one
 smooth function for each wall (`_walls.py`); fluxes are not. A wall whose function vanishes inside
 of the domain as well, as beside a corner that points inwards, has no such factor.
 
 **Some conditions become soft**, that is, terms of the loss, and the solution says why. Where
-the data of two faces disagree, it is the later one, and the solution says by how much. A lift
+the data of two faces disagree, it is the later one, and the solution says by how much. A flux
+needs one of every unknown on its face, because all see the same functions of the coordinate. A lift
 over more than three coordinates is never built: it evaluates the data 3^d times.
 
 **Knowledge of a solution belongs to the problem**: `lift`, `factor`, `features`, `sampler`, and
@@ -70,7 +72,9 @@ from pinops.problem._expression import Expression as Expression
 from pinops.problem._expression import latex as latex
 from pinops.problem._faces import Face as Face
 from pinops.problem._faces import faces as faces
+from pinops.problem._faces import flat_ends as flat_ends
 from pinops.problem._faces import inside as inside
+from pinops.problem._faces import is_valued as is_valued
 from pinops.problem._faces import onto_face as onto_face
 from pinops.problem._faces import remaining as remaining
 from pinops.problem._fingerprint import fingerprint as fingerprint

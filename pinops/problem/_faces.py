@@ -3,8 +3,8 @@
 On a coordinate that is a factor of the domain (every coordinate of a box; time), a condition is a
 *face functional* ``alpha u + slope du/d(axis) = data`` on the lower or upper face.  Two
 instances: Dirichlet is ``alpha = 1, slope = 0``; an initial velocity is ``alpha = 0, slope = 1``
-on the lower face of ``t``. Functionals of different axes are imposed together by a Boolean sum of
-one-dimensional interpolations, exactly if and only if their data agree where the faces meet
+on the lower face of ``t``. Data on different axes are lifted together by a Boolean sum of
+one-dimensional interpolations, exactly if and only if they agree where the faces meet
 (Leake & Mortari 2020, Theory of Functional Connections).
 """
 
@@ -89,6 +89,30 @@ def remaining(problem: Problem, face: Face) -> PointFunction:
 
     known = face.apply(lift, bounds[face.axis])
     return lambda point: face.data(point) - known(inside(point, bounds))
+
+
+def is_valued(face: Face, faces: Sequence[Face]) -> bool:
+    """Whether the value of the same unknown is prescribed in the same place.
+
+    Args:
+        face: What else is prescribed there, or the value itself.
+        faces: All that is prescribed.
+    """
+    place = face.component, face.axis, face.upper
+    return any(
+        other.is_value and (other.component, other.axis, other.upper) == place for other in faces
+    )
+
+
+def flat_ends(faces: Sequence[Face]) -> tuple[tuple[int, bool], ...]:
+    """The ends ``(axis, upper)`` of coordinates where fluxes are prescribed and values are not.
+
+    Args:
+        faces: All that is prescribed.
+    """
+    return tuple(
+        dict.fromkeys((face.axis, face.upper) for face in faces if not is_valued(face, faces))
+    )
 
 
 def faces(problem: Problem, conditions: tuple[int, ...] | None = None) -> list[Face]:

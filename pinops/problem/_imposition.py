@@ -27,6 +27,7 @@ from pinops.problem._conditions import (
 )
 from pinops.problem._dependence import missing_axes
 from pinops.problem._faces import Face, PointFunction, faces_of, remaining
+from pinops.problem._flat import not_flat
 from pinops.problem._inside import check_observed
 from pinops.problem._observed import Observed
 from pinops.problem._problem import Problem, by_unknown, features_at, values_at
@@ -58,19 +59,21 @@ class Imposition:
         return tuple(k for k, how in enumerate(self.how) if how == "soft")
 
 
-def impose(problem: Problem, exact: bool = True) -> Imposition:
+def impose(problem: Problem, exact: bool = True, plain: bool = False) -> Imposition:
     """Decide for each condition whether it is imposed exactly.
 
     Boundary conditions are taken first, in the order of declaration, then initial and terminal
     ones; each becomes hard unless it is declared soft, would need a lift over more than three
     coordinates, or disagrees with one already taken (at a corner, or because periodicity would put
     a kink into lifted initial data, which the lift would then keep for all times). On other walls
-    than faces of a box values become hard, fluxes do not.
+    than faces of a box values become hard, fluxes do not; on faces fluxes do where all unknowns
+    have one (`not_flat`).
 
     Args:
         problem: Whose conditions they are.
         exact: Whether any but periodic ones are imposed; generated networks approximate solutions
             as they are.
+        plain: Whether the network sees each coordinate as it is, and is flat nowhere.
 
     Raises:
         ValueError: For a condition on a part or unknown that does not exist, a periodic coordinate
@@ -149,6 +152,8 @@ def impose(problem: Problem, exact: bool = True) -> Imposition:
                 how[k] = "hard"
                 taken += new or []
                 on_walls += [] if new else [k]
+    for k, reason in not_flat(problem, taken, plain).items():
+        how[k], why[k] = "soft", reason
     _check_known(problem, periodic, even)
     return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
 

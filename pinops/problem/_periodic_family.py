@@ -63,6 +63,10 @@ class PeriodicFamily(Problem):
             coefficients = coefficients * gain[None]
         return _LARGEST * fourier_series(coefficients, x, (0.0, 1.0))
 
+    def wavenumbers(self, dtype: Any) -> Float[Array, " k"]:
+        """2π times 1, 2, ..., of the waves."""
+        return 2 * jnp.pi * jnp.arange(1, self.initial.shape[-1] + 1, dtype=dtype)
+
     def start_on(self, x: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
         """g at any points in NumPy, for references."""
         a, b = np.asarray(self.initial, np.float64)
@@ -97,7 +101,7 @@ class PeriodicFamily(Problem):
 
         Args:
             diffusivity: D > 0.
-            terms: ``flux`` or ``reaction`` of `periodic_etdrk4`.
+            terms: ``flux``, ``reaction`` or ``potential`` of `periodic_etdrk4`.
         """
         return periodic_etdrk4(
             *self.grid(),

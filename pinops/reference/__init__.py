@@ -20,6 +20,7 @@ from ._compressible import periodic_compressible as periodic_compressible
 from ._darcy import darcy as darcy
 from ._etdrk4 import integrate_etdrk4 as integrate_etdrk4
 from ._etdrk4 import periodic_etdrk4 as periodic_etdrk4
+from ._etdrk4 import periodic_wave as periodic_wave
 from ._heated_plate import heated_plate as heated_plate
 from ._lid_driven_cavity import lid_driven_cavity as lid_driven_cavity
 from ._no_flux import no_flux_reaction as no_flux_reaction

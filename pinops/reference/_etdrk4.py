@@ -1,15 +1,16 @@
 """Exponential time differencing: stiff linear terms exactly, the rest by a Runge-Kutta rule.
 
-Three instances in this room: a Fourier series on a periodic interval (`periodic_etdrk4`:
-Allen-Cahn, Korteweg-de Vries, Kuramoto-Sivashinsky), one on a periodic square
+Four instances in this room: a Fourier series on a periodic interval (`periodic_etdrk4`, and
+`periodic_wave` for equations of second order in time), one on a periodic square
 (`periodic_burgers_2d`), and the eigenvectors of a Chebyshev second derivative
 (`reaction_diffusion`).
 
-| equation | `symbol(k)` | `reaction(u)` | `flux(u)` |
-|---|---|---|---|
-| Allen-Cahn u_t = D u_xx + 5u - 5u³ | -D k² | 5u - 5u³ | |
-| Korteweg-de Vries u_t + u u_x + δ² u_xxx = 0 | i δ² k³ | | u²/2 |
-| Kuramoto-Sivashinsky u_t + a u u_x + b u_xx + c u_xxxx = 0 | b k² - c k⁴ | | a u²/2 |
+| equation | `symbol(k)` | `reaction(u)` | `flux(u)` | `potential(u)` |
+|---|---|---|---|---|
+| Allen-Cahn u_t = D u_xx + 5u - 5u³ | -D k² | 5u - 5u³ | | |
+| Korteweg-de Vries u_t + u u_x + δ² u_xxx = 0 | i δ² k³ | | u²/2 | |
+| Kuramoto-Sivashinsky u_t + a u u_x + b u_xx + c u_xxxx = 0 | b k² - c k⁴ | | a u²/2 | |
+| Cahn-Hilliard u_t = (u³ - u - ε² u_xx)_xx | -ε² k⁴ | | | u³ - u |
 
 Sources: Cox & Matthews, J. Comput. Phys. 176 (2002), eqs. 26-29; Kassam & Trefethen, SIAM J.
 Sci. Comput. 26 (2005) for the contour integrals that replace the cancelling coefficients.
@@ -106,6 +107,45 @@ def check_times(t: np.ndarray) -> np.ndarray:
     return t
 
 
+class _Series:
+    """The Fourier series of a real function on a periodic interval.
+
+    Args:
+        interval: one period (low, high).
+        modes: the number of grid points, a multiple of 4.
+
+    Raises:
+        ValueError: for an invalid number of modes.
+    """
+
+    def __init__(self, interval: tuple[float, float], modes: int):
+        if modes % 4:
+            raise ValueError(
+                f"modes is {modes}, but the refinement check halves an even grid: "
+                "give a multiple of 4."
+            )
+        self.lower, upper = interval
+        self.length, self.modes = upper - self.lower, modes
+        numbers = np.arange(modes // 2 + 1)
+        self.wavenumber = 2 * np.pi / self.length * numbers
+        # The Nyquist mode of a real field has no first derivative: it stays zero.
+        self.resolved = numbers < modes // 2
+
+    def of(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Coefficients of a function, not of its values on the grid: a finer grid keeps the
+        aliasing of a kink below truncation.
+        """
+        finer = 16 * self.modes
+        values = function(self.lower + self.length * np.arange(finer) / finer)
+        return np.fft.rfft(values)[: self.modes // 2 + 1] / 16 * self.resolved
+
+    def at(self, x: np.ndarray, history: np.ndarray) -> np.ndarray:
+        """The sums at any points, `(nx, nt)`."""
+        weights = np.where(self.wavenumber == 0, 1.0, 2.0) / self.modes
+        waves = np.exp(1j * self.wavenumber * (x[:, None] - self.lower))
+        return (waves * weights @ history.T).real
+
+
 def periodic_etdrk4(
     x: np.ndarray,
     t: np.ndarray,
@@ -115,12 +155,14 @@ def periodic_etdrk4(
     initial: Callable[[np.ndarray], np.ndarray],
     reaction: Callable[[np.ndarray], np.ndarray] | None = None,
     flux: Callable[[np.ndarray], np.ndarray] | None = None,
+    potential: Callable[[np.ndarray], np.ndarray] | None = None,
     modes: int = 512,
     max_step: float = 1e-3,
 ) -> Reference:
-    """u_t + flux(u)_x = L u + reaction(u), periodic on `interval`, by a Fourier series and ETDRK4.
+    """u_t + flux(u)_x = L u + potential(u)_xx + reaction(u), periodic on `interval`, by a Fourier
+    series and ETDRK4.
 
-    Symbols, reactions and fluxes of three equations are in the docstring of this file.
+    Symbols and terms of four equations are in the docstring of this file.
 
     Args:
         x: the evaluation grid, 1-D; the series is summed at any point.
@@ -131,7 +173,8 @@ def periodic_etdrk4(
         initial: u at t = 0, periodic; a kink in its periodic extension needs enough modes to
             follow it until it is smooth.
         reaction: pointwise terms; none by default.
-        flux: none by default.
+        flux: of u on an even grid from `low` on; none by default.
+        potential: none by default; L should take what is stiff in it.
         modes: the number of Fourier modes (grid points), a multiple of 4.
         max_step: the longest time step. The error bar is the distance to a second solution with
             half the modes and twice the step.
@@ -143,17 +186,10 @@ def periodic_etdrk4(
         ValueError: for an invalid number of modes, invalid times, or a diverging solution.
     """
     x, t = np.asarray(x, np.float64), check_times(t)
-    lower, upper = interval
-    if modes % 4:
-        raise ValueError(
-            f"modes is {modes}, but the refinement check halves an even grid: give a multiple of 4."
-        )
 
     def solve(modes: int, refinement: int) -> np.ndarray:
-        wavenumber = 2 * np.pi / (upper - lower) * np.arange(modes // 2 + 1)
-        # The Nyquist mode of a real field has no first derivative: it stays zero.
-        resolved = np.arange(modes // 2 + 1) < modes // 2
-        derivative = 1j * wavenumber
+        series = _Series(interval, modes)
+        derivative = 1j * series.wavenumber
 
         def nonlinear(state: np.ndarray) -> np.ndarray:
             u = np.fft.irfft(state, modes)
@@ -162,25 +198,91 @@ def periodic_etdrk4(
                 slope += np.fft.rfft(reaction(u))
             if flux is not None:
                 slope -= derivative * np.fft.rfft(flux(u))
-            return slope * resolved
+            if potential is not None:
+                slope += derivative**2 * np.fft.rfft(potential(u))
+            return slope * series.resolved
 
-        # Coefficients of the function, not of its values on the grid: a finer grid keeps the
-        # aliasing of a kink below truncation.
-        oversampled = 16 * modes
-        start = initial(lower + (upper - lower) * np.arange(oversampled) / oversampled)
-        state = np.fft.rfft(start)[: modes // 2 + 1] / 16 * resolved
-        history = integrate_etdrk4(state, symbol(wavenumber), nonlinear, t, max_step, refinement)
-        weights = np.where(wavenumber == 0, 1.0, 2.0) / modes
-        u = (np.exp(1j * wavenumber * (x[:, None] - lower)) * weights @ history.T).real
+        linear = symbol(series.wavenumber)
+        history = integrate_etdrk4(series.of(initial), linear, nonlinear, t, max_step, refinement)
+        return series.at(x, history)
+
+    return _compared(solve, x, t, initial, modes, max_step)
+
+
+def periodic_wave(
+    x: np.ndarray,
+    t: np.ndarray,
+    *,
+    interval: tuple[float, float],
+    speed: float,
+    initial: Callable[[np.ndarray], np.ndarray],
+    reaction: Callable[[np.ndarray], np.ndarray],
+    modes: int = 256,
+    max_step: float = 1e-2,
+) -> Reference:
+    """u_tt = c² u_xx + reaction(u) from rest, periodic on `interval`, as `periodic_etdrk4`.
+
+    With ω² = c² k² + 1 the two combinations u_t ± iωu of each mode oscillate, and are driven by
+    u + reaction(u).
+
+    Args:
+        x: the evaluation grid, 1-D.
+        t: its times, 1-D, increasing from t >= 0.
+        interval: one period (low, high).
+        speed: c.
+        initial: u at t = 0, periodic.
+        reaction: a function of u.
+        modes: as for `periodic_etdrk4`.
+        max_step: as for `periodic_etdrk4`.
+
+    Returns:
+        `u` with `x (nx, 1)`, `t (1, nt)`.
+
+    Raises:
+        ValueError: as for `periodic_etdrk4`.
+    """
+    x, t = np.asarray(x, np.float64), check_times(t)
+
+    def solve(modes: int, refinement: int) -> np.ndarray:
+        series = _Series(interval, modes)
+        frequency = np.sqrt((speed * series.wavenumber) ** 2 + 1)
+
+        def of(state: np.ndarray) -> np.ndarray:
+            return (state[..., 0, :] - state[..., 1, :]) / (2j * frequency)
+
+        def driven(state: np.ndarray) -> np.ndarray:
+            u = np.fft.irfft(of(state), modes)
+            return np.fft.rfft(u + reaction(u))[None] * series.resolved
+
+        signs = np.array([[1j], [-1j]])
+        state = signs * frequency * series.of(initial)
+        history = integrate_etdrk4(state, signs * frequency, driven, t, max_step, refinement)
+        return series.at(x, of(history))
+
+    return _compared(solve, x, t, initial, modes, max_step)
+
+
+def _compared(
+    solve: Callable[[int, int], np.ndarray],
+    x: np.ndarray,
+    t: np.ndarray,
+    initial: Callable[[np.ndarray], np.ndarray],
+    modes: int,
+    max_step: float,
+) -> Reference:
+    """The solution with half the steps, and its distance to one with half the modes."""
+
+    def solved(modes: int, refinement: int) -> np.ndarray:
+        u = solve(modes, refinement)
         if t[0] == 0:
             u[:, 0] = initial(x)
         return u
 
-    u = solve(modes, 2)
+    u = solved(modes, 2)
     return Reference(
         coordinates={"x": x[:, None], "t": t[None, :]},
         values={"u": u},
-        error_bar={"u": relative_difference(solve(modes // 2, 1), u)},
+        error_bar={"u": relative_difference(solved(modes // 2, 1), u)},
         kind="Fourier ETDRK4",
         source=f"Kassam & Trefethen (2005); {modes} modes, steps of at most {max_step / 2:g}",
     )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pinops.data import DataFileError, read_run
-from pinops.networks import Architecture, embedding_of, placed
+from pinops.networks import Architecture, embedding_of, is_plain, placed
 from pinops.operators import (
     Direct,
     GridArchitecture,
@@ -167,7 +167,7 @@ def _load_two_levels(
 def _load_solution(stored: Stored, problem: Problem, network: Any, changed: bool) -> Solution:
     folder, request, owner = stored.where, stored.request, stored.request["problem"]
     network = architecture_of(request["network"], folder, network, changed)
-    imposition = impose(problem, request.get("exact", True))
+    imposition = impose(problem, request.get("exact", True), is_plain(network))
     embedding = embedding_of(problem, imposition, network)
     built = network
     if isinstance(network, Architecture):

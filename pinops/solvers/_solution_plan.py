@@ -13,7 +13,14 @@ from jaxtyping import Array
 from pinops.data import cached_reference
 from pinops.losses import Fixed, Weighting
 from pinops.metrics import errors
-from pinops.networks import Architecture, Embedding, check_network, embedding_of, placed
+from pinops.networks import (
+    Architecture,
+    Embedding,
+    check_network,
+    embedding_of,
+    is_plain,
+    placed,
+)
 from pinops.operators import Uncertain
 from pinops.optimizers import LBFGS, MOST_PARAMETERS, Optimizer
 from pinops.problem import (
@@ -131,15 +138,16 @@ class SolutionPlan(NamedTuple):
         residual_signature(problem)
         check_resolved(problem, options.dtype)
         exact = start is None or start.request.get("exact", True)
-        imposition = impose(problem, exact)
-        sizes = scales_of(problem, imposition, asked.get("scales"))
         if start is not None:
             network = to_precision(start.network)
+        elif network is None:
+            network = default_architecture()
+        imposition = impose(problem, exact, is_plain(network))
+        sizes = scales_of(problem, imposition, asked.get("scales"))
+        if start is not None:
             # A network that goes on keeps the numbers of its training.
             before = Scales.from_json(start.request["scales"])
             sizes = replace(sizes, centre=before.centre, spread=before.spread)
-        elif network is None:
-            network = default_architecture()
         continuation = asked.get("continuation")
         for name, values in ({} if continuation is None else continuation.coefficients).items():
             _check_stages(holder(problem), name, values)

@@ -8,7 +8,6 @@ are looked for when a log is made and imported when it gets its first report::
 
 import abc
 import importlib.util
-import json
 import re
 import warnings
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 
+from pinops._numbers import as_json
 from pinops.settings import check_settings, instance
 from pinops.training._state import Report
 
@@ -83,7 +83,8 @@ def numbers(report: Report) -> dict[str, float]:
 class JSONLines(Log):
     """One line of JSON for every report: ``po.JSONLines("log.jsonl")``.
 
-    The keys are those of `Report`. A file that exists is continued.
+    The keys are those of `Report`; a number that is not finite is null. A file that exists is
+    continued.
 
     Args:
         path: The file.
@@ -104,7 +105,7 @@ class JSONLines(Log):
         del row["message"]
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(as_json(row) + "\n")
 
 
 class TensorBoard(Log):

@@ -1,0 +1,86 @@
+"""Where a field cannot be flat, so that a flux becomes a term of the loss."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pinops.problem._cube import cube
+from pinops.problem._dependence import missing_axes
+from pinops.problem._faces import Face, PointFunction, flat_ends, is_valued, onto_face
+from pinops.problem._problem import Problem, features_at, values_at
+from pinops.settings import quick
+
+
+def not_flat(problem: Problem, taken: Sequence[Face], plain: bool) -> dict[int, str]:
+    """Conditions with a flux, and no value, on a face where a field cannot be flat, and why not.
+
+    All unknowns see the same functions of the coordinates: either all are flat on a face, or none.
+    A feature or factor of the problem that has a slope there gives it to the field.
+
+    Args:
+        problem: Whose conditions they are.
+        taken: All that is imposed on faces.
+        plain: Whether the network sees each coordinate as it is, and is flat nowhere.
+    """
+    out: dict[int, str] = {}
+    while True:
+        left = [face for face in taken if face.condition not in out]
+        found = {}
+        for axis, upper in flat_ends(left):
+            here = [face for face in left if (face.axis, face.upper) == (axis, upper)]
+            fluxes = [face for face in here if not is_valued(face, left)]
+            reason = _others(problem, fluxes) or _known(problem, axis, upper)
+            if plain:
+                reason = "its network sees each coordinate as it is, and is flat nowhere"
+            if reason:
+                found = {face.condition: reason for face in fluxes} | found
+        if not found:
+            return out
+        # Without these, others may be the only ones on their face.
+        out |= found
+
+
+def _others(problem: Problem, fluxes: Sequence[Face]) -> str:
+    """An unknown without a flux on a face; empty without one."""
+    axis, flat = fluxes[0].axis, {problem.unknowns[face.component] for face in fluxes}
+    missing = missing_axes(problem)
+    for unknown in problem.unknowns:
+        if unknown not in flat and axis not in missing.get(unknown, ()):
+            return (
+                f"a flux is met exactly where all unknowns have one, and {unknown} has none on "
+                f"{_name(problem, axis, fluxes[0].upper)}"
+            )
+    return ""
+
+
+def _known(problem: Problem, axis: int, upper: bool) -> str:
+    """What a problem knows of its solution that has a slope on a face; empty without any."""
+    known: dict[str, PointFunction] = {}
+    if problem.features is not None or problem.subdomains:
+        known["features have"] = partial(features_at, problem)
+    if problem.factor is not None:
+        known["factor has"] = lambda point: jnp.stack(
+            list(values_at(problem, "factor", point).values())
+        )
+    low, high = problem.domain.bounds[problem.domain.coordinates[axis]]
+    with jax.enable_x64(True):
+        points = onto_face(problem.domain.sample_interior(cube, 32), axis, (low, high)[upper])
+        along = jnp.zeros(points.shape[1]).at[axis].set(1)
+
+        @quick
+        def slopes(function: PointFunction) -> Any:
+            return jax.vmap(lambda at: jax.jvp(function, (at,), (along,)))(points)
+
+        for what, function in known.items():
+            values, slope = slopes(function)
+            if np.any(np.abs(slope) > 1e-9 * np.max(np.abs(values), initial=0) / (high - low)):
+                return f"the problem's {what} a slope on {_name(problem, axis, upper)}"
+    return ""
+
+
+def _name(problem: Problem, axis: int, upper: bool) -> str:
+    return f"{problem.domain.coordinates[axis]}_{'max' if upper else 'min'}"
