@@ -52,22 +52,26 @@ CASES = {
         "diffusion, 20 half-waves along x", NOTHING, 1.40e-2, "AdaBGDA", 45, "features: the wave"
     ),
     "NS2d-C": Case("cavity under a parabolic lid, Re 100", NOTHING, 2.35e-2, "AdaBGDA", 80),
-    "Wave1d-C": Case("`wave`", NOTHING, 1.63e-2, "AdaBGDA", 45),
+    "Wave1d-C": Case("`wave`", NOTHING, 1.63e-2, "AdaBGDA", 300),
     "Wave1d-C, linear": Case(
         "the same", "the same", 1.63e-2, "AdaBGDA", 45, "random features, truncated Gauss-Newton"
     ),
     "PNd": Case("`poisson_nd`, 5 dimensions", NOTHING, 1.31e-4, "AdaBGDA", 60),
-    "HNd": Case("heat in the ball of 5 dimensions", NOTHING, 1.19e-4, "L-BFGS", 90),
-    "HNd, radial": Case("the same", "the same", 1.19e-4, "L-BFGS", 60, "features: the square of x"),
+    "HNd": Case("heat in the ball of 5 dimensions", NOTHING, 1.19e-4, "L-BFGS", 300),
+    "HNd, radial": Case(
+        "the same", "the same", 1.19e-4, "L-BFGS", 300, "features: the square of x"
+    ),
     "PInv": Case("conductivity of (x, y), noise of 0.1", "a sign of the source", 2e-2, "vPINN", 60),
     "PInv, small": Case("the same", "the same", 2e-2, "vPINN", 60, "`MLP(12, 2)`"),
-    "HInv": Case("conductivity in a heat equation", "own points of the data", 1.19e-2, "vPINN", 80),
+    "HInv": Case(
+        "conductivity in a heat equation", "own points of the data", 1.19e-2, "vPINN", 300
+    ),
     "KS": Case(
         "`kuramoto_sivashinsky`",
         "periodicity, which the code lacks",
         9.57e-1,
         "LRA",
-        120,
+        300,
         "100 windows, Fourier series, Gauss-Newton",
     ),
     "Wave2d-LT": Case(
@@ -75,7 +79,7 @@ CASES = {
         "sines for the hyperbolic sines, which do not solve the equation",
         9.82e-1,
         "vPINN",
-        120,
+        300,
         "200 windows, features: both waves, Chebyshev series, Gauss-Newton",
     ),
     "Heat2d-VC": Case("heat, conduction varies", "own coefficient", 2.12e-1, "LRA", 90),
@@ -84,24 +88,24 @@ CASES = {
         "own coefficient, smooth instead of jumps from 1 to 12; start",
         7.94e-1,
         "GAAF",
-        100,
+        300,
     ),
     "NS2d-CG": Case(
-        "flow over a step, Re 100", "the outlet, which lacks a condition", 8.24e-2, "LAAF", 100
+        "flow over a step, Re 100", "the outlet, which lacks a condition", 8.24e-2, "LAAF", 300
     ),
-    "Heat2d-CG": Case("heat around 17 disks", NOTHING, 2.39e-2, "LAAF", 90),
+    "Heat2d-CG": Case("heat around 17 disks", NOTHING, 2.39e-2, "LAAF", 300),
     "Poisson2d-MS": Case(
         "5 x 5 materials",
         "own coefficients, 100 : 1 instead of up to 10⁵ : 1; continuous fluxes",
         5.90e-1,
         "MultiAdam",
-        60,
+        300,
         "`po.Interface`",
     ),
     "Heat2d-LT": Case(
-        "reaction and diffusion to t = 100", NOTHING, 9.97e-1, "", 90, "`TimeWindows()`"
+        "reaction and diffusion to t = 100", NOTHING, 9.97e-1, "", 300, "`TimeWindows()`"
     ),
-    "GS": Case("Gray-Scott", "periodicity; the term of the start", 7.99e-2, "FBPINN", 90),
+    "GS": Case("Gray-Scott", "periodicity; the term of the start", 7.99e-2, "FBPINN", 300),
     "Burgers2d-C": Case("vector Burgers equation", "own start, slower", 2.60e-1, "", 90),
 }
 
