@@ -15,9 +15,11 @@ from pinops.derivatives import Plan, apply_pointwise, nested
 from pinops.networks import (
     MLP,
     PIG,
+    Decomposed,
     Field,
     RandomFeatures,
     Spectral,
+    Symmetric,
     embedding_of,
     field_of,
     is_plain,
@@ -143,6 +145,7 @@ CASES = {
     "line Cauchy, Neumann": (LINE, D("x_max"), N("x_max"), N("x_min")),
     "line Dirichlet and Robin on a face": (LINE, D("x_min"), R("x_min")),
     "line Robin that a constant satisfies": (LINE, R("x_min", 0.0, 1.0), R("x_max", 0.0, 2.0)),
+    "line Robin that a parabola satisfies": (LINE, R("x", -1.0, 1.0)),
     "line Robin that a straight line satisfies": (
         LINE,
         R("x_min", 1.0, 1.0),
@@ -333,15 +336,15 @@ def fluxes(*conditions, **options):
 NOT_FLAT = {
     "an unknown without a flux": (
         fluxes(po.Neumann({"u": 0.0}, on="x")),
-        "a flux is met exactly where all unknowns have one, and v has none on x_min",
+        "a flux is met exactly only where all unknowns have one; on x_min v has none",
     ),
     "an unknown whose flux is soft": (
         fluxes(N("x_max", unknown="u"), N("x_max", unknown="v", soft=True)),
-        "v has none on x_max",
+        "on x_max v has one that is a term of the loss",
     ),
     "an unknown with a value": (
         fluxes(po.Robin({"u": 0.0}, on="x_min"), po.Dirichlet({"v": 0.0}, on="x_min")),
-        "v has none on x_min",
+        "on x_min v has a value",
     ),
     "a feature": (
         fluxes(N("x_max"), features=lambda self, x: (jnp.sin(x),)),
@@ -364,7 +367,7 @@ def test_a_flux_is_a_term_of_the_loss_where_a_field_cannot_be_flat(case, float64
 def test_what_is_flat_itself_leaves_a_flux_exact(float64):
     made = fluxes(
         N("x_max"),
-        features=lambda self, x, t: (jnp.cos(x - 2.0), t**2),
+        features=lambda self, x, t: (jnp.cos(x - 2.0), t**2, jnp.exp(-50 * (x + 1))),
         factor=lambda self, x: 2.0 + (x - 2.0) ** 2,
     )
     assert impose(made).how == ("hard",)
@@ -372,12 +375,40 @@ def test_what_is_flat_itself_leaves_a_flux_exact(float64):
     assert all(np.max(np.abs(found[f"neumann {u} on x_max"])) < 1e-12 for u in "uv")
 
 
-@pytest.mark.parametrize("network", [PIG(9), Spectral(3), RandomFeatures(9)], ids=str)
+PLAIN = [PIG(9), Spectral(3), RandomFeatures(9), Symmetric(), Decomposed(MLP(2, 1), {"x": 2})]
+
+
+@pytest.mark.parametrize("network", PLAIN, ids=lambda network: type(network).__name__)
 def test_networks_of_plain_coordinates_leave_fluxes_to_the_loss(network):
     made = fluxes(N("x"), po.Initial(0.0))
     assert impose(made, plain=is_plain(network)).how == ("soft", "hard")
     solution = po.solve(made, network=network, steps=1, progress=False)
     assert "its network sees each coordinate as it is" in "".join(solution.conditions)
+
+
+def test_a_start_with_other_fluxes_is_refused(float64):
+    options = {"steps": 1, "progress": False}
+    first = po.solve(fluxes(N("x"), po.Initial(0.0)), **options)
+    again = po.solve(fluxes(po.Neumann(1.0, on="x"), po.Initial(0.0)), start=first, **options)
+    assert np.isfinite(again.history[-1].loss)
+    with pytest.raises(ValueError, match="start: its network was trained with other fluxes met"):
+        po.solve(fluxes(D("x"), po.Initial(0.0)), start=first, **options)
+
+
+def test_a_network_without_parameters_is_refused():
+    with pytest.raises(ValueError, match="the network has no parameters that training could"):
+        po.solve(problem(LINE, D("x")), network=lambda z: z[:1], progress=False)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1e-3, 1e-5])
+def test_the_slope_of_a_weak_robin_condition_says_little_of_the_value(alpha):
+    made = problem(
+        LINE,
+        D("x_min"),
+        po.Robin(alpha * np.sin(2) / 2 + np.cos(2), on="x_max", alpha=alpha),
+        residual=lambda self, u_xx, x: u_xx + 2 * jnp.sin(2 * x),
+    )
+    assert 0.05 < scales_of(made, impose(made)).spread["u"] < 5
 
 
 class Cooling(po.Problem):

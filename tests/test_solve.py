@@ -513,7 +513,7 @@ CASES = {
         lambda: po.solve(
             Decay(), network=eqx.nn.MLP(3, 1, 8, 2, key=jax.random.key(0)), progress=False
         ),
-        "the network cannot be called with 1 features, an array of shape (1,)",
+        "the network cannot be called with 1 feature, an array of shape (1,)",
     ),
     "network of other output": (
         lambda: po.solve(
@@ -523,7 +523,7 @@ CASES = {
     ),
     "no network": (
         lambda: po.solve(Decay(), network=3, progress=False),
-        "the network cannot be called with 1 features",
+        "the network cannot be called with 1 feature",
     ),
     "width": (
         lambda: po.networks.MLP(width=0),

@@ -131,9 +131,9 @@ class ConstrainedField(Field):
         ):
             return self._one_sided_cardinal(here, s, high - low)
         first = 1 if all(face.is_slope for face in here) else 0
-        robin = any(not (face.is_value or face.is_slope) for face in here)
-        # Robin rows may be dependent on the lowest monomials: one more, and the solution of least
-        # norm.
+        robin = sum(not (face.is_value or face.is_slope) for face in here)
+        # Robin rows may be dependent on the lowest monomials, two of them on three (alpha = -2 beta
+        # over the length): one more for each, and the solution of least norm.
         degrees = range(first, first + len(here) + robin)
         # NumPy where it can be: the small system is then solved once, when the program is traced.
         xp: Any = (

@@ -307,18 +307,19 @@ def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...])
     Raises:
         ValueError: With the shapes that it has and should have.
     """
-    features = jax.ShapeDtypeStruct((embedding.size,), jnp.result_type(float))
+    count = embedding.size
+    features = jax.ShapeDtypeStruct((count,), jnp.result_type(float))
     try:
         out = jax.eval_shape(network, features)
     except Exception as error:
         raise ValueError(
-            f"the network cannot be called with {embedding.size} features, an array of shape "
-            f"({embedding.size},): "
+            f"the network cannot be called with {count} feature{'' if count == 1 else 's'}, an "
+            f"array of shape ({count},): "
             f"{(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error
     if getattr(out, "shape", None) != (len(unknowns),):
         raise ValueError(
-            f"the network must map {embedding.size} features to one value per unknown "
+            f"the network must map features of shape ({count},) to one value per unknown "
             f"({', '.join(unknowns)}), shape "
             f"({len(unknowns)},); it returns shape {getattr(out, 'shape', type(out).__name__)}"
         )

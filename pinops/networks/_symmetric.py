@@ -1,6 +1,7 @@
 """Symmetric networks: functions that stay the same when their features change places."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,7 @@ class SymmetricNetwork(JetNetwork):
         outer: Of the sums.
     """
 
+    plain: ClassVar[bool] = True
     inner: MLPNetwork
     outer: MLPNetwork
 
@@ -69,6 +71,7 @@ class Symmetric(Architecture):
         outer: units of the hidden layer of that `MLP`.
     """
 
+    plain: ClassVar[bool] = True
     width: int = whole(8, most=MAX_WIDTH)
     depth: int = whole(1, most=MAX_DEPTH)
     activation: Callable[[Array], Array] = function(jnp.tanh)

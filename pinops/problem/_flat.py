@@ -10,7 +10,7 @@ import numpy as np
 
 from pinops.problem._cube import cube
 from pinops.problem._dependence import missing_axes
-from pinops.problem._faces import Face, PointFunction, flat_ends, is_valued, onto_face
+from pinops.problem._faces import Face, PointFunction, faces, flat_ends, is_valued, onto_face
 from pinops.problem._problem import Problem, features_at, values_at
 from pinops.settings import quick
 
@@ -45,15 +45,23 @@ def not_flat(problem: Problem, taken: Sequence[Face], plain: bool) -> dict[int, 
 
 
 def _others(problem: Problem, fluxes: Sequence[Face]) -> str:
-    """An unknown without a flux on a face; empty without one."""
-    axis, flat = fluxes[0].axis, {problem.unknowns[face.component] for face in fluxes}
-    missing = missing_axes(problem)
-    for unknown in problem.unknowns:
-        if unknown not in flat and axis not in missing.get(unknown, ()):
-            return (
-                f"a flux is met exactly where all unknowns have one, and {unknown} has none on "
-                f"{_name(problem, axis, fluxes[0].upper)}"
-            )
+    """An unknown that keeps others from a flux on a face; empty without one."""
+    axis, upper = fluxes[0].axis, fluxes[0].upper
+    flat = {face.component for face in fluxes}
+    missing, at = missing_axes(problem), _name(problem, axis, upper)
+    for component, unknown in enumerate(problem.unknowns):
+        if component in flat or axis in missing.get(unknown, ()):
+            continue
+        there = [
+            face
+            for face in faces(problem)
+            if (face.component, face.axis, face.upper) == (component, axis, upper)
+        ]
+        has = "has none"
+        if there:
+            valued = any(face.is_value for face in there)
+            has = "has a value" if valued else "has one that is a term of the loss"
+        return f"a flux is met exactly only where all unknowns have one; on {at} {unknown} {has}"
     return ""
 
 
@@ -68,16 +76,19 @@ def _known(problem: Problem, axis: int, upper: bool) -> str:
         )
     low, high = problem.domain.bounds[problem.domain.coordinates[axis]]
     with jax.enable_x64(True):
-        points = onto_face(problem.domain.sample_interior(cube, 32), axis, (low, high)[upper])
-        along = jnp.zeros(points.shape[1]).at[axis].set(1)
+        inside = jnp.asarray(problem.domain.sample_interior(cube, 64))
+        along = jnp.zeros(inside.shape[1]).at[axis].set(1)
 
         @quick
-        def slopes(function: PointFunction) -> Any:
-            return jax.vmap(lambda at: jax.jvp(function, (at,), (along,)))(points)
+        def look(function: PointFunction) -> tuple[Any, Any]:
+            on_face = onto_face(inside, axis, (low, high)[upper])
+            slopes = jax.vmap(lambda at: jax.jvp(function, (at,), (along,))[1])(on_face)
+            values = jax.vmap(function)(jnp.concatenate([inside, on_face]))
+            return jnp.max(jnp.abs(slopes), 0), jnp.max(jnp.abs(values), 0)
 
         for what, function in known.items():
-            values, slope = slopes(function)
-            if np.any(np.abs(slope) > 1e-9 * np.max(np.abs(values), initial=0) / (high - low)):
+            slope, size = map(np.asarray, look(function))
+            if np.any(slope > 1e-9 * size / (high - low)):
                 return f"the problem's {what} a slope on {_name(problem, axis, upper)}"
     return ""
 

@@ -261,8 +261,11 @@ def _data_of(problem: Problem, means: Mapping[str, float]) -> _Data:
         if what == "value":
             values[name].append(value)
         elif what == "flux" and isinstance(robin := conditions[int(number)], Robin):
-            if np.all(np.asarray(robin.alpha) != 0):
-                values[name].append(value / np.asarray(robin.alpha))
+            alpha, beta = np.asarray(robin.alpha), np.asarray(robin.beta)
+            # Where the slope is most of it, the data say nothing of the value.
+            told = np.abs(alpha) >= np.abs(beta) * rates[int(number)]
+            alpha, value, told = np.broadcast_arrays(alpha, value, told)
+            values[name].append(value[told] / alpha[told])
     for condition in conditions:
         if isinstance(condition, Observed):
             for name in values.keys() & condition.values.keys():

@@ -143,6 +143,15 @@ class SolutionPlan(NamedTuple):
         elif network is None:
             network = default_architecture()
         imposition = impose(problem, exact, is_plain(network))
+        embedding = embedding_of(problem, imposition, network)
+        if start is not None:
+            seen = embedding_of(start.problem, start.model.imposition, network)
+            if seen.flat != embedding.flat:
+                raise ValueError(
+                    f"start: its network was trained with other fluxes met exactly than those of "
+                    f"{name_of(holder(problem))}, and sees other functions of the coordinates; "
+                    "solve without start"
+                )
         sizes = scales_of(problem, imposition, asked.get("scales"))
         if start is not None:
             # A network that goes on keeps the numbers of its training.
@@ -166,7 +175,7 @@ class SolutionPlan(NamedTuple):
             problem=problem,
             owner=name_of(holder(problem)),
             imposition=imposition,
-            embedding=embedding_of(problem, imposition, network),
+            embedding=embedding,
             network=network,
             scales=sizes,
             collocation=collocation,
@@ -192,6 +201,11 @@ class SolutionPlan(NamedTuple):
         check_network(built, self.embedding, self.problem.unknowns)
         mesh = self.options.mesh()
         model, params = split(self.problem, built, self.imposition, self.scales, self.owner, mesh)
+        if not jax.tree.leaves(params):
+            raise ValueError(
+                "the network has no parameters that training could change; give an architecture "
+                "such as MLP(20, 2)"
+            )
         training = Training(
             model=replace(model, bootstrap=self.options.bootstrap(seed)),
             phases=self.phases,
