@@ -582,7 +582,10 @@ def test_full_covariance_equals_diagonal_without_a_rotation(float64):
 @each
 def test_a_right_size_passes_and_a_wrong_one_is_a_sentence(build, parameters):
     check_network(build(3, 2, KEY), EMBEDDING, ("u", "v"))
-    wrong_output = r"must map features of shape \(3,\) to one value per unknown \(u\), shape \(1,\); it returns shape \(2,\)"
+    wrong_output = (
+        r"must map features of shape \(3,\) to one value per unknown \(u\), shape \(1,\); "
+        r"it returns shape \(2,\)"
+    )
     with pytest.raises(ValueError, match=wrong_output):
         check_network(build(3, 2, KEY), EMBEDDING, ("u",))
     if isinstance(build(2, 2, KEY), SymmetricNetwork):
