@@ -177,6 +177,7 @@ def test_faces_of_a_cube_without_its_octant():
     assert not np.any(np.all((middle > 0.5) == [True, False, True], axis=1) & ~inner)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [Wave, Film, Room])
 def test_an_animation_has_twelve_frames_for_a_second(problem, tmp_path):
     path = animate_solution(Stub(problem()), tmp_path / "new" / "u.gif", seconds=0.25)
@@ -222,6 +223,7 @@ def test_a_reference_on_a_grid_is_animated_at_its_own_times(monkeypatch, tmp_pat
     np.testing.assert_allclose(grid.truth["u"][:, 1], x[:, 0] - 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", [Wave, Film])
 def test_rollouts_are_animated(problem, tmp_path):
     domain = problem.domain
@@ -313,6 +315,7 @@ def test_points_on_a_line_are_curves_and_those_of_space_lie_in_order(monkeypatch
     np.testing.assert_allclose(cloud.get_array(), pairs[0][0].values[order, 1, 0])
 
 
+@pytest.mark.slow
 def test_a_figure_on_points_leaves_out_what_is_missing(tmp_path):
     """It was drawn as the smallest value; also where nothing of an unknown is known, and without
     a history, as after weights were loaded."""
@@ -327,6 +330,7 @@ def test_a_figure_on_points_leaves_out_what_is_missing(tmp_path):
     assert shown[3].mask.all() and shown[5].mask.all()
 
 
+@pytest.mark.slow
 def test_what_was_loaded_as_weights_has_figures_without_a_history():
     """Its one report has no terms, whose first one a panel was named after."""
     trained, pairs, times = moving(2, history=[po.Report(3, 3, "weights", 0.1, {}, {}, {}, 0.0)])
@@ -337,6 +341,7 @@ def test_what_was_loaded_as_weights_has_figures_without_a_history():
     assert len(plot_solution(stub).subfigs) == 1
 
 
+@pytest.mark.slow
 def test_a_moving_picture_lasts_as_long_as_it_was_asked_to(tmp_path):
     path = animate_solution(Stub(Wave()), tmp_path / "u.gif", seconds=1)
     with Image.open(path) as image:
@@ -438,6 +443,7 @@ def test_results_without_time_say_so():
         po.Trained.animate(po.TrainedMap.__new__(po.TrainedMap), "u.gif")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "expected"),
     [

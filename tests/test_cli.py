@@ -277,6 +277,7 @@ def test_points_from_the_command_line(folder, tmp_path, capsys):
     assert request["weighting"]["Fixed"]["condition"] == 7
 
 
+@pytest.mark.slow
 def test_an_ensemble_and_windows(folder, tmp_path, capsys):
     out = str(tmp_path / "ensemble")
     more = ["--ensemble", "2", "--sampler", "Grid()", "--steps", "5", "--out", out]
@@ -623,6 +624,7 @@ def test_a_mistake_in_a_real_process(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_can_be_resumed(folder, tmp_path, capsys):
     out = tmp_path / "run"
 

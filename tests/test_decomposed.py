@@ -193,6 +193,7 @@ class Harmonic(po.Problem):
         return jnp.sin(20 * x)
 
 
+@pytest.mark.slow
 def test_many_waves_are_found_where_one_network_finds_none():
     points = po.Collocation(interior=1024, every=0, refinement=None)
     options: dict[str, Any] = {"points": points, "steps": 400, "progress": False}
@@ -228,6 +229,7 @@ def test_linear_windows_are_solved_in_a_step():
     assert solution.error()["u"]["mean"] < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer", [po.optimizers.GaussNewton(), po.optimizers.Adam(1e-3)], ids=["Newton", "Adam"]
 )
@@ -248,6 +250,7 @@ def test_inside_of_another_in_members_and_in_operators(optimizer, tmp_path):
     np.testing.assert_array_equal(members.mean(x=0.3, t=0.5), again.mean(x=0.3, t=0.5))
 
 
+@pytest.mark.slow
 def test_as_the_trunk_of_an_operator(tmp_path):
     few = po.Functions(
         pool=64, batch=8, points=po.Collocation(interior=64, batch=32, refinement=None)

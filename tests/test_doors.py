@@ -285,6 +285,7 @@ def test_points_are_outside_by_the_scale_of_each_coordinate():
 ENOUGH = SMALL | {"optimizer": po.optimizers.SSBroyden(), "steps": 400}
 
 
+@pytest.mark.slow
 def test_a_solution_outside_of_its_domain_warns():
     problem = heat(po.Initial(1.0), domain=po.Box(t=(0, 1)), residual=lambda self, u, u_t: u_t + u)
     for solution in (

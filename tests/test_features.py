@@ -80,6 +80,7 @@ def test_heat_from_a_wall_has_no_step_where_its_series_begins():
 AT = dict(at=(0.0, 0.0), opening=1.5 * math.pi)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     "function",
@@ -165,6 +166,7 @@ class Plate(po.Problem):
         return left - po.features.angle(x, y, at=(1, 1), opening=right, start=-2 * right)
 
 
+@pytest.mark.slow
 def test_conditions_hold_up_to_the_corner_in_which_they_jump():
     plate = po.solve(Plate(), network=po.networks.MLP(4, 1), steps=2, progress=False)
     rod = po.solve(Rod(beta=1.0), network=po.networks.MLP(4, 1), steps=2, progress=False)
@@ -253,6 +255,7 @@ class HalfInsulated(po.Problem):
         return po.Dirichlet(0.0, on=cold), po.Neumann(0.0, on="edge_5")
 
 
+@pytest.mark.slow
 def test_a_reentrant_corner_comes_with_its_function():
     (spot,) = measures(Wedge()).corners
     assert "270 degrees in x = 0, y = 0" in spot.what and "r^0.667" in spot.what
@@ -323,6 +326,7 @@ class Square(po.Problem):
         return po.Dirichlet(1.0, on="y_max"), po.Dirichlet(0.0, on=("x", "y_min"))
 
 
+@pytest.mark.slow
 def test_data_that_disagree_come_with_a_lift():
     (spot,) = measures(Cooled()).kinks
     assert spot.what == "the data of u disagree where x = 1 and t = 0 meet"

@@ -342,6 +342,7 @@ def test_a_trajectory_with_a_gap_is_refused_before_training_by_its_number(tmp_pa
         po.train(family, Direct(FNO(4, 2, 1)), data=data, progress=False)
 
 
+@pytest.mark.slow
 def test_the_loss_of_data_is_the_mean_over_what_is_known(float64):
     """For the loss and for the residual vector of Gauss-Newton alike."""
     family = Rod()
@@ -449,6 +450,7 @@ def test_the_attributes_of_a_file_count_more_than_its_name(tmp_path):
 # Resolution
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("padding", [0.125, 0.1])
 @pytest.mark.parametrize("points", [64, 50])
 def test_padding_is_a_part_of_the_domain_on_every_grid(padding, points, float64):

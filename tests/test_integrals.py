@@ -532,6 +532,7 @@ class Decays(Volterra):
         return {"strength": self.strength}
 
 
+@pytest.mark.slow
 def test_an_operator_learns_an_equation_with_an_integral():
     small = po.networks.MLP(12, 2)
     network = po.operators.DeepONet(small, small, latent=8)

@@ -159,12 +159,14 @@ def test_a_solution_is_continuous_and_its_slope_jumps(slabs):
     assert abs(left / right - 10) < 0.1
 
 
+@pytest.mark.slow
 def test_contact_resistance_lets_the_solution_jump():
     solution = po.solve(Contact(), steps=300, **QUICK)
     assert solution.error()["u"]["mean"] < 1e-3
     assert set(solution.history[-1].terms) == {"residual", "flux on right", "jump u on right"}
 
 
+@pytest.mark.slow
 def test_a_system_has_a_balance_for_each_flux_and_a_jump_for_each_unknown():
     options = QUICK | {"steps": 3, "network": po.networks.MLP(6, 1)}
     solution = po.solve(Layers(), **options)
@@ -190,6 +192,7 @@ def test_balances_are_those_of_the_declaration():
     assert call("jump u on upper") == 2
 
 
+@pytest.mark.slow
 def test_manufactured_data_keep_the_interface_and_time_windows_refuse_it():
     problem = po.manufacture(Slabs(), lambda x: jnp.sin(2 * x))
     solution = po.solve(problem, steps=300, **QUICK)
@@ -340,6 +343,7 @@ def test_gaussians_do_not_see_interfaces():
         po.solve(Slabs(), steps=1, **options)
 
 
+@pytest.mark.slow
 def test_a_flux_may_have_the_usual_name_and_an_integral():
     class Total(Slabs):
         def integrals(self):

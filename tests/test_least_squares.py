@@ -255,6 +255,7 @@ class Stokes(po.Problem):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", [True, False])
 def test_the_jacobian_of_a_problem_is_that_of_its_residual_vector(trained):
     """Row by row at single points, against reverse mode through the whole vector."""

@@ -67,6 +67,7 @@ def left_over(problem):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["heat", "wave", "helmholtz", "poisson", "holed"])
 def test_an_exact_solution_leaves_nothing(name, float64):
     problem = Holed() if name == "holed" else po.load_problem(name)
@@ -201,6 +202,7 @@ def test_settings():
         encoded(po.load_problem("poisson"), size=2)
 
 
+@pytest.mark.slow
 def test_the_seven_benchmarks_of_hypino(monkeypatch):
     """Their solutions meet their conditions, and the coefficients are those of the paper."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))

@@ -73,6 +73,7 @@ def test_a_part_without_a_test_part_is_trained_on_and_saved(tmp_path):
     assert result.known_errors() == {} and result.error(test).keys() == {"u"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["L2", "H1"])
 def test_the_loss_is_the_mean_of_relative_errors(loss):
     x, y = np.arange(6) / 6, np.asarray([0, 0.1, 0.3, 0.6])
@@ -290,6 +291,7 @@ def test_what_cannot_be_a_map_is_refused(result):
         result.error(data(coordinates={"x": 3 + X}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", [UNet(1, "zeros"), CNO(2, 1, 0)], ids=str)
 def test_other_networks_on_a_grid_of_any_size(network, tmp_path):
     a = waves(12, 10)
@@ -323,6 +325,7 @@ def test_a_map_goes_on_bit_for_bit(tmp_path):
     assert all(np.array_equal(one, other) for one, other in pairs)
 
 
+@pytest.mark.slow
 def test_a_family_with_data(tmp_path):
     path = tmp_path / "darcy.h5"
     family = po.load_problem("darcy_family", task="disc")

@@ -224,6 +224,7 @@ def test_potential_flow_past_a_circle_is_the_doublet():
     assert errors[1] < 1e-3 and errors[1] < errors[0] / 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [f for f in MESH_FAMILIES if f != "heat_in_time"])
 def test_families_on_meshes_agree_with_finer_ones(family):
     pytest.importorskip("skfem")

@@ -131,6 +131,7 @@ def test_what_cannot_be_mapped_is_refused_in_one_sentence():
 # Training
 
 
+@pytest.mark.slow
 def test_a_map_is_trained_on_stars_saved_and_asked_on_another_mesh(stars, tmp_path):
     train, test = stars.split(test=6)
     trained = po.train(

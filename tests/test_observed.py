@@ -174,6 +174,7 @@ def test_a_run_depends_on_noise_and_functions():
         assert difference(stored, other) == "the observations differ"
 
 
+@pytest.mark.slow
 def test_functions_of_coefficients_are_observed():
     """Only the product of rate and u is seen, and the rate is to be found."""
     t = np.linspace(0.1, 1, 10)
@@ -219,6 +220,7 @@ def field_of_rod(problem: po.Problem):
     return model.field(params)
 
 
+@pytest.mark.slow
 def test_an_unknown_of_fewer_coordinates_is_constant_along_the_others(float64):
     field = field_of_rod(rod())
     points = jnp.asarray(np.random.default_rng(0).uniform(0, 1, (6, 2)))
@@ -301,6 +303,7 @@ def test_a_run_depends_on_the_coordinates_of_its_unknowns():
     assert InverseProblem(Decay(), po.Observed({"t": X}, {"u": X}), ("rate",)).depends_on == {}
 
 
+@pytest.mark.slow
 def test_a_field_of_space_is_found_from_values_in_space_and_time():
     """u = x + t x (1 - x), k = 1 + x / 2: its source follows."""
     random = np.random.default_rng(0)

@@ -628,6 +628,7 @@ def test_impossible_plates_and_operators_are_one_sentence():
     assert cli.run(["train", "darcy_family", "--operator", stacked]) == 2
 
 
+@pytest.mark.slow
 def test_what_a_network_keeps_fixed_is_that_of_the_run_it_started_from(tmp_path):
     """Also with another seed and precision; and what cannot be read again says so."""
     features = FourierFeatures(MLP(6, 1), 2.0, 3)

@@ -293,6 +293,7 @@ def antiderivatives(count):
     )
 
 
+@pytest.mark.slow
 def test_an_operator_of_arrays_alone(tmp_path):
     train, test = antiderivatives(300).split(test=50)
     small = po.operators.DeepONet(MLP(30, 2), MLP(30, 2), latent=20)
@@ -323,6 +324,7 @@ def test_an_operator_of_arrays_alone(tmp_path):
         po.train(train, small, physics=1.0)
 
 
+@pytest.mark.slow
 def test_a_stepper_of_arrays_alone():
     x, t = np.arange(16) / 16, np.linspace(0, 1, 5)
     phase = RANDOM.uniform(size=(40, 1, 1))
@@ -335,6 +337,7 @@ def test_a_stepper_of_arrays_alone():
     assert frames.shape == (2, 5, 16, 1)
 
 
+@pytest.mark.slow
 def test_on_the_command_line(tmp_path, capsys):
     line = np.arange(8) / 8
     f = RANDOM.standard_normal((30, 1, 1)) * np.sin(2 * np.pi * (line[:, None] + line))

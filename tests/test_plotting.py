@@ -140,6 +140,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", LAYOUTS, ids=lambda problem: problem.__name__)
 def test_every_layout(problem, tmp_path):
     solution = solved(problem())
@@ -220,6 +221,7 @@ def test_a_loaded_solution_has_the_same_figure(tmp_path):
     assert titles(loaded.plot()) == titles(solution.plot())
 
 
+@pytest.mark.slow
 def test_gaussians_over_the_solution(tmp_path):
     small = {
         "points": po.Collocation(interior=64, every=0, refinement=None),

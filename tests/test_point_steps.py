@@ -176,6 +176,7 @@ def planned(data: po.Dataset, architecture: Direct, **options):
     return point_step_plan(architecture, asked, **shared).assembled(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [False, True])
 @pytest.mark.parametrize("history", [1, 2])
 def test_the_loss_is_that_of_steps_from_the_truth_and_from_predictions(data, history, change):
@@ -228,6 +229,7 @@ def stepper(data, tmp_path_factory):
     return po.train(data, NETWORK, curriculum=curriculum, progress=False, out=folder), folder
 
 
+@pytest.mark.slow
 def test_a_stepper_is_trained_saved_and_rolled_out(data, stepper, tmp_path):
     trained, folder = stepper
     assert trained.architecture == Direct(NETWORK, change=True)
@@ -386,6 +388,7 @@ def test_settings_of_direct_say_what_a_step_sees(data):
     assert seen.centre[1] == pytest.approx(np.average(np.log(k), weights=sizes))
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_the_same_bit_for_bit(data, tmp_path):
     def run(**options):
         return po.train(
@@ -401,6 +404,7 @@ def test_a_resumed_training_is_the_same_bit_for_bit(data, tmp_path):
     assert all(jax.tree.leaves(same))
 
 
+@pytest.mark.slow
 def test_the_command_line_reads_and_evaluates_a_stepper(data, stepper, tmp_path, capsys):
     asked = "Direct(Transolver(8, 1, 2, 4), change=True)"
     assert written("operator", asked) == Direct(NETWORK, change=True)

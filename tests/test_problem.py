@@ -244,6 +244,7 @@ RESIDUALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_field_of_any_network_meets_its_conditions_to_rounding(name, float64):
     domain, *conditions = CASES[name]
@@ -378,6 +379,7 @@ def test_what_is_flat_itself_leaves_a_flux_exact(float64):
 PLAIN = [PIG(9), Spectral(3), RandomFeatures(9), Symmetric(), Decomposed(MLP(2, 1), {"x": 2})]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", PLAIN, ids=lambda network: type(network).__name__)
 def test_networks_of_plain_coordinates_leave_fluxes_to_the_loss(network):
     made = fluxes(N("x"), po.Initial(0.0))

@@ -180,6 +180,7 @@ MISSING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reference_covers_the_domain_and_knows_its_error(name):
     problem, ours = po.load_problem(name), reference(name)
@@ -368,6 +369,7 @@ def test_references_of_waves_agree_with_the_method_of_lines(name, float64):
     assert np.linalg.norm(lines - u) < (1e-8 + made.error_bar["u"]) * np.linalg.norm(u)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_conditions_are_imposed_exactly_but_where_they_cannot_be(name):
     problem = po.load_problem(name)

@@ -253,6 +253,7 @@ def potential_flow(x, y, t, viscosity):
     return DRIFT[0] - 2 * viscosity * slope_x / series, DRIFT[1] - 2 * viscosity * slope_y / series
 
 
+@pytest.mark.slow
 def test_two_dimensional_burgers_is_exact_for_potential_flow():
     bars = []
     for tolerance, bound in ((1e-3, 1e-6), (1e-7, 1e-8)):
@@ -670,6 +671,7 @@ def test_fisher_is_the_limit_of_finite_differences():
     assert relative_l2((4 * fine - coarse) / 3, ours.values["u"]) < 1e-6  # Richardson: fourth order
 
 
+@pytest.mark.slow
 def test_nonlinear_diffusion_is_the_limit_of_finite_differences():
     from scipy.integrate import solve_ivp
 
@@ -735,6 +737,7 @@ def regularised_lid(x):
     return 1 - np.cosh(50 * (x - 0.5)) / np.cosh(25)
 
 
+@pytest.mark.slow
 def test_the_cavity_agrees_with_botella_and_peyret():
     # Comput. Fluids 27 (1998), tables 9 and 10: Re = 1000, lid u = 1, the two lines through the
     # centre. Their lid runs the other way, so u changes sign and x becomes 1 - x.

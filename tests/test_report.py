@@ -72,6 +72,7 @@ def trained_map(dataset):
     return po.train(dataset, po.operators.FNO(4, 2, depth=1), steps=2, progress=False)
 
 
+@pytest.mark.slow
 def test_a_report_has_everything_and_needs_nothing(solution, tmp_path):
     path = solution.report(tmp_path / "new" / "report.html")
     text = path.read_text("utf-8")
@@ -98,6 +99,7 @@ def test_a_report_has_everything_and_needs_nothing(solution, tmp_path):
     assert "http:" not in text.replace(picture, "") and "https:" not in text.replace(picture, "")
 
 
+@pytest.mark.slow
 def test_the_report_of_another_run_and_foreign_files_are_kept(solution, registered, tmp_path):
     path = solution.report(tmp_path / "report.html")
     solution.report(path)

@@ -118,6 +118,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [options for _, options in EVERYTHING], ids=[name for name, _ in EVERYTHING]
 )
@@ -240,6 +241,7 @@ def test_an_interrupt_is_noticed_after_the_stretch(whole, tmp_path):
     assert_equal_bits(arrays(whole), arrays(tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_times_ends_as_if_it_had_not_been(tmp_path):
     """SIGKILL to a real process of the command, with the default recipe and a checkpoint at every
     chance.

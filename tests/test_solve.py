@@ -268,6 +268,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_network_solves_a_pde(name, tmp_path):
     """In double precision whatever it was made in, saved, and loaded when given again."""

@@ -51,6 +51,7 @@ def test_a_batch_is_a_block_of_points_with_their_weights():
     assert seen == {0, 16, 32, 48}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [{"batch": 64}, {"laplacian": po.STDE(2)}, {"laplacian": po.STDE(2, "dense"), "batch": 64}],

@@ -379,6 +379,7 @@ def test_training_that_stalls_draws_once_more_and_then_has_converged():
     assert int(outcome.state.draws) == 3
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_any_state_as_if_it_had_not_stopped():
     """Also from a step that is not the end of a stretch: where training pauses does not show in its
     numbers.

@@ -126,6 +126,7 @@ def test_values_on_walls_are_met_to_rounding(name, float64):
             np.testing.assert_allclose(values[:, k], data, rtol=0, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ring", "square with a hole", "heated piece", "in time"])
 def test_derivatives_of_the_field_are_those_of_its_values(name, float64):
     made, step = MET[name], 1e-4
@@ -150,6 +151,7 @@ def test_derivatives_of_the_field_are_those_of_its_values(name, float64):
     np.testing.assert_allclose(jet[0, 1], mixed, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "places"),
     {

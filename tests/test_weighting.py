@@ -77,6 +77,7 @@ def gradient(training, params, points, weights):
     return flat / jnp.linalg.norm(flat)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", ALL, ids=name_of)
 def test_weights_change_the_gradient_and_go_on_changing(weighting):
     training, params = training_of(weighting)
@@ -100,6 +101,7 @@ def test_weights_change_the_gradient_and_go_on_changing(weighting):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", ALL, ids=name_of)
 def test_where_training_pauses_does_not_show(weighting):
     """Stretches of 50 steps, of other lengths, and an update in the middle of a stretch: the same
