@@ -33,9 +33,10 @@ def not_flat(problem: Problem, taken: Sequence[Face], plain: bool) -> dict[int, 
         for axis, upper in flat_ends(left):
             here = [face for face in left if (face.axis, face.upper) == (axis, upper)]
             fluxes = [face for face in here if not is_valued(face, left)]
-            reason = _others(problem, fluxes) or _known(problem, axis, upper)
             if plain:
                 reason = "its network sees each coordinate as it is, and is flat nowhere"
+            else:
+                reason = _others(problem, fluxes) or _known(problem, axis, upper)
             if reason:
                 found = {face.condition: reason for face in fluxes} | found
         if not found:
@@ -88,7 +89,7 @@ def _known(problem: Problem, axis: int, upper: bool) -> str:
 
         for what, function in known.items():
             slope, size = map(np.asarray, look(function))
-            if np.any(slope > 1e-9 * size / (high - low)):
+            if not np.all(slope <= 1e-9 * size / (high - low)):  # nan is not flat either
                 return f"the problem's {what} a slope on {_name(problem, axis, upper)}"
     return ""
 
