@@ -1,8 +1,8 @@
-"""Numbers from users, and for them: complex ones are refused wherever numbers are accepted, and
-JSON has no others than finite ones.
+"""Numbers in and out: complex ones are refused wherever numbers are accepted, and JSON that others
+read gets finite ones only.
 
-Two instances: ``real(1 + 2j, "Heat: the coefficient k")`` is refused with the remedy, and
-``real(u, "Observed: u")`` is ``u``.
+Three instances: ``real(1 + 2j, "Heat: the coefficient k")`` is refused with the remedy,
+``real(u, "Observed: u")`` is ``u``, and ``as_json({"loss": nan})`` is ``{"loss": null}``.
 """
 
 import json

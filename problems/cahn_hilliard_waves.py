@@ -17,7 +17,7 @@ class CahnHilliardWaves(PeriodicFamily):
     Args:
         initial: ``(2, 4)``, the coefficients of the initial values, see `PeriodicFamily`.
         mobility: M > 0 (default 0.1).
-        width: ε > 0, of the interfaces (default 0.05).
+        width: ε > 0, the width of the interfaces (default 0.05).
     """
 
     spread = {"mobility": (0.05, 0.15), "width": (0.04, 0.06)}

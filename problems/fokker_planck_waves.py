@@ -14,7 +14,8 @@ class FokkerPlanckWaves(PeriodicFamily):
 
     Source: after PROSE-PDE (Sun et al., arXiv:2404.12355), whose coefficients vary by 10 %.
 
-    A force drives u towards x = 1/2. Samples have a from 0.05 to 0.15 and D from 0.005 to 0.015.
+    For a > 0 a force drives u towards x = 1/2. Samples have a from 0.05 to 0.15 and D from 0.005 to
+    0.015.
 
     Args:
         initial: ``(2, 4)``, the coefficients of the initial values, see `PeriodicFamily`.

@@ -26,5 +26,5 @@ class PorousMediumWaves(PeriodicFamily):
 
     def reference(self) -> Reference:
         diffusivity = float(self.diffusivity)
-        # (u²)_xx = 2 u_xx + (u² - 2u)_xx: the first part is stiff, and 0 < u < 1.
+        # (u²)_xx = 2 u_xx + (u² - 2u)_xx, where the first part takes what is stiff: 0 < u < 1.
         return self.diffused(2 * diffusivity, potential=lambda u: diffusivity * (u**2 - 2 * u))

@@ -14,7 +14,8 @@ class SineGordonWaves(PeriodicFamily):
 
     Source: after PROSE-PDE (Sun et al., arXiv:2404.12355), whose coefficients vary by 10 %.
 
-    Samples have c from 0.2 to 0.6 and m from 1 to 3.
+    Waves swing about u = 0, the large ones more slowly. Samples have c from 0.2 to 0.6 and m from 1
+    to 3.
 
     Args:
         initial: ``(2, 4)``, the coefficients of the initial values, see `PeriodicFamily`.

@@ -19,6 +19,7 @@ from pinops.networks import (
     Field,
     RandomFeatures,
     Spectral,
+    Stacked,
     Symmetric,
     embedding_of,
     field_of,
@@ -376,7 +377,19 @@ def test_what_is_flat_itself_leaves_a_flux_exact(float64):
     assert all(np.max(np.abs(found[f"neumann {u} on x_max"])) < 1e-12 for u in "uv")
 
 
-PLAIN = [PIG(9), Spectral(3), RandomFeatures(9), Symmetric(), Decomposed(MLP(2, 1), {"x": 2})]
+PLAIN = [
+    PIG(9),
+    Spectral(3),
+    RandomFeatures(9),
+    Symmetric(),
+    Decomposed(MLP(2, 1), {"x": 2}),
+    Stacked(Spectral(3)),
+]
+
+
+def test_operators_see_coordinates_as_their_trunks_do():
+    assert is_plain(po.operators.DeepONet(trunk=Spectral(3)))
+    assert not is_plain(po.operators.DeepONet()) and is_plain(po.operators.PODDeepONet())
 
 
 @pytest.mark.slow
@@ -393,8 +406,15 @@ def test_a_start_with_other_fluxes_is_refused(float64):
     first = po.solve(fluxes(N("x"), po.Initial(0.0)), **options)
     again = po.solve(fluxes(po.Neumann(1.0, on="x"), po.Initial(0.0)), start=first, **options)
     assert np.isfinite(again.history[-1].loss)
-    with pytest.raises(ValueError, match="start: its network was trained with other fluxes met"):
+    with pytest.raises(ValueError, match="start: it meets other fluxes exactly than Mine does"):
         po.solve(fluxes(D("x"), po.Initial(0.0)), start=first, **options)
+
+
+def test_what_disagreed_with_a_flux_is_met_where_the_flux_is_not(float64):
+    """The start disagrees in a corner with a flux that a plain network leaves to the loss."""
+    made = fluxes(po.Neumann(1.0, on="x_max"), po.Initial(0.0))
+    assert impose(made).how == ("hard", "soft")
+    assert impose(made, plain=True).how == ("soft", "hard")
 
 
 def test_a_network_without_parameters_is_refused():

@@ -42,9 +42,9 @@ from pinops.networks._encoder import Vectors as Vectors
 from pinops.networks._field import Embedding as Embedding
 from pinops.networks._field import Field as Field
 from pinops.networks._field import NetworkField as NetworkField
+from pinops.networks._field import check_flat as check_flat
 from pinops.networks._field import check_network as check_network
 from pinops.networks._field import embedding_of as embedding_of
-from pinops.networks._field import is_plain as is_plain
 from pinops.networks._gated import ModifiedMLP as ModifiedMLP
 from pinops.networks._gated import PirateNet as PirateNet
 from pinops.networks._gated_fourier import GatedFourier as GatedFourier
@@ -66,6 +66,7 @@ from pinops.networks._network import Frozen as Frozen
 from pinops.networks._network import JetNetwork as JetNetwork
 from pinops.networks._network import MLPNetwork as MLPNetwork
 from pinops.networks._network import activations as activations
+from pinops.networks._network import is_plain as is_plain
 from pinops.networks._network import trainable as trainable
 from pinops.networks._precision import COMPUTE_DTYPES as COMPUTE_DTYPES
 from pinops.networks._precision import computed_in as computed_in

@@ -85,8 +85,9 @@ class ConstrainedField(Field):
         return (point[axis] - low) / (high - low)
 
     def _factor(self, point: Float[Array, " d"]) -> Float[Array, " c"]:
-        """Zero, to the right order, on every face where a value is prescribed, and on the way to
-        meeting Robin conditions elsewhere; at most 1, times what is known.
+        """Zero, to the right order, on every face where a value is prescribed; on faces with a flux
+        alone, of the slope that makes its product with a flat field meet it. At most 1, times what
+        is known.
         """
         ones = jnp.ones(self.components, point.dtype)
         out = list(ones if self.known_factor is None else self.known_factor(point))
@@ -104,19 +105,20 @@ class ConstrainedField(Field):
         s, (low, high) = self._unit(point, axis), self.bounds[axis]
         met = [face for face in here if is_valued(face, here)]
         lower, upper = sum(not face.upper for face in met), sum(face.upper for face in met)
-        factor, slope = jnp.ones_like(s), 0.0
+        # The second: minus the logarithmic derivative at the other end, away from it.
+        factor, decay = jnp.ones_like(s), 0.0
         if lower and upper:
             factor = s**lower * (1 - s) ** upper * 4.0 ** min(lower, upper)
         elif lower or upper:
             distance = s if lower else 1 - s
             order = lower + upper
             factor = ((1 + SATURATION) * distance / (distance + SATURATION)) ** order
-            slope = order * SATURATION / (1 + SATURATION)
+            decay = order * SATURATION / (1 + SATURATION)
         for face in here:
             if face not in met:
                 outward = 1 if face.upper else -1
                 rate = face.alpha * (high - low) / (outward * face.slope)
-                factor = factor * _growth(1 - s if face.upper else s, rate + slope)
+                factor = factor * _growth(1 - s if face.upper else s, rate + decay)
         return factor
 
     def _cardinal(self, point: Array, axis: int, component: int) -> dict[Face, Array]:
@@ -132,8 +134,8 @@ class ConstrainedField(Field):
             return self._one_sided_cardinal(here, s, high - low)
         first = 1 if all(face.is_slope for face in here) else 0
         robin = sum(not (face.is_value or face.is_slope) for face in here)
-        # Robin rows may be dependent on the lowest monomials, two of them on three (alpha = -2 beta
-        # over the length): one more for each, and the solution of least norm.
+        # Two Robin rows on 1, s, s^2 are dependent where alpha = -2 beta / length: one more
+        # monomial for each of them, and the solution of least norm.
         degrees = range(first, first + len(here) + robin)
         # NumPy where it can be: the small system is then solved once, when the program is traced.
         xp: Any = (
@@ -208,7 +210,7 @@ class ConstrainedField(Field):
 
 
 def _growth(s: Array, rate: Any) -> Array:
-    """A positive function, at most 1, of logarithmic slope ``rate`` at 0 and 0 at 1."""
+    """A positive function, at most 1, whose logarithmic derivative is ``rate`` at 0, zero at 1."""
     rise = s - s**2 / 2
     up = (1 + jnp.maximum(rate, 0) * rise) / (1 + jnp.maximum(rate, 0) / 2)
     return up / (1 + jnp.maximum(-rate, 0) * rise)

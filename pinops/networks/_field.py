@@ -73,9 +73,9 @@ def _no_features(point: Array) -> Array:
     return jnp.zeros(0, point.dtype)
 
 
-# Of a coordinate c in [-1, 1], by its flat ends: a function that grows and a bump, both without
-# slope there. Of the distance s from an end they are independent combinations of s^2 and s^3 to
-# leading order, so that every smooth function without slope is a smooth function of the two.
+# By flat ends of a coordinate c in [-1, 1]: an increasing function and a bump, both without slope
+# there, in [-1, 1]. Near a flat end at distance s they are independent combinations of s^2 and s^3
+# to leading order, so that every smooth function without slope is a smooth function of the two.
 _C = np.polynomial.Polynomial([0, 1])
 _FLAT = {
     (False,): ((1 + _C) ** 2 / 2 - 1, 27 / 16 * (1 + _C) ** 2 * (1 - _C) - 1),
@@ -90,8 +90,8 @@ class Embedding:
     cosine and sine (``even`` ones as cosine), those with ``flat`` ends as two functions, and other
     ``features``, ``(d,) -> (k,)``, or these ``alone``.
 
-    The columns are a function of each coordinate that is not periodic, the cosines and the sines of
-    those that are, the second functions, and the features.
+    The columns, in this order: one function of each coordinate that is not periodic; cosines, then
+    sines, of those that are; the second functions of coordinates with flat ends; the features.
 
     Args:
         bounds: The interval of each coordinate.
@@ -99,7 +99,7 @@ class Embedding:
         features: Further functions of the coordinates.
         even: The numbers of the periodic coordinates about whose middle the solution is even.
         alone: Whether the network sees the features only.
-        flat: The ends ``(axis, upper)`` where no function of a coordinate has a slope along it.
+        flat: The ends ``(axis, upper)``, in order, where no function of a coordinate has a slope.
     """
 
     bounds: tuple[tuple[float, float], ...]
@@ -119,7 +119,7 @@ class Embedding:
     def _flat_axes(self) -> dict[int, tuple[bool, ...]]:
         """The coordinates with flat ends, and which these are."""
         axes = sorted({axis for axis, _ in self.flat})
-        return {axis: tuple(upper for a, upper in sorted(self.flat) if a == axis) for axis in axes}
+        return {axis: tuple(upper for a, upper in self.flat if a == axis) for axis in axes}
 
     @property
     def _more(self) -> int:
@@ -168,11 +168,11 @@ class Embedding:
 
 
 def _polynomial(p: np.polynomial.Polynomial) -> Callable[[Array, int], list[Array]]:
-    """Its derivatives, from the zeroth one on."""
+    """The value and derivatives of a polynomial, as `elementwise` takes them."""
 
     def derivatives(z: Array, order: int) -> list[Array]:
-        towers = (p.deriv(k).coef[::-1] for k in range(order + 1))
-        return [jnp.polyval(jnp.asarray(tower, z.dtype), z) for tower in towers]
+        coefficients = (p.deriv(k).coef[::-1] for k in range(order + 1))
+        return [jnp.polyval(jnp.asarray(each, z.dtype), z) for each in coefficients]
 
     return derivatives
 
@@ -285,14 +285,22 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
     return Embedding(bounds_of(problem), periodic, features, even, flat=flat)
 
 
-def is_plain(network: Any) -> bool:
-    """Whether a network, or architecture, sees each coordinate as it is, which no two functions of
-    it can replace: its parts lie somewhere in the domain, or it is an expansion.
+def check_flat(embedding: Embedding, seen: Embedding, owner: str) -> None:
+    """Raises ValueError for a network that goes on where other fluxes are met exactly.
 
     Args:
-        network: Any network or architecture.
+        embedding: What it would see.
+        seen: What it saw.
+        owner: The name of the problem to go on with.
+
+    Raises:
+        ValueError: Where they differ in their flat ends.
     """
-    return getattr(network, "plain", False)
+    if seen.flat != embedding.flat:
+        raise ValueError(
+            f"start: it meets other fluxes exactly than {owner} does, so that its network sees "
+            "other functions of the coordinates; go on without start"
+        )
 
 
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:

@@ -46,6 +46,19 @@ class Architecture(eqx.Module):
         """
 
 
+def is_plain(network: Any) -> bool:
+    """Whether a network, architecture or operator must see each coordinate itself.
+
+    It says so by an attribute ``plain``. No two functions without slope can stand in for a
+    coordinate where the parts of a network lie somewhere in the domain, where it is an expansion in
+    the coordinates, and where it treats all of them alike.
+
+    Args:
+        network: Any network, architecture or operator.
+    """
+    return getattr(network, "plain", False)
+
+
 class JetNetwork(eqx.Module):
     """Abstract: a network that carries its own partial derivatives."""
 

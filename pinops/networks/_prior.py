@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from pinops.derivatives import Jet, Plan, add
-from pinops.networks._network import Frozen, JetNetwork
+from pinops.networks._network import Frozen, JetNetwork, is_plain
 
 
 class Prior(eqx.Module):
@@ -68,7 +68,7 @@ class RandomisedPrior(JetNetwork):
     @property
     def plain(self) -> bool:
         """Whether it sees each coordinate as it is."""
-        return getattr(self.network, "plain", False)
+        return is_plain(self.network)
 
     def fitted_first(self) -> PyTree:
         return self.network.fitted_first()

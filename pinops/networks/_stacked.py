@@ -5,7 +5,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from pinops.derivatives import Jet, Plan
-from pinops.networks._network import NETWORK, Architecture, JetNetwork
+from pinops.networks._network import NETWORK, Architecture, JetNetwork, is_plain
 from pinops.settings import instance
 
 
@@ -13,6 +13,11 @@ class StackedNetwork(JetNetwork):
     """Networks of one output each, in the leading axis of every array."""
 
     networks: JetNetwork
+
+    @property
+    def plain(self) -> bool:
+        """Whether each sees each coordinate as it is."""
+        return is_plain(self.networks)
 
     def jet(self, features: Jet, plan: Plan) -> Jet:
         streams = eqx.filter_vmap(lambda network: network.jet(features, plan))(self.networks)
@@ -29,6 +34,11 @@ class Stacked(Architecture):
     """
 
     network: Architecture = instance(Architecture, what=NETWORK)
+
+    @property
+    def plain(self) -> bool:
+        """Whether each sees each coordinate as it is."""
+        return is_plain(self.network)
 
     def build(self, in_size: int, out_size: int, *, key: PRNGKeyArray) -> StackedNetwork:
         def one(key: PRNGKeyArray) -> JetNetwork:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -23,6 +23,7 @@ from pinops.networks import (
     SpectralNetwork,
     encoder_for,
     encoder_setting,
+    is_plain,
 )
 from pinops.operators._linear_fit import linear_fit
 from pinops.operators._modes import with_modes
@@ -41,6 +42,11 @@ class Combination(JetNetwork):
     trunk: JetNetwork
     coefficients: Float[Array, "p c"]
 
+    @property
+    def plain(self) -> bool:
+        """Whether its trunk sees each coordinate as it is."""
+        return is_plain(self.trunk)
+
     def jet(self, features: Jet, plan: Plan) -> Jet:
         return linear(self.trunk.jet(features, plan), self.coefficients)
 
@@ -53,6 +59,11 @@ class BranchAndTrunk(Operator):
     centre: Frozen
     deviation: Frozen
     unknowns: int = eqx.field(static=True)
+
+    @property
+    def plain(self) -> bool:
+        """Whether its trunk sees each coordinate as it is."""
+        return is_plain(self.trunk)
 
     def coefficients(self, inputs: Inputs) -> Float[Array, " _m"]:
         """What the branch makes of the inputs.
@@ -147,6 +158,11 @@ class DeepONet(OperatorArchitecture):
     trunk: Architecture = instance(Architecture, ModifiedMLP(100, 4), what=NETWORK)
     latent: int = whole(100, most=100_000)
 
+    @property
+    def plain(self) -> bool:
+        """Whether its trunk sees each coordinate as it is."""
+        return is_plain(self.trunk)
+
     def build(
         self,
         centre: Mapping[str, Numbers],
@@ -185,6 +201,8 @@ class PODDeepONet(OperatorArchitecture):
         latent: the number of modes.
         degrees: largest degree of the polynomials, or a tuple, one for each feature.
     """
+
+    plain: ClassVar[bool] = True
 
     branch: Architecture | EncoderArchitecture | None = encoder_setting()
     latent: int = whole(32, most=100_000)

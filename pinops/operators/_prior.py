@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from pinops.derivatives import Plan
-from pinops.networks import Frozen, JetNetwork, Prior, RandomisedPrior
+from pinops.networks import Frozen, JetNetwork, Prior, RandomisedPrior, is_plain
 from pinops.operators._morphed_grid import MorphedGridNetwork
 from pinops.operators._operator import Numbers, Operator
 from pinops.operators._points import Graph, Links, PointNetwork
@@ -47,6 +47,11 @@ class PriorOperator(Operator):
 
     operator: Operator
     prior: Frozen
+
+    @property
+    def plain(self) -> bool:
+        """Whether its operator sees each coordinate as it is."""
+        return is_plain(self.operator)
 
     def __call__(self, inputs: Inputs) -> RandomisedPrior:
         prior: Prior = self.prior.tree

@@ -1,10 +1,10 @@
 """PDE problems: equations by names, coefficients, conditions, exact solutions, the registry.
 
-**Conditions on boxes are face functionals**, ``alpha u + slope du/d(axis) = data``. Their data are
-in a lift. A value (or a value with a slope) is imposed by a factor that vanishes on the face; a
+**Conditions on boxes are face functionals**, ``alpha u + slope du/d(axis) = data``. A lift carries
+their data. A value (or a value with a slope) is imposed by a factor that vanishes on the face; a
 flux by a network that sees the coordinate through two functions without slope on the face, times a
 factor that has the ratio of slope and value of a Robin condition. That costs no more than a value;
-subtracting the flux of a network from it costs a network on every face, with one more derivative.
+subtracting the flux of a network would cost evaluating it on every face, with one more derivative.
 Before anything is imposed it is checked numerically that the data agree where faces meet.
 
 **On other walls values are imposed**, by a lift with the values and a factor, the product of one

@@ -110,9 +110,8 @@ def flat_ends(faces: Sequence[Face]) -> tuple[tuple[int, bool], ...]:
     Args:
         faces: All that is prescribed.
     """
-    return tuple(
-        dict.fromkeys((face.axis, face.upper) for face in faces if not is_valued(face, faces))
-    )
+    ends = {(face.axis, face.upper) for face in faces if not is_valued(face, faces)}
+    return tuple(sorted(ends))
 
 
 def faces(problem: Problem, conditions: tuple[int, ...] | None = None) -> list[Face]:

@@ -1,4 +1,4 @@
-"""Where a field cannot be flat, so that a flux becomes a term of the loss."""
+"""Which fluxes cannot be met by a field without slope on their face, and why."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,30 +19,27 @@ def not_flat(problem: Problem, taken: Sequence[Face], plain: bool) -> dict[int, 
     """Conditions with a flux, and no value, on a face where a field cannot be flat, and why not.
 
     All unknowns see the same functions of the coordinates: either all are flat on a face, or none.
-    A feature or factor of the problem that has a slope there gives it to the field.
+    A feature or factor of the problem that has a slope there passes it on to the field.
 
     Args:
         problem: Whose conditions they are.
         taken: All that is imposed on faces.
-        plain: Whether the network sees each coordinate as it is, and is flat nowhere.
+        plain: Whether the network sees each coordinate as it is, and so cannot be made flat.
     """
     out: dict[int, str] = {}
-    while True:
-        left = [face for face in taken if face.condition not in out]
-        found = {}
-        for axis, upper in flat_ends(left):
-            here = [face for face in left if (face.axis, face.upper) == (axis, upper)]
-            fluxes = [face for face in here if not is_valued(face, left)]
-            if plain:
-                reason = "its network sees each coordinate as it is, and is flat nowhere"
-            else:
-                reason = _others(problem, fluxes) or _known(problem, axis, upper)
-            if reason:
-                found = {face.condition: reason for face in fluxes} | found
-        if not found:
-            return out
-        # Without these, others may be the only ones on their face.
-        out |= found
+    for axis, upper in flat_ends(taken):
+        fluxes = [
+            face
+            for face in taken
+            if (face.axis, face.upper) == (axis, upper) and not is_valued(face, taken)
+        ]
+        if plain:
+            reason = "its network sees each coordinate as it is, so that its slope there is free"
+        else:
+            reason = _others(problem, fluxes) or _known(problem, axis, upper)
+        if reason:
+            out = {face.condition: reason for face in fluxes} | out
+    return out
 
 
 def _others(problem: Problem, fluxes: Sequence[Face]) -> str:
@@ -58,10 +55,12 @@ def _others(problem: Problem, fluxes: Sequence[Face]) -> str:
             for face in faces(problem)
             if (face.component, face.axis, face.upper) == (component, axis, upper)
         ]
-        has = "has none"
-        if there:
-            valued = any(face.is_value for face in there)
-            has = "has a value" if valued else "has one that is a term of the loss"
+        if not there:
+            has = "has none"
+        elif any(face.is_value for face in there):
+            has = "has a value"
+        else:
+            has = "has one that is a term of the loss"
         return f"a flux is met exactly only where all unknowns have one; on {at} {unknown} {has}"
     return ""
 

@@ -4,7 +4,7 @@ and agree where they meet.
 All that is compared is computed in one program for each condition, on a few points.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -66,14 +66,14 @@ def impose(problem: Problem, exact: bool = True, plain: bool = False) -> Imposit
     ones; each becomes hard unless it is declared soft, would need a lift over more than three
     coordinates, or disagrees with one already taken (at a corner, or because periodicity would put
     a kink into lifted initial data, which the lift would then keep for all times). On other walls
-    than faces of a box values become hard, fluxes do not; on faces fluxes do where all unknowns
-    have one (`not_flat`).
+    than faces of a box values become hard and fluxes do not; on faces fluxes become hard where
+    every unknown has one (`not_flat`).
 
     Args:
         problem: Whose conditions they are.
         exact: Whether any but periodic ones are imposed; generated networks approximate solutions
             as they are.
-        plain: Whether the network sees each coordinate as it is, and is flat nowhere.
+        plain: Whether the network sees each coordinate as it is, and so cannot be made flat.
 
     Raises:
         ValueError: For a condition on a part or unknown that does not exist, a periodic coordinate
@@ -82,8 +82,7 @@ def impose(problem: Problem, exact: bool = True, plain: bool = False) -> Imposit
             to be, observations at other coordinates or outside of the domain, and two conditions
             that impose the same thing.
     """
-    conditions = problem.conditions()
-    domain, names = problem.domain, problem.domain.coordinates
+    conditions, domain = problem.conditions(), problem.domain
     how, why = ["soft"] * len(conditions), [""] * len(conditions)
     periodic: list[str] = []
     even: list[str] = []
@@ -109,12 +108,36 @@ def impose(problem: Problem, exact: bool = True, plain: bool = False) -> Imposit
                 f"coordinate enters through {'cosine' if condition.even else 'sine and cosine'}",
             )
     _check_once(problem, conditions)
+    fluxes: dict[int, str] = {}
+    while True:
+        # Without a flux that cannot be met, others may be the only ones on their face, and what
+        # disagreed with it may be met.
+        decided, taken = _decided(problem, exact, periodic, fluxes)
+        missed = not_flat(problem, taken, plain)
+        if not missed:
+            break
+        fluxes |= missed
+    for k, reason in decided.items():
+        how[k], why[k] = ("hard", "") if reason is None else ("soft", reason)
+    _check_known(problem, periodic, even)
+    return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
+
+
+def _decided(
+    problem: Problem, exact: bool, periodic: Sequence[str], fluxes: Mapping[int, str]
+) -> tuple[dict[int, str | None], list[Face]]:
+    """Why each condition that is not periodic is not imposed, None where it is, and the faces of
+    those that are; ``fluxes``: those that a field cannot meet, and why.
+    """
+    conditions = problem.conditions()
+    domain, names = problem.domain, problem.domain.coordinates
+    out: dict[int, str | None] = {}
     taken: list[Face] = []
     on_walls: list[int] = []
     order = sorted(range(len(conditions)), key=lambda k: _is_in_time(problem, conditions[k]))
     for k in order:
         condition = conditions[k]
-        if how[k] == "embedded":
+        if isinstance(condition, Periodic):
             continue
         new = faces_of(problem, k, condition)
         _check_dependence(problem, condition, new or [])
@@ -127,35 +150,35 @@ def impose(problem: Problem, exact: bool = True, plain: bool = False) -> Imposit
                     f"{type(condition).__name__}; {_instead(names[axis], domain.time)}"
                 )
         if isinstance(condition, Neumann | Robin) and new is None:
-            why[k] = "part of its boundary is not a face of a box"
+            reason = "part of its boundary is not a face of a box"
         elif isinstance(condition, Observed):
-            pass  # nobody expects observations to be met exactly
+            reason = ""  # nobody expects observations to be met exactly
         elif isinstance(condition, Interface):
             exact_part = "; the solution is continuous exactly" if condition.jump is None else ""
-            why[k] = f"it relates the two sides of an interface{exact_part}"
+            reason = f"it relates the two sides of an interface{exact_part}"
             for part, name in product(chosen(problem, condition.on), periodic):
                 check_periodic(problem, part, name)
         elif isinstance(condition, Equation):
-            why[k] = "it is an equation to be satisfied in the least-squares sense"
+            reason = "it is an equation to be satisfied in the least-squares sense"
         elif condition.soft:
-            why[k] = "declared soft"
+            reason = "declared soft"
         elif not exact:
-            why[k] = "the network was generated without it"
+            reason = "the network was generated without it"
+        elif k in fluxes:
+            reason = fluxes[k]
         else:
             others = tuple(dict.fromkeys(face.condition for face in taken))
             if new is None:
-                why[k] = fault_of_walls(problem, k, on_walls, others, tuple(periodic))
+                reason = fault_of_walls(problem, k, on_walls, others, tuple(periodic))
             else:
-                why[k] = _conflict(problem, k, new, taken, tuple(periodic))
-                why[k] = why[k] or disagreement(problem, on_walls, [k])
-            if not why[k]:
-                how[k] = "hard"
+                reason = _conflict(problem, k, new, taken, tuple(periodic))
+                reason = reason or disagreement(problem, on_walls, [k])
+            reason = reason or None
+            if reason is None:
                 taken += new or []
                 on_walls += [] if new else [k]
-    for k, reason in not_flat(problem, taken, plain).items():
-        how[k], why[k] = "soft", reason
-    _check_known(problem, periodic, even)
-    return Imposition(tuple(how), tuple(why), tuple(periodic), tuple(even))
+        out[k] = reason
+    return out, taken
 
 
 def _check_dependence(problem: Problem, condition: Condition, new: Sequence[Face]) -> None:

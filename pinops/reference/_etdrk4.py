@@ -112,18 +112,10 @@ class _Series:
 
     Args:
         interval: one period (low, high).
-        modes: the number of grid points, a multiple of 4.
-
-    Raises:
-        ValueError: for an invalid number of modes.
+        modes: the number of grid points, even.
     """
 
     def __init__(self, interval: tuple[float, float], modes: int):
-        if modes % 4:
-            raise ValueError(
-                f"modes is {modes}, but the refinement check halves an even grid: "
-                "give a multiple of 4."
-            )
         self.lower, upper = interval
         self.length, self.modes = upper - self.lower, modes
         numbers = np.arange(modes // 2 + 1)
@@ -173,8 +165,9 @@ def periodic_etdrk4(
         initial: u at t = 0, periodic; a kink in its periodic extension needs enough modes to
             follow it until it is smooth.
         reaction: pointwise terms; none by default.
-        flux: of u on an even grid from `low` on; none by default.
-        potential: none by default; L should take what is stiff in it.
+        flux: a function of the values of u on equally spaced points, the first at `low`; none by
+            default.
+        potential: a function of u; none by default. It is explicit: put its stiff part into L.
         modes: the number of Fourier modes (grid points), a multiple of 4.
         max_step: the longest time step. The error bar is the distance to a second solution with
             half the modes and twice the step.
@@ -270,7 +263,16 @@ def _compared(
     modes: int,
     max_step: float,
 ) -> Reference:
-    """The solution with half the steps, and its distance to one with half the modes."""
+    """The solution with steps of `max_step / 2`, and its distance to one with half the modes and
+    steps of `max_step`.
+
+    Raises:
+        ValueError: for an invalid number of modes.
+    """
+    if modes % 4:
+        raise ValueError(
+            f"modes is {modes}, but the refinement check halves an even grid: give a multiple of 4."
+        )
 
     def solved(modes: int, refinement: int) -> np.ndarray:
         u = solve(modes, refinement)

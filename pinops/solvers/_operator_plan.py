@@ -13,7 +13,7 @@ import numpy as np
 
 from pinops.data import Dataset, check_values, read_run, solved
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
-from pinops.networks import embedding_of, placed, trainable
+from pinops.networks import Embedding, check_flat, embedding_of, is_plain, placed, trainable
 from pinops.operators import Operator, OperatorArchitecture
 from pinops.optimizers import SOAP
 from pinops.problem import (
@@ -262,7 +262,7 @@ def operator_drawing(
     problem: Problem, architecture: OperatorArchitecture, request: Mapping[str, Any]
 ) -> Drawing:
     """How the operator of a request is drawn."""
-    embedding = embedding_of(problem, impose(problem))
+    embedding = _embedding(problem, architecture)
     known = placed(architecture, problem.domain.coordinates, embedding)
     sizes = (embedding.size, len(problem.unknowns))
 
@@ -272,11 +272,16 @@ def operator_drawing(
     return Drawing(known, sizes, statistics)
 
 
+def _embedding(problem: Problem, operator: OperatorArchitecture | Operator) -> Embedding:
+    """What an operator sees of a point."""
+    return embedding_of(problem, impose(problem, plain=is_plain(operator)))
+
+
 def built_operator(
     problem: Problem, operator: OperatorArchitecture | Operator, request: Mapping[str, Any]
 ) -> tuple[OperatorModel, Params]:
     """The model of a request and its parameters, fresh ones for an architecture."""
-    imposition = impose(problem)
+    imposition = impose(problem, plain=is_plain(operator))
     built = operator
     if isinstance(operator, OperatorArchitecture):
         build = operator_drawing(problem, operator, request)
@@ -335,12 +340,14 @@ def _built_before(start: TrainedOperator, problem: Problem) -> Operator:
     """The operator to start from. Raises ValueError where it does not fit the problem."""
     if not isinstance(start, TrainedOperator):
         raise ValueError(f"start must be a trained operator, got a {type(start).__name__}")
-    sizes = [embedding_of(p, impose(p)).size for p in (problem, start.family)]
-    if sizes[0] != sizes[1]:
+    operator = start.model.operator(start.params)
+    sees, saw = (_embedding(p, operator) for p in (problem, start.family))
+    if sees.size != saw.size:
         raise ValueError(
-            f"start is an operator of {sizes[1]} features of the coordinates; {name_of(problem)} "
-            f"has {sizes[0]}"
+            f"start is an operator of {saw.size} features of the coordinates; {name_of(problem)} "
+            f"has {sees.size}"
         )
+    check_flat(sees, saw, name_of(problem))
     own, theirs = (shapes_of(family.inputs()) for family in (problem, start.family))
     if own != theirs or problem.unknowns != start.family.unknowns:
         raise ValueError(
@@ -349,7 +356,7 @@ def _built_before(start: TrainedOperator, problem: Problem) -> Operator:
             f"{in_words(own)} "
             f"and the unknowns {', '.join(problem.unknowns)}"
         )
-    return cast(start.model.operator(start.params))
+    return cast(operator)
 
 
 def _inputs(problem: Problem, dataset: Dataset | None) -> dict[str, Any]:

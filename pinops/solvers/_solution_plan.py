@@ -16,6 +16,7 @@ from pinops.metrics import errors
 from pinops.networks import (
     Architecture,
     Embedding,
+    check_flat,
     check_network,
     embedding_of,
     is_plain,
@@ -146,12 +147,7 @@ class SolutionPlan(NamedTuple):
         embedding = embedding_of(problem, imposition, network)
         if start is not None:
             seen = embedding_of(start.problem, start.model.imposition, network)
-            if seen.flat != embedding.flat:
-                raise ValueError(
-                    f"start: its network was trained with other fluxes met exactly than those of "
-                    f"{name_of(holder(problem))}, and sees other functions of the coordinates; "
-                    "solve without start"
-                )
+            check_flat(embedding, seen, name_of(holder(problem)))
         sizes = scales_of(problem, imposition, asked.get("scales"))
         if start is not None:
             # A network that goes on keeps the numbers of its training.

@@ -13,7 +13,7 @@ from decay import Decay
 
 import pinops as po
 from pinops.derivatives import Plan
-from pinops.networks import MLP, Frozen, Prior, RandomisedPrior, field_of
+from pinops.networks import MLP, Frozen, Prior, RandomisedPrior, embedding_of, field_of
 from pinops.operators import CAPE, FNO, DeepONet, Direct, HyPINO, Transolver, with_prior
 from pinops.optimizers import Adam
 from pinops.problem import impose
@@ -181,15 +181,17 @@ class Bar(po.Problem):
 @pytest.mark.parametrize("problem", [Bar(), po.load_problem("burgers")])
 def test_what_a_prior_adds_is_computed_once_for_each_set_of_points(problem):
     """And serves networks that are trained on."""
-    size = len(problem.domain.coordinates)
-    build = _request.Drawing(MLP(7, 2), (size, 1))
+    imposition = impose(problem)
+    embedded = embedding_of(problem, imposition).size
+    build = _request.Drawing(MLP(7, 2), (embedded, 1))
     request = {"seed": 1, "dtype": "float64", "uncertain": {"prior": 2.0}}
     with jax.enable_x64(True):
         network = _request.as_drawn(request, build)
         later = eqx.tree_at(
-            lambda n: n.network, network, MLP(7, 2).build(size, 1, key=jax.random.key(9))
+            lambda n: n.network, network, MLP(7, 2).build(embedded, 1, key=jax.random.key(9))
         )
-        before, after = (field_of(problem, impose(problem), n) for n in (network, later))
+        before, after = (field_of(problem, imposition, n) for n in (network, later))
+        size = len(problem.domain.coordinates)
         at, plan = jax.random.uniform(jax.random.key(0), (5, size)), Plan([(0,), (0, 0)])
         fixed = before.fixed(at, plan)
         assert jax.tree.leaves(fixed[-1])
