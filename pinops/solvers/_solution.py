@@ -29,6 +29,7 @@ from pinops.training import (
     cast,
     evaluate,
     interior_residuals,
+    quantity,
 )
 
 
@@ -89,12 +90,10 @@ class Solution(TrainedOnce, Answer):
         points, shape = self._points(coordinates)
         if not isinstance(self.problem, Window):  # which is asked by the whole, that has warned
             warn_outside(self.problem, points, stacklevel=2)
-        signature = parse_names((name,), names_of(self.problem), owner="partial")
+        parse_names((name,), names_of(self.problem), owner="partial")  # refuses what is none
         with jax.enable_x64(self.x64):
-            array = jnp.asarray(points, jnp.result_type(float))
-            field = self.model.field(self.params)
-            jet = field.jet(array, signature.plan)
-            value = np.asarray(signature.gather(jet, array, elsewhere=field.jet)[name])
+            at = jnp.asarray(points, jnp.result_type(float))
+            value = np.asarray(quantity(self.model, self.params, at, name))
         return value.reshape(shape + value.shape[1:])
 
     def residual(self, **coordinates: Any) -> dict[str, np.ndarray]:

@@ -90,6 +90,7 @@ from pinops.training._model import cast as cast
 from pinops.training._model import evaluate as evaluate
 from pinops.training._model import interior_residuals as interior_residuals
 from pinops.training._model import interior_score as interior_score
+from pinops.training._model import quantity as quantity
 from pinops.training._model import split as split
 from pinops.training._operator import DATA as DATA
 from pinops.training._operator import Draw as Draw

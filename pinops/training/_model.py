@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from pinops.derivatives import Plan
+from pinops.derivatives import Plan, parse_names
 from pinops.losses import Snapshot, Term, Weights, plans, residuals
 from pinops.networks import Field, JetNetwork, embedding_of, field_of, trainable
 from pinops.optimizers import LeastSquares
@@ -25,6 +25,7 @@ from pinops.problem import (
     Scales,
     constraints,
     holder,
+    names_of,
 )
 from pinops.settings import quick, reused
 from pinops.training._bootstrap import Bootstrap
@@ -349,6 +350,17 @@ def interior_residuals(
         return {name: term.vector[0] for name, term in terms.items()}
 
     return jax.lax.map(at, points, batch_size=max(1, _SLICE // equations[0].signature.count))
+
+
+@reused
+def quantity(
+    model: Model, params: Params, points: Float[Array, "n d"], name: str
+) -> Float[Array, "n ..."]:
+    """What a name in a residual stands for, at a batch of points."""
+    field = model.field(params)
+    signature = parse_names((name,), names_of(model.problem), owner=model.owner)
+    jet = field.jet(points, signature.plan)
+    return signature.gather(jet, points, elsewhere=field.jet)[name]
 
 
 @quick
