@@ -71,7 +71,7 @@ CASES = {
         "periodicity, which the code lacks",
         9.57e-1,
         "LRA",
-        300,
+        120,
         "100 windows, Fourier series, Gauss-Newton",
     ),
     "Wave2d-LT": Case(
@@ -103,7 +103,7 @@ CASES = {
         "`po.Interface`",
     ),
     "Heat2d-LT": Case(
-        "reaction and diffusion to t = 100", NOTHING, 9.97e-1, "", 300, "`TimeWindows()`"
+        "reaction and diffusion to t = 100", NOTHING, 9.97e-1, "", 90, "`TimeWindows()`"
     ),
     "GS": Case("Gray-Scott", "periodicity; the term of the start", 7.99e-2, "FBPINN", 300),
     "Burgers2d-C": Case("vector Burgers equation", "own start, slower", 2.60e-1, "", 90),
