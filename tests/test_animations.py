@@ -295,6 +295,7 @@ def test_rollouts_on_points_are_animated(cells, monkeypatch, tmp_path):
         assert sorted(map(sorted, triangles.tolist())) == [[0, 1, 2], [0, 2, 3]]
 
 
+@pytest.mark.slow
 def test_points_on_a_line_are_curves_and_those_of_space_lie_in_order(monkeypatch, tmp_path):
     """A map of values at their own height took another axis for each of truth and prediction."""
     trained, pairs, times = moving(1)

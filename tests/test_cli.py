@@ -294,6 +294,7 @@ def test_an_ensemble_and_windows(folder, tmp_path, capsys):
     assert result["status"] == "finished" and 2 <= result["steps"] <= 300
 
 
+@pytest.mark.slow
 def test_runs_get_folders_of_their_own(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for expected in ("runs/decay_in_a_folder-seed0", "runs/decay_in_a_folder-seed0-2"):

@@ -119,6 +119,7 @@ def test_a_damaged_file_is_computed_around(level):
     assert level() == 1.0 and np.all([path.stat().st_size > 100 for path in level.files()])
 
 
+@pytest.mark.slow
 def test_data_for_surrogates_are_made_from_the_command_line(tmp_path):
     path = tmp_path / "burgers.h5"
     assert (

@@ -202,6 +202,7 @@ def test_many_waves_are_found_where_one_network_finds_none():
     assert parts.error()["u"]["mean"] < 1e-2 < 1e-1 < whole.error()["u"]["mean"]
 
 
+@pytest.mark.slow
 def test_linear_windows_are_solved_in_a_step():
     """Random features in windows; the corners of the box around the disk have no points."""
 

@@ -77,6 +77,7 @@ def test_error_bars_are_the_scatter_of_coefficients():
     assert np.all((ratio > 0.6) & (ratio < 1.7)), ratio
 
 
+@pytest.mark.slow
 def test_the_equation_is_a_problem_and_a_formula():
     found = po.discover(data_of(drifting(0.02)))
     assert po.latex(found.problem).startswith("u_{t} - 0.1") or "u_{xx}" in po.latex(found.problem)

@@ -80,6 +80,7 @@ class BlackScholes(po.Problem):
         return s * normal(d) - STRIKE * jnp.exp(-RATE * left) * normal(d - spread)
 
 
+@pytest.mark.slow
 def test_black_scholes_backwards():
     solution = po.solve(BlackScholes(), steps=400, **SMALL)
     assert solution.error()["v"]["mean"] < 1e-4

@@ -35,6 +35,7 @@ def test_each_seed_is_trained_as_it_would_be_alone(ensemble):
         np.testing.assert_array_equal(solution(t=t), alone(t=t))
 
 
+@pytest.mark.slow
 def test_an_accelerator_trains_all_in_one_program(ensemble, monkeypatch):
     """To round-off, which a quasi-Newton method then amplifies: batched products add in another
     order.
@@ -65,6 +66,7 @@ def test_mean_and_spread(ensemble):
     )
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_resumed_bit_for_bit(tmp_path):
     def stop(report):
         return report.step >= 80

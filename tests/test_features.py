@@ -285,6 +285,7 @@ class Thin(po.Problem):
         return (po.Dirichlet(0.0),)
 
 
+@pytest.mark.slow
 def test_a_layer_comes_with_its_width():
     (right,) = measures(Thin(flow=1.0)).layers
     assert right.what == "the coefficients make a layer of width 0.01 at x = 1"
@@ -354,6 +355,7 @@ class Smoothed(po.Problem):
         return (po.Dirichlet(1.0),)
 
 
+@pytest.mark.slow
 def test_equations_with_integrals_and_subdomains_have_layers():
     layers = measures(Smoothed()).layers
     assert len(layers) == 4 and all("width 0.01" in spot.what for spot in layers)

@@ -231,6 +231,7 @@ def test_what_is_the_same_for_all_and_what_varies_little_are_told_apart():
     assert np.abs((constant - mean) / np.asarray(deviation)).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_a_family_of_numbers_vectors_and_images_is_trained_and_loaded(tmp_path):
     branch = Product(
         (
@@ -468,6 +469,7 @@ def test_padding_is_a_part_of_the_domain_on_every_grid(padding, points, float64)
     assert change(padding) < max(2 * change(0.0), 0.03)
 
 
+@pytest.mark.slow
 def test_padding_is_a_fraction():
     for padding in (8, -0.1, True, "some", float("nan")):
         with pytest.raises(ValueError, match="FNO: padding must be a number from 0 to 1, got"):

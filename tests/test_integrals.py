@@ -301,6 +301,7 @@ def test_gauss_newton_sees_the_derivative_of_the_whole_integral(float64):
     assert np.abs(rows).max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "optimizer", "steps", "largest"),
     [

@@ -307,6 +307,7 @@ class Spline(po.Problem):
         return (1 + core) * lap_u
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "said"),
     [

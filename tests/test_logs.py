@@ -229,6 +229,7 @@ def test_a_callback_that_raises_leaves_a_checkpoint(tmp_path):
         assert a[name].tobytes() == b[name].tobytes(), name
 
 
+@pytest.mark.slow
 def test_a_command_logs_too(tmp_path, capsys):
     path = tmp_path / "log.jsonl"
     command = ["solve", "heat", "--steps", "4", "--network", "MLP(4, 1)", "--points"]

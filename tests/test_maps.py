@@ -65,6 +65,7 @@ def model_of(dataset, loss):
     return one, one.model
 
 
+@pytest.mark.slow
 def test_a_part_without_a_test_part_is_trained_on_and_saved(tmp_path):
     """A training of what `split` has left ended in an error when it was saved."""
     train, test = data().split(test=5)
@@ -308,6 +309,7 @@ def test_an_ensemble_of_maps(tmp_path):
     assert len(both.members) == 2 and len(po.load(tmp_path / "runs").members) == 2
 
 
+@pytest.mark.slow
 def test_a_map_goes_on_bit_for_bit(tmp_path):
     class Stop(Exception):
         pass

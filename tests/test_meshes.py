@@ -164,6 +164,7 @@ def test_gathering_has_the_gradient_of_an_index(mesh, float64):
     np.testing.assert_allclose(jax.grad(ours)(f), jax.grad(plain)(f))
 
 
+@pytest.mark.slow
 def test_messages_on_a_finer_mesh_of_the_same_shape_look_alike():
     """Vectors between points are in units of their mean distance."""
     coarse, fine = (triangulated([SQUARE], size) for size in (0.1, 0.05))
@@ -261,6 +262,7 @@ def squares(count: int, seed: int = 0, most: int = 24) -> po.Dataset:
     )
 
 
+@pytest.mark.slow
 def test_a_map_on_clouds_is_trained_saved_and_asked_anywhere(tmp_path):
     data = squares(24)
     trained = po.train(

@@ -371,6 +371,7 @@ def test_a_figure_shows_the_band_and_a_report_repeats_the_fit(trained, data):
     assert "TrainedMMGP(data, finished after 0 steps" in repr(result)
 
 
+@pytest.mark.slow
 def test_the_command_fits_and_evaluates(data, tmp_path, capsys):
     path = data.save(tmp_path / "stars.h5")
     options = ["--operator", "MMGP(restarts=1, refined=0, modes=4)", "--out", str(tmp_path / "run")]

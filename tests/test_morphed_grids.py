@@ -166,6 +166,7 @@ def test_a_sample_for_training_that_cannot_be_mapped_is_named(stars):
         po.train(clouds, MorphedGrid(SMALL, 8), steps=1, progress=False)
 
 
+@pytest.mark.slow
 def test_a_prior_is_that_of_the_network_on_the_grid(float64):
     mesh, architecture = triangulated([STAR], 0.3), MorphedGrid(FNO(4, 2, 1), 6)
     one, two = (architecture.build(1, 1, 2, key=jax.random.key(k)) for k in (0, 1))
@@ -177,6 +178,7 @@ def test_a_prior_is_that_of_the_network_on_the_grid(float64):
     assert 0.01 < float(jnp.std(added)) < 1.0
 
 
+@pytest.mark.slow
 def test_snapshots_on_meshes_follow_from_the_first(float64):
     mesh = triangulated([STAR], 0.4)
     times, count = np.linspace(0.0, 1.0, 3), 10

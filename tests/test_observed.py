@@ -66,6 +66,7 @@ def misfits(problem: po.Problem) -> dict[str, jax.Array]:
     return out
 
 
+@pytest.mark.slow
 def test_derivatives_and_functions_of_them_are_observed(float64):
     e = np.exp(0.5)
     u, u_x, lap_u = e * np.sin(2 * X), 2 * e * np.cos(2 * X), -4 * e * np.sin(2 * X)

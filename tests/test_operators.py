@@ -182,6 +182,7 @@ def test_advection_by_characteristics_agrees_with_third_party_solutions():
 # The operator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_batch_of_members_is_every_member_alone(name, float64):
     """Residuals of the batch, where the trunk is computed once, equal those of a network for each
@@ -220,6 +221,7 @@ def test_the_trunk_is_computed_once_for_all_members():
     assert flops(64) < 12 * flops(1)
 
 
+@pytest.mark.slow
 def test_the_jacobian_of_an_operator_is_that_of_its_residual_vector(float64):
     family = po.load_problem("burgers_family")
     model, params = model_of(family)
@@ -857,6 +859,7 @@ def test_a_data_set_holds_members_and_their_solutions(dataset, float64):
     assert rows["error_bar/u"].shape == (2,)
 
 
+@pytest.mark.slow
 def test_an_operator_is_trained_on_data(dataset):
     options = {
         "functions": FEW,
@@ -872,6 +875,7 @@ def test_an_operator_is_trained_on_data(dataset):
         assert operator.error(5)["u"]["mean"] < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_a_pod_deeponet_combines_the_principal_modes_of_its_data(dataset, tmp_path):
     """Solutions of the training are combinations of the modes, with coefficients of mean 0 and

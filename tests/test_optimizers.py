@@ -450,6 +450,7 @@ def test_optimizers_are_called_by_their_names():
     assert only.name == optimizers.SOAP().name == "SOAP"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer", [Adam(0.1, 100), SOAP(0.1, 100)], ids=lambda o: type(o).__name__
 )

@@ -201,6 +201,7 @@ def test_colours_and_geometry():
     assert type(error.collections[0].norm).__name__ == "LogNorm"
 
 
+@pytest.mark.slow
 def test_history_alone(tmp_path):
     phases = (po.Phase(po.optimizers.Adam(), 1), po.Phase(po.optimizers.SSBroyden(), 1))
     figure = plot_history(solved(Decay(), *phases), tmp_path / "history.png")

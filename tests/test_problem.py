@@ -287,6 +287,7 @@ def test_a_field_of_any_network_meets_its_conditions_to_rounding(name, float64):
     )
 
 
+@pytest.mark.slow
 def test_conditions_of_a_system_are_met_by_unknown(float64):
     def residual(self, u, u_x, v_x, v_t, v_xx, p_x):
         return {"b": u_x - p_x + v_t, "a": u * v_x - v_xx}

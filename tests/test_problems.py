@@ -743,6 +743,7 @@ def test_members_in_two_dimensions_start_from_their_data_and_meet_their_conditio
         assert not impose(member).soft and member.inputs() == {"viscosity": member.viscosity}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["cape_compressible_1d", "cape_compressible_2d"])
 def test_members_of_compressible_flow_are_as_fast_as_their_mach_number(name, float64):
     family = po.load_problem(name, cells=8, frames=2)
@@ -803,7 +804,7 @@ def test_unknown_names_are_answered_with_the_nearest_that_exist():
     with pytest.raises(ValueError, match="no problem 'burger'; did you mean 'burgers'"):
         po.load_problem("burger")
     with pytest.raises(
-        ValueError, match="no problem 'zzz'; available are advection, advection_family"
+        ValueError, match="no problem 'zzz'; available are advection, advection_diffusion_waves"
     ):
         po.load_problem("zzz")
     with pytest.raises(ValueError, match="no coefficient 'viscosty'; did you mean 'viscosity'"):

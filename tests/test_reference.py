@@ -754,6 +754,7 @@ def test_the_cavity_agrees_with_botella_and_peyret():
     assert error_v <= flow.error_bar["v"] < 2e-3
 
 
+@pytest.mark.slow
 def test_the_cavity_error_bar_bounds_its_error():
     points = np.linspace(0, 1, 33)
     coarse, fine = (

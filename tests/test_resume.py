@@ -51,6 +51,7 @@ def whole(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", [1, 60, 70, 100, 120])
 def test_a_stopped_run_goes_on_bit_for_bit(pause, whole, tmp_path):
     """Across new points (60, 120) and from one optimizer to the next (70)."""
@@ -65,6 +66,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(pause, whole, tmp_path):
     assert_equal_bits(arrays(whole), arrays(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [SSBroyden(), ADAM], ids=["ssbroyden", "adam"])
 def test_more_steps_may_be_added(optimizer, tmp_path):
     """Also to a number that is not the end of a stretch (the history then has other rows, the state

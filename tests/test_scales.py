@@ -61,6 +61,7 @@ def residuals_and_gradient(problem: Problem) -> tuple[dict[str, np.ndarray], np.
 PROBLEMS = sorted(set(available()) - {"plate_family"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_sizes_follow_the_units_of_every_problem(name, float64):
     problem = load_problem(name)
@@ -80,6 +81,7 @@ def test_sizes_follow_the_units_of_every_problem(name, float64):
             assert found.terms[term] == pytest.approx(expected, rel=3e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["burgers", "kovasznay", "allen_cahn", "poisson_disks", "poisson_nd"],

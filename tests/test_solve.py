@@ -208,6 +208,7 @@ def test_the_callers_configuration_is_left_alone(dtype):
             assert jnp.zeros(1).dtype == ("float64" if outside else "float32")
 
 
+@pytest.mark.slow
 def test_the_default_recipe_is_accurate_in_seconds():
     """A smooth problem in one dimension, nothing chosen but the budget."""
 
@@ -292,6 +293,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_any_optimizer_trains(name):
     solution = po.solve(Decay(), **QUICK | {"optimizer": OPTIMIZERS[name]()}, steps=100)
@@ -853,6 +855,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_old_checkpoint(run):
     """No file may grow beyond a few bytes: what a full disk does to every write."""
     before = contents(run)
@@ -888,6 +891,7 @@ class Tall(po.Problem):
         return self.height + x * y
 
 
+@pytest.mark.slow
 def test_the_size_of_the_solution_need_not_be_learnt(tmp_path):
     """Soft data give the units of the network; they are kept in the run and go on with a warm
     start.

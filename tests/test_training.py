@@ -109,6 +109,7 @@ def test_every_region_has_its_points():
     assert np.array_equal(points[OBSERVED].data["observed_u"], [1.0, 2.0, 3.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "problem", [Everywhere(), Spike()], ids=lambda problem: type(problem).__name__
 )
@@ -463,6 +464,7 @@ def test_nothing_is_compiled_again_for_other_numbers(caplog):
     ], compiled
 
 
+@pytest.mark.slow
 def test_single_precision_stays_single_precision():
     with jax.enable_x64(False):
         training, params = training_of(
@@ -481,6 +483,7 @@ def test_a_phase_says_what_is_wrong_with_it():
         po.Phase("adam", 10)
 
 
+@pytest.mark.slow
 def test_few_programs_are_compiled_and_their_time_is_counted():
     programs, seconds = [], []
 

@@ -101,6 +101,7 @@ MET = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MET)
 def test_values_on_walls_are_met_to_rounding(name, float64):
     made = MET[name]

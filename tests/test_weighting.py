@@ -139,6 +139,7 @@ def test_gradient_norms_are_equal_once_weighed():
     np.testing.assert_allclose(lengths, lengths[0], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_kernel_traces_are_those_of_the_jacobian():
     training, params = training_of(NTK())
     state = training.init(params)
@@ -151,6 +152,7 @@ def test_kernel_traces_are_those_of_the_jacobian():
         )
 
 
+@pytest.mark.slow
 def test_a_moving_average_forgets_slowly():
     training, params = training_of(GradientNorm(decay=0.75))
     state = training.init(params)

@@ -99,7 +99,7 @@ class Embedding:
         features: Further functions of the coordinates.
         even: The numbers of the periodic coordinates about whose middle the solution is even.
         alone: Whether the network sees the features only.
-        flat: The ends ``(axis, upper)``, in order, where no function of a coordinate has a slope.
+        flat: The ends ``(axis, upper)`` where no function of a coordinate has a slope along it.
     """
 
     bounds: tuple[tuple[float, float], ...]
@@ -119,7 +119,7 @@ class Embedding:
     def _flat_axes(self) -> dict[int, tuple[bool, ...]]:
         """The coordinates with flat ends, and which these are."""
         axes = sorted({axis for axis, _ in self.flat})
-        return {axis: tuple(upper for a, upper in self.flat if a == axis) for axis in axes}
+        return {axis: tuple(upper for a, upper in sorted(self.flat) if a == axis) for axis in axes}
 
     @property
     def _more(self) -> int:
