@@ -291,16 +291,28 @@ def series_of(
         for axis, ((coordinate, nodes), periodic) in enumerate(
             zip(nodes_of(problem, count).items(), space_of(problem).values(), strict=True)
         ):
-            bounds = problem.domain.bounds[coordinate]
-            with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-                matrix = np.stack(
-                    [_basis(jnp.asarray(node), bounds, periodic, len(nodes)) for node in nodes]
-                )
+            matrix = _basis_at(nodes, problem.domain.bounds[coordinate], periodic)
             coefficients = np.moveaxis(
                 np.tensordot(np.linalg.inv(matrix), coefficients, (1, axis)), 0, axis
             )
         out[name] = coefficients
     return out
+
+
+def _basis_at(
+    nodes: Float[np.ndarray, " n"], bounds: tuple[float, float], periodic: bool
+) -> Float[np.ndarray, "n n"]:
+    """`_basis` at as many nodes, in NumPy: outside of a program JAX would compile its loop each
+    time.
+    """
+    low, high = bounds
+    if periodic:
+        share = (nodes[:, None] - low) / (high - low)
+        angle = 2 * np.pi * share * np.arange(1, len(nodes) // 2 + 1)
+        return np.concatenate([np.ones_like(share), np.cos(angle), np.sin(angle)], 1)
+    return np.polynomial.chebyshev.chebvander(
+        (2 * nodes - low - high) / (high - low), len(nodes) - 1
+    )
 
 
 def _basis(
