@@ -269,7 +269,8 @@ def grid_residuals(name: str, problem: Problem) -> dict[str, np.ndarray]:
     grids = np.broadcast_arrays(*ours.coordinates.values())
     shape = grids[0].shape
     jet: dict[tuple[int, ...], jax.Array] = {}
-    for index in signature.plan.expanded().indices:
+    plan = signature.plan
+    for index in (*plan.indices, *((axis, axis) for axis in plan.laplacian)):
         columns = []
         for unknown in problem.unknowns:
             # A pressure without reference is left out here and eliminated afterwards.

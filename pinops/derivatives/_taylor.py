@@ -87,18 +87,6 @@ class Plan(tuple[tuple[Index, ...], tuple[int, ...]]):
         """
         return Plan(self[0], tuple(range(dimension, dimension + count))) if self.laplacian else self
 
-    def raised(self, axis: int) -> "Plan":
-        """The plan that also carries d/d(axis) of everything in this one.
-
-        The Laplacian is replaced by its own second derivatives.
-        """
-        indices = self.expanded().indices
-        return Plan(indices + tuple((*index, axis) for index in indices))
-
-    def expanded(self) -> "Plan":
-        """The same derivatives with the Laplacian written as its second derivatives."""
-        return Plan(self.indices + tuple((axis, axis) for axis in self.laplacian))
-
 
 def _ordered(indices: Iterable[Index]) -> tuple[Index, ...]:
     return tuple(sorted(indices, key=lambda index: (len(index), index)))

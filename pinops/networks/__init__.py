@@ -42,7 +42,6 @@ from pinops.networks._encoder import Vectors as Vectors
 from pinops.networks._field import Embedding as Embedding
 from pinops.networks._field import Field as Field
 from pinops.networks._field import NetworkField as NetworkField
-from pinops.networks._field import check_flat as check_flat
 from pinops.networks._field import check_network as check_network
 from pinops.networks._field import embedding_of as embedding_of
 from pinops.networks._gated import ModifiedMLP as ModifiedMLP

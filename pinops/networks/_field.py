@@ -285,24 +285,6 @@ def embedding_of(problem: Problem, imposition: Imposition, network: Any = None) 
     return Embedding(bounds_of(problem), periodic, features, even, flat=flat)
 
 
-def check_flat(embedding: Embedding, seen: Embedding, owner: str) -> None:
-    """Raises ValueError for a network that goes on where other fluxes are met exactly.
-
-    Args:
-        embedding: What it would see.
-        seen: What it saw.
-        owner: The name of the problem to go on with.
-
-    Raises:
-        ValueError: Where they differ in their flat ends.
-    """
-    if seen.flat != embedding.flat:
-        raise ValueError(
-            f"start: it meets other fluxes exactly than {owner} does, so that its network sees "
-            "other functions of the coordinates; go on without start"
-        )
-
-
 def check_network(network: Any, embedding: Embedding, unknowns: tuple[str, ...]) -> None:
     """Raises ValueError when a network does not map the embedded coordinates to one value per
     unknown.

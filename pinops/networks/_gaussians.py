@@ -47,7 +47,6 @@ class GaussianNetwork(JetNetwork):
     """
 
     local: ClassVar[bool] = True
-    plain: ClassVar[bool] = True
     centres: Float[Array, "c n d"] | Frozen
     spreads: Float[Array, "c n d"] | Frozen  # standard deviations, or their logarithms
     rotations: Float[Array, "c n _r"] | Frozen | None
@@ -311,7 +310,6 @@ class PIG(Architecture):
     """
 
     local: ClassVar[bool] = True
-    plain: ClassVar[bool] = True
     gaussians: int = whole(400)
     channels: int = whole(4, most=10_000)
     scale: float = number(0.1, above=0, most=1e6)

@@ -49,14 +49,14 @@ class Architecture(eqx.Module):
 def is_plain(network: Any) -> bool:
     """Whether a network, architecture or operator must see each coordinate itself.
 
-    It says so by an attribute ``plain``. No two functions without slope can stand in for a
-    coordinate where the parts of a network lie somewhere in the domain, where it is an expansion in
-    the coordinates, and where it treats all of them alike.
+    It says so by an attribute ``plain``, or ``local``. No two functions without slope can stand in
+    for a coordinate where the parts of a network lie somewhere in the domain, where it is an
+    expansion in the coordinates, and where it treats all of them alike.
 
     Args:
         network: Any network, architecture or operator.
     """
-    return getattr(network, "plain", False)
+    return getattr(network, "plain", False) or getattr(network, "local", False)
 
 
 class JetNetwork(eqx.Module):

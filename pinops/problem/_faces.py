@@ -91,6 +91,11 @@ def remaining(problem: Problem, face: Face) -> PointFunction:
     return lambda point: face.data(point) - known(inside(point, bounds))
 
 
+def end_of(problem: Problem, axis: int, upper: bool) -> str:
+    """The name of a face, such as ``x_min``."""
+    return f"{problem.domain.coordinates[axis]}_{'max' if upper else 'min'}"
+
+
 def is_valued(face: Face, faces: Sequence[Face]) -> bool:
     """Whether the value of the same unknown is prescribed in the same place.
 

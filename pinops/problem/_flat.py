@@ -2,15 +2,23 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from pinops.problem._cube import cube
 from pinops.problem._dependence import missing_axes
-from pinops.problem._faces import Face, PointFunction, faces, flat_ends, is_valued, onto_face
+from pinops.problem._faces import (
+    Face,
+    PointFunction,
+    end_of,
+    faces,
+    flat_ends,
+    is_valued,
+    onto_face,
+)
 from pinops.problem._problem import Problem, features_at, values_at
 from pinops.settings import quick
 
@@ -46,7 +54,7 @@ def _others(problem: Problem, fluxes: Sequence[Face]) -> str:
     """An unknown that keeps others from a flux on a face; empty without one."""
     axis, upper = fluxes[0].axis, fluxes[0].upper
     flat = {face.component for face in fluxes}
-    missing, at = missing_axes(problem), _name(problem, axis, upper)
+    missing, at = missing_axes(problem), end_of(problem, axis, upper)
     for component, unknown in enumerate(problem.unknowns):
         if component in flat or axis in missing.get(unknown, ()):
             continue
@@ -67,31 +75,36 @@ def _others(problem: Problem, fluxes: Sequence[Face]) -> str:
 
 def _known(problem: Problem, axis: int, upper: bool) -> str:
     """What a problem knows of its solution that has a slope on a face; empty without any."""
-    known: dict[str, PointFunction] = {}
-    if problem.features is not None or problem.subdomains:
-        known["features have"] = partial(features_at, problem)
+    if problem.features is None and problem.factor is None and not problem.subdomains:
+        return ""
+    low, high = problem.domain.bounds[problem.domain.coordinates[axis]]
+    with jax.enable_x64(True):
+        inside = jnp.asarray(problem.domain.sample_interior(cube, 64))
+        found = jax.tree.map(np.asarray, _slopes(problem, axis, upper, inside))
+    for what, (slope, size) in found.items():
+        if not np.all(slope <= 1e-9 * size / (high - low)):  # nan is not flat either
+            at = end_of(problem, axis, upper)
+            return f"the problem's {what} a slope on {at}"
+    return ""
+
+
+@quick
+def _slopes(
+    problem: Problem, axis: int, upper: bool, inside: Float[Array, "n d"]
+) -> dict[str, tuple[Array, Array]]:
+    """Of features and factor, by their name and verb: the largest slope along a coordinate on its
+    face, and the largest value, of each.
+    """
+    known: dict[str, PointFunction] = {"features have": partial(features_at, problem)}
     if problem.factor is not None:
         known["factor has"] = lambda point: jnp.stack(
             list(values_at(problem, "factor", point).values())
         )
-    low, high = problem.domain.bounds[problem.domain.coordinates[axis]]
-    with jax.enable_x64(True):
-        inside = jnp.asarray(problem.domain.sample_interior(cube, 64))
-        along = jnp.zeros(inside.shape[1]).at[axis].set(1)
-
-        @quick
-        def look(function: PointFunction) -> tuple[Any, Any]:
-            on_face = onto_face(inside, axis, (low, high)[upper])
-            slopes = jax.vmap(lambda at: jax.jvp(function, (at,), (along,))[1])(on_face)
-            values = jax.vmap(function)(jnp.concatenate([inside, on_face]))
-            return jnp.max(jnp.abs(slopes), 0), jnp.max(jnp.abs(values), 0)
-
-        for what, function in known.items():
-            slope, size = map(np.asarray, look(function))
-            if not np.all(slope <= 1e-9 * size / (high - low)):  # nan is not flat either
-                return f"the problem's {what} a slope on {_name(problem, axis, upper)}"
-    return ""
-
-
-def _name(problem: Problem, axis: int, upper: bool) -> str:
-    return f"{problem.domain.coordinates[axis]}_{'max' if upper else 'min'}"
+    at = problem.domain.bounds[problem.domain.coordinates[axis]][upper]
+    along = jnp.zeros(inside.shape[1], inside.dtype).at[axis].set(1)
+    on_face, out = onto_face(inside, axis, at), {}
+    for what, function in known.items():
+        slopes = jax.vmap(lambda point, f=function: jax.jvp(f, (point,), (along,))[1])(on_face)
+        values = jax.vmap(function)(jnp.concatenate([inside, on_face]))
+        out[what] = jnp.max(jnp.abs(slopes), 0), jnp.max(jnp.abs(values), 0)
+    return out

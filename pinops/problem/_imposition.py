@@ -26,7 +26,7 @@ from pinops.problem._conditions import (
     named_unknowns,
 )
 from pinops.problem._dependence import missing_axes
-from pinops.problem._faces import Face, PointFunction, faces_of, remaining
+from pinops.problem._faces import Face, PointFunction, end_of, faces_of, remaining
 from pinops.problem._flat import not_flat
 from pinops.problem._inside import check_observed
 from pinops.problem._observed import Observed
@@ -316,7 +316,7 @@ def _conflict(
                 # A value and a slope may share a face; a slope and a Robin flux would prescribe
                 # the value again.
                 if a.upper == b.upper and a.is_value == b.is_value:
-                    face = f"{names[a.axis]}_{'max' if a.upper else 'min'}"
+                    face = end_of(problem, a.axis, a.upper)
                     raise ValueError(
                         f"{type(problem).__name__}: {unknown} is declared twice on {face}; keep "
                         "one condition"

@@ -13,7 +13,7 @@ import numpy as np
 
 from pinops.data import Dataset, check_values, read_run, solved
 from pinops.losses import Fixed, PointWeighting, SelfAdaptive, Weighting
-from pinops.networks import Embedding, check_flat, embedding_of, is_plain, placed, trainable
+from pinops.networks import Embedding, embedding_of, is_plain, placed, trainable
 from pinops.operators import Operator, OperatorArchitecture
 from pinops.optimizers import SOAP
 from pinops.problem import (
@@ -34,7 +34,7 @@ from pinops.reference import Reference
 from pinops.solvers._door import Assembly, Options
 from pinops.solvers._of_family import FamilyPlan, of_outcome, phases_request, pool_of
 from pinops.solvers._recipe import Length, check_digits, check_forgetful, checked_steps, phases
-from pinops.solvers._request import Drawing, as_drawn, describe, digest, drawn_with
+from pinops.solvers._request import Drawing, as_drawn, check_flat, describe, digest, drawn_with
 from pinops.solvers._trained_operator import (
     TrainedOperator,
     comparison,

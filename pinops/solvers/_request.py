@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from pinops.networks import Prior, activations
+from pinops.networks import Embedding, Prior, activations
 from pinops.operators import with_prior
 from pinops.settings import quick, shown
 from pinops.training import cast, difference, difference_of_problems
@@ -168,3 +168,21 @@ def _closed_over(function: Any) -> list[Any]:
         with suppress(ValueError):
             found.append(cell.cell_contents)
     return found
+
+
+def check_flat(embedding: Embedding, seen: Embedding, owner: str) -> None:
+    """Raises ValueError for a network that goes on where other fluxes are met exactly.
+
+    Args:
+        embedding: What it would see.
+        seen: What it saw.
+        owner: The name of the problem to go on with.
+
+    Raises:
+        ValueError: Where they differ in their flat ends.
+    """
+    if seen.flat != embedding.flat:
+        raise ValueError(
+            f"start: it meets other fluxes exactly than {owner} does, so that its network sees "
+            "other functions of the coordinates; go on without start"
+        )

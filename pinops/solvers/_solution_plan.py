@@ -16,7 +16,6 @@ from pinops.metrics import errors
 from pinops.networks import (
     Architecture,
     Embedding,
-    check_flat,
     check_network,
     embedding_of,
     is_plain,
@@ -51,7 +50,7 @@ from pinops.solvers._recipe import (
     default_steps,
     phases,
 )
-from pinops.solvers._request import Drawing, as_drawn, describe, digest, drawn_with
+from pinops.solvers._request import Drawing, as_drawn, check_flat, describe, digest, drawn_with
 from pinops.solvers._solution import Solution
 from pinops.solvers._windows import window_shape
 from pinops.training import (

@@ -11,7 +11,7 @@ import pytest
 from decay import Decay
 
 import pinops as po
-from pinops.problem import Window, nodes_of, series_of
+from pinops.problem import Window, _windows, nodes_of, series_of
 from pinops.solvers._by_windows import solve_by_windows
 from pinops.solvers._solve import _solve_one
 
@@ -253,6 +253,14 @@ def test_windows_end_where_nothing_helps(tmp_path):
     assert np.isnan(solution(t=times)).tolist() == [False, True]
     assert np.isnan(jax.vmap(solution.field)(times[:, None])).ravel().tolist() == [False, True]
     assert np.isnan(solution.error()["u"]["mean"])
+
+
+@pytest.mark.parametrize("periodic", [True, False])
+def test_the_series_handed_over_is_the_one_that_is_evaluated(periodic):
+    bounds, nodes = (-1.0, 3.0), np.linspace(-1, 3, 25, endpoint=False) + 0.01
+    with jax.enable_x64(True):
+        rows = jax.vmap(lambda x: _windows._basis(x, bounds, periodic, 25))(jnp.asarray(nodes))
+    np.testing.assert_allclose(_windows._basis_at(nodes, bounds, periodic), rows, atol=1e-13)
 
 
 def test_a_window_does_not_go_on_with_the_curvatures_of_the_one_before():
