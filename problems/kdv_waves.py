@@ -11,8 +11,8 @@ class KdVWaves(PeriodicFamily):
 
     Source: after PROSE-PDE (Sun et al., arXiv:2404.12355), whose coefficients vary by 10 %.
 
-    Waves steepen, and ripples form behind steep fronts. Samples have k from 0.25 to 0.75 and δ from
-    0.02 to 0.03.
+    Short waves run backwards, the faster the shorter they are. Samples have k from 0.25 to 0.75 and
+    δ from 0.02 to 0.03.
 
     Args:
         initial: ``(2, 4)``, the coefficients of the initial values, see `PeriodicFamily`.
